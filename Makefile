@@ -1,0 +1,43 @@
+# Everything runs in .venv, made from the locked dependencies with hashes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lock generate clean
+
+demo: .venv/.runtime
+	$(BIN)/batch-uploader demo
+
+test: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --cov
+
+# Writes the lock files anew; they carry hashes and no index URLs.
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+lock: .venv/.dev
+	$(UV_COMPILE) --upgrade --group dev -o requirements/dev.txt
+	$(UV_COMPILE) --group build --constraints requirements/dev.txt -o requirements/runtime.txt
+
+# Writes the wire messages and their types anew from protos/.
+generate: .venv/.dev
+	$(BIN)/python protos/generate.py
+
+clean:
+	rm -rf .venv
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# What builds the package is in the lock too, so nothing unhashed is fetched.
+.venv/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.runtime
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@

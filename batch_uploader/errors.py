@@ -1,0 +1,85 @@
+"""What can go wrong with a run, as types that carry the decision.
+
+::
+
+    UploaderError
+      ConfigError             the user's settings; exit 2
+      LedgerError             the ledger or the disk; exit 7
+        LedgerLocked          another run holds it; exit 5
+      SourceError             the directory cannot be read; exit 4
+        SourceChanged         one file is not what it was when it was hashed; that one fails
+      SinkError               one attempt at one recording; see the five below
+        NotSent               nothing was stored: safe to retry
+        Throttled             nothing was stored: safe to retry, later; slows everybody down
+        Rejected              this recording, never again
+        InDoubt               may be stored: never retried by itself
+        Unauthorized          not stored; the run drains; exit 3
+
+The text of an error says what to do; what happened is in its fields.
+"""
+
+
+class UploaderError(Exception):
+    """The root: everything that this package raises on purpose."""
+
+
+class ConfigError(UploaderError):
+    """A setting is missing, contradictory or unusable."""
+
+
+class LedgerError(UploaderError):
+    """The ledger cannot be read or written; nothing may be sent without it."""
+
+
+class LedgerLocked(LedgerError):  # noqa: N818 - the state of the ledger, not a mistake
+    """Another run is using this ledger."""
+
+
+class SourceError(UploaderError):
+    """The source cannot be read."""
+
+
+class SourceChanged(SourceError):  # noqa: N818 - as above
+    """A file changed, shrank or vanished after it had been looked into."""
+
+
+class SinkError(UploaderError):
+    """One attempt at one recording did not end in a talk ID.
+
+    ``code`` is the gRPC status name or a word of our own in capitals, ``request_id`` the service's
+    id of the request, ``retry_after`` the pause in seconds that the service asked for (negative: it
+    asked for no retry at all).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class NotSent(SinkError):  # noqa: N818 - the five are decisions, named as such
+    """It is proved that nothing was stored: the attempt may be repeated."""
+
+
+class Throttled(SinkError):  # noqa: N818
+    """Nothing was stored because the service is busy: repeat later, and everybody slows down."""
+
+
+class Rejected(SinkError):  # noqa: N818
+    """The service refuses this recording; repeating it changes nothing."""
+
+
+class InDoubt(SinkError):  # noqa: N818
+    """The service may have stored the recording and we did not hear so."""
+
+
+class Unauthorized(SinkError):  # noqa: N818
+    """The service refuses the credentials, or does not know the method: no attempt can succeed."""

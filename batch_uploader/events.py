@@ -1,0 +1,170 @@
+"""What happens in a run, as frozen values for whoever listens: displays, logs, programs.
+
+A listener is called on the event loop, in order, and must return quickly; what it raises ends the
+run. No event carries a secret or a metadata value.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batch_uploader.model import Outcome, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The ledger is open and the scan begins. ``where`` names the source for a human."""
+
+    run_id: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlanned:
+    """A folder was listed and planned; what will be sent counts from here on towards the total.
+
+    ``skipped`` are already there, ``waiting`` too young, ``outdated`` have a newer sidecar than
+    their talk (they count as skipped as well).
+    """
+
+    folder: str
+    to_send: int
+    to_send_bytes: int
+    skipped: int
+    waiting: int
+    outdated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Why one recording is sent, skipped or held: for those who ask for explanations."""
+
+    path: str
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFinished:
+    """The totals are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadStarted:
+    """A recording is claimed, its first attempt begins. ``size`` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSent:
+    """``octets`` more bytes of a recording's audio left; of this attempt alone."""
+
+    path: str
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One attempt is over: ``code`` is ``OK`` or why not, ``seconds`` its length.
+
+    ``octets`` is how many bytes of audio left. ``retry_in`` is the pause before the next attempt
+    in seconds, None where there will be none.
+    """
+
+    path: str
+    attempt: int
+    client_request_id: str
+    request_id: str | None
+    code: str
+    message: str
+    octets: int
+    seconds: float
+    retry_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A recording that ``FolderPlanned.to_send`` counted reached the end of its way in this run."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that was never counted as to be sent needs a human: an orphan, a locked folder."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """A recording counted as to be sent turned out to be up: its file was only touched.
+
+    ``outdated`` tells that its sidecar differs from what the talk holds.
+    """
+
+    path: str
+    size: int
+    outdated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A recording was given back unsent, since the run is ending; the next run sends it."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an earlier run left: open (in doubt, conflict) or ended (rejected, invalid).
+
+    It is not touched by this run, and a human must look at it.
+    """
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nobody sends for ``seconds``, since the service asked for it (``reason``)."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """No new work is begun; what is in flight is finished."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The last event of a run that was not cut off."""
+
+    summary: Summary
+
+
+Event = (
+    RunStarted
+    | FolderPlanned
+    | Decided
+    | ScanFinished
+    | UploadStarted
+    | BytesSent
+    | AttemptEnded
+    | Settled
+    | Found
+    | AlreadyThere
+    | Released
+    | Held
+    | Paused
+    | Draining
+    | RunFinished
+)
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,251 @@
+"""The values that flow through a run: frozen, comparable, free of any library.
+
+Sizes are bytes, durations seconds, times on the wall clock are UTC nanoseconds since the epoch.
+A path is the text that names a recording everywhere (ledger, manifest, log, screen): relative to the
+source's root, with ``/`` between the parts, always valid Unicode.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+_KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
+
+
+class Status(StrEnum):
+    """What the ledger knows of a recording; the state machine is drawn in docs/design.md."""
+
+    CLAIMED = "claimed"
+    """Being sent by a run, or by one that was killed."""
+    UPLOADED = "uploaded"
+    """The service holds it; its talk ID is known."""
+    REJECTED = "rejected"
+    """The service refused it; nothing changes until the file or the sidecar does."""
+    FAILED = "failed"
+    """Attempts ran out on errors that prove that no talk was stored; the next run tries again."""
+    IN_DOUBT = "in_doubt"
+    """The service may hold it; never sent again before that is known."""
+    CONFLICT = "conflict"
+    """The service's answers contradict each other; a human decides."""
+    INVALID = "invalid"
+    """A defect of the file or the sidecar; never sent."""
+    DUPLICATE = "duplicate"
+    """The same audio and metadata is another recording's; not sent."""
+
+
+NEEDS_ATTENTION = frozenset(
+    {Status.REJECTED, Status.FAILED, Status.IN_DOUBT, Status.CONFLICT, Status.INVALID}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A regular file that a source listed."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that a source holds in one folder, not of the folders below it.
+
+    ``folder`` is ``""`` for the root. ``entries`` are in no order. ``unreadable`` pairs a path in
+    the folder (or the folder itself) with the reason why nothing can be said of it.
+    """
+
+    folder: str
+    entries: tuple[Entry, ...]
+    unreadable: tuple["Defect", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Something that the user must mend before this recording can go up.
+
+    ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` names the metadata
+    field or header at fault where there is one, ``cure`` says what to do.
+    """
+
+    path: str
+    kind: str
+    message: str
+    cure: str
+    field: str | None = None
+
+    def __str__(self) -> str:
+        """The whole of it in one line, path excluded."""
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}{self.message}; {self.cure}"
+
+
+class Container(StrEnum):
+    """What the service tells apart; the value is the manifest's ``format``."""
+
+    WAV = "wav"
+    OGG_OPUS = "ogg-opus"
+    MP3 = "mp3"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What is in an audio file, found by looking at its content."""
+
+    container: Container
+    channels: int
+    sample_rate: int
+    duration: float
+
+
+class Role(StrEnum):
+    """Who took part in a recording."""
+
+    UNSPECIFIED = "unspecified"
+    OPERATOR = "operator"
+    CLIENT = "client"
+    BOT = "bot"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A participant, in the full form of a sidecar."""
+
+    id: str
+    role: Role
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a sidecar says: every value is the string that goes over the wire."""
+
+    fields: Mapping[str, str]
+    users: tuple[User, ...] = ()
+
+    def digest(self) -> bytes:
+        """SHA-256 of a canonical form, the same for any order of the fields."""
+        form = {
+            "fields": dict(self.fields),
+            "users": [[user.id, user.role.value, dict(user.fields)] for user in self.users],
+        }
+        text = json.dumps(form, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What tells, without opening a file, that a recording is as it was: both files' size and time."""
+
+    size: int
+    mtime_ns: int
+    sidecar: str | None = None
+    sidecar_size: int = 0
+    sidecar_mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells that a recording's content is as it was."""
+
+    sha256: bytes
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An audio file with its metadata, looked into and hashed, ready to be claimed and sent.
+
+    ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
+    """
+
+    connection_id: str
+    path: str
+    stat: Stat
+    fingerprint: Fingerprint
+    metadata: Metadata
+    audio: AudioInfo
+    key: str
+
+
+def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
+    """The key of a recording: what the stamp field carries and the idempotency header repeats."""
+    name = json.dumps([connection_id, path, sha256.hex()], ensure_ascii=True)
+    return str(uuid.uuid5(_KEY_NAMESPACE, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a recording is not up, for the manifest: a code to sort by and a sentence.
+
+    ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
+    ``request_id`` is what the vendor's support asks for.
+    """
+
+    code: str
+    message: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service's answer to an upload: the talk, and the ids that support asks for."""
+
+    talk_id: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one recording ended; what the ledger settles and the listeners hear."""
+
+    path: str
+    status: Status
+    stat: Stat
+    attempts: int = 0
+    talk_id: str | None = None
+    failure: Failure | None = None
+    duplicate_of: str | None = None
+    duration: float | None = None
+    container: Container | None = None
+
+
+class Ending(StrEnum):
+    """Why a run came to its end."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    UNAUTHORIZED = "unauthorized"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All of a run in numbers, and the first recordings that need a human.
+
+    ``counts`` holds the recordings settled or held by this run by their status. ``skipped`` are
+    those that were already there, ``waiting`` those too young to be touched, ``outdated`` those
+    whose sidecar changed after their talk was uploaded (the talk keeps the old metadata).
+    ``uploaded_bytes`` and ``uploaded_seconds`` count what this run put up. ``attention`` is cut at
+    a length that fits a screen; the ledger has them all.
+    """
+
+    ending: Ending
+    counts: Mapping[Status, int]
+    skipped: int
+    waiting: int
+    outdated: int
+    uploaded_bytes: int
+    uploaded_seconds: float
+    elapsed: float
+    attention: tuple[Outcome, ...]
+    reason: str | None = None
+
+    @property
+    def needs_attention(self) -> int:
+        """How many recordings a human must look at."""
+        return sum(self.counts.get(status, 0) for status in NEEDS_ATTENTION)

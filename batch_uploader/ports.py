@@ -1,0 +1,190 @@
+"""The three seams: where recordings come from, where they go, and what is remembered of them.
+
+Each has one conformance suite in ``tests/conformance`` that every implementation passes.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import BinaryIO, Protocol, Self
+
+from batch_uploader.model import (
+    AudioInfo,
+    Container,
+    Entry,
+    Failure,
+    Listing,
+    Outcome,
+    Receipt,
+    Recording,
+    Stat,
+    Status,
+)
+
+
+class Source(Protocol):
+    """Where recordings and sidecars are."""
+
+    @property
+    def where(self) -> str:
+        """The source's name for a human."""
+
+    def entries(self) -> AsyncIterator[Listing]:
+        """Every folder once, as a stream, in no order. Raises SourceError if the root is gone."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading from its start: seekable, unbuffered, its reads complete.
+
+        Blocking: call it in a thread. One handle sees one file throughout, whatever happens to the
+        name. Raises SourceError, whose text names the cure, for anything that is not a readable
+        regular file within the source.
+        """
+
+    def stat(self, path: str) -> Entry:
+        """The file as it is now. Blocking. Raises SourceError if it is gone."""
+
+    def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
+        """The file behind an open handle as it is now. Blocking. Raises SourceError."""
+
+
+class Audio(Protocol):
+    """The bytes of one recording for a sink, guaranteed to be those that were hashed."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def content(self) -> bytes | None:
+        """The whole, where it is in memory: whenever ``size`` is at most ``Sink.whole_limit``."""
+
+    def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """The whole in pieces of ``size`` bytes, the last one shorter, from the start each time.
+
+        Raises SourceChanged *before* the last piece is handed out if the bytes are not those that
+        were hashed: a sink that fails on it has not sent the whole, so nothing is stored.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at sending one recording.
+
+    ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
+    seconds bounds the whole of the try.
+    """
+
+    number: int
+    client_request_id: str
+    timeout: float
+    sent: Callable[[int], None]
+
+
+class Sink(Protocol):
+    """Where recordings go."""
+
+    @property
+    def whole_limit(self) -> int:
+        """Up to this size in bytes a recording is sent in one message, above it as a stream."""
+
+    async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
+        """Send one recording, once, without repeating anything by itself.
+
+        Raises one of the five SinkError classes, which say whether it may be repeated, or
+        SourceChanged if ``audio`` did (nothing was stored then).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger remembers of one path: the latest that was recorded of it.
+
+    ``policy`` is the digest of the rules by which an invalid recording was found invalid.
+    """
+
+    outcome: Outcome
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    policy: bytes | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
+
+    path: str
+    connection_id: str
+    status: Status
+    size: int
+    attempts: int
+    sha256: bytes | None = None
+    talk_id: str | None = None
+    duration: float | None = None
+    container: Container | None = None
+    settled_at_ns: int | None = None
+    duplicate_of: str | None = None
+    failure: Failure | None = None
+
+
+class Claim(StrEnum):
+    """How the ledger answers to a claim."""
+
+    GRANTED = "granted"
+    """Durably recorded: send it."""
+    DUPLICATE = "duplicate"
+    """Another path holds the same audio and metadata and is up, or in doubt."""
+    BUSY = "busy"
+    """Another path with the same audio and metadata is being sent: ask again when it is settled."""
+    KNOWN = "known"
+    """This very path is up with the same audio (its file was only touched); the stat is renewed."""
+    OUTDATED = "outdated"
+    """This path is up with the same audio but other metadata; nothing is sent."""
+    HELD = "held"
+    """This path is in doubt or in conflict, or claimed by somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """The answer, and for a duplicate or a busy one the other path."""
+
+    claim: Claim
+    other: str | None = None
+
+
+class Ledger(Protocol):
+    """What is remembered, durably, of every recording of one connection."""
+
+    async def __aenter__(self) -> Self:
+        """Open it and take its lock. Raises LedgerLocked or LedgerError."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Let the lock go. Everything settled before is durable."""
+
+    async def recover(self) -> int:
+        """Turn the claims of runs that died into doubts; how many there were."""
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder (not of those below), by path, in one range read."""
+
+    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
+        """Claim each for sending, atomically; durable when it returns."""
+
+    async def release(self, path: str) -> None:
+        """Take back a claim of which nothing was sent; the path is as if unseen."""
+
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
+        """Record how a recording ended. Durable when it returns.
+
+        Ends a claim, or records an outcome that needed none (invalid, duplicate).
+        """
+
+    async def forget(self, paths: Sequence[str]) -> None:
+        """Drop invalid recordings whose files are gone; anything else is kept."""
+
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncIterator[Row]:
+        """Every line (of these statuses), sorted by path, as of one moment.
+
+        Superseded talks, whose path holds other audio by now, are lines of their own. Close the
+        iterator (``contextlib.aclosing``) if it is not read to its end.
+        """
