@@ -1,8 +1,8 @@
 """The values that flow through a run: frozen, comparable, free of any library.
 
 Sizes are bytes, durations seconds, times on the wall clock are UTC nanoseconds since the epoch.
-A path is the text that names a recording everywhere (ledger, manifest, log, screen): relative to the
-source's root, with ``/`` between the parts, always valid Unicode.
+A path is the text that names a recording everywhere (ledger, manifest, log, screen): relative to
+the source's root, with ``/`` between the parts, always valid Unicode.
 """
 
 import hashlib
@@ -139,7 +139,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What tells, without opening a file, that a recording is as it was: both files' size and time."""
+    """What tells, without opening a file, that a recording is as it was."""
 
     size: int
     mtime_ns: int

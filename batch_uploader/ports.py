@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import BinaryIO, Protocol, Self
 
 from batch_uploader.model import (
-    AudioInfo,
     Container,
     Entry,
     Failure,
@@ -17,7 +16,6 @@ from batch_uploader.model import (
     Outcome,
     Receipt,
     Recording,
-    Stat,
     Status,
 )
 
