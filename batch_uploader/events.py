@@ -110,6 +110,14 @@ class AlreadyThere:
 
 
 @dataclass(frozen=True, slots=True)
+class NotReady:
+    """A recording counted as to be sent was still being written; the next run looks again."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A recording was given back unsent, since the run is ending; the next run sends it."""
 
@@ -160,6 +168,7 @@ Event = (
     | Settled
     | Found
     | AlreadyThere
+    | NotReady
     | Released
     | Held
     | Paused

@@ -1,0 +1,75 @@
+"""What to do about one recording, from what is on disk and what the ledger knows: pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batch_uploader.model import Stat, Status
+from batch_uploader.ports import Known
+
+
+class Action(StrEnum):
+    """What a run does about a recording."""
+
+    UPLOAD = "upload"
+    """Look into it and, if the ledger grants the claim, send it."""
+    UPDATE = "update"
+    """Its talk is up and the audio is as it was; the sidecar may say something new."""
+    SKIP = "skip"
+    """It is up; nothing is opened."""
+    HOLD = "hold"
+    """A human must act before a run touches it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The action, and the reason as the end of the sentence "it is …, because …"."""
+
+    action: Action
+    reason: str
+
+
+_NEW = Decision(Action.UPLOAD, "it is new")
+_UNCHANGED = Decision(Action.SKIP, "it is up and unchanged")
+_DUPLICATE = Decision(Action.SKIP, "it is a known duplicate and unchanged")
+_CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
+_NEW_SIDECAR = Decision(Action.UPDATE, "its talk is up and the sidecar was touched")
+_AGAIN = Decision(Action.UPLOAD, "earlier attempts failed before anything was stored")
+_OTHER_RULES = Decision(Action.UPLOAD, "it was invalid under other settings")
+_STILL_INVALID = Decision(Action.HOLD, "it is invalid and unchanged")
+_STILL_REJECTED = Decision(Action.HOLD, "the service refused it and it is unchanged")
+_IN_DOUBT = Decision(Action.HOLD, "the service may hold it already")
+_CONFLICT = Decision(Action.HOLD, "the service's answers about it contradict each other")
+_CLAIMED = Decision(Action.HOLD, "another run is sending it")
+
+_OPEN = {
+    Status.IN_DOUBT: _IN_DOUBT,
+    Status.CONFLICT: _CONFLICT,
+    Status.CLAIMED: _CLAIMED,
+}
+_UNTOUCHED = {
+    Status.UPLOADED: _UNCHANGED,
+    Status.DUPLICATE: _DUPLICATE,
+    Status.FAILED: _AGAIN,
+    Status.REJECTED: _STILL_REJECTED,
+}
+
+
+def plan(stat: Stat, known: Known | None, policy: bytes) -> Decision:
+    """Decide without opening anything.
+
+    ``policy`` is the digest of the rules in force: what was invalid under other rules is looked
+    into anew.
+    """
+    if known is None:
+        return _NEW
+    before = known.outcome
+    if before.status in _OPEN:
+        return _OPEN[before.status]
+    if before.stat == stat:
+        if before.status is Status.INVALID:
+            return _STILL_INVALID if known.policy == policy else _OTHER_RULES
+        return _UNTOUCHED[before.status]
+    same_audio = (before.stat.size, before.stat.mtime_ns) == (stat.size, stat.mtime_ns)
+    if before.status is Status.UPLOADED and same_audio:
+        return _NEW_SIDECAR
+    return _CHANGED

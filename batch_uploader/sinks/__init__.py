@@ -1,0 +1,1 @@
+"""Where recordings go: one package for each kind of place."""

@@ -1,0 +1,1 @@
+"""Uploads recordings to SpeechSense; the only room that knows gRPC."""
