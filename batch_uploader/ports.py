@@ -30,6 +30,9 @@ class Source(Protocol):
     def entries(self) -> AsyncIterator[Listing]:
         """Every folder once, as a stream, in no order. Raises SourceError if the root is gone."""
 
+    def is_audio(self, path: str) -> bool:
+        """Whether a listed file is a recording, by its name; everything else may be a sidecar."""
+
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading from its start: seekable, unbuffered, its reads complete.
 
@@ -80,6 +83,12 @@ class Attempt:
 
 class Sink(Protocol):
     """Where recordings go."""
+
+    async def __aenter__(self) -> Self:
+        """Make it ready; nothing is sent yet. Raises ConfigError."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it."""
 
     @property
     def whole_limit(self) -> int:
@@ -152,6 +161,10 @@ class ClaimAnswer:
 
 class Ledger(Protocol):
     """What is remembered, durably, of every recording of one connection."""
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that it is the ledger of."""
 
     async def __aenter__(self) -> Self:
         """Open it and take its lock. Raises LedgerLocked or LedgerError."""

@@ -1,0 +1,31 @@
+"""``-v``: why each recording is sent, skipped or tried again, as sentences."""
+
+from batch_uploader import events
+from batch_uploader.display.text import printable, sentence
+from batch_uploader.events import Event
+from batch_uploader.units import format_duration
+
+
+def explain(event: Event) -> str | None:
+    """A printable line for what was decided or failed, None for what needs no explanation."""
+    match event:
+        case events.Decided(path, decision, reason):
+            return f"{printable(decision)} {printable(path)}: {sentence(reason)}"
+        case events.AttemptEnded(code=code) if code != "OK":
+            return _attempt(event)
+        case events.Released(path):
+            return f"left for the next run {printable(path)}"
+    return None
+
+
+def explain_nothing(_event: Event) -> str | None:
+    """What those see who did not ask."""
+    return None
+
+
+def _attempt(event: events.AttemptEnded) -> str:
+    after = format_duration(event.seconds)
+    what = f"attempt {event.attempt} at {printable(event.path)} ended after {after}"
+    why = f"{printable(event.code)}, {sentence(event.message)}"
+    then = "no other" if event.retry_in is None else f"again in {format_duration(event.retry_in)}"
+    return f"{what}: {why}; {then}"

@@ -1,0 +1,105 @@
+"""What a program that runs the emulator in its own process can see of it, and do to it."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from batch_uploader.emulator.faults import Faults, Mishap
+from batch_uploader.emulator.store import Talk, stored_talks
+from batch_uploader.emulator.tokens import Doorkeeper
+
+_KILLED = 137
+
+
+class Control:
+    """The handle on a running emulator; every attribute may be read at any moment.
+
+    ``requests`` counts the RPCs that arrived by the method's own name (``Upload``), ``received``
+    the uploads whose last byte did.
+    """
+
+    def __init__(self, store: Path, doorkeeper: Doorkeeper, faults: Faults) -> None:
+        self.requests: Counter[str] = Counter()
+        self.received = 0
+        self.on_change: Callable[[Faults], None] | None = None
+        self._store = store
+        self._doorkeeper = doorkeeper
+        self._faults = faults
+        self._attempts: Counter[bytes] = Counter()
+        self._queries = 0
+        self._uplink_free_at = 0.0
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong from now on; assign another Faults at any moment.
+
+        An outage is counted from the assignment, everything else from the start of the server.
+        """
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults = faults
+        if self.on_change is not None:
+            self.on_change(faults)
+
+    def talks(self) -> list[Talk]:
+        """Everything that is stored, the oldest first. Blocking, for a moment."""
+        return stored_talks(self._store)
+
+    def revoke(self) -> None:
+        """Refuse every credential from now on."""
+        self._doorkeeper.revoked = True
+
+    def reinstate(self) -> None:
+        """Undo ``revoke``."""
+        self._doorkeeper.revoked = False
+
+    def count(self, method: str) -> None:
+        """Another RPC of that name arrived."""
+        limit = self._faults.revoke_after
+        if limit is not None and self.requests.total() >= limit:
+            self.revoke()
+        self.requests[method] += 1
+
+    def mishap(self, identity: bytes) -> Mishap | None:
+        """What befalls this attempt at an upload."""
+        mishap = self._faults.mishap(identity, self._attempts[identity])
+        if mishap is None:
+            # A recording is remembered only until it got through: memory stays level.
+            del self._attempts[identity]
+        else:
+            self._attempts[identity] += 1
+        return mishap
+
+    def query_fails(self) -> bool:
+        """Whether this Search or Get fails."""
+        self._queries += 1
+        return self._faults.search_fails(self._queries)
+
+    def upload_received(self) -> int:
+        """The number, from 1, of an upload whose last byte is here. May end the process."""
+        self.received += 1
+        if self.received == self._faults.die_before_storing:
+            die()
+        return self.received
+
+    def upload_stored(self, number: int) -> None:
+        """The upload of that number is in the store. May end the process."""
+        if number == self._faults.die_after_storing:
+            die()
+
+    def transfer_time(self, octets: int) -> float:
+        """How long to wait in seconds until so many more bytes fitted through the bandwidth."""
+        if self._faults.bandwidth is None:
+            return 0.0
+        now = time.monotonic()
+        self._uplink_free_at = max(self._uplink_free_at, now) + octets / self._faults.bandwidth
+        return self._uplink_free_at - now
+
+
+def die() -> None:
+    """End the process as a kill -9 does: nothing is flushed, closed or said."""
+    os._exit(_KILLED)

@@ -1,0 +1,353 @@
+"""The run: one planner, many workers, and an orderly end.
+
+The planner walks the source and puts jobs into a bounded stream, so the scan never runs far ahead
+of the uploads. A worker takes a job through its whole way: look, claim, attempts, settle. Nothing
+is sent without a durable claim, and what the service answered is recorded whatever happens.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio import CancelScope, to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from batch_uploader.errors import (
+    NotSent,
+    SinkError,
+    SourceChanged,
+    SourceError,
+    Throttled,
+    Unauthorized,
+    UploaderError,
+)
+from batch_uploader.events import (
+    AlreadyThere,
+    Decided,
+    Draining,
+    Event,
+    FolderPlanned,
+    Found,
+    Held,
+    Listener,
+    NotReady,
+    Paused,
+    Released,
+    ScanFinished,
+    Settled,
+    UploadStarted,
+)
+from batch_uploader.examine import Examination, Material, stat_of
+from batch_uploader.intake import Batch, Intake, Job, invalid
+from batch_uploader.model import (
+    Ending,
+    Failure,
+    Outcome,
+    Receipt,
+    Recording,
+    Status,
+)
+from batch_uploader.pace import ByteBudget, Pacer
+from batch_uploader.planning import Action
+from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
+from batch_uploader.retry import RetryPolicy
+from batch_uploader.transfer import CUT_OFF, Transfer, outcome_of
+
+_MIB = 1024 * 1024
+_COPIES = 3
+"""A recording sent whole exists as content, as message and in gRPC's buffers."""
+_STREAM_COST = 8 * _MIB
+"""gRPC buffers about 4 MiB of a stream before it pushes back, and the pieces come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run behaves. Ages and graces in seconds, ``memory`` in bytes.
+
+    ``memory`` bounds the audio held at once by all transfers. ``grace`` is how long a draining run
+    waits for what is in flight before it cancels it.
+    """
+
+    concurrency: int = 16
+    memory: int = 128 * _MIB
+    min_age: float = 2.0
+    grace: float = 60.0
+    explain: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class _Drained(Exception):  # noqa: N818 - a way out, not a mistake
+    """The run is ending and this recording has not been sent."""
+
+
+class Engine:
+    """Runs once. Publishes events from ``FolderPlanned`` to the last ``Settled``."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        examination: Examination,
+        sink: Sink,
+        ledger: Ledger,
+        *,
+        options: RunOptions,
+        publish: Listener,
+    ) -> None:
+        self.ending = Ending.COMPLETED
+        self.reason: str | None = None
+        self._intake = intake
+        self._examination = examination
+        self._sink = sink
+        self._ledger = ledger
+        self._options = options
+        self._publish = publish
+        self._draining = anyio.Event()
+        self._cancelled = anyio.Event()
+        self._failure: Exception | None = None
+        self._budget = ByteBudget(options.memory)
+        self._pacer = Pacer(options.concurrency, sleep=self._pause)
+        self._in_flight: dict[str, anyio.Event] = {}
+
+    async def run(self) -> None:
+        """Send everything that is due, or drain.
+
+        Raises the first run-level failure (SourceError, LedgerError) after draining.
+        """
+        send, receive = anyio.create_memory_object_stream[Job](self._options.concurrency)
+        async with receive, anyio.create_task_group() as group:
+            group.start_soon(self._plan, send)
+            with CancelScope() as in_flight:
+                group.start_soon(self._watch, in_flight)
+                async with anyio.create_task_group() as workers:
+                    for _ in range(self._options.concurrency):
+                        workers.start_soon(self._work, receive.clone())
+            group.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def drain(self, ending: Ending, reason: str) -> None:
+        """Begin nothing new; what is in flight finishes within the grace."""
+        if self._draining.is_set():
+            return
+        self.ending, self.reason = ending, reason
+        self._draining.set()
+        self._publish(Draining(reason))
+
+    def cancel(self) -> None:
+        """Stop at once; what is in flight is left in doubt."""
+        self._cancelled.set()
+        self.drain(Ending.INTERRUPTED, "stopped at once")
+
+    async def _watch(self, in_flight: CancelScope) -> None:
+        await self._draining.wait()
+        with anyio.move_on_after(self._options.grace):
+            await self._cancelled.wait()
+        in_flight.cancel()
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.drain(Ending.INTERRUPTED, "the run cannot go on")
+
+    # The planner
+
+    async def _plan(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        with jobs, CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._cancel_on_drain, scope)
+                try:
+                    async for batch in self._intake.batches():
+                        await self._announce(batch)
+                        for job in batch.jobs:
+                            await jobs.send(job)
+                    self._publish(ScanFinished())
+                except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
+                    self._fail(error)
+                group.cancel_scope.cancel()
+
+    async def _cancel_on_drain(self, scope: CancelScope) -> None:
+        await self._draining.wait()
+        scope.cancel()
+
+    async def _announce(self, batch: Batch) -> None:
+        for path, decision in batch.decisions:
+            self._publish(Decided(path, decision.action, decision.reason))
+        for outcome in batch.held:
+            self._publish(Held(outcome))
+        for outcome in batch.orphans:
+            await self._ledger.settle(outcome, policy=self._intake.policy)
+            self._publish(Found(outcome))
+        for outcome in batch.unreadable:
+            self._publish(Found(outcome))
+        if batch.gone:
+            await self._ledger.forget(batch.gone)
+        self._publish(
+            FolderPlanned(
+                folder=batch.folder,
+                to_send=len(batch.jobs),
+                to_send_bytes=sum(job.size for job in batch.jobs),
+                skipped=batch.skipped,
+                waiting=batch.waiting,
+                outdated=0,
+            )
+        )
+
+    # The workers
+
+    async def _work(self, jobs: MemoryObjectReceiveStream[Job]) -> None:
+        with jobs:
+            async for job in jobs:
+                if self._draining.is_set():
+                    return
+                try:
+                    await self._process(job)
+                except _Drained:
+                    self._publish(Released(job.path, job.size))
+                except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
+                    self._fail(error)
+
+    async def _process(self, job: Job) -> None:
+        whole_limit = self._sink.whole_limit
+        cost = job.size * _COPIES if job.size <= whole_limit else _STREAM_COST
+        async with self._budget.hold(cost):
+            try:
+                if job.action is Action.UPDATE and await self._only_touched(job):
+                    return
+                prepared = await to_thread.run_sync(
+                    self._examination.prepare, job.pair, whole_limit
+                )
+            except SourceChanged:
+                self._publish(NotReady(job.path, job.size))
+            except SourceError as error:
+                failure = Failure("UNREADABLE", str(error))
+                await self._settle(
+                    Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
+                )
+            else:
+                if isinstance(prepared, Material):
+                    with closing(prepared):
+                        await self._claim_and_send(job, prepared)
+                else:
+                    await self._settle(invalid(job.path, stat_of(job.pair), prepared))
+
+    async def _only_touched(self, job: Job) -> bool:
+        """Compare a touched sidecar with what the talk holds, without a look at the audio."""
+        if job.known is None:
+            return False
+        metadata = await to_thread.run_sync(self._examination.metadata, job.pair)
+        outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
+        if not outdated:
+            touched = replace(job.known.outcome, stat=stat_of(job.pair))
+            with CancelScope(shield=True):
+                await self._ledger.settle(touched)
+        self._publish(AlreadyThere(job.path, job.size, outdated))
+        return True
+
+    async def _claim_and_send(self, job: Job, material: Material) -> None:
+        recording = material.recording
+        settled = self._in_flight[recording.path] = anyio.Event()
+        try:
+            answer = await self._claim(recording)
+            match answer.claim:
+                case Claim.GRANTED:
+                    await self._send(job, material)
+                case Claim.DUPLICATE:
+                    await self._settle(
+                        outcome_of(recording, Status.DUPLICATE, duplicate_of=answer.other)
+                    )
+                case Claim.KNOWN | Claim.OUTDATED:
+                    outdated = answer.claim is Claim.OUTDATED
+                    self._publish(AlreadyThere(job.path, job.size, outdated))
+                case Claim.HELD | Claim.BUSY:
+                    self._publish(NotReady(job.path, job.size))
+        finally:
+            del self._in_flight[recording.path]
+            settled.set()
+
+    async def _claim(self, recording: Recording) -> ClaimAnswer:
+        while True:
+            self._stop_if_draining()
+            with CancelScope(shield=True):
+                (answer,) = await self._ledger.claim([recording])
+            other = self._in_flight.get(answer.other or "")
+            if answer.claim is not Claim.BUSY or other is None:
+                return answer
+            # The same audio and metadata is on its way under another path: its end decides.
+            await other.wait()
+
+    async def _send(self, job: Job, material: Material) -> None:
+        recording = material.recording
+        earlier = job.known.outcome.attempts if job.known else 0
+        sending = Transfer(recording, earlier, self._publish)
+        self._publish(UploadStarted(recording.path, material.size))
+        try:
+            receipt = await self._options.retry.run(
+                lambda number: self._attempt(number, sending, material),
+                sleep=self._pause,
+                on_retry=lambda error, pause: self._publish(sending.ended(error, pause)),
+            )
+        except _Drained:
+            await self._release(recording)
+            raise
+        except anyio.get_cancelled_exc_class():
+            if sending.open:
+                await self._settle(sending.outcome(CUT_OFF))
+            else:
+                await self._release(recording)
+            raise
+        except Unauthorized as error:
+            self._publish(sending.ended(error, None))
+            await self._release(recording)
+            self.drain(Ending.UNAUTHORIZED, str(error))
+            raise _Drained from error
+        except SinkError as error:
+            self._publish(sending.ended(error, None))
+            await self._settle(sending.outcome(error))
+        except SourceError as error:
+            changed = NotSent(str(error), code="CHANGED")
+            self._publish(sending.ended(changed, None))
+            await self._settle(sending.outcome(changed))
+        else:
+            # Recorded before anybody is told, so that a listener's failure loses no talk ID.
+            await self._settle(sending.uploaded(receipt), before=sending.ended(receipt, None))
+
+    async def _attempt(self, number: int, sending: Transfer, material: Material) -> Receipt:
+        async with self._pacer.turn():
+            self._stop_if_draining()
+            timeout = self._options.retry.timeout(material.size)
+            attempt = sending.begin(number, timeout)
+            try:
+                receipt = await self._sink.upload(sending.recording, material, attempt)
+            except Throttled as error:
+                sending.open = False
+                pause = self._pacer.throttled(sending.started, error.retry_after)
+                if pause > 0:
+                    self._publish(Paused(pause, str(error)))
+                raise
+            except UploaderError:
+                sending.open = False
+                raise
+            sending.open = False
+            self._pacer.succeeded()
+            return receipt
+
+    async def _pause(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self._draining.wait()
+        self._stop_if_draining()
+
+    def _stop_if_draining(self) -> None:
+        if self._draining.is_set():
+            raise _Drained
+
+    async def _settle(self, outcome: Outcome, *, before: Event | None = None) -> None:
+        policy = self._intake.policy if outcome.status is Status.INVALID else None
+        with CancelScope(shield=True):
+            await self._ledger.settle(outcome, policy=policy)
+        if before is not None:
+            self._publish(before)
+        self._publish(Settled(outcome))
+
+    async def _release(self, recording: Recording) -> None:
+        with CancelScope(shield=True):
+            await self._ledger.release(recording.path)

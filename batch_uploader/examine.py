@@ -1,0 +1,227 @@
+"""From a pair of files to a recording that is ready to be claimed: read, look into, hash."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import BinaryIO
+
+from anyio import to_thread
+
+from batch_uploader import audio, sidecar
+from batch_uploader.audio import AudioRules
+from batch_uploader.errors import SourceChanged, SourceError
+from batch_uploader.model import (
+    AudioInfo,
+    Defect,
+    Entry,
+    Fingerprint,
+    Metadata,
+    Recording,
+    Stat,
+    recording_key,
+)
+from batch_uploader.pairing import Pair
+from batch_uploader.ports import Source
+from batch_uploader.sidecar import Schema
+
+_HASH_STEP = 1024 * 1024
+
+
+class SidecarMode(StrEnum):
+    """What a recording without a sidecar is."""
+
+    REQUIRED = "required"
+    """A defect."""
+    OPTIONAL = "optional"
+    """Fine: its metadata are the defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that decides whether a pair of files is a sound recording."""
+
+    schema: Schema = field(default_factory=Schema)
+    audio: AudioRules = field(default_factory=AudioRules)
+    sidecar: SidecarMode = SidecarMode.REQUIRED
+
+    def digest(self) -> bytes:
+        """The same for the same rules: what was invalid under them is so until the files change."""
+        schema = self.schema
+        form = (
+            sorted(schema.defaults.items()),
+            sorted(schema.required),
+            sorted(schema.types.items()),
+            None if schema.declared is None else sorted(schema.declared),
+            schema.stamp_field,
+            self.audio,
+            self.sidecar,
+        )
+        return hashlib.sha256(repr(form).encode()).digest()
+
+
+def stat_of(pair: Pair) -> Stat:
+    """What the ledger compares, without opening anything."""
+    size, mtime_ns = pair.audio.size, pair.audio.mtime_ns
+    if pair.sidecar is None:
+        return Stat(size, mtime_ns)
+    name = pair.sidecar.path.rpartition("/")[2]
+    return Stat(size, mtime_ns, name, pair.sidecar.size, pair.sidecar.mtime_ns)
+
+
+class Material:
+    """A recording with its open file: the ``ports.Audio`` of a sink. Close it."""
+
+    def __init__(self, recording: Recording, handle: BinaryIO, content: bytes | None) -> None:
+        self.recording = recording
+        self.content = content
+        self._handle = handle
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.recording.stat.size
+
+    def close(self) -> None:
+        """Let the file and the content go."""
+        self.content = None
+        self._handle.close()
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """Pieces of ``size`` bytes; SourceChanged instead of the last one if they differ."""
+        digest = hashlib.sha256()
+        left = self.size
+        while left > 0:
+            offset = self.size - left
+            piece = await to_thread.run_sync(self._read, offset, min(size, left), digest)
+            left -= len(piece)
+            if left == 0 and digest.digest() != self.recording.fingerprint.sha256:
+                raise _changed(self.recording.path)
+            yield piece
+
+    def _read(self, offset: int, length: int, digest: "hashlib._Hash") -> bytes:
+        try:
+            self._handle.seek(offset)
+            piece = self._handle.read(length)
+        except OSError as error:
+            raise SourceChanged(
+                f"{self.recording.path} could not be read to its end ({error.strerror}); "
+                "the next run tries again"
+            ) from error
+        if len(piece) != length:
+            raise _changed(self.recording.path)
+        digest.update(piece)
+        return piece
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Looks into pairs of one source for one connection. Its methods block: use a thread."""
+
+    source: Source
+    connection_id: str
+    rules: Rules
+
+    def metadata(self, pair: Pair) -> Metadata | tuple[Defect, ...]:
+        """What the sidecar says, or all that is wrong with it. Raises SourceError."""
+        schema = self.rules.schema
+        if pair.sidecar is not None:
+            return sidecar.parse(self._small_file(pair.sidecar), pair.sidecar.path, schema)
+        if self.rules.sidecar is SidecarMode.OPTIONAL:
+            return sidecar.without_sidecar(pair.audio.path, schema)
+        path = pair.audio.path
+        stem = path.rpartition(".")[0]
+        return (
+            Defect(
+                path,
+                "sidecar-missing",
+                "it has no sidecar",
+                f"write its metadata to {stem}.json or {path}.json, "
+                "or allow recordings without one with --sidecar optional",
+            ),
+        )
+
+    def look(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
+        """Everything but hashing: what is in the audio, or all that is wrong with the pair."""
+        metadata = self.metadata(pair)
+        with self.source.open(pair.audio.path) as handle:
+            info = audio.probe(handle, pair.audio.path, pair.audio.size, self.rules.audio)
+        if isinstance(metadata, tuple) or isinstance(info, Defect):
+            return _all_defects(metadata, info)
+        return info
+
+    def prepare(self, pair: Pair, whole_limit: int) -> Material | tuple[Defect, ...]:
+        """A recording ready to be claimed, or all that is wrong with it.
+
+        Up to ``whole_limit`` bytes its content is kept in memory. Raises SourceChanged if the file
+        is still being written, SourceError if it cannot be read.
+        """
+        metadata = self.metadata(pair)
+        path, size = pair.audio.path, pair.audio.size
+        handle = self.source.open(path)
+        try:
+            info = audio.probe(handle, path, size, self.rules.audio)
+            if isinstance(metadata, tuple) or isinstance(info, Defect):
+                handle.close()
+                return _all_defects(metadata, info)
+            sha256, content = _hash(handle, path, size, keep=size <= whole_limit)
+            self._expect(pair.audio, self.source.handle_stat(handle, path))
+        except OSError as error:
+            handle.close()
+            raise SourceError(
+                f"{path} cannot be read ({error.strerror}); "
+                "check the disk, the next run tries again"
+            ) from error
+        except BaseException:
+            handle.close()
+            raise
+        recording = Recording(
+            connection_id=self.connection_id,
+            path=path,
+            stat=stat_of(pair),
+            fingerprint=Fingerprint(sha256, metadata.digest()),
+            metadata=metadata,
+            audio=info,
+            key=recording_key(self.connection_id, path, sha256),
+        )
+        return Material(recording, handle, content)
+
+    @staticmethod
+    def _expect(listed: Entry, now: Entry) -> None:
+        if now != listed:
+            raise _changed(listed.path)
+
+    def _small_file(self, entry: Entry) -> bytes:
+        with self.source.open(entry.path) as handle:
+            return handle.read(sidecar.SIZE_LIMIT + 1)
+
+
+def _hash(handle: BinaryIO, path: str, size: int, *, keep: bool) -> tuple[bytes, bytes | None]:
+    handle.seek(0)
+    if keep:
+        content = handle.read(size)
+        if len(content) != size:
+            raise _changed(path)
+        return hashlib.sha256(content).digest(), content
+    digest = hashlib.sha256()
+    left = size
+    while left > 0:
+        piece = handle.read(min(_HASH_STEP, left))
+        if not piece:
+            raise _changed(path)
+        digest.update(piece)
+        left -= len(piece)
+    return digest.digest(), None
+
+
+def _all_defects(
+    metadata: Metadata | tuple[Defect, ...], info: AudioInfo | Defect
+) -> tuple[Defect, ...]:
+    wrong = metadata if isinstance(metadata, tuple) else ()
+    return (*wrong, info) if isinstance(info, Defect) else wrong
+
+
+def _changed(path: str) -> SourceChanged:
+    return SourceChanged(
+        f"{path} changed while it was read; it is taken up again when it has come to rest"
+    )

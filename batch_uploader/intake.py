@@ -1,0 +1,142 @@
+"""From listings to decisions, folder by folder: what a run sends, skips, holds and reports."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from batch_uploader.examine import stat_of
+from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.pairing import Orphan, Pair, pair
+from batch_uploader.planning import Action, Decision, plan
+from batch_uploader.ports import Known, Source
+
+
+_OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+
+
+class Remembers(Protocol):
+    """What the intake asks of a ledger, or of a reader of one."""
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder, by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A pair to be looked into, and what is known of its path."""
+
+    pair: Pair
+    action: Action
+    known: Known | None
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.pair.audio.path
+
+    @property
+    def size(self) -> int:
+        """The audio's size in bytes."""
+        return self.pair.audio.size
+
+
+@dataclass(slots=True)
+class Batch:
+    """One folder, decided.
+
+    ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
+    the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
+    known for a ledger. ``gone`` are invalid paths that exist no more.
+    """
+
+    folder: str
+    jobs: list[Job] = field(default_factory=list)
+    decisions: list[tuple[str, Decision]] = field(default_factory=list)
+    held: list[Outcome] = field(default_factory=list)
+    orphans: list[Outcome] = field(default_factory=list)
+    unreadable: list[Outcome] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    skipped: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Plans a whole source against a ledger.
+
+    ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
+    ``explain`` the batches carry every decision. ``clock`` gives UTC nanoseconds.
+    """
+
+    source: Source
+    ledger: Remembers
+    policy: bytes
+    min_age: float
+    explain: bool = False
+    clock: Callable[[], int] = time.time_ns
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """One batch a folder. Raises SourceError if the root cannot be read."""
+        async for listing in self.source.entries():
+            yield self._plan(listing, await self.ledger.known(listing.folder))
+
+    def _plan(self, listing: Listing, known: dict[str, Known]) -> Batch:
+        batch = Batch(listing.folder)
+        pairs, orphans = pair(listing, self.source.is_audio)
+        now = self.clock()
+        for each in pairs:
+            before = known.pop(each.audio.path, None)
+            if self._young(now, each.audio, each.sidecar):
+                batch.waiting += 1
+            else:
+                self._decide(batch, each, before)
+        for orphan in orphans:
+            before = known.pop(orphan.entry.path, None)
+            if self._young(now, orphan.entry):
+                batch.waiting += 1
+            else:
+                self._report(batch, orphan, before)
+        for defect in listing.unreadable:
+            known.pop(defect.path, None)
+            batch.unreadable.append(invalid(defect.path, Stat(0, 0), [defect]))
+        batch.gone.extend(
+            path for path, left in known.items() if left.outcome.status is Status.INVALID
+        )
+        return batch
+
+    def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:
+        decision = plan(stat_of(pair), before, self.policy)
+        if self.explain:
+            batch.decisions.append((pair.audio.path, decision))
+        if decision.action is Action.SKIP:
+            batch.skipped += 1
+        elif decision.action is Action.HOLD and before is not None:
+            batch.held.append(before.outcome)
+        else:
+            batch.jobs.append(Job(pair, decision.action, before))
+
+    def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
+        outcome = invalid(
+            orphan.entry.path, Stat(orphan.entry.size, orphan.entry.mtime_ns), [orphan.defect]
+        )
+        if before is None:
+            batch.orphans.append(outcome)
+        elif before.outcome.status in {Status.UPLOADED, Status.DUPLICATE}:
+            # It is up; a sidecar too many takes nothing back.
+            batch.skipped += 1
+        elif before.outcome.status in _OPEN or before.outcome == outcome:
+            batch.held.append(before.outcome)
+        else:
+            batch.orphans.append(outcome)
+
+    def _young(self, now: int, *entries: Entry | None) -> bool:
+        newest = max(entry.mtime_ns for entry in entries if entry is not None)
+        # A time in the future is a wrong clock somewhere, not a file that is being written.
+        return 0 <= now - newest < self.min_age * 1e9
+
+
+def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
+    """The outcome of a recording that is not sound: every defect in one sentence."""
+    text = ". ".join(str(defect) for defect in defects)
+    return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))

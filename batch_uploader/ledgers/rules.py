@@ -1,0 +1,265 @@
+"""What may follow from what is recorded: the ledger's state machine, free of any storage.
+
+Each function is one step of one transaction: the store makes all that it does durable together,
+or nothing of it. A path has at most one current record. A talk is never overwritten: when its path
+comes to hold something else, its record is superseded and stays as history.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.model import (
+    Container,
+    Failure,
+    Fingerprint,
+    Outcome,
+    Recording,
+    Stat,
+    Status,
+)
+from batch_uploader.ports import Claim, ClaimAnswer, Known, Row
+
+OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+"""The service holds these, or may come to."""
+_IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+_ONLY_AFTER_A_CLAIM: Final = frozenset({Status.UPLOADED, *_IN_QUESTION})
+_RUN_ENDED: Final = Failure(
+    "RUN_ENDED",
+    "the run that was sending it ended before the service's answer was recorded, so the service "
+    "may hold it",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Everything that is kept of one recording.
+
+    ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed. Times are UTC
+    nanoseconds since the epoch; ``settled_at_ns`` is None while the recording is being sent.
+    """
+
+    path: str
+    status: Status
+    stat: Stat
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    key: str | None = None
+    policy: bytes | None = None
+    duration: float | None = None
+    container: Container | None = None
+    attempts: int = 0
+    talk_id: str | None = None
+    duplicate_of: str | None = None
+    failure: Failure | None = None
+    claimed_at_ns: int | None = None
+    settled_at_ns: int | None = None
+
+    def known(self) -> Known:
+        """The record as planning sees it."""
+        outcome = Outcome(
+            path=self.path,
+            status=self.status,
+            stat=self.stat,
+            attempts=self.attempts,
+            talk_id=self.talk_id,
+            failure=self.failure,
+            duplicate_of=self.duplicate_of,
+            duration=self.duration,
+            container=self.container,
+        )
+        return Known(outcome, self.sha256, self.metadata, self.policy, self.key)
+
+    def row(self, connection_id: str) -> Row:
+        """The record as the manifest shows it."""
+        return Row(
+            path=self.path,
+            connection_id=connection_id,
+            status=self.status,
+            size=self.stat.size,
+            attempts=self.attempts,
+            sha256=self.sha256,
+            talk_id=self.talk_id,
+            duration=self.duration,
+            container=self.container,
+            settled_at_ns=self.settled_at_ns,
+            duplicate_of=self.duplicate_of,
+            failure=self.failure,
+        )
+
+
+class Store(Protocol):
+    """Where the records of one connection are kept, within one transaction."""
+
+    def current(self, path: str) -> Record | None:
+        """The current record of a path."""
+
+    def claimed(self) -> Sequence[Record]:
+        """Every claim that nobody settled."""
+
+    def holder(self, fingerprint: Fingerprint) -> Record | None:
+        """Whoever stands for this content at the service, superseded talks included.
+
+        Of several the surest: uploaded before in doubt before conflict before claimed, and of
+        these the first by path.
+        """
+
+    def superseded(self, path: str) -> Record | None:
+        """The talk that was superseded last at a path."""
+
+    def put(self, record: Record) -> None:
+        """Make it the current record of its path; the one before vanishes."""
+
+    def supersede(self, path: str) -> None:
+        """Turn the current record of a path into history; the path has none then."""
+
+    def restore(self, path: str) -> None:
+        """Make the talk superseded last current again; the record current by now vanishes."""
+
+    def drop(self, path: str) -> None:
+        """Forget the current record of a path."""
+
+    def drop_duplicates(self, of: Record) -> None:
+        """Forget the records that are duplicates of this one."""
+
+
+def claim(store: Store, recordings: Iterable[Recording], now: int) -> list[ClaimAnswer]:
+    """Answer each in order, each seeing what the ones before it got."""
+    return [_claim(store, recording, now) for recording in recordings]
+
+
+def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
+    path, content = recording.path, recording.fingerprint
+    current = store.current(path)
+    if current is not None and current.status in OPEN:
+        return ClaimAnswer(Claim.HELD)
+    if current is None or current.status is not Status.UPLOADED:
+        # A note about the path (it was invalid, it could not be read) hides no talk for good:
+        # with the same audio back, this is that talk's recording, whatever its sidecar says.
+        talk = store.superseded(path)
+        if talk is not None and talk.sha256 == content.sha256:
+            store.restore(path)
+            current = talk
+    if current is not None and current.sha256 == content.sha256:
+        same_metadata = current.metadata == content.metadata
+        if same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}:
+            store.put(replace(current, stat=recording.stat))
+            return ClaimAnswer(Claim.KNOWN)
+        if current.status is Status.UPLOADED:
+            return ClaimAnswer(Claim.OUTDATED)
+    other = store.holder(content)
+    if other is not None and other.status is Status.CLAIMED:
+        return ClaimAnswer(Claim.BUSY, other.path)
+    if current is not None and current.status is Status.UPLOADED:
+        store.supersede(path)
+    record = Record(
+        path=path,
+        status=Status.CLAIMED,
+        stat=recording.stat,
+        sha256=content.sha256,
+        metadata=content.metadata,
+        key=recording.key,
+        duration=recording.audio.duration,
+        container=recording.audio.container,
+        claimed_at_ns=now,
+    )
+    if other is None:
+        store.put(record)
+        return ClaimAnswer(Claim.GRANTED)
+    # Recorded here and not when it is settled, since an outcome carries no fingerprint.
+    store.put(
+        replace(
+            record,
+            status=Status.DUPLICATE,
+            duplicate_of=other.path,
+            claimed_at_ns=None,
+            settled_at_ns=now,
+        )
+    )
+    return ClaimAnswer(Claim.DUPLICATE, other.path)
+
+
+def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> None:
+    """Record how a recording ended. Raises LedgerError if that cannot follow from what is known."""
+    current = store.current(outcome.path)
+    before = current.status if current is not None else None
+    if outcome.status is Status.CLAIMED:
+        raise _bug(outcome, "a claim is not an ending")
+    if outcome.status is Status.UPLOADED and not outcome.talk_id:
+        raise _bug(outcome, "it has no talk ID")
+    if current is not None and _only_touched(current, outcome):
+        store.put(replace(current, stat=outcome.stat))
+        return
+    if outcome.status in _ONLY_AFTER_A_CLAIM and before not in OPEN:
+        raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
+    if outcome.status is Status.INVALID and before in _IN_QUESTION:
+        raise _bug(outcome, f"it is {before}: the service may hold it")
+    if outcome.status is Status.DUPLICATE and before in OPEN:
+        raise _bug(outcome, f"it is {before}")
+    if current is None or not _about_the_same(current, outcome):
+        if before is Status.UPLOADED:
+            store.supersede(outcome.path)
+        current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
+    elif outcome.status is Status.FAILED and before in _IN_QUESTION:
+        # It is to be sent again, perhaps under the name that its copy has: whoever comes first.
+        store.drop_duplicates(current)
+    store.put(
+        replace(
+            current,
+            status=outcome.status,
+            policy=policy,
+            duration=current.duration if outcome.duration is None else outcome.duration,
+            container=current.container if outcome.container is None else outcome.container,
+            attempts=outcome.attempts,
+            talk_id=outcome.talk_id,
+            duplicate_of=outcome.duplicate_of,
+            failure=outcome.failure,
+            settled_at_ns=now,
+        )
+    )
+
+
+def _only_touched(current: Record, outcome: Outcome) -> bool:
+    """Whether a talk that is up is reported once more: only its files' stat can be news."""
+    return (
+        current.status is outcome.status is Status.UPLOADED and current.talk_id == outcome.talk_id
+    )
+
+
+def _about_the_same(current: Record, outcome: Outcome) -> bool:
+    """Whether the outcome is one of the content on record, so that its fingerprint stays."""
+    if current.status is outcome.status is Status.DUPLICATE:
+        return current.stat == outcome.stat
+    return current.status in OPEN
+
+
+def recover(store: Store, now: int) -> int:
+    """Turn every claim into a doubt; how many there were. For a run that begins."""
+    claims = store.claimed()
+    for record in claims:
+        store.put(replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, settled_at_ns=now))
+    return len(claims)
+
+
+def release(store: Store, path: str) -> None:
+    """Forget a claim. Raises LedgerError if there is none."""
+    current = store.current(path)
+    if current is None or current.status is not Status.CLAIMED:
+        status = current.status if current is not None else "unseen"
+        raise LedgerError(f"{path} cannot be released: it is {status}; please report this bug")
+    store.drop(path)
+
+
+def forget(store: Store, paths: Iterable[str]) -> None:
+    """Drop the invalid ones among these paths."""
+    for path in paths:
+        current = store.current(path)
+        if current is not None and current.status is Status.INVALID:
+            store.drop(path)
+
+
+def _bug(outcome: Outcome, why: str) -> LedgerError:
+    return LedgerError(
+        f"{outcome.path} cannot be recorded as {outcome.status}: {why}; please report this bug"
+    )

@@ -1,0 +1,202 @@
+"""The ledger's tables, and how a record becomes a line of them and back: SQL, but no SQLite.
+
+``recordings`` holds the current record of each path, ``superseded`` the talks whose paths hold
+something else by now. Text is UTF-8 and compared byte by byte, which is the order of code points.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from batch_uploader.ledgers.rules import Record
+from batch_uploader.model import Container, Failure, Stat, Status
+
+APPLICATION_ID: Final = 0x42555064
+"""Tells a ledger from any other SQLite file: "BUPd"."""
+
+COLUMNS: Final = (
+    "path, status, size, mtime_ns, sidecar, sidecar_size, sidecar_mtime_ns, sha256, metadata, "
+    "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
+    "failure_message, failure_request_id, claimed_at_ns, settled_at_ns"
+)
+_COUNT: Final = len(COLUMNS.split(","))
+_DEFINITIONS: Final = """
+    id INTEGER PRIMARY KEY,
+    connection_id TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sidecar TEXT,
+    sidecar_size INTEGER NOT NULL,
+    sidecar_mtime_ns INTEGER NOT NULL,
+    sha256 BLOB,
+    metadata BLOB,
+    upload_key TEXT,
+    policy BLOB,
+    duration REAL,
+    container TEXT,
+    attempts INTEGER NOT NULL,
+    talk_id TEXT,
+    duplicate_of TEXT,
+    failure_code TEXT,
+    failure_message TEXT,
+    failure_request_id TEXT,
+    claimed_at_ns INTEGER,
+    settled_at_ns INTEGER,
+    CHECK (status <> 'uploaded' OR (talk_id IS NOT NULL AND sha256 IS NOT NULL))
+"""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        f"CREATE TABLE recordings ({_DEFINITIONS}, UNIQUE (path, connection_id))",
+        f"CREATE TABLE superseded ({_DEFINITIONS})",
+        "CREATE INDEX recordings_folder ON recordings (connection_id, folder)",
+        "CREATE INDEX recordings_content ON recordings (sha256, metadata)"
+        " WHERE sha256 IS NOT NULL",
+        "CREATE INDEX recordings_claimed ON recordings (connection_id) WHERE status = 'claimed'",
+        "CREATE INDEX superseded_path ON superseded (path, connection_id)",
+        "CREATE INDEX superseded_content ON superseded (sha256, metadata)",
+    ),
+)
+"""What leads from each version of the schema (its place in here) to the next."""
+
+_MINE: Final = "path = ? AND connection_id = ?"
+_ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
+_HOLDERS: Final = (
+    "sha256 = :sha256 AND metadata = :metadata AND connection_id = :connection_id"
+    " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed')"
+)
+
+SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
+SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
+SELECT_CLAIMED: Final = (
+    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
+)
+SELECT_HOLDER: Final = (
+    f"SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM recordings WHERE {_HOLDERS}"
+    f" UNION ALL SELECT {COLUMNS} FROM superseded WHERE {_HOLDERS})"
+    " ORDER BY CASE status WHEN 'uploaded' THEN 0 WHEN 'in_doubt' THEN 1"
+    " WHEN 'conflict' THEN 2 ELSE 3 END, path LIMIT 1"
+)
+SELECT_SUPERSEDED: Final = (
+    f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} ORDER BY id DESC LIMIT 1"
+)
+PUT: Final = (
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * _COUNT})"
+    " ON CONFLICT (path, connection_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[1:])
+)
+DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
+SUPERSEDE: Final = (
+    f"INSERT INTO superseded ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM recordings WHERE {_MINE}"
+)
+_LATEST: Final = f"(SELECT max(id) FROM superseded WHERE {_MINE})"
+RESTORE: Final = (
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM superseded"
+    f" WHERE id = {_LATEST}"
+)
+DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
+DROP_DUPLICATES: Final = (
+    "DELETE FROM recordings WHERE sha256 = ? AND metadata = ? AND connection_id = ?"
+    " AND status = 'duplicate' AND duplicate_of = ?"
+)
+
+SELECT_CONNECTIONS: Final = (
+    "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"
+)
+
+
+def select_rows(connection_id: str | None, statuses: int) -> str:
+    """All lines sorted by path, the oldest of a path first; the filters are its parameters, twice.
+
+    ``statuses`` is how many there are to choose from, 0 for no choice. The first column is the
+    connection.
+    """
+    where = _filters(connection_id, statuses)
+    return (
+        f"SELECT connection_id, {COLUMNS}, 0 AS current, id FROM superseded{where}"
+        f" UNION ALL SELECT connection_id, {COLUMNS}, 1, id FROM recordings{where}"
+        " ORDER BY path, connection_id, current, id"
+    )
+
+
+def select_counts(connection_id: str | None) -> str:
+    """Status, lines, bytes and seconds; the filter is its parameter, twice."""
+    where = _filters(connection_id, 0)
+    return (
+        "SELECT status, count(*), sum(size), total(duration) FROM"
+        f" (SELECT status, size, duration FROM recordings{where}"
+        f" UNION ALL SELECT status, size, duration FROM superseded{where}) GROUP BY status"
+    )
+
+
+def _filters(connection_id: str | None, statuses: int) -> str:
+    terms = [] if connection_id is None else ["connection_id = ?"]
+    if statuses:
+        terms.append(f"status IN (?{', ?' * (statuses - 1)})")
+    return f" WHERE {' AND '.join(terms)}" if terms else ""
+
+
+def folder_of(path: str) -> str:
+    """The folder that a path lies in, ``""`` for the root."""
+    return path.rpartition("/")[0]
+
+
+_STATUSES: Final = {status.value: status for status in Status}
+_CONTAINERS: Final = {container.value: container for container in Container}
+
+
+def encode(record: Record) -> tuple[object, ...]:
+    """The values of ``COLUMNS``."""
+    stat, failure = record.stat, record.failure
+    return (
+        record.path,
+        record.status.value,
+        stat.size,
+        stat.mtime_ns,
+        stat.sidecar,
+        stat.sidecar_size,
+        stat.sidecar_mtime_ns,
+        record.sha256,
+        record.metadata,
+        record.key,
+        record.policy,
+        record.duration,
+        None if record.container is None else record.container.value,
+        record.attempts,
+        record.talk_id,
+        record.duplicate_of,
+        None if failure is None else _text(failure.code),
+        None if failure is None else _text(failure.message),
+        None if failure is None or failure.request_id is None else _text(failure.request_id),
+        record.claimed_at_ns,
+        record.settled_at_ns,
+    )
+
+
+def decode(values: Sequence[Any]) -> Record:
+    """A record from the values of ``COLUMNS``; whatever follows them is ignored."""
+    container, code = values[12], values[16]
+    return Record(
+        path=values[0],
+        status=_STATUSES[values[1]],
+        stat=Stat(*values[2:7]),
+        sha256=values[7],
+        metadata=values[8],
+        key=values[9],
+        policy=values[10],
+        duration=values[11],
+        container=None if container is None else _CONTAINERS[container],
+        attempts=values[13],
+        talk_id=values[14],
+        duplicate_of=values[15],
+        failure=None if code is None else Failure(code, values[17], values[18]),
+        claimed_at_ns=values[19],
+        settled_at_ns=values[20],
+    )
+
+
+def _text(words: str) -> str:
+    # What foreign code told us may carry the lone surrogates of an undecodable file name.
+    return words.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,1 @@
+"""Where recordings come from: each module is one implementation of ``ports.Source``."""

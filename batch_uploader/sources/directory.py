@@ -1,0 +1,289 @@
+"""A directory tree as a stream of folders; no link in it is ever followed."""
+
+import errno
+import io
+import os
+import re
+import stat
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from anyio import to_thread
+
+from batch_uploader import system
+from batch_uploader.errors import SourceError
+from batch_uploader.model import Defect, Entry, Listing
+from batch_uploader.pairing import is_sidecar
+from batch_uploader.sources.selection import Selection
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_RAW_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+# A hop between threads costs as much as listing fifty files. A batch ends at whichever of these
+# comes first, so that neither many small folders nor a slow disk holds the first upload up.
+_BATCH_ENTRIES = 1_000
+_BATCH_SECONDS = 0.05
+
+_LINK_CURE = "put the real thing in its place, or upload the directory where it really is"
+
+
+def escape_name(name: str) -> str:
+    r"""A file's name, as the system gave it, in valid Unicode; no two names become one.
+
+    A name that is UTF-8 and holds nothing like ``\x5c`` stays as it is. In any other, each
+    backslash becomes ``\x5c`` and each byte that is no part of UTF-8 ``\xNN``.
+    """
+    if name.isascii() and "\\" not in name:
+        return name
+    # Through the bytes, so that a name is the same under any locale.
+    raw = os.fsencode(name)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if not _ESCAPE.search(text):
+            return text
+    return raw.replace(b"\\", rb"\x5c").decode(errors="backslashreplace")
+
+
+def unescape_name(name: str) -> str:
+    """The name, as the system knows it, that ``escape_name`` made this of.
+
+    Raises UnicodeError for what no system could have named.
+    """
+    raw = _RAW_ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), name.encode())
+    return os.fsdecode(raw)
+
+
+class DirectorySource:
+    """The recordings and sidecars below a directory.
+
+    Left out: hidden files and folders, what ``exclude`` matches, the files of our own that
+    ``ignore`` names, and files that are neither audio nor sidecar. ``include`` and ``exclude`` are
+    patterns as ``Selection`` explains them; raises ConfigError if one cannot be read.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        ignore: Sequence[Path] = (),
+    ) -> None:
+        self._root = str(root.absolute())
+        self._selection = Selection(include, exclude)
+        self._ignored = _within(root, ignore)
+
+    @property
+    def where(self) -> str:
+        """The directory, for a human."""
+        return os.fsencode(self._root).decode(errors="backslashreplace")
+
+    def is_audio(self, path: str) -> bool:
+        """Whether a listed file is a recording and not a sidecar."""
+        return self._selection.is_audio(path)
+
+    async def entries(self) -> AsyncGenerator[Listing, None]:
+        """Every folder once, as a stream; read in a thread, ahead by no more than a small batch.
+
+        A folder that cannot be read to its end has no entries: part of a folder would make
+        recordings look as if they had no sidecar. Raises SourceError if the root cannot be read,
+        or is another directory all of a sudden.
+        """
+        walk = self._walk()
+        # A share that hangs must not keep a cancelled run from ending.
+        while batch := await to_thread.run_sync(_batch, walk, abandon_on_cancel=True):
+            for listing in batch:
+                yield listing
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file, as ``ports.Source`` says; its reads raise OSError."""
+        parts = _parts(path)
+        with _explaining(path):
+            descriptor = system.open_beneath(self._root, parts)
+            try:
+                _regular(path, os.fstat(descriptor))
+                return _Handle(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+
+    def stat(self, path: str) -> Entry:
+        """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
+        parts = _parts(path)
+        with _explaining(path):
+            return _regular(path, system.stat_beneath(self._root, parts))
+
+    def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
+        """The file behind an open handle as it is now. Blocking. Raises SourceError."""
+        with _explaining(path):
+            return _regular(path, os.fstat(handle.fileno()))
+
+    def _walk(self) -> Iterator[Listing]:
+        identity = self._identity()
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            try:
+                yield self._list(folder, pending)
+            except OSError as error:
+                if not folder:
+                    raise self._root_error(error) from error
+                if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                    yield Listing(folder, (), (_defect(folder, error),))
+                elif self._identity() != identity:
+                    # Not one folder was moved away, but all of them: a share was unmounted.
+                    raise SourceError(
+                        f"{self.where} became another directory during the run; "
+                        "mount what should be there and run again"
+                    ) from error
+
+    def _list(self, folder: str, pending: list[str]) -> Listing:
+        prefix = f"{folder}/" if folder else ""
+        entries: list[Entry] = []
+        unreadable: list[Defect] = []
+        excluded: list[str] = []
+        kind_of, ignored = self._selection.kind, self._ignored
+        # This loop runs once a file, a million times a run: what is written out here is fast.
+        with system.scan_beneath(self._root, _parts(folder) if folder else ()) as items:
+            for item in items:
+                name = item.name
+                if name[0] == ".":
+                    continue
+                path = prefix + (name if name.isascii() and "\\" not in name else escape_name(name))
+                if path in ignored:
+                    continue
+                kind = kind_of(path)
+                try:
+                    if kind is Kind.AUDIO or kind is Kind.SIDECAR:
+                        status = item.stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode):
+                            entries.append(Entry(path, status.st_size, status.st_mtime_ns))
+                        elif not stat.S_ISDIR(status.st_mode):
+                            unreadable.append(_misfit(path, status.st_mode))
+                    elif kind is Kind.EXCLUDED_AUDIO:
+                        excluded.append(path)
+    def _identity(self) -> tuple[int, int]:
+        try:
+            status = os.stat(self._root)  # noqa: PTH116 - the name may be no valid Unicode
+        except OSError as error:
+            raise self._root_error(error) from error
+        return status.st_dev, status.st_ino
+
+    def _root_error(self, error: OSError) -> SourceError:
+        if isinstance(error, FileNotFoundError):
+            return SourceError(f"there is no directory {self.where}; check the name and the mount")
+        if isinstance(error, NotADirectoryError):
+            return SourceError(f"{self.where} is not a directory; name the one with the recordings")
+        message, cure = _explain(error)
+        return SourceError(f"the directory {self.where} {message}; {cure}")
+
+
+class _Handle(io.FileIO):
+    """Reads that are short at the end of the file alone."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return super().readall()
+        data = super().read(size)
+        while 0 < len(data) < size and (more := super().read(size - len(data))):
+            data += more
+        return data
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        filled = 0
+        with memoryview(buffer).cast("B") as view:
+            while filled < len(view) and (count := super().readinto(view[filled:])):
+                filled += count
+        return filled
+
+
+def _batch(walk: Iterator[Listing]) -> list[Listing]:
+    """The next folders; none at the end."""
+    listings: list[Listing] = []
+    entries = 0
+    deadline = time.monotonic() + _BATCH_SECONDS
+    for listing in walk:
+        listings.append(listing)
+        entries += len(listing.entries)
+        if entries >= _BATCH_ENTRIES or time.monotonic() >= deadline:
+            break
+    return listings
+
+
+def _within(root: Path, ignore: Sequence[Path]) -> frozenset[str]:
+    """Those of the files that lie below the root, as paths of this source."""
+    top = Path(os.path.realpath(root))
+    real = [Path(os.path.realpath(file.parent), file.name) for file in ignore]
+    below = [file.relative_to(top).parts for file in real if file.is_relative_to(top)]
+    return frozenset("/".join(map(escape_name, parts)) for parts in below)
+
+
+def _parts(path: str) -> list[str]:
+    """The system's names of the parts of a path; SourceError if a listing could not hold it."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        try:
+            name = unescape_name(part)
+            proper = escape_name(name) == part and name not in {"", ".", ".."}
+        except UnicodeError:
+            proper = False
+        # An escape may stand for what no single name can hold.
+        if not proper or not {"/", "\0", os.sep}.isdisjoint(name):
+            shown = path.encode(errors="backslashreplace").decode()
+            raise SourceError(f"{shown}: no such path can be in a source; use one that it listed")
+        parts.append(name)
+    return parts
+
+
+def _regular(path: str, status: os.stat_result) -> Entry:
+    if not stat.S_ISREG(status.st_mode):
+        defect = _misfit(path, status.st_mode)
+        raise SourceError(f"{path}: {defect}")
+    return Entry(path, status.st_size, status.st_mtime_ns)
+
+
+def _misfit(path: str, mode: int) -> Defect:
+    if stat.S_ISLNK(mode):
+        return Defect(path, "symlink", "it is a link, and links are not followed", _LINK_CURE)
+    return Defect(
+        path,
+        "not-a-file",
+        "it is a directory, a pipe, a socket or a device",
+        "put a file in its place, rename it, or exclude it",
+    )
+
+
+def _defect(path: str, error: OSError) -> Defect:
+    message, cure = _explain(error)
+    return Defect(path, "unreadable", f"it {message}", cure)
+
+
+@contextmanager
+def _explaining(path: str) -> Iterator[None]:
+    """The one place where this source's OSErrors turn into SourceErrors."""
+    try:
+        yield
+    except OSError as error:
+        message, cure = _explain(error)
+        raise SourceError(f"{path}: it {message}; {cure}") from error
+
+
+def _explain(error: OSError) -> tuple[str, str]:
+    """What is wrong, and the cure."""
+    if isinstance(error, FileNotFoundError):
+        return "is gone", "put it back, or list the source again"
+    if isinstance(error, PermissionError):
+        return "may not be read by this user", "give the user of this program the right to read it"
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return "is a link or lies behind one, and links are not followed", _LINK_CURE
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return f"cannot be read ({reason})", "check the disk or the network share, then run again"

@@ -1,0 +1,58 @@
+"""What a run would do, without sending or hashing anything: the whole of ``check``."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from batch_uploader.errors import SourceError
+from batch_uploader.examine import Examination
+from batch_uploader.intake import Batch, Intake, Job
+from batch_uploader.model import AudioInfo, Defect
+from batch_uploader.planning import Action
+
+_AT_ONCE = 64
+"""Looking into a file takes less than crossing to a thread, so many cross together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look into one recording found: audio that would go up, or defects."""
+
+    path: str
+    size: int
+    audio: AudioInfo | None
+    defects: tuple[Defect, ...] = ()
+
+
+async def survey(
+    intake: Intake, examination: Examination
+) -> AsyncIterator[tuple[Batch, list[Finding]]]:
+    """Each folder's decisions, with its recordings looked into, some at a time.
+
+    A batch comes once, with its first findings; an empty one carries the others. Raises
+    SourceError if the root cannot be read.
+    """
+    async for batch in intake.batches():
+        jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
+        yield batch, await _look(examination, jobs[:_AT_ONCE])
+        for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
+            found = await _look(examination, jobs[start : start + _AT_ONCE])
+            yield Batch(batch.folder), found
+
+
+async def _look(examination: Examination, jobs: Sequence[Job]) -> list[Finding]:
+    return await to_thread.run_sync(lambda: [_finding(examination, job) for job in jobs])
+
+
+def _finding(examination: Examination, job: Job) -> Finding:
+    try:
+        seen = examination.look(job.pair)
+    except SourceError as error:
+        cure = "see that it can be read, then check again"
+        return Finding(
+            job.path, job.size, None, (Defect(job.path, "unreadable", str(error), cure),)
+        )
+    if isinstance(seen, AudioInfo):
+        return Finding(job.path, job.size, seen)
+    return Finding(job.path, job.size, None, seen)

@@ -1,0 +1,192 @@
+"""All that differs between operating systems, each with what stands in for it elsewhere.
+
+Everything here blocks, so call it in a thread, and raises OSError.
+"""
+
+import errno
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_PRIVATE = 0o600
+_OTHERS = 0o077
+# None of these flags exists on every system; a missing one is made up for where it matters.
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+_COMMON = (
+    _NO_LINKS
+    | getattr(os, "O_NONBLOCK", 0)  # a FIFO without a writer would hold us for ever
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FileLock:
+    """An exclusive lock, on a file of its own, that no process outlives: a killed one frees it.
+
+    Advisory: it keeps out whoever asks, also a second lock in this very process. The file, made
+    for its owner alone, stays after the release: to remove it would let two in at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free, without waiting; whether it is held now.
+
+        Raises OSError if the file cannot be made or its file system knows no locks.
+        """
+        if self._descriptor is not None:
+            return True
+        descriptor = create_private(self._path)
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            # POSIX says the first, Windows the second or the third.
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+                return False
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let the lock go; nothing happens if it is not held."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+
+def create_private(path: Path) -> int:
+    """Open a file for reading and appending; if it is new, nobody but its owner may ever read it.
+
+    An existing file keeps its content and its mode. A link at ``path`` is refused, not followed.
+    The caller closes the descriptor.
+    """
+    _refuse_link(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _COMMON, _PRIVATE)
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Write a file anew: at each moment, also after a crash, ``path`` is the old or the new whole.
+
+    Hands out a file to write to, which takes the place of ``path`` when the block ends and is
+    durable then. If the block or the writing fails, the old file stands and nothing is left over.
+    Nobody but the owner may read the new file. A link at ``path`` is itself replaced.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".batch-uploader-", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names that were created, replaced or removed in a directory durable.
+
+    Does nothing on Windows, and on file systems that cannot sync a directory.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but the owner may use the file; always so on Windows, which has no modes."""
+    if sys.platform == "win32":
+        return True
+    return not path.stat().st_mode & _OTHERS
+
+
+def open_beneath(root: str, parts: Sequence[str]) -> int:
+    """Open what lies at ``parts`` below a directory for reading, without following any link.
+
+    Never waits, not even on a FIFO: the caller looks at what kind of file it got, and closes it.
+    ``root`` itself may be a link. The parts are plain names. A link among them is an OSError with
+    ``ELOOP`` or ``ENOTDIR``.
+    """
+    if sys.platform == "win32":
+        return os.open(_resolve_beneath(root, parts), os.O_RDONLY | _COMMON)
+    with _folder_beneath(root, parts[:-1]) as folder:
+        return os.open(parts[-1], os.O_RDONLY | _COMMON, dir_fd=folder)
+
+
+def stat_beneath(root: str, parts: Sequence[str]) -> os.stat_result:
+    """Look at what lies at ``parts`` below a directory, without following any link.
+
+    As ``open_beneath``, but a link at the very end is described instead of refused.
+    """
+    if sys.platform == "win32":
+        return os.lstat(_resolve_beneath(root, parts))
+    with _folder_beneath(root, parts[:-1]) as folder:
+        return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+
+
+def is_junction(item: os.DirEntry[str]) -> bool:
+    """Whether a directory is one of Windows' own links, which it does not call links."""
+    if sys.platform == "win32":
+        tag = item.stat(follow_symlinks=False).st_reparse_tag
+        return tag == stat.IO_REPARSE_TAG_MOUNT_POINT
+    return False
+
+
+@contextmanager
+def _folder_beneath(root: str, parts: Sequence[str]) -> Iterator[int]:
+    # Step by step from descriptor to descriptor, since a path could be bent under our feet.
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in parts:
+            below = os.open(part, _FOLDER | _NO_LINKS, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _resolve_beneath(root: str, parts: Sequence[str]) -> str:
+    # For systems that cannot open relative to a descriptor.
+    plain = os.path.join(os.path.realpath(root), *parts)  # noqa: PTH118 - may be no valid Unicode
+    if os.path.normcase(os.path.realpath(plain)) != os.path.normcase(plain):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), plain)
+    return plain
+
+
+def _refuse_link(path: Path) -> None:
+    if not _NO_LINKS and path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))

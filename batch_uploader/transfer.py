@@ -1,0 +1,97 @@
+"""One recording on its way: its attempts, and how it ended."""
+
+import time
+import uuid
+from dataclasses import replace
+
+from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled
+from batch_uploader.events import AttemptEnded, BytesSent, Listener
+from batch_uploader.model import Failure, Outcome, Receipt, Recording, Status
+from batch_uploader.ports import Attempt
+
+CUT_OFF = InDoubt(
+    "the run was stopped while this recording was on its way; the service may hold it",
+    code="CANCELLED",
+)
+
+_STATUS_AFTER: dict[type[SinkError], Status] = {
+    NotSent: Status.FAILED,
+    Throttled: Status.FAILED,
+    Rejected: Status.REJECTED,
+    InDoubt: Status.IN_DOUBT,
+}
+
+
+class Transfer:
+    """One recording on its way: the attempt under way and the count of all of them.
+
+    ``earlier`` are the attempts of earlier runs. ``open`` is true from the moment an attempt begins
+    until its answer is known: what is cut off then is in doubt.
+    """
+
+    def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
+        self.recording = recording
+        self._publish = publish
+        self.open = False
+        self.started = 0.0
+        self._earlier = earlier
+        self._number = 0
+        self._octets = 0
+        self._client_request_id = ""
+
+    def begin(self, number: int, timeout: float) -> Attempt:
+        """The next attempt, with a request id of its own; ``timeout`` in seconds."""
+        self.open = True
+        self.started = time.monotonic()
+        self._number = number
+        self._octets = 0
+        self._client_request_id = str(uuid.uuid4())
+
+        def sent(octets: int) -> None:
+            self._octets += octets
+            self._publish(BytesSent(self.recording.path, octets))
+
+        return Attempt(number, self._client_request_id, timeout, sent)
+
+    def ended(self, result: Receipt | SinkError, retry_in: float | None) -> AttemptEnded:
+        """What the listeners hear of the attempt."""
+        return AttemptEnded(
+            path=self.recording.path,
+            attempt=self._number,
+            client_request_id=self._client_request_id,
+            request_id=result.request_id,
+            code=result.code if isinstance(result, SinkError) else "OK",
+            message=str(result) if isinstance(result, SinkError) else "",
+            octets=self._octets,
+            seconds=time.monotonic() - self.started,
+            retry_in=retry_in,
+        )
+
+    def uploaded(self, receipt: Receipt) -> Outcome:
+        """The recording is up."""
+        return self._outcome(Status.UPLOADED, talk_id=receipt.talk_id)
+
+    def outcome(self, error: SinkError) -> Outcome:
+        """The recording is not up, or nobody knows."""
+        failure = Failure(error.code, str(error), error.request_id)
+        return self._outcome(_STATUS_AFTER[type(error)], failure=failure)
+
+    def _outcome(
+        self, status: Status, *, talk_id: str | None = None, failure: Failure | None = None
+    ) -> Outcome:
+        attempts = self._earlier + self._number
+        return replace(
+            outcome_of(self.recording, status), attempts=attempts, talk_id=talk_id, failure=failure
+        )
+
+
+def outcome_of(recording: Recording, status: Status, *, duplicate_of: str | None = None) -> Outcome:
+    """What the ledger is to know of a recording that was looked into."""
+    return Outcome(
+        recording.path,
+        status,
+        recording.stat,
+        duplicate_of=duplicate_of,
+        duration=recording.audio.duration,
+        container=recording.audio.container,
+    )

@@ -1,0 +1,238 @@
+"""The composition root: a source, a sink and a ledger become a run."""
+
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from batch_uploader.engine import Engine, RunOptions
+from batch_uploader.errors import ConfigError, LedgerError
+from batch_uploader.events import (
+    AlreadyThere,
+    Event,
+    FolderPlanned,
+    Found,
+    Held,
+    Listener,
+    NotReady,
+    RunFinished,
+    RunStarted,
+    Settled,
+)
+from batch_uploader.examine import Examination, Rules
+from batch_uploader.intake import Intake
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.manifest import write_manifest
+from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Status, Summary
+from batch_uploader.ports import Ledger, Sink, Source
+from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
+from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.sources.directory import DirectorySource
+
+_ATTENTION_KEPT = 100
+"""Of what needs a human a summary carries so many; the ledger has them all."""
+
+
+class Uploader:
+    """One run over a source, as an async context manager that holds the ledger's lock.
+
+    ``manifest`` is where the manifest is written at the end of a run that changed something; None
+    writes none. The ledger names the connection. Entering raises LedgerLocked or LedgerError.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        sink: Sink,
+        ledger: Ledger,
+        rules: Rules | None = None,
+        options: RunOptions | None = None,
+        manifest: Path | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        rules = rules or Rules()
+        options = options or RunOptions()
+        self._source = source
+        self._sink = sink
+        self._ledger = ledger
+        self._manifest = manifest
+        self._listeners = listeners
+        self._score = _Score()
+        self._resources = AsyncExitStack()
+        self._recovered = 0
+        self._engine = Engine(
+            Intake(source, ledger, rules.digest(), options.min_age, options.explain),
+            Examination(source, ledger.connection_id, rules),
+            sink,
+            ledger,
+            options=options,
+            publish=self._publish,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the ledger and the sink; what a killed run left is in doubt from here on."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._ledger)
+            self._recovered = await self._ledger.recover()
+            await stack.enter_async_context(self._sink)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close both."""
+        await self._resources.aclose()
+
+    async def run(self) -> Summary:
+        """Upload everything that is due. Call it once.
+
+        What happens to single recordings are outcomes; raises only what ends the run as a whole:
+        SourceError, LedgerError.
+        """
+        started = time.monotonic()
+        self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
+        try:
+            await self._engine.run()
+        except LedgerError:
+            raise
+        except Exception:
+            # What a bug left claimed is in doubt, and the manifest says so.
+            self._recovered += await self._ledger.recover()
+            await self._write_manifest()
+            raise
+        await self._write_manifest()
+        summary = self._score.summary(
+            self._engine.ending, self._engine.reason, time.monotonic() - started
+        )
+        self._publish(RunFinished(summary))
+        return summary
+
+    def drain(self, reason: str) -> None:
+        """End politely: nothing new begins, what is in flight finishes within the grace."""
+        self._engine.drain(Ending.INTERRUPTED, reason)
+
+    def cancel(self) -> None:
+        """End now: what is in flight is left in doubt."""
+        self._engine.cancel()
+
+    def _publish(self, event: Event) -> None:
+        self._score.hear(event)
+        for listener in self._listeners:
+            listener(event)
+
+    async def _write_manifest(self) -> None:
+        if self._manifest is None:
+            return
+        if not self._score.changed and not self._recovered and self._manifest.exists():
+            return
+        with anyio.CancelScope(shield=True):
+            async with aclosing(self._ledger.rows()) as rows:
+                await write_manifest(rows, self._manifest)
+
+
+class _Score:
+    """Counts a run for its summary."""
+
+    def __init__(self) -> None:
+        self.changed = False
+        self._counts: Counter[Status] = Counter()
+        self._skipped = 0
+        self._waiting = 0
+        self._outdated = 0
+        self._bytes = 0
+        self._seconds = 0.0
+        self._attention: list[Outcome] = []
+
+    def hear(self, event: Event) -> None:
+        """Take one event into account."""
+        match event:
+            case Settled(outcome):
+                self.changed = True
+                self._count(outcome)
+                if outcome.status is Status.UPLOADED:
+                    self._bytes += outcome.stat.size
+                    self._seconds += outcome.duration or 0.0
+            case Found(outcome):
+                self.changed = True
+                self._count(outcome)
+            case Held(outcome):
+                self._count(outcome)
+            case FolderPlanned(skipped=skipped, waiting=waiting):
+                self._skipped += skipped
+                self._waiting += waiting
+            case AlreadyThere(outdated=outdated):
+                self._skipped += 1
+                self._outdated += outdated
+            case NotReady():
+                self._waiting += 1
+            case _:
+                pass
+
+    def summary(self, ending: Ending, reason: str | None, elapsed: float) -> Summary:
+        """All of it."""
+        return Summary(
+            ending=ending,
+            counts=dict(self._counts),
+            skipped=self._skipped,
+            waiting=self._waiting,
+            outdated=self._outdated,
+            uploaded_bytes=self._bytes,
+            uploaded_seconds=self._seconds,
+            elapsed=elapsed,
+            attention=tuple(self._attention),
+            reason=reason,
+        )
+
+    def _count(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] += 1
+        if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
+            self._attention.append(outcome)
+
+
+def ledger_path(directory: Path) -> Path:
+    """Where a directory's ledger is unless it is told otherwise."""
+    return directory / ".batch-uploader" / "ledger.db"
+
+
+def manifest_path(directory: Path) -> Path:
+    """Where a directory's manifest is unless it is told otherwise."""
+    return directory / "manifest.jsonl"
+
+
+async def upload_directory(
+    directory: str | os.PathLike[str],
+    *,
+    connection_id: str,
+    credentials: Credentials,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
+    stamp_field: str | None = None,
+    rules: Rules | None = None,
+    options: RunOptions | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Summary:
+    """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
+
+    Ledger and manifest are at their usual places in the directory. Raises ConfigError, SourceError,
+    LedgerLocked or LedgerError for what ends the run as a whole.
+    """
+    root = Path(directory)
+    if not connection_id:
+        raise ConfigError("name the connection: its ID is in the SpeechSense console")
+    uploader = Uploader(
+        source=DirectorySource(root, ignore=(ledger_path(root), manifest_path(root))),
+        sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
+        ledger=SqliteLedger(ledger_path(root), connection_id),
+        rules=rules,
+        options=options,
+        manifest=manifest_path(root),
+        listeners=listeners,
+    )
+    async with uploader:
+        return await uploader.run()
