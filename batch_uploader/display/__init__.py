@@ -28,7 +28,7 @@ from batch_uploader.display.outlet import (
 )
 from batch_uploader.display.plain import PlainView, QuietView
 from batch_uploader.display.renderer import Renderer, View
-from batch_uploader.display.summary import attention_table, print_summary
+from batch_uploader.display.summary import alike, attention_table, print_summary
 from batch_uploader.display.tally import Clock, Tally
 from batch_uploader.display.text import (
     format_count,
@@ -50,6 +50,7 @@ __all__ = [
     "Room",
     "Span",
     "Tally",
+    "alike",
     "attention_table",
     "error",
     "format_count",

@@ -67,7 +67,7 @@ def frame(tally: Tally, room: Room, seats: list[str], glyphs: Glyphs = UNICODE) 
     screen keeps his line until he is done.
     """
     width = min(room.width, _WIDEST)
-    lines: list[Line] = [_overall(tally, width, glyphs), *_pack(_totals(tally), width)[:1]]
+    lines: list[Line] = [_overall(tally, width, glyphs), *pack(_totals(tally), width)[:1]]
     lines += _counts(tally, width)
     lines += _notices(tally, width, glyphs)
     left = room.height - len(lines) - 3  # a blank line, the number of the others, one to spare
@@ -77,15 +77,13 @@ def frame(tally: Tally, room: Room, seats: list[str], glyphs: Glyphs = UNICODE) 
         lines += [_transfer(tally, tally.in_flight[path], width, glyphs) for path in seats]
         if others := len(tally.in_flight) - len(seats):
             lines.append([Span(f"and {format_count(others)} more in flight", "dim")])
-    return [_cut(line, width) for line in lines[: max(1, room.height - 1)]]
+    return [cut(line, width) for line in lines[: max(1, room.height - 1)]]
 
 
 def _overall(tally: Tally, width: int, glyphs: Glyphs) -> Line:
     share = tally.sent_bytes / tally.total_bytes if tally.total_bytes > 0 else 0.0
-    label = _bar_label(tally)
-    gap = " " * (_BAR_LABEL - cell_width(label))
     bar = _bar(share, max(4, width - _BAR_LABEL - _INDENT), glyphs)
-    return [*bar, Span("  "), Span(label + gap, "bold")]
+    return [*bar, Span("  "), Span(_bar_label(tally), "bold")]
 
 
 def _bar_label(tally: Tally) -> str:
@@ -144,10 +142,10 @@ def _counts(tally: Tally, width: int) -> list[Line]:
     fine, bad = count_words(tally)
     items = [_count(word, number, "bold") for word, number in fine]
     bad_items = [_count(word, number, "bold yellow") for word, number in bad]
-    together = _pack([*items, *bad_items], width)
+    together = pack([*items, *bad_items], width)
     if len(together) == 1:
         return together
-    return [*_pack(items, width), *_pack(bad_items, width)]
+    return [*pack(items, width), *pack(bad_items, width)]
 
 
 def _count(word: str, number: int, style: str) -> Line:
@@ -160,7 +158,8 @@ def pause_notice(tally: Tally) -> str | None:
     """The pause that is on, as a printable sentence."""
     if (pause := tally.pause) is None:
         return None
-    return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
+    why = f"the service asked for it ({sentence(pause.reason)})"
+    return f"paused {format_left(pause.seconds)}: {why}"
 
 
 def stop_notice(tally: Tally) -> str | None:
@@ -207,7 +206,7 @@ def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> L
     return [*spans, Span(name), Span(remark, "yellow")]
 
 
-def _pack(items: Iterable[Line], width: int) -> list[Line]:
+def pack(items: Iterable[Line], width: int) -> list[Line]:
     """Items side by side, in as many lines as they need."""
     lines: list[list[Span]] = []
     used = 0
@@ -222,7 +221,7 @@ def _pack(items: Iterable[Line], width: int) -> list[Line]:
     return list(lines)
 
 
-def _cut(line: Line, width: int) -> Line:
+def cut(line: Line, width: int) -> Line:
     """The line as far as it fits: for screens that are too narrow for anything better."""
     spans: list[Span] = []
     for span in line:

@@ -31,6 +31,7 @@ NAMES: Mapping[type[Event], str] = {
     events.Settled: "settled",
     events.Found: "found",
     events.AlreadyThere: "already_there",
+    events.NotReady: "not_ready",
     events.Released: "released",
     events.Held: "held",
     events.Paused: "paused",
@@ -40,6 +41,12 @@ NAMES: Mapping[type[Event], str] = {
 """What each event is called; ``BytesSent`` is told by ``progress``."""
 
 _PROGRESS_SECONDS = 1.0
+_RENAMED = {"skipped": "already_there"}  # one word for it in all events
+_FIELDS = {
+    kind: [(field.name, _RENAMED.get(field.name, field.name)) for field in dataclasses.fields(kind)]
+    for kind in NAMES
+}
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _COUNTED = [status for status in Status if status is not Status.CLAIMED]
 
 
@@ -95,11 +102,7 @@ def event_fields(event: Event) -> dict[str, Any]:
             return outcome_fields(outcome)
         case events.RunFinished(summary):
             return _summary_fields(summary)
-        case events.FolderPlanned():
-            fields = dataclasses.asdict(event)
-            fields["already_there"] = fields.pop("skipped")
-            return fields
-    return {field.name: _finite(getattr(event, field.name)) for field in dataclasses.fields(event)}
+    return {told: _finite(getattr(event, name)) for name, told in _FIELDS[type(event)]}
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
@@ -175,4 +178,4 @@ def _finite(value: Any) -> Any:
 
 def _line(name: str, now: datetime, fields: Mapping[str, Any]) -> str:
     time = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"event": name, "time": time, **fields}, separators=(",", ":"))
+    return _ENCODER.encode({"event": name, "time": time, **fields})

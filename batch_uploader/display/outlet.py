@@ -4,7 +4,6 @@ Also what a screen is: its size, whether it can draw, and lines made of styled s
 """
 
 import contextlib
-import io
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -35,7 +34,7 @@ class Room(NamedTuple):
 FALLBACK = Room(80, 24)
 
 
-class Outlet(io.TextIOBase):
+class Outlet:
     """A text stream that swallows what it cannot write, once and for all.
 
     It writes past Python's buffer: a thread that is stuck in a write (Ctrl-S, a reader that
@@ -56,11 +55,6 @@ class Outlet(io.TextIOBase):
         """Of the stream behind."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
-    @property
-    def open(self) -> bool:
-        """Whether anybody may still be listening."""
-        return self._stream is not None
-
     def write(self, text: str) -> int:
         """Write all of it or go quiet."""
         try:
@@ -71,12 +65,13 @@ class Outlet(io.TextIOBase):
         return len(text)
 
     def _write(self, text: str) -> None:
+        encoded = text.encode(self.encoding, "backslashreplace")
         if self._raw is None:
             if self._stream is not None:
-                self._stream.write(text)
+                self._stream.write(encoded.decode(self.encoding))
                 self._stream.flush()
             return
-        data = memoryview(text.encode(self.encoding, "backslashreplace"))
+        data = memoryview(encoded)
         while data:
             taken = self._raw.write(data[:_PIECE])
             if taken is None:  # somebody made the terminal non-blocking, and it is full
@@ -87,10 +82,6 @@ class Outlet(io.TextIOBase):
 
     def flush(self) -> None:
         """Nothing is held back."""
-
-    def writable(self) -> bool:
-        """It takes anything."""
-        return True
 
     def fileno(self) -> int:
         """Of the stream behind. Raises OSError if it has none."""

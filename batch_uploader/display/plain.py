@@ -29,42 +29,41 @@ class PlainView:
         self.describe = describe
         self._shown = ""
         self._shown_at: float | None = None
-        self._next = ""
-        self._due = False
-        self._notices: tuple[bool, bool] = (False, False)
+        self._line = ""
+        self._due = ""
+        self._notices = (False, False)
 
     def prepare(self, tally: Tally) -> None:
-        """Make the next line, and see whether it is time for it."""
-        if not tally.run_id and not tally.where:
+        """Make the line of this moment, and see whether it is time for one."""
+        if not tally.run_id:
             return
         now = tally.elapsed
+        self._line = progress_line(tally)
         if self._shown_at is None:
-            self._next, self._due = f"uploading {printable(tally.where)}", True
-            self._shown_at = now
+            self._shown_at, self._due = now, f"uploading {printable(tally.where)}"
             return
         spacing = next(apart for age, apart in _SPACING if now < age)
         # A pause or a stop is told as soon as the second is over.
         notices = (tally.pause is not None, tally.stage is Stage.DRAINING)
         if notices != self._notices:
             spacing = 1.0
-        self._next = progress_line(tally)
-        self._due = now - self._shown_at >= spacing and self._next != self._shown
-        if self._due:
-            self._shown_at, self._notices = now, notices
+        if now - self._shown_at >= spacing and self._line != self._shown:
+            self._shown_at, self._notices, self._shown = now, notices, self._line
+            self._due = self._line
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
         """Print the explanations, and the line if it is time."""
         text = spoken(lines, left_out)
         if self._due:
-            text += f"{self._next}\n"
-            self._shown, self._due = self._next, False
+            text += f"{self._due}\n"
+            self._due = ""
         if text:
             self.outlet.write(text)
 
     def finish(self) -> None:
         """Print where it all ended, if the last line does not tell already."""
-        if self._next != self._shown:
-            self.outlet.write(f"{self._next}\n")
+        if self._line != self._shown:
+            self.outlet.write(f"{self._line}\n")
 
 
 class QuietView:

@@ -16,11 +16,13 @@ from batch_uploader.display.outlet import Outlet
 from batch_uploader.display.tally import Clock, Tally
 from batch_uploader.events import Event
 
-MOST_QUEUED = 10_000
+MOST_QUEUED = 100_000
 """Lines that wait for a reader at most; what comes on top is left out, and its number told."""
 
+_MANY = 1_000  # so many wait for no tick
 _TICK = 0.2
-_PATIENCE = 5.0
+PATIENCE = 5.0
+"""Seconds after which a reader that takes nothing is left behind at the end."""
 
 
 class View(Protocol):
@@ -90,7 +92,7 @@ class Renderer:
         asked = time.monotonic()
         while self._thread.is_alive():
             self._thread.join(0.05)
-            if time.monotonic() - max(asked, outlet.last_taken) > _PATIENCE:
+            if time.monotonic() - max(asked, outlet.last_taken) > PATIENCE:
                 break
 
     def _queue(self, line: str) -> None:
@@ -98,6 +100,8 @@ class Renderer:
             self._lines.append(line)
         else:
             self._left_out += 1
+        if len(self._lines) == _MANY:
+            self._wake.set()
 
     def _run(self) -> None:
         while not self._over.is_set():

@@ -142,6 +142,7 @@ class Tally:
             events.RunStarted
             | events.ScanFinished
             | events.Found
+            | events.NotReady
             | events.Released
             | events.Held
             | events.Paused
@@ -160,6 +161,9 @@ class Tally:
             case events.Held(outcome):
                 self.held += 1
                 self._count(outcome)
+            case events.NotReady(path, size):
+                self.waiting += 1
+                self._done(path, size)
             case events.Released(path):
                 self.released += 1
                 self._land(path)

@@ -9,15 +9,15 @@ from rich.text import Text
 
 from batch_uploader.display.frame import frame, glyphs_for
 from batch_uploader.display.outlet import Line, Outlet, Room
-from batch_uploader.display.plain import spoken
+from batch_uploader.display.plain import PlainView, spoken
 from batch_uploader.display.tally import Tally
 from batch_uploader.events import Event
 
 
-def console_for(stream: TextIO | None) -> Console:
+def console_for(outlet: Outlet) -> Console:
     """A console that survives the loss of its terminal and reads no name as markup."""
     return Console(
-        file=cast("TextIO", Outlet(stream)),
+        file=cast("TextIO", outlet),
         markup=False,
         highlight=False,
         emoji=False,
@@ -27,7 +27,7 @@ def console_for(stream: TextIO | None) -> Console:
 
 def painted(line: Line) -> Text:
     """A line of spans for rich: never wrapped, never read as markup."""
-    text = Text(no_wrap=True, overflow="crop", end="")
+    text = Text(no_wrap=True, overflow="crop")
     for span in line:
         text.append(span.text, span.style)
     return text
@@ -40,9 +40,22 @@ def picture(tally: Tally, room: Room) -> Group:
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
     """Print lines in colour, which NO_COLOR turns off."""
-    console = console_for(stream)
+    console = console_for(Outlet(stream))
     for line in lines:
         console.print(painted(line), soft_wrap=True)
+
+
+def terminal_view(
+    stream: TextIO | None, describe: Callable[[Event], str | None], console: Console | None
+) -> "TerminalView | PlainView":
+    """The live display, or plain lines where rich (its variables too) says: not interactive."""
+    if console is not None:
+        return TerminalView(console, Outlet(None), describe)
+    outlet = Outlet(stream)
+    console = console_for(outlet)
+    if not console.is_interactive:
+        return PlainView(outlet, describe)
+    return TerminalView(console, outlet, describe)
 
 
 class TerminalView:
@@ -79,12 +92,9 @@ class TerminalView:
         if not self._live.is_started:
             self._live.start()
         said = spoken(lines, left_out)
-        self._live.update(Group(*(painted(line) for line in self._frame)))
         if said:
-            # Printing draws the frame again too.
-            self._console.print(Text(said, end=""), soft_wrap=True)
-        else:
-            self._live.refresh()
+            self._console.print(Text(said, end=""), soft_wrap=True, end="")
+        self._live.update(Group(*(painted(line) for line in self._frame)), refresh=True)
 
     def finish(self) -> None:
         """Leave the terminal as it was found."""

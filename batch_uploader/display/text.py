@@ -5,6 +5,7 @@ reaches a screen has passed ``printable``.
 """
 
 import unicodedata
+from itertools import chain
 
 from batch_uploader.units import format_duration
 
@@ -14,9 +15,12 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Python calls these printable although nothing, or not they themselves, can be seen: joiners,
 # fillers, variation selectors, the blank Braille pattern.
 _INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F]
-    + [0x2800, 0x3164, 0xFFA0]
-    + [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+    chain(
+        (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F),
+        (0x2800, 0x3164, 0xFFA0),
+        range(0xFE00, 0xFE10),
+        range(0xE0100, 0xE01F0),
+    )
 )
 # A vowel or final of Hangul joins the syllable before it: how macOS writes Korean names.
 _HANGUL_JOINING = range(0x1160, 0x1200)

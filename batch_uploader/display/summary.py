@@ -1,0 +1,226 @@
+"""What a run says at its end, and the table of what needs a human: never more than a screen."""
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from batch_uploader.display.frame import cut, glyphs_for, pack
+from batch_uploader.display.outlet import (
+    Line,
+    Outlet,
+    Room,
+    Span,
+    error,
+    hint,
+    room_of,
+    show,
+    warning,
+)
+from batch_uploader.display.tally import Group, Tally, group_of
+from batch_uploader.display.text import (
+    ELLIPSIS,
+    cell_width,
+    format_count,
+    format_hours,
+    plural,
+    printable,
+    sentence,
+    shorten,
+    wrap,
+)
+from batch_uploader.model import Ending, Outcome, Status, Summary
+from batch_uploader.units import format_duration, format_size
+
+MOST_ROWS = 10
+
+_WIDEST = 160
+_WIDE = 120  # from here on the cure stands beside the recording, not below
+_LABEL = 10  # "in doubt" and a gap
+_MOST_CURE_LINES = 2
+_FEW = 3  # so many for the same reason are still worth a row each
+
+
+def print_summary(
+    summary: Summary,
+    *,
+    manifest: Path | None,
+    directory: str,
+    tally: Tally | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Say on stderr, or on ``stream``, what the run did and what is left for a human. Never raises.
+
+    ``directory`` is what the user would type after ``batch-uploader status``. With the run's
+    ``tally`` the table knows how many there are of each kind, however many they are.
+    """
+    stream = stream or sys.stderr
+    ellipsis = glyphs_for(Outlet(stream).encoding).ellipsis
+    lines = summary_lines(
+        summary, room_of(stream), manifest, directory, tally=tally, ellipsis=ellipsis
+    )
+    show(lines, stream)
+
+
+def summary_lines(
+    summary: Summary,
+    room: Room,
+    manifest: Path | None,
+    directory: str,
+    *,
+    tally: Tally | None = None,
+    ellipsis: str = ELLIPSIS,
+) -> list[Line]:
+    """The whole of it, at most one line less than ``room`` is high."""
+    width = min(room.width, _WIDEST)
+    lines = [*_ending(summary, width), [Span(_deeds(summary), "bold")], *_others(summary, width)]
+    if manifest is not None:
+        lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
+    total = summary.needs_attention
+    if not total:
+        return lines
+    verb = "needs" if total == 1 else "need"
+    lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
+    command = f"batch-uploader status {printable(shlex.quote(directory))}"
+    # The hint and the prompt have their lines kept.
+    used = _height([*lines, hint(f"and {format_count(total)} more: {command}")], room.width) + 1
+    rows, shown = attention_table(_groups(summary, tally), width, room.height - used, ellipsis)
+    lines += rows
+    if total > shown:
+        others = f"and {format_count(total - shown)} more" if shown else "to see them"
+        lines.append(hint(f"{others}: {command}"))
+    return lines
+
+
+def alike(outcomes: Iterable[Outcome]) -> list[Group]:
+    """Outcomes as rows for ``attention_table``: many with one reason are one row."""
+    outcomes = list(outcomes)
+    sizes = Counter(map(group_of, outcomes))
+    groups: dict[object, Group] = {}
+    for number, outcome in enumerate(outcomes):
+        kind = group_of(outcome)
+        key = number if sizes[kind] <= _FEW else kind
+        if key in groups:
+            groups[key].count += 1
+        else:
+            groups[key] = Group(outcome)
+    return list(groups.values())
+
+
+def attention_table(
+    groups: Sequence[Group], width: int, most_lines: int, ellipsis: str = ELLIPSIS
+) -> tuple[list[Line], int]:
+    """Rows of status, recording and cure, and how many recordings they stand for.
+
+    At most ``MOST_ROWS`` rows in at most ``most_lines`` lines of ``width`` cells.
+    """
+    lines: list[Line] = []
+    shown = 0
+    for group in groups[:MOST_ROWS]:
+        row = [cut(line, width) for line in _row(group, width, ellipsis)]
+        if len(lines) + len(row) > most_lines:
+            break
+        lines += row
+        shown += group.count
+    return lines, shown
+
+
+def _row(group: Group, width: int, ellipsis: str) -> Iterator[Line]:
+    outcome = group.first
+    label = Span(f"{outcome.status.replace('_', ' '):{_LABEL}}", "yellow")
+    like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
+    room = width - _LABEL if width < _WIDE else width // 3
+    name = shorten(printable(outcome.path), max(1, room - cell_width(like)), ellipsis)
+    beside = [label, Span(name), Span(like, "dim")]
+    cure = _cure(outcome)
+    if width < _WIDE:
+        yield beside
+        for text in wrap(cure, width - _LABEL, _MOST_CURE_LINES, ellipsis):
+            yield [Span(" " * _LABEL), Span(text, "dim")]
+        return
+    start = _LABEL + room + 2
+    pad = " " * (start - _length(beside))
+    texts = wrap(cure, width - start, _MOST_CURE_LINES, ellipsis)
+    yield [*beside, Span(pad), Span(texts[0] if texts else "")]
+    for text in texts[1:]:
+        yield [Span(" " * start), Span(text)]
+
+
+def _cure(outcome: Outcome) -> str:
+    """The reason with its code, which the documentation and the vendor's support go by."""
+    if (failure := outcome.failure) is None:
+        return ""
+    return f"{printable(failure.code)}: {sentence(failure.message)}"
+
+
+def _groups(summary: Summary, tally: Tally | None) -> list[Group]:
+    if tally is not None and summary.needs_attention > len(summary.attention):
+        return sorted(tally.groups.values(), key=lambda group: -group.count)
+    return alike(summary.attention)
+
+
+def _ending(summary: Summary, width: int) -> Iterator[Line]:
+    reason = sentence(summary.reason or "")
+    match summary.ending:
+        case Ending.UNAUTHORIZED:
+            texts = wrap(f"error: {reason or 'the service refused the credentials'}", width, 3)
+            yield from _under(error(""), texts)
+        case Ending.INTERRUPTED | Ending.LIMIT:
+            why = reason or summary.ending.value
+            texts = wrap(f"warning: {why}; the next run goes on from here", width, 3)
+            yield from _under(warning(""), texts)
+
+
+def _under(label: Line, texts: Sequence[str]) -> Iterator[Line]:
+    """The first line with its label in colour, the others below it."""
+    yield [label[0], Span(texts[0].removeprefix(label[0].text))]
+    for text in texts[1:]:
+        yield [Span(text)]
+
+
+def _deeds(summary: Summary) -> str:
+    uploaded = summary.counts.get(Status.UPLOADED, 0)
+    took = format_duration(max(0.1, round(summary.elapsed, 1)))
+    if uploaded:
+        rate = round(summary.uploaded_bytes / max(summary.elapsed, 0.001))
+        return (
+            f"Uploaded {plural(uploaded, 'recording')} in {took}:"
+            f" {format_size(summary.uploaded_bytes)},"
+            f" {format_hours(summary.uploaded_seconds)} of audio, {format_size(rate)}/s"
+        )
+    if summary.skipped and summary.ending is Ending.COMPLETED and not summary.needs_attention:
+        return f"Nothing new in {took}"
+    return f"Uploaded nothing in {took}"
+
+
+def _others(summary: Summary, width: int) -> list[Line]:
+    """What is neither new nor wrong, in numbers."""
+    pairs = [
+        ("already there", summary.skipped),
+        ("waiting", summary.waiting),
+        ("duplicate", summary.counts.get(Status.DUPLICATE, 0)),
+        ("outdated", summary.outdated),
+    ]
+    pairs += [
+        (status.replace("_", " "), summary.counts.get(status, 0))
+        for status in (
+            Status.INVALID,
+            Status.REJECTED,
+            Status.FAILED,
+            Status.IN_DOUBT,
+            Status.CONFLICT,
+        )
+    ]
+    items = [[Span(f"{word} ", "dim"), Span(format_count(n))] for word, n in pairs if n]
+    return pack(items, width)
+
+
+def _length(line: Line) -> int:
+    return sum(cell_width(span.text) for span in line)
+
+
+def _height(lines: Iterable[Line], width: int) -> int:
+    """A line that is too long for the screen takes several: such is a manifest far down."""
+    return sum(max(1, -(-_length(line) // width)) for line in lines)

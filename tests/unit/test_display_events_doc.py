@@ -1,0 +1,89 @@
+"""docs/events.md is held to the code: every event, every field, in the order they come."""
+
+import json
+import re
+import typing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batch_uploader import events
+from batch_uploader.display.jsonlines import (
+    NAMES,
+    event_fields,
+    outcome_fields,
+    progress_fields,
+)
+from batch_uploader.display.tally import Tally
+from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+
+PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+ROWS = {
+    match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \|(.*?)\|.*\|$", PAGE, re.MULTILINE)
+}
+OUTCOME = Outcome("a", Status.FAILED, Stat(1, 0), failure=Failure("X", "mend it"))
+SAMPLES = [
+    events.RunStarted("r", "/calls"),
+    events.FolderPlanned("", 1, 1, 1, 1, 1),
+    events.Decided("a", "upload", "new"),
+    events.ScanFinished(),
+    events.UploadStarted("a", 1),
+    events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
+    events.Settled(OUTCOME),
+    events.Found(OUTCOME),
+    events.AlreadyThere("a", 1, outdated=False),
+    events.NotReady("a", 1),
+    events.Released("a", 1),
+    events.Held(OUTCOME),
+    events.Paused(1.0, "busy"),
+    events.Draining("interrupted"),
+    events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),
+]
+
+
+def words(text):
+    return re.findall(r"`(\w+)`", text)
+
+
+def test_every_event_has_a_name_and_a_row():
+    told = set(typing.get_args(events.Event)) - {events.BytesSent}
+    assert set(NAMES) == told == {type(sample) for sample in SAMPLES}
+    assert set(ROWS) >= {*NAMES.values(), "progress", "left_out"}
+
+
+def test_every_event_has_the_fields_of_its_row():
+    for sample in SAMPLES:
+        documented = ROWS[NAMES[type(sample)]]
+        if documented.strip() == "an outcome":
+            assert event_fields(sample) == outcome_fields(OUTCOME)
+        else:
+            assert list(event_fields(sample)) == words(documented)
+
+
+def paragraph(start):
+    return PAGE[PAGE.index(start) :].split("\n\n", 1)[0].replace("\n", " ")
+
+
+def test_an_outcome_has_the_fields_and_statuses_that_the_page_names():
+    fields = [*outcome_fields(OUTCOME), *(status.value for status in Status), "null"]
+    named = words(paragraph("**An outcome**"))
+    assert sorted(named) == sorted([*set(fields) - {"claimed"}, *outcome_fields(OUTCOME)["error"]])
+
+
+def test_progress_has_the_fields_that_the_page_names():
+    table = PAGE[PAGE.index("**`progress`**") :]
+    named = [
+        word for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in words(row)
+    ]
+    assert sorted(named) == sorted(progress_fields(Tally()))
+
+
+def test_the_page_names_how_a_run_ends():
+    assert set(words(PAGE[PAGE.index("`ending` is") :].split(".", 1)[0])) >= {*Ending}
+
+
+def test_the_example_is_a_real_line():
+    (line,) = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
+    example = json.loads(line)
+    assert datetime.fromisoformat(example.pop("time")).tzinfo == UTC
+    assert example.pop("event") == "released"
+    assert list(example) == list(event_fields(events.Released("a", 1)))

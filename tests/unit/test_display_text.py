@@ -1,0 +1,105 @@
+"""Names made harmless, measured and shortened: faults 39, 40, 63 and 64 on the screen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from batch_uploader.display.text import (
+    cell_width,
+    clip,
+    format_hours,
+    format_left,
+    plural,
+    printable,
+    sentence,
+    shorten,
+    wrap,
+)
+
+any_text = st.text(st.characters(categories=None), max_size=80)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("2025/01/call [1].wav", "2025/01/call [1].wav"),
+        ("x[/y].wav", "x[/y].wav"),
+        ("Иванов/通話.wav", "Иванов/通話.wav"),
+        ("a\x1b[31mb\x07", "a\\x1b[31mb\\x07"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
+        ("gnp\u202ewav.exe", "gnp\\u202ewav.exe"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("zero\u200bwidth\u200d", "zero\\u200bwidth\\u200d"),
+        ("\ufeffbom", "\\ufeffbom"),
+        ("c1\x9b31m", "c1\\x9b31m"),
+        ("lone\udcff", "lone\\udcff"),
+        ("tag\U000e0041", "tag\\U000e0041"),
+        ("nbsp\xa0", "nbsp\\xa0"),
+        ("line\u2028", "line\\u2028"),
+        ("heart\u2764\ufe0f", "heart\u2764\\ufe0f"),
+        ("filler\u3164", "filler\\u3164"),
+        ("и\u0306", "и\u0306"),
+    ],
+)
+def test_what_cannot_be_seen_is_escaped(name, shown):
+    """Faults 63, 64."""
+    assert printable(name) == shown
+
+
+@given(any_text)
+def test_nothing_that_acts_on_a_terminal_gets_through(text):
+    """Fault 64."""
+    shown = printable(text)
+    assert shown.isprintable()
+    assert printable(shown) == shown
+    shown.encode("utf-8")
+
+
+@given(any_text, st.integers(0, 60))
+def test_shortened_text_fits_and_keeps_its_ends(text, width):
+    shown = printable(text)
+    short = shorten(shown, width)
+    assert cell_width(short) <= width
+    if cell_width(shown) <= width:
+        assert short == shown
+    elif width:
+        head, _, tail = short.partition("…")
+        assert shown.startswith(head)
+        assert shown.endswith(tail)
+
+
+@given(any_text, st.integers(0, 60))
+def test_clipped_text_fits(text, width):
+    assert cell_width(clip(printable(text), width)) <= width
+
+
+@given(any_text, st.integers(4, 60), st.integers(1, 3))
+def test_wrapped_text_fits(text, width, lines):
+    wrapped = wrap(sentence(text), width, lines)
+    assert len(wrapped) <= lines
+    assert all(0 < cell_width(line) <= width for line in wrapped)
+
+
+def test_rich_measures_letters_as_we_do():
+    for text in ("plain", "звонок", "通話録音", "\uff46\uff55\uff4c", "и\u0306", "한글", "🎧.wav"):
+        assert cell_width(text) == cell_len(text)
+
+
+def test_a_path_keeps_its_name():
+    assert shorten("2025/01/15/operator-17/call-000123.wav", 26) == "2025/01/…7/call-000123.wav"
+    assert shorten("通話録音/二〇二五年/対応.wav", 16) == "通話…年/対応.wav"
+
+
+def test_a_long_message_is_wrapped_and_cut():
+    assert wrap("one two three four five six", 9, 2) == ["one two", "three…"]
+    assert wrap("", 9, 2) == []
+
+
+def test_numbers_for_humans():
+    assert plural(1, "recording") == "1 recording"
+    assert plural(12_345, "recording") == "12,345 recordings"
+    assert format_hours(4_444_200) == "1,234.5h"
+    assert format_hours(95.4) == "1m 35s"
+    assert format_left(0.2) == "1s"
+    assert format_left(134.4) == "2m 14s"

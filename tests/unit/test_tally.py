@@ -1,0 +1,259 @@
+"""The aggregate behind the three displays: what adds up, what is taken back, what is unknowable."""
+
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_uploader import events
+from batch_uploader.display.tally import Stage, Tally
+from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tally(clock):
+    return Tally(clock)
+
+
+def outcome(path, status=Status.UPLOADED, size=100, code=None, duration=None):
+    failure = Failure(code, "mend it") if code else None
+    return Outcome(path, status, Stat(size, 0), failure=failure, duration=duration)
+
+
+def planned(to_send=0, size=0, skipped=0, waiting=0, outdated=0):
+    return events.FolderPlanned("", to_send, size, skipped, waiting, outdated)
+
+
+def attempt(path, number=1, code="OK", octets=0, retry_in=None):
+    return events.AttemptEnded(path, number, "c", None, code, "", octets, 1.0, retry_in)
+
+
+SUMMARY = Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())
+SAMPLES = {
+    events.RunStarted: events.RunStarted("r", "/calls"),
+    events.FolderPlanned: planned(1, 100),
+    events.Decided: events.Decided("a", "upload", "new"),
+    events.ScanFinished: events.ScanFinished(),
+    events.UploadStarted: events.UploadStarted("a", 100),
+    events.BytesSent: events.BytesSent("a", 10),
+    events.AttemptEnded: attempt("a"),
+    events.Settled: events.Settled(outcome("a")),
+    events.Found: events.Found(outcome("b", Status.INVALID, code="orphan")),
+    events.AlreadyThere: events.AlreadyThere("a", 100, outdated=False),
+    events.NotReady: events.NotReady("a", 100),
+    events.Released: events.Released("a", 100),
+    events.Held: events.Held(outcome("b", Status.IN_DOUBT, code="X")),
+    events.Paused: events.Paused(1.0, "busy"),
+    events.Draining: events.Draining("interrupted"),
+    events.RunFinished: events.RunFinished(SUMMARY),
+}
+
+
+@pytest.mark.parametrize("kind", typing.get_args(events.Event), ids=lambda kind: kind.__name__)
+def test_every_event_is_heard_also_out_of_the_blue(tally, kind):
+    tally.hear(SAMPLES[kind])
+    assert tally.sent_bytes >= 0
+
+
+def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
+    tally.hear(planned(2, 300))
+    tally.hear(events.UploadStarted("a", 100))
+    tally.hear(events.UploadStarted("b", 200))
+    tally.hear(events.BytesSent("a", 60))
+    tally.hear(events.BytesSent("b", 50))
+    assert (tally.sent_bytes, tally.wire_bytes) == (110, 110)
+
+    tally.hear(attempt("a", code="UNAVAILABLE", octets=60, retry_in=3.0))
+    assert (tally.sent_bytes, tally.wire_bytes) == (50, 110)
+    assert tally.in_flight["a"].attempt == 2
+    assert tally.in_flight["a"].code == "UNAVAILABLE"
+    assert tally.retry_in(tally.in_flight["a"]) == 3.0
+
+    tally.hear(events.BytesSent("a", 100))
+    assert tally.retry_in(tally.in_flight["a"]) is None
+    tally.hear(attempt("a", 2, octets=100))
+    tally.hear(events.Settled(outcome("a", duration=7.5)))
+    assert (tally.sent_bytes, tally.done_bytes, tally.done_files) == (150, 100, 1)
+    assert (tally.uploaded_bytes, tally.uploaded_seconds, tally.retries) == (100, 7.5, 1)
+    assert list(tally.in_flight) == ["b"]
+
+
+def test_the_next_attempt_counts_down_by_the_clock(tally, clock):
+    tally.hear(events.UploadStarted("a", 100))
+    tally.hear(attempt("a", code="UNAVAILABLE", retry_in=3.0))
+    clock.now += 2
+    assert tally.retry_in(tally.in_flight["a"]) == 1.0
+    clock.now += 2
+    assert tally.retry_in(tally.in_flight["a"]) == 0.0
+
+
+def test_what_was_given_back_is_not_done(tally):
+    tally.hear(planned(1, 100))
+    tally.hear(events.UploadStarted("a", 100))
+    tally.hear(events.BytesSent("a", 30))
+    tally.hear(events.Released("a", 100))
+    assert (tally.sent_bytes, tally.done_files, tally.released) == (0, 0, 1)
+    assert not tally.in_flight
+
+
+def test_counts_are_those_of_the_summary(tally):
+    tally.hear(planned(3, 300, skipped=5, waiting=2, outdated=1))
+    tally.hear(events.AlreadyThere("a", 100, outdated=True))
+    tally.hear(events.NotReady("b", 100))
+    tally.hear(events.Settled(outcome("c", Status.FAILED, code="UNAVAILABLE")))
+    tally.hear(events.Found(outcome("d", Status.INVALID, code="orphan")))
+    tally.hear(events.Held(outcome("e", Status.IN_DOUBT, code="DEADLINE_EXCEEDED")))
+    assert (tally.already_there, tally.waiting, tally.outdated) == (6, 3, 2)
+    assert (tally.held, tally.needs_attention) == (1, 3)
+    assert tally.counts == {Status.FAILED: 1, Status.INVALID: 1, Status.IN_DOUBT: 1}
+    assert (tally.done_files, tally.done_bytes) == (3, 300)
+
+
+def test_the_rate_slides_and_the_average_does_not(tally, clock):
+    tally.hear(events.RunStarted("r", "/calls"))
+    tally.hear(events.UploadStarted("a", 10**9))
+    for _ in range(30):
+        clock.now += 1
+        tally.hear(events.BytesSent("a", 1000))
+    assert tally.rate == pytest.approx(1000, rel=0.08)
+    clock.now += 60
+    assert tally.rate == 0
+    assert tally.average_rate == pytest.approx(30_000 / 90)
+
+
+def test_a_first_burst_is_no_rate_of_millions(tally):
+    tally.hear(events.RunStarted("r", "/calls"))
+    tally.hear(events.BytesSent("a", 1000))
+    assert tally.rate == 1000
+
+
+def test_the_time_left_is_known_only_when_it_can_be(tally, clock):
+    tally.hear(events.RunStarted("r", "/calls"))
+    tally.hear(planned(1, 10_000))
+    tally.hear(events.UploadStarted("a", 10_000))
+    for _ in range(10):
+        clock.now += 1
+        tally.hear(events.BytesSent("a", 100))
+    assert tally.eta is None, "the total still grows"
+    tally.hear(events.ScanFinished())
+    assert tally.eta == pytest.approx(90, rel=0.1)
+    tally.hear(events.Paused(5, "busy"))
+    assert tally.eta is None, "nobody sends"
+    clock.now += 5
+    assert tally.eta is not None
+    clock.now += 120
+    assert tally.eta is None, "nothing moves"
+    tally.hear(events.BytesSent("a", 100))
+    tally.hear(events.Draining("interrupted"))
+    assert tally.eta is None, "the rest stays behind"
+
+
+def test_bytes_that_are_sent_again_do_not_shorten_the_time_left(tally, clock):
+    tally.hear(planned(1, 1000))
+    tally.hear(events.ScanFinished())
+    tally.hear(events.UploadStarted("a", 1000))
+    tally.hear(events.BytesSent("a", 900))
+    clock.now += 2
+    tally.hear(attempt("a", code="UNAVAILABLE", octets=900, retry_in=1.0))
+    assert tally.eta is None
+    assert tally.rate > 0
+
+
+def test_a_pause_ends_by_the_clock_and_the_longest_one_counts(tally, clock):
+    tally.hear(events.Paused(10, "first"))
+    tally.hear(events.Paused(2, "second"))
+    assert tally.pause == (10, "first")
+    clock.now += 10
+    assert tally.pause is None
+
+
+def test_stages_go_forward_only_and_the_first_reason_stays(tally):
+    assert tally.stage is Stage.COUNTING
+    tally.hear(events.Draining("interrupted"))
+    tally.hear(events.ScanFinished())
+    tally.hear(events.Draining("stopped at once"))
+    assert (tally.stage, tally.stop_reason) == (Stage.DRAINING, "interrupted")
+    tally.hear(events.RunFinished(SUMMARY))
+    assert (tally.stage, tally.summary) == (Stage.FINISHED, SUMMARY)
+
+
+def test_time_stands_still_after_the_end(tally, clock):
+    tally.hear(events.RunStarted("r", "/calls"))
+    clock.now += 4
+    tally.hear(events.RunFinished(SUMMARY))
+    clock.now += 100
+    assert tally.elapsed == 4
+
+
+def test_memory_is_that_of_what_is_in_flight(tally, clock):
+    """Fault 41: nothing is kept per file, also not per code that somebody makes up."""
+    for number in range(20_000):
+        path = f"{number}.wav"
+        tally.hear(events.UploadStarted(path, 10))
+        tally.hear(events.BytesSent(path, 10))
+        tally.hear(events.Settled(outcome(path, Status.FAILED, 10, code=f"CODE{number}")))
+        clock.now += 0.01
+    assert not tally.in_flight
+    assert len(tally.groups) == 64
+    assert tally.needs_attention == 20_000
+
+
+def test_groups_count_what_is_alike(tally):
+    for path in "abc":
+        tally.hear(events.Found(outcome(path, Status.INVALID, code="orphan")))
+    tally.hear(events.Found(outcome("d", Status.INVALID, code="empty")))
+    groups = [(group.first.path, group.count) for group in tally.groups.values()]
+    assert groups == [("a", 3), ("d", 1)]
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["send", "fail", "up", "refused", "released"])),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_whatever_happens_the_parts_add_up(steps):
+    tally = Tally(Clock())
+    size = 100
+    sent = {}
+    done = set()
+    tally.hear(planned(4, 4 * size))
+    for number, what in steps:
+        path = str(number)
+        if path in done:
+            continue
+        if path not in sent:
+            tally.hear(events.UploadStarted(path, size))
+            sent[path] = 0
+        if what == "send":
+            octets = min(30, size - sent[path])
+            sent[path] += octets
+            tally.hear(events.BytesSent(path, octets))
+        elif what == "fail":
+            tally.hear(attempt(path, code="UNAVAILABLE", octets=sent[path], retry_in=0.0))
+            sent[path] = 0
+        else:
+            end = {
+                "up": events.Settled(outcome(path)),
+                "refused": events.Settled(outcome(path, Status.REJECTED, code="NOT_FOUND")),
+                "released": events.Released(path, size),
+            }[what]
+            tally.hear(end)
+            done.add(path)
+            sent[path] = 0 if what == "released" else size
+        assert tally.sent_bytes == sum(sent.values())
+        assert set(tally.in_flight) == set(sent) - done
