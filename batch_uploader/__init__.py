@@ -1,3 +1,86 @@
-"""Puts a directory of call recordings into Yandex SpeechSense exactly once."""
+"""Puts a directory of call recordings into Yandex SpeechSense exactly once.
+
+The names below are the library: ``upload_directory`` for one call, ``Uploader`` with a source, a
+sink and a ledger for all the rest. They are imported when first used, so that the command line
+starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_uploader.engine import RunOptions
+    from batch_uploader.examine import Rules, SidecarMode
+    from batch_uploader.ledgers.memory import MemoryLedger
+    from batch_uploader.ledgers.sqlite import SqliteLedger
+    from batch_uploader.model import Ending, Outcome, Status, Summary
+    from batch_uploader.retry import RetryPolicy
+    from batch_uploader.sidecar import Kind, Schema
+    from batch_uploader.sinks.memory import MemorySink
+    from batch_uploader.sinks.speechsense.channel import Endpoint, Security
+    from batch_uploader.sinks.speechsense.credentials import (
+        ApiKey,
+        IamToken,
+        IamTokenFile,
+        ServiceAccountKey,
+    )
+    from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+    from batch_uploader.sources.directory import DirectorySource
+    from batch_uploader.sources.memory import MemorySource
+    from batch_uploader.uploader import Uploader, upload_directory
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ApiKey",
+    "DirectorySource",
+    "Ending",
+    "Endpoint",
+    "IamToken",
+    "IamTokenFile",
+    "Kind",
+    "MemoryLedger",
+    "MemorySink",
+    "MemorySource",
+    "Outcome",
+    "RetryPolicy",
+    "Rules",
+    "RunOptions",
+    "Schema",
+    "Security",
+    "ServiceAccountKey",
+    "SidecarMode",
+    "SpeechSenseSink",
+    "SqliteLedger",
+    "Status",
+    "Summary",
+    "Uploader",
+    "upload_directory",
+]
+
+_ROOMS = {
+    "engine": ("RunOptions",),
+    "examine": ("Rules", "SidecarMode"),
+    "ledgers.memory": ("MemoryLedger",),
+    "ledgers.sqlite": ("SqliteLedger",),
+    "model": ("Ending", "Outcome", "Status", "Summary"),
+    "retry": ("RetryPolicy",),
+    "sidecar": ("Kind", "Schema"),
+    "sinks.memory": ("MemorySink",),
+    "sinks.speechsense.channel": ("Endpoint", "Security"),
+    "sinks.speechsense.credentials": ("ApiKey", "IamToken", "IamTokenFile", "ServiceAccountKey"),
+    "sinks.speechsense.sink": ("SpeechSenseSink",),
+    "sources.directory": ("DirectorySource",),
+    "sources.memory": ("MemorySource",),
+    "uploader": ("Uploader", "upload_directory"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the library when it is first asked for."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -5,7 +5,7 @@ of the uploads. A worker takes a job through its whole way: look, claim, attempt
 is sent without a durable claim, and what the service answered is recorded whatever happens.
 """
 
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -156,10 +156,11 @@ class Engine:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._cancel_on_drain, scope)
                 try:
-                    async for batch in self._intake.batches():
-                        await self._announce(batch)
-                        for job in batch.jobs:
-                            await jobs.send(job)
+                    async with aclosing(self._intake.batches()) as batches:
+                        async for batch in batches:
+                            await self._announce(batch)
+                            for job in batch.jobs:
+                                await jobs.send(job)
                     self._publish(ScanFinished())
                 except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
                     self._fail(error)

@@ -1,7 +1,8 @@
 """From listings to decisions, folder by folder: what a run sends, skips, holds and reports."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +11,6 @@ from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat,
 from batch_uploader.pairing import Orphan, Pair, pair
 from batch_uploader.planning import Action, Decision, plan
 from batch_uploader.ports import Known, Source
-
 
 _OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 
@@ -76,10 +76,11 @@ class Intake:
     explain: bool = False
     clock: Callable[[], int] = time.time_ns
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
-        async for listing in self.source.entries():
-            yield self._plan(listing, await self.ledger.known(listing.folder))
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                yield self._plan(listing, await self.ledger.known(listing.folder))
 
     def _plan(self, listing: Listing, known: dict[str, Known]) -> Batch:
         batch = Batch(listing.folder)
@@ -100,9 +101,11 @@ class Intake:
         for defect in listing.unreadable:
             known.pop(defect.path, None)
             batch.unreadable.append(invalid(defect.path, Stat(0, 0), [defect]))
-        batch.gone.extend(
-            path for path, left in known.items() if left.outcome.status is Status.INVALID
-        )
+        if all(defect.path != listing.folder for defect in listing.unreadable):
+            # Of a folder that cannot be listed nothing is known to be gone.
+            batch.gone.extend(
+                path for path, left in known.items() if left.outcome.status is Status.INVALID
+            )
         return batch
 
     def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:

@@ -3,7 +3,7 @@
 Each has one conformance suite in ``tests/conformance`` that every implementation passes.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol, Self
@@ -27,7 +27,7 @@ class Source(Protocol):
     def where(self) -> str:
         """The source's name for a human."""
 
-    def entries(self) -> AsyncIterator[Listing]:
+    def entries(self) -> AsyncGenerator[Listing]:
         """Every folder once, as a stream, in no order. Raises SourceError if the root is gone."""
 
     def is_audio(self, path: str) -> bool:
@@ -193,7 +193,7 @@ class Ledger(Protocol):
     async def forget(self, paths: Sequence[str]) -> None:
         """Drop invalid recordings whose files are gone; anything else is kept."""
 
-    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncIterator[Row]:
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
         """Every line (of these statuses), sorted by path, as of one moment.
 
         Superseded talks, whose path holds other audio by now, are lines of their own. Close the

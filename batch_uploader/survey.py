@@ -1,6 +1,7 @@
 """What a run would do, without sending or hashing anything: the whole of ``check``."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from anyio import to_thread
@@ -27,18 +28,19 @@ class Finding:
 
 async def survey(
     intake: Intake, examination: Examination
-) -> AsyncIterator[tuple[Batch, list[Finding]]]:
+) -> AsyncGenerator[tuple[Batch, list[Finding]]]:
     """Each folder's decisions, with its recordings looked into, some at a time.
 
     A batch comes once, with its first findings; an empty one carries the others. Raises
     SourceError if the root cannot be read.
     """
-    async for batch in intake.batches():
-        jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-        yield batch, await _look(examination, jobs[:_AT_ONCE])
-        for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
-            found = await _look(examination, jobs[start : start + _AT_ONCE])
-            yield Batch(batch.folder), found
+    async with aclosing(intake.batches()) as batches:
+        async for batch in batches:
+            jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
+            yield batch, await _look(examination, jobs[:_AT_ONCE])
+            for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
+                found = await _look(examination, jobs[start : start + _AT_ONCE])
+                yield Batch(batch.folder), found
 
 
 async def _look(examination: Examination, jobs: Sequence[Job]) -> list[Finding]:

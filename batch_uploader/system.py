@@ -157,6 +157,20 @@ def stat_beneath(root: str, parts: Sequence[str]) -> os.stat_result:
         return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
 
 
+@contextmanager
+def scan_beneath(root: str, parts: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Read the folder at ``parts`` below a directory, or that itself, without following any link.
+
+    What it hands out is good within the block alone; the ``path`` of a DirEntry means nothing.
+    """
+    if sys.platform == "win32":
+        with os.scandir(_resolve_beneath(root, parts)) as items:
+            yield items
+    else:
+        with _folder_beneath(root, parts) as folder, os.scandir(folder) as items:
+            yield items
+
+
 def is_junction(item: os.DirEntry[str]) -> bool:
     """Whether a directory is one of Windows' own links, which it does not call links."""
     if sys.platform == "win32":

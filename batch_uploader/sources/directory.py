@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,8 +17,7 @@ from anyio import to_thread
 from batch_uploader import system
 from batch_uploader.errors import SourceError
 from batch_uploader.model import Defect, Entry, Listing
-from batch_uploader.pairing import is_sidecar
-from batch_uploader.sources.selection import Selection
+from batch_uploader.sources.selection import Kind, Selection
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -89,7 +89,7 @@ class DirectorySource:
 
     def is_audio(self, path: str) -> bool:
         """Whether a listed file is a recording and not a sidecar."""
-        return self._selection.is_audio(path)
+        return self._selection.kind(path) is Kind.AUDIO
 
     async def entries(self) -> AsyncGenerator[Listing, None]:
         """Every folder once, as a stream; read in a thread, ahead by no more than a small batch.
@@ -148,17 +148,16 @@ class DirectorySource:
 
     def _list(self, folder: str, pending: list[str]) -> Listing:
         prefix = f"{folder}/" if folder else ""
-        entries: list[Entry] = []
-        unreadable: list[Defect] = []
-        excluded: list[str] = []
-        kind_of, ignored = self._selection.kind, self._ignored
-        # This loop runs once a file, a million times a run: what is written out here is fast.
+        found = _Found(pending)
+        entries, kind_of, ignored = found.entries, self._selection.kind, self._ignored
+        # This loop runs once a file, a million times a run: what it writes out is faster so.
         with system.scan_beneath(self._root, _parts(folder) if folder else ()) as items:
             for item in items:
                 name = item.name
                 if name[0] == ".":
                     continue
-                path = prefix + (name if name.isascii() and "\\" not in name else escape_name(name))
+                plain = name.isascii() and "\\" not in name
+                path = prefix + (name if plain else escape_name(name))
                 if path in ignored:
                     continue
                 kind = kind_of(path)
@@ -167,10 +166,37 @@ class DirectorySource:
                         status = item.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
                             entries.append(Entry(path, status.st_size, status.st_mtime_ns))
-                        elif not stat.S_ISDIR(status.st_mode):
-                            unreadable.append(_misfit(path, status.st_mode))
-                    elif kind is Kind.EXCLUDED_AUDIO:
-                        excluded.append(path)
+                            continue
+                    self._sort_out(item, path, kind, found)
+                except FileNotFoundError:
+                    pass  # gone since the folder was read
+                except OSError as error:
+                    found.unreadable.append(_defect(path, error))
+        kept = self._selection.without_sidecars_of(found.excluded, entries)
+        return Listing(folder, tuple(kept), tuple(found.unreadable))
+
+    def _sort_out(self, item: os.DirEntry[str], path: str, kind: Kind, found: "_Found") -> None:
+        """Put everything but the files to be listed where it belongs."""
+        if kind is Kind.EXCLUDED_AUDIO:
+            found.excluded.append(path)
+        elif kind is Kind.EXCLUDED:
+            pass
+        elif item.is_dir(follow_symlinks=False) and not system.is_junction(item):
+            found.folders.append(path)
+        elif kind is not Kind.OTHER:
+            found.unreadable.append(_misfit(path, item.stat(follow_symlinks=False).st_mode))
+        elif (item.is_symlink() or system.is_junction(item)) and self._leads_out(path):
+            # What a link leads to within the root is listed where it really is, but recordings
+            # outside of it would be missed without a word.
+            found.unreadable.append(_misfit(path, stat.S_IFLNK))
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether a link leads to a folder outside of the root. Raises OSError."""
+        target = os.path.realpath(os.path.join(self._root, *_parts(path)))  # noqa: PTH118 - as below
+        if Path(target).is_relative_to(os.path.realpath(self._root)):
+            return False
+        return stat.S_ISDIR(os.stat(target).st_mode)  # noqa: PTH116 - as below
+
     def _identity(self) -> tuple[int, int]:
         try:
             status = os.stat(self._root)  # noqa: PTH116 - the name may be no valid Unicode
@@ -185,6 +211,16 @@ class DirectorySource:
             return SourceError(f"{self.where} is not a directory; name the one with the recordings")
         message, cure = _explain(error)
         return SourceError(f"the directory {self.where} {message}; {cure}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the reading of one folder brings to light: ``folders`` to enter, ``excluded`` audio."""
+
+    folders: list[str]
+    entries: list[Entry] = field(default_factory=list)
+    unreadable: list[Defect] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
 
 class _Handle(io.FileIO):
@@ -235,7 +271,7 @@ def _parts(path: str) -> list[str]:
             name = unescape_name(part)
             proper = escape_name(name) == part and name not in {"", ".", ".."}
         except UnicodeError:
-            proper = False
+            name, proper = part, False
         # An escape may stand for what no single name can hold.
         if not proper or not {"/", "\0", os.sep}.isdisjoint(name):
             shown = path.encode(errors="backslashreplace").decode()
@@ -246,8 +282,7 @@ def _parts(path: str) -> list[str]:
 
 def _regular(path: str, status: os.stat_result) -> Entry:
     if not stat.S_ISREG(status.st_mode):
-        defect = _misfit(path, status.st_mode)
-        raise SourceError(f"{path}: {defect}")
+        raise SourceError(f"{path}: {_misfit(path, status.st_mode)}")
     return Entry(path, status.st_size, status.st_mtime_ns)
 
 

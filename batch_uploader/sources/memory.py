@@ -116,7 +116,8 @@ class MemorySource:
         try:
             return self._files[path]
         except KeyError:
-            raise SourceError(f"{path}: it is not there; list the source again") from None
+            shown = path.encode(errors="backslashreplace").decode()
+            raise SourceError(f"{shown}: it is not there; list the source again") from None
 
 
 def _entry(path: str, file: _File) -> Entry:

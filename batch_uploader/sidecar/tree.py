@@ -1,0 +1,210 @@
+"""From bytes to a tree of values, and from a value to the text that goes over the wire."""
+
+import codecs
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Final, NamedTuple
+
+SIZE_LIMIT: Final = 1024 * 1024
+"""No sidecar is larger, in bytes."""
+VALUE_LIMIT: Final = 1024
+"""No metadata value is longer, in bytes of UTF-8: the service's own limit."""
+DEPTH_LIMIT: Final = 64
+"""Levels of nesting that are looked into; each of them but the full form's is a defect anyway."""
+
+_SHOWN = 64
+
+
+class Problem(NamedTuple):
+    """A defect that has no place yet."""
+
+    kind: str
+    message: str
+    cure: str
+
+
+class Unreadable(Exception):  # noqa: N818 - what a sidecar can be, never seen by callers
+    """There is no tree to look into: ``problem`` says why."""
+
+    def __init__(self, kind: str, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(kind, message, cure)
+
+
+class Object(list[tuple[str, object]]):
+    """A JSON object with all of its keys, also those that are there twice."""
+
+
+class Number(str):
+    """A number as it is written: no digit is lost, however many there are."""
+
+    __slots__ = ()
+
+
+class NoNumber(str):
+    """NaN or an infinity."""
+
+    __slots__ = ()
+
+
+def decode(data: bytes) -> str:
+    """The text of a sidecar. Raises Unreadable."""
+    if len(data) > SIZE_LIMIT:
+        raise Unreadable(
+            "sidecar-too-large",
+            f"it is larger than {SIZE_LIMIT:,} bytes",
+            "keep nothing in it but the fields of this recording",
+        )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Unreadable("sidecar-encoding", "it is UTF-16", "save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        cure = "save it as UTF-8"
+        if _is_cp1251(data):
+            cure += "; it may be Windows-1251: iconv -f CP1251 -t UTF-8"
+        where = f"it is not UTF-8, as the byte at {error.start} shows"
+        raise Unreadable("sidecar-encoding", where, cure) from None
+    if not text.strip():
+        raise Unreadable("sidecar-empty", "it is empty", 'write {"name": "value"}')
+    return text
+
+
+def _is_cp1251(data: bytes) -> bool:
+    try:
+        data.decode("cp1251")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def load(text: str) -> object:
+    """The tree of a JSON text, made of the classes above. Raises Unreadable."""
+    if _is_deep(text):
+        # The parser would give up at a depth that differs between versions of Python.
+        raise Unreadable(
+            "sidecar-nesting",
+            f"it is nested more than {DEPTH_LIMIT} levels deep",
+            "write each field's value as a string",
+        )
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=Object,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=NoNumber,
+        )
+    except json.JSONDecodeError as error:
+        raise Unreadable(
+            "sidecar-json",
+            f"it is no JSON at line {error.lineno}, column {error.colno} ({error.msg})",
+            "remove what follows the object" if error.msg == "Extra data" else "mend it there",
+        ) from None
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON by the letter, not nested too deep."""
+    if _is_deep(text):
+        return False
+    try:
+        json.loads(text, parse_int=str, parse_constant=_refuse)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
+# A string that never ends is one as well, or its search would begin anew at each quote in it.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def _is_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
+        return False
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        first = text[token.start()]
+        if first in "[{":
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                return True
+        elif first in "]}":
+            depth -= 1
+    return False
+
+
+def canonical(value: object) -> str | Problem:
+    """A value as it goes over the wire."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case None:
+            cure = 'leave the field out, or write ""'
+            return Problem("sidecar-null", "null is no value", cure)
+        case NoNumber():
+            cure = "leave the field out, or write a number"
+            return Problem("sidecar-not-a-number", "NaN and Infinity are no values", cure)
+        case Number():
+            return _plain(value)
+        case str():
+            return value
+    return Problem(
+        "sidecar-nesting",
+        "a list or an object is no value",
+        'write it as a string; the full form is {"fields": {...}, "users": [...]}',
+    )
+
+
+def _plain(literal: str) -> str | Problem:
+    try:
+        number = Decimal(literal if len(literal) <= VALUE_LIMIT else "")
+    except InvalidOperation:
+        return _TOO_LONG
+    if not number:
+        return "0"
+    if abs(number.adjusted()) > VALUE_LIMIT:
+        return _TOO_LONG
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_TOO_LONG = Problem(
+    "sidecar-value-too-long", f"it is longer than {VALUE_LIMIT:,} bytes in UTF-8", "shorten it"
+)
+
+
+def bad_key(name: str) -> Problem | None:
+    """What is wrong with a field's name, whatever the field."""
+    if not name.strip():
+        return Problem("sidecar-empty-key", "a field has no name", "name it or remove it")
+    return _lone_surrogate(name)
+
+
+def bad_text(text: str) -> Problem | None:
+    """What is wrong with a value, whatever the field."""
+    if problem := _lone_surrogate(text):
+        return problem
+    return _TOO_LONG if len(text.encode()) > VALUE_LIMIT else None
+
+
+def _lone_surrogate(text: str) -> Problem | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Problem(
+            "sidecar-surrogate",
+            r"it holds half of a character (\ud800 to \udfff)",
+            "write the character itself, or both halves",
+        )
+    return None
+
+
+def shown(name: str) -> str:
+    """A name that can be printed: valid Unicode and not too long."""
+    text = name.encode(errors="backslashreplace").decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,0 +1,505 @@
+"""The run as a whole, on the shipped fakes: what is sent, what is recorded, how it ends."""
+
+import io
+import json
+import wave
+from collections import Counter
+
+import anyio
+import pytest
+
+from batch_uploader import events
+from batch_uploader.engine import RunOptions
+from batch_uploader.errors import (
+    InDoubt,
+    LedgerError,
+    NotSent,
+    Rejected,
+    SourceError,
+    Throttled,
+    Unauthorized,
+)
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.model import Ending, Status
+from batch_uploader.retry import RetryPolicy
+from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.memory import MemorySource
+from batch_uploader.uploader import Uploader
+
+OPTIONS = RunOptions(concurrency=4, retry=RetryPolicy(attempts=3, first_pause=0.001))
+
+
+def wav(seed: int, frames: int = 800) -> bytes:
+    """Half-silent 16-bit audio, different for each seed."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(seed.to_bytes(4, "little") * (frames // 2))
+    return buffer.getvalue()
+
+
+def sidecar(**fields: str) -> bytes:
+    return json.dumps(fields or {"operator_name": "Anna"}).encode()
+
+
+def recordings(count: int) -> dict[str, bytes]:
+    files = {}
+    for n in range(count):
+        files[f"{n % 3}/call-{n}.wav"] = wav(n)
+        files[f"{n % 3}/call-{n}.json"] = sidecar(n=str(n))
+    return files
+
+
+class CountingSource(MemorySource):
+    """Counts what is opened."""
+
+    def __init__(self, files):
+        super().__init__(files)
+        self.opened = Counter()
+
+    def open(self, path):
+        self.opened[path] += 1
+        return super().open(path)
+
+
+class House:
+    """A source, a sink and a ledger that live through several runs."""
+
+    def __init__(self, files):
+        self.source = CountingSource(files)
+        self.sink = MemorySink()
+        self.ledger = MemoryLedger("connection")
+        self.heard = []
+
+    def uploader(self, **kwargs):
+        kwargs.setdefault("options", OPTIONS)
+        return Uploader(
+            source=kwargs.pop("source", self.source),
+            sink=kwargs.pop("sink", self.sink),
+            ledger=self.ledger,
+            listeners=[self.heard.append],
+            **kwargs,
+        )
+
+    async def run(self, **kwargs):
+        self.heard.clear()
+        self.source.opened.clear()
+        with anyio.fail_after(20):
+            async with self.uploader(**kwargs) as uploader:
+                return await uploader.run()
+
+    async def rows(self):
+        async with self.ledger as ledger:
+            return [row async for row in ledger.rows()]
+
+    async def statuses(self):
+        return {row.path: row.status for row in await self.rows()}
+
+    def events(self, kind):
+        return [event for event in self.heard if isinstance(event, kind)]
+
+
+async def test_everything_goes_up_once():
+    house = House(recordings(20))
+    summary = await house.run()
+    assert summary.ending is Ending.COMPLETED
+    assert summary.counts == {Status.UPLOADED: 20}
+    assert summary.uploaded_bytes == 20 * len(wav(0))
+    assert summary.uploaded_seconds == pytest.approx(20 * 0.1)
+    assert Counter(talk.metadata.fields["n"] for talk in house.sink.talks) == Counter(
+        {str(n): 1 for n in range(20)}
+    )
+    rows = await house.rows()
+    assert {row.talk_id for row in rows} == {talk.talk_id for talk in house.sink.talks}
+    assert all(row.status is Status.UPLOADED and row.attempts == 1 for row in rows)
+
+
+async def test_a_second_run_opens_nothing_and_asks_nothing():
+    """Fault 76."""
+    house = House(recordings(20))
+    await house.run()
+    attempts = house.sink.attempts
+    summary = await house.run()
+    assert summary.skipped == 20
+    assert summary.counts == {}
+    assert house.sink.attempts == attempts
+    assert not house.source.opened
+
+
+async def test_only_what_is_new_goes_up():
+    house = House(recordings(5))
+    await house.run()
+    house.source.put("new.wav", wav(99))
+    house.source.put("new.json", sidecar(n="99"))
+    summary = await house.run()
+    assert (summary.skipped, summary.counts) == (5, {Status.UPLOADED: 1})
+    assert set(house.source.opened) == {"new.wav", "new.json"}
+
+
+async def test_what_was_not_sent_is_tried_again():
+    house = House(recordings(1))
+    house.sink.fail_next(
+        NotSent("busy", code="UNAVAILABLE"), Throttled("slower", code="X", retry_after=0.01)
+    )
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 1}
+    (row,) = await house.rows()
+    assert row.attempts == 3
+    ended = house.events(events.AttemptEnded)
+    assert [event.code for event in ended] == ["UNAVAILABLE", "X", "OK"]
+    assert [event.retry_in is None for event in ended] == [False, False, True]
+    assert len({event.client_request_id for event in ended}) == 3
+    assert [event.seconds for event in house.events(events.Paused)] == [0.01]
+
+
+async def test_attempts_run_out_and_the_next_run_tries_again():
+    house = House(recordings(1))
+    house.sink.fail_next(*[NotSent("busy", code="UNAVAILABLE") for _ in range(3)])
+    summary = await house.run()
+    assert summary.counts == {Status.FAILED: 1}
+    assert summary.needs_attention == 1
+    assert summary.attention[0].failure.code == "UNAVAILABLE"
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 1}
+    (row,) = await house.rows()
+    assert row.attempts == 4, "the attempts of both runs"
+
+
+async def test_the_refused_stays_refused_until_it_changes():
+    house = House(recordings(1))
+    house.sink.fail_next(Rejected("no such field", code="INVALID_ARGUMENT"))
+    assert (await house.run()).counts == {Status.REJECTED: 1}
+    attempts = house.sink.attempts
+    again = await house.run()
+    assert again.counts == {Status.REJECTED: 1}, "it still needs a human"
+    assert house.sink.attempts == attempts
+    house.source.put("0/call-0.json", sidecar(n="mended"))
+    assert (await house.run()).counts == {Status.UPLOADED: 1}
+
+
+async def test_doubt_is_held_and_never_sent_again():
+    house = House(recordings(3))
+    house.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 2, Status.IN_DOUBT: 1}
+    assert len(house.sink.talks) == 3
+    attempts = house.sink.attempts
+    again = await house.run()
+    assert again.counts == {Status.IN_DOUBT: 1}
+    assert house.sink.attempts == attempts
+    assert len(house.events(events.Held)) == 1
+
+
+async def test_refused_credentials_drain_the_run_and_mark_nothing():
+    """Fault 25: within one window of in-flight work."""
+    house = House(recordings(50))
+    house.sink.fail_next(*[Unauthorized("wrong key", code="UNAUTHENTICATED") for _ in range(50)])
+    summary = await house.run()
+    assert summary.ending is Ending.UNAUTHORIZED
+    assert summary.reason == "wrong key"
+    assert house.sink.attempts <= OPTIONS.concurrency
+    assert await house.statuses() == {}
+    house.sink._before.clear()
+    assert (await house.run()).counts == {Status.UPLOADED: 50}
+
+
+async def test_the_same_recording_at_two_paths_is_sent_once():
+    """Fault 43, within one run."""
+    files = {}
+    for name in ("a", "b", "c", "d", "e"):
+        files[f"{name}.wav"] = wav(1)
+        files[f"{name}.json"] = sidecar()
+    house = House(files)
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 1, Status.DUPLICATE: 4}
+    assert len(house.sink.talks) == 1
+    rows = await house.rows()
+    original = next(row.path for row in rows if row.status is Status.UPLOADED)
+    assert {row.duplicate_of for row in rows if row.status is Status.DUPLICATE} == {original}
+    assert summary.needs_attention == 0
+
+
+async def test_a_copy_of_what_could_not_be_sent_goes_up_itself():
+    house = House({n: wav(1) if n.endswith("wav") else sidecar() for n in ("a.wav", "a.json")})
+    house.source.put("b.wav", wav(1))
+    house.source.put("b.json", sidecar())
+    house.sink.fail_next(Rejected("no", code="INVALID_ARGUMENT"))
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 1, Status.REJECTED: 1}
+    assert len(house.sink.talks) == 1
+
+
+async def test_a_moved_recording_is_a_duplicate():
+    """Fault 43, between runs."""
+    house = House(recordings(1))
+    await house.run()
+    house.source.remove("0/call-0.wav")
+    house.source.remove("0/call-0.json")
+    house.source.put("moved/x.wav", wav(0))
+    house.source.put("moved/x.json", sidecar(n="0"))
+    assert (await house.run()).counts == {Status.DUPLICATE: 1}
+    assert len(house.sink.talks) == 1
+
+
+async def test_the_same_audio_of_two_calls_goes_up_twice():
+    """Fault 42: silence, an announcement."""
+    house = House(
+        {"a.wav": wav(1), "a.json": sidecar(id="1"), "b.wav": wav(1), "b.json": sidecar(id="2")}
+    )
+    assert (await house.run()).counts == {Status.UPLOADED: 2}
+    assert len(house.sink.talks) == 2
+
+
+async def test_a_touched_recording_is_recognised_by_its_content():
+    house = House(recordings(1))
+    await house.run()
+    house.source.touch("0/call-0.wav")
+    summary = await house.run()
+    assert (summary.skipped, summary.outdated, summary.counts) == (1, 0, {})
+    house.source.opened.clear()
+    await house.run()
+    assert not house.source.opened, "the new time is on record"
+
+
+async def test_a_touched_sidecar_costs_no_look_at_the_audio():
+    house = House(recordings(1))
+    await house.run()
+    house.source.touch("0/call-0.json")
+    summary = await house.run()
+    assert (summary.skipped, summary.outdated) == (1, 0)
+    assert set(house.source.opened) == {"0/call-0.json"}
+    await house.run()
+    assert not house.source.opened
+
+
+async def test_a_new_sidecar_for_a_talk_that_is_up_is_counted_and_not_sent():
+    house = House(recordings(1))
+    await house.run()
+    house.source.put("0/call-0.json", sidecar(n="other"))
+    for _ in range(2):
+        summary = await house.run()
+        assert (summary.skipped, summary.outdated) == (1, 1)
+    assert len(house.sink.talks) == 1
+    assert await house.statuses() == {"0/call-0.wav": Status.UPLOADED}
+
+
+async def test_other_audio_at_the_same_path_is_a_new_recording():
+    house = House(recordings(1))
+    await house.run()
+    house.source.put("0/call-0.wav", wav(77))
+    assert (await house.run()).counts == {Status.UPLOADED: 1}
+    rows = await house.rows()
+    assert [row.path for row in rows] == ["0/call-0.wav"] * 2, "no talk is forgotten"
+    assert {row.talk_id for row in rows} == {"talk-1", "talk-2"}
+
+
+async def test_defects_are_recorded_and_the_sound_goes_up():
+    """Faults 44, 57, 61."""
+    files = recordings(2) | {
+        "empty.wav": b"",
+        "empty.json": sidecar(),
+        "lonely.wav": wav(5),
+        "orphan.json": sidecar(),
+        "bad.wav": wav(6),
+        "bad.json": b'{"a": NaN}',
+    }
+    house = House(files)
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 2, Status.INVALID: 4}
+    statuses = await house.statuses()
+    assert {path for path, status in statuses.items() if status is Status.INVALID} == {
+        "empty.wav",
+        "lonely.wav",
+        "orphan.json",
+        "bad.wav",
+    }
+    again = await house.run()
+    assert again.counts == {Status.INVALID: 4}
+    assert not house.source.opened, "the rules and the files are as they were"
+    house.source.put("lonely.json", sidecar(n="5"))
+    house.source.remove("orphan.json")
+    third = await house.run()
+    assert third.counts == {Status.UPLOADED: 1, Status.INVALID: 2}
+    assert "orphan.json" not in await house.statuses(), "what is gone needs nobody"
+
+
+async def test_a_file_that_cannot_be_opened_fails_alone():
+    """Fault 35."""
+
+    class Vanishing(CountingSource):
+        def open(self, path):
+            if path == "0/call-0.wav":
+                raise SourceError("it is gone")
+            return super().open(path)
+
+    house = House(recordings(3))
+    summary = await house.run(source=Vanishing(recordings(3)))
+    assert summary.counts == {Status.UPLOADED: 2, Status.FAILED: 1}
+    assert (await house.run()).counts == {Status.UPLOADED: 1}
+
+
+async def test_a_file_that_grows_under_the_reader_is_not_ready():
+    """Fault 32."""
+
+    class Growing(CountingSource):
+        def handle_stat(self, handle, path):
+            self.touch(path)
+            return super().handle_stat(handle, path)
+
+    house = House(recordings(2))
+    summary = await house.run(source=Growing(recordings(2)))
+    assert (summary.waiting, summary.counts) == (2, {})
+    assert house.sink.attempts == 0
+    assert await house.statuses() == {}
+    assert (await house.run()).counts == {Status.UPLOADED: 2}
+
+
+async def test_a_young_file_waits(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(1))
+    (tmp_path / "a.json").write_bytes(sidecar())
+    house = House({})
+    summary = await house.run(source=DirectorySource(tmp_path), options=RunOptions(min_age=60))
+    assert (summary.waiting, summary.counts) == (1, {})
+
+
+class Rewriting(MemorySink):
+    """Changes the file in place between the claim and the sending."""
+
+    def __init__(self, path):
+        super().__init__(whole_limit=0)
+        self.path = path
+
+    async def upload(self, recording, audio, attempt):
+        self.path.write_bytes(wav(2, frames=200_000))
+        return await super().upload(recording, audio, attempt)
+
+
+async def test_what_changed_after_it_was_hashed_is_not_sent_as_if_it_were_the_same(tmp_path):
+    """Fault 33."""
+    file = tmp_path / "a.wav"
+    file.write_bytes(wav(1, frames=200_000))
+    (tmp_path / "a.json").write_bytes(sidecar())
+    house = House({})
+    sink = Rewriting(file)
+    options = RunOptions(min_age=0)
+    summary = await house.run(source=DirectorySource(tmp_path), sink=sink, options=options)
+    assert summary.counts == {Status.FAILED: 1}
+    assert summary.attention[0].failure.code == "CHANGED"
+    assert sink.talks == []
+    summary = await house.run(source=DirectorySource(tmp_path), options=options)
+    assert summary.counts == {Status.UPLOADED: 1}
+
+
+class Slow(MemorySink):
+    """Holds every upload until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.go = anyio.Event()
+        self.waiting = 0
+
+    async def upload(self, recording, audio, attempt):
+        self.waiting += 1
+        await self.go.wait()
+        return await super().upload(recording, audio, attempt)
+
+
+async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
+    """Fault 72."""
+    house = House(recordings(50))
+    sink = Slow()
+    async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+        results = []
+
+        async def run():
+            results.append(await uploader.run())
+
+        group.start_soon(run)
+        while sink.waiting < OPTIONS.concurrency:
+            await anyio.sleep(0.001)
+        uploader.drain("told to")
+        await anyio.sleep(0.01)
+        sink.go.set()
+    (summary,) = results
+    assert summary.ending is Ending.INTERRUPTED
+    assert summary.counts == {Status.UPLOADED: OPTIONS.concurrency}
+    assert len(sink.talks) == OPTIONS.concurrency
+    assert Counter((await house.statuses()).values()) == {Status.UPLOADED: OPTIONS.concurrency}
+
+
+@pytest.mark.parametrize("way", ["cancel", "grace"])
+async def test_what_is_cut_off_is_in_doubt(way):
+    house = House(recordings(50))
+    sink = Slow()
+    options = RunOptions(concurrency=4, grace=0.05)
+    results = []
+    with anyio.fail_after(5):
+        async with house.uploader(sink=sink, options=options) as uploader:
+            async with anyio.create_task_group() as group:
+
+                async def run():
+                    results.append(await uploader.run())
+
+                group.start_soon(run)
+                while sink.waiting < 4:
+                    await anyio.sleep(0.001)
+                uploader.drain("told to")
+                if way == "cancel":
+                    uploader.cancel()
+    assert results[0].counts == {Status.IN_DOUBT: 4}
+    assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
+
+
+async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
+    house = House(recordings(1))
+    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=600))
+    results = []
+    with anyio.fail_after(5):
+        async with house.uploader() as uploader, anyio.create_task_group() as group:
+
+            async def run():
+                results.append(await uploader.run())
+
+            group.start_soon(run)
+            while not house.events(events.AttemptEnded):
+                await anyio.sleep(0.001)
+            uploader.drain("told to")
+    assert results[0].counts == {}
+    assert await house.statuses() == {}, "it is as if unseen: nothing was stored"
+    assert len(house.events(events.Released)) == 1
+
+
+async def test_a_ledger_that_fails_ends_the_run():
+    class Broken(MemoryLedger):
+        async def settle(self, outcome, *, policy=None):
+            raise LedgerError("the disk is full")
+
+    house = House(recordings(30))
+    house.ledger = Broken("connection")
+    with pytest.raises(LedgerError):
+        await house.run()
+    assert house.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
+
+
+async def test_a_root_that_is_gone_ends_the_run(tmp_path):
+    house = House({})
+    with pytest.raises(SourceError):
+        await house.run(source=DirectorySource(tmp_path / "nowhere"))
+
+
+async def test_the_events_tell_the_whole_story():
+    house = House(recordings(6))
+    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE"))
+    summary = await house.run()
+    assert isinstance(house.heard[0], events.RunStarted)
+    assert house.heard[-1] == events.RunFinished(summary)
+    planned = house.events(events.FolderPlanned)
+    assert sum(folder.to_send for folder in planned) == 6
+    assert sum(folder.to_send_bytes for folder in planned) == 6 * len(wav(0))
+    sent = sum(event.octets for event in house.events(events.BytesSent))
+    lost = sum(e.octets for e in house.events(events.AttemptEnded) if e.code != "OK")
+    assert sent - lost == 6 * len(wav(0))
+    assert len(house.events(events.UploadStarted)) == len(house.events(events.Settled)) == 6

@@ -1,0 +1,78 @@
+"""What is decided folder by folder."""
+
+import time
+
+from batch_uploader.intake import Intake
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.sources.memory import MemorySource
+
+NOW = time.time_ns()
+SECOND = 1_000_000_000
+
+
+class OneListing(MemorySource):
+    """A source that lists what it is told to."""
+
+    def __init__(self, listing: Listing) -> None:
+        super().__init__({})
+        self.listing = listing
+
+    async def entries(self):
+        yield self.listing
+
+
+async def batch(listing, ledger=None, min_age=2.0):
+    async with ledger or MemoryLedger("c") as opened:
+        intake = Intake(OneListing(listing), opened, b"rules", min_age, clock=lambda: NOW)
+        (only,) = [each async for each in intake.batches()]
+        return only
+
+
+def entry(path, age=3600.0):
+    return Entry(path, 100, NOW - int(age * SECOND))
+
+
+async def with_invalid(*paths):
+    ledger = MemoryLedger("c")
+    async with ledger:
+        for path in paths:
+            failure = Failure("empty", "it is empty")
+            await ledger.settle(Outcome(path, Status.INVALID, Stat(1, 1), failure=failure))
+    return ledger
+
+
+async def test_young_files_wait_with_whichever_part_of_them_is_young():
+    for ages in ((1, 3600), (3600, 1), (0, 0)):
+        listing = Listing("", (entry("a.wav", ages[0]), entry("a.json", ages[1])))
+        assert (await batch(listing)).waiting == 1
+    young_orphan = Listing("", (entry("a.json", 1),))
+    found = await batch(young_orphan)
+    assert (found.waiting, found.orphans) == (1, [])
+
+
+async def test_a_time_in_the_future_is_a_wrong_clock_and_no_reason_to_wait():
+    """Fault 13."""
+    found = await batch(Listing("", (entry("a.wav", -86_400), entry("a.json", -86_400))))
+    assert (found.waiting, len(found.jobs)) == (0, 1)
+
+
+async def test_what_is_gone_is_told():
+    ledger = await with_invalid("d/gone.wav", "d/here.wav")
+    found = await batch(Listing("d", (entry("d/here.wav"),)), ledger)
+    assert found.gone == ["d/gone.wav"]
+
+
+async def test_of_an_unreadable_folder_nothing_is_known_to_be_gone():
+    """Fault 36."""
+    ledger = await with_invalid("d/a.wav")
+    listing = Listing("d", (), (Defect("d", "unreadable", "no permission", "chmod"),))
+    found = await batch(listing, ledger)
+    assert found.gone == []
+    assert [outcome.path for outcome in found.unreadable] == ["d"]
+
+
+async def test_of_an_unreadable_file_nothing_is_known_to_be_gone():
+    ledger = await with_invalid("d/a.wav")
+    listing = Listing("d", (), (Defect("d/a.wav", "unreadable", "no permission", "chmod"),))
+    assert (await batch(listing, ledger)).gone == []

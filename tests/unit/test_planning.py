@@ -1,0 +1,60 @@
+"""What is decided about a recording without opening it."""
+
+from dataclasses import replace
+
+import pytest
+
+from batch_uploader.model import Outcome, Stat, Status
+from batch_uploader.planning import Action, plan
+from batch_uploader.ports import Known
+
+STAT = Stat(100, 1_000, "a.json", 10, 1_000)
+TOUCHED = {
+    "audio": replace(STAT, mtime_ns=2_000),
+    "grown": replace(STAT, size=101),
+    "sidecar": replace(STAT, sidecar_mtime_ns=2_000),
+    "sidecar gone": Stat(100, 1_000),
+    "sidecar renamed": replace(STAT, sidecar="a.wav.json"),
+}
+RULES = b"rules"
+
+
+def known(status: Status, policy: bytes | None = None) -> Known:
+    return Known(Outcome("a.wav", status, STAT), policy=policy)
+
+
+def test_what_was_never_seen_goes_up():
+    assert plan(STAT, None, RULES).action is Action.UPLOAD
+
+
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [
+        (Status.CLAIMED, Action.HOLD),
+        (Status.UPLOADED, Action.SKIP),
+        (Status.REJECTED, Action.HOLD),
+        (Status.FAILED, Action.UPLOAD),
+        (Status.IN_DOUBT, Action.HOLD),
+        (Status.CONFLICT, Action.HOLD),
+        (Status.INVALID, Action.HOLD),
+        (Status.DUPLICATE, Action.SKIP),
+    ],
+)
+def test_an_unchanged_recording_of_each_status(status, action):
+    assert plan(STAT, known(status, RULES), RULES).action is action
+
+
+@pytest.mark.parametrize("change", TOUCHED)
+@pytest.mark.parametrize("status", Status)
+def test_a_changed_recording_of_each_status(status, change):
+    action = plan(TOUCHED[change], known(status, RULES), RULES).action
+    if status in {Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT}:
+        assert action is Action.HOLD, "what may be stored is never sent again"
+    elif status is Status.UPLOADED and change.startswith("sidecar"):
+        assert action is Action.UPDATE
+    else:
+        assert action is Action.UPLOAD
+
+
+def test_the_invalid_is_looked_into_anew_under_other_rules():
+    assert plan(STAT, known(Status.INVALID, b"older rules"), RULES).action is Action.UPLOAD
