@@ -138,16 +138,17 @@ class Engine:
         self._cancelled.set()
         self.drain(Ending.INTERRUPTED, "stopped at once")
 
+    def fail(self, error: Exception) -> None:
+        """Drain, and raise this when all is finished."""
+        if self._failure is None:
+            self._failure = error
+        self.drain(Ending.INTERRUPTED, "the run cannot go on")
+
     async def _watch(self, in_flight: CancelScope) -> None:
         await self._draining.wait()
         with anyio.move_on_after(self._options.grace):
             await self._cancelled.wait()
         in_flight.cancel()
-
-    def _fail(self, error: Exception) -> None:
-        if self._failure is None:
-            self._failure = error
-        self.drain(Ending.INTERRUPTED, "the run cannot go on")
 
     # The planner
 
@@ -163,7 +164,7 @@ class Engine:
                                 await jobs.send(job)
                     self._publish(ScanFinished())
                 except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
-                    self._fail(error)
+                    self.fail(error)
                 group.cancel_scope.cancel()
 
     async def _cancel_on_drain(self, scope: CancelScope) -> None:
@@ -205,7 +206,7 @@ class Engine:
                 except _Drained:
                     self._publish(Released(job.path, job.size))
                 except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
-                    self._fail(error)
+                    self.fail(error)
 
     async def _process(self, job: Job) -> None:
         whole_limit = self._sink.whole_limit

@@ -65,6 +65,7 @@ class Uploader:
         self._ledger = ledger
         self._manifest = manifest
         self._listeners = listeners
+        self._broken: list[Listener] = []
         self._score = _Score()
         self._resources = AsyncExitStack()
         self._recovered = 0
@@ -93,8 +94,8 @@ class Uploader:
     async def run(self) -> Summary:
         """Upload everything that is due. Call it once.
 
-        What happens to single recordings are outcomes; raises only what ends the run as a whole:
-        SourceError, LedgerError.
+        What happens to single recordings are outcomes; raises only what ends the run as a whole,
+        after what is in flight has finished: SourceError, LedgerError, what a listener raised.
         """
         started = time.monotonic()
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
@@ -125,7 +126,13 @@ class Uploader:
     def _publish(self, event: Event) -> None:
         self._score.hear(event)
         for listener in self._listeners:
-            listener(event)
+            if listener in self._broken:
+                continue
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - theirs, and no reason to doubt an upload
+                self._broken.append(listener)
+                self._engine.fail(error)
 
     async def _write_manifest(self) -> None:
         if self._manifest is None:

@@ -4,48 +4,68 @@
 """
 
 import io
+import json
+import random
 import re
 import tempfile
 import time
+import wave
 from pathlib import Path
 
 import anyio
 from rich.console import Console
 
 from batch_uploader import ApiKey, DirectorySource, SpeechSenseSink, SqliteLedger, Uploader
-from batch_uploader.cli.samples import write_samples
 from batch_uploader.display import Room, Tally
 from batch_uploader.display.terminal import picture
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.engine import RunOptions
-from batch_uploader.events import Event, Settled
+from batch_uploader.events import Event
 from batch_uploader.retry import RetryPolicy
 from batch_uploader.sinks.speechsense.channel import Endpoint
 
 ROOM = Room(84, 12)
 TARGET = Path(__file__).with_name("display.svg")
-FAULTS = Faults(seed=7, unavailable=0.3, latency=0.2, bandwidth=1_500_000.0)
-SETTLED = 14
-"""The picture is taken when so many of the sample calls are settled."""
+FAULTS = Faults(seed=7, unavailable=0.3, bandwidth=12_000_000.0)
+CALLS = 30
+SHARE = 0.55
+"""How much has been sent when the picture is taken."""
+
+
+def write_calls(folder: Path) -> None:
+    """Write calls of some minutes each, one of them without a sidecar."""
+    chance = random.Random(11)  # noqa: S311 - the same calls every time
+    for number in range(CALLS):
+        name = f"2025-04-{21 + number // 10}/call-{4711 + 13 * number}"
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(2)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(chance.randbytes(32_000) * chance.randrange(120, 900))
+        if number != CALLS // 2:
+            (folder / f"{name}.json").write_text(json.dumps({"operator_id": str(number)}))
 
 
 async def main() -> None:
-    """Upload the sample calls and take a picture on the way."""
+    """Upload them and take a picture on the way."""
     tally = Tally(time.monotonic)
     console = Console(record=True, width=ROOM.width, file=io.StringIO(), force_terminal=True)
-    settled = 0
+    drawn = False
 
     def hear(event: Event) -> None:
-        nonlocal settled
+        nonlocal drawn
         tally.hear(event)
-        settled += isinstance(event, Settled)
-        if settled == SETTLED and isinstance(event, Settled):
+        retrying = any(tally.retry_in(transfer) for transfer in tally.in_flight.values())
+        if not drawn and retrying and tally.sent_bytes > SHARE * tally.total_bytes:
+            drawn = True
             console.print(picture(tally, ROOM))
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         calls = root / "calls"
-        write_samples(calls)
+        write_calls(calls)
         options = EmulatorOptions(
             store=root / "talks.db",
             connections=(Connection("demo"),),
@@ -56,16 +76,18 @@ async def main() -> None:
             endpoint = Endpoint.parse(emulator.address, ca_file=emulator.ca_file)
             uploader = Uploader(
                 source=DirectorySource(calls),
-                sink=SpeechSenseSink(endpoint, ApiKey(API_KEY), whole_limit=128 * 1024),
+                sink=SpeechSenseSink(endpoint, ApiKey(API_KEY), whole_limit=0),
                 ledger=SqliteLedger(root / "ledger.db", "demo"),
-                options=RunOptions(concurrency=6, retry=RetryPolicy(first_pause=2.0)),
+                options=RunOptions(concurrency=6, min_age=0, retry=RetryPolicy(first_pause=4.0)),
                 listeners=[hear],
             )
             async with uploader:
                 await uploader.run()
-    drawn = console.export_svg(title="batch-uploader upload calls/")
+    if not drawn:
+        raise SystemExit("the moment never came: run it again")
+    svg = console.export_svg(title="batch-uploader upload calls/")
     # The reader's own monospaced font will do; nothing is to be fetched to look at a picture.
-    TARGET.write_text(re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL), encoding="utf-8")
+    TARGET.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
     print(f"wrote {TARGET.name}")
 
 

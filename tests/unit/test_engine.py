@@ -484,6 +484,30 @@ async def test_a_ledger_that_fails_ends_the_run():
     assert house.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
 
 
+async def test_a_listener_that_raises_puts_nothing_in_doubt():
+    house = House(recordings(30))
+    heard = []
+
+    def broken(event):
+        heard.append(event)
+        if isinstance(event, events.UploadStarted):
+            raise ZeroDivisionError
+
+    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+        async with Uploader(
+            source=house.source,
+            sink=house.sink,
+            ledger=house.ledger,
+            options=OPTIONS,
+            listeners=[broken, house.heard.append],
+        ) as uploader:
+            await uploader.run()
+    assert isinstance(heard[-1], events.UploadStarted), "it is not called again"
+    assert house.events(events.Draining)
+    assert set((await house.statuses()).values()) <= {Status.UPLOADED}
+    assert len(house.sink.talks) == len(await house.rows()) <= OPTIONS.concurrency
+
+
 async def test_a_root_that_is_gone_ends_the_run(tmp_path):
     house = House({})
     with pytest.raises(SourceError):

@@ -1,0 +1,105 @@
+"""A sink that keeps talks in memory: for tests, for examples, and to try things out."""
+
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Self
+
+from batch_uploader.errors import SinkError, SourceChanged, SourceError
+from batch_uploader.model import AudioInfo, Metadata, Receipt, Recording
+from batch_uploader.ports import Attempt, Audio
+
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTalk:
+    """A talk as the sink took it in; ``sha256`` and ``size`` are of the bytes that arrived."""
+
+    talk_id: str
+    connection_id: str
+    key: str
+    metadata: Metadata
+    audio: AudioInfo
+    sha256: bytes
+    size: int
+
+
+class MemorySink:
+    """Stores what it is sent, whole or not at all, and fails on demand.
+
+    ``whole_limit`` is in bytes. ``talks`` holds all that is stored, in order; one that is sent
+    twice is there twice, as it would be in the service. ``attempts`` counts the uploads begun.
+    """
+
+    def __init__(self, *, whole_limit: int = 16 * 1024 * 1024) -> None:
+        self.talks: list[StoredTalk] = []
+        self.attempts = 0
+        self._whole_limit = whole_limit
+        self._before: deque[SinkError] = deque()
+        self._after: deque[SinkError] = deque()
+
+    async def __aenter__(self) -> Self:
+        """Nothing needs to be opened."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Nothing needs to be closed; the talks stay."""
+
+    @property
+    def whole_limit(self) -> int:
+        """Up to this size in bytes a recording is taken in one piece."""
+        return self._whole_limit
+
+    def fail_next(self, *errors: SinkError) -> None:
+        """The next attempts end with these, one each, and store nothing."""
+        self._before.extend(errors)
+
+    def lose_next(self, *errors: SinkError) -> None:
+        """The next attempts store the recording and end with these all the same, one each."""
+        self._after.extend(errors)
+
+    async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
+        """Store the recording and name its talk ``talk-1``, ``talk-2``, ...
+
+        Raises what it was told to raise, and SourceChanged if ``audio`` cannot be read to its end.
+        """
+        self.attempts += 1
+        number = self.attempts
+        if self._before:
+            raise self._before.popleft()
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            async for piece in _pieces(audio):
+                digest.update(piece)
+                size += len(piece)
+                attempt.sent(len(piece))
+        except SourceChanged:
+            raise
+        except SourceError as error:
+            raise SourceChanged(str(error)) from error
+        if size != audio.size:
+            raise SourceChanged(f"{recording.path} gave {size} of {audio.size} bytes")
+        talk = StoredTalk(
+            talk_id=f"talk-{len(self.talks) + 1}",
+            connection_id=recording.connection_id,
+            key=recording.key,
+            metadata=recording.metadata,
+            audio=recording.audio,
+            sha256=digest.digest(),
+            size=size,
+        )
+        self.talks.append(talk)
+        if self._after:
+            raise self._after.popleft()
+        return Receipt(talk.talk_id, request_id=f"request-{number}")
+
+
+async def _pieces(audio: Audio) -> AsyncIterator[bytes]:
+    if audio.content is not None:
+        yield audio.content
+        return
+    async for piece in audio.chunks(_CHUNK):
+        yield piece

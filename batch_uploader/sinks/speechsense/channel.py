@@ -1,0 +1,256 @@
+"""Endpoints, and the channels that lead to them."""
+
+import ipaddress
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import anyio
+import grpc
+from cryptography import x509
+
+from batch_uploader import __version__
+from batch_uploader.errors import ConfigError
+
+_STALE_AFTER: Final = 180.0
+_LARGEST_ANSWER: Final = 4 * 1024 * 1024
+_LARGEST_PORT: Final = 65535
+# Core servers call it an attack if an idle client asks more often than every 300 seconds.
+_KEEPALIVE_MS: Final = 330_000
+# Unanswered bytes for so long end the connection, and put in doubt all that is on it.
+_KEEPALIVE_TIMEOUT_MS: Final = 60_000
+
+# Where systems keep their roots in one file; OpenSSL's own default is often a directory, which
+# cannot be handed on.
+_BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+class Security(StrEnum):
+    """What protects the connection."""
+
+    TLS = "tls"
+    PLAINTEXT = "plaintext"
+    """Nothing; for loopback alone."""
+
+
+class Proxy(StrEnum):
+    """Whether an HTTP proxy may stand in between; never on loopback."""
+
+    ENVIRONMENT = "environment"
+    """The one that ``grpc_proxy``, ``https_proxy`` or ``http_proxy`` names, if any."""
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service is and how it is talked to. An IPv6 address has no brackets here.
+
+    ``ca_file`` holds the certificates to trust, as PEM, in place of the system's. Raises
+    ConfigError for plaintext to any host but loopback.
+    """
+
+    host: str
+    port: int
+    security: Security = Security.TLS
+    ca_file: Path | None = None
+    proxy: Proxy = Proxy.ENVIRONMENT
+
+    def __post_init__(self) -> None:
+        if self.security is Security.PLAINTEXT and not self.loopback:
+            raise ConfigError(
+                f"plaintext would show the credentials and the calls to everybody on the way to "
+                f"{self.host}: leave it off, it is for loopback alone"
+            )
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        security: Security = Security.TLS,
+        ca_file: Path | None = None,
+        proxy: Proxy = Proxy.ENVIRONMENT,
+    ) -> Self:
+        """Read ``HOST:PORT`` or ``[IPv6]:PORT``. Raises ConfigError."""
+        host, colon, digits = text.strip().rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            sound = _address(host) is not None
+        else:
+            sound = bool(host) and all(c.isascii() and (c.isalnum() or c in "-._") for c in host)
+        number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0  # noqa: PLR2004
+        if not (colon and sound and 0 < number <= _LARGEST_PORT):
+            raise ConfigError(
+                f"the endpoint {text!r} is not HOST:PORT; write it like "
+                "api.speechsense.yandexcloud.net:443 or [::1]:50051, without https://"
+            )
+        return cls(host, number, security, ca_file, proxy)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the host is this machine for sure."""
+        address = _address(self.host)
+        return address.is_loopback if address else self.host.lower() == "localhost"
+
+
+DEFAULT_ENDPOINT: Final = Endpoint("api.speechsense.yandexcloud.net", 443)
+
+
+def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
+    """A channel without retries of its own. Connects when first used.
+
+    Blocks for a moment to read certificates. Raises ConfigError if the CA file is of no use.
+    """
+    proxied = endpoint.proxy is Proxy.ENVIRONMENT and not endpoint.loopback
+    options = (
+        # Attempts are ours, so that the ledger sees each.
+        ("grpc.enable_retries", 0),
+        # A new channel makes a new connection instead of sharing a stuck one.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", int(proxied)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", _LARGEST_ANSWER),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.primary_user_agent", f"batch-uploader/{__version__}"),
+    )
+    if endpoint.security is Security.PLAINTEXT:
+        return grpc.aio.insecure_channel(str(endpoint), options=options)
+    roots = _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
+    credentials = grpc.ssl_channel_credentials(roots)
+    return grpc.aio.secure_channel(str(endpoint), credentials, options=options)
+
+
+class Line:
+    """The way to one endpoint: a channel that is replaced when it has led nowhere for minutes.
+
+    gRPC looks a name up again only after a disconnect; a new channel always does. Raises
+    ConfigError as ``open_channel`` does.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._current = _Lease(open_channel(endpoint))
+        self._replaced: list[_Lease] = []
+        self._unreached_since: float | None = None
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        """The channel for one call, kept open until that call is over."""
+        lease = self._current
+        lease.calls += 1
+        try:
+            yield lease.channel
+        finally:
+            lease.calls -= 1
+            if lease in self._replaced and not lease.calls:
+                self._replaced.remove(lease)
+                with anyio.CancelScope(shield=True):
+                    await lease.channel.close()
+
+    def reached(self) -> None:
+        """A call on the channel got through."""
+        self._unreached_since = None
+
+    def unreached(self) -> None:
+        """A call on the channel found no connection; to be told before the call gives it back."""
+        now = self._clock()
+        if self._unreached_since is None:
+            self._unreached_since = now
+        elif now - self._unreached_since >= _STALE_AFTER:
+            self._unreached_since = now
+            self._replaced.append(self._current)
+            self._current = _Lease(open_channel(self._endpoint))
+
+    async def close(self) -> None:
+        """End the channel, and the calls that are still on it."""
+        for lease in (self._current, *self._replaced):
+            await lease.channel.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    channel: grpc.aio.Channel
+    calls: int = 0
+
+
+def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The HTTP proxy that gRPC will take without asking, as ``host:port``, for the log."""
+    if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
+        return None
+    names = ("grpc_proxy", "https_proxy", "http_proxy")
+    named = next((environment[name] for name in names if environment.get(name)), None)
+    if named is None:
+        return None
+    exempt = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""
+    if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
+        return None
+    # The user and the password that may stand in it are no business of a log.
+    return urlsplit(named if "://" in named else f"//{named}").netloc.rpartition("@")[2]
+
+
+def _covers(entry: str, host: str) -> bool:
+    address = _address(host)
+    if address is not None and "/" in entry:
+        try:
+            return address in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    return bool(entry) and host.lower().endswith(entry.lower())
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _read_roots(ca_file: Path) -> bytes:
+    try:
+        roots = ca_file.read_bytes()
+        x509.load_pem_x509_certificates(roots)
+    except OSError as error:
+        raise ConfigError(
+            f"the CA file {ca_file} cannot be read ({error.strerror}): check its name and mode"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"the CA file {ca_file} holds no certificate: it must be PEM, "
+            "starting with -----BEGIN CERTIFICATE-----"
+        ) from error
+    return roots
+
+
+def _system_roots() -> bytes | None:
+    # None lets gRPC take the roots that it carries along.
+    if os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
+        return None
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if found:
+        return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode("ascii")
+    for bundle in _BUNDLES:
+        try:
+            return Path(bundle).read_bytes()
+        except OSError:
+            continue
+    return None

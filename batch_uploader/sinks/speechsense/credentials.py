@@ -1,0 +1,197 @@
+"""Who we are to the service, and the files that say so. Nothing here shows its secret in print."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+import anyio
+
+from batch_uploader.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.sinks.speechsense.channel import Endpoint
+from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT, AuthorizedKey, exchange
+from batch_uploader.system import is_private
+
+_LOOK_EVERY: Final = 5.0
+_RENEW_BEFORE: Final = 3600.0
+_RENEW_AGAIN: Final = 60.0
+_LONGEST_LIFE: Final = 12 * 3600.0
+_SHORTEST_LIFE: Final = 60.0
+
+
+class Credentials(Protocol):
+    """What stands in the ``authorization`` header of a request."""
+
+    async def header(self) -> str:
+        """The header's value as of now: a word, a space, the secret.
+
+        Raises NotSent or Unauthorized if there is none to be had.
+        """
+
+
+class ApiKey:
+    """An API key of a service account. Raises ConfigError if it cannot be one."""
+
+    def __init__(self, key: str) -> None:
+        self._header = f"Api-Key {_sound(key, 'the API key')}"
+
+    def __repr__(self) -> str:
+        return "ApiKey(...)"
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read it from a file that nobody else may read. Raises ConfigError."""
+        return cls(read_secret_file(path))
+
+    async def header(self) -> str:
+        """The same for ever."""
+        return self._header
+
+
+class IamToken:
+    """An IAM token, good for at most 12 hours. Raises ConfigError if it cannot be one."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {_sound(token, 'the IAM token')}"
+
+    def __repr__(self) -> str:
+        return "IamToken(...)"
+
+    async def header(self) -> str:
+        """The same for ever."""
+        return self._header
+
+
+class IamTokenFile:
+    """An IAM token in a file that somebody else renews; read again whenever the file changes.
+
+    Raises ConfigError if there is no sound token in it at first. A file that becomes unreadable
+    later leaves the last token in use: the service will say when that one is no good any more.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._looked = clock()
+        # Looked at before it is read: what is written in between is then seen as a change.
+        self._seen = _version(path)
+        self._header = f"Bearer {read_secret_file(path)}"
+
+    def __repr__(self) -> str:
+        return f"IamTokenFile({str(self._path)!r})"
+
+    async def header(self) -> str:
+        """The token that was in the file a few seconds ago."""
+        if self._clock() - self._looked >= _LOOK_EVERY:
+            self._looked = self._clock()
+            await anyio.to_thread.run_sync(self._look)
+        return self._header
+
+    def _look(self) -> None:
+        version = _version(self._path)
+        if version is None or version == self._seen:
+            return
+        # What cannot be read now may be in the middle of its renewal: the next look tells more.
+        with suppress(ConfigError):
+            self._header = f"Bearer {read_secret_file(self._path)}"
+            self._seen = version
+
+
+class ServiceAccountKey:
+    """The authorized key of a service account, exchanged for IAM tokens as they run out.
+
+    A token is renewed an hour before its end (halfway, if it lives less than two hours), once for
+    all who wait for it. While IAM is away the old one serves until its end.
+    """
+
+    def __init__(
+        self,
+        key: AuthorizedKey,
+        *,
+        endpoint: Endpoint = DEFAULT_IAM_ENDPOINT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._key = key
+        self._endpoint = endpoint
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._header = ""
+        self._renew_at = self._ends_at = clock()
+
+    def __repr__(self) -> str:
+        return f"ServiceAccountKey({self._key!r})"
+
+    @classmethod
+    def from_file(cls, path: Path, *, endpoint: Endpoint = DEFAULT_IAM_ENDPOINT) -> Self:
+        """Read the JSON that ``yc iam key create`` writes. Raises ConfigError."""
+        text = _read_private(path)
+        return cls(AuthorizedKey.parse(text, f"the file {path}"), endpoint=endpoint)
+
+    async def header(self) -> str:
+        """A token that is good for a while yet.
+
+        Raises Unauthorized if IAM refuses the key, NotSent if it cannot be asked.
+        """
+        while self._clock() >= self._renew_at:
+            if self._clock() < self._ends_at and self._lock.locked():
+                break
+            async with self._lock:
+                if self._clock() >= self._renew_at:
+                    await self._renew()
+        return self._header
+
+    async def _renew(self) -> None:
+        try:
+            issued = await exchange(self._key, self._endpoint)
+        except (NotSent, Unauthorized):
+            if self._clock() >= self._ends_at:
+                raise
+            self._renew_at = min(self._clock() + _RENEW_AGAIN, self._ends_at)
+            return
+        # IAM's clock and ours may differ by any amount.
+        life = min(max(issued.life, _SHORTEST_LIFE), _LONGEST_LIFE)
+        self._header = f"Bearer {issued.token}"
+        self._ends_at = self._clock() + life
+        self._renew_at = self._ends_at - min(_RENEW_BEFORE, life / 2)
+
+
+def read_secret_file(path: Path) -> str:
+    """The one word in a file that nobody but its owner may read. Blocking.
+
+    White space around it and a byte-order mark are dropped. Raises ConfigError, which names the
+    file and the cure and nothing of the content.
+    """
+    return _sound(_read_private(path), f"the file {path}")
+
+
+def _read_private(path: Path) -> str:
+    try:
+        if not is_private(path):
+            raise ConfigError(f"others may read {path}: run 'chmod 600' on it")
+        # Anything else than UTF-8 is refused with the other characters that no secret has.
+        return path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror}): check its name, owner and mode"
+        ) from error
+
+
+def _sound(secret: str, name: str) -> str:
+    word = secret.removeprefix("\ufeff").strip()
+    if not word:
+        raise ConfigError(f"{name} is empty: put the secret in it")
+    if not (word.isascii() and word.isprintable()) or " " in word:
+        raise ConfigError(
+            f"{name} holds more than one word or characters that no secret has: "
+            "put in the secret alone, in one line"
+        )
+    return word
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

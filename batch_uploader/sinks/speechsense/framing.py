@@ -1,0 +1,111 @@
+"""Requests as bytes, made without copying the audio through protobuf.
+
+The small parts are serialised by the library, the lengths around the audio by hand: protobuf and
+gRPC would otherwise make three copies of each recording on the event loop.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from batch_uploader.model import AudioInfo, Container, Recording, Role
+from batch_uploader.sinks.speechsense import wire
+
+OVERHEAD: Final = 64 * 1024
+"""No request is longer than its audio by more bytes than this, given sane metadata."""
+
+# Field numbers with the wire type "length-delimited", from talk_service.proto and audio.proto.
+_REQUEST_METADATA: Final = b"\x0a"
+_REQUEST_AUDIO: Final = b"\x12"
+_AUDIO_METADATA: Final = b"\x0a"
+_AUDIO_CHUNK: Final = b"\x12"
+_CHUNK_DATA: Final = b"\x0a"
+
+_ROLES: Final[Mapping[Role, "wire.UserRole"]] = {
+    Role.UNSPECIFIED: wire.UserRole.USER_ROLE_UNSPECIFIED,
+    Role.OPERATOR: wire.UserRole.USER_ROLE_OPERATOR,
+    Role.CLIENT: wire.UserRole.USER_ROLE_CLIENT,
+    Role.BOT: wire.UserRole.USER_ROLE_BOT,
+}
+_CONTAINERS: Final[Mapping[Container, "wire.ContainerAudio.ContainerAudioType"]] = {
+    Container.WAV: wire.ContainerAudio.CONTAINER_AUDIO_TYPE_WAV,
+    Container.OGG_OPUS: wire.ContainerAudio.CONTAINER_AUDIO_TYPE_OGG_OPUS,
+    Container.MP3: wire.ContainerAudio.CONTAINER_AUDIO_TYPE_MP3,
+}
+
+
+def talk_metadata(recording: Recording, stamp_field: str | None = None) -> bytes:
+    """A TalkMetadata; with ``stamp_field`` the recording's key stands in that field."""
+    fields = dict(recording.metadata.fields)
+    if stamp_field is not None:
+        fields[stamp_field] = recording.key
+    users = [
+        wire.UserMetadata(id=user.id, role=_ROLES[user.role], fields=dict(user.fields))
+        for user in recording.metadata.users
+    ]
+    message = wire.TalkMetadata(connection_id=recording.connection_id, fields=fields, users=users)
+    return message.SerializeToString()
+
+
+def audio_metadata(audio: AudioInfo) -> bytes:
+    """An AudioMetadata."""
+    if audio.container is Container.RAW:
+        raw = wire.RawAudio(
+            audio_encoding=wire.RawAudio.AUDIO_ENCODING_LINEAR16_PCM,
+            sample_rate_hertz=audio.sample_rate,
+            audio_channel_count=audio.channels,
+        )
+        return wire.AudioMetadata(raw_audio=raw).SerializeToString()
+    container = wire.ContainerAudio(container_audio_type=_CONTAINERS[audio.container])
+    return wire.AudioMetadata(container_audio=container).SerializeToString()
+
+
+def whole_request(metadata: bytes, audio: bytes, content: bytes) -> bytes:
+    """An UploadTalkRequest of a TalkMetadata, an AudioMetadata and all of the audio."""
+    start = _field(_AUDIO_METADATA, audio)
+    chunk = _chunk_start(len(content))
+    length = len(start) + len(chunk) + len(content)
+    return b"".join(
+        (
+            _field(_REQUEST_METADATA, metadata),
+            _REQUEST_AUDIO + varint(length),
+            start,
+            chunk,
+            content,
+        )
+    )
+
+
+def stream_start(metadata: bytes) -> bytes:
+    """The first StreamTalkRequest of a stream: a TalkMetadata."""
+    return _field(_REQUEST_METADATA, metadata)
+
+
+def stream_format(audio: bytes) -> bytes:
+    """The second StreamTalkRequest: an AudioMetadata."""
+    return _field(_REQUEST_AUDIO, _field(_AUDIO_METADATA, audio))
+
+
+def stream_chunk(content: bytes) -> bytes:
+    """Each StreamTalkRequest after it: a piece of the audio."""
+    chunk = _chunk_start(len(content))
+    return b"".join((_REQUEST_AUDIO, varint(len(chunk) + len(content)), chunk, content))
+
+
+def varint(number: int) -> bytes:
+    """A natural number as protobuf writes it: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    return b"".join((tag, varint(len(value)), value))
+
+
+def _chunk_start(size: int) -> bytes:
+    # All of an AudioChunk's field but its data; an empty one is left out, as in proto3.
+    data = _CHUNK_DATA + varint(size) if size else b""
+    return _AUDIO_CHUNK + varint(len(data) + size) + data

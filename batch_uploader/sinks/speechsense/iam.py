@@ -1,0 +1,151 @@
+"""IAM tokens for a service account: its authorized key signs a JWT, which IAM exchanges."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from google.protobuf.message import DecodeError
+
+from batch_uploader.errors import ConfigError, NotSent, SinkError, Unauthorized
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
+from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
+
+DEFAULT_IAM_ENDPOINT: Final = Endpoint("iam.api.cloud.yandex.net", 443)
+
+_AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
+_JWT_LIFE: Final = 3600
+_TIMEOUT: Final = 30.0
+_SALT: Final = 32
+_REFUSED: Final = frozenset(
+    {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKey:
+    """The authorized key of a service account. Printing it does not show the private key."""
+
+    id: str
+    service_account_id: str
+    private_key: rsa.RSAPrivateKey = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Read the JSON that the console makes; ``name`` is what errors call it.
+
+        Raises ConfigError, without a word of the content.
+        """
+        cure = (
+            f"{name} is not an authorized key: make one with "
+            "'yc iam key create --service-account-name NAME --output FILE'"
+        )
+        try:
+            content = json.loads(text)
+            key_id, account, pem = (
+                content[part] for part in ("id", "service_account_id", "private_key")
+            )
+            key = load_pem_private_key(pem.encode(), password=None)
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            UnsupportedAlgorithm,
+        ):
+            # The cause may quote the secret.
+            raise ConfigError(cure) from None
+        if not (isinstance(key, rsa.RSAPrivateKey) and _plain(key_id) and _plain(account)):
+            raise ConfigError(cure)
+        return cls(key_id, account, key)
+
+    def sign(self, now: float) -> str:
+        """A JWT that is good for an hour from ``now``, in seconds since the epoch."""
+        issued = int(now)
+        header = {"typ": "JWT", "alg": "PS256", "kid": self.id}
+        claims = {
+            "iss": self.service_account_id,
+            "aud": _AUDIENCE,
+            "iat": issued,
+            "exp": issued + _JWT_LIFE,
+        }
+        signed = f"{_part(header)}.{_part(claims)}"
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), _SALT)
+        signature = self.private_key.sign(signed.encode(), pss, hashes.SHA256())
+        return f"{signed}.{_base64(signature)}"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token, and for how many seconds from now it is good."""
+
+    token: str = field(repr=False)
+    life: float
+
+
+async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
+    """Ask IAM for a token. Raises Unauthorized if it refuses the key, else NotSent."""
+    now = time.time()
+    request = wire.CreateIamTokenRequest(jwt=key.sign(now)).SerializeToString()
+    async with open_channel(endpoint) as channel:
+        create: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            wire.CREATE_IAM_TOKEN
+        )
+        try:
+            answer = await create(request, timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            raise _refusal(Answer.of(error), endpoint) from None
+    try:
+        issued = wire.CreateIamTokenResponse.FromString(answer)
+    except DecodeError:
+        issued = wire.CreateIamTokenResponse()
+    if not _plain(issued.iam_token):
+        raise NotSent(
+            f"check the IAM endpoint: {endpoint} gave no token", code="IAM_TOKEN_UNAVAILABLE"
+        )
+    return IssuedToken(issued.iam_token, issued.expires_at.seconds - now)
+
+
+def _refusal(answer: Answer, endpoint: Endpoint) -> SinkError:
+    kind: type[SinkError] = NotSent
+    advice = f"check the network: {endpoint} gave no IAM token"
+    if answer.code in _REFUSED:
+        kind = Unauthorized
+        advice = (
+            "check that the authorized key exists and that this machine's clock is right: "
+            f"{endpoint} gives no IAM token for it"
+        )
+    return kind(
+        f'{advice} ("{answer.quote()}")',
+        code=answer.code.name,
+        request_id=request_id(answer.metadata),
+        retry_after=retry_after(answer.metadata),
+    )
+
+
+def _plain(text: object) -> bool:
+    return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable()
+
+
+def _part(content: Mapping[str, object]) -> str:
+    return _base64(json.dumps(content, separators=(",", ":")).encode())
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")

@@ -1,0 +1,275 @@
+"""The sink: one attempt at one recording is one call."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Self, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from batch_uploader.errors import (
+    ConfigError,
+    InDoubt,
+    NotSent,
+    SourceChanged,
+    SourceError,
+)
+from batch_uploader.model import Receipt, Recording
+from batch_uploader.ports import Attempt, Audio
+from batch_uploader.sinks.speechsense import framing, wire
+from batch_uploader.sinks.speechsense.answer import Answer, request_id
+from batch_uploader.sinks.speechsense.channel import Endpoint, Line
+from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+
+LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
+"""The service takes less than 128 MB in one message."""
+LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
+"""A gRPC server takes 4 MiB in one message unless it is told otherwise."""
+
+_CLOSED: Final = "open the sink before uploading, and close it after the last upload has ended"
+
+_WRITE_FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
+_UNPARSABLE: Final = b"\xff"
+
+_Call: TypeAlias = grpc.aio.UnaryUnaryCall[bytes, bytes] | grpc.aio.StreamUnaryCall[bytes, bytes]
+
+
+class SpeechSenseSink:
+    """Uploads to SpeechSense, as an async context manager that holds the connection.
+
+    Recordings of up to ``whole_limit`` bytes go in one message, larger ones as a stream of
+    ``chunk_size`` bytes a message. With ``stamp_field`` each talk carries its recording's key in
+    that metadata field, whatever the sidecar says of it. Raises ConfigError for sizes that no
+    service would take; entering raises it for a CA file that is of no use.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        *,
+        whole_limit: int = 16 * 1024 * 1024,
+        chunk_size: int = 1024 * 1024,
+        stamp_field: str | None = None,
+        unavailable: Unavailable = Unavailable.BELIEVED,
+    ) -> None:
+        if not 0 <= whole_limit <= LARGEST_WHOLE:
+            raise ConfigError(
+                f"recordings of {whole_limit} bytes cannot go in one message: "
+                f"set the limit to {LARGEST_WHOLE} at most"
+            )
+        if not 1 <= chunk_size <= LARGEST_CHUNK:
+            raise ConfigError(
+                f"a stream cannot go in pieces of {chunk_size} bytes: "
+                f"set their size to {LARGEST_CHUNK} at most"
+            )
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._whole_limit = whole_limit
+        self._chunk_size = chunk_size
+        self._stamp_field = stamp_field
+        self._unavailable = unavailable
+        self._line: Line | None = None
+
+    async def __aenter__(self) -> Self:
+        """Make the channel ready; it connects with the first upload."""
+        self._line = Line(self._endpoint)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close the channel; an upload that is still on its way ends as if the network did."""
+        if self._line is not None:
+            line, self._line = self._line, None
+            await line.close()
+
+    @property
+    def whole_limit(self) -> int:
+        """Up to this size in bytes a recording goes in one message."""
+        return self._whole_limit
+
+    async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
+        """Send one recording in one call.
+
+        ``attempt.sent`` hears of a stream's bytes as the transport takes them, and of those of one
+        message when the call is over, since gRPC does not tell before. Raises one of the five
+        SinkErrors, or SourceChanged.
+        """
+        line = self._line
+        if line is None:
+            raise NotSent(_CLOSED, code="CLOSED")
+        started = time.monotonic()
+        header = await self._credentials.header()
+        timeout = attempt.timeout - (time.monotonic() - started)
+        if timeout <= 0:
+            raise NotSent("try again: the credentials came too late", code="DEADLINE_EXCEEDED")
+        sending = _Sending(recording, audio, attempt, header, timeout)
+        async with line.channel() as channel:
+            try:
+                if audio.content is None:
+                    end = await self._stream(channel, sending)
+                else:
+                    end = await self._whole(channel, sending, audio.content)
+            except grpc.aio.UsageError:
+                # The channel was closed before the call began.
+                raise NotSent(_CLOSED, code="CLOSED") from None
+            if isinstance(end, Receipt) or not never_left(end):
+                line.reached()
+            else:
+                line.unreached()
+        if isinstance(end, Receipt):
+            return end
+        raise judge(
+            end,
+            extent=sending.extent,
+            where=str(self._endpoint),
+            unavailable=self._unavailable,
+        )
+
+    async def _whole(
+        self, channel: grpc.aio.Channel, sending: "_Sending", content: bytes
+    ) -> Receipt | Answer:
+        sending.extent = Extent.WHOLE
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(wire.UPLOAD)
+        call = method(
+            framing.whole_request(*self._small_parts(sending), content),
+            metadata=sending.headers,
+            timeout=sending.timeout,
+        )
+        end = await _end(call, sending)
+        if isinstance(end, Receipt) or not never_left(end):
+            sending.attempt.sent(len(content))
+        return end
+
+    async def _stream(self, channel: grpc.aio.Channel, sending: "_Sending") -> Receipt | Answer:
+        call: grpc.aio.StreamUnaryCall[bytes, bytes] = channel.stream_unary(wire.UPLOAD_AS_STREAM)(
+            metadata=sending.headers, timeout=sending.timeout
+        )
+        try:
+            await self._feed(call, sending)
+        except SourceError as error:
+            await _spoil(call, sending)
+            raise SourceChanged(str(error)) from error
+        except _WRITE_FAILED:
+            pass  # The call is over, and knows best how it ended.
+        except asyncio.CancelledError:
+            call.cancel()
+            if _asked_to_stop():
+                raise
+        except BaseException:
+            call.cancel()
+            raise
+        return await _end(call, sending)
+
+    async def _feed(
+        self, call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: "_Sending"
+    ) -> None:
+        metadata, audio = self._small_parts(sending)
+        await call.write(framing.stream_start(metadata))
+        await call.write(framing.stream_format(audio))
+        size = sending.audio.size
+        read = 0
+        chunks = sending.audio.chunks(self._chunk_size)
+        try:
+            async for chunk in chunks:
+                read += len(chunk)
+                if read >= size:
+                    sending.extent = Extent.WHOLE
+                await call.write(framing.stream_chunk(chunk))
+                sending.attempt.sent(len(chunk))
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        if read != size:
+            raise SourceChanged(f"{sending.recording.path} ended after {read} of {size} bytes")
+        sending.extent = Extent.WHOLE
+        await call.done_writing()
+
+    def _small_parts(self, sending: "_Sending") -> tuple[bytes, bytes]:
+        metadata = framing.talk_metadata(sending.recording, self._stamp_field)
+        return metadata, framing.audio_metadata(sending.recording.audio)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """An upload under way."""
+
+    recording: Recording
+    audio: Audio
+    attempt: Attempt
+    authorization: str = field(repr=False)
+    timeout: float
+    extent: Extent = Extent.PART
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (
+            ("authorization", self.authorization),
+            ("x-client-request-id", self.attempt.client_request_id),
+            ("idempotency-key", self.recording.key),
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated if the service does: the credential, the personal data."""
+        metadata = self.recording.metadata
+        return (
+            self.authorization.partition(" ")[2],
+            *metadata.fields.values(),
+            *(user.id for user in metadata.users),
+            *(value for user in metadata.users for value in user.fields.values()),
+        )
+
+
+async def _spoil(call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: _Sending) -> None:
+    # A stream that we cancel can look to a careless server as if it had ended well, and then it
+    # stores what it has. A message that no parser takes is an error to any server.
+    with suppress(*_WRITE_FAILED):
+        await call.write(_UNPARSABLE)
+        await call.done_writing()
+    end = await _end(call, sending)
+    if isinstance(end, Receipt):
+        raise InDoubt(
+            f"compare talk {end.talk_id} with the recording: its file changed while it was sent, "
+            "and the service took what had come so far",
+            code="SOURCE_CHANGED",
+            request_id=end.request_id,
+        )
+
+
+async def _end(call: _Call, sending: _Sending) -> Receipt | Answer:
+    try:
+        response = await _response(call)
+    except grpc.aio.AioRpcError as error:
+        return Answer.of(error, sending.secrets)
+    except asyncio.CancelledError:
+        # One that nobody asked for must not end the worker without a word.
+        if _asked_to_stop():
+            raise
+        return Answer(grpc.StatusCode.CANCELLED, "the call was ended within this program")
+    metadata = (*await call.trailing_metadata(), *await call.initial_metadata())
+    try:
+        talk_id = wire.UploadTalkResponse.FromString(response).talk_id
+    except DecodeError:
+        talk_id = ""
+    if not talk_id:
+        return Answer(grpc.StatusCode.OK, metadata=metadata)
+    return Receipt(talk_id, request_id(metadata))
+
+
+async def _response(call: _Call) -> bytes:
+    try:
+        return await call
+    except asyncio.CancelledError:
+        # One that comes when the answer is here already must not lose it.
+        if call.done() and not call.cancelled():
+            return await call
+        raise
+
+
+def _asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

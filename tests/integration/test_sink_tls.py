@@ -1,0 +1,383 @@
+"""Endpoints and what protects the way to them, with real certificates."""
+
+import datetime as dt
+import ipaddress
+import re
+
+import anyio
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from sink_samples import Sound, Tries, sample
+from sink_servers import TalkServer
+
+from batch_uploader.errors import ConfigError, NotSent
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.channel import (
+    DEFAULT_ENDPOINT,
+    Endpoint,
+    Line,
+    Proxy,
+    Security,
+    open_channel,
+    proxy_in_use,
+)
+from batch_uploader.sinks.speechsense.credentials import ApiKey
+from batch_uploader.sinks.speechsense.evidence import Unavailable
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+
+CONTENT = b"RIFF" + bytes(1000)
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+class Authority:
+    """A CA that lives as long as a test."""
+
+    def __init__(self, name):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._builder(self._name, self._key, NOW + DAY).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self.pem = pem(certificate.sign(self._key, hashes.SHA256()))
+
+    def server(self, *hosts, until=NOW + DAY):
+        """Server credentials for these names and addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+        certificate = self._builder(subject, key, until).add_extension(
+            x509.SubjectAlternativeName([alternative(host) for host in hosts]), critical=False
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        signed = pem(certificate.sign(self._key, hashes.SHA256()))
+        return grpc.ssl_server_credentials([(private, signed)])
+
+    def _builder(self, subject, key, until):
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - 3 * DAY)
+            .not_valid_after(until)
+        )
+
+
+def pem(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def alternative(host):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority("ours")
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(authority.pem)
+    return path
+
+
+async def upload(endpoint):
+    async with SpeechSenseSink(endpoint, ApiKey("k"), unavailable=Unavailable.DOUBTED) as sink:
+        return await sink.upload(sample(CONTENT), Sound(CONTENT, whole=True), Tries()())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_certificate_of_the_ca_that_is_named(authority, ca_file, host):
+    async with TalkServer(authority.server("127.0.0.1", "localhost")) as server:
+        receipt = await upload(Endpoint(host, server.port, ca_file=ca_file))
+    assert receipt.talk_id == "talk-1"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "until", "ca"),
+    [
+        (["127.0.0.1"], NOW + DAY, "theirs"),
+        (["example.org", "127.0.0.2"], NOW + DAY, "ours"),
+        (["127.0.0.1"], NOW - DAY, "ours"),
+        (["127.0.0.1"], NOW + DAY, "system"),
+    ],
+    ids=["wrong CA", "wrong host name", "expired", "not among the system's"],
+)
+async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, until, ca):
+    """Fault 68, and 14: nothing was sent, not even for those who doubt."""
+    ca_file = None
+    if ca != "system":
+        ca_file = tmp_path / "ca.pem"
+        ca_file.write_bytes(authority.pem if ca == "ours" else Authority("theirs").pem)
+    async with TalkServer(authority.server(*hosts, until=until)) as server:
+        with pytest.raises(NotSent) as caught:
+            await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
+        assert server.calls == []
+    assert "TLS certificate of 127.0.0.1" in str(caught.value)
+    assert "check the CA file" in str(caught.value)
+
+
+async def test_a_server_without_tls_gets_nothing(ca_file):
+    async with TalkServer() as server:
+        with pytest.raises(NotSent, match="TLS"):
+            await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
+        assert server.calls == []
+
+
+async def test_the_systems_roots_are_trusted_by_default(authority, ca_file, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    monkeypatch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
+    async with TalkServer(authority.server("127.0.0.1")) as server:
+        receipt = await upload(Endpoint("127.0.0.1", server.port))
+    assert receipt.talk_id == "talk-1"
+
+
+async def test_the_systems_roots_may_be_in_a_file_that_openssl_does_not_know(
+    authority, ca_file, monkeypatch
+):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
+    monkeypatch.setattr(
+        "batch_uploader.sinks.speechsense.channel._BUNDLES", ("/nowhere/either", str(ca_file))
+    )
+    async with TalkServer(authority.server("127.0.0.1")) as server:
+        receipt = await upload(Endpoint("127.0.0.1", server.port))
+    assert receipt.talk_id == "talk-1"
+
+
+async def test_a_ca_file_that_is_of_no_use_is_refused_before_anything_is_sent(tmp_path):
+    path = tmp_path / "ca.pem"
+    for content, cure in ((None, "check its name"), (b"", "PEM"), (b"nonsense", "PEM")):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ConfigError, match=re.escape(str(path))) as caught:
+            async with SpeechSenseSink(Endpoint("127.0.0.1", 1, ca_file=path), ApiKey("k")):
+                pass
+        assert cure in str(caught.value)
+
+
+# --- endpoints
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("api.speechsense.yandexcloud.net:443", "api.speechsense.yandexcloud.net", 443),
+        (" localhost:50051\n", "localhost", 50051),
+        ("127.0.0.1:1", "127.0.0.1", 1),
+        ("[::1]:65535", "::1", 65535),
+    ],
+)
+def test_an_endpoint_reads_as_it_is_written(text, host, port):
+    endpoint = Endpoint.parse(text)
+    assert (endpoint.host, endpoint.port) == (host, port)
+    assert str(endpoint) == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        ":443",
+        "host:0",
+        "host:65536",
+        "host:99999999999999",
+        "host:-1",
+        "host:4x",
+        "host:٤٤",
+        "https://host:443",
+        "host/path:443",
+        "dns:///host:443",
+        "::1:443",
+        "[::1:443",
+        "[nonsense]:443",
+        "unix:socket:1",
+        "bad host:443",
+        "\x1b[31m:443",
+    ],
+)
+def test_what_is_no_endpoint_is_refused_with_the_way_to_write_it(text):
+    with pytest.raises(ConfigError, match="HOST:PORT") as caught:
+        Endpoint.parse(text)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LocalHost"])
+def test_plaintext_is_for_loopback(host):
+    assert Endpoint(host, 1, Security.PLAINTEXT).loopback
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org", "127.0.0.1.nip.io"],  # noqa: S104 - nothing is bound
+)
+def test_plaintext_off_loopback_is_refused(host):
+    """Fault 69."""
+    with pytest.raises(ConfigError, match="loopback"):
+        Endpoint(host, 1, Security.PLAINTEXT)
+
+
+# --- proxies
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"https_proxy": "http://user:secret@proxy:3128"}, "proxy:3128"),
+        ({"http_proxy": "http://a:1", "https_proxy": "http://b:2"}, "b:2"),
+        ({"grpc_proxy": "c:3", "https_proxy": "http://b:2"}, "c:3"),
+        ({"https_proxy": "http://b:2", "no_proxy": "x.org, yandexcloud.net"}, None),
+        ({"https_proxy": "http://b:2", "no_proxy": "yandexcloud.net", "no_grpc_proxy": "x"}, "b:2"),
+        ({"https_proxy": "http://b:2", "no_proxy": ","}, "b:2"),
+        ({"https_proxy": ""}, None),
+    ],
+)
+def test_the_proxy_that_grpc_takes_is_known_for_the_log(environment, proxy):
+    assert proxy_in_use(DEFAULT_ENDPOINT, environment) == proxy
+
+
+def test_networks_can_be_kept_from_the_proxy():
+    environment = {"https_proxy": "http://b:2", "no_proxy": "10.0.0.0/8,nonsense/9"}
+    assert proxy_in_use(Endpoint("10.1.2.3", 443), environment) is None
+    assert proxy_in_use(Endpoint("11.1.2.3", 443), environment) == "b:2"
+
+
+def test_a_proxy_can_be_ignored_and_never_serves_loopback():
+    environment = {"https_proxy": "http://b:2"}
+    ignored = Endpoint("example.org", 443, proxy=Proxy.IGNORED)
+    assert proxy_in_use(ignored, environment) is None
+    assert proxy_in_use(Endpoint("localhost", 443), environment) is None
+
+
+class HttpProxy:
+    """Notes the request line of whoever connects, and refuses it."""
+
+    async def __aenter__(self):
+        self.asked = []
+        self._listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        self.port = self._listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - no Django here
+        self._group = await anyio.create_task_group().__aenter__()
+        self._group.start_soon(self._listener.serve, self._serve)
+        return self
+
+    async def __aexit__(self, *exc):
+        self._group.cancel_scope.cancel()
+        await self._group.__aexit__(None, None, None)
+        await self._listener.aclose()
+
+    async def _serve(self, stream):
+        async with stream:
+            self.asked.append((await stream.receive()).split(b"\r\n")[0])
+            await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
+async def test_a_proxy_that_refuses_is_named(monkeypatch):
+    async with HttpProxy() as proxy:
+        for name in ("grpc_proxy", "no_grpc_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("https_proxy", f"http://user:canary@127.0.0.1:{proxy.port}")
+        endpoint = Endpoint("example.invalid", 443)
+        assert proxy_in_use(endpoint) == f"127.0.0.1:{proxy.port}"
+        with pytest.raises(NotSent, match="check the proxy settings") as caught:
+            await upload(endpoint)
+        assert [line.split()[1] for line in proxy.asked] == [b"example.invalid:443"]
+        assert "canary" not in str(caught.value)
+        with pytest.raises(NotSent, match="DNS"):
+            await upload(Endpoint("example.invalid", 443, proxy=Proxy.IGNORED))
+        assert len(proxy.asked) == 1
+
+
+async def test_no_proxy_stands_between_us_and_loopback(monkeypatch):
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with TalkServer() as server:
+        endpoint = Endpoint("localhost", server.port, Security.PLAINTEXT)
+        assert (await upload(endpoint)).talk_id == "talk-1"
+
+
+# --- a channel that leads nowhere
+
+
+async def test_a_channel_is_replaced_after_minutes_without_a_connection():
+    now = [0.0]
+    async with TalkServer() as server:
+        line = Line(server.endpoint, clock=lambda: now[0])
+        async with line.channel() as first:
+            line.unreached()
+            now[0] += 179
+            line.unreached()
+            async with line.channel() as same:
+                assert same is first
+            now[0] += 2
+            line.unreached()
+            async with line.channel() as second:
+                assert second is not first
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await second.unary_unary(wire.UPLOAD)(b"\xff")
+            # The call that is still on the first one may end in peace.
+            with pytest.raises(grpc.aio.AioRpcError):
+                await first.unary_unary(wire.UPLOAD)(b"\xff")
+        with pytest.raises(grpc.aio.UsageError):
+            first.unary_unary(wire.UPLOAD)(b"")
+        await line.close()
+        with pytest.raises(grpc.aio.UsageError):
+            second.unary_unary(wire.UPLOAD)(b"")
+
+
+async def test_a_call_that_gets_through_keeps_the_channel():
+    now = [0.0]
+    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
+    async with line.channel() as first:
+        line.unreached()
+        now[0] += 179
+        line.reached()
+        now[0] += 100
+        line.unreached()
+    async with line.channel() as second:
+        assert second is first
+    await line.close()
+
+
+async def test_a_sink_finds_a_service_that_comes_back(monkeypatch):
+    """Fault 27: an outage that lasts long enough for a new channel."""
+    monkeypatch.setattr("batch_uploader.sinks.speechsense.channel._STALE_AFTER", 0.0)
+    async with TalkServer() as server:
+        port = server.port
+    endpoint = Endpoint("127.0.0.1", port, Security.PLAINTEXT)
+    async with SpeechSenseSink(endpoint, ApiKey("k")) as sink:
+        for _ in range(3):
+            with pytest.raises(NotSent):
+                await sink.upload(sample(CONTENT), Sound(CONTENT, whole=True), Tries()())
+        server = grpc.aio.server()
+        handler = TalkServer()
+        handler.reading.set()
+        server.add_generic_rpc_handlers([handler])
+        assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+        await server.start()
+        receipt = await sink.upload(sample(CONTENT), Sound(CONTENT, whole=True), Tries()())
+        await server.stop(0)
+    assert receipt.talk_id == "talk-1"
+
+
+async def test_a_channel_to_the_real_service_opens_without_touching_the_network():
+    await open_channel(DEFAULT_ENDPOINT).close()

@@ -1,0 +1,255 @@
+"""Servers that do what they are told: a small SpeechSense, and one that speaks in bare frames."""
+
+import asyncio
+import hashlib
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.channel import Endpoint, Security
+
+
+class Moment(StrEnum):
+    START = "start"
+    """Before the body is read; of a stream after its first message."""
+    END = "end"
+    """After the body, nothing is stored."""
+    STORED = "stored"
+    """After the body, the talk is stored."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong with one call. Without a code: OK without a talk ID; ``hang``: silence."""
+
+    code: StatusCode | None = None
+    details: str = ""
+    trailing: tuple = ()
+    moment: Moment = Moment.END
+    hang: bool = False
+    answer: bytes = b""
+
+
+@dataclass
+class Received:
+    method: str
+    headers: dict
+    metadata: wire.TalkMetadata
+    audio: wire.AudioMetadata
+    sha256: bytes
+    size: int
+    messages: int = 1
+
+
+@dataclass
+class TalkServer(grpc.GenericRpcHandler):
+    """Stores talks; each call takes the next trouble, if there is one, as its own."""
+
+    credentials: grpc.ServerCredentials | None = None
+    options: tuple = ()
+    talks: list[Received] = field(default_factory=list)
+    calls: list[dict] = field(default_factory=list)
+    troubles: deque[Trouble] = field(default_factory=deque)
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
+    tokens: deque = field(default_factory=deque)
+    jwts: list[str] = field(default_factory=list)
+    spoilt: int = 0
+
+    async def __aenter__(self):
+        self.reading.set()
+        self._server = grpc.aio.server(
+            options=(*self.options, ("grpc.max_receive_message_length", 64 << 20))
+        )
+        self._server.add_generic_rpc_handlers([self])
+        if self.credentials is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.port = self._server.add_secure_port("127.0.0.1:0", self.credentials)
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *exc):
+        await self._server.stop(0)
+
+    async def stop(self, grace=0):
+        await self._server.stop(grace)
+
+    @property
+    def endpoint(self):
+        return Endpoint("127.0.0.1", self.port, Security.PLAINTEXT)
+
+    def service(self, handler_call_details):
+        handlers = {
+            wire.UPLOAD: grpc.unary_unary_rpc_method_handler(self._upload),
+            wire.UPLOAD_AS_STREAM: grpc.stream_unary_rpc_method_handler(self._upload_as_stream),
+            wire.CREATE_IAM_TOKEN: grpc.unary_unary_rpc_method_handler(self._create),
+        }
+        return handlers.get(handler_call_details.method)
+
+    async def _upload(self, request, context):
+        trouble = self._begin(context)
+        await _at(Moment.START, trouble, context)
+        message = wire.UploadTalkRequest.FromString(request)
+        data = message.audio.audio_data.data
+        return await self._end(
+            trouble,
+            context,
+            Received(
+                "Upload",
+                self.calls[-1],
+                message.metadata,
+                message.audio.audio_metadata,
+                hashlib.sha256(data).digest(),
+                len(data),
+            ),
+        )
+
+    async def _upload_as_stream(self, requests, context):
+        trouble = self._begin(context)
+        headers = self.calls[-1]
+        digest, size, messages, metadata, audio = hashlib.sha256(), 0, 0, None, None
+        async for raw in requests:
+            await self.reading.wait()
+            try:
+                message = wire.StreamTalkRequest.FromString(raw)
+            except DecodeError:
+                self.spoilt += 1
+                raise
+            if messages == 0:
+                metadata = message.metadata
+                await _at(Moment.START, trouble, context)
+                if trouble and trouble.moment is Moment.START and trouble.answer:
+                    await asyncio.sleep(0.1)
+                    return trouble.answer
+            elif messages == 1:
+                audio = message.audio.audio_metadata
+            else:
+                digest.update(message.audio.chunk.data)
+                size += len(message.audio.chunk.data)
+            messages += 1
+        received = Received(
+            "UploadAsStream", headers, metadata, audio, digest.digest(), size, messages
+        )
+        return await self._end(trouble, context, received)
+
+    async def _create(self, request, context):
+        self.jwts.append(wire.CreateIamTokenRequest.FromString(request).jwt)
+        answer = self.tokens.popleft()
+        if isinstance(answer, Trouble):
+            await context.abort(answer.code, answer.details)
+        token, expires_at = answer
+        response = wire.CreateIamTokenResponse(iam_token=token)
+        response.expires_at.FromSeconds(int(expires_at))
+        return response.SerializeToString()
+
+    def _begin(self, context):
+        self.calls.append(dict(context.invocation_metadata()))
+        self.busy.set()
+        return self.troubles.popleft() if self.troubles else None
+
+    async def _end(self, trouble, context, received):
+        await _at(Moment.END, trouble, context)
+        if trouble and trouble.moment is Moment.END:
+            return trouble.answer
+        self.talks.append(received)
+        await _at(Moment.STORED, trouble, context)
+        if trouble:
+            return trouble.answer
+        number = len(self.talks)
+        context.set_trailing_metadata((("x-request-id", f"req-{number}"),))
+        return wire.UploadTalkResponse(talk_id=f"talk-{number}").SerializeToString()
+
+
+async def _at(moment, trouble, context):
+    if trouble is None or trouble.moment is not moment:
+        return
+    if trouble.hang:
+        await asyncio.sleep(60)
+    if trouble.code is not None:
+        await context.abort(trouble.code, trouble.details, trouble.trailing)
+    context.set_trailing_metadata(trouble.trailing)
+
+
+class FrameServer:
+    """Speaks just enough HTTP/2 to read a request to its end, then runs ``script(writer, stream)``.
+
+    Serves what no gRPC server would say: proxies, resets, GOAWAY.
+    """
+
+    _PREFACE: ClassVar = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
+
+    def __init__(self, script):
+        self._script = script
+        self._tasks = set()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def endpoint(self):
+        return Endpoint("127.0.0.1", self.port, Security.PLAINTEXT)
+
+    def _serve(self, reader, writer):
+        task = asyncio.ensure_future(self._talk(reader, writer))
+        self._tasks.add(task)
+
+    async def _talk(self, reader, writer):
+        try:
+            assert await reader.readexactly(len(self._PREFACE)) == self._PREFACE
+            writer.write(self.frame(self.SETTINGS, 0, 0))
+            while True:
+                head = await reader.readexactly(9)
+                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+                stream = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
+                body = await reader.readexactly(size)
+                if kind == self.SETTINGS and not flags & 1:
+                    writer.write(self.frame(self.SETTINGS, 1, 0))
+                elif kind == self.PING and not flags & 1:
+                    writer.write(self.frame(self.PING, 1, 0, body))
+                elif kind == self.DATA and size:
+                    more = struct.pack(">I", size)
+                    writer.write(self.frame(self.WINDOW, 0, 0, more))
+                    writer.write(self.frame(self.WINDOW, 0, stream, more))
+                if kind == self.DATA and flags & 1:
+                    await self._script(writer, stream)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    @staticmethod
+    def frame(kind, flags, stream, body=b""):
+        return (
+            struct.pack(">I", len(body))[1:]
+            + bytes((kind, flags))
+            + struct.pack(">I", stream)
+            + body
+        )
+
+    @classmethod
+    def answer(cls, stream, *headers):
+        """A HEADERS frame that ends the stream; its headers are literals, without Huffman."""
+        block = b""
+        for name, value in headers:
+            assert len(name) < 127
+            length = bytes((len(value),)) if len(value) < 127 else bytes((127, len(value) - 127))
+            block += b"\x00" + bytes((len(name),)) + name.encode() + length + value.encode()
+        return cls.frame(cls.HEADERS, 5, stream, block)

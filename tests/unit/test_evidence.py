@@ -1,0 +1,316 @@
+"""The mapping from a call's end to a decision: total, and safe where it cannot know.
+
+That the texts here are those which gRPC really says is proved in integration/test_sink_network.py.
+"""
+
+import itertools
+
+import pytest
+from grpc import StatusCode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled, Unauthorized
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
+from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+
+WHERE = "api.example:443"
+
+# What each status means that the service sent with words of its own.
+WORD = {
+    StatusCode.OK: (InDoubt, InDoubt),
+    StatusCode.CANCELLED: (InDoubt, NotSent),
+    StatusCode.UNKNOWN: (InDoubt, NotSent),
+    StatusCode.INVALID_ARGUMENT: (Rejected, Rejected),
+    StatusCode.DEADLINE_EXCEEDED: (InDoubt, NotSent),
+    StatusCode.NOT_FOUND: (Rejected, Rejected),
+    StatusCode.ALREADY_EXISTS: (InDoubt, NotSent),
+    StatusCode.PERMISSION_DENIED: (Unauthorized, Unauthorized),
+    StatusCode.UNAUTHENTICATED: (Unauthorized, Unauthorized),
+    StatusCode.RESOURCE_EXHAUSTED: (Throttled, Throttled),
+    StatusCode.FAILED_PRECONDITION: (Rejected, Rejected),
+    StatusCode.ABORTED: (NotSent, NotSent),
+    StatusCode.UNIMPLEMENTED: (Unauthorized, Unauthorized),
+    StatusCode.INTERNAL: (InDoubt, NotSent),
+    StatusCode.UNAVAILABLE: (NotSent, NotSent),
+    StatusCode.DATA_LOSS: (InDoubt, NotSent),
+    StatusCode.OUT_OF_RANGE: (Rejected, Rejected),
+}
+
+
+def decide(answer, extent=Extent.WHOLE, **kwargs):
+    return judge(answer, extent=extent, where=WHERE, **kwargs)
+
+
+def test_the_table_knows_every_status():
+    assert set(WORD) == set(StatusCode)
+
+
+@pytest.mark.parametrize("code", list(StatusCode))
+def test_the_services_own_word(code):
+    whole, part = WORD[code]
+    answer = Answer(code, "as the service says")
+    for extent, expected in ((Extent.WHOLE, whole), (Extent.PART, part)):
+        error = decide(answer, extent)
+        assert type(error) is expected
+        assert error.code == code.name
+        assert str(error).endswith('("as the service says")')
+
+
+@given(
+    code=st.sampled_from(StatusCode),
+    details=st.text(),
+    metadata=st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "grpc-status-details-bin",
+                    "grpc-retry-pushback-ms",
+                    "x-request-id",
+                    "other",
+                ]
+            ),
+            st.text() | st.binary(),
+        )
+    ),
+    extent=st.sampled_from(Extent),
+    unavailable=st.sampled_from(Unavailable),
+)
+def test_whatever_comes_is_one_of_the_five_in_one_short_line(
+    code, details, metadata, extent, unavailable
+):
+    error = decide(Answer(code, details, tuple(metadata)), extent, unavailable=unavailable)
+    assert type(error) in {NotSent, Throttled, Rejected, InDoubt, Unauthorized}
+    assert str(error).isprintable()
+    assert len(str(error)) < 600
+    assert error.retry_after is None or error.retry_after == error.retry_after  # never NaN
+
+
+SILENT = [
+    "Stream removed (Socket closed)",
+    "Stream removed (recvmsg:Connection reset by peer (104))",
+    "Stream removed (sendmsg:Broken pipe (32))",
+    "Stream removed (GOAWAY received; Error code: 0; Debug Text: max_age)",
+    "Stream removed (RST_STREAM (Received RST_STREAM with error code 7))",
+    "Stream removed (ping timeout)",
+    "Socket closed",
+    "recvmsg:Connection timed out",
+    "keepalive watchdog timeout",
+    "Endpoint closing",
+    "max connection age",
+    "Cancelling all calls",
+    "Received http2 header with status: 502",
+    "Received http2 header with status: 503",
+    "Received http2 header with status: 504",
+    (
+        "upstream connect error or disconnect/reset before headers. reset reason: "
+        "connection termination"
+    ),
+    (
+        "upstream connect error or disconnect/reset before headers. retried and the latest "
+        "reset reason: connection failure"
+    ),
+    "upstream request timeout",
+    "transport is closing",
+    "error reading from server: EOF",
+    "io exception",
+]
+
+
+@pytest.mark.parametrize("text", SILENT)
+def test_an_unavailable_that_nobody_said_on_purpose_is_silence(text):
+    """Faults 15 and 16: it is in doubt once the whole may have left, and safe before."""
+    assert type(decide(Answer(StatusCode.UNAVAILABLE, text))) is InDoubt
+    assert type(decide(Answer(StatusCode.UNAVAILABLE, text), Extent.PART)) is NotSent
+
+
+@pytest.mark.parametrize(
+    "code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.PERMISSION_DENIED, StatusCode.ABORTED]
+)
+def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
+    text = "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))"
+    assert type(decide(Answer(code, text))) is InDoubt
+    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no healthy upstream", NotSent),
+        (
+            (
+                "upstream connect error or disconnect/reset before headers. reset reason: "
+                "connection failure"
+            ),
+            NotSent,
+        ),
+        ("try again later", NotSent),
+        ("", NotSent),
+        ("Received http2 header with status: 429", Throttled),
+    ],
+)
+def test_an_unavailable_that_refuses_is_believed(text, expected):
+    assert type(decide(Answer(StatusCode.UNAVAILABLE, text))) is expected
+
+
+UNREACHED = [
+    ("failed to connect to all addresses; last error: Connection refused", "network"),
+    ("errors resolving no.invalid:443: [Domain name not found]", "DNS"),
+    ("DNS resolution failed for no.invalid:443: C-ares status", "DNS"),
+    (
+        (
+            "failed to connect to all addresses; last error: ipv4:127.0.0.1: Tls handshake "
+            "failed (TSI_PROTOCOL_FAILURE): CERTIFICATE_VERIFY_FAILED"
+        ),
+        "TLS",
+    ),
+    ("failed to connect to all addresses; Hostname Verification Check failed.", "TLS"),
+    ("failed to connect to all addresses; HTTP proxy returned response code 403", "proxy"),
+    ("failed to connect to all addresses; Trying to connect an http1.x server", "gRPC"),
+]
+
+
+@pytest.mark.parametrize("unavailable", list(Unavailable))
+@pytest.mark.parametrize(("text", "named"), UNREACHED)
+def test_without_a_connection_nothing_was_sent(text, named, unavailable):
+    """Fault 14: safe even for those who doubt."""
+    answer = Answer(StatusCode.UNAVAILABLE, text)
+    assert never_left(answer)
+    error = decide(answer, unavailable=unavailable)
+    assert type(error) is NotSent
+    assert named in str(error).partition("(")[0]
+    assert WHERE in str(error)
+
+
+def test_a_service_that_repeats_the_words_of_its_own_client_was_connected_to():
+    text = "failed to connect to all addresses; last error: Connection refused"
+    answer = Answer(StatusCode.UNAVAILABLE, text, (("x-request-id", "1"),))
+    assert not never_left(answer)
+    assert type(decide(answer, unavailable=Unavailable.DOUBTED)) is InDoubt
+
+
+@pytest.mark.parametrize("text", ["busy", "Received http2 header with status: 429", ""])
+def test_those_who_doubt_believe_no_unavailable(text):
+    answer = Answer(StatusCode.UNAVAILABLE, text)
+    assert type(decide(answer, unavailable=Unavailable.DOUBTED)) is InDoubt
+    assert type(decide(answer, Extent.PART, unavailable=Unavailable.DOUBTED)) is NotSent
+    aborted = Answer(StatusCode.ABORTED, text)
+    assert type(decide(aborted, unavailable=Unavailable.DOUBTED)) is NotSent
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CLIENT: Sent message larger than max (2097152 vs. 1048576)",
+        "SERVER: Received message larger than max (2097152 vs. 1048576)",
+        "grpc: received message larger than max (5 vs. 4)",
+        "gRPC message exceeds maximum size 4194304: 8388608",
+    ],
+)
+def test_a_message_that_is_too_large_is_no_throttling(text):
+    """Fault 24."""
+    error = decide(Answer(StatusCode.RESOURCE_EXHAUSTED, text))
+    assert type(error) is Rejected
+    assert "streams" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["CLIENT: Received message larger than max", "SERVER: Sent message larger than max"]
+)
+def test_an_answer_that_is_too_large_was_an_answer(text):
+    assert type(decide(Answer(StatusCode.RESOURCE_EXHAUSTED, text))) is InDoubt
+
+
+@pytest.mark.parametrize(
+    "code",
+    [StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED, StatusCode.UNAUTHENTICATED],
+)
+def test_a_proxy_that_answers_in_place_of_the_service_is_named(code):
+    """Fault 26."""
+    error = decide(Answer(code, "Received http2 header with status: 404"))
+    assert type(error) is Unauthorized
+    assert "proxy" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("5000", 5.0), ("0", 0.0), ("-1", -1.0), ("soon", -1.0), ("", -1.0), ("nan", -1.0)],
+)
+def test_pushback(value, expected):
+    """Fault 23."""
+    metadata = (("grpc-retry-pushback-ms", value),)
+    error = decide(Answer(StatusCode.UNAVAILABLE, "busy", metadata))
+    assert error.retry_after == expected
+
+
+def details(*parts):
+    status = wire.Status(code=8, message="m")
+    for name, part in parts:
+        status.details.add(type_url=f"type.googleapis.com/{name}", value=part)
+    return (("grpc-status-details-bin", status.SerializeToString()),)
+
+
+def test_retry_info_is_read_and_pushback_comes_before_it():
+    info = wire.RetryInfo(retry_delay=wire.Duration(seconds=2, nanos=500_000_000))
+    metadata = details(("google.rpc.RetryInfo", info.SerializeToString()))
+    assert retry_after(metadata) == 2.5
+    assert retry_after((*metadata, ("grpc-retry-pushback-ms", "100"))) == 0.1
+    assert retry_after(()) is None
+
+
+def test_the_fields_at_fault_are_named():
+    violation = wire.BadRequest.FieldViolation(field="metadata.fields", description="no date")
+    metadata = details(
+        ("google.rpc.RetryInfo", b"\xff"),
+        ("google.rpc.BadRequest", b"\xff"),
+        (
+            "google.rpc.BadRequest",
+            wire.BadRequest(field_violations=[violation]).SerializeToString(),
+        ),
+    )
+    error = decide(Answer(StatusCode.INVALID_ARGUMENT, "bad", metadata))
+    assert '("metadata.fields: no date; bad")' in str(error)
+    assert error.retry_after is None
+
+
+def test_what_the_service_repeats_of_us_is_not_repeated():
+    """Faults 66 and 70: a service may quote the key or a value, we do not."""
+    answer = Answer(
+        StatusCode.INVALID_ARGUMENT,
+        "bad key AQVN-canary for Ольга Иванова (no)",
+        secrets=("AQVN-canary", "Ольга Иванова", "no", ""),
+    )
+    error = decide(answer)
+    assert '("bad key [...] for [...] (no)")' in str(error)
+    assert "canary" not in repr(answer).replace(answer.details, "")
+
+
+def test_what_the_service_says_cannot_break_a_line_or_a_terminal():
+    """Fault 64."""
+    error = decide(Answer(StatusCode.INTERNAL, "a\r\nb\x1b[31m\u202ec" + "x" * 1000))
+    assert '("a b [31m c' in str(error)
+    assert len(str(error)) < 450
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ((("x-server-trace-id", "t"), ("x-request-id", "r")), "r"),
+        ((("x-server-trace-id", "t"),), "t"),
+        ((("x-request-id", "trailing"), ("x-request-id", "initial")), "trailing"),
+        ((("x-request-id", "a\nb"),), "a b"),
+        ((), None),
+    ],
+)
+def test_the_id_that_support_asks_for(metadata, expected):
+    assert request_id(metadata) == expected
+    assert decide(Answer(StatusCode.INTERNAL, "", metadata)).request_id == expected
+
+
+def test_every_advice_says_what_to_do_and_where():
+    for code, extent in itertools.product(StatusCode, Extent):
+        text = str(decide(Answer(code), extent))
+        assert WHERE in text
+        assert text[0].islower()
+        assert isinstance(decide(Answer(code), extent), SinkError)
