@@ -107,6 +107,8 @@ class Engine:
         self._budget = ByteBudget(options.memory)
         self._pacer = Pacer(options.concurrency, sleep=self._pause)
         self._in_flight: dict[str, anyio.Event] = {}
+        self._planned = (0, 0)
+        self._counting = self._told = False
 
     async def run(self) -> None:
         """Send everything that is due, or drain.
@@ -156,16 +158,32 @@ class Engine:
         with jobs, CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._cancel_on_drain, scope)
+                began = self._intake.clock()
                 try:
                     async with aclosing(self._intake.batches()) as batches:
                         async for batch in batches:
                             await self._announce(batch)
                             for job in batch.jobs:
+                                if not (self._counting or _has_room(jobs)):
+                                    self._counting = True
+                                    group.start_soon(self._count_ahead, began)
                                 await jobs.send(job)
-                    self._publish(ScanFinished())
+                    self._tell_totals(*self._planned)
                 except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
                     self.fail(error)
                 group.cancel_scope.cancel()
+
+    async def _count_ahead(self, began: int) -> None:
+        """The uploads hold the planner up: find out meanwhile how much there is in all."""
+        try:
+            self._tell_totals(*await self._intake.count(began))
+        except Exception as error:  # noqa: BLE001 - as in _plan
+            self.fail(error)
+
+    def _tell_totals(self, files: int, octets: int) -> None:
+        if not self._told:
+            self._told = True
+            self._publish(ScanFinished(files, octets))
 
     async def _cancel_on_drain(self, scope: CancelScope) -> None:
         await self._draining.wait()
@@ -183,15 +201,10 @@ class Engine:
             self._publish(Found(outcome))
         if batch.gone:
             await self._ledger.forget(batch.gone)
+        files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
+        self._planned = (self._planned[0] + files, self._planned[1] + octets)
         self._publish(
-            FolderPlanned(
-                folder=batch.folder,
-                to_send=len(batch.jobs),
-                to_send_bytes=sum(job.size for job in batch.jobs),
-                skipped=batch.skipped,
-                waiting=batch.waiting,
-                outdated=0,
-            )
+            FolderPlanned(batch.folder, files, octets, skipped=batch.skipped, waiting=batch.waiting)
         )
 
     # The workers
@@ -353,3 +366,8 @@ class Engine:
     async def _release(self, recording: Recording) -> None:
         with CancelScope(shield=True):
             await self._ledger.release(recording.path)
+
+
+def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:
+    statistics = jobs.statistics()
+    return statistics.current_buffer_used < statistics.max_buffer_size

@@ -20,10 +20,9 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class FolderPlanned:
-    """A folder was listed and planned; what will be sent counts from here on towards the total.
+    """A folder was listed and planned: so much of it is to be sent.
 
-    ``skipped`` are already there, ``waiting`` too young, ``outdated`` have a newer sidecar than
-    their talk (they count as skipped as well).
+    ``skipped`` are already there, ``waiting`` too young.
     """
 
     folder: str
@@ -31,7 +30,6 @@ class FolderPlanned:
     to_send_bytes: int
     skipped: int
     waiting: int
-    outdated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,14 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class ScanFinished:
-    """The totals are final."""
+    """All that this run has to send is counted, with what it has sent already.
+
+    Comes at the end of the scan or, if the uploads hold that up, from a count that runs ahead of
+    them; folders may still be planned then.
+    """
+
+    to_send: int
+    to_send_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from anyio import to_thread
+
 from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.pairing import Orphan, Pair, pair
 from batch_uploader.planning import Action, Decision, plan
 from batch_uploader.ports import Known, Source
 
+_SMALL_FOLDER = 1_000
+"""A larger one is planned in a thread: the transfers must not stand still meanwhile."""
 _OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 
 
@@ -80,7 +84,35 @@ class Intake:
         """One batch a folder. Raises SourceError if the root cannot be read."""
         async with aclosing(self.source.entries()) as listings:
             async for listing in listings:
-                yield self._plan(listing, await self.ledger.known(listing.folder))
+                yield await self._planned(listing)
+
+    async def count(self, began: int) -> tuple[int, int]:
+        """How many recordings, and bytes, a run has to send, with what it has sent already.
+
+        ``began`` is when it did, by the clock. Keeps nothing but the sums.
+        """
+        files = octets = 0
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                known = await self.ledger.known(listing.folder)
+                before = {
+                    path: each
+                    for path, each in known.items()
+                    # What is open, or was settled since, was this run's to send.
+                    if each.settled_at_ns is not None and each.settled_at_ns < began
+                }
+                batch = await self._off_the_loop(listing, before)
+                files += len(batch.jobs)
+                octets += sum(job.size for job in batch.jobs)
+        return files, octets
+
+    async def _planned(self, listing: Listing) -> Batch:
+        return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
+
+    async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:
+        if len(listing.entries) <= _SMALL_FOLDER:
+            return self._plan(listing, known)
+        return await to_thread.run_sync(self._plan, listing, known)
 
     def _plan(self, listing: Listing, known: dict[str, Known]) -> Batch:
         batch = Batch(listing.folder)

@@ -106,7 +106,8 @@ class Sink(Protocol):
 class Known:
     """What the ledger remembers of one path: the latest that was recorded of it.
 
-    ``policy`` is the digest of the rules by which an invalid recording was found invalid.
+    ``policy`` is the digest of the rules by which an invalid recording was found invalid,
+    ``settled_at_ns`` UTC nanoseconds since the epoch, None while it is being sent.
     """
 
     outcome: Outcome
@@ -114,6 +115,7 @@ class Known:
     metadata: bytes | None = None
     policy: bytes | None = None
     key: str | None = None
+    settled_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ class Tally:
         self.stop_reason = ""
         self.total_files = 0
         self.total_bytes = 0
+        self._seen = (0, 0)
+        self._counted = (0, 0)
         self.done_files = 0
         self.done_bytes = 0
         self.wire_bytes = 0
@@ -154,8 +156,10 @@ class Tally:
             case events.RunStarted(run_id, where):
                 self.run_id, self.where = run_id, where
                 self._started = self._clock()
-            case events.ScanFinished():
+            case events.ScanFinished(to_send, to_send_bytes):
                 self._advance(Stage.SENDING)
+                self._counted = (to_send, to_send_bytes)
+                self._total()
             case events.Found(outcome):
                 self._count(outcome)
             case events.Held(outcome):
@@ -233,11 +237,16 @@ class Tally:
         self.stage = max(self.stage, stage, key=stages.index)
 
     def _planned(self, event: events.FolderPlanned) -> None:
-        self.total_files += event.to_send
-        self.total_bytes += event.to_send_bytes
+        files, octets = self._seen
+        self._seen = (files + event.to_send, octets + event.to_send_bytes)
+        self._total()
         self.already_there += event.skipped
         self.waiting += event.waiting
-        self.outdated += event.outdated
+
+    def _total(self) -> None:
+        # A count that ran ahead may miss what came since.
+        self.total_files = max(self._seen[0], self._counted[0])
+        self.total_bytes = max(self._seen[1], self._counted[1])
 
     def _sent(self, path: str, octets: int) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What is remembered of every recording: the rules, and the two places to keep it.
+"""What is remembered of every recording.
 
-The rules stand once, in ``rules``; ``sqlite`` and ``memory`` only store what they decide.
+``rules`` says what may follow from what; ``sqlite`` and ``memory`` are the places to keep it.
 """

@@ -22,8 +22,12 @@ from batch_uploader.model import (
 from batch_uploader.ports import Claim, ClaimAnswer, Known, Row
 
 OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
-"""The service holds these, or may come to."""
+"""Of these it is not known whether the service holds them."""
+HOLDING: Final = OPEN | {Status.UPLOADED}
+"""A copy of one of these is not sent."""
 _IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+_HAS_DUPLICATES: Final = frozenset({*_IN_QUESTION, Status.REJECTED})
+"""Of what is not up: a doubt that a human gave up is rejected, and its copies stay unsent."""
 _ONLY_AFTER_A_CLAIM: Final = frozenset({Status.UPLOADED, *_IN_QUESTION})
 _RUN_ENDED: Final = Failure(
     "RUN_ENDED",
@@ -69,7 +73,7 @@ class Record:
             duration=self.duration,
             container=self.container,
         )
-        return Known(outcome, self.sha256, self.metadata, self.policy, self.key)
+        return Known(outcome, self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns)
 
     def row(self, connection_id: str) -> Row:
         """The record as the manifest shows it."""
@@ -101,8 +105,8 @@ class Store(Protocol):
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         """Whoever stands for this content at the service, superseded talks included.
 
-        Of several the surest: uploaded before in doubt before conflict before claimed, and of
-        these the first by path.
+        Claimed, in doubt, in conflict or uploaded. There is one at most, since nothing is granted
+        while there is one.
         """
 
     def superseded(self, path: str) -> Record | None:
@@ -121,7 +125,7 @@ class Store(Protocol):
         """Forget the current record of a path."""
 
     def drop_duplicates(self, of: Record) -> None:
-        """Forget the records that are duplicates of this one."""
+        """Forget the duplicates of a record, if it has a fingerprint."""
 
 
 def claim(store: Store, recordings: Iterable[Recording], now: int) -> list[ClaimAnswer]:
@@ -197,13 +201,14 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
         raise _bug(outcome, f"it is {before}: the service may hold it")
     if outcome.status is Status.DUPLICATE and before in OPEN:
         raise _bug(outcome, f"it is {before}")
+    if current is not None and outcome.status is Status.FAILED and before in _HAS_DUPLICATES:
+        # It is to be sent again, perhaps under the name that a copy of it has: its own file may
+        # be gone. Whoever comes first is sent, and the others are its duplicates.
+        store.drop_duplicates(current)
     if current is None or not _about_the_same(current, outcome):
         if before is Status.UPLOADED:
             store.supersede(outcome.path)
         current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
-    elif outcome.status is Status.FAILED and before in _IN_QUESTION:
-        # It is to be sent again, perhaps under the name that its copy has: whoever comes first.
-        store.drop_duplicates(current)
     store.put(
         replace(
             current,

@@ -53,7 +53,7 @@ def test_what_support_does_not_need_is_left_out(tmp_path):
     summary = Summary(Ending.COMPLETED, {Status.REJECTED: 1}, 5, 0, 0, 0, 0.0, 2.0, (refused,))
     with AttemptLog(path) as log:
         log(events.RunStarted("run-1", "/calls"))
-        log(events.FolderPlanned("", 1, 1, 0, 0, 0))
+        log(events.FolderPlanned("", 1, 1, 0, 0))
         log(events.Decided("a.wav", "upload", "new"))
         log(events.UploadStarted("a.wav", 1))
         log(events.BytesSent("a.wav", 1))

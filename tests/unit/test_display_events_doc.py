@@ -23,9 +23,9 @@ ROWS = {
 OUTCOME = Outcome("a", Status.FAILED, Stat(1, 0), failure=Failure("X", "mend it"))
 SAMPLES = [
     events.RunStarted("r", "/calls"),
-    events.FolderPlanned("", 1, 1, 1, 1, 1),
+    events.FolderPlanned("", 1, 1, 1, 1),
     events.Decided("a", "upload", "new"),
-    events.ScanFinished(),
+    events.ScanFinished(1, 100),
     events.UploadStarted("a", 1),
     events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
     events.Settled(OUTCOME),

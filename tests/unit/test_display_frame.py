@@ -36,7 +36,7 @@ def tally(clock):
     """A run of 1,000 recordings, ten seconds old, with four in flight, one of them waiting."""
     tally = Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
-    tally.hear(events.FolderPlanned("", 1000, 1000 * 3 * MIB, 1204, 3, 0))
+    tally.hear(events.FolderPlanned("", 1000, 1000 * 3 * MIB, 1204, 3))
     for number in range(20):
         clock.now += 0.5
         path = f"{number}.wav"
@@ -59,7 +59,7 @@ def shown(tally, width, height=24, glyphs=None):
 
 
 def test_at_80_columns(tally):
-    tally.hear(events.ScanFinished())
+    tally.hear(events.ScanFinished(1, 100))
     assert shown(tally, 80) == (
         "━╸────────────────────────────────────────────────────────    2 %   7m 46s left\n"
         "63M of 2.9G   20 of 1,000 files   6.4M/s   2 files/s   5.0h of audio\n"
@@ -114,7 +114,7 @@ def test_a_pause_and_a_stop_are_seen(tally, clock):
 def test_no_name_and_no_room_breaks_the_layout(names, reason, width, height):
     """Faults 39, 63, 64."""
     tally = Tally(Clock())
-    tally.hear(events.FolderPlanned("", 20, 10**15, 10**9, 10**9, 0))
+    tally.hear(events.FolderPlanned("", 20, 10**15, 10**9, 10**9))
     for number, name in enumerate(names):
         tally.hear(events.UploadStarted(name, 10**14))
         tally.hear(events.BytesSent(name, 10 ** (number % 15)))

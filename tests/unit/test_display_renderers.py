@@ -27,9 +27,9 @@ from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
 SUMMARY = Summary(Ending.COMPLETED, {Status.UPLOADED: 1}, 0, 0, 0, 100, 1.0, 1.0, ())
 RUN = [
     events.RunStarted("run-1", "/data/x[/y]"),
-    events.FolderPlanned("", 1, 100, 2, 0, 0),
+    events.FolderPlanned("", 1, 100, 2, 0),
     events.Decided("[bold]a.wav", "upload", "it is new"),
-    events.ScanFinished(),
+    events.ScanFinished(1, 100),
     events.UploadStarted("[bold]a.wav", 100),
     events.BytesSent("[bold]a.wav", 40),
     events.AttemptEnded("[bold]a.wav", 1, "c1", "q1", "UNAVAILABLE", "no\nanswer", 40, 1.5, 2.0),
@@ -74,7 +74,7 @@ def test_plain_speaks_at_most_once_a_second_and_less_as_it_grows_old():
     clock, stream = Clock(), io.StringIO()
     view, tally = PlainView(Outlet(stream), explain_nothing), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
-    tally.hear(events.FolderPlanned("", 10**6, 10**9, 0, 0, 0))
+    tally.hear(events.FolderPlanned("", 10**6, 10**9, 0, 0))
     told = []
     for tick in range(5 * 3600):
         clock.now = 1000 + tick / 5
@@ -240,7 +240,7 @@ from batch_uploader import events as e
 from batch_uploader.display import *
 with make_renderer(Progress.AUTO, explain_decisions=True) as listener:
     listener(e.RunStarted("r", "/calls"))
-    listener(e.FolderPlanned("", 2, 200, 0, 0, 0))
+    listener(e.FolderPlanned("", 2, 200, 0, 0))
     listener(e.UploadStarted("x[/y]\\x1b[31m.wav", 100))
     listener(e.BytesSent("x[/y]\\x1b[31m.wav", 50))
     listener(e.Decided("[bold]b.wav", "upload", "it is new"))

@@ -437,18 +437,18 @@ async def test_what_is_cut_off_is_in_doubt(way):
     options = RunOptions(concurrency=4, grace=0.05)
     results = []
     with anyio.fail_after(5):
-        async with house.uploader(sink=sink, options=options) as uploader:
-            async with anyio.create_task_group() as group:
+        opened = house.uploader(sink=sink, options=options)
+        async with opened as uploader, anyio.create_task_group() as group:
 
-                async def run():
-                    results.append(await uploader.run())
+            async def run():
+                results.append(await uploader.run())
 
-                group.start_soon(run)
-                while sink.waiting < 4:
-                    await anyio.sleep(0.001)
-                uploader.drain("told to")
-                if way == "cancel":
-                    uploader.cancel()
+            group.start_soon(run)
+            while sink.waiting < 4:
+                await anyio.sleep(0.001)
+            uploader.drain("told to")
+            if way == "cancel":
+                uploader.cancel()
     assert results[0].counts == {Status.IN_DOUBT: 4}
     assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
 
@@ -527,3 +527,34 @@ async def test_the_events_tell_the_whole_story():
     lost = sum(e.octets for e in house.events(events.AttemptEnded) if e.code != "OK")
     assert sent - lost == 6 * len(wav(0))
     assert len(house.events(events.UploadStarted)) == len(house.events(events.Settled)) == 6
+
+
+async def test_the_totals_come_while_the_uploads_hold_the_planner_up():
+    house = House(recordings(60))
+    sink = Slow()
+    async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+        group.start_soon(uploader.run)
+        with anyio.fail_after(5):
+            while not house.events(events.ScanFinished):
+                await anyio.sleep(0.001)
+        assert len(house.events(events.FolderPlanned)) < 4, "the planner is still in the middle"
+        sink.go.set()
+    (finished,) = house.events(events.ScanFinished)
+    assert finished == events.ScanFinished(60, 60 * len(wav(0)))
+
+
+async def test_a_count_that_runs_ahead_knows_what_this_run_has_sent_already():
+    house = House(recordings(30))
+    await house.run()
+    for path, content in recordings(90).items():
+        if path not in house.source._files:
+            house.source.put(path, content)
+    await house.run()
+    (finished,) = house.events(events.ScanFinished)
+    assert finished == events.ScanFinished(60, 60 * len(wav(0)))
+
+
+async def test_a_run_that_nothing_holds_up_counts_by_its_own_scan():
+    house = House(recordings(3))
+    await house.run()
+    assert house.events(events.ScanFinished) == [events.ScanFinished(3, 3 * len(wav(0)))]

@@ -33,8 +33,8 @@ def outcome(path, status=Status.UPLOADED, size=100, code=None, duration=None):
     return Outcome(path, status, Stat(size, 0), failure=failure, duration=duration)
 
 
-def planned(to_send=0, size=0, skipped=0, waiting=0, outdated=0):
-    return events.FolderPlanned("", to_send, size, skipped, waiting, outdated)
+def planned(to_send=0, size=0, skipped=0, waiting=0):
+    return events.FolderPlanned("", to_send, size, skipped, waiting)
 
 
 def attempt(path, number=1, code="OK", octets=0, retry_in=None):
@@ -46,7 +46,7 @@ SAMPLES = {
     events.RunStarted: events.RunStarted("r", "/calls"),
     events.FolderPlanned: planned(1, 100),
     events.Decided: events.Decided("a", "upload", "new"),
-    events.ScanFinished: events.ScanFinished(),
+    events.ScanFinished: events.ScanFinished(0, 0),
     events.UploadStarted: events.UploadStarted("a", 100),
     events.BytesSent: events.BytesSent("a", 10),
     events.AttemptEnded: attempt("a"),
@@ -110,13 +110,13 @@ def test_what_was_given_back_is_not_done(tally):
 
 
 def test_counts_are_those_of_the_summary(tally):
-    tally.hear(planned(3, 300, skipped=5, waiting=2, outdated=1))
+    tally.hear(planned(3, 300, skipped=5, waiting=2))
     tally.hear(events.AlreadyThere("a", 100, outdated=True))
     tally.hear(events.NotReady("b", 100))
     tally.hear(events.Settled(outcome("c", Status.FAILED, code="UNAVAILABLE")))
     tally.hear(events.Found(outcome("d", Status.INVALID, code="orphan")))
     tally.hear(events.Held(outcome("e", Status.IN_DOUBT, code="DEADLINE_EXCEEDED")))
-    assert (tally.already_there, tally.waiting, tally.outdated) == (6, 3, 2)
+    assert (tally.already_there, tally.waiting, tally.outdated) == (6, 3, 1)
     assert (tally.held, tally.needs_attention) == (1, 3)
     assert tally.counts == {Status.FAILED: 1, Status.INVALID: 1, Status.IN_DOUBT: 1}
     assert (tally.done_files, tally.done_bytes) == (3, 300)
@@ -148,7 +148,7 @@ def test_the_time_left_is_known_only_when_it_can_be(tally, clock):
         clock.now += 1
         tally.hear(events.BytesSent("a", 100))
     assert tally.eta is None, "the total still grows"
-    tally.hear(events.ScanFinished())
+    tally.hear(events.ScanFinished(0, 0))
     assert tally.eta == pytest.approx(90, rel=0.1)
     tally.hear(events.Paused(5, "busy"))
     assert tally.eta is None, "nobody sends"
@@ -161,9 +161,20 @@ def test_the_time_left_is_known_only_when_it_can_be(tally, clock):
     assert tally.eta is None, "the rest stays behind"
 
 
+def test_a_count_that_ran_ahead_gives_the_totals_and_is_never_undercut(tally):
+    tally.hear(planned(10, 1000))
+    assert (tally.stage, tally.total_files) == (Stage.COUNTING, 10)
+    tally.hear(events.ScanFinished(500, 50_000))
+    assert (tally.stage, tally.total_files, tally.total_bytes) == (Stage.SENDING, 500, 50_000)
+    tally.hear(planned(400, 40_000))
+    assert tally.total_files == 500, "these were counted ahead"
+    tally.hear(planned(100, 10_000))
+    assert (tally.total_files, tally.total_bytes) == (510, 51_000), "ten came since"
+
+
 def test_bytes_that_are_sent_again_do_not_shorten_the_time_left(tally, clock):
     tally.hear(planned(1, 1000))
-    tally.hear(events.ScanFinished())
+    tally.hear(events.ScanFinished(0, 0))
     tally.hear(events.UploadStarted("a", 1000))
     tally.hear(events.BytesSent("a", 900))
     clock.now += 2
@@ -183,7 +194,7 @@ def test_a_pause_ends_by_the_clock_and_the_longest_one_counts(tally, clock):
 def test_stages_go_forward_only_and_the_first_reason_stays(tally):
     assert tally.stage is Stage.COUNTING
     tally.hear(events.Draining("interrupted"))
-    tally.hear(events.ScanFinished())
+    tally.hear(events.ScanFinished(0, 0))
     tally.hear(events.Draining("stopped at once"))
     assert (tally.stage, tally.stop_reason) == (Stage.DRAINING, "interrupted")
     tally.hear(events.RunFinished(SUMMARY))

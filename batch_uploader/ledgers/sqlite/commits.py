@@ -78,10 +78,11 @@ class GroupCommit:
         try:
             with self._transaction() as store:
                 results = [_attempt(write, store) for write, _ in batch]
-        except LedgerError as error:
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+            what = "" if isinstance(error, LedgerError) else "the ledger has a bug, please report: "
             for _, future in batch:
                 # One each: an error that several raise would collect the tracebacks of all.
-                each = LedgerError(str(error))
+                each = LedgerError(f"{what}{error}")
                 each.__cause__ = error
                 future.set_exception(each)
             return

@@ -1,0 +1,144 @@
+"""A ledger that forgets all when the process ends: for tests, and for trying things out."""
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Self
+
+from anyio.lowlevel import checkpoint
+
+from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.rules import Record
+from batch_uploader.model import Fingerprint, Outcome, Recording, Status
+from batch_uploader.ports import ClaimAnswer, Known, Row
+
+
+class MemoryLedger:
+    """``ports.Ledger`` in memory; what it holds outlives leaving it, so a run may follow a run.
+
+    ``clock`` gives UTC nanoseconds since the epoch. Each call lets other tasks run first, as one
+    that waits for a disk does.
+    """
+
+    def __init__(self, connection_id: str, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._connection_id = connection_id
+        self._clock = clock
+        self._records = _MemoryStore()
+        self._opened: _MemoryStore | None = None
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that it is the ledger of."""
+        return self._connection_id
+
+    async def __aenter__(self) -> Self:
+        """Take the lock. Raises LedgerLocked if it is entered already."""
+        if self._opened is not None:
+            raise LedgerLocked("another run is using this ledger: wait for its end")
+        self._opened = self._records
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Let the lock go."""
+        self._opened = None
+
+    async def recover(self) -> int:
+        """Turn the claims of runs that died into doubts; how many there were."""
+        await checkpoint()
+        return rules.recover(self._store, self._clock())
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder (not of those below), by path."""
+        await checkpoint()
+        return {path: record.known() for path, record in self._store.folders[folder].items()}
+
+    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
+        """Claim each for sending; a duplicate is on record with its fingerprint already."""
+        await checkpoint()
+        return rules.claim(self._store, recordings, self._clock())
+
+    async def release(self, path: str) -> None:
+        """Take back a claim. Raises LedgerError if there is none."""
+        await checkpoint()
+        rules.release(self._store, path)
+
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
+        """Record how a recording ended. Raises LedgerError if that cannot follow."""
+        await checkpoint()
+        rules.settle(self._store, outcome, policy, self._clock())
+
+    async def forget(self, paths: Sequence[str]) -> None:
+        """Drop the invalid ones among these paths."""
+        await checkpoint()
+        rules.forget(self._store, paths)
+
+    async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+        """Every line (of these statuses), sorted by path, as of the moment of the first."""
+        store = self._store
+        lines = sorted([*store.history, *store.records()], key=lambda record: record.path)
+        for record in lines:
+            if statuses is None or record.status in statuses:
+                yield record.row(self._connection_id)
+
+    @property
+    def _store(self) -> "_MemoryStore":
+        if self._opened is None:
+            raise LedgerError("the ledger is not open: enter it first")
+        return self._opened
+
+
+class _MemoryStore:
+    """``rules.Store``: the current records by folder and path, and the superseded by age."""
+
+    def __init__(self) -> None:
+        self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
+        self.history: list[Record] = []
+        self._by_content: defaultdict[tuple[bytes | None, bytes | None], list[Record]]
+        self._by_content = defaultdict(list)
+
+    def records(self) -> Iterator[Record]:
+        """The current ones, in no order."""
+        for folder in self.folders.values():
+            yield from folder.values()
+
+    def current(self, path: str) -> Record | None:
+        return self.folders[_folder(path)].get(path)
+
+    def claimed(self) -> list[Record]:
+        return [record for record in self.records() if record.status is Status.CLAIMED]
+
+    def holder(self, fingerprint: Fingerprint) -> Record | None:
+        same = self._by_content[fingerprint.sha256, fingerprint.metadata]
+        return next((record for record in same if record.status in rules.HOLDING), None)
+
+    def superseded(self, path: str) -> Record | None:
+        return next((record for record in reversed(self.history) if record.path == path), None)
+
+    def put(self, record: Record) -> None:
+        self.drop(record.path)
+        self.folders[_folder(record.path)][record.path] = record
+        self._by_content[record.sha256, record.metadata].append(record)
+
+    def supersede(self, path: str) -> None:
+        # It stands for its content as before.
+        self.history.append(self.folders[_folder(path)].pop(path))
+
+    def restore(self, path: str) -> None:
+        self.drop(path)
+        place = max(index for index, each in enumerate(self.history) if each.path == path)
+        self.folders[_folder(path)][path] = self.history.pop(place)
+
+    def drop(self, path: str) -> None:
+        record = self.folders[_folder(path)].pop(path, None)
+        if record is not None:
+            self._by_content[record.sha256, record.metadata].remove(record)
+
+    def drop_duplicates(self, of: Record) -> None:
+        for record in tuple(self._by_content[of.sha256, of.metadata]):
+            if record.sha256 is not None and record.duplicate_of == of.path:
+                self.drop(record.path)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]

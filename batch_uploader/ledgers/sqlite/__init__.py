@@ -1,0 +1,10 @@
+"""The ledger in a SQLite file: one run writes it, anybody may read it meanwhile.
+
+The only import of sqlite3 besides the emulator's.
+"""
+
+from batch_uploader.ledgers.sqlite.file import is_running
+from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
+from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
+
+__all__ = ["LedgerReader", "SqliteLedger", "Totals", "is_running"]

@@ -1,0 +1,265 @@
+"""The ledger's file: its lock, how it is made, opened and migrated, and what goes wrong with it.
+
+Everything here blocks. A file is never started afresh where one was: without its ledger a run
+would send everything once more.
+"""
+
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.system import FileLock, create_private, is_private, sync_directory
+
+_BUSY_SECONDS: Final = 10.0
+_LOCK_TRIES: Final = 10
+_LOCK_PAUSE_SECONDS: Final = 0.05
+_SETTINGS: Final = (
+    "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
+    "PRAGMA fullfsync = ON",  # macOS alone needs to be told that it should really do so
+    "PRAGMA checkpoint_fullfsync = ON",
+    "PRAGMA cell_size_check = ON",  # finds damage before it is built upon
+    "PRAGMA cache_size = -16384",  # KiB; digests come in no order, so their index is hit all over
+    "PRAGMA journal_size_limit = 67108864",
+)
+_SAVE: Final = (
+    "restore it from a backup; do not delete it, since the next run would send everything again"
+)
+_CURES: Final = {
+    sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
+    sqlite3.SQLITE_BUSY: "another program is writing it: close that program and run again",
+    sqlite3.SQLITE_LOCKED: "another program is writing it: close that program and run again",
+    sqlite3.SQLITE_CORRUPT: f"it is damaged: {_SAVE}",
+    sqlite3.SQLITE_NOTADB: f"it is damaged, or no ledger at all: {_SAVE}",
+    sqlite3.SQLITE_READONLY: "it cannot be written: let this user write it and its folder",
+    sqlite3.SQLITE_PERM: "it cannot be written: let this user write it and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let this user read and write it and its folder",
+    sqlite3.SQLITE_IOERR: "its disk cannot be read or written: check the disk and its free space, "
+    "or keep the ledger on a local one with --ledger",
+}
+_SYSTEM_CURES: Final = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EACCES: sqlite3.SQLITE_PERM,
+    errno.EPERM: sqlite3.SQLITE_PERM,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EIO: sqlite3.SQLITE_IOERR,
+}
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system complain of into a LedgerError that names the cure."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the kind, the rest its detail. The module's own errors have none.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise LedgerError(_sentence(path, code, error)) from error
+    except OSError as error:
+        code = _SYSTEM_CURES.get(error.errno or 0, 0)
+        raise LedgerError(_sentence(path, code, error)) from error
+
+
+def _sentence(path: Path, code: int, error: Exception) -> str:
+    cure = _CURES.get(code)
+    if cure is None:
+        return f"the ledger {path} cannot be used: {error}"
+    return f"the ledger {path} cannot be used, {cure} ({error})"
+
+
+def not_open(path: Path) -> LedgerError:
+    """The error of using a ledger outside its ``async with``."""
+    return LedgerError(f"the ledger {path} is not open: enter it first")
+
+
+def locked(path: Path) -> LedgerLocked:
+    """The error of a second run."""
+    return LedgerLocked(
+        f"another run is using the ledger {path}: wait for its end, or name another with --ledger"
+    )
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock of a ledger."""
+    return FileLock(_lock_path(path))
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def take(lock: FileLock, path: Path) -> None:
+    """Take the lock of a ledger. Raises LedgerLocked if another run holds it."""
+    for _ in range(_LOCK_TRIES):
+        if lock.acquire():
+            return
+        # Whoever asked is_running() held it for a moment.
+        time.sleep(_LOCK_PAUSE_SECONDS)
+    raise locked(path)
+
+
+def is_running(path: Path) -> bool:
+    """Whether a run holds the ledger now. Blocking.
+
+    Where this user may not ask for the lock, the answer is no. Raises LedgerError.
+    """
+    if not _lock_path(path).exists():
+        return False
+    lock = lock_of(path)
+    try:
+        with translated(path):
+            return not lock.acquire()
+    except LedgerError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in {
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+        }:
+            return False
+        raise
+    finally:
+        lock.release()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that only its owner may look into; one that is there stays as it is."""
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(path.parent)
+
+
+def connect_writing(path: Path) -> sqlite3.Connection:
+    """Open the ledger, made if there is none and migrated if it is old, for the lock's holder."""
+    if not path.exists():
+        _make(path)
+    _refuse_at_sight(path)
+    for file in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+        if file.exists() and not is_private(file):
+            file.chmod(0o600)
+    with ExitStack() as on_failure:
+        connection = _connect(path, "mode=rw")
+        on_failure.callback(connection.close)
+        version = _version(connection, path)
+        for setting in _SETTINGS:
+            connection.execute(setting).close()
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise LedgerError(
+                f"the ledger {path} is on a disk without shared memory: keep it on a local one "
+                "with --ledger"
+            )
+        _migrate(connection, version)
+        on_failure.pop_all()
+    return connection
+
+
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """Open the ledger for reading alone, where possible also in a folder that is read-only."""
+    if not path.exists():
+        raise LedgerError(
+            f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
+        )
+    _refuse_at_sight(path)
+    try:
+        return _connect_current(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        # Reading a write-ahead log takes a file beside it. Without a log nothing is to be read
+        # from there, and "immutable" tells SQLite so.
+        log = _beside(path, "-wal")
+        if error.sqlite_errorcode & 0xFF not in {
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        } or (log.exists() and log.stat().st_size > 0):
+            raise
+        return _connect_current(path, "immutable=1")
+
+
+def _refuse_at_sight(path: Path) -> None:
+    if not path.is_file():
+        raise LedgerError(f"{path} is no file: name another one with --ledger")
+    if path.stat().st_size == 0:
+        # SQLite would take it for a new one.
+        raise LedgerError(f"the ledger {path} is empty, so it was damaged: {_SAVE}")
+
+
+def _connect_current(path: Path, how: str) -> sqlite3.Connection:
+    with ExitStack() as on_failure:
+        connection = _connect(path, how)
+        on_failure.callback(connection.close)
+        if _version(connection, path) < len(schema.MIGRATIONS):
+            raise LedgerError(
+                f"the ledger {path} was written by an older batch-uploader: the next upload "
+                "brings it up to date"
+            )
+        on_failure.pop_all()
+    return connection
+
+
+@contextmanager
+def committing(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction, durable when the block has ended, or without any effect if it raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some failures have ended the transaction already.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _make(path: Path) -> None:
+    # Under another name until it is whole, so that an empty ledger can only be a damaged one.
+    if _beside(path, "-wal").exists():
+        raise LedgerError(f"the ledger {path} is gone, but its {path.name}-wal is there: {_SAVE}")
+    new = _beside(path, ".new")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        _beside(new, suffix).unlink(missing_ok=True)
+    os.close(create_private(new))
+    with closing(_connect(new, "mode=rw")) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        _migrate(connection, 0)
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for number, statements in enumerate(schema.MIGRATIONS[version:], version + 1):
+        with committing(connection):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != schema.APPLICATION_ID or version < 1:
+        raise LedgerError(f"{path} is no ledger: name another file with --ledger")
+    if version > len(schema.MIGRATIONS):
+        raise LedgerError(
+            f"the ledger {path} was written by a newer batch-uploader: upgrade this one"
+        )
+    return int(version)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,193 @@
+"""The ledger that a run writes."""
+
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self, TypeVar
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.rules import Record, Store
+from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite.commits import GroupCommit, Worker
+from batch_uploader.ledgers.sqlite.file import (
+    committing,
+    connect_writing,
+    lock_of,
+    locked,
+    make_folder,
+    not_open,
+    take,
+    translated,
+)
+from batch_uploader.ledgers.sqlite.reader import LedgerReader
+from batch_uploader.model import Fingerprint, Outcome, Recording, Status
+from batch_uploader.ports import ClaimAnswer, Known, Row
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """``ports.Ledger`` in a file, for one connection of the several that the file may hold.
+
+    ``clock`` gives UTC nanoseconds since the epoch. The file is touched between entering and
+    leaving only, and a ledger that was left may be entered again.
+    """
+
+    def __init__(
+        self, path: Path, connection_id: str, *, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._path = path
+        self._connection_id = connection_id
+        self._clock = clock
+        self._lock = lock_of(path)
+        self._connection: sqlite3.Connection | None = None
+        self._worker: Worker | None = None
+        self._commits: GroupCommit | None = None
+        self._reader = LedgerReader(path, connection_id)
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that it is the ledger of."""
+        return self._connection_id
+
+    async def __aenter__(self) -> Self:
+        """Take the lock, then open the file; where there is none, a new one is made.
+
+        Raises LedgerLocked if another run holds it, LedgerError if it cannot be used.
+        """
+        if self._worker is not None:
+            raise locked(self._path)
+        worker = self._worker = Worker("ledger-write")
+        try:
+            await worker.run(self._open)
+            await self._reader.__aenter__()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self._commits = GroupCommit(worker, self._transaction)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Commit what was asked for, close the file and let the lock go."""
+        worker, self._worker, self._commits = self._worker, None, None
+        if worker is not None:
+            try:
+                await self._reader.__aexit__()
+            finally:
+                await worker.finish(self._close)
+
+    async def recover(self) -> int:
+        """Turn the claims of runs that died into doubts; how many there were."""
+        return await self._write(lambda store: rules.recover(store, self._clock()))
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder (not of those below), by path."""
+        return await self._reader.known(folder)
+
+    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
+        """Claim each for sending; a duplicate is on record with its fingerprint already."""
+        batch = tuple(recordings)
+        return await self._write(lambda store: rules.claim(store, batch, self._clock()))
+
+    async def release(self, path: str) -> None:
+        """Take back a claim. Raises LedgerError if there is none."""
+        await self._write(lambda store: rules.release(store, path))
+
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
+        """Record how a recording ended. If that fails, the error names the talk ID."""
+        try:
+            await self._write(lambda store: rules.settle(store, outcome, policy, self._clock()))
+        except LedgerError as error:
+            if outcome.talk_id is None:
+                raise
+            raise LedgerError(
+                f"{error}; note that {outcome.path} is up as talk {outcome.talk_id}"
+            ) from error
+
+    async def forget(self, paths: Sequence[str]) -> None:
+        """Drop the invalid ones among these paths."""
+        gone = tuple(paths)
+        await self._write(lambda store: rules.forget(store, gone))
+
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+        """Every line (of these statuses), sorted by path, as of the moment of the first."""
+        return self._reader.rows(statuses)
+
+    async def _write(self, write: Callable[[Store], T]) -> T:
+        if self._commits is None:
+            raise not_open(self._path)
+        return await self._commits.run(write)
+
+    # In the worker's thread, and nowhere else
+
+    def _open(self) -> None:
+        with translated(self._path):
+            make_folder(self._path.parent)
+            take(self._lock, self._path)
+            self._connection = connect_writing(self._path)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Store]:
+        connection = self._connection
+        if connection is None:
+            raise not_open(self._path)
+        with translated(self._path), committing(connection):
+            yield _SqliteStore(connection, self._connection_id)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Closing only tidies up the log; every commit in it is durable without that.
+            with suppress(sqlite3.Error):
+                connection.close()
+        self._lock.release()
+
+
+class _SqliteStore:
+    """``rules.Store`` over a connection with an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
+        self._execute = connection.execute
+        self._connection_id = connection_id
+
+    def current(self, path: str) -> Record | None:
+        return self._one(schema.SELECT_CURRENT, (path, self._connection_id))
+
+    def claimed(self) -> list[Record]:
+        lines = self._execute(schema.SELECT_CLAIMED, (self._connection_id,))
+        return [schema.decode(values) for values in lines.fetchall()]
+
+    def holder(self, fingerprint: Fingerprint) -> Record | None:
+        content = (fingerprint.sha256, fingerprint.metadata, self._connection_id)
+        return self._one(schema.SELECT_HOLDER, content * 2)
+
+    def superseded(self, path: str) -> Record | None:
+        return self._one(schema.SELECT_SUPERSEDED, (path, self._connection_id))
+
+    def put(self, record: Record) -> None:
+        folder = schema.folder_of(record.path)
+        self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
+
+    def supersede(self, path: str) -> None:
+        self._execute(schema.SUPERSEDE, (path, self._connection_id))
+        self.drop(path)
+
+    def restore(self, path: str) -> None:
+        self.drop(path)
+        self._execute(schema.RESTORE, (path, self._connection_id))
+        self._execute(schema.DROP_RESTORED, (path, self._connection_id))
+
+    def drop(self, path: str) -> None:
+        self._execute(schema.DROP, (path, self._connection_id))
+
+    def drop_duplicates(self, of: Record) -> None:
+        self._execute(
+            schema.DROP_DUPLICATES, (of.sha256, of.metadata, self._connection_id, of.path)
+        )
+
+    def _one(self, query: str, values: Sequence[object]) -> Record | None:
+        line = self._execute(query, values).fetchone()
+        return None if line is None else schema.decode(line)

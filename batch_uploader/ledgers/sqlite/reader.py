@@ -1,0 +1,137 @@
+"""Reading a ledger, also while a run writes it."""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite.commits import Worker
+from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
+from batch_uploader.model import Status
+from batch_uploader.ports import Known, Row
+
+_ROWS_AT_ONCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the lines of one status add up to: how many, in bytes and in seconds of audio."""
+
+    count: int
+    size: int
+    seconds: float
+
+
+class LedgerReader:
+    """Reads a ledger without its lock, while a run writes it or not; never changes a line.
+
+    Looks at one connection, or at all that the file holds. A claim of a run that was killed is
+    still ``claimed``; ``is_running`` tells which it is. Entering raises LedgerError if there is no
+    usable ledger at ``path``.
+    """
+
+    def __init__(self, path: Path, connection_id: str | None = None) -> None:
+        self._path = path
+        self._connection_id = connection_id
+        self._connection: sqlite3.Connection | None = None
+        self._worker: Worker | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file for reading."""
+        worker = self._worker = Worker("ledger-read")
+        try:
+            await worker.run(self._open)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close the file."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.finish(self._close)
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder (not of those below), by path.
+
+        For a reader of one connection.
+        """
+        lines = await self._fetch(schema.SELECT_FOLDER, (self._connection_id, folder))
+        return {values[0]: schema.decode_known(values) for values in lines}
+
+    async def counts(self) -> dict[Status, Totals]:
+        """The sums over all lines by status: those of ``uploaded`` count talks."""
+        lines = await self._fetch(*schema.select_counts(self._connection_id))
+        return {Status(status): Totals(*sums) for status, *sums in lines}
+
+    async def connections(self) -> list[str]:
+        """The connections that the file holds recordings of, sorted."""
+        return [identifier for (identifier,) in await self._fetch(schema.SELECT_CONNECTIONS)]
+
+    async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+        """Every line (of these statuses), sorted by path, as of the moment of the first.
+
+        Of one path the superseded talks come first, the oldest before the others.
+        """
+        if self._worker is None:
+            raise not_open(self._path)
+        worker = Worker("ledger-rows")
+        lines = _Lines(self._path, *schema.select_rows(self._connection_id, statuses))
+        try:
+            while batch := await worker.run(lines.fetch):
+                for row in batch:
+                    yield row
+        finally:
+            await worker.finish(lines.close)
+
+    async def _fetch(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        if self._worker is None:
+            raise not_open(self._path)
+        return await self._worker.run(lambda: self._select(query, values))
+
+    # In the worker's thread, and nowhere else
+
+    def _open(self) -> None:
+        with translated(self._path):
+            self._connection = connect_reading(self._path)
+
+    def _select(self, query: str, values: Sequence[object]) -> list[Any]:
+        if self._connection is None:
+            raise not_open(self._path)
+        with translated(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class _Lines:
+    """A query under way on a connection of its own, so that it sees one moment throughout."""
+
+    def __init__(self, path: Path, query: str, values: Sequence[object]) -> None:
+        self._path = path
+        self._query = query
+        self._values = values
+        self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
+
+    def fetch(self) -> list[Row]:
+        """The next lines, none at the end."""
+        with translated(self._path):
+            if self._cursor is None:
+                self._connection = connect_reading(self._path)
+                self._cursor = self._connection.execute(self._query, self._values)
+            return [
+                schema.decode(values[1:]).row(values[0])
+                for values in self._cursor.fetchmany(_ROWS_AT_ONCE)
+            ]
+
+    def close(self) -> None:
+        """End the query, wherever it is."""
+        if self._connection is not None:
+            self._connection.close()

@@ -1,0 +1,187 @@
+"""The ledger as a file for others: JSON lines, or CSV for spreadsheets.
+
+One line a recording, in the order of the rows, cumulative over all runs. File names come from
+strangers and the lines end up on terminals and in spreadsheets, so neither finds control
+characters in them, and a spreadsheet no formulas.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+from anyio import CancelScope, to_thread
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.model import Status
+from batch_uploader.ports import Row
+from batch_uploader.system import replace_atomically
+
+T = TypeVar("T")
+
+_ROWS_AT_ONCE: Final = 1000
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TRAITOROUS: Final = (
+    "\u007f-\u009f"  # DEL and the C1 controls, which terminals obey
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text around
+    "\u2028\u2029"  # line ends to some programs
+    "\ud800-\udfff"  # halves of characters, which are not UTF-8
+)
+_JSON_ESCAPED: Final = re.compile(f"[{_TRAITOROUS}]")
+_CSV_ESCAPED: Final = re.compile(f"[\0-\x1f{_TRAITOROUS}]")
+_FORMULA_STARTS: Final = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+"""The last four are the full-width forms of the first four, which some spreadsheets take too."""
+
+CSV_COLUMNS: Final = (
+    "path",
+    "status",
+    "talk_id",
+    "connection_id",
+    "sha256",
+    "size",
+    "duration",
+    "format",
+    "attempts",
+    "uploaded_at",
+    "duplicate_of",
+    "error_code",
+    "error_message",
+)
+
+
+class Format(StrEnum):
+    """What the lines are written as."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
+    """Replace the manifest, whole or not at all, by a line for each row; how many there were.
+
+    Nobody but the owner may read it. If it cannot be written, or ``rows`` raises, the old one
+    stands. Raises LedgerError.
+    """
+    try:
+        async with _in_threads(replace_atomically(path)) as file:
+            return await export(rows, file, Format.JSONL)
+    except OSError as error:
+        raise LedgerError(
+            f"the manifest {path} cannot be written: see to its disk and folder, or name another "
+            f"with --manifest; the ledger has it all ({error})"
+        ) from error
+
+
+async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> int:
+    """Write a line for each row, for CSV after a header; how many rows there were.
+
+    What the stream raises is the caller's: only the caller knows what it is.
+    """
+    encode = _json_lines if form is Format.JSONL else _csv_lines
+    if form is Format.CSV:
+        await to_thread.run_sync(_write_all, stream, _csv_records([CSV_COLUMNS]))
+    count = 0
+    batch: list[Row] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == _ROWS_AT_ONCE:
+            await to_thread.run_sync(_write_batch, stream, encode, batch)
+            count += len(batch)
+            batch = []
+    await to_thread.run_sync(_write_batch, stream, encode, batch)
+    return count + len(batch)
+
+
+def _write_batch(
+    stream: BinaryIO, encode: Callable[[Sequence[Row]], bytes], batch: Sequence[Row]
+) -> None:
+    _write_all(stream, encode(batch))
+
+
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    # Without Python's buffer (python -u) a pipe may take a part only.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def _json_lines(rows: Sequence[Row]) -> bytes:
+    text = "".join(f"{_encode_json(_json_object(row))}\n" for row in rows)
+    return _JSON_ESCAPED.sub(_escape, text).encode()
+
+
+def _json_object(row: Row) -> dict[str, object]:
+    error = row.failure and {"code": row.failure.code, "message": row.failure.message}
+    return {**_shared(row), "error": error}
+
+
+def _csv_lines(rows: Sequence[Row]) -> bytes:
+    return _csv_records(
+        (
+            *_shared(row).values(),
+            row.failure and row.failure.code,
+            row.failure and row.failure.message,
+        )
+        for row in rows
+    )
+
+
+def _shared(row: Row) -> dict[str, object]:
+    uploaded_at_ns = row.settled_at_ns if row.status is Status.UPLOADED else None
+    return {
+        "path": row.path,
+        "status": row.status.value,
+        "talk_id": row.talk_id,
+        "connection_id": row.connection_id,
+        "sha256": None if row.sha256 is None else row.sha256.hex(),
+        "size": row.size,
+        "duration": None if row.duration is None else round(row.duration, 3),
+        "format": None if row.container is None else row.container.value,
+        "attempts": row.attempts,
+        "uploaded_at": None if uploaded_at_ns is None else _iso(uploaded_at_ns),
+        "duplicate_of": row.duplicate_of,
+    }
+
+
+def _iso(moment_ns: int) -> str:
+    moment = _EPOCH + timedelta(seconds=moment_ns // 1_000_000_000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _csv_records(records: Iterable[Sequence[object]]) -> bytes:
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\r\n")
+    for cells in records:
+        writer.writerow(_csv_text(cell) if isinstance(cell, str) else cell for cell in cells)
+    return lines.getvalue().encode()
+
+
+def _csv_text(text: str) -> str:
+    # A leading apostrophe makes it text to a spreadsheet, whatever it looks like.
+    safe = _CSV_ESCAPED.sub(_escape, text)
+    return f"'{safe}" if text.startswith(_FORMULA_STARTS) else safe
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+@asynccontextmanager
+async def _in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and leave what blocks without holding up the event loop."""
+    entered = await to_thread.run_sync(manager.__enter__)
+    try:
+        yield entered
+    except BaseException as error:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    with CancelScope(shield=True):
+        await to_thread.run_sync(manager.__exit__, None, None, None)

@@ -1,0 +1,138 @@
+"""Random histories: both ledgers agree on each step, and what must never happen does not."""
+
+import asyncio
+import itertools
+import tempfile
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+
+import hypothesis
+from hypothesis import strategies as st
+from ledger_cases import CONNECTION, ended, recording, stat, uploaded
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
+from batch_uploader.model import Status
+from batch_uploader.ports import Claim
+
+paths = st.sampled_from(["a.wav", "d/a.wav"])
+stats = st.integers(1, 3).map(lambda hour: stat(mtime_ns=hour * 3_600_000_000_000))
+recordings = st.builds(
+    lambda path, audio, metadata, seen: recording(path, audio, metadata, seen=seen),
+    paths,
+    st.sampled_from("AB"),
+    st.sampled_from("mn"),
+    stats,
+)
+talks = st.builds(
+    lambda path, talk, seen: uploaded(path, f"talk-{talk}", seen=seen),
+    paths,
+    st.integers(1, 9),
+    stats,
+)
+endings = st.builds(
+    lambda path, status, seen, other: ended(path, status, seen=seen, duplicate_of=other),
+    paths,
+    st.sampled_from([status for status in Status if status is not Status.UPLOADED]),
+    stats,
+    st.none() | paths,
+)
+claims = st.tuples(st.just("claim"), st.lists(recordings, min_size=1, max_size=3))
+steps = st.one_of(
+    claims,
+    claims,
+    st.tuples(st.just("settle"), talks),
+    st.tuples(st.just("settle"), talks),
+    st.tuples(st.just("settle"), endings),
+    st.tuples(st.just("release"), paths),
+    st.tuples(st.just("forget"), st.lists(paths, max_size=2)),
+    st.tuples(st.just("recover"), st.none()),
+    st.tuples(st.just("reopen"), st.none()),
+)
+
+
+async def take(ledger, step, value):
+    """The answer, or the words of the refusal."""
+    calls = {
+        "claim": lambda: ledger.claim(value),
+        "settle": lambda: ledger.settle(value, policy=b"rules"),
+        "release": lambda: ledger.release(value),
+        "forget": lambda: ledger.forget(value),
+        "recover": ledger.recover,
+        "reopen": lambda: reopen(ledger),
+    }
+    try:
+        return await calls[step]()
+    except LedgerError as error:
+        return str(error).partition("; note that")[0]
+
+
+async def reopen(ledger):
+    await ledger.__aexit__(None, None, None)
+    await ledger.__aenter__()
+
+
+async def known_to(ledger):
+    return {**await ledger.known(""), **await ledger.known("d")}
+
+
+async def lines_of(ledger):
+    async with aclosing(ledger.rows()) as rows:
+        return [row async for row in rows]
+
+
+async def live(history):
+    talks = set()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ledger.db")
+        sqlite = SqliteLedger(path, CONNECTION, clock=itertools.count(1).__next__)
+        memory = MemoryLedger(CONNECTION, clock=itertools.count(1).__next__)
+        async with sqlite, memory:
+            for step, value in history:
+                answer = await take(memory, step, value)
+                assert await take(sqlite, step, value) == answer
+                lines, known = await lines_of(memory), await known_to(memory)
+                assert await known_to(sqlite) == known
+                if step == "settle" and value.status is Status.UPLOADED and answer is None:
+                    talks.add((value.path, value.talk_id))
+                assert_sound(lines, known, talks)
+                if step == "claim":
+                    assert_granted_are_claimed(value, answer, known)
+        async with LedgerReader(path, CONNECTION) as reader:
+            assert (await lines_of(reader), await known_to(reader)) == (lines, known)
+
+
+def assert_sound(lines, known, talks):
+    remembered = {(row.path, row.talk_id) for row in lines if row.status is Status.UPLOADED}
+    assert talks <= remembered, "a talk ID was lost"
+    current = Counter(row.path for row in lines if row.path in known)
+    assert set(current) == set(known)
+    holding = {Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT, Status.UPLOADED}
+    holders = Counter(
+        (each.sha256, each.metadata) for each in known.values() if each.outcome.status in holding
+    )
+    assert all(count == 1 for count in holders.values()), "two recordings of one content are sent"
+    assert [row.path for row in lines] == sorted(row.path for row in lines)
+    for row in lines:
+        assert (row.talk_id is not None) == (row.status is Status.UPLOADED)
+        assert (row.settled_at_ns is None) == (row.status is Status.CLAIMED)
+
+
+def assert_granted_are_claimed(asked, answers, known):
+    for each, answer in zip(asked, answers, strict=True):
+        status = known[each.path].outcome.status if each.path in known else None
+        match answer.claim:
+            case Claim.GRANTED:
+                assert status is Status.CLAIMED
+            case Claim.KNOWN | Claim.OUTDATED | Claim.DUPLICATE:
+                assert status is not None
+            case Claim.BUSY:
+                assert known[answer.other].outcome.status is Status.CLAIMED
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(st.lists(steps, min_size=20, max_size=40))
+def test_both_ledgers_live_the_same_sound_life(history):
+    asyncio.run(live(history))

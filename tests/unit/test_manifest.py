@@ -1,0 +1,250 @@
+"""The manifest: what a line says, and that neither terminals nor spreadsheets are fooled by it."""
+
+import csv
+import io
+import json
+import re
+import stat as modes
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.manifest import CSV_COLUMNS, Format, export, write_manifest
+from batch_uploader.model import Container, Failure, Status
+from batch_uploader.ports import Row
+
+UP = Row(
+    path="2025/01/a.wav",
+    connection_id="connection-1",
+    status=Status.UPLOADED,
+    size=123,
+    attempts=1,
+    sha256=bytes(range(32)),
+    talk_id="talk-1",
+    duration=12.3456789,
+    container=Container.WAV,
+    settled_at_ns=1_735_689_600_999_999_999,
+)
+REJECTED = Row(
+    path="b.wav",
+    connection_id="connection-1",
+    status=Status.REJECTED,
+    size=5,
+    attempts=2,
+    settled_at_ns=1_735_689_600_000_000_000,
+    failure=Failure("INVALID_ARGUMENT", "no such field", "request-1"),
+)
+DUPLICATE = Row("c.wav", "connection-1", Status.DUPLICATE, 5, 0, duplicate_of="2025/01/a.wav")
+
+# What no terminal may be told: C0, DEL and C1, line separators, and what turns text around.
+CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+names = st.text(
+    st.one_of(
+        st.characters(codec="utf-8"),
+        st.sampled_from("=+-@,;\"'\\\t\r\n\x1b\x7f\x9b\u202e\u2028\u2067\u061c\U0001f4de"),
+    ),
+    min_size=1,
+)
+
+
+async def stream(*rows):
+    for row in rows:
+        yield row
+
+
+async def exported(form, *rows):
+    target = io.BytesIO()
+    assert await export(stream(*rows), target, form) == len(rows)
+    return target.getvalue()
+
+
+def in_loop(form, *rows):
+    return anyio.run(exported, form, *rows)
+
+
+# JSON lines
+
+
+async def test_a_line_is_what_the_contract_says():
+    text = (await exported(Format.JSONL, UP)).decode()
+    assert text == (
+        '{"path": "2025/01/a.wav", "status": "uploaded", "talk_id": "talk-1", '
+        '"connection_id": "connection-1", '
+        '"sha256": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", '
+        '"size": 123, "duration": 12.346, "format": "wav", "attempts": 1, '
+        '"uploaded_at": "2025-01-01T00:00:00Z", "duplicate_of": null, "error": null}\n'
+    )
+
+
+async def test_every_line_has_every_key():
+    lines = (await exported(Format.JSONL, UP, REJECTED, DUPLICATE)).decode().splitlines()
+    up, rejected, duplicate = map(json.loads, lines)
+    assert list(up) == list(rejected) == list(duplicate)
+    assert rejected["error"] == {"code": "INVALID_ARGUMENT", "message": "no such field"}
+    assert rejected["uploaded_at"] is None
+    assert (rejected["sha256"], rejected["duration"], rejected["format"]) == (None, None, None)
+    assert duplicate["duplicate_of"] == "2025/01/a.wav"
+
+
+@given(names, names)
+def test_any_json_line_reads_back_and_is_safe_to_print(name, message):
+    """Fault 64."""
+    row = replace(REJECTED, path=name, failure=Failure("EIO", message))
+    data = in_loop(Format.JSONL, row)
+    (text, rest) = data.decode().split("\n")
+    assert rest == ""
+    assert not CONTROLS.search(text)
+    line = json.loads(text)
+    assert (line["path"], line["error"]["message"]) == (name, message)
+
+
+async def test_letters_stay_readable():
+    data = await exported(Format.JSONL, replace(UP, path="звонки/\U0001f4de.wav"))
+    assert "звонки/\U0001f4de.wav".encode() in data
+
+
+async def test_half_a_character_is_escaped():
+    """Fault 39: an error text may quote a file name as the system gave it."""
+    row = replace(REJECTED, failure=Failure("EIO", "cannot read \udcff"))
+    assert rb'"cannot read \udcff"' in await exported(Format.JSONL, row)
+    assert rb"cannot read \udcff" in await exported(Format.CSV, row)
+
+
+async def test_many_rows_come_in_their_order():
+    rows = [replace(UP, path=f"{number:05}.wav") for number in range(2500)]
+    lines = (await exported(Format.JSONL, *rows)).splitlines()
+    assert [json.loads(line)["path"] for line in lines] == [row.path for row in rows]
+
+
+# CSV
+
+
+async def test_csv_says_the_same():
+    assert (await exported(Format.CSV, UP, REJECTED, DUPLICATE)).decode() == (
+        "path,status,talk_id,connection_id,sha256,size,duration,format,attempts,uploaded_at,"
+        "duplicate_of,error_code,error_message\r\n"
+        "2025/01/a.wav,uploaded,talk-1,connection-1,"
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f,123,12.346,wav,1,"
+        "2025-01-01T00:00:00Z,,,\r\n"
+        "b.wav,rejected,,connection-1,,5,,,2,,,INVALID_ARGUMENT,no such field\r\n"
+        "c.wav,duplicate,,connection-1,,5,,,0,,2025/01/a.wav,,\r\n"
+    )
+
+
+async def test_csv_without_rows_has_its_header():
+    assert await exported(Format.CSV) == ",".join(CSV_COLUMNS).encode() + b"\r\n"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff20"])
+async def test_no_cell_is_a_formula(start):
+    """Fault 65."""
+    row = replace(REJECTED, path=f"{start}1+1.wav", failure=Failure("EIO", f"{start}2"))
+    text = (await exported(Format.CSV, row)).decode()
+    _, (path, *_, message) = csv.reader(io.StringIO(text, newline=""))
+    assert path.startswith("'")
+    assert message.startswith("'")
+
+
+@given(names, names)
+def test_any_csv_has_its_shape_and_is_safe_to_open(name, message):
+    """Faults 64 and 65."""
+    row = replace(REJECTED, path=name, failure=Failure("EIO", message))
+    text = in_loop(Format.CSV, row).decode()
+    assert not CONTROLS.search(text.replace("\r\n", ""))
+    header, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
+    assert header == list(CSV_COLUMNS)
+    for cell, original in ((cells[0], name), (cells[-1], message)):
+        assert not cell.startswith(("=", "+", "-", "@"))
+        unescaped = CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", original)
+        assert cell.removeprefix("'") == unescaped.removeprefix("'")
+
+
+# The file
+
+
+async def test_the_manifest_replaces_the_old_one(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("old")
+    assert await write_manifest(stream(UP, REJECTED), path) == 2
+    assert path.read_bytes() == await exported(Format.JSONL, UP, REJECTED)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+async def test_nobody_else_may_read_the_manifest(tmp_path):
+    """Fault 67."""
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("old")
+    path.chmod(0o644)
+    await write_manifest(stream(UP), path)
+    assert modes.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def failing(count, error):
+    for _ in range(count):
+        yield UP
+    raise error
+
+
+@pytest.mark.parametrize("count", [0, 1, 2500])
+async def test_a_manifest_that_fails_leaves_the_old_one_whole(tmp_path, count):
+    """Fault 12."""
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("old")
+    with pytest.raises(LedgerError, match="damaged"):
+        await write_manifest(failing(count, LedgerError("damaged")), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_manifest_that_is_cancelled_leaves_the_old_one_whole(tmp_path):
+    """Fault 12."""
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("old")
+
+    async def endless():
+        while True:
+            yield UP
+
+    with anyio.move_on_after(0.2) as scope:
+        await write_manifest(endless(), path)
+    assert scope.cancelled_caught
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_manifest_that_cannot_be_written_is_an_error_with_a_cure(tmp_path):
+    with pytest.raises(LedgerError, match="or name another with --manifest"):
+        await write_manifest(stream(UP), tmp_path / "no such folder" / "manifest.jsonl")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_what_the_stream_raises_is_the_callers():
+    with Path("/dev/full").open("wb", 0) as full, pytest.raises(OSError, match="No space left"):
+        anyio.run(export, stream(UP), full, Format.JSONL)
+
+
+class Sluggish(io.RawIOBase):
+    """Takes seven bytes at a time, as a raw pipe may."""
+
+    def __init__(self):
+        self.taken = b""
+
+    def write(self, data):
+        self.taken += bytes(data[:7])
+        return len(data[:7])
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_stream_that_takes_a_part_gets_it_all(form):
+    sluggish = Sluggish()
+    await export(stream(UP, REJECTED), sluggish, form)
+    assert sluggish.taken == await exported(form, UP, REJECTED)
