@@ -1,7 +1,8 @@
 """What happens in a run, as frozen values for whoever listens: displays, logs, programs.
 
 A listener is called on the event loop, in order, and must return quickly. One that raises is not
-called again; the run drains and raises that at its end. No event carries a secret or a metadata value.
+called again; the run drains and raises that at its end. No event carries a secret or a
+metadata value.
 """
 
 from collections.abc import Callable

@@ -76,15 +76,15 @@ async def test_everybody_waits_out_a_pause():
 
 
 async def test_a_pause_that_is_called_off_takes_no_place():
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     async def sleep(_seconds):
-        raise Stop
+        raise StopError
 
     pacer = Pacer(1, sleep=sleep)
     pacer.throttled(0.0, 60.0)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         async with pacer.turn():
             pass
     pacer._paused_until = 0.0

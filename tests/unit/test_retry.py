@@ -90,14 +90,14 @@ async def test_negative_pushback_means_no_retry():
 
 
 async def test_a_pause_may_end_it_all():
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     async def sleep(_seconds: float) -> None:
-        raise Stop
+        raise StopError
 
     attempts = Attempts(not_sent())
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         await RetryPolicy().run(attempts, sleep=sleep, on_retry=lambda *_: None)
     assert attempts.numbers == [1]
 
