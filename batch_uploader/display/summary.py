@@ -39,7 +39,7 @@ MOST_ROWS = 10
 _WIDEST = 160
 _WIDE = 120  # from here on the cure stands beside the recording, not below
 _LABEL = 10  # "in doubt" and a gap
-_MOST_CURE_LINES = 2
+_LEAST_CURE_LINES = 2
 _FEW = 3  # so many for the same reason are still worth a row each
 
 
@@ -118,8 +118,11 @@ def attention_table(
     """
     lines: list[Line] = []
     shown = 0
-    for group in groups[:MOST_ROWS]:
-        row = [cut(line, width) for line in _row(group, width, ellipsis)]
+    rows = groups[:MOST_ROWS]
+    # Where there is little to say it is said whole; a command that is cut cures nothing.
+    cure_lines = max(_LEAST_CURE_LINES, most_lines // max(1, len(rows)) - 1)
+    for group in rows:
+        row = [cut(line, width) for line in _row(group, width, cure_lines, ellipsis)]
         if len(lines) + len(row) > most_lines:
             break
         lines += row
@@ -127,7 +130,7 @@ def attention_table(
     return lines, shown
 
 
-def _row(group: Group, width: int, ellipsis: str) -> Iterator[Line]:
+def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
     outcome = group.first
     label = Span(f"{outcome.status.replace('_', ' '):{_LABEL}}", "yellow")
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
@@ -137,12 +140,12 @@ def _row(group: Group, width: int, ellipsis: str) -> Iterator[Line]:
     cure = _cure(outcome)
     if width < _WIDE:
         yield beside
-        for text in wrap(cure, width - _LABEL, _MOST_CURE_LINES, ellipsis):
+        for text in wrap(cure, width - _LABEL, cure_lines, ellipsis):
             yield [Span(" " * _LABEL), Span(text, "dim")]
         return
     start = _LABEL + room + 2
     pad = " " * (start - _length(beside))
-    texts = wrap(cure, width - start, _MOST_CURE_LINES, ellipsis)
+    texts = wrap(cure, width - start, cure_lines, ellipsis)
     yield [*beside, Span(pad), Span(texts[0] if texts else "")]
     for text in texts[1:]:
         yield [Span(" " * start), Span(text)]

@@ -1,8 +1,7 @@
 """Certificates for loopback that the emulator makes itself."""
 
-import datetime
+import datetime as dt
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from batch_uploader.errors import ConfigError
+from batch_uploader.system import replace_atomically
 
-_VALID: Final = datetime.timedelta(days=365)
-_RENEW: Final = datetime.timedelta(days=7)
-_SKEW: Final = datetime.timedelta(hours=1)
+_VALID: Final = dt.timedelta(days=365)
+_RENEW: Final = dt.timedelta(days=7)
+_SKEW: Final = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def certificates(folder: Path) -> Certificates:
         if not _usable(ca_file, chain_file, key_file):
             ca, chain, key = _make()
             for file, content in ((key_file, key), (chain_file, chain), (ca_file, ca)):
-                _replace(file, content)
+                with replace_atomically(file) as target:
+                    target.write(content)
         return Certificates(ca_file, chain_file.read_bytes(), key_file.read_bytes())
     except OSError as error:
         raise ConfigError(
@@ -60,7 +61,7 @@ def _usable(ca_file: Path, chain_file: Path, key_file: Path) -> bool:
         server.verify_directly_issued_by(ca)
     except (OSError, ValueError, TypeError, InvalidSignature):
         return False
-    soon = datetime.datetime.now(datetime.UTC) + _RENEW
+    soon = dt.datetime.now(dt.UTC) + _RENEW
     return (
         key.public_key() == server.public_key()
         and min(ca.not_valid_after_utc, server.not_valid_after_utc) > soon
@@ -103,7 +104,7 @@ def _make() -> tuple[bytes, bytes, bytes]:
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -128,12 +129,3 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _replace(file: Path, content: bytes) -> None:
-    temporary = file.with_name(file.name + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-    temporary.replace(file)

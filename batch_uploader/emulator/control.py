@@ -41,9 +41,9 @@ class Control:
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._faults = faults
         if self.on_change is not None:
             self.on_change(faults)
+        self._faults = faults
 
     def talks(self) -> list[Talk]:
         """Everything that is stored, the oldest first. Blocking, for a moment."""

@@ -103,7 +103,9 @@ class Faults:
                 raise ValueError(f"{_flag(name)} is a probability, from 0 to 1")
         if math.fsum(getattr(self, name) for name in Mishap) > 1:
             names = ", ".join(_flag(name) for name in Mishap)
-            raise ValueError(f"an upload meets one mishap at most: make {names} add up to 1 or less")
+            raise ValueError(
+                f"an upload meets one mishap at most: make {names} add up to 1 or less"
+            )
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in _NOT_NEGATIVE and value is not None and not 0 <= value < math.inf:
@@ -130,6 +132,14 @@ class Faults:
     def _draw(self, what: str, identity: bytes, ordinal: int) -> float:
         name = b"%d|%s|%d|" % (self.seed, what.encode(), ordinal)
         return int.from_bytes(hashlib.blake2b(name + identity, digest_size=6).digest()) / 2**48
+
+
+def status_code(name: str) -> grpc.StatusCode:
+    """The status of that name in capitals, OK excluded. Raises ValueError with a sentence."""
+    names = {code.name: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
+    if name not in names:
+        raise ValueError(f"{name!r} is none of the gRPC statuses {', '.join(names)}")
+    return names[name]
 
 
 _NOT_NEGATIVE = frozenset(

@@ -64,11 +64,13 @@ def inspect(
     else:
         handle.seek(0)
         _check_kind(handle.read(_HEAD), container)
-        found, duration = _wav(handle, size) if container is Container.WAV else _other(handle, size)
+        found, duration = (
+            _wav(handle, size) if container is Container.WAV else _other(handle, size, container)
+        )
     if not duration:
         raise invalid(_DATA, "has a header and no audio")
     if duration > DURATION_LIMIT:
-        raise invalid(_DATA, f"lasts {duration:.0f} s, {DURATION_LIMIT} s at most are allowed")
+        raise invalid(_DATA, f"lasts {duration:.1f} s, {DURATION_LIMIT} s at most are allowed")
     if channels is not None and found != channels:
         raise invalid(_DATA, f"has {found} channels, the connection wants {channels}")
     return duration
@@ -82,10 +84,15 @@ def _check_kind(head: bytes, declared: Container) -> None:
     elif head.startswith(b"ID3") or _is_layer_3(head):
         actual = Container.MP3
     else:
-        actual = None
+        # An MP3 may begin with other tags; the look at its frames decides.
+        actual = declared if declared is Container.MP3 else None
     if actual is not declared:
-        found = "something else" if actual is None else actual.value
-        raise invalid(_DATA, f"is declared as {declared.value} and the bytes are {found}")
+        raise _contradicted(declared, actual)
+
+
+def _contradicted(declared: Container, actual: Container | None) -> Refusal:
+    found = "something else" if actual is None else actual.value
+    return invalid(_DATA, f"is declared as {declared.value} and the bytes are {found}")
 
 
 def _is_layer_3(head: bytes) -> bool:
@@ -143,11 +150,13 @@ def _check_rate(rate: int, field: str) -> None:
         raise invalid(field, f"has {rate} samples a second, {low} to {high} are allowed")
 
 
-def _other(handle: BinaryIO, size: int) -> tuple[int, float]:
+def _other(handle: BinaryIO, size: int, declared: Container) -> tuple[int, float]:
     handle.seek(0)
     found = audio.probe(handle, "audio", size, audio.AudioRules())
     if isinstance(found, Defect):
-        raise invalid(_DATA, found.message)
+        raise invalid(_DATA, f"cannot be read: {found.message}")
+    if found.container is not declared:
+        raise _contradicted(declared, found.container)
     return found.channels, found.duration
 
 

@@ -26,6 +26,9 @@ GET_LIMIT: Final = 100
 PAGE_LIMIT: Final = 1000
 DEFAULT_PAGE: Final = 100
 FILTERS_LIMIT: Final = 100
+# gRPC gives up on an answer whose headers are larger than 8 KB together.
+_MOST_VIOLATIONS: Final = 10
+_LONGEST_TEXT: Final = 120
 _PAGE_TOKEN: Final = re.compile("[0-9]{0,5}")
 
 _M = TypeVar("_M", bound=Message)
@@ -54,8 +57,8 @@ class Refusal(Exception):  # noqa: N818 - the emulator's right answer, not a mis
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
-        self.violations = violations
+        self.message = _short(message)
+        self.violations = violations[:_MOST_VIOLATIONS]
         self.pushback = pushback
 
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
@@ -66,7 +69,8 @@ class Refusal(Exception):  # noqa: N818 - the emulator's right answer, not a mis
         if self.violations:
             bad = wire.BadRequest()
             for violation in self.violations:
-                bad.field_violations.add(field=violation.field, description=violation.description)
+                field, description = map(_short, (violation.field, violation.description))
+                bad.field_violations.add(field=field, description=description)
             status.details.add().Pack(bad)
         if self.pushback is not None:
             trailers.append(("grpc-retry-pushback-ms", str(round(self.pushback * 1000))))
@@ -77,6 +81,10 @@ class Refusal(Exception):  # noqa: N818 - the emulator's right answer, not a mis
         if status.details:
             trailers.append(("grpc-status-details-bin", status.SerializeToString()))
         return tuple(trailers)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "..."
 
 
 def invalid(field: str, description: str) -> Refusal:

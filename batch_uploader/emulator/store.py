@@ -20,6 +20,7 @@ from typing import Any, Final, Self, TypeVar
 from batch_uploader.emulator.rules import Condition
 from batch_uploader.errors import ConfigError
 from batch_uploader.model import Role, User
+from batch_uploader.system import create_private
 
 _T = TypeVar("_T")
 _VERSION: Final = 1
@@ -56,6 +57,8 @@ _MATCHING: Final = (
     "(SELECT talk FROM field WHERE name = ? AND value IN (SELECT value FROM json_each(?)))"
 )
 _SEARCH_LIMIT: Final = 10_000
+_GATHERING: Final = 0.005
+_CHECKPOINT_PAGES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,9 @@ class Store:
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+            if len(batch) > 1:
+                # Many are at work: what a commit costs is worth waiting for more of them.
+                await asyncio.sleep(_GATHERING)
         self._writer = None
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -258,25 +264,26 @@ def _open(path: Path) -> sqlite3.Connection:
     cure = "name a file that can be written, or none yet, with --store"
     try:
         # SQLite would make it readable for everybody; it holds personal data.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(create_private(path))
     except OSError as error:
-        raise ConfigError(f"The store {path} cannot be opened ({error.strerror}); {cure}") from error
+        raise ConfigError(
+            f"The store {path} cannot be opened ({error.strerror}); {cure}"
+        ) from error
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version == 0 and tables == 0:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
-        elif version != _VERSION:
-            raise ConfigError(f"{path} is not a store of this version of the emulator; {cure}")
     except sqlite3.Error as error:
         database.close()
         raise ConfigError(f"The store {path} cannot be used ({error}); {cure}") from error
-    except ConfigError:
+    if version not in (0, _VERSION) or (tables and not version):
         database.close()
-        raise
+        raise ConfigError(f"{path} is not a store of this version of the emulator; {cure}")
     return database
 
 
