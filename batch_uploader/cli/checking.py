@@ -1,0 +1,283 @@
+"""``check``: everything but sending, told to people or to programs."""
+
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import anyio
+
+from batch_uploader.cli.places import demand_directory, own_files, the_connection
+from batch_uploader.cli.voice import ExitCode, quote
+from batch_uploader.display import (
+    Line,
+    Span,
+    format_hours,
+    hint,
+    plural,
+    printable,
+    sentence,
+    show,
+)
+from batch_uploader.examine import Examination
+from batch_uploader.intake import Batch, Intake, Remembers
+from batch_uploader.ledgers.sqlite import LedgerReader
+from batch_uploader.model import Defect, Outcome, Status
+from batch_uploader.planning import Action
+from batch_uploader.ports import Known
+from batch_uploader.settings import Settings
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.survey import Finding, survey
+from batch_uploader.units import format_size
+
+_SHOWN = 3
+_IN_MEMORY = 4 * 1024 * 1024
+
+
+def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
+    """Survey the directory; the exit code."""
+    return anyio.run(_check, Settings(directory, flags), as_json)
+
+
+async def _check(settings: Settings, as_json: bool) -> int:
+    places, reading = settings.places(), settings.reading()
+    demand_directory(places.directory)
+    source = DirectorySource(
+        places.directory,
+        include=reading.include,
+        exclude=reading.exclude,
+        ignore=own_files(settings),
+    )
+    connection_id = await the_connection(places)
+    explains = settings.switch("verbose")
+    examination = Examination(source, connection_id or "", reading.rules)
+    account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
+    ledger = places.ledger if places.ledger.exists() else None
+    async with _memory(ledger, connection_id) as memory:
+        intake = Intake(source, memory, reading.rules.digest(), reading.min_age, explains)
+        async for batch, findings in survey(intake, examination):
+            _explain(batch)
+            account.take(batch, findings)
+    account.print()
+    return ExitCode.ATTENTION if account.sum.attention else ExitCode.FINE
+
+
+class _Blank:
+    """A ledger that was never written."""
+
+    async def known(self, _folder: str) -> dict[str, Known]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Afresh:
+    """A ledger that has forgotten what was invalid: it is looked into anew, to tell all of it."""
+
+    reader: LedgerReader
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        known = await self.reader.known(folder)
+        return {
+            path: each for path, each in known.items() if each.outcome.status is not Status.INVALID
+        }
+
+
+@asynccontextmanager
+async def _memory(ledger: Path | None, connection_id: str | None) -> AsyncIterator[Remembers]:
+    async with AsyncExitStack() as stack:
+        if connection_id is None or ledger is None:
+            yield _Blank()
+        else:
+            yield _Afresh(await stack.enter_async_context(LedgerReader(ledger, connection_id)))
+
+
+def _explain(batch: Batch) -> None:
+    lines = (
+        [Span(f"{decision.action} {printable(path)}: {decision.reason}")]
+        for path, decision in batch.decisions
+    )
+    show(lines, sys.stderr)
+
+
+def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
+    for outcome in (*batch.orphans, *batch.unreadable):
+        if outcome.failure is not None:
+            # Such an outcome is one defect, written as a sentence.
+            message, _, cure = outcome.failure.message.partition("; ")
+            yield Defect(outcome.path, outcome.failure.code, message, cure)
+    for finding in findings:
+        yield from finding.defects
+
+
+@dataclass(slots=True)
+class _Sum:
+    recordings: int = 0
+    seconds: float = 0.0
+    octets: int = 0
+    skipped: int = 0
+    waiting: int = 0
+    held: int = 0
+    defective: int = 0
+
+    def take(self, batch: Batch, findings: list[Finding]) -> None:
+        """Count some more."""
+        for finding in findings:
+            if finding.audio is None:
+                self.defective += 1
+            else:
+                self.recordings += 1
+                self.seconds += finding.audio.duration
+                self.octets += finding.size
+        self.skipped += batch.skipped
+        # Their talks are up; whether their sidecars say something new is for the run to see.
+        self.skipped += sum(job.action is Action.UPDATE for job in batch.jobs)
+        self.waiting += batch.waiting
+        self.held += len(batch.held)
+        self.defective += len(batch.orphans) + len(batch.unreadable)
+
+    @property
+    def attention(self) -> int:
+        """How many need a human."""
+        return self.held + self.defective
+
+
+@dataclass(slots=True)
+class _Group:
+    """Defects of one kind: how many, the first few paths and the first cure."""
+
+    first: Defect
+    count: int
+    paths: list[str]
+
+
+class _TextAccount:
+    """For people: sums, and the defects by their kinds. Bounded, however many there are."""
+
+    def __init__(self, directory: str) -> None:
+        self.sum = _Sum()
+        self._directory = directory
+        self._groups: dict[str, _Group] = {}
+        self._held: Counter[Status] = Counter()
+
+    def take(self, batch: Batch, findings: list[Finding]) -> None:
+        """Hear of some more."""
+        self.sum.take(batch, findings)
+        self._held.update(outcome.status for outcome in batch.held)
+        for defect in _defects(batch, findings):
+            # A sidecar that lacks ten fields has ten defects, and ten cures.
+            group = self._groups.setdefault(
+                f"{defect.kind} {defect.field or ''}".strip(), _Group(defect, 0, [])
+            )
+            group.count += 1
+            if len(group.paths) < _SHOWN:
+                group.paths.append(defect.path)
+
+    def print(self) -> None:
+        """Tell all of it on stdout."""
+        show(list(self._lines()), sys.stdout)
+
+    def _lines(self) -> Iterator[Line]:
+        total = self.sum
+        yield [
+            Span(
+                f"{plural(total.recordings, 'recording')}, {format_hours(total.seconds)} of audio,"
+                f" {format_size(total.octets)} would go up",
+                "bold",
+            )
+        ]
+        for number, words in (
+            (total.skipped, "already there"),
+            (total.waiting, "waiting: changed just now"),
+        ):
+            if number:
+                yield [Span(f"{number:,} {words}")]
+        for status, number in self._held.items():
+            yield [Span(f"{number:,} held: {status.replace('_', ' ')}")]
+        if total.held:
+            yield hint(f"batch-uploader status {quote(self._directory)}")
+        for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
+            yield []
+            yield [Span(name, "yellow"), Span(f": {plural(group.count, 'file')}")]
+            for path in group.paths:
+                yield [Span(f"  {printable(path)}")]
+            if group.count > len(group.paths):
+                yield [Span(f"  and {group.count - len(group.paths):,} more")]
+            example = " (for the first of them)" if group.count > 1 else ""
+            yield [Span(f"  {sentence(group.first.message)}{example}", "dim")]
+            yield [Span(f"  {sentence(group.first.cure)}", "dim")]
+
+
+class _JsonAccount:
+    """For programs: one document. What may be long waits in files, not in memory."""
+
+    def __init__(self) -> None:
+        self.sum = _Sum()
+        self._held = _spool()
+        self._defects = _spool()
+
+    def take(self, batch: Batch, findings: list[Finding]) -> None:
+        """Hear of some more."""
+        self.sum.take(batch, findings)
+        for outcome in batch.held:
+            _add(self._held, _held_fields(outcome))
+        for defect in _defects(batch, findings):
+            _add(
+                self._defects,
+                {
+                    "path": defect.path,
+                    "kind": defect.kind,
+                    "field": defect.field,
+                    "message": defect.message,
+                    "cure": defect.cure,
+                },
+            )
+
+    def print(self) -> None:
+        """Write the document to stdout; a reader that is gone is no failure."""
+        total = self.sum
+        sums = {
+            "recordings": total.recordings,
+            "seconds": round(total.seconds, 3),
+            "bytes": total.octets,
+            "skipped": total.skipped,
+            "waiting": total.waiting,
+        }
+        try:
+            sys.stdout.write(json.dumps(sums)[:-1])
+            for name, spool in (("held", self._held), ("defects", self._defects)):
+                sys.stdout.write(f', "{name}": [')
+                spool.seek(0)
+                while piece := spool.read(_IN_MEMORY):
+                    sys.stdout.write(piece)
+                sys.stdout.write("]")
+            sys.stdout.write("}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass
+        finally:
+            self._held.close()
+            self._defects.close()
+
+
+def _held_fields(outcome: Outcome) -> dict[str, object]:
+    failure = outcome.failure
+    return {
+        "path": outcome.path,
+        "status": outcome.status.value,
+        "code": failure.code if failure else None,
+        "message": failure.message if failure else None,
+    }
+
+
+def _spool() -> IO[str]:
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii")
+
+
+def _add(spool: IO[str], item: dict[str, object]) -> None:
+    spool.write((", " if spool.tell() else "") + json.dumps(item))

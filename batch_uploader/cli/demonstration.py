@@ -1,0 +1,91 @@
+"""``demo``: the whole way on this machine alone, with everything real but the service."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from batch_uploader.cli.samples import FIELDS, write_samples
+from batch_uploader.cli.uploading import upload_as_told
+from batch_uploader.cli.voice import advise, quote
+from batch_uploader.display import Line, Span, printable, show
+from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
+from batch_uploader.errors import ConfigError
+from batch_uploader.settings import Settings
+from batch_uploader.system import replace_atomically
+from batch_uploader.uploader import manifest_path
+
+_CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
+# A line on which uploads can be watched, and a service that is busy now and then.
+_FAULTS = Faults(seed=7, unavailable=0.12, latency=0.1, bandwidth=3_000_000.0)
+_LINES = 3
+
+
+def demo(directory: Path | None) -> int:
+    """Run it; the exit code is that of the upload."""
+    try:
+        root = directory.absolute() if directory else Path(tempfile.mkdtemp(prefix="demo-calls-"))
+        return anyio.run(_demo, root)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise ConfigError(
+            f"{error.filename or directory} cannot be used for the demo ({error.strerror});"
+            " name a new directory"
+        ) from error
+
+
+async def _demo(root: Path) -> int:
+    calls, service = root / "calls", root / "emulator"
+    await to_thread.run_sync(_prepare, calls, service)
+    options = EmulatorOptions(
+        store=service / "talks.db",
+        connections=(_CONNECTION,),
+        tls_dir=service / "tls",
+        faults=_FAULTS,
+    )
+    async with Emulator(options) as emulator:
+        show(
+            [
+                [Span(f"{'sample calls':18}", "dim"), Span(printable(os.fspath(calls)))],
+                [Span(f"{'local SpeechSense':18}", "dim"), Span(emulator.address)],
+            ],
+            sys.stderr,
+        )
+        flags = {
+            "connection-id": _CONNECTION.id,
+            "endpoint": emulator.address,
+            "ca-file": emulator.ca_file,
+            "api-key-file": service / "api-key",
+            "kind": "two-channel",
+            "concurrency": "6",
+            "whole-limit": "128K",
+        }
+        # Nothing of the user's own settings belongs in here.
+        code = await upload_as_told(Settings(calls, flags, {}, service))
+    manifest = manifest_path(calls)
+    show(_head(manifest), sys.stdout)
+    advise(
+        f"once more, and nothing is sent: batch-uploader demo {quote(os.fspath(root))}",
+        "now with recordings of your own: batch-uploader check DIRECTORY",
+        "and then: batch-uploader upload DIRECTORY --connection-id ID --api-key-file FILE",
+    )
+    return code
+
+
+def _prepare(calls: Path, service: Path) -> None:
+    calls.mkdir(parents=True, exist_ok=True)
+    service.mkdir(mode=0o700, exist_ok=True)
+    write_samples(calls)
+    with replace_atomically(service / "api-key") as file:
+        file.write(API_KEY.encode())
+
+
+def _head(manifest: Path) -> Iterator[Line]:
+    with suppress(OSError), manifest.open(encoding="utf-8") as lines:
+        for line in islice(lines, _LINES):
+            yield [Span(line.rstrip("\n"))]

@@ -1,0 +1,211 @@
+"""``status``: what the ledger knows, in numbers, and what needs a human."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from batch_uploader.cli.places import demand_directory, demand_ledger
+from batch_uploader.cli.voice import ExitCode, quote
+from batch_uploader.display import (
+    Line,
+    Span,
+    format_count,
+    format_hours,
+    hint,
+    printable,
+    sentence,
+    show,
+)
+from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running
+from batch_uploader.model import NEEDS_ATTENTION, Status
+from batch_uploader.ports import Row
+from batch_uploader.settings import Places, Settings
+from batch_uploader.units import format_size
+
+_SHOWN = 20
+_LABEL = 11
+
+_UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+# In the order in which they are told: first what only a human can decide.
+_TOLD = {
+    Status.IN_DOUBT: "the service may hold these: look for them in its console, then decide",
+    Status.CONFLICT: "the service's answers contradict each other: look there, then decide",
+    Status.REJECTED: "the service refused these: mend the file or the sidecar, or have it resent",
+    Status.INVALID: "mend these, and the next run takes them up",
+    Status.FAILED: "nothing was stored: the next run tries again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """All of it; a claim that no run stands behind any more counts as in doubt."""
+
+    places: Places
+    typed: Sequence[str]
+    counts: Mapping[Status, Totals]
+    running: bool
+
+    @property
+    def attention(self) -> int:
+        return sum(
+            totals.count for status, totals in self.counts.items() if status in NEEDS_ATTENTION
+        )
+
+    def stored_as(self, status: Status) -> frozenset[Status]:
+        """What a status that is shown is called in the ledger."""
+        if status is Status.IN_DOUBT and not self.running:
+            return frozenset({Status.IN_DOUBT, Status.CLAIMED})
+        return frozenset({status})
+
+
+def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
+    """Report on the directory's ledger; the exit code."""
+    return anyio.run(_status, Settings(directory, flags), _typed(directory, flags), as_json)
+
+
+async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> int:
+    places = settings.places()
+    demand_directory(places.directory)
+    demand_ledger(places)
+    # Asked before the ledger is read: a run that ends in between leaves no claim behind.
+    running = await to_thread.run_sync(is_running, places.ledger)
+    async with LedgerReader(places.ledger, places.connection_id) as reader:
+        counts = await reader.counts()
+        if not running:
+            counts = _without_claims(counts)
+        report = _Report(places, typed, counts, running)
+        if as_json:
+            await _print_json(report, reader)
+        else:
+            await _print_text(report, reader)
+    return ExitCode.ATTENTION if report.attention else ExitCode.FINE
+
+
+def _without_claims(counts: Mapping[Status, Totals]) -> dict[Status, Totals]:
+    nothing = Totals(0, 0, 0.0)
+    claimed, doubts = (counts.get(each, nothing) for each in (Status.CLAIMED, Status.IN_DOUBT))
+    both = Totals(
+        claimed.count + doubts.count, claimed.size + doubts.size, claimed.seconds + doubts.seconds
+    )
+    return {**counts, Status.CLAIMED: nothing, Status.IN_DOUBT: both}
+
+
+async def _print_text(report: _Report, reader: LedgerReader) -> None:
+    lines: list[Line] = []
+    for each in Status:
+        totals = report.counts.get(each)
+        if totals is not None and totals.count:
+            label = "being sent" if each is Status.CLAIMED else each.replace("_", " ")
+            style = "yellow" if each in NEEDS_ATTENTION else ""
+            numbers = (
+                f"{format_count(totals.count):>10}  {format_size(totals.size):>7}"
+                f"  {format_hours(totals.seconds):>9}"
+            )
+            lines.append([Span(f"{label:{_LABEL}}", style), Span(numbers)])
+    if not lines:
+        lines.append([Span("the ledger is empty")])
+    show(lines, sys.stdout)
+    for each, meaning in _TOLD.items():
+        totals = report.counts.get(each)
+        if totals is not None and totals.count:
+            await _print_state(report, reader, each, meaning, totals.count)
+
+
+async def _print_state(
+    report: _Report, reader: LedgerReader, state: Status, meaning: str, count: int
+) -> None:
+    show([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]], sys.stdout)
+    shown = 0
+    async with aclosing(reader.rows(report.stored_as(state))) as rows:
+        async for row in rows:
+            if shown == _SHOWN:
+                break
+            shown += 1
+            show(_row_lines(report, row, state), sys.stdout)
+    if count > shown:
+        command = " ".join([*report.typed[:1], "status", *report.typed[1:], "--json"])
+        show([hint(f"and {format_count(count - shown)} more: {command}")], sys.stdout)
+
+
+def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
+    lines: list[Line] = [[Span(f"  {printable(row.path)}")]]
+    if row.failure is not None:
+        about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
+        reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"
+        lines.append([Span(f"    {reason}", "dim")])
+    decisions = {
+        Status.IN_DOUBT: "--resend (or --talk-id ID, or --give-up)",
+        Status.CONFLICT: "--talk-id ID (or --resend, or --give-up)",
+        Status.REJECTED: "--resend",
+    }
+    if state in decisions:
+        lines.append([Span(f"    {_command(report, row)} {decisions[state]}")])
+    return lines
+
+
+async def _print_json(report: _Report, reader: LedgerReader) -> None:
+    counts = {}
+    for each in Status:
+        totals = report.counts.get(each, Totals(0, 0, 0.0))
+        counts[each.value] = {
+            "recordings": totals.count,
+            "bytes": totals.size,
+            "seconds": round(totals.seconds, 3),
+        }
+    head = {
+        "directory": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
+        "running": report.running,
+        "needs_attention": report.attention,
+        "counts": counts,
+    }
+    try:
+        sys.stdout.write(json.dumps(head)[:-1] + ', "attention": [')
+        comma = ""
+        for each in _TOLD:
+            async with aclosing(reader.rows(report.stored_as(each))) as rows:
+                async for row in rows:
+                    sys.stdout.write(comma + json.dumps(_row_fields(report, row, each)))
+                    comma = ", "
+        sys.stdout.write("]}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+
+
+def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
+    failure = row.failure
+    return {
+        "path": row.path,
+        "status": state.value,
+        "connection_id": row.connection_id,
+        "bytes": row.size,
+        "seconds": row.duration,
+        "code": failure.code if failure else None,
+        "message": failure.message if failure else None,
+        "request_id": failure.request_id if failure else None,
+        "decide": _command(report, row) if state in _UNDECIDED else None,
+    }
+
+
+def _command(report: _Report, row: Row) -> str:
+    """What is typed, but for the decision, to decide about this recording."""
+    program, *rest = report.typed
+    # A path that looks like a flag has to be told from one.
+    path = f"./{row.path}" if row.path.startswith("-") else row.path
+    return " ".join([program, "resolve", *rest, quote(path)])
+
+
+def _typed(directory: Path, flags: Mapping[str, object]) -> list[str]:
+    """The words that name the same ledger again: the program, the directory, the flags."""
+    words = ["batch-uploader", quote(os.fspath(directory))]
+    for name in ("ledger", "manifest", "connection-id", "config", "profile"):
+        if name in flags:
+            words += [f"--{name}", quote(str(flags[name]))]
+    return words

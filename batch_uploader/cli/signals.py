@@ -1,0 +1,64 @@
+"""Stopping a run by signals: politely at first, then at once, then as the system does it."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from batch_uploader.cli.voice import ExitCode
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Ends a run from outside; whatever asked for it first decides the ``exit_code``."""
+
+    def __init__(self, politely: Callable[[str], None], at_once: Callable[[], None]) -> None:
+        self.exit_code: int | None = None
+        """None as long as nobody asked."""
+        self._politely = politely
+        self._at_once = at_once
+        self._signals = 0
+
+    def signalled(self, number: int) -> None:
+        """Another signal arrived."""
+        self._signals += 1
+        if self._signals == 1:
+            self._ask(128 + number, f"stopped by {signal.Signals(number).name}")
+            return
+        # A third one ends the process, should this not help.
+        for each in _STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+        self._at_once()
+
+    def overdue(self, reason: str) -> None:
+        """A limit of the run is reached."""
+        self._ask(ExitCode.LIMIT, reason)
+
+    def _ask(self, exit_code: int, reason: str) -> None:
+        if self.exit_code is None:
+            self.exit_code = exit_code
+        self._politely(reason)
+
+
+@contextmanager
+def listening(stop: Stop) -> Iterator[None]:
+    """Hand the signals that end a program to ``stop``, on the event loop that runs now.
+
+    A terminal that hangs up (SIGHUP) does not end the run. The handlers are plain ones, since
+    Windows has no others; handing over to the loop is all that they do.
+    """
+    loop = asyncio.get_running_loop()
+
+    def hand_over(number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.signalled, number)
+
+    before = {each: signal.signal(each, hand_over) for each in _STOPPING}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

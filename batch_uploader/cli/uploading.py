@@ -1,0 +1,143 @@
+"""``upload``: the run with its display, its log and its signals."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+
+from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
+from batch_uploader.cli.places import demand_directory, own_files
+from batch_uploader.cli.signals import Stop, listening
+from batch_uploader.cli.voice import ExitCode, advise, fail, quote
+from batch_uploader.display import (
+    Progress,
+    Renderer,
+    make_renderer,
+    plural,
+    print_summary,
+    printable,
+)
+from batch_uploader.errors import LedgerError
+from batch_uploader.events import Listener
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.model import Ending, Summary
+from batch_uploader.settings import Places, Settings
+from batch_uploader.sinks.speechsense.channel import proxy_in_use
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.units import format_duration
+from batch_uploader.uploader import Uploader, ledger_path, manifest_path
+
+
+def upload(directory: Path, flags: Mapping[str, object]) -> int:
+    """Upload the directory; the exit code."""
+    return anyio.run(upload_as_told, Settings(directory, flags))
+
+
+async def upload_as_told(settings: Settings) -> int:
+    """Upload what the settings say, and say how it went; the exit code."""
+    places, reading, sending = settings.places(), settings.reading(), settings.sending()
+    progress = settings.one_of("progress", Progress.AUTO)
+    log_file = settings.path("log-file")
+    demand_directory(places.directory)
+    _demand_memory(places)
+    listeners: list[Listener] = []
+    uploader = Uploader(
+        source=DirectorySource(
+            places.directory,
+            include=reading.include,
+            exclude=reading.exclude,
+            ignore=own_files(settings),
+        ),
+        sink=SpeechSenseSink(
+            sending.endpoint,
+            sending.credentials,
+            whole_limit=sending.whole_limit,
+            stamp_field=sending.stamp_field,
+            unavailable=sending.unavailable,
+        ),
+        ledger=SqliteLedger(places.ledger, settings.connection_id()),
+        rules=reading.rules,
+        options=settings.options(),
+        manifest=places.manifest,
+        listeners=listeners,
+    )
+    stop = Stop(uploader.drain, uploader.cancel)
+    explains = settings.switch("verbose")
+    renderer = make_renderer(progress, explain_decisions=explains)
+    listeners.append(renderer)
+    # Events are the only text that may stand between them.
+    say = warn_on_stderr if progress is Progress.JSON else renderer.say
+    async with AsyncExitStack() as stack:
+        stack.enter_context(listening(stop))
+        stack.enter_context(_limited(settings.duration("max-duration", 0.0), stop))
+        await stack.enter_async_context(uploader)
+        stack.enter_context(renderer)
+        if log_file:
+            listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
+        if settings.file and explains:
+            say(f"settings from {printable(os.fspath(settings.file))}")
+        proxy = proxy_in_use(sending.endpoint)
+        if proxy and (explains or progress is not Progress.NONE):
+            say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
+        summary = await uploader.run()
+    _tell(summary, places, progress, renderer)
+    return _exit_code(summary, stop)
+
+
+@contextmanager
+def _limited(seconds: float, stop: Stop) -> Iterator[None]:
+    """``--max-duration``; 0 is no limit."""
+    if not seconds:
+        yield
+        return
+    reason = f"--max-duration is over ({format_duration(seconds)})"
+    timer = asyncio.get_running_loop().call_later(seconds, stop.overdue, reason)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _demand_memory(places: Places) -> None:
+    """Refuse to begin anew where a manifest tells that there was a ledger."""
+    if places.ledger.exists() or not places.manifest.exists():
+        return
+    error = LedgerError(
+        f"there is a manifest {places.manifest}, but its ledger {places.ledger} is gone:"
+        " nobody knows any more what was uploaded"
+    )
+    error.add_note("put the ledger back, or name the right one with --ledger")
+    error.add_note("to upload everything anew, and be billed for it anew, move the manifest away")
+    raise error
+
+
+def _tell(summary: Summary, places: Places, progress: Progress, renderer: Renderer) -> None:
+    directory = os.fspath(places.directory)
+    if progress is Progress.NONE:
+        if summary.ending is Ending.UNAUTHORIZED:
+            fail(summary.reason or "the service refused the credentials")
+        if summary.needs_attention:
+            count = plural(summary.needs_attention, "recording")
+            verb = "needs" if summary.needs_attention == 1 else "need"
+            fail(f"{count} {verb} attention", f"batch-uploader status {quote(directory)}")
+        return
+    print_summary(summary, manifest=places.manifest, directory=directory, tally=renderer.tally)
+    elsewhere = []
+    if places.ledger != ledger_path(places.directory):
+        elsewhere.append(f"--ledger {quote(os.fspath(places.ledger))}")
+    if places.manifest != manifest_path(places.directory):
+        elsewhere.append(f"--manifest {quote(os.fspath(places.manifest))}")
+    if elsewhere:
+        advise(f"status, resolve and manifest need {' '.join(elsewhere)} as well")
+
+
+def _exit_code(summary: Summary, stop: Stop) -> int:
+    if summary.ending is Ending.UNAUTHORIZED:
+        return ExitCode.UNAUTHORIZED
+    if summary.ending is not Ending.COMPLETED:
+        return ExitCode.LIMIT if stop.exit_code is None else stop.exit_code
+    return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE

@@ -1,0 +1,97 @@
+"""How the command line speaks, and with which number it ends.
+
+Data goes to stdout, everything else to stderr. An error is one line that begins with ``error:``;
+what to do about it follows as ``hint:``. No traceback is shown but to those who ask for it with
+``BATCH_UPLOADER_TRACEBACK=1``.
+"""
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator
+from enum import IntEnum
+
+from batch_uploader import errors
+from batch_uploader.display import Line, error, hint, printable, sentence, show
+
+TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
+
+
+class ExitCode(IntEnum):
+    """What a command tells the shell; interrupted runs end with 128 and the signal's number."""
+
+    FINE = 0
+    ATTENTION = 1
+    USAGE = 2
+    UNAUTHORIZED = 3
+    SOURCE = 4
+    LOCKED = 5
+    LIMIT = 6
+    LEDGER = 7
+    BUG = 70
+
+
+# The first that fits decides: subclasses stand before their parents.
+_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (errors.ConfigError, ExitCode.USAGE),
+    (errors.Unauthorized, ExitCode.UNAUTHORIZED),
+    (errors.SourceError, ExitCode.SOURCE),
+    (errors.LedgerLocked, ExitCode.LOCKED),
+    (errors.LedgerError, ExitCode.LEDGER),
+    (errors.UploaderError, ExitCode.LEDGER),
+    (OSError, ExitCode.LEDGER),
+)
+
+
+def explain_failure(failure: Exception) -> ExitCode:
+    """Say on stderr what ended the command; the exit code for it."""
+    cause = _cause(failure)
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        traceback.print_exception(failure, file=sys.stderr)
+    code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
+    show(list(_lines(cause, code)), sys.stderr)
+    return code
+
+
+def fail(message: str, *hints: str) -> None:
+    """Print an error with its hints on stderr."""
+    show([error(sentence(message)), *(hint(sentence(text)) for text in hints)], sys.stderr)
+
+
+def advise(*hints: str) -> None:
+    """Print hints on stderr."""
+    show([hint(sentence(text)) for text in hints], sys.stderr)
+
+
+def quote(text: str) -> str:
+    """The text as one word of a shell's command line, printable whatever is in it."""
+    if printable(text) == text:
+        return shlex.quote(text)
+    # In the notation of bash and zsh.
+    safe = (c if printable(c) == c and c not in "'\\" else f"\\U{ord(c):08x}" for c in text)
+    return f"$'{''.join(safe)}'"
+
+
+def _cause(failure: Exception) -> Exception:
+    # Task groups wrap what happened in them.
+    while isinstance(failure, ExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
+    if code is ExitCode.BUG:
+        yield error(sentence(f"unexpected: {type(cause).__name__}: {cause}"))
+        yield hint(
+            "this is a bug; please report it with what is printed if you repeat the command with"
+            f" {TRACEBACK_VARIABLE}=1 (nothing is sent twice: the ledger knows what was on its way)"
+        )
+        return
+    if isinstance(cause, OSError):
+        where = f" {cause.filename}" if cause.filename else ""
+        yield error(sentence(f"a file or the disk failed:{where} {cause.strerror or cause}"))
+    else:
+        yield error(sentence(str(cause)))
+    for note in getattr(cause, "__notes__", ()):
+        yield hint(sentence(note))

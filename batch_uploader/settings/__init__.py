@@ -1,0 +1,181 @@
+"""What the user wants: flags over environment over profile over file, as frozen values.
+
+A flag that is given beats the environment, credentials included; the environment beats the file,
+and in the file the chosen profile beats what stands above it. Fields' defaults are laid over each
+other by name, required fields add up, other lists replace each other.
+"""
+
+import os
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from batch_uploader.engine import RunOptions
+from batch_uploader.examine import Rules
+from batch_uploader.settings.connection import OtherFields, read_rules
+from batch_uploader.settings.given import Given, closest, refusal
+from batch_uploader.settings.profile import FILE_NAME, KEYS, Layer, read_profile
+from batch_uploader.settings.sending import CREDENTIAL_VARIABLES, Sending, read_sending
+from batch_uploader.uploader import ledger_path, manifest_path
+
+__all__ = [
+    "FILE_NAME",
+    "KEYS",
+    "VARIABLES",
+    "Given",
+    "OtherFields",
+    "Places",
+    "Reading",
+    "Sending",
+    "Settings",
+    "closest",
+    "refusal",
+]
+
+_E = TypeVar("_E", bound=StrEnum)
+
+CONFIG_VARIABLE = "BATCH_UPLOADER_CONFIG"
+VARIABLES: Mapping[str, str] = {
+    "connection-id": "SPEECHSENSE_CONNECTION_ID",
+    "endpoint": "SPEECHSENSE_ENDPOINT",
+    "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
+    **CREDENTIAL_VARIABLES,
+}
+"""The settings that the environment may hold; an empty variable is none."""
+
+_MOST_CONCURRENT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A directory of recordings with the files that belong to it.
+
+    ``connection_id`` is None where nobody named one.
+    """
+
+    directory: Path
+    ledger: Path
+    manifest: Path
+    connection_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read of a directory, and by which rules; ``min_age`` in seconds."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    rules: Rules
+    min_age: float
+
+
+class Settings:
+    """All that was given, made into values on demand; whatever is wrong raises ConfigError.
+
+    ``flags`` holds, by long name, the flags that were given. ``file`` is the settings file in use,
+    if there is one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        flags: Mapping[str, object],
+        environment: Mapping[str, str] = os.environ,
+        working_directory: Path | None = None,
+    ) -> None:
+        here = working_directory or Path.cwd()
+        self._directory = directory
+        given: dict[str, Given] = {
+            name: Given(value, f"--{name}", here) for name, value in flags.items()
+        }
+        profile = given.pop("profile", None)
+        self.file = _file(given.pop("config", None), environment, here)
+        variables: Layer = {
+            name: Given(environment[variable], f"the environment variable {variable}", here)
+            for name, variable in VARIABLES.items()
+            if environment.get(variable)
+        }
+        if self.file is None and profile is not None:
+            profile.refuse(
+                f"there is no {FILE_NAME} here that could have profiles", "name one with --config"
+            )
+        layers = read_profile(self.file, profile) if self.file else []
+        # ChainMap asks for dictionaries but never writes to any but the first.
+        self._layers: ChainMap[str, Given] = ChainMap(given, dict(variables), *map(dict, layers))
+
+    def places(self) -> Places:
+        """Where everything is."""
+        layers, root = self._layers, self._directory
+        return Places(
+            root,
+            layers["ledger"].path() if "ledger" in layers else ledger_path(root),
+            layers["manifest"].path() if "manifest" in layers else manifest_path(root),
+            layers["connection-id"].text() if "connection-id" in layers else None,
+        )
+
+    def connection_id(self) -> str:
+        """The connection to upload to."""
+        found = self.places().connection_id
+        if found is None:
+            raise refusal(
+                "there is no connection ID: the recordings have to go somewhere",
+                "name it with --connection-id or SPEECHSENSE_CONNECTION_ID;"
+                " it is in the SpeechSense console",
+            )
+        return found
+
+    def reading(self) -> Reading:
+        """What to read, and by which rules."""
+        layers = self._layers
+        return Reading(
+            layers["include"].texts() if "include" in layers else (),
+            layers["exclude"].texts() if "exclude" in layers else (),
+            read_rules(layers),
+            self.duration("min-age", RunOptions().min_age),
+        )
+
+    def sending(self) -> Sending:
+        """Where to send it, and in whose name."""
+        return read_sending(self._layers)
+
+    def options(self) -> RunOptions:
+        """How the run behaves."""
+        usual = RunOptions()
+        concurrency = self._layers.get("concurrency")
+        return RunOptions(
+            concurrency=(
+                concurrency.count(1, _MOST_CONCURRENT) if concurrency else usual.concurrency
+            ),
+            min_age=self.duration("min-age", usual.min_age),
+            grace=self.duration("grace", usual.grace),
+            explain=self.switch("verbose"),
+        )
+
+    def duration(self, name: str, default: float) -> float:
+        """A time in seconds."""
+        return self._layers[name].duration() if name in self._layers else default
+
+    def switch(self, name: str) -> bool:
+        """Whether something is turned on."""
+        return name in self._layers and self._layers[name].switch()
+
+    def path(self, name: str) -> Path | None:
+        """A path, None if nobody gave it."""
+        return self._layers[name].path() if name in self._layers else None
+
+    def one_of(self, name: str, default: _E) -> _E:
+        """One word of a few."""
+        given = self._layers.get(name)
+        return given.one_of(type(default)) if given else default
+
+
+def _file(named: Given | None, environment: Mapping[str, str], here: Path) -> Path | None:
+    if named is not None:
+        return named.path()
+    if variable := environment.get(CONFIG_VARIABLE):
+        return Given(variable, f"the environment variable {CONFIG_VARIABLE}", here).path()
+    usual = here / FILE_NAME
+    return usual if usual.exists() else None

@@ -1,0 +1,167 @@
+"""What the connection wants of a recording: the ``Rules`` of the examination."""
+
+import itertools
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+
+from batch_uploader.audio import AudioRules, RawFormat
+from batch_uploader.errors import ConfigError
+from batch_uploader.examine import Rules, SidecarMode
+from batch_uploader.settings.given import Given, closest, refusal
+from batch_uploader.sidecar import FieldType, Kind, Schema
+
+_RATES = (8_000, 48_000)
+_MOST_CHANNELS = 16
+_CHANNELS = {Kind.TWO_CHANNEL: 2, Kind.ONE_CHANNEL: 1}
+_FIELD_KEYS = frozenset({"type", "required"})
+
+
+class OtherFields(StrEnum):
+    """What becomes of fields that the connection does not declare."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+def read_rules(layers: ChainMap[str, Given]) -> Rules:
+    """The rules that these settings make. Raises ConfigError."""
+    kind = layers["kind"].one_of(Kind) if "kind" in layers else None
+    sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
+    channels = _CHANNELS[kind] if kind else None
+    return Rules(_schema(layers, kind), AudioRules(channels, _raw(layers)), sidecar)
+
+
+def _raw(layers: ChainMap[str, Given]) -> RawFormat | None:
+    rate, channels = layers.get("raw-rate"), layers.get("raw-channels")
+    if rate and channels:
+        return RawFormat(rate.count(*_RATES), channels.count(1, _MOST_CHANNELS))
+    if rate:
+        rate.refuse(
+            "raw PCM has to have its number of channels declared too", "add --raw-channels N"
+        )
+    if channels:
+        channels.refuse("raw PCM has to have its sample rate declared too", "add --raw-rate HZ")
+    return None
+
+
+def _schema(layers: ChainMap[str, Given], kind: Kind | None) -> Schema:
+    types, required = _fields(layers)
+    required |= {name for given in _everywhere(layers, "require") for name in given.texts()}
+    declared = _declared(layers, kind, types)
+    stamp_field = layers["stamp-field"].text() if "stamp-field" in layers else None
+    try:
+        if kind is None:
+            bare = Schema({}, frozenset(required), types, declared, stamp_field)
+        else:
+            bare = Schema.for_kind(
+                kind, required=required, types=types, declared=declared, stamp_field=stamp_field
+            )
+    except ConfigError as error:
+        raise refusal(
+            f"the fields of the connection: {error}",
+            'see [connection.fields], --require and other-fields = "refuse"',
+        ) from error
+    return Schema(
+        _defaults(layers, bare), bare.required, bare.types, bare.declared, bare.stamp_field
+    )
+
+
+def _fields(layers: ChainMap[str, Given]) -> tuple[dict[str, FieldType], set[str]]:
+    """The declared fields' types, and those that are required; the highest layer wins by name."""
+    types: dict[str, FieldType] = {}
+    required: set[str] = set()
+    for given in reversed(_everywhere(layers, "fields")):
+        for name, form in _table(given).items():
+            here = Given(form, f"{name} of {given.origin}", given.base)
+            kind, needed = _field(here)
+            types[name] = kind
+            (required.add if needed else required.discard)(name)
+    return types, required
+
+
+def _field(given: Given) -> tuple[FieldType, bool]:
+    if not isinstance(given.value, dict):
+        return given.one_of(FieldType), False
+    for key in given.value:
+        if key not in _FIELD_KEYS:
+            given.refuse(f"there is no key {key!r} here", closest(key, _FIELD_KEYS, "the keys"))
+    kind = Given(given.value.get("type", "string"), f"type of {given.origin}", given.base)
+    required = Given(given.value.get("required", False), f"required of {given.origin}", given.base)
+    return kind.one_of(FieldType), required.switch()
+
+
+def _declared(
+    layers: ChainMap[str, Given], kind: Kind | None, types: Iterable[str]
+) -> frozenset[str] | None:
+    if "other-fields" not in layers:
+        return None
+    others = layers["other-fields"]
+    if others.one_of(OtherFields) is OtherFields.ALLOW:
+        return None
+    declared = frozenset(types)
+    if not declared and kind is None:
+        others.refuse(
+            "no field is declared, so every sidecar would be refused",
+            "declare them in [connection.fields], or set connection.kind",
+        )
+    return declared
+
+
+def _defaults(layers: ChainMap[str, Given], schema: Schema) -> dict[str, str]:
+    """The values by field; the highest layer wins by name."""
+    defaults: dict[str, str] = {}
+    for layer in reversed(layers.maps):
+        found = [layer[name] for name in ("defaults", "default") if name in layer]
+        for given, (name, value) in itertools.chain.from_iterable(map(_pairs, found)):
+            problem = schema.check_name(name) or schema.check_value(name, value)
+            if problem:
+                given.refuse(f"the field {name!r}: {problem.message}", problem.cure)
+            defaults[name] = value
+    return defaults
+
+
+def _pairs(given: Given) -> list[tuple[Given, tuple[str, str]]]:
+    if isinstance(given.value, dict):
+        return [(given, (name, _value(given, name))) for name in given.value]
+    pairs = []
+    for text in given.texts():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            given.refuse(f"{text!r} is not NAME=VALUE", "write it like language=ru-RU")
+        pairs.append((given, (name, value)))
+    return pairs
+
+
+def _value(given: Given, name: str) -> str:
+    """A field's value as a sidecar's would go over the wire."""
+    match _table(given)[name]:
+        case bool() as value:
+            return "true" if value else "false"
+        case int() as value:
+            return str(value)
+        case Decimal() as value if value.is_finite():
+            text = format(value, "f")
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        case date() | datetime() | time() as value:
+            return value.isoformat()
+        case str() as value:
+            return value
+        case _:
+            raise refusal(
+                f"{given.origin}: the field {name!r}: this is no single value",
+                'write it like "..."',
+            )
+
+
+def _table(given: Given) -> Mapping[str, object]:
+    if not isinstance(given.value, dict):
+        given.refuse("this is no table", "write a line NAME = VALUE for each")
+    return given.value
+
+
+def _everywhere(layers: ChainMap[str, Given], name: str) -> list[Given]:
+    """What each layer says, the highest first: these add up."""
+    return [layer[name] for layer in layers.maps if name in layer]

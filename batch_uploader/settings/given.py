@@ -1,0 +1,124 @@
+"""A value as the user gave it, and what it means; every refusal names where it was given."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from batch_uploader.errors import ConfigError
+from batch_uploader.units import parse_duration, parse_size
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that nobody has looked at yet.
+
+    ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.
+    """
+
+    value: object
+    origin: str
+    base: Path
+
+    def refuse(self, problem: str, cure: str) -> NoReturn:
+        """Raise a ConfigError; the cure becomes its hint."""
+        raise refusal(f"{self.origin}: {problem}", cure)
+
+    def text(self) -> str:
+        """Some text that is not empty."""
+        if not isinstance(self.value, str):
+            self.refuse("this is no text", 'write it in quotes, like "..."')
+        text = self.value.strip()
+        if not text:
+            self.refuse("it is empty", "give it a value or leave it out")
+        return text
+
+    def texts(self) -> tuple[str, ...]:
+        """A list of texts."""
+        if not isinstance(self.value, list) or not all(isinstance(v, str) for v in self.value):
+            self.refuse("this is no list of texts", 'write it like ["...", "..."]')
+        return tuple(self.value)
+
+    def path(self) -> Path:
+        """A path, made absolute by where it was given."""
+        if isinstance(self.value, Path):
+            return self.base / self.value.expanduser()
+        text = self.text()
+        if "\0" in text:
+            self.refuse("no path has a zero byte in it", "remove it")
+        return self.base / Path(text).expanduser()
+
+    def switch(self) -> bool:
+        """On or off."""
+        if not isinstance(self.value, bool):
+            self.refuse("this is neither true nor false", "write true or false, without quotes")
+        return self.value
+
+    def count(self, least: int, most: int) -> int:
+        """A whole number between two others, both included."""
+        number = self.value
+        if isinstance(number, str) and number.strip().isascii() and number.strip().isdigit():
+            number = int(number) if len(number) <= len(str(most)) else most + 1
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            self.refuse(
+                f"{self._shown()} is no whole number from {least:,} to {most:,}",
+                f"write it like {least}",
+            )
+        return number
+
+    def duration(self) -> float:
+        """Seconds."""
+        try:
+            return parse_duration(self._measure())
+        except ValueError as error:
+            self._misread(error)
+
+    def size(self) -> int:
+        """Bytes."""
+        try:
+            return parse_size(self._measure())
+        except ValueError as error:
+            self._misread(error)
+
+    def one_of(self, kind: type[_E]) -> _E:
+        """One word of a few."""
+        words = [each.value for each in kind]
+        if self.value not in words:
+            self.refuse(
+                f"{self._shown()} is not known here", closest(str(self.value), words, "the words")
+            )
+        return kind(self.value)
+
+    def _measure(self) -> str:
+        # Bare numbers need no quotes in a file.
+        if isinstance(self.value, int | Decimal) and not isinstance(self.value, bool):
+            return format(self.value, "f")
+        return self.text()
+
+    def _misread(self, error: ValueError) -> NoReturn:
+        problem, _, cure = str(error).partition("; ")
+        self.refuse(problem, cure)
+
+    def _shown(self) -> str:
+        return repr(self.value)
+
+
+def refusal(problem: str, hint: str) -> ConfigError:
+    """A ConfigError with a hint, which a command line prints in a line of its own."""
+    error = ConfigError(problem)
+    error.add_note(hint)
+    return error
+
+
+def closest(name: str, known: Iterable[str], what: str) -> str:
+    """The hint for a word that is none of a few."""
+    words = sorted(known)
+    close = difflib.get_close_matches(name, words, 1, 0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    listing = f"{what} are {', '.join(words)}" if words else f"there are no {what}"
+    return guess + listing

@@ -1,0 +1,151 @@
+"""The settings in a file: TOML, with profiles that are laid over the rest.
+
+::
+
+    connection-id = "..."            # the long name of a flag
+    include = ["*.pcm"]
+
+    [connection]                     # what the connection wants
+    kind = "two-channel"
+    other-fields = "refuse"
+
+    [connection.fields]
+    ticket_id = "string"
+    price = {type = "decimal", required = true}
+
+    [defaults]                       # for fields that a sidecar lacks
+    language = "ru-RU"
+
+    [profiles.night]                 # all of the above once more
+    concurrency = 4
+
+Relative paths in it start from where the file is.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from batch_uploader.settings.given import Given, closest, refusal
+
+Layer = Mapping[str, Given]
+"""What one place says, by the name of the setting."""
+
+FILE_NAME = "batch-uploader.toml"
+"""Taken from the working directory if it is there."""
+
+KEYS = frozenset(
+    {
+        "api-key-file",
+        "ca-file",
+        "concurrency",
+        "connection-id",
+        "doubt-unavailable",
+        "endpoint",
+        "exclude",
+        "grace",
+        "iam-endpoint",
+        "iam-token-file",
+        "ignore-proxy",
+        "include",
+        "kind",
+        "ledger",
+        "log-file",
+        "manifest",
+        "max-duration",
+        "min-age",
+        "plaintext",
+        "progress",
+        "raw-channels",
+        "raw-rate",
+        "require",
+        "service-account-key-file",
+        "sidecar",
+        "stamp-field",
+        "verbose",
+        "whole-limit",
+    }
+)
+"""What may stand at the top: the flags that describe a job and not a single run of it."""
+
+_TABLES = frozenset({"connection", "defaults", "profiles"})
+_CONNECTION_KEYS = frozenset({"kind", "other-fields", "fields"})
+_SECRETS = {
+    "api-key": "api-key-file",
+    "iam-token": "iam-token-file",
+    "service-account-key": "service-account-key-file",
+}
+
+
+def read_profile(file: Path, profile: Given | None) -> list[Layer]:
+    """What the file says, the profile's layer before the rest. Raises ConfigError."""
+    top = _load(file)
+    profiles = _table(top.pop("profiles", {}), f"[profiles] in {file}")
+    layers: list[Layer] = []
+    if profile is not None:
+        name = profile.text()
+        if name not in profiles:
+            profile.refuse(
+                f"there is no profile {name!r} in {file}",
+                closest(name, profiles, "the profiles"),
+            )
+        where = f"[profiles.{name}] of {file}"
+        layers.append(_layer(_table(profiles[name], where), file, where))
+    layers.append(_layer(top, file, str(file)))
+    return layers
+
+
+def _load(file: Path) -> dict[str, object]:
+    try:
+        # A fraction is kept as it is written: it may become the value of a field.
+        return tomllib.loads(file.read_text("utf-8-sig"), parse_float=Decimal)
+    except OSError as error:
+        raise refusal(
+            f"{file} cannot be read ({error.strerror})", "check its name and mode, see --config"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise refusal(f"{file} is not UTF-8", "save it as UTF-8") from error
+    except (tomllib.TOMLDecodeError, ArithmeticError) as error:
+        raise refusal(f"{file} is not TOML: {error}", "mend it there") from error
+    except RecursionError as error:
+        raise refusal(f"{file} is nested too deeply", "keep settings in it alone") from error
+
+
+def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
+    layer: dict[str, Given] = {}
+    for key, value in table.items():
+        if key in _SECRETS.keys() | {name.replace("-", "_") for name in _SECRETS}:
+            instead = _SECRETS[key.replace("_", "-")]
+            raise refusal(
+                f"{key} in {where}: a secret does not belong in a settings file",
+                f"put it in a file that nobody else may read, and name that with {instead}",
+            )
+        if key not in KEYS | _TABLES or (key == "profiles"):
+            raise refusal(
+                f"{key} in {where}: there is no such setting",
+                closest(key, KEYS | _TABLES, "the settings"),
+            )
+        if key not in _TABLES:
+            layer[key] = Given(value, f"{key} in {where}", file.parent)
+    if "defaults" in table:
+        origin = f"[defaults] in {where}"
+        layer["defaults"] = Given(_table(table["defaults"], origin), origin, file.parent)
+    connection = _table(table.get("connection", {}), f"[connection] in {where}")
+    for key, value in connection.items():
+        origin = f"connection.{key} in {where}"
+        if key not in _CONNECTION_KEYS:
+            raise refusal(
+                f"{origin}: there is no such setting",
+                closest(key, _CONNECTION_KEYS, "the settings there"),
+            )
+        if key in layer:
+            raise refusal(f"{origin}: it is there twice", f"keep it in [connection], not {key}")
+        layer[key] = Given(value, origin, file.parent)
+    return layer
+
+
+def _table(value: object, origin: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise refusal(f"{origin}: this is no table", "write it as [NAME] with a line for each key")
+    return value

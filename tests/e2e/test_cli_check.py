@@ -1,0 +1,169 @@
+"""``check``: what would go up and what is wrong, without a request and without a trace."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from batch_uploader.ledgers.sqlite import SqliteLedger
+
+
+def tree(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+class TestText:
+    def test_it_counts_what_would_go_up_and_writes_nothing(self, calls, program):
+        calls.write("a.wav", "b/c.wav", seconds=2.5)
+        before = tree(calls.folder)
+        result = program("check", calls)
+        assert result.code == 0, result.err
+        assert result.out == "2 recordings, 5s of audio, 156K would go up\n"
+        assert result.err == ""
+        assert tree(calls.folder) == before
+
+    def test_defects_are_grouped_by_kind_with_their_cure(self, calls, inside):
+        """fault 61"""
+        calls.write("fine.wav")
+        for number in range(5):
+            calls.write(f"{number}.wav")
+            (calls.folder / f"{number}.json").unlink()
+        calls.put("lonely.json", b"{}")
+        result = inside("check", calls)
+        assert result.code == 1
+        assert "1 recording, " in result.out
+        assert "sidecar-missing: 5 files" in result.out
+        assert "  and 2 more" in result.out
+        assert "--sidecar optional" in result.out
+        assert "orphan-sidecar: 1 file\n  lonely.json\n" in result.out
+
+    def test_the_rules_are_those_of_the_flags(self, calls, inside):
+        """fault 53, fault 60"""
+        calls.write("a.wav")
+        result = inside("check", calls, "--kind", "one-channel", "--require", "ticket_id")
+        assert result.code == 1
+        for field in ("operator_name", "date", "ticket_id"):
+            assert f"sidecar-required {field}: 1 file" in result.out
+        assert "channels: 1 file" in result.out
+
+    def test_names_are_made_harmless(self, calls, inside):
+        """fault 63, fault 64"""
+        calls.put("[red]\x1b[31m\r.wav", b"")
+        result = inside("check", calls)
+        assert result.code == 1
+        assert "  [red]\\x1b[31m\\r.wav\n" in result.out
+        assert "\x1b" not in result.out
+
+    def test_verbose_explains_on_stderr(self, calls, inside):
+        calls.write("a.wav")
+        assert "upload a.wav: it is new\n" in inside("check", calls, "-v").err
+
+    def test_no_such_directory(self, inside, tmp_path):
+        result = inside("check", tmp_path / "missing")
+        assert result.code == 4
+        assert result.out == ""
+
+
+class TestWithLedger:
+    def test_what_is_there_is_skipped_without_naming_the_connection(self, calls, upload, program):
+        calls.write("a.wav")
+        assert upload().code == 0
+        calls.write("b.wav")
+        result = program("check", calls)
+        assert result.code == 0
+        assert result.out.splitlines()[1] == "1 already there"
+        assert result.out.startswith("1 recording, ")
+
+    def test_what_the_ledger_calls_invalid_is_told_again_with_its_cure(
+        self, calls, upload, program
+    ):
+        calls.put("a.wav", b"")
+        calls.put("b.json", b"{}")
+        assert upload().code == 1
+        result = program("check", calls, "--json")
+        assert result.code == 1
+        document = json.loads(result.out)
+        assert document["held"] == []
+        kinds = {(each["path"], each["kind"]) for each in document["defects"]}
+        assert {("a.wav", "empty"), ("b.json", "orphan-sidecar")} <= kinds
+
+    def test_what_is_held_is_told(self, calls, upload, program, start_service):
+        calls.write("a.wav")
+        with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
+            assert upload(to=service).code == 1
+        result = program("check", calls)
+        assert result.code == 1
+        assert "1 held: in doubt" in result.out
+        (held,) = json.loads(program("check", calls, "--json").out)["held"]
+        assert (held["path"], held["status"]) == ("a.wav", "in_doubt")
+
+    async def test_it_takes_no_lock(self, calls, program, upload):
+        calls.write("a.wav")
+        assert upload().code == 0
+        async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
+            assert program("check", calls).code == 0
+
+    @pytest.mark.skipif(
+        sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
+    )
+    def test_a_directory_that_may_not_be_written_can_be_checked(self, calls, upload, program):
+        calls.write("a.wav")
+        assert upload().code == 0
+        folders = (calls.folder / ".batch-uploader", calls.folder)
+        for folder in folders:
+            folder.chmod(0o500)
+        try:
+            result = program("check", calls)
+        finally:
+            for folder in folders:
+                folder.chmod(0o700)
+        assert result.code == 0, result.err
+        assert "1 already there" in result.out
+
+    def test_several_connections_have_to_be_told_apart(self, calls, upload, program):
+        calls.write("a.wav")
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        assert upload().code == 0
+        # Nothing is ever sent to a connection that the service does not know.
+        assert upload("--connection-id", "other").code == 1
+        assert ledger.exists()
+        result = program("check", calls)
+        assert result.code == 2
+        assert "name one with --connection-id: calls, other" in result.err
+        assert program("check", calls, "--connection-id", "calls").code == 0
+
+
+class TestJson:
+    def test_one_document_with_every_defect(self, calls, inside):
+        calls.write("a.wav", seconds=1.5)
+        calls.write("b.wav")
+        (calls.folder / "b.json").write_text('{"x": null, "y": [1]}')
+        calls.rest("b.json")
+        calls.write("young.wav")
+        os.utime(calls.folder / "young.wav")
+        result = inside("check", calls, "--json", "--min-age", "1m")
+        assert result.code == 1
+        document = json.loads(result.out)
+        assert list(document) == [
+            "recordings",
+            "seconds",
+            "bytes",
+            "skipped",
+            "waiting",
+            "held",
+            "defects",
+        ]
+        assert document["recordings"] == 1
+        assert document["seconds"] == 1.5
+        assert document["bytes"] == (calls.folder / "a.wav").stat().st_size
+        assert document["waiting"] == 1
+        defects = {(each["kind"], each["field"]) for each in document["defects"]}
+        assert defects == {("sidecar-null", "x"), ("sidecar-nesting", "y")}
+        assert all(each["cure"] and each["message"] for each in document["defects"])
+
+    def test_of_many_defects_none_is_lost(self, calls, inside):
+        for number in range(700):
+            calls.put(f"{number:03}.wav", b"")
+        document = json.loads(inside("check", calls, "--json", "--sidecar", "optional").out)
+        assert len({each["path"] for each in document["defects"]}) == 700

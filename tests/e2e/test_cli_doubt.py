@@ -1,0 +1,229 @@
+"""What nobody can know: ``status`` lists it, ``resolve`` decides it, ``manifest`` tells it."""
+
+import csv
+import json
+import os
+import shlex
+import sys
+
+import pytest
+
+from batch_uploader.ledgers.sqlite import SqliteLedger
+
+
+@pytest.fixture
+def in_doubt(calls, upload, start_service):
+    """Two recordings that the service holds and whose answers were lost."""
+    calls.write("a.wav", "b & c/d.wav")
+    with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
+        result = upload(to=service)
+        assert result.code == 1, result.err
+        assert set(service.counts(calls).values()) == {1}
+        return {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+
+
+def counts(program, calls):
+    document = json.loads(program("status", calls, "--json").out)
+    return {
+        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+    }
+
+
+class TestStatus:
+    def test_it_counts_and_is_content(self, calls, upload, program):
+        calls.write("a.wav", "b.wav")
+        assert upload().code == 0
+        result = program("status", calls)
+        assert result.code == 0
+        assert result.out.split()[:2] == ["uploaded", "2"]
+        assert counts(program, calls) == {"uploaded": 2}
+
+    def test_it_lists_what_needs_a_human_with_the_command_that_decides(
+        self, calls, program, upload, in_doubt
+    ):
+        result = program("status", calls)
+        assert result.code == 1
+        assert result.err == ""
+        commands = [
+            line.split("--resend")[0] for line in result.out.splitlines() if "resolve" in line
+        ]
+        assert len(commands) == 2
+        # Exactly as it is printed, and decided.
+        for command in commands:
+            _, *arguments = shlex.split(command)
+            assert program(*arguments, "--give-up").code == 0
+        assert counts(program, calls) == {"rejected": 2}
+
+    def test_its_document_is_for_programs(self, calls, program, in_doubt):
+        result = program("status", calls, "--json")
+        assert result.code == 1
+        document = json.loads(result.out)
+        assert document["needs_attention"] == 2
+        assert document["running"] is False
+        paths = [each["path"] for each in document["attention"]]
+        assert paths == ["a.wav", "b & c/d.wav"]
+        assert {each["status"] for each in document["attention"]} == {"in_doubt"}
+
+    def test_claims_of_a_killed_run_are_in_doubt(self, calls, upload, program, start_service):
+        """fault 10"""
+        calls.write("a.wav")
+        with start_service("--silent", "1") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            next(line for line in process.stdout if b"upload_started" in line)
+            running = json.loads(program("status", calls, "--json").out)
+            assert running["running"] is True
+            assert running["needs_attention"] == 0
+            process.kill()
+            process.communicate()
+        assert counts(program, calls) == {"in_doubt": 1}
+        result = program("status", calls)
+        assert result.code == 1
+        assert "a.wav" in result.out
+
+    @pytest.mark.parametrize("command", ["status", "manifest"])
+    def test_no_ledger_is_an_error(self, calls, inside, command):
+        result = inside(command, calls)
+        assert result.code == 7
+        assert result.out == ""
+        assert "there is no ledger" in result.err
+        assert inside(command, calls.folder / "missing").code == 4
+
+
+class TestResolve:
+    def test_a_talk_that_is_there_is_recorded(self, calls, program, upload, service, in_doubt):
+        talk_id = in_doubt["a.wav"]
+        result = program("resolve", calls, "a.wav", "--talk-id", talk_id)
+        assert result.code == 0, result.err
+        line = calls.manifest()["a.wav"]
+        assert (line["status"], line["talk_id"]) == ("uploaded", talk_id)
+        assert upload().code == 1
+        assert service.counts(calls) == {}
+        assert counts(program, calls) == {"uploaded": 1, "in_doubt": 1}
+
+    def test_resent_ones_go_up_with_the_next_run(self, calls, program, upload, service, in_doubt):
+        result = program("resolve", calls, "--all", "--resend", "--yes")
+        assert result.code == 0, result.err
+        assert "2 recordings" in result.err
+        assert calls.manifest()["a.wav"]["error"]["code"] == "RESEND"
+        assert upload().code == 0
+        assert service.counts(calls) == {"a.wav": 1, "b & c/d.wav": 1}
+
+    def test_resending_asks_back_and_without_a_terminal_it_refuses(self, calls, program, in_doubt):
+        result = program("resolve", calls, "a.wav", "--resend")
+        assert result.code == 2
+        assert "billed twice" in result.err
+        assert "--yes" in result.err
+        assert counts(program, calls) == {"in_doubt": 2}
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+    @pytest.mark.parametrize("answer", ["no", "yes"])
+    def test_at_a_terminal_it_asks(self, calls, program, start_service, upload, answer):
+        calls.write("a.wav")
+        with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
+            assert upload(to=service).code == 1
+        ours, theirs = os.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        process = program.start("resolve", calls, "--all", "--resend", stdin=theirs)
+        os.close(theirs)
+        result = program.finish(process)
+        os.close(ours)
+        assert "Send them again?" in result.err
+        expected = (0, {"failed": 1}) if answer == "yes" else (1, {"in_doubt": 1})
+        assert (result.code, counts(program, calls)) == expected
+
+    def test_given_up_ones_are_left_alone(self, calls, program, upload, service, in_doubt):
+        # As a shell completes it, from another directory.
+        result = program("resolve", calls, calls.folder / "b & c" / "d.wav", "--give-up")
+        assert result.code == 0, result.err
+        assert calls.manifest()["b & c/d.wav"]["error"]["code"] == "GIVEN_UP"
+        assert upload().code == 1
+        assert service.counts(calls) == {}
+
+    def test_what_was_rejected_can_be_sent_again(self, calls, program, upload, service, in_doubt):
+        assert program("resolve", calls, "--all", "--give-up").code == 0
+        # Not in doubt, so there is nothing to ask.
+        result = program("resolve", calls, "a.wav", "--resend")
+        assert result.code == 0, result.err
+        assert upload().code == 1
+        assert service.counts(calls) == {"a.wav": 1}
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            (["a.wav"], "there is no decision"),
+            (["a.wav", "--resend", "--give-up"], "--resend and --give-up contradict"),
+            (["--resend"], "not clear which recordings"),
+            (["--all", "a.wav", "--resend"], "not clear which recordings"),
+            (["--all", "--talk-id", "x"], "name exactly one PATH"),
+            (["a.wav", "--talk-id", "two words"], "--talk-id: this is no talk ID"),
+            (["a.wav", "--talk-id", "x" * 201], "--talk-id: no talk ID is that long"),
+        ],
+    )
+    def test_a_decision_that_makes_no_sense_is_refused(self, calls, inside, flags, said):
+        result = inside("resolve", calls, *flags)
+        assert result.code == 2, result.err
+        assert said in result.err
+
+    def test_what_is_up_is_not_decided_about(self, calls, program, upload):
+        calls.write("a.wav")
+        assert upload().code == 0
+        result = program("resolve", calls, "a.wav", "--resend", "--yes")
+        assert result.code == 2
+        assert "a.wav is uploaded" in result.err
+        result = program("resolve", calls, "gone.wav", "--resend", "--yes")
+        assert result.code == 2
+        assert "knows no recording gone.wav" in result.err
+
+    async def test_it_waits_for_no_run(self, calls, program, in_doubt):
+        async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
+            result = program("resolve", calls, "--all", "--give-up")
+        assert result.code == 5
+
+
+class TestManifest:
+    def test_it_prints_what_the_run_wrote(self, calls, program, upload):
+        calls.write("a.wav", "=b.wav")
+        assert upload().code == 0
+        lines = program("manifest", calls).out
+        assert lines == (calls.folder / "manifest.jsonl").read_text("utf-8")
+        table = list(csv.DictReader(program("manifest", calls, "--format", "csv").out.splitlines()))
+        assert [row["path"] for row in table] == ["'=b.wav", "a.wav"]
+
+    def test_it_writes_a_file(self, calls, program, upload, tmp_path):
+        calls.write("a.wav")
+        assert upload().code == 0
+        result = program("manifest", calls, "-o", tmp_path / "out.jsonl")
+        assert (result.code, result.said) == (0, "")
+        assert (tmp_path / "out.jsonl").read_bytes() == (
+            calls.folder / "manifest.jsonl"
+        ).read_bytes()
+        result = program("manifest", calls, "-o", tmp_path / "missing" / "out")
+        assert result.code == 2
+        assert "--output" in result.err
+
+    def test_it_works_while_a_run_is_going(self, calls, program, upload, start_service):
+        calls.write("a.wav")
+        with start_service("--silent", "1") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            next(line for line in process.stdout if b"upload_started" in line)
+            (line,) = program("manifest", calls).out.splitlines()
+            assert json.loads(line)["status"] == "claimed"
+            process.kill()
+            process.communicate()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+    def test_a_reader_that_goes_away_is_no_error(self, calls, program, upload):
+        calls.write("a.wav")
+        assert upload().code == 0
+        process = program.start("manifest", calls)
+        process.stdout.close()
+        process.stdout = None
+        result = program.finish(process)
+        assert result.code == 0
+        assert result.err == ""
+
+
+def test_nothing_is_ever_sent_twice_by_itself(calls, upload, program, in_doubt, service):
+    for _ in range(2):
+        assert upload().code == 1
+    assert service.counts(calls) == {}

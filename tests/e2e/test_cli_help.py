@@ -1,0 +1,147 @@
+"""Help that teaches, that is there at once, and what is said about mistakes and bugs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from batch_uploader import __version__
+from batch_uploader.cli import commands, voice
+from batch_uploader.errors import LedgerError
+
+COMMANDS = ["upload", "check", "status", "resolve", "manifest", "emulator", "demo"]
+HEAVY = [
+    "grpc",
+    "soundfile",
+    "sqlite3",
+    "numpy",
+    "cryptography",
+    "google.protobuf",
+    "rich.progress",
+]
+
+
+class TestHelp:
+    def test_it_names_every_command_and_exit_code(self, inside):
+        result = inside("--help")
+        assert result.code == 0
+        for command in COMMANDS:
+            assert f"\n│ {command}" in result.out
+        for code in ("0  everything", "1  something", "7  the ledger", "130, 143"):
+            assert code in result.out
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_explains_itself(self, inside, command, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "120")
+        result = inside(command, "--help")
+        assert result.code == 0
+        assert "Usage: batch-uploader " + command in result.out
+        if command != "demo":
+            assert f"batch-uploader {command} " in result.out.split("Examples")[1]
+
+    def test_flags_stand_in_groups_with_their_defaults_and_variables(self, inside, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")
+        text = inside("upload", "--help").out
+        for panel in ("Where to", "In whose name", "What to read", "Never twice", "Output"):
+            assert f"─ {panel}" in text
+        assert "[default: DIRECTORY/.batch-uploader/ledger.db]" in text
+        assert "[env: SPEECHSENSE_CONNECTION_ID]" in text
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["upload", "--help"], ["--version"]])
+    def test_nothing_heavy_is_imported_for_it(self, arguments):
+        code = (
+            "import sys\n"
+            "from batch_uploader.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: pass\n"
+            f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+        )
+        command = [sys.executable, "-c", code, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert result.stderr == "[]\n"
+
+    def test_the_version_is_told(self, inside):
+        assert inside("--version").out == f"batch-uploader {__version__}\n"
+
+    def test_shells_complete_flags_and_words(self, program):
+        variables = {
+            "_BATCH_UPLOADER_COMPLETE": "complete_bash",
+            "COMP_WORDS": "batch-uploader upload --kind ",
+            "COMP_CWORD": "3",
+        }
+        result = program(env=variables)
+        assert result.out.split() == ["two-channel", "one-channel"]
+
+    def test_every_flag_of_the_examples_is_there(self, inside, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")
+        for name, lines in commands.EXAMPLES.items():
+            flags = re.findall(r"--[a-z-]+", " ".join(line.split("|")[0] for line in lines))
+            text = inside(name, "--help").out.split("Examples")[0]
+            assert flags
+            assert [flag for flag in flags if f"{flag} " not in text] == []
+
+
+class TestMistakes:
+    def test_no_command_at_all_prints_the_help(self, inside):
+        result = inside()
+        assert result.code == 2
+        assert "Usage: batch-uploader" in result.out
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["uplod"], "error: no such command 'uplod'"),
+            (["upload"], "error: missing argument 'DIRECTORY'"),
+            (["upload", ".", "--concurency", "2"], "error: no such option: --concurency"),
+            (["check", ".", "--raw-rate"], "requires an argument"),
+            (["manifest", ".", "--format", "xml"], "error: --format: 'xml' is not known here"),
+            (["emulator", "--host", "0.0.0.0"], "loopback"),  # noqa: S104 - what is refused
+            (["emulator", "--unavailable", "2"], "--unavailable"),
+        ],
+    )
+    def test_a_command_line_that_makes_no_sense(self, inside, arguments, said):
+        result = inside(*arguments)
+        assert result.code == 2
+        assert result.out == ""
+        assert said in result.err
+        assert result.err.startswith("error: ")
+
+    def test_a_usage_error_points_to_the_help_of_its_command(self, inside):
+        result = inside("upload", "--no-such")
+        assert result.err.splitlines()[-1] == "hint: batch-uploader upload --help"
+
+
+class TestBugs:
+    def test_a_bug_is_one_line_with_a_code_of_its_own(self, capsys, monkeypatch):
+        monkeypatch.delenv("BATCH_UPLOADER_TRACEBACK", raising=False)
+        bug = ExceptionGroup("unhandled", [ValueError("of two\nlines")])
+        assert voice.explain_failure(bug) == 70
+        error, hint = capsys.readouterr().err.splitlines()
+        assert error == "error: unexpected: ValueError: of two lines"
+        assert hint.startswith("hint: this is a bug; please report it")
+
+    def test_its_traceback_is_for_those_who_ask(self, capsys, monkeypatch):
+        monkeypatch.setenv("BATCH_UPLOADER_TRACEBACK", "1")
+        bug = ValueError("x")
+        bug.__cause__ = KeyError("y")
+        voice.explain_failure(bug)
+        assert "direct cause" in capsys.readouterr().err
+
+    def test_a_failing_disk_is_no_bug(self, capsys):
+        assert voice.explain_failure(OSError(28, "No space left on device", "/x")) == 7
+        expected = "error: a file or the disk failed: /x No space left on device\n"
+        assert capsys.readouterr().err == expected
+
+    def test_what_is_wrapped_keeps_its_code(self, capsys):
+        assert voice.explain_failure(ExceptionGroup("g", [LedgerError("it broke")])) == 7
+        assert capsys.readouterr().err == "error: it broke\n"
+
+    @pytest.mark.parametrize("name", ["a.wav", "a b.wav", "x'y.wav", "n\nl.wav", "é\x1b'\\.wav"])
+    @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell reads it")
+    def test_a_quoted_name_is_what_the_shell_reads(self, name):
+        quoted = voice.quote(name)
+        assert quoted.isprintable()
+        script = f"printf %s {quoted}"
+        result = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+        assert result.stdout.decode() == name

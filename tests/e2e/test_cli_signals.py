@@ -1,0 +1,101 @@
+"""Signals and readers that go away: a run ends in good order, or goes on (faults 72 and 73)."""
+
+import json
+import signal
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def begun(process):
+    """Wait for the first recording to be on its way; what was read up to there is gone."""
+    for line in process.stdout:
+        if json.loads(line)["event"] == "upload_started":
+            return
+    pytest.fail("nothing was ever sent")
+
+
+class TestDrain:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+    def test_what_is_on_its_way_finishes_and_the_next_run_goes_on(
+        self, calls, upload, program, start_service, number
+    ):
+        """fault 72"""
+        calls.write(*(f"{each}.wav" for each in range(12)))
+        with start_service("--latency", "500ms") as service:
+            flags = ("--progress", "json", "--concurrency", "3")
+            process = upload(*flags, to=service, start=True)
+            begun(process)
+            process.send_signal(number)
+            result = program.finish(process)
+            assert result.code == 128 + number, result.said
+            lines = calls.manifest()
+            assert {line["status"] for line in lines.values()} == {"uploaded"}
+            assert 0 < len(lines) < 12
+            assert len(service.talks(calls)) == len(lines)
+            assert upload(to=service).code == 0
+            assert len(service.talks(calls)) == 12
+            assert set(service.counts(calls).values()) == {1}
+
+    def test_a_second_signal_ends_at_once_and_leaves_doubt(
+        self, calls, upload, program, start_service
+    ):
+        """fault 72"""
+        calls.write("a.wav", "b.wav")
+        with start_service("--silent", "1") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            begun(process)
+            # An answer that never comes keeps a draining run waiting for its grace.
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            result = program.finish(process)
+        assert result.code == 143, result.said
+        assert "in_doubt" in {line["status"] for line in calls.manifest().values()}
+        status = program("status", calls)
+        assert status.code == 1
+        assert "resolve" in status.out
+
+    def test_the_grace_ends_the_waiting(self, calls, upload, program, start_service):
+        """fault 72"""
+        calls.write("a.wav")
+        with start_service("--silent", "1") as service:
+            flags = ("--progress", "json", "--grace", "200ms")
+            process = upload(*flags, to=service, start=True)
+            begun(process)
+            process.send_signal(signal.SIGTERM)
+            assert program.finish(process).code == 143
+        assert calls.manifest()["a.wav"]["status"] == "in_doubt"
+
+
+class TestGoesOn:
+    def test_a_terminal_that_hangs_up_does_not_end_the_run(
+        self, calls, upload, program, start_service
+    ):
+        """fault 73"""
+        calls.write("a.wav", "b.wav")
+        with start_service("--latency", "500ms") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            begun(process)
+            process.send_signal(signal.SIGHUP)
+            assert program.finish(process).code == 0
+            assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
+
+    def test_a_reader_that_goes_away_does_not_end_the_run(
+        self, calls, upload, program, start_service
+    ):
+        """fault 73"""
+        calls.write("a.wav", "b.wav")
+        with start_service("--latency", "500ms") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            begun(process)
+            process.stdout.close()
+            process.stdout = None
+            result = program.finish(process)
+            assert result.code == 0, result.err
+            assert "BrokenPipe" not in result.err
+            assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}

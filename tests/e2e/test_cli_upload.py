@@ -1,0 +1,296 @@
+"""``upload`` as its users and their scripts see it: talks, manifest, output, exit codes."""
+
+import json
+import os
+import sqlite3
+import stat
+import sys
+
+import pytest
+
+from batch_uploader.ledgers.sqlite import SqliteLedger
+
+NOBODY_LISTENS = ("--endpoint", "127.0.0.1:9")
+
+
+def modes(*files):
+    return {stat.S_IMODE(file.stat().st_mode) for file in files}
+
+
+class TestHappyPath:
+    def test_every_recording_becomes_one_talk_with_its_metadata(self, calls, upload, service):
+        calls.write("a.wav", "2025/01/b.wav", "2025/01/[red]c\n.wav", client="Иван", vip=True)
+        result = upload()
+        assert result.code == 0, result.err
+        assert result.out == ""
+        assert "Uploaded 3 recordings" in result.err
+        names = {"a.wav", "2025/01/b.wav", "2025/01/[red]c\n.wav"}
+        assert service.counts(calls) == dict.fromkeys(names, 1)
+        assert {talk.fields["client"] for talk in service.talks(calls)} == {"Иван"}
+        assert {talk.fields["vip"] for talk in service.talks(calls)} == {"true"}
+        talk_ids = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+        manifest = calls.manifest()
+        assert {path: line["talk_id"] for path, line in manifest.items()} == talk_ids
+        assert {line["status"] for line in manifest.values()} == {"uploaded"}
+
+    def test_ledger_and_manifest_are_for_their_owner_alone(self, calls, upload):
+        """fault 67"""
+        calls.write("a.wav")
+        assert upload().code == 0
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        assert modes(ledger, calls.folder / "manifest.jsonl") == {0o600}
+
+    def test_a_second_run_with_nothing_new_asks_nobody(self, calls, upload, service):
+        """fault 76"""
+        calls.write("a.wav", "b.wav")
+        assert upload().code == 0
+        before = (calls.folder / "manifest.jsonl").stat()
+        result = upload(*NOBODY_LISTENS)
+        assert result.code == 0, result.err
+        assert "Nothing new" in result.err
+        assert (calls.folder / "manifest.jsonl").stat() == before
+        assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
+
+    def test_all_settings_can_come_from_a_file(self, calls, program, service):
+        calls.write("a.wav")
+        key_file = program.directory / "key"
+        key_file.write_bytes(calls.key_file.read_bytes())
+        key_file.chmod(0o600)
+        (program.directory / "batch-uploader.toml").write_text(
+            f'connection-id = "calls"\nendpoint = "{service.address}"\n'
+            f'ca-file = "{service.folder}/tls/ca.pem"\napi-key-file = "key"\n'
+            '[defaults]\nlanguage = "ru-RU"\n'
+        )
+        result = program("upload", calls)
+        assert result.code == 0, result.err
+        (talk,) = service.talks(calls)
+        assert talk.fields["language"] == "ru-RU"
+
+    def test_settings_can_come_from_the_environment(self, calls, program, service):
+        calls.write("a.wav")
+        env = {
+            "SPEECHSENSE_CONNECTION_ID": "calls",
+            "SPEECHSENSE_ENDPOINT": service.address,
+            "API_KEY": calls.key_file.read_text(),
+        }
+        result = program("upload", calls, "--ca-file", service.folder / "tls/ca.pem", env=env)
+        assert result.code == 0, result.err
+        assert service.counts(calls) == {"a.wav": 1}
+
+    def test_files_elsewhere_are_hinted_at(self, calls, upload, tmp_path):
+        calls.write("a.wav")
+        result = upload("--ledger", tmp_path / "l.db", "--manifest", tmp_path / "m.jsonl")
+        assert result.code == 0, result.err
+        assert f"--ledger {tmp_path}/l.db --manifest {tmp_path}/m.jsonl" in result.err
+        assert (tmp_path / "m.jsonl").read_text().count("\n") == 1
+        assert not (calls.folder / ".batch-uploader").exists()
+
+    def test_headerless_pcm_goes_up_once_it_is_declared(self, calls, upload, service):
+        """fault 54"""
+        calls.put("a.pcm", os.urandom(3200))
+        flags = ("--include", "*.pcm", "--sidecar", "optional")
+        defaults = ("--default", f"origin={calls}", "--default", "name=a.pcm")
+        refused = upload(*flags, *defaults)
+        assert refused.code == 1
+        assert "--raw-rate and --raw-channels" in " ".join(refused.err.split())
+        result = upload(*flags, *defaults, "--raw-rate", "8000", "--raw-channels", "2")
+        assert result.code == 0, result.err
+        assert service.counts(calls) == {"a.pcm": 1}
+
+
+class TestExitCodes:
+    def test_1_some_need_attention_and_the_others_go_up(self, calls, upload, service):
+        calls.write("a.wav", "b.wav")
+        (calls.folder / "b.json").write_text('{"x": null}')
+        calls.rest("b.json")
+        calls.put("c.wav", b"")
+        result = upload()
+        assert result.code == 1
+        assert "2 recordings need attention" in result.err
+        assert "sidecar-null" in result.err
+        assert service.counts(calls) == {"a.wav": 1}
+        statuses = {path: line["status"] for path, line in calls.manifest().items()}
+        assert statuses == {"a.wav": "uploaded", "b.wav": "invalid", "c.wav": "invalid"}
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            (["--no-such-flag"], "no such option: --no-such-flag"),
+            (["too", "many"], "unexpected extra argument"),
+            (["--concurrency"], "requires an argument"),
+            (["--concurrency", "0"], "--concurrency: '0' is no whole number"),
+            (["--grace", "soon"], "--grace: 'soon' is not a duration"),
+            (["--progress", "loud"], "--progress: 'loud' is not known"),
+            (["--kind", "two-channels"], "did you mean two-channel?"),
+            (["--endpoint", "nowhere"], "--endpoint: the endpoint 'nowhere' is not HOST:PORT"),
+            (["--config", "no.toml"], "no.toml cannot be read"),
+            (["--profile", "night"], "--profile: there is no batch-uploader.toml here"),
+            (["--iam-token-file", "no"], "--api-key-file and --iam-token-file"),
+            (["--endpoint", "example.com:443", "--plaintext"], "--endpoint and --plaintext"),
+            (["--ca-file", "/no/such.pem"], "/no/such.pem cannot be read"),
+            (["--include", "/"], "the pattern '/' matches nothing"),
+            (["--log-file", "/no/such/log"], "the log file '/no/such/log' cannot be opened"),
+        ],
+    )
+    def test_2_usage_and_settings(self, calls, inside, flags, said):
+        usual = ["--connection-id", "calls", "--api-key-file", calls.key_file]
+        result = inside("upload", calls, *usual, *flags)
+        assert result.code == 2, result.err
+        assert result.out == ""
+        error, *_ = result.err.splitlines()
+        assert error.startswith("error: ")
+        assert said in result.err
+        assert not (calls.folder / "manifest.jsonl").exists()
+
+    def test_2_a_missing_connection_or_credential(self, calls, inside):
+        key = ("--api-key-file", calls.key_file)
+        assert "SPEECHSENSE_CONNECTION_ID" in inside("upload", calls, *key).err
+        result = inside("upload", calls, "--connection-id", "calls")
+        assert result.code == 2
+        assert "there is no credential" in result.err
+
+    def test_2_a_key_file_that_others_may_read(self, calls, upload):
+        """fault 67"""
+        calls.key_file.chmod(0o640)
+        result = upload()
+        assert result.code == 2
+        assert "chmod 600" in result.err
+
+    def test_3_the_credentials_are_refused_and_nothing_is_marked(self, calls, upload, service):
+        """fault 25"""
+        calls.write("a.wav")
+        calls.key_file.write_text("some-other-key")
+        result = upload()
+        assert result.code == 3, result.err
+        assert result.err.count("error: ") == 1
+        calls.key_file.write_text("e2e-key-0123456789")
+        assert upload().code == 0
+        assert service.counts(calls) == {"a.wav": 1}
+
+    def test_4_there_is_no_such_directory(self, calls, program):
+        usual = ("--connection-id", "calls", "--api-key-file", calls.key_file)
+        missing = program.directory / "missing"
+        result = program("upload", missing, *usual)
+        assert result.code == 4
+        assert "missing cannot be read" in result.err
+        assert not missing.exists()
+        assert program("upload", calls.key_file, *usual).code == 4
+
+    async def test_5_another_run_holds_the_ledger(self, calls, upload):
+        """fault 9"""
+        calls.write("a.wav")
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        async with SqliteLedger(ledger, "calls"):
+            result = upload()
+        assert result.code == 5
+        assert result.err.startswith("error: ")
+        assert upload().code == 0
+
+    def test_6_a_limit_is_reached_and_the_next_run_goes_on(self, calls, upload, start_service):
+        """fault 74"""
+        calls.write(*(f"{number}.wav" for number in range(8)))
+        with start_service("--latency", "300ms") as service:
+            result = upload("--max-duration", "500ms", "--concurrency", "1", to=service)
+            assert result.code == 6, result.err
+            assert "--max-duration is over" in result.err
+            assert 0 < len(service.talks(calls)) < 8
+            assert upload(to=service).code == 0
+            assert set(service.counts(calls).values()) == {1}
+            assert len(service.talks(calls)) == 8
+
+    def test_7_the_ledger_is_damaged(self, calls, upload, service):
+        """fault 7"""
+        calls.write("a.wav")
+        assert upload().code == 0
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        ledger.write_bytes(b"no ledger" * 1000)
+        calls.write("b.wav")
+        result = upload()
+        assert result.code == 7, result.err
+        assert result.err.startswith("error: ")
+        assert service.counts(calls) == {"a.wav": 1}
+
+    def test_7_the_ledger_is_gone_but_there_was_one(self, calls, upload, service):
+        """fault 8"""
+        calls.write("a.wav")
+        assert upload().code == 0
+        for file in (calls.folder / ".batch-uploader").iterdir():
+            file.unlink()
+        result = upload()
+        assert result.code == 7
+        assert "is gone" in result.err
+        assert "billed" in result.err
+        assert service.counts(calls) == {"a.wav": 1}
+
+    def test_7_the_manifest_cannot_be_written(self, calls, upload, service):
+        calls.write("a.wav")
+        (calls.folder / "manifest.jsonl").mkdir()
+        result = upload("--ledger", calls.folder.parent / "l.db", "--manifest", calls.folder)
+        assert result.code == 7, result.err
+
+
+class TestOutput:
+    def test_json_progress_is_events_on_stdout_and_nothing_else(self, calls, upload):
+        calls.write("a.wav")
+        result = upload("--progress", "json", "-v")
+        assert result.code == 0
+        events = [json.loads(line) for line in result.out.splitlines()]
+        names = [event["event"] for event in events]
+        assert names[0] == "run_started"
+        assert names[-1] == "run_finished"
+        assert "decided" in names
+        assert "settled" in names
+
+    def test_no_progress_is_silence_unless_something_needs_a_human(self, calls, upload):
+        calls.write("a.wav")
+        assert upload("--progress", "none").said == ""
+        calls.put("b.wav", b"")
+        result = upload("--progress", "none")
+        assert result.code == 1
+        assert result.err == (
+            f"error: 1 recording needs attention\nhint: batch-uploader status {calls}\n"
+        )
+
+    def test_verbose_explains_each_decision(self, calls, upload):
+        calls.write("a.wav")
+        assert "upload a.wav: it is new" in upload("-v").err
+        assert "skip a.wav: it is up and unchanged" in upload("-v").err
+
+    def test_the_log_file_has_what_support_asks_for(self, calls, upload):
+        calls.write("a.wav")
+        assert upload("--log-file", calls.folder / "log.json").code == 0
+        lines = (calls.folder / "log.json").read_text().splitlines()
+        (attempt,) = [line for line in map(json.loads, lines) if line["event"] == "attempt"]
+        assert attempt["code"] == "OK"
+        assert attempt["client_request_id"]
+        assert attempt["request_id"]
+        # The log is no sidecar, although it lies there and is called so.
+        assert upload("--log-file", calls.folder / "log.json").code == 0
+
+    def test_a_dry_run_is_a_check(self, calls, upload, program):
+        calls.write("a.wav")
+        result = upload("--dry-run", *NOBODY_LISTENS)
+        assert result.code == 0, result.err
+        assert result.out == program("check", calls).out
+        assert sorted(file.name for file in calls.folder.iterdir()) == ["a.json", "a.wav"]
+
+    def test_a_proxy_is_not_taken_silently(self, calls, upload):
+        calls.write("a.wav")
+        proxy = {"https_proxy": "http://user:secret@127.0.0.1:9"}
+        flags = ("--endpoint", "speechsense.invalid:443", "--max-duration", "100ms")
+        result = upload(*flags, env=proxy)
+        assert result.code == 6, result.err
+        assert "going through the proxy 127.0.0.1:9" in result.err
+        assert "secret" not in result.said
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes the stream")
+    @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+    def test_closed_streams_do_not_end_the_run(self, calls, upload, service, redirection):
+        """fault 73"""
+        calls.write("a.wav")
+        result = upload("--progress", "json", redirection=redirection)
+        assert result.code == 0, result.said
+        assert service.counts(calls) == {"a.wav": 1}
+        database = sqlite3.connect(calls.folder / ".batch-uploader" / "ledger.db")
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()

@@ -1,0 +1,100 @@
+"""The documentation is true: what it shows is run, what it lists is all there is."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_reference_is_what_the_program_says_of_itself():
+    script = ROOT / "docs" / "write_reference.py"
+    subprocess.run([sys.executable, script, "--check"], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_every_command_and_exit_code(program):
+    commands = re.findall(
+        r"^## `batch-uploader (\w+)`", (ROOT / "docs/reference.md").read_text(), re.M
+    )
+    assert len(commands) == 7
+    for command in commands:
+        assert f"| `batch-uploader {command}" in README
+    for code in (0, 1, 2, 3, 4, 5, 6, 7):
+        assert re.search(rf"^\| {code} \|", README, re.MULTILINE)
+    assert "| 130, 143 |" in README
+
+
+def test_the_first_two_commands_are_targets_of_the_makefile():
+    setup = next(block for block in blocks("sh") if "make demo" in block)
+    assert re.findall(r"^make (\w+)", setup, re.MULTILINE) == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"demo", "test"} <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    assert "exec make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_upload_that_the_readme_shows(program, calls, service):
+    """Every line of it, in a shell, with only the endpoint and the secrets filled in."""
+    calls.write("2025/01/a.wav", "2025/01/b.wav")
+    script = next(block for block in blocks("sh") if "batch-uploader check calls/" in block)
+    script = script.replace("=...", "=$GIVEN", 1).replace("=...", "=$KEY", 1)
+    assert "..." not in script.split("#")[0]
+    bin_folder = Path(sys.executable).parent
+    environment = {
+        "PATH": f"{bin_folder}:/usr/bin:/bin",
+        "GIVEN": "calls",
+        "KEY": calls.key_file.read_text(),
+        "SPEECHSENSE_ENDPOINT": service.address,
+        "BATCH_UPLOADER_CONFIG": str(calls.folder.parent / "settings.toml"),
+    }
+    Path(environment["BATCH_UPLOADER_CONFIG"]).write_text(
+        f'ca-file = "{service.folder / "tls" / "ca.pem"}"\n'
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-ec", script],
+        check=False,
+        cwd=calls.folder.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert service.counts(calls) == {"2025/01/a.wav": 1, "2025/01/b.wav": 1}
+    shown = next(line for line in blocks("json") if '"talk_id"' in line)
+    assert set(re.findall(r'"(\w+)":', shown)) == set(calls.manifest()["2025/01/a.wav"])
+
+
+def test_an_installed_copy_is_whole(tmp_path):
+    """`pip install .` of the README, with what is in the environment already."""
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".git", ".venv", "tests", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*pip, "--wheel-dir", tmp_path, source], check=True, timeout=100)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    shipped = {
+        str(p.relative_to(ROOT)) for p in (ROOT / "batch_uploader").rglob("*") if p.is_file()
+    }
+    shipped = {name for name in shipped if "__pycache__" not in name}
+    assert shipped <= names
+    assert "batch_uploader/py.typed" in names

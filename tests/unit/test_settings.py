@@ -1,0 +1,437 @@
+"""Flags over environment over profile over file, and what is said about each mistake."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from batch_uploader.audio import RawFormat
+from batch_uploader.cli.flags import UploadFlags
+from batch_uploader.display import Progress
+from batch_uploader.errors import ConfigError
+from batch_uploader.examine import SidecarMode
+from batch_uploader.settings import KEYS, VARIABLES, Settings
+from batch_uploader.sidecar import FieldType
+from batch_uploader.sinks.speechsense.channel import Proxy, Security
+from batch_uploader.sinks.speechsense.credentials import (
+    ApiKey,
+    IamToken,
+    IamTokenFile,
+    ServiceAccountKey,
+)
+from batch_uploader.sinks.speechsense.evidence import Unavailable
+
+MIB = 1024 * 1024
+SECRET = "AQVNcanary0123456789"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Makes Settings of flags, environment and the text of a settings file."""
+
+    def make(flags=None, environment=None, toml=None):
+        if toml is not None:
+            (tmp_path / "batch-uploader.toml").write_text(toml, "utf-8")
+        return Settings(Path("calls"), flags or {}, environment or {}, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def secret_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(SECRET)
+    file.chmod(0o600)
+    return file
+
+
+def refused(action):
+    """The error and its hints in one text, as a user reads them."""
+    with pytest.raises(ConfigError) as caught:
+        action()
+    return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+
+
+class TestPrecedence:
+    def test_the_defaults_are_the_documented_ones(self, settings):
+        given = settings()
+        places, reading, options = given.places(), given.reading(), given.options()
+        assert places.ledger == Path("calls/.batch-uploader/ledger.db")
+        assert places.manifest == Path("calls/manifest.jsonl")
+        assert places.connection_id is None
+        assert (reading.include, reading.exclude, reading.min_age) == ((), (), 2.0)
+        assert reading.rules.sidecar is SidecarMode.REQUIRED
+        assert (options.concurrency, options.grace, options.min_age) == (16, 60.0, 2.0)
+        assert given.one_of("progress", Progress.AUTO) is Progress.AUTO
+        assert given.file is None
+
+    def test_flag_beats_environment_beats_profile_beats_file(self, settings):
+        toml = 'connection-id = "file"\n[profiles.night]\nconnection-id = "profile"\n'
+        variable = {"SPEECHSENSE_CONNECTION_ID": "environment"}
+        assert settings({}, {}, toml).connection_id() == "file"
+        assert settings({"profile": "night"}).connection_id() == "profile"
+        assert settings({"profile": "night"}, variable).connection_id() == "environment"
+        flags = {"profile": "night", "connection-id": "flag"}
+        assert settings(flags, variable).connection_id() == "flag"
+
+    def test_an_empty_variable_is_none(self, settings):
+        given = settings({}, {"SPEECHSENSE_CONNECTION_ID": ""}, 'connection-id = "file"')
+        assert given.connection_id() == "file"
+
+    def test_the_file_can_be_named_by_flag_or_variable(self, settings, tmp_path):
+        for name in ("flag", "variable"):
+            (tmp_path / f"{name}.toml").write_text(f'connection-id = "{name}"')
+        usual = 'connection-id = "usual"'
+        variable = {"BATCH_UPLOADER_CONFIG": "variable.toml"}
+        assert settings({}, {}, usual).connection_id() == "usual"
+        assert settings({}, variable).connection_id() == "variable"
+        assert settings({"config": Path("flag.toml")}, variable).connection_id() == "flag"
+
+    def test_paths_in_the_file_start_from_the_file(self, tmp_path):
+        folder = tmp_path / "etc"
+        folder.mkdir()
+        (folder / "up.toml").write_text('ledger = "state/l.db"\nlog-file = "/var/up.log"')
+        given = Settings(Path("calls"), {"config": folder / "up.toml"}, {}, tmp_path)
+        assert given.places().ledger == folder / "state/l.db"
+        assert given.path("log-file") == Path("/var/up.log")
+
+    def test_a_path_given_as_a_flag_starts_from_the_working_directory(self, settings, tmp_path):
+        assert settings({"ledger": Path("l.db")}).places().ledger == tmp_path / "l.db"
+
+    def test_lists_replace_each_other_and_defaults_are_laid_over_by_name(self, settings):
+        toml = """
+            include = ["*.pcm"]
+            require = ["a"]
+            [defaults]
+            language = "ru-RU"
+            team = "north"
+            [profiles.p]
+            include = ["*.raw"]
+            require = ["b"]
+            [profiles.p.defaults]
+            team = "south"
+        """
+        reading = settings({"profile": "p", "default": ["date=x", "language=kk-KZ"]}, {}, toml)
+        reading = reading.reading()
+        assert reading.include == ("*.raw",)
+        assert reading.rules.schema.defaults == {
+            "language": "kk-KZ",
+            "team": "south",
+            "date": "x",
+        }
+        assert reading.rules.schema.required == {"a", "b"}
+
+    def test_every_flag_of_upload_that_describes_a_job_can_stand_in_the_file(self):
+        flags = {field.name.replace("_", "-") for field in fields(UploadFlags)}
+        assert flags - {"config", "profile", "default"} == KEYS
+
+    def test_every_variable_is_a_flag_or_a_secret(self):
+        assert VARIABLES.keys() - KEYS == {"api-key", "iam-token"}
+
+
+class TestValues:
+    def test_durations_sizes_and_counts_are_read_from_text_and_from_toml(self, settings):
+        flags = {"grace": "2m", "min-age": "90", "concurrency": "4"}
+        options = settings(flags).options()
+        assert (options.grace, options.min_age, options.concurrency) == (120.0, 90.0, 4)
+        toml = 'grace = 90\nmin-age = 0.5\nconcurrency = 8\nwhole-limit = "8M"\napi-key-file = "k"'
+        options = settings({}, {}, toml).options()
+        assert (options.grace, options.min_age, options.concurrency) == (90.0, 0.5, 8)
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            ({"concurrency": "many"}, "--concurrency: 'many' is no whole number from 1 to 1,024"),
+            ({"concurrency": "0"}, "--concurrency: '0'"),
+            ({"concurrency": "9" * 5000}, "--concurrency: "),
+            ({"grace": "soon"}, "--grace: 'soon' is not a duration\nwrite it as 90, 90s"),
+            ({"min-age": ""}, "--min-age: it is empty"),
+        ],
+    )
+    def test_a_value_that_makes_no_sense_is_refused_by_its_flag(self, settings, flags, said):
+        text = refused(lambda: settings(flags).options())
+        assert said in text
+        assert "\n" in text
+
+    def test_a_value_of_the_wrong_type_is_refused_by_file_and_key(self, settings, tmp_path):
+        file = tmp_path / "batch-uploader.toml"
+        for toml, said in [
+            ("concurrency = true", f"concurrency in {file}: True is no whole number"),
+            ("grace = []", f"grace in {file}: this is no text"),
+            ('verbose = "yes"', f"verbose in {file}: this is neither true nor false"),
+            ("min-age = nan", f"min-age in {file}: 'NaN' is not a duration"),
+        ]:
+            assert said in refused(lambda toml=toml: settings({}, {}, toml).options())
+        assert "exclude in" in refused(lambda: settings({}, {}, 'exclude = "x"').reading())
+        assert "ledger in" in refused(lambda: settings({}, {}, "ledger = 1").places())
+
+    def test_an_unknown_word_is_refused_with_the_nearest_known(self, settings):
+        text = refused(lambda: settings({"progress": "jsn"}).one_of("progress", Progress.AUTO))
+        assert "--progress: 'jsn' is not known here\ndid you mean json?" in text
+
+    def test_a_missing_connection_says_where_to_name_it(self, settings):
+        text = refused(settings().connection_id)
+        assert "--connection-id" in text
+        assert "SPEECHSENSE_CONNECTION_ID" in text
+
+
+class TestFile:
+    @pytest.mark.parametrize(
+        ("toml", "said"),
+        [
+            ('conection-id = "x"', "conection-id in "),
+            ('conection-id = "x"', "did you mean connection-id?"),
+            ("[conection]\nkind = 'x'", "did you mean connection?"),
+            ("[connection]\nkinds = 'two-channel'", "did you mean kind?"),
+            ("[connection]\nkind = 'two-chanel'", "connection.kind in "),
+            ("[connection]\nkind = 'two-chanel'", "did you mean two-channel?"),
+            ("[connection]\nother-fields = 'deny'", "the words are allow, refuse"),
+            ("[connection]\nother-fields = 'refuse'", "no field is declared"),
+            ("[connection.fields]\na = 'strng'", "a of connection.fields in "),
+            ("[connection.fields]\na = 'strng'", "did you mean string?"),
+            ("[connection.fields]\na = {kind = 'string'}", "there is no key 'kind' here"),
+            ("[connection.fields]\na = {required = 'yes'}", "neither true nor false"),
+            ("kind = 'two-channel'\n[connection]\nkind = 'one-channel'", "it is there twice"),
+            ("connection = 1", "this is no table"),
+            ("[connection]\nfields = 'x'", "this is no table"),
+            ("[defaults]\na = [1]", "the field 'a': this is no single value"),
+            ("[defaults]\na = nan", "the field 'a': this is no single value"),
+            ("defaults = 'x'", "this is no table"),
+            ("profiles = 'x'", "this is no table"),
+            ("= 1", "is not TOML"),
+            ("a = " + "[" * 5000, "nested too deeply"),
+            ("[profiles.x]\nprofiles = {}\n", None),
+        ],
+    )
+    def test_a_mistake_names_file_key_and_cure(self, settings, tmp_path, toml, said):
+        if said is None:
+            text = refused(lambda: settings({"profile": "x"}, {}, toml))
+            assert "there is no such setting" in text
+            return
+        text = refused(lambda: settings({}, {}, toml).reading())
+        assert said in text
+        assert str(tmp_path / "batch-uploader.toml") in text
+
+    def test_an_unknown_profile_is_refused_with_the_nearest_known(self, settings):
+        text = refused(lambda: settings({"profile": "nigth"}, {}, "[profiles.night]\n"))
+        assert "--profile: there is no profile 'nigth'" in text
+        assert "did you mean night?" in text
+
+    def test_a_profile_without_a_file_is_refused(self, settings):
+        assert "name one with --config" in refused(lambda: settings({"profile": "night"}))
+
+    def test_a_named_file_has_to_be_there(self, settings):
+        text = refused(lambda: settings({"config": Path("gone.toml")}))
+        assert "gone.toml cannot be read" in text
+        assert "--config" in text
+
+    def test_bytes_that_are_not_utf8_are_refused(self, settings, tmp_path):
+        (tmp_path / "batch-uploader.toml").write_bytes(b'connection-id = "\xcf\xf0"')
+        assert "is not UTF-8" in refused(settings)
+
+    @pytest.mark.parametrize("key", ["api-key", "api_key", "iam-token"])
+    def test_a_secret_in_the_file_is_refused_and_not_repeated(self, settings, key):
+        text = refused(lambda: settings({}, {}, f'{key} = "{SECRET}"'))
+        assert "a secret does not belong in a settings file" in text
+        assert SECRET not in text
+
+
+class TestRules:
+    def test_a_kind_is_a_number_of_channels_and_the_guides_fields(self, settings):
+        rules = settings({"kind": "two-channel"}).reading().rules
+        assert rules.audio.channels == 2
+        assert rules.schema.required >= {"operator_name", "client_id", "date", "language"}
+        rules = settings({"kind": "one-channel"}).reading().rules
+        assert rules.audio.channels == 1
+        assert "client_id" not in rules.schema.required
+
+    def test_the_file_declares_fields_with_types(self, settings):
+        toml = """
+            [connection]
+            other-fields = "refuse"
+            [connection.fields]
+            ticket_id = "string"
+            price = {type = "decimal", required = true}
+            [profiles.lax.connection.fields]
+            price = "number"
+        """
+        schema = settings({}, {}, toml).reading().rules.schema
+        assert schema.types == {"ticket_id": FieldType.STRING, "price": FieldType.DECIMAL}
+        assert schema.required == {"price"}
+        assert schema.declared == {"ticket_id", "price"}
+        lax = settings({"profile": "lax"}).reading().rules.schema
+        assert lax.types["price"] is FieldType.NUMBER
+        assert lax.required == frozenset()
+
+    def test_a_kind_adds_its_fields_to_those_declared(self, settings):
+        toml = "[connection]\nkind = 'one-channel'\nother-fields = 'refuse'\n"
+        schema = settings({}, {}, toml).reading().rules.schema
+        assert schema.declared == {"operator_name", "operator_id", "date", "language"}
+
+    def test_values_of_defaults_are_written_as_a_sidecar_would(self, settings):
+        toml = (
+            "[defaults]\na = 7\nb = 1.50\nc = true\nd = 2025-04-24T14:34:19+03:00\n"
+            "e = 12345678901234567890.5\n"
+        )
+        assert settings({}, {}, toml).reading().rules.schema.defaults == {
+            "a": "7",
+            "b": "1.5",
+            "c": "true",
+            "d": "2025-04-24T14:34:19+03:00",
+            "e": "12345678901234567890.5",
+        }
+
+    def test_a_default_keeps_all_after_the_first_equals_sign(self, settings):
+        schema = settings({"default": ["q=a=b", "r="]}).reading().rules.schema
+        assert schema.defaults == {"q": "a=b", "r": ""}
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            ({"default": ["language"]}, "--default: 'language' is not NAME=VALUE"),
+            ({"default": ["=x"]}, "--default: '=x' is not NAME=VALUE"),
+            ({"default": ["a=" + "x" * 1025]}, "--default: the field 'a'"),
+            ({"kind": "one-channel", "default": ["date=today"]}, "--default: the field 'date'"),
+            ({"stamp-field": "k", "default": ["k=v"]}, "--default: the field 'k'"),
+            ({"raw-rate": "8000"}, "add --raw-channels N"),
+            ({"raw-channels": "2"}, "add --raw-rate HZ"),
+            ({"raw-rate": "96000", "raw-channels": "2"}, "--raw-rate: '96000'"),
+            ({"sidecar": "no"}, "--sidecar: 'no'"),
+        ],
+    )
+    def test_a_rule_that_makes_no_sense_is_refused_by_its_flag(self, settings, flags, said):
+        assert said in refused(lambda: settings(flags).reading())
+
+    def test_what_is_required_has_to_be_declared(self, settings):
+        toml = "[connection]\nother-fields = 'refuse'\n[connection.fields]\na = 'string'\n"
+        text = refused(lambda: settings({"require": ["b"]}, {}, toml).reading())
+        assert "required but not declared: b" in text
+        assert "--require" in text
+
+    def test_raw_pcm_needs_rate_and_channels(self, settings):
+        rules = settings({"raw-rate": "8000", "raw-channels": "2"}).reading().rules
+        assert rules.audio.raw == RawFormat(8000, 2)
+
+
+class TestCredentials:
+    def test_each_source_makes_its_own_kind(self, settings, tmp_path, secret_file):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        account = tmp_path / "account.json"
+        account.write_text(
+            json.dumps({"id": "k", "service_account_id": "s", "private_key": pem.decode()})
+        )
+        account.chmod(0o600)
+        for flags, environment, kind in [
+            ({"api-key-file": secret_file}, {}, ApiKey),
+            ({}, {"API_KEY": SECRET}, ApiKey),
+            ({"iam-token-file": secret_file}, {}, IamTokenFile),
+            ({}, {"IAM_TOKEN": SECRET}, IamToken),
+            ({"service-account-key-file": account}, {}, ServiceAccountKey),
+            ({}, {"YC_SERVICE_ACCOUNT_KEY_FILE": str(account)}, ServiceAccountKey),
+        ]:
+            sending = settings(flags, environment).sending()
+            assert isinstance(sending.credentials, kind)
+            assert SECRET not in repr(sending)
+
+    async def test_a_flag_beats_the_environment_and_that_the_file(self, settings, secret_file):
+        variable = {"IAM_TOKEN": "other"}
+        sending = settings({"api-key-file": secret_file}, variable).sending()
+        assert await sending.credentials.header() == f"Api-Key {SECRET}"
+        sending = settings({}, variable, 'api-key-file = "key"').sending()
+        assert await sending.credentials.header() == "Bearer other"
+        sending = settings({}, {}).sending()
+        assert await sending.credentials.header() == f"Api-Key {SECRET}"
+
+    def test_none_is_an_error_that_names_all_ways(self, settings):
+        text = refused(settings().sending)
+        for way in ("--api-key-file", "API_KEY", "--iam-token-file", "--service-account-key-file"):
+            assert way in text
+
+    @pytest.mark.parametrize(
+        ("flags", "environment", "both"),
+        [
+            (
+                {"api-key-file": Path("k"), "iam-token-file": Path("t")},
+                {},
+                "--api-key-file and --iam-token-file",
+            ),
+            (
+                {},
+                {"API_KEY": SECRET, "IAM_TOKEN": SECRET},
+                "variable API_KEY and the environment variable IAM_TOKEN",
+            ),
+        ],
+    )
+    def test_two_in_one_place_are_an_error_that_names_both(
+        self, settings, flags, environment, both
+    ):
+        text = refused(settings(flags, environment).sending)
+        assert both in text
+        assert SECRET not in text
+
+    def test_a_file_that_others_may_read_is_refused(self, settings, secret_file):
+        """fault 67"""
+        secret_file.chmod(0o644)
+        text = refused(settings({"api-key-file": secret_file}).sending)
+        assert text.startswith("--api-key-file: ")
+        assert "chmod 600" in text
+
+    def test_the_secret_given_as_a_files_name_is_not_repeated(self, settings):
+        """fault 66"""
+        text = refused(settings({"api-key-file": Path(SECRET)}).sending)
+        assert text.startswith("--api-key-file: there is no such file")
+        assert SECRET not in text
+
+    def test_a_secret_that_cannot_be_one_is_refused_by_its_variable(self, settings):
+        text = refused(settings({}, {"API_KEY": f"{SECRET} {SECRET}"}).sending)
+        assert "the environment variable API_KEY" in text
+        assert SECRET not in text
+
+
+class TestEndpoint:
+    def test_the_default_is_the_service_over_tls(self, settings):
+        endpoint = settings({}, {"API_KEY": SECRET}).sending().endpoint
+        assert str(endpoint) == "api.speechsense.yandexcloud.net:443"
+        assert endpoint.security is Security.TLS
+        assert endpoint.proxy is Proxy.ENVIRONMENT
+
+    def test_all_of_it_can_be_set(self, settings, tmp_path):
+        flags = {
+            "endpoint": "localhost:50051",
+            "ca-file": Path("ca.pem"),
+            "ignore-proxy": True,
+            "whole-limit": "8M",
+            "stamp-field": "upload_key",
+            "doubt-unavailable": True,
+        }
+        sending = settings(flags, {"API_KEY": SECRET}).sending()
+        assert sending.endpoint.ca_file == tmp_path / "ca.pem"
+        assert sending.endpoint.proxy is Proxy.IGNORED
+        assert sending.whole_limit == 8 * MIB
+        assert sending.stamp_field == "upload_key"
+        assert sending.unavailable is Unavailable.DOUBTED
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            ({"endpoint": "https://x"}, "--endpoint: the endpoint 'https://x' is not HOST:PORT"),
+            ({"endpoint": "example.com:443", "plaintext": True}, "--endpoint and --plaintext: "),
+            ({"plaintext": True}, "--plaintext: "),
+            (
+                {"endpoint": "localhost:1", "plaintext": True, "ca-file": Path("c")},
+                "no use for --ca-file",
+            ),
+            ({"whole-limit": "128M"}, "--whole-limit: the service takes less than 128 MB"),
+        ],
+    )
+    def test_a_mistake_names_its_flags(self, settings, flags, said):
+        """fault 69"""
+        assert said in refused(settings(flags, {"API_KEY": SECRET}).sending)
