@@ -38,13 +38,14 @@ from batch_uploader.events import (
     UploadStarted,
 )
 from batch_uploader.examine import Examination, Material, stat_of
-from batch_uploader.intake import Batch, Intake, Job, invalid
+from batch_uploader.intake import Batch, Intake, Job, invalid, orphaned
 from batch_uploader.model import (
     Ending,
     Failure,
     Outcome,
     Receipt,
     Recording,
+    Stat,
     Status,
 )
 from batch_uploader.pace import ByteBudget, Pacer
@@ -194,11 +195,11 @@ class Engine:
             self._publish(Decided(path, decision.action, decision.reason))
         for outcome in batch.held:
             self._publish(Held(outcome))
-        for outcome in batch.orphans:
+        for outcome in map(orphaned, batch.orphans):
             await self._ledger.settle(outcome, policy=self._intake.policy)
             self._publish(Found(outcome))
-        for outcome in batch.unreadable:
-            self._publish(Found(outcome))
+        for defect in batch.unreadable:
+            self._publish(Found(invalid(defect.path, Stat(0, 0), [defect])))
         if batch.gone:
             await self._ledger.forget(batch.gone)
         files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)

@@ -1,7 +1,8 @@
 """From a pair of files to a recording that is ready to be claimed: read, look into, hash."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import BinaryIO
@@ -142,10 +143,13 @@ class Examination:
         )
 
     def look(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
-        """Everything but hashing: what is in the audio, or all that is wrong with the pair."""
+        """Everything but hashing: what is in the audio, or all that is wrong with the pair.
+
+        Raises as ``prepare`` does.
+        """
         metadata = self.metadata(pair)
-        with self.source.open(pair.audio.path) as handle:
-            info = audio.probe(handle, pair.audio.path, pair.audio.size, self.rules.audio)
+        with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
+            info = self._probe(handle, pair.audio)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         return info
@@ -158,23 +162,14 @@ class Examination:
         """
         metadata = self.metadata(pair)
         path, size = pair.audio.path, pair.audio.size
-        handle = self.source.open(path)
-        try:
-            info = audio.probe(handle, path, size, self.rules.audio)
+        with _explaining(path), ExitStack() as stack:
+            handle = stack.enter_context(self.source.open(path))
+            info = self._probe(handle, pair.audio)
             if isinstance(metadata, tuple) or isinstance(info, Defect):
-                handle.close()
                 return _all_defects(metadata, info)
             sha256, content = _hash(handle, path, size, keep=size <= whole_limit)
-            self._expect(pair.audio, self.source.handle_stat(handle, path))
-        except OSError as error:
-            handle.close()
-            raise SourceError(
-                f"{path} cannot be read ({error.strerror}); "
-                "check the disk, the next run tries again"
-            ) from error
-        except BaseException:
-            handle.close()
-            raise
+            self._demand_rest(handle, pair.audio)
+            stack.pop_all()
         recording = Recording(
             connection_id=self.connection_id,
             path=path,
@@ -186,14 +181,29 @@ class Examination:
         )
         return Material(recording, handle, content)
 
-    @staticmethod
-    def _expect(listed: Entry, now: Entry) -> None:
-        if now != listed:
+    def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:
+        info = audio.probe(handle, entry.path, entry.size, self.rules.audio)
+        # What looks cut off may just be growing.
+        self._demand_rest(handle, entry)
+        return info
+
+    def _demand_rest(self, handle: BinaryIO, listed: Entry) -> None:
+        if self.source.handle_stat(handle, listed.path) != listed:
             raise _changed(listed.path)
 
     def _small_file(self, entry: Entry) -> bytes:
-        with self.source.open(entry.path) as handle:
+        with _explaining(entry.path), self.source.open(entry.path) as handle:
             return handle.read(sidecar.SIZE_LIMIT + 1)
+
+
+@contextmanager
+def _explaining(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror}); check the disk, the next run tries again"
+        ) from error
 
 
 def _hash(handle: BinaryIO, path: str, size: int, *, keep: bool) -> tuple[bytes, bytes | None]:

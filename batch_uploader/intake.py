@@ -58,8 +58,8 @@ class Batch:
     jobs: list[Job] = field(default_factory=list)
     decisions: list[tuple[str, Decision]] = field(default_factory=list)
     held: list[Outcome] = field(default_factory=list)
-    orphans: list[Outcome] = field(default_factory=list)
-    unreadable: list[Outcome] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
+    unreadable: list[Defect] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     skipped: int = 0
     waiting: int = 0
@@ -132,7 +132,7 @@ class Intake:
                 self._report(batch, orphan, before)
         for defect in listing.unreadable:
             known.pop(defect.path, None)
-            batch.unreadable.append(invalid(defect.path, Stat(0, 0), [defect]))
+            batch.unreadable.append(defect)
         if all(defect.path != listing.folder for defect in listing.unreadable):
             # Of a folder that cannot be listed nothing is known to be gone.
             batch.gone.extend(
@@ -152,18 +152,15 @@ class Intake:
             batch.jobs.append(Job(pair, decision.action, before))
 
     def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
-        outcome = invalid(
-            orphan.entry.path, Stat(orphan.entry.size, orphan.entry.mtime_ns), [orphan.defect]
-        )
         if before is None:
-            batch.orphans.append(outcome)
+            batch.orphans.append(orphan)
         elif before.outcome.status in {Status.UPLOADED, Status.DUPLICATE}:
             # It is up; a sidecar too many takes nothing back.
             batch.skipped += 1
-        elif before.outcome.status in _OPEN or before.outcome == outcome:
+        elif before.outcome.status in _OPEN or before.outcome == orphaned(orphan):
             batch.held.append(before.outcome)
         else:
-            batch.orphans.append(outcome)
+            batch.orphans.append(orphan)
 
     def _young(self, now: int, *entries: Entry | None) -> bool:
         newest = max(entry.mtime_ns for entry in entries if entry is not None)
@@ -175,3 +172,9 @@ def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
     """The outcome of a recording that is not sound: every defect in one sentence."""
     text = ". ".join(str(defect) for defect in defects)
     return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))
+
+
+def orphaned(orphan: Orphan) -> Outcome:
+    """The outcome of a file that belongs to nothing, or to too much."""
+    entry = orphan.entry
+    return invalid(entry.path, Stat(entry.size, entry.mtime_ns), [orphan.defect])

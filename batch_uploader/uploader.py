@@ -115,9 +115,9 @@ class Uploader:
         self._publish(RunFinished(summary))
         return summary
 
-    def drain(self, reason: str) -> None:
+    def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
         """End politely: nothing new begins, what is in flight finishes within the grace."""
-        self._engine.drain(Ending.INTERRUPTED, reason)
+        self._engine.drain(ending, reason)
 
     def cancel(self) -> None:
         """End now: what is in flight is left in doubt."""
@@ -213,6 +213,19 @@ def manifest_path(directory: Path) -> Path:
     return directory / "manifest.jsonl"
 
 
+def demand_memory(ledger: Path, manifest: Path) -> None:
+    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError."""
+    if ledger.exists() or not manifest.exists():
+        return
+    error = LedgerError(
+        f"there is a manifest {manifest}, but its ledger {ledger} is gone:"
+        " nobody knows any more what was uploaded"
+    )
+    error.add_note("put the ledger back, or name the right one")
+    error.add_note("to upload everything anew, and be billed for it anew, move the manifest away")
+    raise error
+
+
 async def upload_directory(
     directory: str | os.PathLike[str],
     *,
@@ -232,6 +245,7 @@ async def upload_directory(
     root = Path(directory)
     if not connection_id:
         raise ConfigError("name the connection: its ID is in the SpeechSense console")
+    demand_memory(ledger_path(root), manifest_path(root))
     uploader = Uploader(
         source=DirectorySource(root, ignore=(ledger_path(root), manifest_path(root))),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),

@@ -106,11 +106,9 @@ def _explain(batch: Batch) -> None:
 
 
 def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
-    for outcome in (*batch.orphans, *batch.unreadable):
-        if outcome.failure is not None:
-            # Such an outcome is one defect, written as a sentence.
-            message, _, cure = outcome.failure.message.partition("; ")
-            yield Defect(outcome.path, outcome.failure.code, message, cure)
+    for orphan in batch.orphans:
+        yield orphan.defect
+    yield from batch.unreadable
     for finding in findings:
         yield from finding.defects
 

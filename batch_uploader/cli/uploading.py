@@ -20,7 +20,6 @@ from batch_uploader.display import (
     print_summary,
     printable,
 )
-from batch_uploader.errors import LedgerError
 from batch_uploader.events import Listener
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.model import Ending, Summary
@@ -29,7 +28,7 @@ from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.units import format_duration
-from batch_uploader.uploader import Uploader, ledger_path, manifest_path
+from batch_uploader.uploader import Uploader, demand_memory, ledger_path, manifest_path
 
 
 def upload(directory: Path, flags: Mapping[str, object]) -> int:
@@ -43,7 +42,7 @@ async def upload_as_told(settings: Settings) -> int:
     progress = settings.one_of("progress", Progress.AUTO)
     log_file = settings.path("log-file")
     demand_directory(places.directory)
-    _demand_memory(places)
+    demand_memory(places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
         source=DirectorySource(
@@ -100,19 +99,6 @@ def _limited(seconds: float, stop: Stop) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _demand_memory(places: Places) -> None:
-    """Refuse to begin anew where a manifest tells that there was a ledger."""
-    if places.ledger.exists() or not places.manifest.exists():
-        return
-    error = LedgerError(
-        f"there is a manifest {places.manifest}, but its ledger {places.ledger} is gone:"
-        " nobody knows any more what was uploaded"
-    )
-    error.add_note("put the ledger back, or name the right one with --ledger")
-    error.add_note("to upload everything anew, and be billed for it anew, move the manifest away")
-    raise error
 
 
 def _tell(summary: Summary, places: Places, progress: Progress, renderer: Renderer) -> None:

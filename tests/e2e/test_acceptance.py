@@ -28,7 +28,7 @@ def digests(calls):
     "faults",
     [
         ("--unavailable", 0.1),
-        ("--unavailable", 0.05, "--exhausted", 0.05, "--pushback", "100ms", "--abort-early", 0.05),
+        ("--unavailable", 0.05, "--exhausted", 0.05, "--pushback", "0.1s"),
     ],
     ids=["unavailable", "mixed"],
 )
@@ -39,8 +39,7 @@ def test_two_thousand_recordings_go_up_once_through_planned_faults(
     calls.write(*names, seconds=0.01)
     expected = digests(calls)
     with start_service("--seed", 3, *faults) as service:
-        limit = ("--whole-limit", "300") if "--abort-early" in faults else ()
-        first = upload(*limit, to=service)
+        first = upload(to=service)
         assert first.code == 0, first.said
         talks = service.talks(calls)
         assert Counter(Counter(talk.fields["name"] for talk in talks).values()) == {1: MANY}
@@ -86,7 +85,7 @@ def make(content):
         return audio_makers.wav() if content == b"WAV" else content
     if content == "cut":
         return audio_makers.wav()[:-100]
-    return audio_makers.wav(subtype=content)
+    return audio_makers.encoded("WAV", content)
 
 
 def test_a_directory_of_one_of_every_defect(calls, upload, program, service):
@@ -99,7 +98,7 @@ def test_a_directory_of_one_of_every_defect(calls, upload, program, service):
     calls.put("two.json", b"{}")
     calls.put("two.wav.json", b"{}")
     calls.put("orphan.json", b"{}")
-    os.symlink("/etc/hostname", calls.folder / "link.wav")
+    (calls.folder / "link.wav").symlink_to("/etc/hostname")
     os.mkfifo(calls.folder / "fifo.wav")
     expected = {*DEFECTS, "two.wav", "orphan.json", "link.wav", "fifo.wav"}
     calls.write("sound.wav", "sub/also sound [bold].wav")

@@ -69,7 +69,7 @@ async def test_of_an_unreadable_folder_nothing_is_known_to_be_gone():
     listing = Listing("d", (), (Defect("d", "unreadable", "no permission", "chmod"),))
     found = await batch(listing, ledger)
     assert found.gone == []
-    assert [outcome.path for outcome in found.unreadable] == ["d"]
+    assert [defect.path for defect in found.unreadable] == ["d"]
 
 
 async def test_of_an_unreadable_file_nothing_is_known_to_be_gone():

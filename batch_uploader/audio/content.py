@@ -1,0 +1,30 @@
+"""Random access to the bytes of a file that may be far larger than what is read of it."""
+
+from typing import BinaryIO
+
+_BLOCK = 4096
+
+
+class Content:
+    """A file's bytes by offset; what was read last is kept, so near reads cost no system call."""
+
+    def __init__(self, handle: BinaryIO, size: int) -> None:
+        self.size = size
+        self._handle = handle
+        self._start = 0
+        self._block = b""
+
+    def at(self, offset: int, count: int) -> bytes:
+        """``count`` bytes from ``offset`` on, fewer only at the end of the file.
+
+        Raises what the handle raises.
+        """
+        count = min(count, self.size - offset)
+        if offset < 0 or count <= 0:
+            return b""
+        skip = offset - self._start
+        if skip < 0 or skip + count > len(self._block):
+            self._handle.seek(offset)
+            self._block = self._handle.read(max(count, min(_BLOCK, self.size - offset)))
+            self._start, skip = offset, 0
+        return self._block[skip : skip + count]

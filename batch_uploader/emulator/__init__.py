@@ -1,0 +1,34 @@
+"""A local SpeechSense: strict, persistent, able to fail on purpose.
+
+It refuses what the service refuses, as far as that is documented, and is what users test their own
+pipelines with. In a program::
+
+    async with Emulator(EmulatorOptions(store=Path("talks.db"))) as emulator:
+        ...  # upload to emulator.address
+        emulator.control.faults = Faults(unavailable=0.1)
+        print(emulator.control.talks())
+"""
+
+from batch_uploader.emulator.control import Control
+from batch_uploader.emulator.faults import Faults, LostAnswer, Outage, status_code
+from batch_uploader.emulator.rules import Connection
+from batch_uploader.emulator.server import API_KEY, CONNECTION, Emulator, EmulatorOptions, serve
+from batch_uploader.emulator.store import Talk, stored_talks
+from batch_uploader.emulator.tokens import ServiceAccountKey
+
+__all__ = [
+    "API_KEY",
+    "CONNECTION",
+    "Connection",
+    "Control",
+    "Emulator",
+    "EmulatorOptions",
+    "Faults",
+    "LostAnswer",
+    "Outage",
+    "ServiceAccountKey",
+    "Talk",
+    "serve",
+    "status_code",
+    "stored_talks",
+]

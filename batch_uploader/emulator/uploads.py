@@ -1,0 +1,339 @@
+"""The three ways of putting up a talk, with all that the emulator can do wrong on them."""
+
+import asyncio
+import hashlib
+import io
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final, Never
+
+import grpc
+from google.protobuf.json_format import MessageToJson
+
+from batch_uploader.emulator.control import Control
+from batch_uploader.emulator.faults import Faults, LostAnswer, Mishap
+from batch_uploader.emulator.inspection import check_declaration, inspect, length_of_truncated
+from batch_uploader.emulator.rules import (
+    Connection,
+    Refusal,
+    check_metadata,
+    check_text,
+    invalid,
+    parse,
+)
+from batch_uploader.emulator.store import Store, Talk
+from batch_uploader.emulator.streams import Stream
+from batch_uploader.model import Container, Role, User
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.system import replace_atomically
+
+_IN_THREAD: Final = 256 * 1024
+"""From this size in bytes on, looking into audio would hold up the other requests."""
+
+_SUFFIXES: Final = {
+    Container.WAV: "wav",
+    Container.OGG_OPUS: "ogg",
+    Container.MP3: "mp3",
+    Container.RAW: "raw",
+}
+_BUSY: Final = {
+    Mishap.UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "The service is unavailable, try again"),
+    Mishap.EXHAUSTED: (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests, slow down"),
+}
+_LOST: Final = {
+    LostAnswer.INTERNAL: (grpc.StatusCode.INTERNAL, "Internal error"),
+    LostAnswer.PROXY: (
+        grpc.StatusCode.UNAVAILABLE,
+        (
+            "upstream connect error or disconnect/reset before headers. "
+            "reset reason: connection termination"
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: what the request's headers tell, and two things to do to the connection.
+
+    ``demand_presence`` raises CancelledError if the client broke the request off, ``cut`` resets
+    the connection that it came by.
+    """
+
+    client_request_id: str | None
+    idempotency_key: str | None
+    demand_presence: Callable[[], Awaitable[None]]
+    cut: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What uploads are measured by, and what is kept of them beside the store.
+
+    ``keep_audio`` is the folder for the bytes; ``keep_truncated`` stores the beginning of streams
+    that break off.
+    """
+
+    connections: Mapping[str, Connection]
+    keep_audio: Path | None
+    keep_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What befalls one upload, fixed when it begins: the faults may be swapped while it runs."""
+
+    mishap: Mishap | None
+    faults: Faults
+
+
+class Uploads:
+    """Receives talks. Every method returns the response or raises Refusal."""
+
+    def __init__(self, store: Store, control: Control, policy: Policy) -> None:
+        self._store = store
+        self._control = control
+        self._policy = policy
+        self._closing = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Store at once what was to be stored late. No request may be running any more."""
+        self._closing.set()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def upload(self, data: bytes, caller: Caller) -> wire.UploadTalkResponse:
+        """A recording in one message, or new metadata for a talk: its audio is not looked at."""
+        await self._pace(len(data))
+        request = parse(wire.UploadTalkRequest, data)
+        content = request.audio.audio_data.data
+        fate = self._befall(_identity(caller, request.metadata, content))
+        connection = check_metadata(request.metadata, self._policy.connections)
+        talk = _talk("Upload", caller, request.metadata)
+        if request.talk_id:
+            talk = replace(talk, talk_id=request.talk_id)
+            work = self._update(talk)
+        else:
+            look = partial(_look, content, request.audio.audio_metadata, connection)
+            small = len(content) < _IN_THREAD
+            sha256, duration = look() if small else await asyncio.to_thread(look)
+            talk = replace(talk, sha256=sha256, size=len(content), duration=duration)
+            container = check_declaration(request.audio.audio_metadata)
+            work = self._add(talk, container, io.BytesIO(content))
+        talk_id = await self._settle(caller, fate, talk.talk_id, work)
+        return wire.UploadTalkResponse(talk_id=talk_id)
+
+    async def upload_text(self, data: bytes, caller: Caller) -> wire.UploadTextResponse:
+        """A chat, or new metadata for one: its messages change only if some are sent."""
+        await self._pace(len(data))
+        request = parse(wire.UploadTextRequest, data)
+        content = request.text_content.SerializeToString(deterministic=True)
+        fate = self._befall(_identity(caller, request.metadata, content))
+        check_metadata(request.metadata, self._policy.connections)
+        talk = _talk("UploadText", caller, request.metadata)
+        if content or not request.talk_id:
+            check_text(request)
+            talk = replace(talk, text=_text(request.text_content))
+        if request.talk_id:
+            talk = replace(talk, talk_id=request.talk_id)
+            work = self._update(talk)
+        else:
+            work = self._store.add(talk)
+        talk_id = await self._settle(caller, fate, talk.talk_id, work)
+        return wire.UploadTextResponse(talk_id=talk_id)
+
+    async def upload_as_stream(
+        self, messages: AsyncIterator[bytes], caller: Caller
+    ) -> wire.UploadTalkResponse:
+        """A recording in pieces. One that breaks off is discarded, unless the policy differs."""
+        with ExitStack() as stack:
+            stream = stack.enter_context(Stream())
+            try:
+                connection, fate = await self._read(messages, stream, caller)
+            except asyncio.CancelledError:
+                if self._policy.keep_truncated and stream.size:
+                    self._in_background(self._add_truncated(stream, caller, stack.pop_all()))
+                raise
+            early = fate.mishap is Mishap.EARLY_OK
+            metadata, declared = stream.finish()
+            look = (
+                partial(length_of_truncated, stream.handle, stream.size, declared)
+                if early
+                else partial(inspect, stream.handle, stream.size, declared, connection.channels)
+            )
+            talk = replace(
+                _talk("UploadAsStream", caller, metadata),
+                sha256=stream.sha256,
+                size=stream.size,
+                duration=await asyncio.to_thread(look),
+                truncated=early,
+            )
+            work = self._add(talk, check_declaration(declared), stream.handle)
+            talk_id = await self._settle(caller, fate, talk.talk_id, work, stack)
+        return wire.UploadTalkResponse(talk_id=talk_id)
+
+    async def _read(
+        self, messages: AsyncIterator[bytes], stream: Stream, caller: Caller
+    ) -> tuple[Connection, Fate]:
+        """Take the whole stream. A client that went away surfaces as CancelledError."""
+        connection: Connection | None = None
+        fate = Fate(None, self._control.faults)
+        async for data in messages:
+            stream.take(parse(wire.StreamTalkRequest, data))
+            if connection is None and stream.metadata is not None:
+                fate = self._befall(_identity(caller, stream.metadata))
+                connection = check_metadata(stream.metadata, self._policy.connections)
+            await self._pace(len(data))
+            if fate.mishap is Mishap.EARLY_OK and stream.size:
+                break
+        await caller.demand_presence()
+        if connection is None:
+            raise invalid("metadata", "is missing: the stream is blank")
+        return connection, fate
+
+    def _befall(self, identity: bytes) -> Fate:
+        """Decide what goes wrong with an upload, and refuse it if that is the whole of it."""
+        faults, mishap = self._control.faults, self._control.mishap(identity)
+        if mishap in _BUSY:
+            raise Refusal(*_BUSY[mishap], pushback=faults.pushback)
+        if mishap is Mishap.ABORT_EARLY:
+            raise Refusal(faults.abort_code, "The request was aborted early, on purpose")
+        return Fate(mishap, faults)
+
+    async def _settle(
+        self,
+        caller: Caller,
+        fate: Fate,
+        talk_id: str,
+        work: Coroutine[None, None, None],
+        needed: ExitStack | None = None,
+    ) -> str:
+        """Store what was received to its last byte, and the talk ID that is answered.
+
+        The storing outlives a client that goes away; it takes over what it needs.
+        """
+        number = self._control.upload_received()
+        if fate.mishap is Mishap.SILENT:
+            work.close()
+            await _for_ever()
+        owned = needed.pop_all() if needed else ExitStack()
+        late = fate.faults.store_late
+        await asyncio.shield(self._in_background(self._keep(number, work, owned, late)))
+        if fate.mishap is not Mishap.LOSE_ANSWER:
+            return talk_id
+        lost = fate.faults.lost_answer
+        if lost is LostAnswer.BLANK:
+            return ""
+        if lost in _LOST:
+            raise Refusal(*_LOST[lost])
+        if lost is LostAnswer.RESET:
+            caller.cut()
+        return await _for_ever()
+
+    async def _keep(
+        self, number: int, work: Coroutine[None, None, None], owned: ExitStack, late: float
+    ) -> None:
+        with owned:
+            if late:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), late)
+            await work
+            self._control.upload_stored(number)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Whoever waits for it hears of its error; if nobody does any more, it is nobody's.
+        if not task.cancelled():
+            task.exception()
+
+    async def _update(self, talk: Talk) -> None:
+        if not await self._store.update(talk):
+            raise Refusal(grpc.StatusCode.NOT_FOUND, f"Talk {talk.talk_id} is not found")
+
+    async def _add(self, talk: Talk, container: Container, audio: BinaryIO) -> None:
+        if self._policy.keep_audio is not None:
+            file = self._policy.keep_audio / f"{talk.talk_id}.{_SUFFIXES[container]}"
+            await asyncio.to_thread(_copy, audio, file)
+        await self._store.add(talk)
+
+    async def _add_truncated(self, stream: Stream, caller: Caller, owned: ExitStack) -> None:
+        with owned:
+            metadata, declared = stream.finish()
+            duration = await asyncio.to_thread(
+                length_of_truncated, stream.handle, stream.size, declared
+            )
+            talk = replace(
+                _talk("UploadAsStream", caller, metadata),
+                sha256=stream.sha256,
+                size=stream.size,
+                duration=duration,
+                truncated=True,
+            )
+            await self._add(talk, check_declaration(declared), stream.handle)
+
+    async def _pace(self, octets: int) -> None:
+        wait = self._control.transfer_time(octets)
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+
+async def _for_ever() -> Never:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("nobody answers this")
+
+
+def _identity(caller: Caller, metadata: wire.TalkMetadata, content: bytes = b"") -> bytes:
+    """What tells one recording from another, the same for every attempt at it."""
+    if caller.idempotency_key:
+        return caller.idempotency_key.encode()
+    digest = hashlib.blake2b(metadata.SerializeToString(deterministic=True))
+    digest.update(content)
+    return digest.digest()
+
+
+def _look(
+    content: bytes, declared: wire.AudioMetadata, connection: Connection
+) -> tuple[bytes, float]:
+    duration = inspect(io.BytesIO(content), len(content), declared, connection.channels)
+    return hashlib.sha256(content).digest(), duration
+
+
+def _talk(method: str, caller: Caller, metadata: wire.TalkMetadata) -> Talk:
+    """A new talk without its content."""
+    return Talk(
+        talk_id=str(uuid.uuid4()),
+        connection_id=metadata.connection_id,
+        fields=dict(metadata.fields),
+        users=tuple(
+            User(user.id, Role(_role(user.role)), dict(user.fields)) for user in metadata.users
+        ),
+        method=method,
+        client_request_id=caller.client_request_id,
+        idempotency_key=caller.idempotency_key,
+    )
+
+
+def _role(role: wire.UserRole) -> str:
+    return wire.UserRole.Name(role).removeprefix("USER_ROLE_").lower()
+
+
+def _text(content: wire.TextContent) -> str:
+    return MessageToJson(content, preserving_proto_field_name=True, indent=None)
+
+
+def _copy(audio: BinaryIO, file: Path) -> None:
+    audio.seek(0)
+    with replace_atomically(file) as target:
+        shutil.copyfileobj(audio, target)
