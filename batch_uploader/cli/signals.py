@@ -6,40 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from batch_uploader.cli.voice import ExitCode
-
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Ends a run from outside; whatever asked for it first decides the ``exit_code``."""
+    """Ends a run by signals; ``signal`` is the first one, None as long as there was none."""
 
     def __init__(self, politely: Callable[[str], None], at_once: Callable[[], None]) -> None:
-        self.exit_code: int | None = None
-        """None as long as nobody asked."""
+        self.signal: int | None = None
         self._politely = politely
         self._at_once = at_once
-        self._signals = 0
 
     def signalled(self, number: int) -> None:
         """Another signal arrived."""
-        self._signals += 1
-        if self._signals == 1:
-            self._ask(128 + number, f"stopped by {signal.Signals(number).name}")
+        if self.signal is None:
+            self.signal = number
+            self._politely(f"stopped by {signal.Signals(number).name}")
             return
         # A third one ends the process, should this not help.
         for each in _STOPPING:
             signal.signal(each, signal.SIG_DFL)
         self._at_once()
-
-    def overdue(self, reason: str) -> None:
-        """A limit of the run is reached."""
-        self._ask(ExitCode.LIMIT, reason)
-
-    def _ask(self, exit_code: int, reason: str) -> None:
-        if self.exit_code is None:
-            self.exit_code = exit_code
-        self._politely(reason)
 
 
 @contextmanager

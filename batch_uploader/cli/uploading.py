@@ -72,7 +72,7 @@ async def upload_as_told(settings: Settings) -> int:
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
         stack.enter_context(listening(stop))
-        stack.enter_context(_limited(settings.duration("max-duration", 0.0), stop))
+        stack.enter_context(_limited(settings.duration("max-duration", 0.0), uploader))
         await stack.enter_async_context(uploader)
         stack.enter_context(renderer)
         if log_file:
@@ -88,13 +88,13 @@ async def upload_as_told(settings: Settings) -> int:
 
 
 @contextmanager
-def _limited(seconds: float, stop: Stop) -> Iterator[None]:
+def _limited(seconds: float, uploader: Uploader) -> Iterator[None]:
     """``--max-duration``; 0 is no limit."""
     if not seconds:
         yield
         return
     reason = f"--max-duration is over ({format_duration(seconds)})"
-    timer = asyncio.get_running_loop().call_later(seconds, stop.overdue, reason)
+    timer = asyncio.get_running_loop().call_later(seconds, uploader.drain, reason, Ending.LIMIT)
     try:
         yield
     finally:
@@ -122,8 +122,12 @@ def _tell(summary: Summary, places: Places, progress: Progress, renderer: Render
 
 
 def _exit_code(summary: Summary, stop: Stop) -> int:
-    if summary.ending is Ending.UNAUTHORIZED:
-        return ExitCode.UNAUTHORIZED
-    if summary.ending is not Ending.COMPLETED:
-        return ExitCode.LIMIT if stop.exit_code is None else stop.exit_code
-    return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE
+    match summary.ending:
+        case Ending.UNAUTHORIZED:
+            return ExitCode.UNAUTHORIZED
+        case Ending.LIMIT:
+            return ExitCode.LIMIT
+        case Ending.INTERRUPTED:
+            return 128 + (stop.signal or 0)
+        case Ending.COMPLETED:
+            return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE

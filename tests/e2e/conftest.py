@@ -55,7 +55,7 @@ class Program:
     def __init__(self, directory):
         self.directory = directory
 
-    def start(self, *arguments, env=None, redirection=None, stdin=subprocess.DEVNULL):
+    def start(self, *arguments, env=None, redirection=None, stdin=subprocess.DEVNULL, preexec=None):
         command = [PROGRAM, *map(str, arguments)]
         if redirection is not None:
             command = ["/bin/sh", "-c", f'exec "$0" "$@" {redirection}', *command]
@@ -66,6 +66,7 @@ class Program:
             stderr=subprocess.PIPE,
             cwd=self.directory,
             env=environment(**(env or {})),
+            preexec_fn=preexec,
         )
 
     def finish(self, process):

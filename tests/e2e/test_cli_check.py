@@ -1,12 +1,23 @@
 """``check``: what would go up and what is wrong, without a request and without a trace."""
 
+import ctypes
 import json
 import os
+import subprocess
 import sys
 
-import pytest
-
 from batch_uploader.ledgers.sqlite import SqliteLedger
+
+_DROP_CAPABILITY = 24
+_WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
+
+
+def unprivileged():
+    """What even root may not do afterwards, once it runs something else: ignore file modes."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (_WRITE_ANYWHERE, _READ_ANYWHERE):
+            assert libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0) == 0
 
 
 def tree(folder):
@@ -104,9 +115,6 @@ class TestWithLedger:
         async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
             assert program("check", calls).code == 0
 
-    @pytest.mark.skipif(
-        sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
-    )
     def test_a_directory_that_may_not_be_written_can_be_checked(self, calls, upload, program):
         calls.write("a.wav")
         assert upload().code == 0
@@ -114,10 +122,15 @@ class TestWithLedger:
         for folder in folders:
             folder.chmod(0o500)
         try:
-            result = program("check", calls)
+            result = program("check", calls, preexec=unprivileged)
+            writing = ["/bin/sh", "-c", f"echo > '{calls}/probe'"]
+            refused = subprocess.run(
+                writing, check=False, capture_output=True, preexec_fn=unprivileged
+            )
         finally:
             for folder in folders:
                 folder.chmod(0o700)
+        assert refused.returncode != 0, "the test itself must not be able to write there"
         assert result.code == 0, result.err
         assert "1 already there" in result.out
 
