@@ -126,6 +126,7 @@ def _attempt(event: events.AttemptEnded) -> dict[str, Any]:
         "attempt": event.attempt,
         "client_request_id": event.client_request_id,
         "request_id": event.request_id,
+        "talk_id": event.talk_id,
         "code": event.code,
         "message": event.message,
         "bytes": event.octets,

@@ -25,7 +25,6 @@ from batch_uploader.events import (
     AlreadyThere,
     Decided,
     Draining,
-    Event,
     FolderPlanned,
     Found,
     Held,
@@ -142,9 +141,11 @@ class Engine:
         self.drain(Ending.INTERRUPTED, "stopped at once")
 
     def fail(self, error: Exception) -> None:
-        """Drain, and raise this when all is finished."""
+        """Drain, and raise this when all is finished; what fails later is noted on it."""
         if self._failure is None:
             self._failure = error
+        elif str(error) not in {str(self._failure), *getattr(self._failure, "__notes__", ())}:
+            self._failure.add_note(str(error))
         self.drain(Ending.INTERRUPTED, "the run cannot go on")
 
     async def _watch(self, in_flight: CancelScope) -> None:
@@ -293,7 +294,9 @@ class Engine:
 
     async def _send(self, job: Job, material: Material) -> None:
         recording = material.recording
-        earlier = job.known.outcome.attempts if job.known else 0
+        known = job.known
+        same = known is not None and known.sha256 == recording.fingerprint.sha256
+        earlier = known.outcome.attempts if known is not None and same else 0
         sending = Transfer(recording, earlier, self._publish)
         self._publish(UploadStarted(recording.path, material.size))
         try:
@@ -323,9 +326,15 @@ class Engine:
             changed = NotSent(str(error), code="CHANGED")
             self._publish(sending.ended(changed, None))
             await self._settle(sending.outcome(changed))
+        except UploaderError as error:
+            # The settings turned out to be unusable; nothing was sent.
+            await self._release(recording)
+            self.fail(error)
+            raise _Drained from error
         else:
-            # Recorded before anybody is told, so that a listener's failure loses no talk ID.
-            await self._settle(sending.uploaded(receipt), before=sending.ended(receipt, None))
+            # Told first: should the ledger fail now, the log has the talk ID.
+            self._publish(sending.ended(receipt, None))
+            await self._settle(sending.uploaded(receipt))
 
     async def _attempt(self, number: int, sending: Transfer, material: Material) -> Receipt:
         async with self._pacer.turn():
@@ -356,12 +365,10 @@ class Engine:
         if self._draining.is_set():
             raise _Drained
 
-    async def _settle(self, outcome: Outcome, *, before: Event | None = None) -> None:
+    async def _settle(self, outcome: Outcome) -> None:
         policy = self._intake.policy if outcome.status is Status.INVALID else None
         with CancelScope(shield=True):
             await self._ledger.settle(outcome, policy=policy)
-        if before is not None:
-            self._publish(before)
         self._publish(Settled(outcome))
 
     async def _release(self, recording: Recording) -> None:

@@ -75,7 +75,8 @@ class AttemptEnded:
     """One attempt is over: ``code`` is ``OK`` or why not, ``seconds`` its length.
 
     ``octets`` is how many bytes of audio left. ``retry_in`` is the pause before the next attempt
-    in seconds, None where there will be none.
+    in seconds, None where there will be none. ``talk_id`` is there if all went well, also when the
+    ledger fails to record it right afterwards.
     """
 
     path: str
@@ -87,6 +88,7 @@ class AttemptEnded:
     octets: int
     seconds: float
     retry_in: float | None
+    talk_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ from batch_uploader.ports import Known, Source
 
 _SMALL_FOLDER = 1_000
 """A larger one is planned in a thread: the transfers must not stand still meanwhile."""
+_FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 _OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+_AT_REST = frozenset({Status.UPLOADED, Status.DUPLICATE, Status.GIVEN_UP})
+_NOT_STORED = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
 
 
 class Remembers(Protocol):
@@ -51,7 +54,7 @@ class Batch:
 
     ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
     the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
-    known for a ledger. ``gone`` are invalid paths that exist no more.
+    known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored.
     """
 
     folder: str
@@ -136,7 +139,7 @@ class Intake:
         if all(defect.path != listing.folder for defect in listing.unreadable):
             # Of a folder that cannot be listed nothing is known to be gone.
             batch.gone.extend(
-                path for path, left in known.items() if left.outcome.status is Status.INVALID
+                path for path, left in known.items() if left.outcome.status in _NOT_STORED
             )
         return batch
 
@@ -154,7 +157,7 @@ class Intake:
     def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
         if before is None:
             batch.orphans.append(orphan)
-        elif before.outcome.status in {Status.UPLOADED, Status.DUPLICATE}:
+        elif before.outcome.status in _AT_REST:
             # It is up; a sidecar too many takes nothing back.
             batch.skipped += 1
         elif before.outcome.status in _OPEN or before.outcome == orphaned(orphan):
@@ -163,9 +166,14 @@ class Intake:
             batch.orphans.append(orphan)
 
     def _young(self, now: int, *entries: Entry | None) -> bool:
-        newest = max(entry.mtime_ns for entry in entries if entry is not None)
-        # A time in the future is a wrong clock somewhere, not a file that is being written.
-        return 0 <= now - newest < self.min_age * 1e9
+        youngest = now - self.min_age * 1e9
+        # A little in the future is another machine's clock, which a file may be written by; far
+        # in the future is nonsense, and no reason to wait for ever.
+        return any(
+            youngest < entry.mtime_ns < now + _FAR_FUTURE_NS
+            for entry in entries
+            if entry is not None
+        )
 
 
 def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:

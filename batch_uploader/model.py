@@ -32,6 +32,8 @@ class Status(StrEnum):
     """The service's answers contradict each other; a human decides."""
     INVALID = "invalid"
     """A defect of the file or the sidecar; never sent."""
+    GIVEN_UP = "given_up"
+    """A human decided to let it be, though the service may hold it; never sent again unasked."""
     DUPLICATE = "duplicate"
     """The same audio and metadata is another recording's; not sent."""
 
@@ -122,15 +124,23 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a sidecar says: every value is the string that goes over the wire."""
+    """What goes with a recording: every value is the string that goes over the wire.
+
+    ``defaulted`` names the fields that came from the settings and not from the sidecar.
+    """
 
     fields: Mapping[str, str]
     users: tuple[User, ...] = ()
+    defaulted: frozenset[str] = frozenset()
 
     def digest(self) -> bytes:
-        """SHA-256 of a canonical form, the same for any order of the fields."""
+        """SHA-256 of what the sidecar says, in a form that is the same for any order of fields.
+
+        Without the defaults: other settings do not make another call of the same recording.
+        """
+        own = {name: text for name, text in self.fields.items() if name not in self.defaulted}
         form = {
-            "fields": dict(self.fields),
+            "fields": own,
             "users": [[user.id, user.role.value, dict(user.fields)] for user in self.users],
         }
         text = json.dumps(form, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

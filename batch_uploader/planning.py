@@ -33,6 +33,7 @@ _UNCHANGED = Decision(Action.SKIP, "it is up and unchanged")
 _DUPLICATE = Decision(Action.SKIP, "it is a known duplicate and unchanged")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
 _NEW_SIDECAR = Decision(Action.UPDATE, "its talk is up and the sidecar was touched")
+_GIVEN_UP = Decision(Action.SKIP, "somebody decided to let it be")
 _AGAIN = Decision(Action.UPLOAD, "earlier attempts failed before anything was stored")
 _OTHER_RULES = Decision(Action.UPLOAD, "it was invalid under other settings")
 _STILL_INVALID = Decision(Action.HOLD, "it is invalid and unchanged")
@@ -49,8 +50,13 @@ _OPEN = {
 _UNTOUCHED = {
     Status.UPLOADED: _UNCHANGED,
     Status.DUPLICATE: _DUPLICATE,
+    Status.GIVEN_UP: _GIVEN_UP,
     Status.FAILED: _AGAIN,
     Status.REJECTED: _STILL_REJECTED,
+}
+_NEW_SIDECAR_OF = {
+    Status.UPLOADED: _NEW_SIDECAR,
+    Status.GIVEN_UP: _GIVEN_UP,
 }
 
 
@@ -69,7 +75,6 @@ def plan(stat: Stat, known: Known | None, policy: bytes) -> Decision:
         if before.status is Status.INVALID:
             return _STILL_INVALID if known.policy == policy else _OTHER_RULES
         return _UNTOUCHED[before.status]
-    same_audio = (before.stat.size, before.stat.mtime_ns) == (stat.size, stat.mtime_ns)
-    if before.status is Status.UPLOADED and same_audio:
-        return _NEW_SIDECAR
+    if (before.stat.size, before.stat.mtime_ns) == (stat.size, stat.mtime_ns):
+        return _NEW_SIDECAR_OF.get(before.status, _CHANGED)
     return _CHANGED

@@ -72,13 +72,15 @@ class Attempt:
     """One try at sending one recording.
 
     ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
-    seconds bounds the whole of the try.
+    seconds bounds the whole of the try. A sink that is cancelled before it sent anything calls
+    ``never_began``; otherwise the recording is in doubt.
     """
 
     number: int
     client_request_id: str
     timeout: float
     sent: Callable[[int], None]
+    never_began: Callable[[], None]
 
 
 class Sink(Protocol):
@@ -193,11 +195,12 @@ class Ledger(Protocol):
         """
 
     async def forget(self, paths: Sequence[str]) -> None:
-        """Drop invalid recordings whose files are gone; anything else is kept."""
+        """Drop recordings whose files are gone, if it is proved that nothing of them is stored."""
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
         """Every line (of these statuses), sorted by path, as of one moment.
 
-        Superseded talks, whose path holds other audio by now, are lines of their own. Close the
-        iterator (``contextlib.aclosing``) if it is not read to its end.
+        A file that several connections share has the lines of all of them. Superseded talks, whose
+        path holds other audio by now, are lines of their own. Close the iterator
+        (``contextlib.aclosing``) if it is not read to its end.
         """

@@ -51,7 +51,10 @@ class Transfer:
             self._octets += octets
             self._publish(BytesSent(self.recording.path, octets))
 
-        return Attempt(number, self._client_request_id, timeout, sent)
+        return Attempt(number, self._client_request_id, timeout, sent, self._never_began)
+
+    def _never_began(self) -> None:
+        self.open = False
 
     def ended(self, result: Receipt | SinkError, retry_in: float | None) -> AttemptEnded:
         """What the listeners hear of the attempt."""
@@ -65,6 +68,7 @@ class Transfer:
             octets=self._octets,
             seconds=time.monotonic() - self.started,
             retry_in=retry_in,
+            talk_id=result.talk_id if isinstance(result, Receipt) else None,
         )
 
     def uploaded(self, receipt: Receipt) -> Outcome:

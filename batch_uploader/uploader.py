@@ -29,7 +29,7 @@ from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import write_manifest
-from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Status, Summary
+from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.ports import Ledger, Sink, Source
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
@@ -108,6 +108,7 @@ class Uploader:
             self._recovered += await self._ledger.recover()
             await self._write_manifest()
             raise
+        await self._report_unlisted()
         await self._write_manifest()
         summary = self._score.summary(
             self._engine.ending, self._engine.reason, time.monotonic() - started
@@ -134,6 +135,17 @@ class Uploader:
                 self._broken.append(listener)
                 self._engine.fail(error)
 
+    async def _report_unlisted(self) -> None:
+        """A doubt whose file was moved or removed is a doubt all the same."""
+        doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+        async with aclosing(self._ledger.rows(doubtful)) as rows:
+            async for row in rows:
+                mine = row.connection_id == self._ledger.connection_id
+                if mine and row.path not in self._score.doubts:
+                    stat = Stat(row.size, 0)
+                    outcome = Outcome(row.path, row.status, stat, failure=row.failure)
+                    self._publish(Held(outcome))
+
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
@@ -149,6 +161,7 @@ class _Score:
 
     def __init__(self) -> None:
         self.changed = False
+        self.doubts: set[str] = set()
         self._counts: Counter[Status] = Counter()
         self._skipped = 0
         self._waiting = 0
@@ -199,6 +212,8 @@ class _Score:
 
     def _count(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
+        if outcome.status in {Status.IN_DOUBT, Status.CONFLICT}:
+            self.doubts.add(outcome.path)
         if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
             self._attention.append(outcome)
 
@@ -213,9 +228,13 @@ def manifest_path(directory: Path) -> Path:
     return directory / "manifest.jsonl"
 
 
-def demand_memory(ledger: Path, manifest: Path) -> None:
-    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError."""
-    if ledger.exists() or not manifest.exists():
+def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
+    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
+
+    Such is the one at its usual place as well, wherever this run keeps its own.
+    """
+    known = (each for each in (manifest, manifest_path(directory)) if each.exists())
+    if ledger.exists() or (manifest := next(known, None)) is None:
         return
     error = LedgerError(
         f"there is a manifest {manifest}, but its ledger {ledger} is gone:"
@@ -245,7 +264,7 @@ async def upload_directory(
     root = Path(directory)
     if not connection_id:
         raise ConfigError("name the connection: its ID is in the SpeechSense console")
-    demand_memory(ledger_path(root), manifest_path(root))
+    demand_memory(root, ledger_path(root), manifest_path(root))
     uploader = Uploader(
         source=DirectorySource(root, ignore=(ledger_path(root), manifest_path(root))),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),

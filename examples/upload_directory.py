@@ -35,4 +35,6 @@ async def main(directory: str, connection_id: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*sys.argv[1:3])))
+    if len(sys.argv) != 3:  # noqa: PLR2004 - the program, the directory, the connection
+        sys.exit(__doc__)
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -85,4 +85,6 @@ async def main(archive: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program, the archive
+        sys.exit(__doc__)
     asyncio.run(main(Path(sys.argv[1])))

@@ -85,7 +85,7 @@ class Tries:
         self.octets = []
 
     def __call__(self, timeout=20.0):
-        return Attempt(1, str(uuid.uuid4()), timeout, self.octets.append)
+        return Attempt(1, str(uuid.uuid4()), timeout, self.octets.append, lambda: None)
 
     @property
     def sent(self):

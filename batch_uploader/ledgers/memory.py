@@ -112,8 +112,9 @@ class _MemoryStore:
         same = self._by_content[fingerprint.sha256, fingerprint.metadata]
         return next((record for record in same if record.status in rules.HOLDING), None)
 
-    def superseded(self, path: str) -> Record | None:
-        return next((record for record in reversed(self.history) if record.path == path), None)
+    def superseded(self, path: str, sha256: bytes) -> Record | None:
+        same = (each for each in reversed(self.history) if each.path == path)
+        return next((record for record in same if record.sha256 == sha256), None)
 
     def put(self, record: Record) -> None:
         self.drop(record.path)
@@ -124,10 +125,10 @@ class _MemoryStore:
         # It stands for its content as before.
         self.history.append(self.folders[_folder(path)].pop(path))
 
-    def restore(self, path: str) -> None:
-        self.drop(path)
-        place = max(index for index, each in enumerate(self.history) if each.path == path)
-        self.folders[_folder(path)][path] = self.history.pop(place)
+    def restore(self, record: Record) -> None:
+        self.drop(record.path)
+        self.history.remove(record)
+        self.folders[_folder(record.path)][record.path] = record
 
     def drop(self, path: str) -> None:
         record = self.folders[_folder(path)].pop(path, None)

@@ -23,12 +23,16 @@ from batch_uploader.ports import Claim, ClaimAnswer, Known, Row
 
 OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 """Of these it is not known whether the service holds them."""
-HOLDING: Final = OPEN | {Status.UPLOADED}
+LASTING: Final = frozenset({Status.UPLOADED, Status.GIVEN_UP})
+"""Never overwritten: when the path comes to hold something else, this is superseded."""
+HOLDING: Final = OPEN | LASTING
 """A copy of one of these is not sent."""
 _IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
-_HAS_DUPLICATES: Final = frozenset({*_IN_QUESTION, Status.REJECTED})
-"""Of what is not up: a doubt that a human gave up is rejected, and its copies stay unsent."""
-_ONLY_AFTER_A_CLAIM: Final = frozenset({Status.UPLOADED, *_IN_QUESTION})
+_DECIDABLE: Final = OPEN | {Status.GIVEN_UP}
+"""What may yet turn out to be up."""
+_FORGETTABLE: Final = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
+"""It is proved that nothing of these is stored."""
+_ONLY_AFTER_A_CLAIM: Final = frozenset({*LASTING, *_IN_QUESTION})
 _RUN_ENDED: Final = Failure(
     "RUN_ENDED",
     "the run that was sending it ended before the service's answer was recorded, so the service "
@@ -109,8 +113,8 @@ class Store(Protocol):
         while there is one.
         """
 
-    def superseded(self, path: str) -> Record | None:
-        """The talk that was superseded last at a path."""
+    def superseded(self, path: str, sha256: bytes) -> Record | None:
+        """What was superseded at a path and holds this audio, the latest of several."""
 
     def put(self, record: Record) -> None:
         """Make it the current record of its path; the one before vanishes."""
@@ -118,8 +122,8 @@ class Store(Protocol):
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history; the path has none then."""
 
-    def restore(self, path: str) -> None:
-        """Make the talk superseded last current again; the record current by now vanishes."""
+    def restore(self, record: Record) -> None:
+        """Make what ``superseded`` found current again; the one current by now vanishes."""
 
     def drop(self, path: str) -> None:
         """Forget the current record of a path."""
@@ -138,16 +142,13 @@ def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
     current = store.current(path)
     if current is not None and current.status in OPEN:
         return ClaimAnswer(Claim.HELD)
-    if current is None or current.status is not Status.UPLOADED:
-        # A note about the path (it was invalid, it could not be read) hides no talk for good:
-        # with the same audio back, this is that talk's recording, whatever its sidecar says.
-        talk = store.superseded(path)
-        if talk is not None and talk.sha256 == content.sha256:
-            store.restore(path)
-            current = talk
+    if current is None or current.status not in LASTING or current.sha256 != content.sha256:
+        current = _restored(store, current, path, content.sha256)
     if current is not None and current.sha256 == content.sha256:
         same_metadata = current.metadata == content.metadata
-        if same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}:
+        if current.status is Status.GIVEN_UP or (
+            same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}
+        ):
             store.put(replace(current, stat=recording.stat))
             return ClaimAnswer(Claim.KNOWN)
         if current.status is Status.UPLOADED:
@@ -155,7 +156,7 @@ def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
     other = store.holder(content)
     if other is not None and other.status is Status.CLAIMED:
         return ClaimAnswer(Claim.BUSY, other.path)
-    if current is not None and current.status is Status.UPLOADED:
+    if current is not None and current.status in LASTING:
         store.supersede(path)
     record = Record(
         path=path,
@@ -184,6 +185,21 @@ def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
     return ClaimAnswer(Claim.DUPLICATE, other.path)
 
 
+def _restored(store: Store, current: Record | None, path: str, sha256: bytes) -> Record | None:
+    """What stands at a path where this audio lies now: perhaps the talk that it was before.
+
+    Nothing that came in between hides a talk for good. With the same audio back at its path, this
+    is that talk's recording, whatever its sidecar says.
+    """
+    talk = store.superseded(path, sha256)
+    if talk is None:
+        return current
+    if current is not None and current.status in LASTING:
+        store.supersede(path)
+    store.restore(talk)
+    return talk
+
+
 def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> None:
     """Record how a recording ended. Raises LedgerError if that cannot follow from what is known."""
     current = store.current(outcome.path)
@@ -195,18 +211,19 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
     if current is not None and _only_touched(current, outcome):
         store.put(replace(current, stat=outcome.stat))
         return
-    if outcome.status in _ONLY_AFTER_A_CLAIM and before not in OPEN:
+    if outcome.status in _ONLY_AFTER_A_CLAIM and before not in _DECIDABLE:
         raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
     if outcome.status is Status.INVALID and before in _IN_QUESTION:
         raise _bug(outcome, f"it is {before}: the service may hold it")
     if outcome.status is Status.DUPLICATE and before in OPEN:
         raise _bug(outcome, f"it is {before}")
-    if current is not None and outcome.status is Status.FAILED and before in _HAS_DUPLICATES:
+    same = current is not None and _about_the_same(current, outcome)
+    if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps under the name that a copy of it has: its own file may
         # be gone. Whoever comes first is sent, and the others are its duplicates.
         store.drop_duplicates(current)
-    if current is None or not _about_the_same(current, outcome):
-        if before is Status.UPLOADED:
+    if current is None or not same:
+        if before in LASTING:
             store.supersede(outcome.path)
         current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
     store.put(
@@ -236,6 +253,9 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     """Whether the outcome is one of the content on record, so that its fingerprint stays."""
     if current.status is outcome.status is Status.DUPLICATE:
         return current.stat == outcome.stat
+    if current.status is Status.GIVEN_UP:
+        # Another stat is another file, of which nothing was decided.
+        return current.stat == outcome.stat
     return current.status in OPEN
 
 
@@ -257,10 +277,10 @@ def release(store: Store, path: str) -> None:
 
 
 def forget(store: Store, paths: Iterable[str]) -> None:
-    """Drop the invalid ones among these paths."""
+    """Drop those among these paths of which it is proved that nothing is stored."""
     for path in paths:
         current = store.current(path)
-        if current is not None and current.status is Status.INVALID:
+        if current is not None and current.status in _FORGETTABLE:
             store.drop(path)
 
 

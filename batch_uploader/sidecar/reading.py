@@ -63,12 +63,17 @@ class _Reading:
             self._add("", Problem("sidecar-shape", "it is no object", 'write {"name": "value"}'))
             return Metadata({})
         if not any(key == "fields" and isinstance(value, Object) for key, value in top):
-            return Metadata(self._talk_fields(top))
+            return self._with_defaults(self._talk_fields(top))
         whole = self._keys(top, "", _FULL_FORM)
         fields = whole["fields"]
         # Something else than an object if the key is there twice, which is a defect by now.
         talk = self._talk_fields(fields) if isinstance(fields, Object) else {}
-        return Metadata(talk, self._users(whole["users"]) if "users" in whole else ())
+        return self._with_defaults(talk, self._users(whole["users"]) if "users" in whole else ())
+
+    def _with_defaults(self, fields: dict[str, str], users: tuple[User, ...] = ()) -> Metadata:
+        defaults = self._schema.defaults
+        lacking = frozenset(defaults.keys() - fields.keys())
+        return Metadata({**fields, **{name: defaults[name] for name in lacking}}, users, lacking)
 
     def _talk_fields(self, pairs: Object) -> dict[str, str]:
         schema = self._schema
@@ -89,7 +94,7 @@ class _Reading:
                     f"write it into the sidecar, or give --default {name}=VALUE for all",
                 ),
             )
-        return {**fields, **{k: v for k, v in schema.defaults.items() if k not in values}}
+        return fields
 
     def _users(self, value: object) -> tuple[User, ...]:
         if not isinstance(value, list) or isinstance(value, Object):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _RAW_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
+_LATEST_NS = 2**63 - 1
+
 # A hop between threads costs as much as listing fifty files. A batch ends at whichever of these
 # comes first, so that neither many small folders nor a slow disk holds the first upload up.
 _BATCH_ENTRIES = 1_000
@@ -165,7 +167,7 @@ class DirectorySource:
                     if kind is Kind.AUDIO or kind is Kind.SIDECAR:
                         status = item.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
-                            entries.append(Entry(path, status.st_size, status.st_mtime_ns))
+                            entries.append(Entry(path, status.st_size, _time_of(status)))
                             continue
                     self._sort_out(item, path, kind, found)
                 except FileNotFoundError:
@@ -283,7 +285,7 @@ def _parts(path: str) -> list[str]:
 def _regular(path: str, status: os.stat_result) -> Entry:
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{path}: {_misfit(path, status.st_mode)}")
-    return Entry(path, status.st_size, status.st_mtime_ns)
+    return Entry(path, status.st_size, _time_of(status))
 
 
 def _misfit(path: str, mode: int) -> Defect:
@@ -322,3 +324,8 @@ def _explain(error: OSError) -> tuple[str, str]:
         return "is a link or lies behind one, and links are not followed", _LINK_CURE
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return f"cannot be read ({reason})", "check the disk or the network share, then run again"
+
+
+def _time_of(status: os.stat_result) -> int:
+    # A file system may hold times that no ledger can: the year 2300, in nanoseconds.
+    return max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))

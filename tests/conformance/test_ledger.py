@@ -232,14 +232,21 @@ async def test_a_copy_of_a_superseded_talk_is_a_duplicate(ledger):
     assert await claim(ledger, recording("renamed.wav", "A")) == duplicate("call.wav")
 
 
-async def test_a_talk_that_comes_back_to_its_path_after_another_is_its_duplicate(ledger):
+async def test_a_talk_that_comes_back_to_its_path_after_another_is_known(ledger):
     await upload(ledger, "call.wav", "A", talk_id="talk-A")
     await upload(ledger, "call.wav", "B", talk_id="talk-B")
-    assert await claim(ledger, recording("call.wav", "A")) == duplicate("call.wav")
-    talks = [row.talk_id for row in await lines(ledger, frozenset({Status.UPLOADED}))]
-    assert talks == ["talk-A", "talk-B"]
-    assert await claim(ledger, recording("call.wav", "B", seen=LATER)) == KNOWN
-    assert (await known(ledger, "call.wav")).outcome.talk_id == "talk-B"
+    for audio in ("A", "B", "A"):
+        assert await claim(ledger, recording("call.wav", audio, seen=LATER)) == KNOWN
+        assert (await known(ledger, "call.wav")).outcome.talk_id == f"talk-{audio}"
+        assert (await known(ledger, "call.wav")).outcome.stat == stat(LATER)
+        talks = [row.talk_id for row in await lines(ledger, frozenset({Status.UPLOADED}))]
+        assert sorted(talks) == ["talk-A", "talk-B"], "none is lost, none is there twice"
+
+
+async def test_a_talk_that_comes_back_with_other_metadata_is_outdated(ledger):
+    await upload(ledger, "call.wav", "A", talk_id="talk-A")
+    await upload(ledger, "call.wav", "B", talk_id="talk-B")
+    assert await claim(ledger, recording("call.wav", "A", "edited")) == OUTDATED
 
 
 async def test_a_batch_is_answered_in_order_and_each_sees_the_ones_before(ledger):
@@ -413,12 +420,13 @@ async def test_a_copy_is_sent_when_the_doubt_it_waited_for_turns_out_unfounded(l
 async def test_a_copy_is_sent_when_a_doubt_that_was_given_up_is_taken_up_again(ledger):
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
     await claim(ledger, recording("moved.wav"))
-    await ledger.settle(ended("old.wav", Status.REJECTED))
+    await ledger.settle(ended("old.wav", Status.GIVEN_UP))
+    assert await claim(ledger, recording("moved.wav", seen=LATER)) == KNOWN
     await ledger.settle(ended("old.wav", Status.FAILED))
     assert await claim(ledger, recording("moved.wav")) == GRANTED
 
 
-@pytest.mark.parametrize("answer", [Status.UPLOADED, Status.REJECTED])
+@pytest.mark.parametrize("answer", [Status.UPLOADED, Status.GIVEN_UP])
 async def test_a_copy_stays_a_duplicate_when_the_doubt_is_settled_for_good(ledger, answer):
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
     await claim(ledger, recording("moved.wav"))
@@ -513,12 +521,13 @@ async def test_only_a_claim_can_be_released(ledger, status):
     assert await lines(ledger) == before
 
 
-async def test_only_invalid_recordings_are_forgotten(ledger):
+async def test_only_what_is_not_stored_is_forgotten(ledger):
     for number, status in enumerate(Status):
         await bring_to(ledger, f"{status}.wav", status, audio=f"audio {number}")
     before = await lines(ledger)
     await ledger.forget([*(f"{status}.wav" for status in Status), "never seen.wav"])
-    assert await lines(ledger) == [row for row in before if row.status is not Status.INVALID]
+    forgotten = {Status.INVALID, Status.FAILED, Status.REJECTED}
+    assert await lines(ledger) == [row for row in before if row.status not in forgotten]
 
 
 async def test_forgetting_a_defect_keeps_the_talk_beneath(ledger):

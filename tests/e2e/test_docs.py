@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
@@ -80,6 +81,34 @@ def test_the_upload_that_the_readme_shows(program, calls, service):
     assert service.counts(calls) == {"2025/01/a.wav": 1, "2025/01/b.wav": 1}
     shown = next(line for line in blocks("json") if '"talk_id"' in line)
     assert set(re.findall(r'"(\w+)":', shown)) == set(calls.manifest()["2025/01/a.wav"])
+
+
+def test_the_emulator_as_the_readme_shows_it(calls):
+    calls.write("a.wav")
+    script = next(block for block in blocks("sh") if "batch-uploader emulator" in block)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    script = script.replace("9090", port).replace("/tmp/", f"{calls.folder.parent}/")  # noqa: S108
+    # As a person would, wait for it to be ready; and clean up.
+    script = script.replace(
+        "&\n", "> ready & trap 'kill $!' EXIT\nuntil grep listening ready; do sleep 0.1; done\n"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-ec", script],
+        check=False,
+        cwd=calls.folder.parent,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert calls.manifest()["a.wav"]["status"] == "uploaded"
+
+
+def test_the_program_that_the_readme_shows_is_one():
+    (snippet,) = blocks("python")
+    compile(snippet, "README.md", "exec")
 
 
 def test_an_installed_copy_is_whole(tmp_path):

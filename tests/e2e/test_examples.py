@@ -33,6 +33,13 @@ def test_all_examples_are_covered_here():
             assert f'"{example.name}"' in text, f"{example.name} is run by no test"
 
 
+def test_without_arguments_each_tells_how_it_is_used():
+    for script in ("upload_directory.py", "listener.py", "zip_source.py"):
+        done = run(script)
+        assert done.returncode == 1
+        assert f"python examples/{script}" in done.stderr
+
+
 def test_the_one_call_use(calls, service):
     calls.write("a.wav", "b.wav")
     calls.put("c.wav", b"")
@@ -76,7 +83,8 @@ def settled_in_place(command, calls, service, tmp_path):
     places = {
         "/srv/calls": str(calls),
         "/etc/batch-uploader/api-key": str(calls.key_file),
-        "/var/log/batch-uploader.jsonl": str(tmp_path / "log.jsonl"),
+        "$HOME/.config/speechsense-key": str(calls.key_file),
+        "$HOME/batch-uploader.jsonl": str(tmp_path / "log.jsonl"),
         "CONNECTION_ID": "calls",
     }
     words = [places.get(word, word) for word in words[1:]]

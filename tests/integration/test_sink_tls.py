@@ -133,7 +133,7 @@ async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, unti
 
 async def test_a_server_without_tls_gets_nothing(ca_file):
     async with TalkServer() as server:
-        with pytest.raises(NotSent, match="TLS"):
+        with pytest.raises(NotSent, match="does not speak TLS; give --plaintext"):
             await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
         assert server.calls == []
 

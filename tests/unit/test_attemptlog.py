@@ -37,6 +37,7 @@ def test_an_attempt_is_a_line_with_the_ids_of_both_sides(tmp_path):
                 "attempt": 2,
                 "client_request_id": "client-1",
                 "request_id": "service-1",
+                "talk_id": None,
                 "code": "UNAVAILABLE",
                 "message": "no answer",
                 "bytes": 40,

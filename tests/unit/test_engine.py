@@ -4,6 +4,7 @@ import io
 import json
 import wave
 from collections import Counter
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from batch_uploader import events
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import (
+    ConfigError,
     InDoubt,
     LedgerError,
     NotSent,
@@ -19,9 +21,11 @@ from batch_uploader.errors import (
     Throttled,
     Unauthorized,
 )
+from batch_uploader.examine import Rules
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Ending, Status
+from batch_uploader.model import Ending, Failure, Status
 from batch_uploader.retry import RetryPolicy
+from batch_uploader.sidecar import Schema
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -558,3 +562,173 @@ async def test_a_run_that_nothing_holds_up_counts_by_its_own_scan():
     house = House(recordings(3))
     await house.run()
     assert house.events(events.ScanFinished) == [events.ScanFinished(3, 3 * len(wav(0)))]
+
+
+async def given_up(house):
+    """A recording of which the service holds a talk, in truth, and that a human gave up."""
+    house.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    await house.run()
+    async with house.ledger as ledger:
+        known = (await ledger.known("0"))["0/call-0.wav"]
+        failure = Failure("GIVEN_UP", "somebody decided so")
+        await ledger.settle(replace(known.outcome, status=Status.GIVEN_UP, failure=failure))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source: source.touch("0/call-0.wav"),
+        lambda source: source.touch("0/call-0.json"),
+        lambda source: source.put("0/call-0.json", sidecar(n="corrected")),
+        lambda source: source.put("0/call-0.wav.json", sidecar(n="0")),
+    ],
+    ids=["touched", "sidecar touched", "sidecar corrected", "second sidecar"],
+)
+async def test_what_was_given_up_is_never_sent_again_unasked(change):
+    house = House(recordings(1))
+    await given_up(house)
+    change(house.source)
+    for _ in range(2):
+        summary = await house.run()
+        assert summary.needs_attention == 0
+    assert len(house.sink.talks) == 1
+    assert await house.statuses() == {"0/call-0.wav": Status.GIVEN_UP}
+
+
+async def test_a_copy_of_what_was_given_up_is_not_sent_either():
+    house = House(recordings(1))
+    await given_up(house)
+    for ending in ("wav", "json"):
+        house.source.put(f"moved/x.{ending}", house.source._files[f"0/call-0.{ending}"].content)
+        house.source.remove(f"0/call-0.{ending}")
+    assert (await house.run()).counts == {Status.DUPLICATE: 1}
+    assert len(house.sink.talks) == 1
+
+
+async def test_other_audio_at_the_path_of_what_was_given_up_is_a_new_recording():
+    house = House(recordings(1))
+    await given_up(house)
+    house.source.put("0/call-0.wav", wav(5))
+    assert (await house.run()).counts == {Status.UPLOADED: 1}
+    house.source.put("0/call-0.wav", wav(0))
+    summary = await house.run()
+    assert (summary.skipped, summary.counts) == (1, {})
+    assert len(house.sink.talks) == 2, "the one given up, and the new one"
+
+
+@pytest.mark.parametrize("way", ["moved", "removed"])
+async def test_a_doubt_whose_file_is_elsewhere_still_needs_a_human(way):
+    house = House(recordings(3))
+    house.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    await house.run()
+    (path,) = [path for path, status in (await house.statuses()).items() if status == "in_doubt"]
+    for name in (path, path.replace(".wav", ".json")):
+        if way == "moved":
+            house.source.put(f"done/{name}", house.source._files[name].content)
+        house.source.remove(name)
+    for _ in range(2):
+        summary = await house.run()
+        assert summary.needs_attention == 1
+        assert summary.attention[0].path == path
+        assert summary.attention[0].failure.code == "DEADLINE_EXCEEDED"
+    assert len(house.sink.talks) == 3
+
+
+async def test_audio_that_returns_to_its_path_is_its_old_talk_whatever_its_sidecar_says():
+    house = House(recordings(1))
+    await house.run()
+    house.source.put("0/call-0.wav", wav(5))
+    house.source.put("0/call-0.json", sidecar(n="5"))
+    await house.run()
+    house.source.put("0/call-0.wav", wav(0))
+    house.source.put("0/call-0.json", sidecar(n="edited"))
+    summary = await house.run()
+    assert (summary.outdated, summary.counts) == (1, {})
+    assert len(house.sink.talks) == 2
+    assert {row.talk_id for row in await house.rows()} == {"talk-1", "talk-2"}, "none is forgotten"
+
+
+async def test_other_defaults_make_no_other_call_of_a_moved_recording():
+    def rules(value):
+        return Rules(schema=Schema(defaults={"language": value}))
+
+    house = House(recordings(1))
+    await house.run(rules=rules("ru-RU"))
+    assert house.sink.talks[0].metadata.fields["language"] == "ru-RU"
+    for ending in ("wav", "json"):
+        house.source.put(f"moved/x.{ending}", house.source._files[f"0/call-0.{ending}"].content)
+        house.source.remove(f"0/call-0.{ending}")
+    assert (await house.run(rules=rules("kk-KZ"))).counts == {Status.DUPLICATE: 1}
+
+
+async def test_attempts_are_those_of_this_audio():
+    house = House(recordings(1))
+    for seed in (0, 1, 2):
+        house.source.put("0/call-0.wav", wav(seed))
+        await house.run()
+    assert [row.attempts for row in await house.rows()] == [1, 1, 1]
+
+
+async def test_a_ledger_that_fails_loses_no_talk_id():
+    """Fault 6: what the log cannot tell, the error does."""
+
+    class Full(MemoryLedger):
+        async def settle(self, outcome, *, policy=None):
+            raise LedgerError(f"the disk is full; {outcome.path} is up as {outcome.talk_id}")
+
+    house = House(recordings(30))
+    house.ledger = Full("connection")
+    sink = Slow()
+    errors = []
+
+    async def run():
+        try:
+            await uploader.run()
+        except LedgerError as error:
+            errors.append(error)
+
+    with anyio.fail_after(5):
+        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+            group.start_soon(run)
+            while sink.waiting < OPTIONS.concurrency:
+                await anyio.sleep(0.001)
+            sink.go.set()
+    told = " ".join([str(errors[0]), *errors[0].__notes__])
+    stored = {talk.talk_id for talk in sink.talks}
+    assert len(stored) == OPTIONS.concurrency
+    assert all(talk_id in told for talk_id in stored)
+    assert {event.talk_id for event in house.events(events.AttemptEnded)} == stored
+
+
+async def test_what_is_cancelled_before_it_began_is_in_no_doubt():
+    class Asleep(MemorySink):
+        waiting = 0
+
+        async def upload(self, recording, audio, attempt):
+            self.waiting += 1
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                attempt.never_began()
+                raise
+
+    house = House(recordings(10))
+    sink = Asleep()
+    with anyio.fail_after(5):
+        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+            group.start_soon(uploader.run)
+            while sink.waiting < OPTIONS.concurrency:
+                await anyio.sleep(0.001)
+            uploader.cancel()
+    assert await house.statuses() == {}
+
+
+async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_doubt():
+    class Unusable(MemorySink):
+        async def upload(self, recording, audio, attempt):
+            raise ConfigError("the CA file is gone")
+
+    house = House(recordings(10))
+    with pytest.raises(ConfigError):
+        await house.run(sink=Unusable())
+    assert await house.statuses() == {}

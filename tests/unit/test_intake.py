@@ -51,10 +51,27 @@ async def test_young_files_wait_with_whichever_part_of_them_is_young():
     assert (found.waiting, found.orphans) == (1, [])
 
 
-async def test_a_time_in_the_future_is_a_wrong_clock_and_no_reason_to_wait():
+async def test_a_time_far_in_the_future_is_nonsense_and_no_reason_to_wait():
     """Fault 13."""
-    found = await batch(Listing("", (entry("a.wav", -86_400), entry("a.json", -86_400))))
+    found = await batch(Listing("", (entry("a.wav", -86_401), entry("a.json", -86_401))))
     assert (found.waiting, len(found.jobs)) == (0, 1)
+
+
+async def test_a_little_in_the_future_is_the_clock_of_a_machine_that_may_be_writing():
+    """Fault 32: and an old or future sidecar does not make up for young audio."""
+    for ages in ((-5, 3600), (1, -86_401), (-5, -5), (3600, -5)):
+        listing = Listing("", (entry("a.wav", ages[0]), entry("a.json", ages[1])))
+        assert (await batch(listing)).waiting == 1
+
+
+async def test_what_is_gone_is_told_of_what_is_not_stored_alone():
+    ledger = MemoryLedger("c")
+    async with ledger:
+        for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
+            failure = Failure("CODE", "a reason")
+            await ledger.settle(Outcome(f"{status}.wav", status, Stat(1, 1), failure=failure))
+    found = await batch(Listing("", ()), ledger)
+    assert set(found.gone) == {"invalid.wav", "failed.wav", "rejected.wav"}
 
 
 async def test_what_is_gone_is_told():

@@ -38,6 +38,7 @@ def test_what_was_never_seen_goes_up():
         (Status.CONFLICT, Action.HOLD),
         (Status.INVALID, Action.HOLD),
         (Status.DUPLICATE, Action.SKIP),
+        (Status.GIVEN_UP, Action.SKIP),
     ],
 )
 def test_an_unchanged_recording_of_each_status(status, action):
@@ -52,6 +53,8 @@ def test_a_changed_recording_of_each_status(status, change):
         assert action is Action.HOLD, "what may be stored is never sent again"
     elif status is Status.UPLOADED and change.startswith("sidecar"):
         assert action is Action.UPDATE
+    elif status is Status.GIVEN_UP and change.startswith("sidecar"):
+        assert action is Action.SKIP
     else:
         assert action is Action.UPLOAD
 

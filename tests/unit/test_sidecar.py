@@ -507,7 +507,9 @@ def test_settings_that_fit_no_sidecar_are_refused_at_once(settings, named):
 
 
 def test_a_recording_that_needs_no_sidecar_gets_the_defaults():
-    assert without_sidecar("call.wav", Schema(defaults={"a": "b"})) == Metadata({"a": "b"})
+    assert without_sidecar("call.wav", Schema(defaults={"a": "b"})) == Metadata(
+        {"a": "b"}, defaulted=frozenset({"a"})
+    )
     (defect,) = without_sidecar("call.wav", Schema(required=frozenset({"a"})))
     assert isinstance(defect, Defect)
     assert (defect.path, defect.kind, defect.field) == ("call.wav", "sidecar-required", "a")

@@ -487,7 +487,11 @@ async def test_a_file_may_hold_several_connections(path):
     await make(path, "a.wav", connection_id="one")
     await make(path, "a.wav", "b.wav", connection_id="two")
     async with SqliteLedger(path, "one") as one:
-        assert await lines(one) == [("a.wav", Status.UPLOADED)]
+        assert [(row.path, row.connection_id) async for row in one.rows()] == [
+            ("a.wav", "one"),
+            ("a.wav", "two"),
+            ("b.wav", "two"),
+        ], "a manifest tells all there is"
         assert list(await one.known("")) == ["a.wav"]
     async with LedgerReader(path) as reader:
         assert await reader.connections() == ["one", "two"]

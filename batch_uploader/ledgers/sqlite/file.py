@@ -82,7 +82,8 @@ def not_open(path: Path) -> LedgerError:
 def locked(path: Path) -> LedgerLocked:
     """The error of a second run."""
     return LedgerLocked(
-        f"another run is using the ledger {path}: wait for its end, or name another with --ledger"
+        f"another run is using the ledger {path}: wait for its end, or stop it; "
+        "with any other ledger everything would go up twice"
     )
 
 
@@ -92,7 +93,9 @@ def lock_of(path: Path) -> FileLock:
 
 
 def _lock_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
+    # Beside the file itself: a link to it is another name of the same ledger.
+    real = Path(os.path.realpath(path))
+    return real.with_name(f"{real.name}.lock")
 
 
 def take(lock: FileLock, path: Path) -> None:

@@ -113,8 +113,11 @@ class SqliteLedger:
         await self._write(lambda store: rules.forget(store, gone))
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
-        """Every line (of these statuses), sorted by path, as of the moment of the first."""
-        return self._reader.rows(statuses)
+        """Every line (of these statuses), sorted by path, as of the moment of the first.
+
+        Those of the other connections of the file as well: a manifest tells all there is.
+        """
+        return self._reader.everything(statuses)
 
     async def _write(self, write: Callable[[Store], T]) -> T:
         if self._commits is None:
@@ -164,8 +167,8 @@ class _SqliteStore:
         content = (fingerprint.sha256, fingerprint.metadata, self._connection_id)
         return self._one(schema.SELECT_HOLDER, content * 2)
 
-    def superseded(self, path: str) -> Record | None:
-        return self._one(schema.SELECT_SUPERSEDED, (path, self._connection_id))
+    def superseded(self, path: str, sha256: bytes) -> Record | None:
+        return self._one(schema.SELECT_SUPERSEDED, (path, self._connection_id, sha256))
 
     def put(self, record: Record) -> None:
         folder = schema.folder_of(record.path)
@@ -175,10 +178,11 @@ class _SqliteStore:
         self._execute(schema.SUPERSEDE, (path, self._connection_id))
         self.drop(path)
 
-    def restore(self, path: str) -> None:
-        self.drop(path)
-        self._execute(schema.RESTORE, (path, self._connection_id))
-        self._execute(schema.DROP_RESTORED, (path, self._connection_id))
+    def restore(self, record: Record) -> None:
+        self.drop(record.path)
+        which = (record.path, self._connection_id, record.sha256)
+        self._execute(schema.RESTORE, which)
+        self._execute(schema.DROP_RESTORED, which)
 
     def drop(self, path: str) -> None:
         self._execute(schema.DROP, (path, self._connection_id))

@@ -71,15 +71,24 @@ class LedgerReader:
         """The connections that the file holds recordings of, sorted."""
         return [identifier for (identifier,) in await self._fetch(schema.SELECT_CONNECTIONS)]
 
-    async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first.
 
         Of one path the superseded talks come first, the oldest before the others.
         """
+        return self._rows(self._connection_id, statuses)
+
+    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+        """The same of all connections, whichever this is a reader of."""
+        return self._rows(None, statuses)
+
+    async def _rows(
+        self, connection_id: str | None, statuses: frozenset[Status] | None
+    ) -> AsyncGenerator[Row, None]:
         if self._worker is None:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
-        lines = _Lines(self._path, *schema.select_rows(self._connection_id, statuses))
+        lines = _Lines(self._path, *schema.select_rows(connection_id, statuses))
         try:
             while batch := await worker.run(lines.fetch):
                 for row in batch:

@@ -50,6 +50,8 @@ _DEFINITIONS: Final = """
     CHECK (status <> 'uploaded' OR (talk_id IS NOT NULL AND sha256 IS NOT NULL))
 """
 
+_DOUBTED: Final = "status IN ('conflict', 'in_doubt')"
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         f"CREATE TABLE recordings ({_DEFINITIONS}, UNIQUE (path, connection_id))",
@@ -57,6 +59,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX recordings_folder ON recordings (connection_id, folder)",
         "CREATE INDEX recordings_content ON recordings (sha256, metadata) WHERE sha256 IS NOT NULL",
         "CREATE INDEX recordings_claimed ON recordings (connection_id) WHERE status = 'claimed'",
+        f"CREATE INDEX recordings_doubted ON recordings (path) WHERE {_DOUBTED}",
         "CREATE INDEX superseded_path ON superseded (path, connection_id)",
         "CREATE INDEX superseded_content ON superseded (sha256, metadata)",
     ),
@@ -67,7 +70,7 @@ _MINE: Final = "path = ? AND connection_id = ?"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
 _HOLDERS: Final = (
     "sha256 = ? AND metadata = ? AND connection_id = ?"
-    " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed')"
+    " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed', 'given_up')"
 )
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
@@ -80,7 +83,7 @@ SELECT_HOLDER: Final = (
     f" UNION ALL SELECT {COLUMNS} FROM superseded WHERE {_HOLDERS} LIMIT 1"
 )
 SELECT_SUPERSEDED: Final = (
-    f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} ORDER BY id DESC LIMIT 1"
+    f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} AND sha256 = ? ORDER BY id DESC LIMIT 1"
 )
 PUT: Final = (
     f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * _COUNT})"
@@ -91,7 +94,7 @@ DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
 SUPERSEDE: Final = (
     f"INSERT INTO superseded ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM recordings WHERE {_MINE}"
 )
-_LATEST: Final = f"(SELECT max(id) FROM superseded WHERE {_MINE})"
+_LATEST: Final = f"(SELECT max(id) FROM superseded WHERE {_MINE} AND sha256 = ?)"
 RESTORE: Final = (
     f"INSERT INTO recordings ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM superseded"
     f" WHERE id = {_LATEST}"
@@ -142,8 +145,8 @@ def _filter(
         terms.append("+connection_id = ?")  # "+": no index but the one that sorts by path
         values.append(connection_id)
     if statuses is not None:
-        terms.append(f"status IN ({', '.join('?' * len(statuses))})")
-        values.extend(status.value for status in statuses)
+        # Spelled out and sorted, so that SQLite sees when an index holds just these.
+        terms.append(f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})")
     return f" WHERE {' AND '.join(terms)}" if terms else "", tuple(values)
 
 

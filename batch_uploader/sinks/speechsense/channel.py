@@ -5,7 +5,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -178,8 +178,11 @@ class Line:
             self._unreached_since = now
         elif now - self._unreached_since >= _STALE_AFTER:
             self._unreached_since = now
-            self._replaced.append(self._current)
-            self._current = _Lease(open_channel(self._endpoint))
+            # A CA file that has gone meanwhile is no reason to give up a channel that knows it.
+            with suppress(ConfigError):
+                renewed = _Lease(open_channel(self._endpoint))
+                self._replaced.append(self._current)
+                self._current = renewed
 
     async def close(self) -> None:
         """End the channel, and the calls that are still on it."""

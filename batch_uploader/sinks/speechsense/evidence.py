@@ -97,6 +97,7 @@ _TOO_LARGE: Final = (
 # The same complaint about the answer, which means that the request was carried out.
 _ANSWER_TOO_LARGE: Final = ("client: received message", "server: sent message")
 
+_NO_TLS: Final = "wrong_version_number"
 _TLS: Final = ("tls handshake", "ssl", "certificate", "hostname verification", "peer name")
 
 _WORD: Final[Mapping[StatusCode, type[SinkError]]] = {
@@ -197,6 +198,11 @@ def _advice(kind: type[SinkError], answer: Answer, extent: Extent, where: str) -
 
 
 def _unreached(text: str, where: str) -> str:
+    if _NO_TLS in text:
+        return (
+            f"check the endpoint: {where} does not speak TLS; give --plaintext if it is an "
+            "emulator on this machine that was started without --tls"
+        )
     if _any(_TLS, text):
         return (
             f"check the CA file, the endpoint's host name and this machine's clock: the TLS "

@@ -102,7 +102,11 @@ class SpeechSenseSink:
         if line is None:
             raise NotSent(_CLOSED, code="CLOSED")
         started = time.monotonic()
-        header = await self._credentials.header()
+        try:
+            header = await self._credentials.header()
+        except asyncio.CancelledError:
+            attempt.never_began()
+            raise
         timeout = attempt.timeout - (time.monotonic() - started)
         if timeout <= 0:
             raise NotSent("try again: the credentials came too late", code="DEADLINE_EXCEEDED")
