@@ -9,8 +9,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -79,6 +79,18 @@ async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
         ) from error
 
 
+async def is_current(rows: AsyncIterator[Row], path: Path) -> bool:
+    """Whether the manifest says exactly this already; whatever cannot be read does not."""
+    try:
+        async with _in_threads(path.open("rb")) as file, aclosing(_batches(rows)) as batches:
+            async for batch in batches:
+                if not await to_thread.run_sync(_follows, file, batch):
+                    return False
+            return not await to_thread.run_sync(file.read, 1)
+    except OSError:
+        return False
+
+
 async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> int:
     """Write a line for each row, for CSV after a header; how many rows there were.
 
@@ -88,15 +100,26 @@ async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> in
     if form is Format.CSV:
         await to_thread.run_sync(_write_all, stream, _csv_records([CSV_COLUMNS]))
     count = 0
+    async with aclosing(_batches(rows)) as batches:
+        async for batch in batches:
+            await to_thread.run_sync(_write_batch, stream, encode, batch)
+            count += len(batch)
+    return count
+
+
+async def _batches(rows: AsyncIterator[Row]) -> AsyncGenerator[list[Row]]:
     batch: list[Row] = []
     async for row in rows:
         batch.append(row)
         if len(batch) == _ROWS_AT_ONCE:
-            await to_thread.run_sync(_write_batch, stream, encode, batch)
-            count += len(batch)
+            yield batch
             batch = []
-    await to_thread.run_sync(_write_batch, stream, encode, batch)
-    return count + len(batch)
+    yield batch
+
+
+def _follows(file: BinaryIO, batch: Sequence[Row]) -> bool:
+    data = _json_lines(batch)
+    return file.read(len(data)) == data
 
 
 def _write_batch(

@@ -28,7 +28,7 @@ from batch_uploader.events import (
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
+from batch_uploader.manifest import is_current, write_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Status, Summary
 from batch_uploader.ports import Ledger, Sink, Source
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
@@ -137,9 +137,12 @@ class Uploader:
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
-        if not self._score.changed and not self._recovered and self._manifest.exists():
-            return
         with anyio.CancelScope(shield=True):
+            if not self._score.changed and not self._recovered:
+                # A run that was killed, or whose disk was full, has left it behind the ledger.
+                async with aclosing(self._ledger.rows()) as rows:
+                    if await is_current(rows, self._manifest):
+                        return
             async with aclosing(self._ledger.rows()) as rows:
                 await write_manifest(rows, self._manifest)
 

@@ -44,12 +44,22 @@ class TestHappyPath:
         """fault 76"""
         calls.write("a.wav", "b.wav")
         assert upload().code == 0
-        before = (calls.folder / "manifest.jsonl").stat()
+        before = (calls.folder / "manifest.jsonl").stat().st_ino
         result = upload(*NOBODY_LISTENS)
         assert result.code == 0, result.err
         assert "Nothing new" in result.err
-        assert (calls.folder / "manifest.jsonl").stat() == before
+        assert (calls.folder / "manifest.jsonl").stat().st_ino == before, "it is not written anew"
         assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
+
+    def test_a_manifest_that_a_killed_run_left_behind_is_caught_up(self, calls, upload):
+        """Faults 1 and 12: killed after the last upload and before the manifest was written."""
+        calls.write("a.wav", "b.wav")
+        manifest = calls.folder / "manifest.jsonl"
+        assert upload().code == 0
+        whole = manifest.read_bytes()
+        manifest.write_bytes(whole[: whole.index(b"\n") + 1])
+        assert upload(*NOBODY_LISTENS).code == 0
+        assert manifest.read_bytes() == whole
 
     def test_all_settings_can_come_from_a_file(self, calls, program, service):
         calls.write("a.wav")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.manifest import CSV_COLUMNS, Format, export, write_manifest
+from batch_uploader.manifest import CSV_COLUMNS, Format, export, is_current, write_manifest
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
 
@@ -248,3 +248,17 @@ async def test_a_stream_that_takes_a_part_gets_it_all(form):
     sluggish = Sluggish()
     await export(stream(UP, REJECTED), sluggish, form)
     assert sluggish.taken == await exported(form, UP, REJECTED)
+
+
+async def test_it_is_current_if_it_says_exactly_this(tmp_path):
+    """Fault 12."""
+    path = tmp_path / "manifest.jsonl"
+    assert not await is_current(stream(UP), path)
+    for said in ([], [UP], [UP] * 1000, [UP, *[REJECTED] * 2500]):
+        await write_manifest(stream(*said), path)
+        assert await is_current(stream(*said), path)
+        assert not await is_current(stream(*said, UP), path)
+        assert not await is_current(stream(*said[:-1], replace(UP, talk_id="another")), path)
+        if said:
+            assert not await is_current(stream(*said[:-1]), path)
+    assert not await is_current(stream(), tmp_path)
