@@ -223,6 +223,7 @@ class Siege:
                 continue
             assert code in {0, 1}
             if code == 1:
+                assert self.paths("in_doubt"), "code 1, and the manifest does not say why"
                 self.figures["in doubt"] += len(self.paths("in_doubt"))
                 self.policy.decide(self)
             elif left:
@@ -234,7 +235,7 @@ class Siege:
         """A run that is killed, or ends before that: its exit code, or None for a kill."""
         starting = self._chance.random() < _WHILE_STARTING
         # Few at a time: each kill is to hit some, and all of them are to last for all the kills.
-        process = self.start("--concurrency", self._chance.choice([1, 2, 3]))
+        process = self.start("--concurrency", self._chance.choice([1, 1, 2, 3]))
         if not starting:
             for line in process.stdout:
                 if json.loads(line)["event"] == "upload_started":
