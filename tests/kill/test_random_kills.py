@@ -5,6 +5,7 @@ KILL_SEED say how long, and which moments.
 """
 
 import hashlib
+import sys
 
 import pytest
 from e2e.conftest import Calls, emulator
@@ -14,7 +15,10 @@ KILLS = number("KILLS", 25)
 RECORDINGS = number("RECORDINGS", 60)
 CONTROL_KILLS = max(6, KILLS // 20)
 
-pytestmark = pytest.mark.timeout(120 + 10 * KILLS)
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX"),
+    pytest.mark.timeout(120 + 10 * KILLS),
+]
 
 
 @pytest.fixture
