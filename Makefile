@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lock generate clean
+.PHONY: demo test kill-test lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -13,6 +13,10 @@ test: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses auto --cov
+
+# The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
+kill-test: .venv/.dev
+	KILLS=500 RECORDINGS=1000 MOMENTS=0 $(BIN)/pytest tests/kill -v -s
 
 # Writes the lock files anew; they carry hashes and no index URLs.
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -69,6 +69,7 @@ class Uploader:
         self._score = _Score()
         self._resources = AsyncExitStack()
         self._recovered = 0
+        self._owed = False
         self._engine = Engine(
             Intake(source, ledger, rules.digest(), options.min_age, options.explain),
             Examination(source, ledger.connection_id, rules),
@@ -98,6 +99,7 @@ class Uploader:
         after what is in flight has finished: SourceError, LedgerError, what a listener raised.
         """
         started = time.monotonic()
+        self._owe_manifest()
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
@@ -146,14 +148,24 @@ class Uploader:
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(Held(outcome))
 
+    def _owe_manifest(self) -> None:
+        """Leave a note that the manifest may fall behind the ledger, in case this run is killed."""
+        if self._manifest is None:
+            return
+        note = _note_of(self._manifest)
+        self._owed = note.exists() or not self._manifest.exists()
+        with suppress(OSError):  # where no note can be made no manifest can, and that is told
+            note.touch(mode=0o600)
+
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
-        if not self._score.changed and not self._recovered and self._manifest.exists():
-            return
-        with anyio.CancelScope(shield=True):
-            async with aclosing(self._ledger.rows()) as rows:
-                await write_manifest(rows, self._manifest)
+        if self._owed or self._score.changed or self._recovered:
+            with anyio.CancelScope(shield=True):
+                async with aclosing(self._ledger.rows()) as rows:
+                    await write_manifest(rows, self._manifest)
+        with suppress(OSError):
+            _note_of(self._manifest).unlink(missing_ok=True)
 
 
 class _Score:
@@ -216,6 +228,10 @@ class _Score:
             self.doubts.add(outcome.path)
         if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
             self._attention.append(outcome)
+
+
+def _note_of(manifest: Path) -> Path:
+    return manifest.with_name(f".{manifest.name}.behind")
 
 
 def ledger_path(directory: Path) -> Path:

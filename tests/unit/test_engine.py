@@ -732,3 +732,35 @@ async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_do
     with pytest.raises(ConfigError):
         await house.run(sink=Unusable())
     assert await house.statuses() == {}
+
+
+async def test_a_manifest_that_a_killed_run_left_behind_is_caught_up(tmp_path):
+    """Faults 1 and 12: killed when all was settled, before the manifest was written."""
+    house = House(recordings(2))
+    manifest = tmp_path / "manifest.jsonl"
+    notes = []
+
+    def look(event):
+        if isinstance(event, events.Settled):
+            notes.append(sorted(path.name for path in tmp_path.iterdir()))
+
+    with anyio.fail_after(5):
+        async with Uploader(
+            source=house.source,
+            sink=house.sink,
+            ledger=house.ledger,
+            options=OPTIONS,
+            manifest=manifest,
+            listeners=[look],
+        ) as uploader:
+            await uploader.run()
+    assert notes[0] == [".manifest.jsonl.behind"], "the note is there while it may fall behind"
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole.splitlines(keepends=True)[0])
+    (tmp_path / ".manifest.jsonl.behind").touch()
+    await house.run(manifest=manifest)
+    assert manifest.read_bytes() == whole
+    before = manifest.stat()
+    await house.run(manifest=manifest)
+    assert manifest.stat() == before, "nothing changed, and nothing was owed"

@@ -1,0 +1,80 @@
+"""What decides is the real code; here each of its answers is remembered.
+
+``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Transfer`` and the
+decisions of ``resolve``. The same ledger meets the same step a thousand times in a walk.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+from model.world import File, Ledger, Worker
+
+from batch_uploader import planning
+from batch_uploader.cli.resolving import Decision, Verdict
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.rules import Record
+from batch_uploader.model import Outcome, Status
+from batch_uploader.planning import Action
+from batch_uploader.ports import Claim
+from batch_uploader.transfer import Transfer
+
+
+@cache
+def recovered(ledger: Ledger) -> Ledger:
+    store = ledger.store()
+    rules.recover(store, 0)
+    return Ledger.of(store)
+
+
+@cache
+def planned(file: File, record: Record | None) -> Action:
+    known = None if record is None else record.known()
+    return planning.plan(file.recording().stat, known, b"").action
+
+
+@cache
+def touched(ledger: Ledger, file: File) -> Ledger:
+    record, recording = ledger.at(file.path), file.recording()
+    if record is None or record.metadata != recording.fingerprint.metadata:
+        return ledger
+    return settled(ledger, replace(record.known().outcome, stat=recording.stat))
+
+
+@cache
+def claimed(ledger: Ledger, file: File) -> tuple[Claim, str | None, Ledger]:
+    store = ledger.store()
+    (answer,) = rules.claim(store, [file.recording()], 0)
+    return answer.claim, answer.other, Ledger.of(store)
+
+
+@cache
+def released(ledger: Ledger, path: str) -> Ledger | None:
+    record = ledger.at(path)
+    if record is None or record.status is not Status.CLAIMED:
+        return None  # without a lock alone: somebody else has turned the claim into a doubt
+    store = ledger.store()
+    rules.release(store, path)
+    return Ledger.of(store)
+
+
+@cache
+def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
+    store = ledger.store()
+    rules.settle(store, outcome, None, 0)
+    return Ledger.of(store)
+
+
+@cache
+def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
+    verdict = Verdict.RESEND if talk_id is None else Verdict.UPLOADED
+    return settled(ledger, Decision(verdict, talk_id or "").outcome(record.known().outcome))
+
+
+def forget() -> None:
+    """Ask the real code anew: it was changed."""
+    for step in (recovered, planned, touched, claimed, released, settled, decided):
+        step.cache_clear()
+
+
+def transfer_of(worker: Worker) -> Transfer:
+    return Transfer(worker.file.recording(), 0, lambda _: None)

@@ -1,0 +1,281 @@
+"""The protocol as an explicit model, and the walk through all that can happen in it.
+
+The order of a worker's steps and what the outside may do are written down here; what follows from
+what is the real code, in ``decisions``. ``Model.steps`` yields every world that may come next, so
+the whole of what can happen is a graph, and ``explore`` walks it to its end.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from model.decisions import (
+    claimed,
+    decided,
+    planned,
+    recovered,
+    released,
+    settled,
+    touched,
+    transfer_of,
+)
+from model.world import (
+    Message,
+    Run,
+    Worker,
+    World,
+    removed,
+    replaced,
+    sender_of,
+    stored,
+    with_worker,
+    without_run,
+    without_worker,
+    written,
+)
+
+from batch_uploader import retry
+from batch_uploader.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
+from batch_uploader.ledgers.rules import Record
+from batch_uploader.model import Outcome, Receipt, Status
+from batch_uploader.planning import Action
+from batch_uploader.ports import Claim
+from batch_uploader.transfer import outcome_of
+
+_NOT_SENT = NotSent("refused", code="UNAVAILABLE")
+_REJECTED = Rejected("bad", code="INVALID_ARGUMENT")
+_SILENCE = InDoubt("no answer", code="DEADLINE_EXCEEDED")
+
+Step = tuple[str, World]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What may happen. Each switch turned off, or function swapped, is a mutant.
+
+    ``runs`` may be started and each may try a recording ``attempts`` times. ``durable``: a claim
+    has reached the disk when it is granted. ``lock``: one run or ``resolve`` at a time. ``looks``:
+    what is in doubt is looked for before it is sent again; ``hold``: not before all that was sent
+    is stored or lost; ``patient``: and not before Search sees all that is stored. ``strict``: an
+    ending that the ledger refuses is wrong in itself; without it the run ends, and all goes on.
+    """
+
+    runs: int = 3
+    attempts: int = 3
+    durable: bool = True
+    lock: bool = True
+    looks: bool = True
+    hold: bool = True
+    patient: bool = True
+    strict: bool = True
+    may_repeat: Callable[[BaseException], bool] = retry.may_repeat
+
+    def steps(self, world: World) -> Iterator[Step]:
+        """Every step that may be next, with its name."""
+        yield from self._outside(world)
+        if not (world.runs and self.lock):
+            if world.starts < self.runs:
+                yield f"run {world.starts + 1} starts", self.start(world)
+            for record in world.seen.current:
+                yield from self._resolve(world, record)
+        for run in world.runs:
+            yield f"run {run.number} is killed", replace(without_run(world, run), seen=world.disk)
+            for worker in run.workers:
+                yield from self._work(world, run, worker)
+
+    def _outside(self, world: World) -> Iterator[Step]:
+        for message in set(world.wire):
+            rest = removed(world.wire, message)
+            yield f"what {message.sender} sent is stored", stored(world, message)
+            yield f"what {message.sender} sent is lost", replace(world, wire=rest)
+        for talk in world.talks:
+            if not talk.found:
+                found = replaced(world.talks, talk, replace(talk, found=True))
+                yield f"{talk.talk_id} is found", replace(world, talks=found)
+        if world.edits:
+            files, *edits = world.edits
+            yield f"the files become {files}", replace(world, files=files, edits=tuple(edits))
+
+    def start(self, world: World) -> World:
+        """A run begins: it recovers and plans."""
+        world = written(world, recovered(world.seen))
+        due = []
+        for file in world.files:
+            action = planned(file, world.seen.at(file.path))
+            if action is Action.UPLOAD:
+                due.append(Worker(file))
+            elif action is Action.UPDATE:
+                world = written(world, touched(world.seen, file))
+        run = Run(world.starts + 1, tuple(due))
+        world = replace(world, starts=world.starts + 1)
+        return replace(world, runs=(*world.runs, run)) if due else world
+
+    def _resolve(self, world: World, record: Record) -> Iterator[Step]:
+        ledger = recovered(world.seen)
+        record = ledger.at(record.path) or record
+        if record.status is not Status.IN_DOUBT:
+            return
+        if self.hold and any(message.key == record.key for message in world.wire):
+            return
+        mine = [talk for talk in world.talks if talk.key == record.key]
+        if self.patient and not all(talk.found for talk in mine):
+            return
+        hits = [talk.talk_id for talk in mine if talk.found] if self.looks else []
+        after = decided(ledger, record, hits[0] if hits else None)
+        yield f"{record.path} is resolved: {hits or 'again'}", written(world, after)
+
+    def _work(self, world: World, run: Run, worker: Worker) -> Iterator[Step]:
+        name = f"run {run.number} {worker.file.path}"
+        if not worker.claimed:
+            yield from self._claim(world, run, worker, name)
+        elif not worker.waiting:
+            ledger = released(world.seen, worker.file.path)
+            if ledger is not None:
+                yield f"{name} is given back", written(without_worker(world, run, worker), ledger)
+            sent = replace(worker, waiting=True, attempts=worker.attempts + 1)
+            message = Message(
+                worker.file.recording().key, worker.file.content, sender_of(run, worker)
+            )
+            wire = tuple(sorted((*world.wire, message)))
+            yield f"{name} is sent", replace(with_worker(world, run, worker, sent), wire=wire)
+        else:
+            yield from self._answer(world, run, worker, name)
+
+    def _claim(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
+        answer, other, ledger = claimed(world.seen, worker.file)
+        busy = {each.file.path for each in run.workers}
+        if answer is Claim.BUSY and other in busy:
+            return
+        after = replace(world, seen=ledger, disk=ledger if self.durable else world.disk)
+        if answer is Claim.GRANTED:
+            next_ = with_worker(after, run, worker, replace(worker, claimed=True))
+        else:
+            next_ = without_worker(after, run, worker)
+        yield f"{name} claims: {answer}", next_
+        if answer is Claim.DUPLICATE:
+            outcome = outcome_of(worker.file.recording(), Status.DUPLICATE, duplicate_of=other)
+            yield f"{name} is settled: duplicate", written(next_, settled(ledger, outcome))
+
+    def _answer(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
+        sender = sender_of(run, worker)
+        for message in world.wire:
+            if message.sender == sender:
+                # It is proved not to be stored: what is on the wire is known to be gone.
+                known = replace(world, wire=removed(world.wire, message))
+                yield from self._failed(known, run, worker, name, _NOT_SENT)
+                yield from self._failed(known, run, worker, name, _REJECTED)
+        for talk in world.talks:
+            if talk.sender == sender:
+                outcome = transfer_of(worker).uploaded(Receipt(talk.talk_id))
+                yield f"{name} is up", self._end(world, run, worker, outcome)
+        yield from self._failed(world, run, worker, name, _SILENCE)
+
+    def _failed(
+        self, world: World, run: Run, worker: Worker, name: str, error: SinkError
+    ) -> Iterator[Step]:
+        if self.may_repeat(error) and worker.attempts < self.attempts:
+            again = replace(worker, waiting=False)
+            yield f"{name} will be tried again: {error}", with_worker(world, run, worker, again)
+        else:
+            outcome = transfer_of(worker).outcome(error)
+            yield f"{name} ended: {error}", self._end(world, run, worker, outcome)
+
+    def _end(self, world: World, run: Run, worker: Worker, outcome: Outcome) -> World:
+        try:
+            ledger = settled(world.seen, outcome)
+        except LedgerError as error:
+            # It ends the run, and what the service said is lost.
+            killed = replace(without_run(world, run), seen=world.disk)
+            return replace(killed, bug=str(error) if self.strict else None)
+        return written(without_worker(world, run, worker), ledger)
+
+
+def wrong(world: World) -> str | None:
+    """What must never be, if it is so here."""
+    if world.bug is not None:
+        return world.bug
+    for name, counts in (
+        ("recording", Counter(talk.key for talk in world.talks)),
+        ("content", Counter(talk.content for talk in world.talks)),
+    ):
+        twice = [each for each, count in counts.items() if count > 1]
+        if twice:
+            return f"two talks of the {name} {twice}"
+    held = {talk.talk_id: talk.key for talk in world.talks}
+    for record in (*world.disk.current, *world.disk.history):
+        if record.status is Status.UPLOADED and held.get(record.talk_id or "") != record.key:
+            return f"{record.path} is uploaded, and there is no such talk"
+    return None
+
+
+def wrong_in_the_end(world: World) -> str | None:
+    """What is wrong when nothing goes wrong any more, doubts are decided and runs follow.
+
+    For a world in which no run is alive and nothing is on its way.
+    """
+    model = Model(runs=world.starts + 3)
+    talks = tuple(replace(talk, found=True) for talk in world.talks)
+    world = replace(world, talks=talks)
+    for _ in range(3):
+        for record in world.seen.current:
+            for _, after in model._resolve(world, record):
+                world = after
+        world = model.start(world)
+        while world.runs:
+            world = _well(model, world)
+    fault = wrong(world)
+    if fault is not None:
+        return fault
+    for file in world.files:
+        record = world.seen.at(file.path)
+        if record is not None and record.status is Status.REJECTED:
+            continue
+        # Once a talk is up, what its sidecar says later is not sent; the run says so.
+        key = file.recording().key
+        talks = [t for t in world.talks if t.key == key or t.content == file.content]
+        if len(talks) != 1 or record is None:
+            return f"{file} has the talks {talks} and is {record and record.status}"
+        if record.status not in {Status.UPLOADED, Status.DUPLICATE}:
+            return f"{file} has a talk and is {record.status}"
+    return None
+
+
+def _well(model: Model, world: World) -> World:
+    """The next step of a run that meets nothing but success."""
+    for message in world.wire:
+        return stored(world, message)
+    run = world.runs[0]
+    for worker in run.workers:
+        for name, after in model._work(world, run, worker):
+            if any(word in name for word in ("claims", "is sent", "is up")):
+                return replace(after, talks=tuple(replace(t, found=True) for t in after.talks))
+    raise AssertionError(f"nothing can go on in {world}")
+
+
+def explore(model: Model, first: World) -> tuple[int, str | None]:
+    """How many worlds can be reached, and how the first wrong one comes about, if there is one."""
+    came_from: dict[World, tuple[World, str] | None] = {first: None}
+    front = [first]
+    while front:
+        following = []
+        for world in front:
+            fault = wrong(world)
+            if fault is None and not world.runs and not world.wire:
+                fault = wrong_in_the_end(world)
+                fault = fault and f"and when nothing goes wrong any more: {fault}"
+            if fault is not None:
+                return len(came_from), f"{_story(came_from, world)}\n{fault}"
+            for name, after in model.steps(world):
+                if after not in came_from:
+                    came_from[after] = (world, name)
+                    following.append(after)
+        front = following
+    return len(came_from), None
+
+
+def _story(came_from: dict[World, tuple[World, str] | None], world: World) -> str:
+    names = []
+    while (step := came_from[world]) is not None:
+        world, name = step
+        names.append(name)
+    return "\n".join(reversed(names))

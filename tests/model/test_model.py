@@ -1,0 +1,115 @@
+"""Everything that can happen, walked to its end: no recording twice, none lost (fault 1).
+
+Two recordings, three runs, three attempts each; a run may be killed at any step, the wire may lose
+or delay anything, Search may lag. ``decisions`` says what is real in it.
+"""
+
+import pytest
+from model import decisions
+from model.protocol import Model, explore
+from model.world import File, World
+
+from batch_uploader.errors import InDoubt
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.memory import _MemoryStore
+from batch_uploader.model import Status
+from batch_uploader.retry import may_repeat
+
+A, B = File("a", "A"), File("b", "B")
+COPY = File("b", "A")
+
+SITUATIONS = {
+    "two recordings": (World((A, B)), 3800),
+    "the same call at two paths": (World((A, COPY)), 900),
+    "the same audio for two calls": (World((A, File("b", "A", about="another"))), 3800),
+    "other audio at the path, and the old one back": (
+        World((A,), edits=((File("a", "B", 1),), (File("a", "A", 2),))),
+        1200,
+    ),
+    "moved": (World((A,), edits=((COPY,),)), 450),
+    "copied, and the first one gone": (World((A,), edits=((A, COPY), (COPY,))), 1900),
+    "two change places": (World((A, B), edits=((File("a", "B", 1), File("b", "A", 1)),)), 14_000),
+    "a new sidecar": (World((A,), edits=((File("a", "A", 0, "new", 1),),)), 300),
+    "a touched sidecar": (World((A,), edits=((File("a", "A", 0, "", 1),),)), 300),
+}
+"""Each with how many worlds it leads to at least: a walk that ends early proves nothing."""
+
+
+@pytest.fixture
+def changed_code():
+    """The model remembers what the real code answered; here that is changed for a while."""
+    decisions.forget()
+    yield
+    decisions.forget()
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_nothing_that_can_happen_sends_twice_or_loses(situation):
+    """Faults 1, 9, 14 to 17, 21, 42, 43: the protocol, whatever happens when."""
+    first, at_least = SITUATIONS[situation]
+    worlds, fault = explore(Model(), first)
+    assert fault is None, fault
+    assert worlds >= at_least
+
+
+def _repeats_doubt(error):
+    return may_repeat(error) or isinstance(error, InDoubt)
+
+
+MUTANTS = {
+    "a claim that is not durable": Model(durable=False, strict=False),
+    "no lock": Model(lock=False, strict=False),
+    "no hold": Model(hold=False, strict=False),
+    "Search at once": Model(patient=False, strict=False),
+    "doubt is sent again blindly": Model(looks=False, strict=False),
+    "doubt is retried": Model(may_repeat=_repeats_doubt, strict=False),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_protocol_that_lacks_a_part_is_caught(mutant):
+    """Without these the walk would prove nothing."""
+    _, fault = explore(MUTANTS[mutant], World((A,)))
+    assert fault is not None
+    assert "two talks" in fault
+
+
+def _forgets(store, now):
+    claims = store.claimed()
+    for record in claims:
+        store.drop(record.path)
+    return len(claims)
+
+
+def _takes_for_failed(store, now):
+    claims = store.claimed()
+    for record in claims:
+        store.put(rules.replace(record, status=Status.FAILED, settled_at_ns=now))
+    return len(claims)
+
+
+RULES = {
+    "claims of a dead run are forgotten": ("recover", _forgets),
+    "claims of a dead run are sent again": ("recover", _takes_for_failed),
+    "a copy of what is in doubt is sent": ("HOLDING", rules.HOLDING - {Status.IN_DOUBT}),
+    "a copy of what is up is sent": ("HOLDING", rules.HOLDING - {Status.UPLOADED}),
+    "a copy of what is on its way is sent": ("HOLDING", rules.HOLDING - {Status.CLAIMED}),
+}
+
+
+@pytest.mark.parametrize("mutant", RULES)
+def test_rules_that_are_changed_are_caught(mutant, monkeypatch, changed_code):
+    """It is the ledger's own rules that are explored."""
+    name, other = RULES[mutant]
+    monkeypatch.setattr(rules, name, other)
+    _, fault = explore(Model(strict=False), World((A, COPY)))
+    assert fault is not None
+    assert "two talks" in fault
+
+
+def test_a_duplicate_that_nobody_forgets_is_lost(monkeypatch, changed_code):
+    """The other way to be wrong: nothing twice, and one that never goes up."""
+    monkeypatch.setattr(_MemoryStore, "drop_duplicates", lambda _store, _record: None)
+    _, fault = explore(Model(), World((A,), edits=((A, COPY), (COPY,))))
+    assert fault is not None
+    assert "has the talks []" in fault

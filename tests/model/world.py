@@ -1,0 +1,182 @@
+"""The world that the protocol runs in: files, runs, a ledger, a wire that delays, a service.
+
+Frozen values, and small changes of them: a changed world is another one.
+"""
+
+from dataclasses import dataclass, replace
+
+from batch_uploader.ledgers.memory import _MemoryStore
+from batch_uploader.ledgers.rules import Record
+from batch_uploader.model import (
+    AudioInfo,
+    Container,
+    Fingerprint,
+    Metadata,
+    Recording,
+    Stat,
+    recording_key,
+)
+
+_AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)
+
+Content = tuple[str, str]
+Sender = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """A recording on disk: the bytes, when they changed, what the sidecar says, and when it did."""
+
+    path: str
+    audio: str
+    mtime: int = 0
+    about: str = ""
+    touched: int = 0
+
+    @property
+    def content(self) -> Content:
+        """What makes it the same call as another one."""
+        return self.audio, self.about
+
+    def recording(self) -> Recording:
+        """The recording that a run makes of it."""
+        sha256, metadata = _digest(self.audio), Metadata({"about": self.about})
+        return Recording(
+            connection_id="c",
+            path=self.path,
+            stat=Stat(1, self.mtime, "sidecar", 1, self.touched),
+            fingerprint=Fingerprint(sha256, metadata.digest()),
+            metadata=metadata,
+            audio=_AUDIO,
+            key=recording_key("c", self.path, sha256),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Everything on record: the current records by path, the superseded ones by age."""
+
+    current: tuple[Record, ...] = ()
+    history: tuple[Record, ...] = ()
+
+    def store(self):
+        """The real store, holding this."""
+        store = _MemoryStore()
+        for record in self.history:
+            store.put(record)
+            store.supersede(record.path)
+        for record in self.current:
+            store.put(record)
+        return store
+
+    @classmethod
+    def of(cls, store):
+        """What a store holds, but for the words about failures: nothing follows from them."""
+        records = [replace(record, failure=None) for record in store.records()]
+        return cls(tuple(sorted(records, key=lambda record: record.path)), tuple(store.history))
+
+    def at(self, path):
+        """The current record of a path."""
+        return next((record for record in self.current if record.path == path), None)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Worker:
+    """One recording in a run. ``attempts`` were made; ``waiting`` for the answer to the last."""
+
+    file: File
+    claimed: bool = False
+    attempts: int = 0
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """A process that is alive; a worker that has finished is none any more."""
+
+    number: int
+    workers: tuple[Worker, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Message:
+    """A recording that left and of which nobody knows yet whether it will be stored."""
+
+    key: str
+    content: Content
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Talk:
+    """A recording at the service; ``found`` once Search sees it."""
+
+    talk_id: str
+    key: str
+    content: Content
+    sender: Sender
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All there is. ``disk`` is what of the ledger a crash leaves, ``seen`` what runs see of it.
+
+    ``files`` are on disk now, ``edits`` what they will become, one after another. ``bug`` is what
+    the ledger said when it refused an ending.
+    """
+
+    files: tuple[File, ...]
+    edits: tuple[tuple[File, ...], ...] = ()
+    seen: Ledger = Ledger()
+    disk: Ledger = Ledger()
+    runs: tuple[Run, ...] = ()
+    starts: int = 0
+    wire: tuple[Message, ...] = ()
+    talks: tuple[Talk, ...] = ()
+    bug: str | None = None
+
+
+def written(world: World, ledger: Ledger) -> World:
+    return replace(world, seen=ledger, disk=ledger)
+
+
+def stored(world: World, message: Message) -> World:
+    talk = Talk(f"t{len(world.talks)}", message.key, message.content, message.sender)
+    return replace(
+        world, wire=removed(world.wire, message), talks=tuple(sorted((*world.talks, talk)))
+    )
+
+
+def sender_of(run: Run, worker: Worker) -> Sender:
+    return run.number, worker.file.path
+
+
+def with_worker(world: World, run: Run, worker: Worker, after: Worker) -> World:
+    changed = replace(run, workers=replaced(run.workers, worker, after))
+    return replace(world, runs=replaced(world.runs, run, changed))
+
+
+def without_worker(world: World, run: Run, worker: Worker) -> World:
+    workers = removed(run.workers, worker)
+    if not workers:
+        return without_run(world, run)
+    return replace(world, runs=replaced(world.runs, run, replace(run, workers=workers)))
+
+
+def without_run(world: World, run: Run) -> World:
+    return replace(world, runs=removed(world.runs, run))
+
+
+def removed(items, item):
+    index = items.index(item)
+    return items[:index] + items[index + 1 :]
+
+
+def replaced(items, item, other):
+    index = items.index(item)
+    return (*items[:index], other, *items[index + 1 :])
+
+
+def _digest(audio: str) -> bytes:
+    return audio.encode().ljust(32, b".")
