@@ -17,7 +17,6 @@ from batch_uploader.errors import (
     SinkError,
     SourceChanged,
     SourceError,
-    Throttled,
     Unauthorized,
     UploaderError,
 )
@@ -47,37 +46,57 @@ from batch_uploader.model import (
     Stat,
     Status,
 )
-from batch_uploader.pace import ByteBudget, Pacer
+from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.retry import RetryPolicy, may_repeat
 from batch_uploader.transfer import CUT_OFF, Transfer, outcome_of
+from batch_uploader.units import format_duration
 
 _MIB = 1024 * 1024
 _COPIES = 3
 """A recording sent whole exists as content, as message and in gRPC's buffers."""
 _STREAM_COST = 8 * _MIB
 """gRPC buffers about 4 MiB of a stream before it pushes back, and the pieces come on top."""
+_HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a run behaves. Ages and graces in seconds, ``memory`` in bytes.
+    """How a run behaves. Times are in seconds, ``memory`` in bytes.
 
-    ``memory`` bounds the audio held at once by all transfers. ``grace`` is how long a draining run
-    waits for what is in flight before it cancels it.
+    ``concurrency`` is the most that may be in flight; how many are is found out. ``rate`` is the
+    most attempts a second, ``bandwidth`` the most bytes a second. ``memory`` bounds the audio held
+    at once by all transfers. ``grace`` is how long a draining run waits for what is in flight
+    before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
+    audio, or when nothing has got through for ``max_outage``.
     """
 
-    concurrency: int = 16
+    # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
+    concurrency: int = 32
+    rate: float | None = None
+    bandwidth: Timetable | None = None
     memory: int = 128 * _MIB
     min_age: float = 2.0
     grace: float = 60.0
+    max_recordings: int | None = None
+    max_audio: float | None = None
+    max_outage: float = 7200.0
     explain: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class _Drained(Exception):  # noqa: N818 - a way out, not a mistake
     """The run is ending and this recording has not been sent."""
+
+
+class _NoFault(Exception):  # noqa: N818 - as above
+    """An attempt ended in an outage: it says nothing of its recording, and does not count."""
+
+    def __init__(self, error: SinkError, pause: float) -> None:
+        super().__init__(error)
+        self.error = error
+        self.pause = pause
 
 
 class Engine:
@@ -105,7 +124,9 @@ class Engine:
         self._cancelled = anyio.Event()
         self._failure: Exception | None = None
         self._budget = ByteBudget(options.memory)
-        self._pacer = Pacer(options.concurrency, sleep=self._pause)
+        caps = Caps(options.concurrency, options.rate, options.bandwidth)
+        self._pacer = Pacer(caps, check=self._stop_if_draining)
+        self._allowance = Allowance(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, anyio.Event] = {}
         self._planned = (0, 0)
         self._counting = self._told = False
@@ -133,6 +154,7 @@ class Engine:
             return
         self.ending, self.reason = ending, reason
         self._draining.set()
+        self._pacer.wake()
         self._publish(Draining(reason))
 
     def cancel(self) -> None:
@@ -262,12 +284,22 @@ class Engine:
 
     async def _claim_and_send(self, job: Job, material: Material) -> None:
         recording = material.recording
+        duration = recording.audio.duration
+        async with self._allowance.share(duration) as share:
+            if share is None:
+                self.drain(Ending.LIMIT, self._allowance.reason(duration))
+                raise _Drained
+            share.used = await self._claim_and_use(job, material)
+
+    async def _claim_and_use(self, job: Job, material: Material) -> bool:
+        """Send it if that is due; whether the service may hold it now."""
+        recording = material.recording
         settled = self._in_flight[recording.path] = anyio.Event()
         try:
             answer = await self._claim(recording)
             match answer.claim:
                 case Claim.GRANTED:
-                    await self._send(job, material)
+                    return await self._send(job, material) in _HELD_BY_SERVICE
                 case Claim.DUPLICATE:
                     await self._settle(
                         outcome_of(recording, Status.DUPLICATE, duplicate_of=answer.other)
@@ -280,6 +312,7 @@ class Engine:
         finally:
             del self._in_flight[recording.path]
             settled.set()
+        return False
 
     async def _claim(self, recording: Recording) -> ClaimAnswer:
         while True:
@@ -292,7 +325,7 @@ class Engine:
             # The same audio and metadata is on its way under another path: its end decides.
             await other.wait()
 
-    async def _send(self, job: Job, material: Material) -> None:
+    async def _send(self, job: Job, material: Material) -> Status:
         recording = material.recording
         known = job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
@@ -321,11 +354,11 @@ class Engine:
             raise _Drained from error
         except SinkError as error:
             self._publish(sending.ended(error, None))
-            await self._settle(sending.outcome(error))
+            return await self._settle(sending.outcome(error))
         except SourceError as error:
             changed = NotSent(str(error), code="CHANGED")
             self._publish(sending.ended(changed, None))
-            await self._settle(sending.outcome(changed))
+            return await self._settle(sending.outcome(changed))
         except UploaderError as error:
             # The settings turned out to be unusable; nothing was sent.
             await self._release(recording)
@@ -334,26 +367,43 @@ class Engine:
         else:
             # Told first: should the ledger fail now, the log has the talk ID.
             self._publish(sending.ended(receipt, None))
-            await self._settle(sending.uploaded(receipt))
+            return await self._settle(sending.uploaded(receipt))
 
     async def _attempt(self, number: int, sending: Transfer, material: Material) -> Receipt:
-        async with self._pacer.turn():
+        """Try until an attempt succeeds or counts; in an outage none does."""
+        while True:
+            try:
+                return await self._try(number, sending, material)
+            except _NoFault as excuse:
+                self._publish(sending.ended(excuse.error, excuse.pause))
+                if self._pacer.down_for >= self._options.max_outage:
+                    length = format_duration(self._options.max_outage)
+                    self.drain(Ending.LIMIT, f"nothing got through for {length}: {excuse.error}")
+
+    async def _try(self, number: int, sending: Transfer, material: Material) -> Receipt:
+        size = material.size
+        whole = size <= self._sink.whole_limit
+        async with self._pacer.turn(size, whole=whole, again=number > 1) as turn:
             self._stop_if_draining()
-            timeout = self._options.retry.timeout(material.size)
+            timeout = self._options.retry.timeout(size) + size / self._pacer.slowest_share()
             attempt = sending.begin(number, timeout)
             try:
-                receipt = await self._sink.upload(sending.recording, material, attempt)
-            except Throttled as error:
+                receipt = await self._sink.upload(
+                    sending.recording, self._pacer.paced(material), attempt
+                )
+            except SinkError as error:
                 sending.open = False
-                pause = self._pacer.throttled(sending.started, error.retry_after)
-                if pause > 0:
-                    self._publish(Paused(pause, str(error)))
-                raise
+                verdict = turn.failed(error)
+                if verdict.pause > 0:
+                    self._publish(Paused(verdict.pause, str(error)))
+                if verdict.counts or not may_repeat(error):
+                    raise
+                raise _NoFault(error, verdict.pause) from error
             except UploaderError:
                 sending.open = False
                 raise
             sending.open = False
-            self._pacer.succeeded()
+            turn.succeeded()
             return receipt
 
     async def _pause(self, seconds: float) -> None:
@@ -365,11 +415,12 @@ class Engine:
         if self._draining.is_set():
             raise _Drained
 
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, outcome: Outcome) -> Status:
         policy = self._intake.policy if outcome.status is Status.INVALID else None
         with CancelScope(shield=True):
             await self._ledger.settle(outcome, policy=policy)
         self._publish(Settled(outcome))
+        return outcome.status
 
     async def _release(self, recording: Recording) -> None:
         with CancelScope(shield=True):

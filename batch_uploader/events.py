@@ -145,7 +145,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Nobody sends for ``seconds``, since the service asked for it (``reason``)."""
+    """Nobody sends for ``seconds``: the service has too much to do or cannot be reached.
+
+    ``reason`` says which, and what to do about it.
+    """
 
     seconds: float
     reason: str

@@ -1,4 +1,4 @@
-"""The notation of durations and sizes: ``90``, ``90s``, ``30m``, ``2h``; ``512K``, ``8M``, ``1G``.
+"""How durations, sizes and rates are written: ``90s``, ``30m``, ``2h``; ``512K``, ``8M``; ``20/s``.
 
 A bare number is seconds or bytes. The letters of sizes are powers of 1,024; capitals
 belong to sizes, small letters to durations.
@@ -11,6 +11,7 @@ _DURATION = re.compile(_NUMBER + r"(ms|s|m|h|d)?")
 _SIZE = re.compile(_NUMBER + r"([KMGT])?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_LETTERS = "KMGT"
+_RATE = re.compile(_NUMBER + r"/(s|m|h)")
 
 
 def parse_duration(text: str) -> float:
@@ -31,6 +32,27 @@ def parse_size(text: str) -> int:
     if not octets.is_integer():
         raise ValueError(f"{text!r} is not a whole number of bytes; write it as 1000, 512K or 8M")
     return int(octets)
+
+
+def parse_rate(text: str) -> float:
+    """How often a second. Raises ValueError with a sentence for the user."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a rate; write it as 20/s, 300/m or 1000/h")
+    rate = float(match[1]) / _SECONDS[match[2]]
+    if rate == 0:
+        raise ValueError(f"{text!r} lets nothing through; write it as 20/s, or leave it out")
+    return rate
+
+
+def parse_hours(text: str) -> float:
+    """Seconds; a bare number is hours. Raises ValueError with a sentence for the user."""
+    bare = text.strip()
+    try:
+        return parse_duration(f"{bare}h" if bare.replace(".", "", 1).isdecimal() else bare)
+    except ValueError:
+        message = f"{text!r} is no number of hours; write it as 2.5, 90m or 10h"
+        raise ValueError(message) from None
 
 
 def format_duration(seconds: float) -> str:

@@ -222,6 +222,16 @@ def emulator(
         int | None,
         _nth("The process dies with the Nth upload, stored and not answered.", _NETWORK),
     ] = None,
+    max_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="So many uploads a second are taken, a second's worth of them at once; what "
+            "comes on top is answered RESOURCE_EXHAUSTED.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
     latency: Annotated[float, _duration("Added to every answer.", _NETWORK)] = 0.0,
     bandwidth: Annotated[
         int | None,
@@ -286,6 +296,7 @@ def emulator(
             store_late=store_late,
             die_before_storing=die_before_storing,
             die_after_storing=die_after_storing,
+            max_rate=max_rate,
             latency=latency,
             bandwidth=bandwidth,
             outage=outage,

@@ -238,9 +238,23 @@ class UploadFlags(ReadingFlags):
         str | None,
         _flag(
             "--concurrency",
-            "At most so many at a time; fewer when the service throttles. [default: 16]",
+            "At most so many at a time; how many are is found out. [default: 32]",
             _HOW,
             "N",
+        ),
+    ] = None
+    rate: Annotated[
+        str | None,
+        _flag("--rate", "At most so many requests: 20/s, 300/m.", _HOW, "N/s"),
+    ] = None
+    bandwidth: Annotated[
+        str | None,
+        _flag(
+            "--bandwidth",
+            "At most so many bytes a second, also by the time of the day:"
+            " '08:00 2M 20:00 off'. What goes in one message goes at once.",
+            _HOW,
+            "SIZE",
         ),
     ] = None
     whole_limit: Annotated[
@@ -256,6 +270,28 @@ class UploadFlags(ReadingFlags):
         str | None,
         _flag(
             "--max-duration", "Begin nothing new after this time; exit code 6.", _HOW, "DURATION"
+        ),
+    ] = None
+    max_audio: Annotated[
+        str | None,
+        _flag(
+            "--max-audio",
+            "Send at most so many hours of audio, which is what is billed; exit code 6.",
+            _HOW,
+            "HOURS",
+        ),
+    ] = None
+    max_recordings: Annotated[
+        str | None,
+        _flag("--max-recordings", "Send at most so many recordings; exit code 6.", _HOW, "N"),
+    ] = None
+    max_outage: Annotated[
+        str | None,
+        _flag(
+            "--max-outage",
+            "Wait so long for a service that cannot be reached; exit code 6. [default: 2h]",
+            _HOW,
+            "DURATION",
         ),
     ] = None
     grace: Annotated[

@@ -158,8 +158,7 @@ def pause_notice(tally: Tally) -> str | None:
     """The pause that is on, as a printable sentence."""
     if (pause := tally.pause) is None:
         return None
-    why = f"the service asked for it ({sentence(pause.reason)})"
-    return f"paused {format_left(pause.seconds)}: {why}"
+    return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
 
 
 def stop_notice(tally: Tally) -> str | None:

@@ -30,6 +30,8 @@ class Control:
         self._attempts: Counter[bytes] = Counter()
         self._queries = 0
         self._uplink_free_at = 0.0
+        self._quota = 0.0
+        self._quota_at = 0.0
 
     @property
     def faults(self) -> Faults:
@@ -90,6 +92,21 @@ class Control:
         """The upload of that number is in the store. May end the process."""
         if number == self._faults.die_after_storing:
             die()
+
+    def over_rate(self) -> bool:
+        """Whether this upload is too much; counts it if it is not."""
+        rate = self._faults.max_rate
+        if rate is None:
+            return False
+        now = time.monotonic()
+        # A second's worth may come at once, and a single one always.
+        most = max(1.0, rate)
+        self._quota = min(most, self._quota + (now - self._quota_at) * rate)
+        self._quota_at = now
+        if self._quota < 1:
+            return True
+        self._quota -= 1
+        return False
 
     def transfer_time(self, octets: int) -> float:
         """How long to wait in seconds until so many more bytes fitted through the bandwidth."""

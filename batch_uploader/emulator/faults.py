@@ -86,6 +86,9 @@ class Faults:
     revoke_after: int | None = None
     """After so many requests every credential is refused."""
 
+    max_rate: float | None = None
+    """So many uploads a second are taken, and a second's worth at once; RESOURCE_EXHAUSTED is what
+    comes on top, nothing stored."""
     latency: float = 0.0
     """Added to every RPC."""
     bandwidth: float | None = None
@@ -115,6 +118,8 @@ class Faults:
                 raise ValueError(f"{_flag(name)} counts uploads from 1")
         if self.bandwidth == 0:
             raise ValueError("a bandwidth of 0 lets nothing through; take it away for no limit")
+        if self.max_rate == 0:
+            raise ValueError("a max-rate of 0 lets nothing through; take it away for no limit")
 
     def mishap(self, identity: bytes, attempt: int) -> Mishap | None:
         """What befalls the ``attempt``th try (from 0) at the upload of that identity."""
@@ -150,6 +155,7 @@ _NOT_NEGATIVE = frozenset(
         "revoke_after",
         "latency",
         "bandwidth",
+        "max_rate",
         "search_lag",
     }
 )

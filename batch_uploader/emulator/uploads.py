@@ -199,7 +199,10 @@ class Uploads:
 
     def _befall(self, identity: bytes) -> Fate:
         """Decide what goes wrong with an upload, and refuse it if that is the whole of it."""
-        faults, mishap = self._control.faults, self._control.mishap(identity)
+        faults = self._control.faults
+        if self._control.over_rate():
+            raise Refusal(*_BUSY[Mishap.EXHAUSTED], pushback=faults.pushback)
+        mishap = self._control.mishap(identity)
         if mishap in _BUSY:
             raise Refusal(*_BUSY[mishap], pushback=faults.pushback)
         if mishap is Mishap.ABORT_EARLY:

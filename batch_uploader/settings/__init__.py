@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from batch_uploader.engine import RunOptions
 from batch_uploader.examine import Rules
+from batch_uploader.pace import Timetable
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
 from batch_uploader.settings.profile import FILE_NAME, KEYS, Layer, read_profile
@@ -47,6 +48,7 @@ VARIABLES: Mapping[str, str] = {
 """The settings that the environment may hold; an empty variable is none."""
 
 _MOST_CONCURRENT = 1024
+_MOST_RECORDINGS = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,21 @@ class Settings:
     def options(self) -> RunOptions:
         """How the run behaves."""
         usual = RunOptions()
-        concurrency = self._layers.get("concurrency")
+        layers = self._layers
+        concurrency = layers.get("concurrency")
         return RunOptions(
             concurrency=(
                 concurrency.count(1, _MOST_CONCURRENT) if concurrency else usual.concurrency
             ),
+            rate=layers["rate"].rate() if "rate" in layers else None,
+            bandwidth=layers["bandwidth"].read(Timetable.parse) if "bandwidth" in layers else None,
+            max_recordings=(
+                layers["max-recordings"].count(1, _MOST_RECORDINGS)
+                if "max-recordings" in layers
+                else None
+            ),
+            max_audio=layers["max-audio"].hours() if "max-audio" in layers else None,
+            max_outage=self.duration("max-outage", usual.max_outage),
             min_age=self.duration("min-age", usual.min_age),
             grace=self.duration("grace", usual.grace),
             explain=self.switch("verbose"),

@@ -1,7 +1,7 @@
 """A value as the user gave it, and what it means; every refusal names where it was given."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from batch_uploader.errors import ConfigError
-from batch_uploader.units import parse_duration, parse_size
+from batch_uploader.units import parse_duration, parse_hours, parse_rate, parse_size
 
 _E = TypeVar("_E", bound=StrEnum)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,27 @@ class Given:
 
     def duration(self) -> float:
         """Seconds."""
-        try:
-            return parse_duration(self._measure())
-        except ValueError as error:
-            self._misread(error)
+        return self.read(parse_duration)
 
     def size(self) -> int:
         """Bytes."""
+        return self.read(parse_size)
+
+    def hours(self) -> float:
+        """Seconds; a bare number is hours."""
+        return self.read(parse_hours)
+
+    def rate(self) -> float:
+        """How often a second."""
+        return self.read(parse_rate)
+
+    def read(self, parse: Callable[[str], _T]) -> _T:
+        """What a parser makes of it; its ValueError is a problem and, after ``;``, the cure."""
         try:
-            return parse_size(self._measure())
+            return parse(self._measure())
         except ValueError as error:
-            self._misread(error)
+            problem, _, cure = str(error).partition("; ")
+            self.refuse(problem, cure)
 
     def one_of(self, kind: type[_E]) -> _E:
         """One word of a few."""
@@ -99,10 +110,6 @@ class Given:
         if isinstance(self.value, int | Decimal) and not isinstance(self.value, bool):
             return format(self.value, "f")
         return self.text()
-
-    def _misread(self, error: ValueError) -> NoReturn:
-        problem, _, cure = str(error).partition("; ")
-        self.refuse(problem, cure)
 
     def _shown(self) -> str:
         return repr(self.value)

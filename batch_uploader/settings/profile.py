@@ -38,6 +38,7 @@ FILE_NAME = "batch-uploader.toml"
 KEYS = frozenset(
     {
         "api-key-file",
+        "bandwidth",
         "ca-file",
         "concurrency",
         "connection-id",
@@ -53,10 +54,14 @@ KEYS = frozenset(
         "ledger",
         "log-file",
         "manifest",
+        "max-audio",
         "max-duration",
+        "max-outage",
+        "max-recordings",
         "min-age",
         "plaintext",
         "progress",
+        "rate",
         "raw-channels",
         "raw-rate",
         "require",

@@ -99,7 +99,7 @@ def test_a_pause_and_a_stop_are_seen(tally, clock):
     tally.hear(events.Paused(12, "too many\nrequests"))
     tally.hear(events.Draining("interrupted"))
     text = shown(tally, 80)
-    assert "\npaused 12s: the service asked for it (too many requests)\n" in text
+    assert "\npaused 12s: too many requests\n" in text
     assert "\nstopping: finishing 4 uploads, Ctrl-C again stops now (interrupted)\n" in text
     clock.now += 12
     assert "paused" not in shown(tally, 80)

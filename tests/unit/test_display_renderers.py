@@ -102,7 +102,7 @@ def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
     tally.hear(events.Paused(12, "busy"))
     view.prepare(tally)
     view.draw((), 0)
-    assert "paused 12s: the service asked for it (busy); still counting" in stream.getvalue()
+    assert "paused 12s: busy; still counting" in stream.getvalue()
 
 
 def test_plain_tells_of_a_stop():

@@ -156,7 +156,7 @@ async def test_what_was_not_sent_is_tried_again():
     assert [event.code for event in ended] == ["UNAVAILABLE", "X", "OK"]
     assert [event.retry_in is None for event in ended] == [False, False, True]
     assert len({event.client_request_id for event in ended}) == 3
-    assert [event.seconds for event in house.events(events.Paused)] == [0.01]
+    assert [event.seconds for event in house.events(events.Paused)] == [pytest.approx(0.01)]
 
 
 async def test_attempts_run_out_and_the_next_run_tries_again():

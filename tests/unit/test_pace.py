@@ -1,37 +1,30 @@
-"""How many at once, the pause for all, and the memory."""
+"""The pace as the workers feel it: turns, the pause for all, bandwidth, memory."""
 
 import anyio
 import pytest
 
-from batch_uploader.pace import ByteBudget, Pacer
+from batch_uploader.errors import NotSent, Throttled
+from batch_uploader.pace import ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.pace.window import START
 
 
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.lowlevel.checkpoint()
-        self.now += seconds
+def throttled(retry_after=None):
+    return Throttled("slower", code="RESOURCE_EXHAUSTED", retry_after=retry_after)
 
 
 async def test_no_more_than_the_limit_at_once():
-    pacer = Pacer(3)
+    pacer = Pacer(Caps(3))
     running = most = done = 0
 
     async def work():
         nonlocal running, most, done
-        async with pacer.turn():
+        async with pacer.turn(100) as turn:
             running += 1
             most = max(most, running)
             await anyio.sleep(0.001)
             running -= 1
             done += 1
+            turn.succeeded()
 
     async with anyio.create_task_group() as group:
         for _ in range(20):
@@ -39,58 +32,203 @@ async def test_no_more_than_the_limit_at_once():
     assert (most, done) == (3, 20)
 
 
-async def test_throttling_halves_once_a_burst_and_success_grows_back():
-    clock = Clock()
-    pacer = Pacer(16, sleep=clock.sleep, clock=clock)
-    started = clock.now
-    clock.now += 1
-    for _ in range(10):
-        pacer.throttled(started, None)
-    assert pacer.limit == 8, "ten refusals of one burst are one piece of news"
-    pacer.throttled(clock.now, None)
-    assert pacer.limit == 4
-    rounds = 0
-    while pacer.limit < 16:
-        for _ in range(pacer.limit):
-            pacer.succeeded()
-        rounds += 1
-    assert 11 <= rounds <= 15, "about one more a round"
+async def test_it_begins_below_the_ceiling_and_finds_it():
+    pacer = Pacer(Caps(16))
+    assert pacer.limit == START < 16
+    running = most = 0
+
+    async def work():
+        nonlocal running, most
+        async with pacer.turn(100) as turn:
+            running += 1
+            most = max(most, running)
+            await anyio.sleep(0.002)
+            running -= 1
+            turn.succeeded()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(work)
+    assert most == pacer.limit == 16
 
 
-async def test_the_limit_never_falls_below_one():
-    clock = Clock()
-    pacer = Pacer(2, sleep=clock.sleep, clock=clock)
-    for _ in range(5):
-        pacer.throttled(clock.now, None)
-        clock.now += 1
-    assert pacer.limit == 1
+async def test_everybody_waits_out_a_pushback():
+    """Fault 23: what the service asks of one holds for all."""
+    pacer = Pacer(Caps(4))
+    began = anyio.current_time()
+    async with pacer.turn(1) as turn:
+        assert turn.failed(throttled(0.2)).pause == pytest.approx(0.2, abs=0.05)
+    waited = []
+
+    async def work():
+        async with pacer.turn(1):
+            waited.append(anyio.current_time() - began)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(work)
+    assert min(waited) >= 0.19
 
 
-async def test_everybody_waits_out_a_pause():
-    clock = Clock()
-    pacer = Pacer(4, sleep=clock.sleep, clock=clock)
-    assert pacer.throttled(clock.now, 5.0) == 5.0
-    assert pacer.throttled(clock.now, 3.0) == 0.0, "it is under way already"
-    async with pacer.turn():
-        assert clock.now >= 105.0
+class StopError(Exception):
+    pass
 
 
-async def test_a_pause_that_is_called_off_takes_no_place():
-    class StopError(Exception):
-        pass
+async def test_who_is_woken_to_stop_takes_no_place():
+    stopped = False
 
-    async def sleep(_seconds):
-        raise StopError
+    def check():
+        if stopped:
+            raise StopError
 
-    pacer = Pacer(1, sleep=sleep)
-    pacer.throttled(0.0, 60.0)
-    with pytest.raises(StopError):
-        async with pacer.turn():
-            pass
-    pacer._paused_until = 0.0
+    pacer = Pacer(Caps(1), check=check)
+    async with pacer.turn(1) as turn:
+        turn.failed(throttled(600))
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as group:
+
+            async def work():
+                with pytest.raises(StopError):
+                    async with pacer.turn(1):
+                        pytest.fail("there is a pause of ten minutes")
+
+            group.start_soon(work)
+            group.start_soon(work)
+            await anyio.sleep(0.01)
+            stopped = True
+            pacer.wake()
+    assert pacer._governor.running == 0
+
+
+async def test_a_cancelled_wait_takes_no_place():
+    pacer = Pacer(Caps(1))
+    async with pacer.turn(1):
+        with anyio.move_on_after(0.01):
+            async with pacer.turn(1):
+                pytest.fail("there was no place left")
     with anyio.fail_after(1):
-        async with pacer.turn():
+        async with pacer.turn(1):
             pass
+
+
+async def test_a_retry_waits_for_what_earns_it():
+    """Fault 22: the budget is spent; the next retry waits while fresh requests go on."""
+    pacer = Pacer(Caps(2))
+    order = []
+
+    async def retry(number):
+        async with pacer.turn(1, again=True):
+            order.append(number)
+
+    async with pacer.turn(1) as turn:
+        turn.succeeded()
+        for number in range(3):
+            await retry(number)
+        async with anyio.create_task_group() as group:
+            group.start_soon(retry, 3)
+            await anyio.sleep(0.02)
+            assert order == [0, 1, 2]
+            for _ in range(10):
+                async with pacer.turn(1):
+                    pass
+            with anyio.fail_after(0.9):
+                while len(order) < 4:
+                    await anyio.sleep(0.001)
+
+
+async def test_nothing_but_retries_goes_one_at_a_time():
+    """Fault 22: a spent budget must not end the run."""
+    pacer = Pacer(Caps(8))
+    running = most = done = 0
+
+    async def retry():
+        nonlocal running, most, done
+        async with pacer.turn(1, again=True):
+            running += 1
+            most = max(most, running)
+            await anyio.sleep(0.01)
+            running -= 1
+            done += 1
+
+    for _ in range(3):
+        await retry()
+    most = 0
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(retry)
+    assert done == 13
+    assert most <= 2, "one that is not paid for, and one that a second earned"
+
+
+async def test_an_outage_is_probed_by_one_at_a_time_and_ends_for_all():
+    """Fault 27."""
+    pacer = Pacer(Caps(8))
+    down = True
+    running = most = tries = 0
+
+    async def work():
+        nonlocal running, most, tries
+        counted = 0
+        while True:
+            async with pacer.turn(1) as turn:
+                running += 1
+                tries += 1
+                if pacer.down_for:
+                    most = max(most, running)
+                await anyio.sleep(0.001)
+                running -= 1
+                if not down:
+                    turn.succeeded()
+                    return counted
+                counted += turn.failed(NotSent("refused", code="UNAVAILABLE")).counts
+
+    counts = []
+
+    async def one():
+        counts.append(await work())
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(one)
+            await anyio.sleep(1)
+            assert 0.8 < pacer.down_for < 1.1
+            assert tries < 50, "0.1, 0.2, 0.4 seconds apart, once it is known"
+            down = False
+    assert most == 1
+    assert max(counts) <= 5
+    assert len(counts) == 8
+    assert pacer.down_for == 0
+
+
+async def test_the_bandwidth_holds_for_messages_and_for_streams():
+    class Audio:
+        size = 30_000
+        content = None
+
+        async def chunks(self, size):
+            for _ in range(self.size // size):
+                yield bytes(size)
+
+    pacer = Pacer(Caps(4, bandwidth=Timetable.parse("100000")))
+    began = anyio.current_time()
+
+    async def stream():
+        async with pacer.turn(30_000, whole=False):
+            async for _ in pacer.paced(Audio()).chunks(5_000):
+                pass
+
+    async def message():
+        async with pacer.turn(15_000):
+            pass
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream)
+        group.start_soon(message)
+        group.start_soon(message)
+    # All but the last piece is paid off.
+    assert 0.42 <= anyio.current_time() - began <= 0.9
 
 
 async def test_the_budget_bounds_what_is_held_at_once():

@@ -64,7 +64,7 @@ class TestPrecedence:
         assert places.connection_id is None
         assert (reading.include, reading.exclude, reading.min_age) == ((), (), 2.0)
         assert reading.rules.sidecar is SidecarMode.REQUIRED
-        assert (options.concurrency, options.grace, options.min_age) == (16, 60.0, 2.0)
+        assert (options.concurrency, options.grace, options.min_age) == (32, 60.0, 2.0)
         assert given.one_of("progress", Progress.AUTO) is Progress.AUTO
         assert given.file is None
 

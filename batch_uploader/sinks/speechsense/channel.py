@@ -23,6 +23,8 @@ _STALE_AFTER: Final = 180.0
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
 # Core servers call it an attack if an idle client asks more often than every 300 seconds.
+_FIRST_RECONNECT_MS: Final = 500
+_LAST_RECONNECT_MS: Final = 5_000
 _KEEPALIVE_MS: Final = 330_000
 # Unanswered bytes for so long end the connection, and put in doubt all that is on it.
 _KEEPALIVE_TIMEOUT_MS: Final = 60_000
@@ -121,6 +123,9 @@ def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
     options = (
         # Attempts are ours, so that the ledger sees each.
         ("grpc.enable_retries", 0),
+        # So are the pauses between them. While gRPC makes one, attempts fail without a try.
+        ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
         # A new channel makes a new connection instead of sharing a stuck one.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", int(proxied)),

@@ -1,0 +1,66 @@
+"""How much a run may put up: a number of recordings, hours of audio."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from batch_uploader.units import format_duration
+
+
+class Share:
+    """One recording's part of the allowance; used up unless it turns out to be not needed."""
+
+    def __init__(self) -> None:
+        self.used = True
+
+
+class Allowance:
+    """``recordings`` and ``seconds`` of audio, None without a limit.
+
+    What is in flight counts as used up until it is known better: the last of it waits for that.
+    """
+
+    def __init__(self, recordings: int | None, seconds: float | None) -> None:
+        self._recordings = math.inf if recordings is None else recordings
+        self._seconds = math.inf if seconds is None else seconds
+        self._taken = (0, 0.0)
+        self._open = 0
+        self._changed = anyio.Event()
+
+    @asynccontextmanager
+    async def share(self, seconds: float) -> AsyncIterator[Share | None]:
+        """Take one recording of that length out of it; None if it is used up for good."""
+        while self.reason(seconds) and self._open:
+            await self._changed.wait()
+        if self.reason(seconds):
+            yield None
+            return
+        share = Share()
+        self._count(1, seconds)
+        self._open += 1
+        try:
+            yield share
+        finally:
+            self._open -= 1
+            if not share.used:
+                self._count(-1, -seconds)
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    def _count(self, recordings: int, seconds: float) -> None:
+        self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)
+
+    def reason(self, seconds: float) -> str:
+        """Why a recording of that length is not sent, for a human; empty if it may be."""
+        recordings, before = self._taken
+        if recordings + 1 > self._recordings:
+            return f"--max-recordings is reached ({recordings:,})"
+        # A microsecond is a matter of adding up.
+        if before + seconds > self._seconds + 1e-6:
+            return (
+                f"--max-audio is reached ({format_duration(before)} of"
+                f" {format_duration(self._seconds)}, the next one has {format_duration(seconds)})"
+            )
+        return ""

@@ -1,0 +1,93 @@
+"""Bytes a second that the user allows, by the time of the day."""
+
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from batch_uploader.units import parse_size
+
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_OFF = "off"
+_STEP = 30.0  # seconds after which the timetable is looked at again
+
+
+def local_minute() -> int:
+    """Minutes since midnight on the wall clock."""
+    now = time.localtime()
+    return now.tm_hour * 60 + now.tm_min
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """Bytes a second from a minute of the day on, None where there is no limit.
+
+    Sorted by the minute; what stands last holds over midnight.
+    """
+
+    entries: tuple[tuple[int, int | None], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``8M``, or ``08:00 2M 20:00 off``. Raises ValueError with a sentence for the user."""
+        words = text.split()
+        if len(words) == 1:
+            words.insert(0, "00:00")
+        entries: dict[int, int | None] = {}
+        if not words or len(words) % 2:
+            raise ValueError(f"{text!r} is no bandwidth; write it as 8M or '08:00 2M 20:00 off'")
+        for moment, size in zip(words[::2], words[1::2], strict=True):
+            match = _TIME.fullmatch(moment)
+            if match is None:
+                raise ValueError(f"{moment!r} is no time of the day; write it as 08:00")
+            minute = int(match[1]) * 60 + int(match[2])
+            if minute in entries:
+                raise ValueError(f"{moment} is there twice; name each time once")
+            entries[minute] = None if size == _OFF else parse_size(size)
+            if entries[minute] == 0:
+                raise ValueError("a bandwidth of 0 sends nothing; write off for no limit")
+        return cls(tuple(sorted(entries.items())))
+
+    def at(self, minute: int) -> int | None:
+        """Bytes a second at a minute of the day; None is no limit."""
+        place = bisect_right(self.entries, minute, key=lambda entry: entry[0])
+        return self.entries[place - 1][1]
+
+    @property
+    def least(self) -> int | None:
+        """The narrowest of it."""
+        return min((size for _, size in self.entries if size is not None), default=None)
+
+
+class Pipe:
+    """Lets bytes through at the timetable's rate: who comes pays off what went before.
+
+    So a single piece of any size leaves at once, and what follows waits. ``now`` is in seconds.
+    """
+
+    def __init__(
+        self, timetable: Timetable | None, now: float, minute: Callable[[], int] = local_minute
+    ) -> None:
+        self.timetable = timetable
+        self._minute = minute
+        self._debt = 0.0
+        self._at = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until something may leave, or until it is worth asking again."""
+        rate = self._settle(now)
+        return 0.0 if rate is None else min(self._debt / rate, _STEP)
+
+    def take(self, now: float, octets: int) -> None:
+        """So many bytes leave."""
+        if self._settle(now) is not None:
+            self._debt += octets
+
+    def _settle(self, now: float) -> int | None:
+        rate = self.timetable.at(self._minute()) if self.timetable else None
+        paid = self._debt if rate is None else (now - self._at) * rate
+        self._debt = max(0.0, self._debt - paid)
+        self._at = now
+        return rate

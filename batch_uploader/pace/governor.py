@@ -1,0 +1,121 @@
+"""All decisions about the pace in one place, without waiting for any of them.
+
+Every method is told the time: seconds of a clock that never goes back.
+"""
+
+import math
+from dataclasses import dataclass
+
+from batch_uploader.errors import InDoubt, NotSent, SinkError, Throttled
+from batch_uploader.pace.bandwidth import Timetable
+from batch_uploader.pace.outage import LONGEST_PAUSE, Outage
+from batch_uploader.pace.rate import Rate
+from batch_uploader.pace.window import Window
+
+THROTTLE_PAUSE = 0.25
+"""Seconds that everybody waits when the service throttles without naming a time; doubles as long
+as nothing gets through."""
+
+_LONGEST_THROTTLE_PAUSE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What the user allows: so many at once, attempts a second, bytes a second."""
+
+    concurrency: int
+    rate: float | None = None
+    bandwidth: Timetable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failed attempt means for all.
+
+    ``pause`` in seconds begins now for everybody, 0 is none. ``counts`` is False if nothing gets
+    through anyway: then the attempt says nothing of its recording.
+    """
+
+    pause: float
+    counts: bool
+
+
+class Governor:
+    """How many, how often, and nobody at all."""
+
+    def __init__(self, caps: Caps, now: float) -> None:
+        self.window = Window(caps.concurrency)
+        self.rate = Rate(now, caps.rate)
+        self.outage = Outage()
+        self.running = 0
+        self._paused_until = now
+        self._cut_at = now
+        self._cuts = 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until another attempt may begin, infinite if something has to happen first."""
+        if self.outage.down:
+            if self.outage.probing:
+                return math.inf
+            return max(self.outage.next_probe, self._paused_until) - now
+        if self.running >= self.window.limit:
+            return math.inf
+        return max(self._paused_until - now, self.rate.wait(now))
+
+    def begin(self, now: float) -> None:
+        """An attempt begins."""
+        self.running += 1
+        self.rate.begun(now)
+        if self.outage.down:
+            self.outage.probing = True
+
+    def ended(self, started: float) -> None:
+        """An attempt is over, whatever came of it."""
+        self.running -= 1
+        self.outage.given_up(started)
+
+    def succeeded(self, now: float, started: float, octets: int) -> None:
+        """An attempt at so many bytes got through; to be told before it has ended."""
+        self._cuts = 0
+        self.rate.succeeded(now)
+        if self.outage.succeeded():
+            self.window.restart(now)
+        else:
+            self.window.succeeded(now, now - started, octets, self.running)
+
+    def failed(self, now: float, started: float, error: SinkError) -> Verdict:
+        """An attempt came to nothing; to be told before it has ended."""
+        asked = max(0.0, error.retry_after or 0.0)
+        pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
+        if not isinstance(error, NotSent | Throttled | InDoubt):
+            # The service spoke; what it said is this recording's affair.
+            self.outage.succeeded()
+            return Verdict(pause, counts=True)
+        longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
+        if self.outage.failed(now, started, asked, longest):
+            pause = self.outage.next_probe - now
+        return Verdict(pause, counts=not self.outage.down)
+
+    def _throttled(self, now: float, started: float, error: SinkError) -> float:
+        """Slow down, once for a burst of refusals; the pause in seconds that begins now."""
+        self.rate.refused()
+        if started < self._cut_at:
+            return self._pause(now, error.retry_after)
+        self._cut_at = now
+        self._cuts += 1
+        self.window.throttled(now, self.rate.delivered.rate(now))
+        pause = error.retry_after
+        if self.rate.exceeded:
+            self.rate.cut(now)
+            if pause is None:
+                # Ten doublings are more than the longest.
+                longer = THROTTLE_PAUSE * 2 ** min(self._cuts - 1, 10)
+                pause = min(longer, _LONGEST_THROTTLE_PAUSE)
+        return self._pause(now, pause)
+
+    def _pause(self, now: float, seconds: float | None) -> float:
+        """Let everybody wait; by how much that is longer than they wait already."""
+        until = now + max(0.0, seconds or 0.0)
+        extended = until > max(self._paused_until, now)
+        self._paused_until = max(self._paused_until, until)
+        return until - now if extended else 0.0

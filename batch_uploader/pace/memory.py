@@ -1,0 +1,34 @@
+"""The memory that the recordings in flight may take."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+
+class ByteBudget:
+    """At most ``total`` bytes held at once; who asks for more than all of it gets all of it.
+
+    First come, first served, so that a large recording is not overtaken for ever.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._free = total
+        self._queue = anyio.Lock()
+        self._returned = anyio.Event()
+
+    @asynccontextmanager
+    async def hold(self, octets: int) -> AsyncIterator[None]:
+        """Wait until so many bytes are free, and hold them."""
+        share = min(octets, self._total)
+        async with self._queue:
+            while self._free < share:
+                self._returned = anyio.Event()
+                await self._returned.wait()
+            self._free -= share
+        try:
+            yield
+        finally:
+            self._free += share
+            self._returned.set()

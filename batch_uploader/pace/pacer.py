@@ -1,0 +1,176 @@
+"""Makes workers wait for the governor's decisions, first come, first served."""
+
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from batch_uploader.errors import SinkError
+from batch_uploader.pace.bandwidth import Pipe, local_minute
+from batch_uploader.pace.budget import RetryBudget
+from batch_uploader.pace.governor import Caps, Governor, Verdict
+from batch_uploader.ports import Audio
+
+_LONGEST_WAIT = 3600.0
+
+
+class Turn:
+    """The right to one attempt; tell it how that went."""
+
+    def __init__(self, governor: Governor, clock: Callable[[], float], octets: int) -> None:
+        self.started = clock()
+        self._governor = governor
+        self._clock = clock
+        self._octets = octets
+
+    def succeeded(self) -> None:
+        """The recording is up."""
+        self._governor.succeeded(self._clock(), self.started, self._octets)
+
+    def failed(self, error: SinkError) -> Verdict:
+        """It is not; what that means for all."""
+        return self._governor.failed(self._clock(), self.started, error)
+
+
+class Pacer:
+    """Gives turns.
+
+    ``check`` is called after each wait and may raise, to end it all. ``clock`` gives seconds and
+    never goes back, ``minute`` the minute of the day.
+    """
+
+    def __init__(
+        self,
+        caps: Caps,
+        *,
+        check: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        minute: Callable[[], int] = local_minute,
+    ) -> None:
+        now = clock()
+        self._governor = Governor(caps, now)
+        self._budget = RetryBudget(now)
+        self._pipe = Pipe(caps.bandwidth, now, minute)
+        self._check = check
+        self._clock = clock
+        self._line = anyio.Lock()
+        self._pipe_line = anyio.Lock()
+        self._changed = anyio.Event()
+
+    @property
+    def limit(self) -> int:
+        """How many attempts may run at once now."""
+        return self._governor.window.limit
+
+    @property
+    def down_for(self) -> float:
+        """Seconds since nothing gets through any more; 0 as long as something does."""
+        outage = self._governor.outage
+        return self._clock() - outage.since if outage.down else 0.0
+
+    def wake(self) -> None:
+        """Let everybody who waits check whether to go on."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    @asynccontextmanager
+    async def turn(
+        self, size: int, *, whole: bool = True, again: bool = False
+    ) -> AsyncIterator[Turn]:
+        """Wait until an attempt at so many bytes may begin, and hold the place.
+
+        The bytes of one that goes in one message leave at once; a stream's are held back piece by
+        piece by ``paced``. ``again`` is what the budget for retries is asked for.
+        """
+        if again:
+            async with self._paid(), self._place(size, whole) as turn:
+                yield turn
+            return
+        self._budget.fresh_asked()
+        try:
+            async with self._place(size, whole) as turn:
+                self._budget.fresh_began()
+                yield turn
+        finally:
+            self._budget.fresh_ended(self._clock())
+            self.wake()
+
+    def paced(self, audio: Audio) -> Audio:
+        """The same audio, its pieces held back to keep the bandwidth."""
+        return audio if self._pipe.timetable is None else _Paced(audio, self._through)
+
+    def slowest_share(self) -> float:
+        """Bytes a second that one of many streams gets at the worst; infinite without a limit."""
+        timetable = self._pipe.timetable
+        least = timetable.least if timetable else None
+        return math.inf if least is None else least / self._governor.window.ceiling
+
+    @asynccontextmanager
+    async def _place(self, size: int, whole: bool) -> AsyncIterator[Turn]:  # noqa: FBT001 - passed on
+        async with self._line:
+            self._check()
+            if whole:
+                await self._through(size, self._check)
+            while (wait := self._governor.wait(self._clock())) > 0:
+                await self._rest(wait)
+                self._check()
+            turn = Turn(self._governor, self._clock, size)
+            self._governor.begin(turn.started)
+        try:
+            yield turn
+        finally:
+            self._governor.ended(turn.started)
+            self.wake()
+
+    @asynccontextmanager
+    async def _paid(self) -> AsyncIterator[None]:
+        while (wait := self._budget.wait(self._clock())) > 0:
+            await self._rest(wait)
+            self._check()
+        paid = self._budget.take()
+        try:
+            yield
+        finally:
+            if not paid:
+                self._budget.give_back()
+                self.wake()
+
+    async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
+        async with self._pipe_line:
+            while (wait := self._pipe.wait(self._clock())) > 0:
+                await self._rest(wait)
+                check()
+            self._pipe.take(self._clock(), octets)
+
+    async def _rest(self, seconds: float) -> None:
+        changed = self._changed
+        with anyio.move_on_after(min(seconds, _LONGEST_WAIT)):
+            await changed.wait()
+
+
+class _Paced:
+    """Audio whose pieces wait until there is room for them."""
+
+    def __init__(self, audio: Audio, through: Callable[[int], Awaitable[None]]) -> None:
+        self._audio = audio
+        self._through = through
+
+    @property
+    def size(self) -> int:
+        return self._audio.size
+
+    @property
+    def content(self) -> bytes | None:
+        return self._audio.content
+
+    async def chunks(self, size: int) -> AsyncGenerator[bytes]:
+        pieces = self._audio.chunks(size)
+        try:
+            async for piece in pieces:
+                await self._through(len(piece))
+                yield piece
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()

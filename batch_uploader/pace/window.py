@@ -1,0 +1,101 @@
+"""How many attempts may run at once: found by trying, given up when it makes them slower."""
+
+START = 4
+"""So many to begin with, also after an outage: nobody knows yet what the service bears."""
+
+_CALM = 10.0  # seconds after a cut from which on the limit grows in proportion to itself
+_CALM_GROWTH = 0.25
+_SLOWER = 0.8  # what a limit is cut to when the attempts grow slow
+_TOLERANCE = 2.5  # so many times the usual time is slow
+_SLACK = 0.05  # seconds that are no sign of anything
+_FLOOR_AGE = 300.0  # seconds after which the fastest of its kind is forgotten
+_FULL = 0.8  # of a limit that is not used nobody knows whether it could be more
+
+
+class Window:
+    """Additive increase, multiplicative decrease, between one and ``ceiling``.
+
+    Doubles with each round of successes until the first cut, then grows by one a round, and by a
+    quarter once nothing has gone wrong for a while. ``now`` is in seconds, of a clock that never
+    goes back.
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self._limit = float(min(START, ceiling))
+        self._cut_at: float | None = None
+        self._floors: dict[int, _Floor] = {}
+        self._round = _Round()
+        self.usual_seconds = 0.0
+        """What a success takes lately, on average."""
+
+    @property
+    def limit(self) -> int:
+        """How many attempts may run at once now."""
+        return int(self._limit)
+
+    def succeeded(self, now: float, seconds: float, octets: int, running: int) -> None:
+        """An attempt at so many bytes took so long, with ``running`` attempts going on."""
+        usual = self.usual_seconds
+        self.usual_seconds = usual + (seconds - usual) / 8 if usual else seconds
+        # Within a class the sizes differ by less than a factor of two.
+        floor = self._floors.setdefault(octets.bit_length(), _Floor(now, seconds))
+        self._round.add(seconds / (floor.of(now, seconds) + _SLACK))
+        if self._round.count >= self.limit:
+            slow, self._round = self._round.mean > _TOLERANCE, _Round()
+            if slow:
+                self._cut(now, self._limit * _SLOWER)
+                return
+        if running >= _FULL * self.limit:
+            self._limit = min(self.ceiling, self._limit + self._growth(now))
+
+    def throttled(self, now: float, rate: float) -> None:
+        """It was too much; ``rate`` successes a second are what was taken lately.
+
+        Halves the limit, but not below what that rate needs at the usual time of an attempt.
+        """
+        needed = min(rate * self.usual_seconds, 0.95 * self._limit)
+        self._cut(now, max(self._limit / 2, needed))
+
+    def restart(self, now: float) -> None:
+        """After an outage: begin carefully, as at the start."""
+        self._limit = min(self._limit, START, self.ceiling)
+        self._cut_at = now
+        self._round = _Round()
+
+    def _cut(self, now: float, limit: float) -> None:
+        self._limit = max(1.0, limit)
+        self._cut_at = now
+
+    def _growth(self, now: float) -> float:
+        if self._cut_at is None:
+            return 1.0
+        return _CALM_GROWTH if now - self._cut_at > _CALM else 1 / self._limit
+
+
+class _Round:
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0.0
+
+    def add(self, slowness: float) -> None:
+        self.count += 1
+        self._sum += slowness
+
+    @property
+    def mean(self) -> float:
+        return self._sum / self.count
+
+
+class _Floor:
+    """The least of the last minutes: of this age of the clock and of the one before."""
+
+    def __init__(self, now: float, seconds: float) -> None:
+        self._since = now
+        self._before = self._least = seconds
+
+    def of(self, now: float, seconds: float) -> float:
+        if now - self._since > _FLOOR_AGE:
+            self._since, self._before, self._least = now, self._least, seconds
+        self._least = min(self._least, seconds)
+        return min(self._before, self._least)

@@ -1,0 +1,324 @@
+"""The pace against services of all kinds, in a world without real time (faults 22, 23 and 27)."""
+
+import math
+
+import pytest
+from pace_world import Service, World
+
+from batch_uploader.errors import InDoubt, NotSent, Rejected, Throttled
+from batch_uploader.pace.bandwidth import Pipe, Timetable
+from batch_uploader.pace.governor import Caps, Governor
+from batch_uploader.pace.outage import Outage
+from batch_uploader.pace.rate import Rate
+from batch_uploader.pace.window import START, Window
+
+
+def share(world, events, start, end):
+    return world.during(events, start, end) / world.during(world.sent, start, end)
+
+
+@pytest.mark.parametrize(
+    ("rate", "latency"),
+    [(5, 0.05), (5, 1.0), (20, 0.005), (20, 0.05), (20, 1.0), (200, 0.005), (200, 0.05)],
+)
+def test_ten_minutes_of_overload(rate, latency):
+    """Fault 22: nobody tells the rate, and yet it is used, with few retries; then it is lifted."""
+    workers = 32
+    world = World(Service(latency, rate), workers)
+    world.run(600)
+    assert world.during(world.taken, 30, 600) >= 0.9 * rate * 570
+    assert share(world, world.retried, 0, 600) < 0.1
+    assert share(world, world.refused, 30, 600) < 0.1
+    assert world.burnt <= 4, "of ten attempts"
+    world.service.limit(None)
+    world.run(670)
+    full = workers / latency
+    assert world.during(world.taken, 660, 670) >= 0.9 * full * 10
+
+
+def test_a_limit_that_comes_in_the_middle():
+    """Fault 22: from full speed to a hundredth of it."""
+    world = World(Service(0.01))
+    world.run(60)
+    assert world.during(world.taken, 50, 60) > 0.9 * 32_000
+    world.service.limit(20)
+    world.run(360)
+    assert world.during(world.taken, 80, 360) >= 0.9 * 20 * 280
+    assert share(world, world.retried, 60, 360) < 0.1
+
+
+def test_a_service_that_takes_so_many_at_once():
+    """Fault 22: concurrency falls to what there is room for."""
+    world = World(Service(0.3, most=10))
+    world.run(120)
+    assert world.during(world.taken, 30, 120) >= 0.85 * 10 / 0.3 * 90
+    assert share(world, world.retried, 0, 120) < 0.1
+    assert world.governor.window.limit <= 12
+
+
+def test_a_refusal_now_and_then_is_no_limit():
+    """Fault 22: 2 % of all requests are refused whatever we do."""
+    world = World(Service(0.05, refused=0.02))
+    world.run(60)
+    assert world.during(world.taken, 0, 60) / 60 > 100
+    assert share(world, world.retried, 0, 60) < 0.03
+
+
+def test_an_outage_of_thirty_minutes():
+    """Fault 27: probes grow rare, no attempt is burnt, no burst at the end."""
+    world = World(Service(0.2))
+    world.run(60)
+    full = world.during(world.taken, 50, 60)
+    world.service.down = True
+    world.run(1860)
+    assert world.governor.outage.down
+    assert world.governor.outage.since == pytest.approx(60, abs=2)
+    assert world.during(world.sent, 70, 1860) < 40
+    assert world.during(world.sent, 1500, 1860) in {6, 7}, "one a minute"
+    assert world.burnt <= 2
+    world.service.down = False
+    world.run(1980)
+    back = next(moment for moment in world.taken if moment > 1860)
+    assert back <= 1921
+    assert world.during(world.sent, back, back + 0.1) <= START
+    assert world.during(world.sent, back, back + 0.3) <= 4 * START
+    assert world.during(world.taken, 1970, 1980) >= 0.9 * full
+
+
+def test_the_rate_that_the_user_allows():
+    world = World(Service(0.01), rate=50.0)
+    world.run(60)
+    assert 49 * 60 <= len(world.sent) <= 50 * 60 + 2
+    for second in range(60):
+        assert world.during(world.sent, second, second + 1) <= 52
+
+
+def throttled(retry_after=None):
+    return Throttled("slower", code="RESOURCE_EXHAUSTED", retry_after=retry_after)
+
+
+class TestGovernor:
+    def test_pushback_stops_everybody(self):
+        """Fault 23: 5,000 ms."""
+        governor = Governor(Caps(8), 0.0)
+        governor.begin(0.0)
+        governor.begin(0.0)
+        assert governor.failed(0.1, 0.0, throttled(5.0)).pause == pytest.approx(5.0)
+        assert governor.failed(0.2, 0.0, throttled(3.0)).pause == 0.0, "it is under way already"
+        governor.ended(0.0)
+        governor.ended(0.0)
+        assert governor.wait(0.2) == pytest.approx(4.9)
+        assert governor.wait(5.2) <= 0
+
+    def test_negative_pushback_stops_nobody(self):
+        """Fault 23: -1 is about the one recording."""
+        governor = Governor(Caps(8), 0.0)
+        governor.begin(0.0)
+        assert governor.failed(0.1, 0.0, throttled(-0.001)).pause == 0.0
+        governor.ended(0.0)
+        assert governor.wait(0.1) <= 0
+
+    def test_a_burst_of_refusals_cuts_once(self):
+        governor = Governor(Caps(64), 0.0)
+        now = 0.0
+        while governor.window.limit < 64:
+            started, running = now, governor.window.limit
+            now += 1
+            for _ in range(running):
+                governor.begin(started)
+            for _ in range(running):
+                governor.succeeded(now, started, 1000)
+                governor.ended(started)
+        for _ in range(64):
+            governor.begin(now)
+        for _ in range(10):
+            governor.failed(now + 0.5, now, throttled())
+        assert governor.window.limit >= 32
+
+    def test_what_the_service_says_of_a_recording_is_no_outage(self):
+        governor = Governor(Caps(8), 0.0)
+        for n in range(20):
+            governor.begin(n)
+            assert governor.failed(n + 0.1, n, Rejected("no", code="INVALID_ARGUMENT")).counts
+            governor.ended(n)
+        assert not governor.outage.down
+
+    def test_silence_is_an_outage_too(self):
+        """Fault 21: a recording that goes into silence is in doubt, so few of them may go."""
+        governor = Governor(Caps(8), 0.0)
+        for n in range(5):
+            governor.begin(n)
+            governor.failed(n + 0.5, n, InDoubt("silence", code="DEADLINE_EXCEEDED"))
+            governor.ended(n)
+        assert governor.outage.down
+        governor.begin(10.0)
+        assert math.isinf(governor.wait(10.1)), "one at a time"
+
+
+class TestOutage:
+    def fail(self, outage, now, started=None):
+        return outage.failed(now, now - 0.01 if started is None else started, 0.0, 60.0)
+
+    def down(self):
+        outage = Outage()
+        for n in range(5):
+            self.fail(outage, float(n))
+        assert outage.down
+        return outage
+
+    def test_what_fails_at_once_is_one_piece_of_news(self):
+        outage = Outage()
+        for _ in range(100):
+            assert not self.fail(outage, 1.0, started=0.5)
+        assert not outage.down
+
+    def test_it_has_been_there_since_its_first_failure(self):
+        assert self.down().since == 0.0
+
+    def test_probes_grow_to_a_minute(self):
+        outage = self.down()
+        pauses = []
+        now = 10.0
+        for _ in range(15):
+            outage.probing = True
+            assert self.fail(outage, now)
+            pauses.append(outage.next_probe - now)
+            now = outage.next_probe + 0.5
+        assert pauses == sorted(pauses)
+        assert pauses[0] < 1
+        assert pauses[-1] == pytest.approx(60)
+
+    def test_what_was_under_way_before_is_no_probe(self):
+        outage = self.down()
+        outage.probing = True
+        assert not self.fail(outage, 5.0, started=3.0)
+        assert outage.probing
+
+    def test_a_probe_that_ends_without_news_makes_way(self):
+        outage = self.down()
+        outage.probing = True
+        outage.given_up(started=3.0)
+        assert outage.probing
+        outage.given_up(started=6.0)
+        assert not outage.probing
+
+    def test_success_ends_it(self):
+        outage = self.down()
+        assert outage.succeeded()
+        assert not outage.down
+        assert not outage.succeeded()
+
+
+class TestWindow:
+    def grow(self, window, now, seconds, rounds=30, octets=1000):
+        for _ in range(rounds):
+            now += seconds
+            running = window.limit
+            for _ in range(running):
+                window.succeeded(now, seconds, octets, running)
+        return now
+
+    def test_it_grows_to_its_ceiling(self):
+        window = Window(20)
+        assert window.limit == START
+        self.grow(window, 0.0, 1.0, rounds=6)
+        assert window.limit == 20
+
+    def test_it_falls_when_the_attempts_grow_slow(self):
+        """Fault 22: latency that grows is a sign, too."""
+        window = Window(64)
+        now = self.grow(window, 0.0, 0.2)
+        assert window.limit == 64
+        self.grow(window, now, 2.0, rounds=8)
+        assert window.limit < 32
+
+    def test_large_recordings_take_longer_and_mean_nothing(self):
+        window = Window(32)
+        now = self.grow(window, 0.0, 0.2)
+        self.grow(window, now, 20.0, octets=50_000_000)
+        assert window.limit == 32
+
+    def test_it_is_not_raised_unused(self):
+        window = Window(32)
+        for now in range(100):
+            window.succeeded(float(now), 0.1, 1000, 1)
+        assert window.limit == START
+
+    def test_it_never_falls_below_one(self):
+        window = Window(2)
+        for now in range(20):
+            window.throttled(float(now), 0.0)
+        assert window.limit == 1
+
+
+class TestRate:
+    def test_the_users_rate_holds_from_the_first_request(self):
+        rate = Rate(0.0, most=10.0)
+        times, now = [], 0.0
+        for _ in range(31):
+            while (wait := rate.wait(now)) > 1e-9:
+                now += wait
+            rate.begun(now)
+            times.append(now)
+        assert times[-1] == pytest.approx(3.0, abs=0.03)
+        assert times[1] == pytest.approx(0.1, abs=0.03)
+
+    def test_without_one_there_is_nothing_to_wait_for(self):
+        rate = Rate(0.0)
+        for _ in range(100):
+            assert rate.wait(0.0) <= 0
+            rate.begun(0.0)
+
+
+class TestBandwidth:
+    def test_a_timetable(self):
+        timetable = Timetable.parse("08:00 2M 20:00 off 22:30 8M")
+        at = {clock: timetable.at(clock * 60) for clock in (0, 7, 8, 19, 20, 22, 23)}
+        fast, slow = 8 * 1024**2, 2 * 1024**2
+        assert at == {0: fast, 7: fast, 8: slow, 19: slow, 20: None, 22: None, 23: fast}
+        assert timetable.at(22 * 60 + 30) == fast
+        assert timetable.least == slow
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "is no bandwidth"),
+            ("08:00 2M 20:00", "is no bandwidth"),
+            ("24:00 2M", "'24:00' is no time of the day"),
+            ("8 2M", "'8' is no time of the day"),
+            ("08:00 2M 8:00 3M", "8:00 is there twice"),
+            ("0", "a bandwidth of 0 sends nothing"),
+            ("fast", "'fast' is not a size"),
+        ],
+    )
+    def test_what_makes_no_sense(self, text, said):
+        with pytest.raises(ValueError, match=said):
+            Timetable.parse(text)
+
+    def test_it_lets_through_so_many_bytes_a_second(self):
+        pipe = Pipe(Timetable.parse("1000"), 0.0, minute=lambda: 0)
+        now = 0.0
+        for _ in range(100):
+            while (wait := pipe.wait(now)) > 1e-9:
+                now += wait
+            pipe.take(now, 500)
+        assert now == pytest.approx(49.5)
+
+    def test_the_hour_strikes_while_somebody_waits(self):
+        minute = 0
+        pipe = Pipe(Timetable.parse("00:00 10 00:01 off"), 0.0, minute=lambda: minute)
+        pipe.take(0.0, 1_000_000)
+        assert pipe.wait(0.0) == pytest.approx(30.0), "not a day"
+        minute = 1
+        assert pipe.wait(30.0) == 0.0
+
+
+def test_not_sent_and_throttled_count_as_long_as_something_gets_through():
+    governor = Governor(Caps(4), 0.0)
+    for n in range(50):
+        governor.begin(n)
+        assert governor.failed(n + 0.1, n, NotSent("busy", code="UNAVAILABLE")).counts
+        governor.ended(n)
+        governor.begin(n + 0.2)
+        governor.succeeded(n + 0.3, n + 0.2, 10)
+        governor.ended(n + 0.2)
