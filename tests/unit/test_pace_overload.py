@@ -85,6 +85,20 @@ def test_an_outage_of_thirty_minutes():
     assert world.during(world.taken, 1970, 1980) >= 0.9 * full
 
 
+def test_an_hour_in_which_everything_is_refused():
+    """Fault 22: it is waited out as an outage is, and full speed is back within a minute."""
+    world = World(Service(0.2))
+    world.run(60)
+    full = world.during(world.taken, 50, 60)
+    world.service.refused = 1.0
+    world.run(3660)
+    assert world.during(world.sent, 120, 3660) <= 3540 / 15 + 1
+    assert world.burnt <= 3, "of ten attempts"
+    world.service.refused = 0.0
+    world.run(3730)
+    assert world.during(world.taken, 3720, 3730) >= 0.9 * full
+
+
 def test_the_rate_that_the_user_allows():
     world = World(Service(0.01), rate=50.0)
     world.run(60)
