@@ -19,7 +19,7 @@ def share(world, events, start, end):
 
 @pytest.mark.parametrize(
     ("rate", "latency"),
-    [(5, 0.05), (5, 1.0), (20, 0.005), (20, 0.05), (20, 1.0), (200, 0.005), (200, 0.05)],
+    [(2, 0.05), (5, 0.05), (5, 1.0), (20, 0.005), (20, 0.05), (20, 1.0), (200, 0.005), (200, 0.05)],
 )
 def test_ten_minutes_of_overload(rate, latency):
     """Fault 22: nobody tells the rate, and yet it is used, with few retries; then it is lifted."""
