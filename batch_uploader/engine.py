@@ -376,9 +376,6 @@ class Engine:
                 return await self._try(number, sending, material)
             except _NoFault as excuse:
                 self._publish(sending.ended(excuse.error, excuse.pause))
-                if self._pacer.down_for >= self._options.max_outage:
-                    length = format_duration(self._options.max_outage)
-                    self.drain(Ending.LIMIT, f"nothing got through for {length}: {excuse.error}")
 
     async def _try(self, number: int, sending: Transfer, material: Material) -> Receipt:
         size = material.size
@@ -396,6 +393,9 @@ class Engine:
                 verdict = turn.failed(error)
                 if verdict.pause > 0:
                     self._publish(Paused(verdict.pause, str(error)))
+                if self._pacer.down_for >= self._options.max_outage:
+                    length = format_duration(self._options.max_outage)
+                    self.drain(Ending.LIMIT, f"nothing got through for {length}: {error}")
                 if verdict.counts or not may_repeat(error):
                     raise
                 raise _NoFault(error, verdict.pause) from error

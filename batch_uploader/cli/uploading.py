@@ -21,12 +21,14 @@ from batch_uploader.display import (
     printable,
 )
 from batch_uploader.events import Listener
+from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.model import Ending, Summary
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.system import ServiceManager
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader, demand_memory, ledger_path, manifest_path
 
@@ -73,6 +75,9 @@ async def upload_as_told(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         stack.enter_context(listening(stop))
         stack.enter_context(_limited(settings.duration("max-duration", 0.0), uploader))
+        manager = stack.enter_context(ServiceManager(os.environ))
+        if manager.listens:
+            listeners.append(Heartbeat(manager.tell, manager.watchdog))
         await stack.enter_async_context(uploader)
         stack.enter_context(renderer)
         if log_file:

@@ -19,6 +19,7 @@ _SLOWEST = 0.5  # a second; when not even that gets through, it is an outage
 _JITTER = 0.02  # seconds by which somebody may come late without losing them
 _MEMORY = 80  # attempts, about
 _TOLERATED = 0.08  # of the attempts; a refusal now and then has other reasons than the rate
+_MANY = 20  # a second; of fewer, each refusal weighs more
 _RESET = 0.5  # so much of what is tolerated is taken for granted after a cut
 _STEP = 1.0  # seconds after which to look again: the rate grows while somebody waits
 
@@ -73,7 +74,8 @@ class Rate:
     @property
     def exceeded(self) -> bool:
         """Whether so many attempts are refused lately that they are too many a second."""
-        return self._share > _TOLERATED
+        few = 1.0 if self._base is None else min(1.0, self._base / _MANY)
+        return self._share > _TOLERATED * few
 
     def wait(self, now: float) -> float:
         """Seconds until the next attempt may begin, or until it is worth asking again."""

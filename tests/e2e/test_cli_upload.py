@@ -198,6 +198,29 @@ class TestExitCodes:
             assert set(service.counts(calls).values()) == {1}
             assert len(service.talks(calls)) == 8
 
+    @pytest.mark.parametrize(
+        ("flag", "most"), [("--max-recordings", "3"), ("--max-audio", "0.0001")]
+    )
+    def test_6_so_much_and_no_more(self, calls, upload, service, flag, most):
+        """fault 74: 0.0001 hours are 0.36 s, three recordings of 0.1 s"""
+        calls.write(*(f"{number}.wav" for number in range(8)))
+        result = upload(flag, most)
+        assert result.code == 6, result.err
+        assert f"{flag} is reached" in " ".join(result.err.split())
+        assert len(service.talks(calls)) == 3
+        assert upload().code == 0
+        assert service.counts(calls) == {f"{number}.wav": 1 for number in range(8)}
+
+    def test_6_nobody_is_there(self, calls, upload, service):
+        """fault 27"""
+        calls.write(*(f"{number}.wav" for number in range(8)))
+        result = upload("--endpoint", "127.0.0.1:9", "--max-outage", "2s")
+        assert result.code == 6, result.err
+        assert "cannot be reached" in " ".join(result.err.split())
+        assert calls.manifest() == {}
+        assert upload().code == 0
+        assert service.counts(calls) == {f"{number}.wav": 1 for number in range(8)}
+
     def test_7_the_ledger_is_damaged(self, calls, upload, service):
         """fault 7"""
         calls.write("a.wav")

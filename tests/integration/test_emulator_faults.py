@@ -52,6 +52,20 @@ async def test_busy_answers_store_nothing(emulator, faults, code):
     assert running.control.received == 0
 
 
+async def test_a_rate_takes_a_second_s_worth_at_once_and_then_so_many_a_second(emulator):
+    """Fault 22, the server's side."""
+    running, client = emulator
+    running.control.faults = Faults(max_rate=10)
+    answers = await asyncio.gather(*(client.upload() for _ in range(30)), return_exceptions=True)
+    refusals = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert 10 <= 30 - len(refusals) <= 15
+    assert {error.code() for error in refusals} == {EXHAUSTED}
+    assert len(running.control.talks()) == 30 - len(refusals)
+    await asyncio.sleep(0.5)
+    for _ in range(4):
+        await client.upload()
+
+
 @pytest.mark.parametrize(("pushback", "header"), [(5.0, "5000"), (0.25, "250"), (-1.0, "-1000")])
 async def test_busy_answers_ask_for_a_pause(emulator, pushback, header):
     """Fault 23, the server's side."""
@@ -282,6 +296,8 @@ async def test_an_update_of_nothing_that_comes_late_troubles_nobody(emulator):
         ({"latency": -1}, "latency cannot be negative or endless"),
         ({"search_lag": float("inf")}, "search-lag cannot be negative or endless"),
         ({"bandwidth": 0}, "lets nothing through"),
+        ({"max_rate": 0}, "a max-rate of 0 lets nothing through"),
+        ({"max_rate": -1}, "max-rate cannot be negative"),
         ({"die_before_storing": 0}, "die-before-storing counts uploads from 1"),
         ({"die_after_storing": 0}, "die-after-storing counts uploads from 1"),
         ({"revoke_after": -1}, "revoke-after cannot be negative"),

@@ -476,6 +476,57 @@ async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
     assert len(house.events(events.Released)) == 1
 
 
+async def test_an_outage_costs_no_recording_its_attempts():
+    """Fault 27: six attempts are all there are, and more than that fail."""
+    house = House(recordings(10))
+    house.sink.fail_next(*[NotSent("nobody is there", code="UNAVAILABLE") for _ in range(9)])
+    options = RunOptions(concurrency=1, retry=RetryPolicy(attempts=6, first_pause=0.001))
+    summary = await house.run(options=options)
+    assert summary.counts == {Status.UPLOADED: 10}
+    assert max(row.attempts for row in await house.rows()) == 5, "those before it was known"
+    paused = house.events(events.Paused)
+    assert {event.reason for event in paused} == {"nobody is there"}
+    seconds = [event.seconds for event in paused]
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("error", [NotSent, InDoubt])
+async def test_an_outage_that_is_too_long_ends_the_run(error):
+    """Fault 27, and 21: silence is one, too."""
+    house = House(recordings(60))
+    house.sink.fail_next(*[error("nobody is there", code="X") for _ in range(1000)])
+    options = RunOptions(concurrency=1, max_outage=0.3, retry=RetryPolicy(first_pause=0.001))
+    summary = await house.run(options=options)
+    assert summary.ending is Ending.LIMIT
+    assert summary.reason == "nothing got through for 300ms: nobody is there"
+    assert summary.counts.get(Status.IN_DOUBT, 0) <= 10
+    house.sink._before.clear()
+    held = summary.counts.get(Status.IN_DOUBT, 0)
+    assert (await house.run()).counts[Status.UPLOADED] == 60 - held
+
+
+async def test_a_limit_of_recordings_is_shared_by_all_workers():
+    """Fault 74."""
+    house = House(recordings(20))
+    house.sink.fail_next(*[Rejected("no", code="INVALID_ARGUMENT") for _ in range(4)])
+    options = RunOptions(concurrency=8, max_recordings=5)
+    summary = await house.run(options=options)
+    assert summary.ending is Ending.LIMIT
+    assert summary.counts == {Status.UPLOADED: 5, Status.REJECTED: 4}
+    assert len(house.sink.talks) == 5
+    statuses = Counter((await house.statuses()).values())
+    assert statuses == {Status.UPLOADED: 5, Status.REJECTED: 4}, "the others are as if unseen"
+
+
+async def test_a_recording_longer_than_all_that_is_allowed_is_not_sent():
+    """Fault 74."""
+    house = House(recordings(3))
+    summary = await house.run(options=RunOptions(max_audio=0.01))
+    assert summary.ending is Ending.LIMIT
+    assert summary.reason == "--max-audio is reached (0s of 10ms, the next one has 100ms)"
+    assert house.sink.attempts == 0
+
+
 async def test_a_ledger_that_fails_ends_the_run():
     class Broken(MemoryLedger):
         async def settle(self, outcome, *, policy=None):

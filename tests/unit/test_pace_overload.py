@@ -19,7 +19,7 @@ def share(world, events, start, end):
 
 @pytest.mark.parametrize(
     ("rate", "latency"),
-    [(5, 0.05), (5, 1.0), (20, 0.005), (20, 0.05), (20, 1.0), (200, 0.005), (200, 0.05)],
+    [(2, 0.05), (5, 0.05), (5, 1.0), (20, 0.005), (20, 0.05), (20, 1.0), (200, 0.005), (200, 0.05)],
 )
 def test_ten_minutes_of_overload(rate, latency):
     """Fault 22: nobody tells the rate, and yet it is used, with few retries; then it is lifted."""
@@ -83,6 +83,20 @@ def test_an_outage_of_thirty_minutes():
     assert world.during(world.sent, back, back + 0.1) <= START
     assert world.during(world.sent, back, back + 0.3) <= 4 * START
     assert world.during(world.taken, 1970, 1980) >= 0.9 * full
+
+
+def test_an_hour_in_which_everything_is_refused():
+    """Fault 22: it is waited out as an outage is, and full speed is back within a minute."""
+    world = World(Service(0.2))
+    world.run(60)
+    full = world.during(world.taken, 50, 60)
+    world.service.refused = 1.0
+    world.run(3660)
+    assert world.during(world.sent, 120, 3660) <= 3540 / 15 + 1
+    assert world.burnt <= 3, "of ten attempts"
+    world.service.refused = 0.0
+    world.run(3730)
+    assert world.during(world.taken, 3720, 3730) >= 0.9 * full
 
 
 def test_the_rate_that_the_user_allows():

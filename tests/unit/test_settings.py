@@ -13,6 +13,7 @@ from batch_uploader.cli.flags import UploadFlags
 from batch_uploader.display import Progress
 from batch_uploader.errors import ConfigError
 from batch_uploader.examine import SidecarMode
+from batch_uploader.pace import Timetable
 from batch_uploader.settings import KEYS, VARIABLES, Settings
 from batch_uploader.sidecar import FieldType
 from batch_uploader.sinks.speechsense.channel import Proxy, Security
@@ -141,6 +142,29 @@ class TestValues:
         options = settings({}, {}, toml).options()
         assert (options.grace, options.min_age, options.concurrency) == (90.0, 0.5, 8)
 
+    def test_without_them_nothing_is_limited_but_an_outage(self, settings):
+        usual = settings().options()
+        assert (usual.rate, usual.bandwidth, usual.max_audio, usual.max_recordings) == (None,) * 4
+        assert usual.max_outage == 7200.0
+
+    def test_the_pace_and_the_limits_are_read_from_text_and_from_toml(self, settings):
+        flags = {
+            "rate": "300/m",
+            "bandwidth": "08:00 2M 20:00 off",
+            "max-audio": "2.5",
+            "max-recordings": "10",
+            "max-outage": "30m",
+        }
+        options = settings(flags).options()
+        assert (options.rate, options.max_audio, options.max_recordings) == (5.0, 9000.0, 10)
+        assert options.max_outage == 1800.0
+        assert options.bandwidth == Timetable(((480, 2 * 1024**2), (1200, None)))
+        toml = 'rate = "20/s"\nbandwidth = 1000\nmax-audio = 0.5\nmax-recordings = 7'
+        options = settings({}, {}, toml).options()
+        assert (options.rate, options.max_audio, options.max_recordings) == (20.0, 1800.0, 7)
+        assert options.bandwidth == Timetable(((0, 1000),))
+        assert settings({"max-audio": "90m"}).options().max_audio == 5400.0
+
     @pytest.mark.parametrize(
         ("flags", "said"),
         [
@@ -149,6 +173,13 @@ class TestValues:
             ({"concurrency": "9" * 5000}, "--concurrency: "),
             ({"grace": "soon"}, "--grace: 'soon' is not a duration\nwrite it as 90, 90s"),
             ({"min-age": ""}, "--min-age: it is empty"),
+            ({"rate": "20"}, "--rate: '20' is not a rate\nwrite it as 20/s"),
+            ({"rate": "0/s"}, "--rate: '0/s' lets nothing through"),
+            ({"bandwidth": "8:00 2M 9"}, "--bandwidth: '8:00 2M 9' is no bandwidth\nwrite it as"),
+            ({"bandwidth": "0"}, "--bandwidth: a bandwidth of 0 sends nothing"),
+            ({"max-audio": "much"}, "--max-audio: 'much' is no number of hours\nwrite it as 2.5"),
+            ({"max-recordings": "0"}, "--max-recordings: '0' is no whole number from 1"),
+            ({"max-outage": "never"}, "--max-outage: 'never' is not a duration"),
         ],
     )
     def test_a_value_that_makes_no_sense_is_refused_by_its_flag(self, settings, flags, said):
