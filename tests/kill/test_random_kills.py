@@ -12,7 +12,7 @@ from e2e.conftest import Calls, emulator
 from kill.harness import SEED, Blind, Human, Siege, faults, number
 
 KILLS = number("KILLS", 25)
-RECORDINGS = number("RECORDINGS", 60)
+RECORDINGS = number("RECORDINGS", 75)
 CONTROL_KILLS = max(6, KILLS // 20)
 
 pytestmark = [
