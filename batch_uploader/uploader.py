@@ -249,11 +249,11 @@ def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
 
     Such is the one at its usual place as well, wherever this run keeps its own.
     """
-    known = (each for each in (manifest, manifest_path(directory)) if each.exists())
-    if ledger.exists() or (manifest := next(known, None)) is None:
+    manifests = [each for each in (manifest, manifest_path(directory)) if each.is_file()]
+    if ledger.exists() or not manifests:
         return
     error = LedgerError(
-        f"there is a manifest {manifest}, but its ledger {ledger} is gone:"
+        f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"
         " nobody knows any more what was uploaded"
     )
     error.add_note("put the ledger back, or name the right one")

@@ -92,8 +92,7 @@ def main() -> None:
     # stderr it would tear the display.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     code = _run()
-    _flush_streams()
-    sys.exit(code)
+    sys.exit(_flush_streams(code))
 
 
 def _run() -> int:
@@ -136,11 +135,16 @@ def _open_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
 
 
-def _flush_streams() -> None:
+def _flush_streams(code: int) -> int:
+    """The exit code: the given one, unless what was printed is lost."""
     # Python would complain, and end with a code of its own, if it met a closed pipe at its exit.
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            lost = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
+            if lost and stream is sys.stdout and code == ExitCode.FINE:
+                code = explain_failure(error)
+    return code

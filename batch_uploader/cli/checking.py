@@ -13,8 +13,8 @@ from typing import IO
 
 import anyio
 
-from batch_uploader.cli.places import demand_directory, own_files, the_connection
-from batch_uploader.cli.voice import ExitCode, quote
+from batch_uploader.cli.places import demand_places, own_files, the_connection
+from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.display import (
     Line,
     Span,
@@ -35,6 +35,7 @@ from batch_uploader.settings import Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.survey import Finding, survey
 from batch_uploader.units import format_size
+from batch_uploader.uploader import demand_memory
 
 _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024
@@ -46,8 +47,8 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 
 async def _check(settings: Settings, as_json: bool) -> int:
-    places, reading = settings.places(), settings.reading()
-    demand_directory(places.directory)
+    places, reading = demand_places(settings), settings.reading()
+    demand_memory(places.directory, places.ledger, places.manifest)
     source = DirectorySource(
         places.directory,
         include=reading.include,
@@ -178,7 +179,7 @@ class _TextAccount:
 
     def print(self) -> None:
         """Tell all of it on stdout."""
-        show(list(self._lines()), sys.stdout)
+        tell(self._lines())
 
     def _lines(self) -> Iterator[Line]:
         total = self.sum
@@ -246,21 +247,15 @@ class _JsonAccount:
             "skipped": total.skipped,
             "waiting": total.waiting,
         }
-        try:
+        with data_on_stdout(), self._held as held, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])
-            for name, spool in (("held", self._held), ("defects", self._defects)):
+            for name, spool in (("held", held), ("defects", defects)):
                 sys.stdout.write(f', "{name}": [')
                 spool.seek(0)
                 while piece := spool.read(_IN_MEMORY):
                     sys.stdout.write(piece)
                 sys.stdout.write("]")
             sys.stdout.write("}\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            pass
-        finally:
-            self._held.close()
-            self._defects.close()
 
 
 def _held_fields(outcome: Outcome) -> dict[str, object]:

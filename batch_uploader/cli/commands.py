@@ -16,6 +16,8 @@ from batch_uploader.cli.flags import (
     ReadingFlags,
     UploadFlags,
     given,
+    path_argument,
+    path_flag,
     takes,
 )
 
@@ -39,6 +41,7 @@ EXAMPLES = {
         "batch-uploader resolve calls/ 2025/01/a.wav --talk-id TALK_ID",
         "batch-uploader resolve calls/ 2025/01/b.wav --resend",
         "batch-uploader resolve calls/ --all --give-up",
+        "batch-uploader resolve calls/ --rejected --resend",
     ),
     "manifest": (
         "batch-uploader manifest calls/ | jq -r 'select(.status == \"uploaded\") | .talk_id'",
@@ -105,6 +108,10 @@ def resolve(
     every: Annotated[
         bool, typer.Option("--all", help="All that are in doubt or in conflict.")
     ] = False,
+    rejected: Annotated[
+        bool,
+        typer.Option("--rejected", help="All that the service rejected; with --resend alone."),
+    ] = False,
     talk_id: Annotated[
         str | None,
         typer.Option(
@@ -116,20 +123,23 @@ def resolve(
         typer.Option("--resend", help="It is not up: the next run sends it. May bill it twice."),
     ] = False,
     give_up: Annotated[
-        bool, typer.Option("--give-up", help="Neither: it is not sent until its file changes.")
+        bool,
+        typer.Option("--give-up", help="Let it be: it is not sent unless its file changes."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
 ) -> int:
     """Decide about recordings of which nobody knows whether the service holds them.
 
     Look for them in the SpeechSense console first: what is there and is sent again is billed twice,
-    and nothing can be deleted. [bold]--resend[/bold] also takes those that the service rejected.
+    and nothing can be deleted. [bold]--resend[/bold] also takes those that the service rejected, of
+    which nothing is stored; it and [bold]--talk-id[/bold] also take those that were given up.
     """
     from batch_uploader.cli import resolving
 
     chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
     decision = resolving.Decision.of([flag for flag, on in chosen.items() if on], talk_id)
-    wanted = resolving.Wanted.of(paths or [], everything=every)
+    groups = [flag for flag, on in (("--all", every), ("--rejected", rejected)) if on]
+    wanted = resolving.Wanted.of(paths or [], groups)
     return resolving.resolve(directory, given(flags), decision, wanted, asks=not yes)
 
 
@@ -142,7 +152,7 @@ def manifest(
     ] = "jsonl",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="F", help=r"Into this file. \[default: stdout]"),
+        path_flag("--output -o", "Into this file. [default: stdout]", None, "F"),
     ] = None,
 ) -> int:
     """Print what the ledger knows of every recording, one line each, sorted by path.
@@ -157,10 +167,8 @@ def manifest(
 def demo(
     directory: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="DIRECTORY",
-            help=r"Where to put calls and emulator. \[default: a temporary one, which is kept]",
-            show_default=False,
+        path_argument(
+            r"Where to put calls and emulator. \[default: a temporary one, which is kept]"
         ),
     ] = None,
 ) -> int:

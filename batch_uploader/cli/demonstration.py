@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from batch_uploader.cli.samples import FIELDS, write_samples
 from batch_uploader.cli.uploading import upload_as_told
-from batch_uploader.cli.voice import advise, quote
+from batch_uploader.cli.voice import advise, quote, tell
 from batch_uploader.display import Line, Span, printable, show
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.errors import ConfigError
@@ -68,7 +68,7 @@ async def _demo(root: Path) -> int:
         # Nothing of the user's own settings belongs in here.
         code = await upload_as_told(Settings(calls, flags, {}, service))
     manifest = manifest_path(calls)
-    show(_head(manifest), sys.stdout)
+    tell(_head(manifest))
     advise(
         f"once more, and nothing is sent: batch-uploader demo {quote(os.fspath(root))}",
         "now with recordings of your own: batch-uploader check DIRECTORY",

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
 
-from batch_uploader.cli.places import demand_directory, demand_ledger
-from batch_uploader.cli.voice import ExitCode
-from batch_uploader.errors import ConfigError
+from batch_uploader.cli.places import demand_ledger, demand_places, demand_replaceable
+from batch_uploader.cli.voice import ExitCode, data_on_stdout
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.manifest import Format, export
 from batch_uploader.ports import Row
@@ -25,8 +24,9 @@ def manifest(directory: Path, flags: Mapping[str, object], form: str, output: Pa
 
 
 async def _manifest(settings: Settings, form: Format, output: Path | None) -> int:
-    places = settings.places()
-    demand_directory(places.directory)
+    places = demand_places(settings, output)
+    if output is not None:
+        demand_replaceable(output, "--output")
     demand_ledger(places)
     async with (
         LedgerReader(places.ledger, places.connection_id) as reader,
@@ -40,19 +40,12 @@ async def _manifest(settings: Settings, form: Format, output: Path | None) -> in
 
 
 async def _to_stdout(rows: AsyncIterator[Row], form: Format) -> None:
-    # Whoever reads may stop whenever they like.
-    with suppress(BrokenPipeError):
+    with data_on_stdout():
         sys.stdout.flush()
         await export(rows, sys.stdout.buffer, form)
         sys.stdout.buffer.flush()
 
 
 async def _to_file(rows: AsyncIterator[Row], form: Format, output: Path) -> None:
-    try:
-        with replace_atomically(output) as file:
-            await export(rows, file, form)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ConfigError(
-            f"--output: {output} cannot be written ({error.strerror}); name a file in a directory"
-            " that you may write to"
-        ) from error
+    with replace_atomically(output) as file:
+        await export(rows, file, form)

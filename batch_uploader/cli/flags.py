@@ -26,21 +26,40 @@ _OUTPUT = "Output"
 _PANELS = (None, _WHERE, _WHO, _WHAT, _SOUND, _HOW, _DOUBT, _FILES, _OUTPUT)
 
 
-def _flag(name: str, help_text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+def _flag(
+    name: str, help_text: str, panel: str | None, metavar: str | None = None, **more: Any
+) -> Any:
     # Square brackets are markup to Typer's help.
     text = help_text.replace("[", r"\[")
     # The names are spelled out, or Typer would add a --no-... to each switch.
     return typer.Option(*name.split(), help=text, rich_help_panel=panel, metavar=metavar, **more)
 
 
+def _existing_or_not(text: Any) -> Any:
+    # Nothing more is asked of it here: what is wrong with a path has exit codes of its own. An
+    # empty one would be the working directory, and is nearly always a variable that is not set.
+    if text == "":
+        raise typer.BadParameter("it is empty: is a variable not set?")
+    return Path(text)
+
+
+def path_flag(name: str, help_text: str, panel: str | None, metavar: str) -> Any:
+    """A flag that takes a path."""
+    return _flag(name, help_text, panel, metavar, parser=_existing_or_not)
+
+
+def path_argument(help_text: str) -> Any:
+    """The argument DIRECTORY."""
+    return typer.Argument(
+        metavar="DIRECTORY", help=help_text, show_default=False, parser=_existing_or_not
+    )
+
+
 def _words(*words: str) -> Callable[[], list[str]]:
     return lambda: list(words)
 
 
-Directory = Annotated[
-    Path,
-    typer.Argument(metavar="DIRECTORY", help="Where the recordings and their sidecars are."),
-]
+Directory = Annotated[Path, path_argument("Where the recordings and their sidecars are.")]
 Json = Annotated[bool, _flag("--json", "Print one JSON document, for programs.", _OUTPUT)]
 
 
@@ -59,7 +78,7 @@ class PlaceFlags:
     ] = None
     ledger: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--ledger",
             "What is remembered of every recording. [default: DIRECTORY/.batch-uploader/ledger.db]",
             _FILES,
@@ -68,7 +87,7 @@ class PlaceFlags:
     ] = None
     manifest: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--manifest",
             "Where the talk IDs are written to. [default: DIRECTORY/manifest.jsonl]",
             _FILES,
@@ -77,7 +96,7 @@ class PlaceFlags:
     ] = None
     config: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--config",
             "The settings file: TOML whose keys are these flags. [default: batch-uploader.toml"
             " in the working directory, if there; env: BATCH_UPLOADER_CONFIG]",
@@ -189,7 +208,7 @@ class UploadFlags(ReadingFlags):
     ] = None
     ca_file: Annotated[
         Path | None,
-        _flag("--ca-file", "Trust these certificates instead of the system's.", _WHERE, "PEM"),
+        path_flag("--ca-file", "Trust these certificates instead of the system's.", _WHERE, "PEM"),
     ] = None
     plaintext: Annotated[bool, _flag("--plaintext", "No TLS; for loopback alone.", _WHERE)] = False
     ignore_proxy: Annotated[
@@ -198,7 +217,7 @@ class UploadFlags(ReadingFlags):
     ] = False
     api_key_file: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--api-key-file",
             "Holds an API key; mode 600. [env: API_KEY holds the key itself]",
             _WHO,
@@ -207,7 +226,7 @@ class UploadFlags(ReadingFlags):
     ] = None
     iam_token_file: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--iam-token-file",
             "Holds an IAM token, read again when it changes. [env: IAM_TOKEN holds the token"
             " itself]",
@@ -217,7 +236,7 @@ class UploadFlags(ReadingFlags):
     ] = None
     service_account_key_file: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--service-account-key-file",
             "Authorized key of a service account, exchanged for IAM tokens as they run out."
             " [env: YC_SERVICE_ACCOUNT_KEY_FILE]",
@@ -325,7 +344,7 @@ class UploadFlags(ReadingFlags):
     ] = None
     log_file: Annotated[
         Path | None,
-        _flag(
+        path_flag(
             "--log-file",
             "Append a JSON line for each attempt, with the request IDs that support asks for.",
             _OUTPUT,

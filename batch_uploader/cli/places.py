@@ -1,12 +1,20 @@
-"""What several commands ask about a directory and its ledger before they begin."""
+"""What several commands ask about a directory and its files before they begin."""
 
 import os
 import stat
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_uploader.errors import LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.settings import Places, Settings, refusal
+from batch_uploader.sources.directory import escape_name
+from batch_uploader.sources.selection import Kind, Selection
+
+# What SQLite and we ourselves keep beside a ledger.
+_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", ".lock", ".new")
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -16,28 +24,59 @@ def own_files(settings: Settings) -> list[Path]:
     return [file for file in files if file is not None]
 
 
-def demand_directory(directory: Path) -> None:
-    """Raise SourceError unless there is such a directory.
+def demand_places(settings: Settings, output: Path | None = None) -> Places:
+    """Where everything is, once it is clear that no file is to be two things at once.
 
-    Asked first, so that no ledger is made where somebody mistyped a name.
+    Asked first, so that no ledger is made where somebody mistyped a name. Raises SourceError for
+    the directory, ConfigError for the files.
     """
+    places = settings.places()
+    _demand_directory(places.directory)
+    files = list(_files(settings, places, output))
+    for one, other in combinations(files, 2):
+        _demand_two(one, other)
+    selection = Selection(settings.patterns("include"))
+    for file in files:
+        _demand_no_recording(file, places.directory, selection)
+    return places
+
+
+def demand_replaceable(file: Path, flag: str) -> None:
+    """Raise ConfigError unless a file can be written anew; asked before anything costs money."""
+    problem = None
     try:
-        mode = directory.stat().st_mode
+        if not stat.S_ISREG(file.stat().st_mode):
+            problem = "it is a directory or a device"
+    except FileNotFoundError:
+        pass
     except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise SourceError(
-            f"the directory {directory} cannot be read ({reason}); check its name and the mount"
-        ) from error
-    if not stat.S_ISDIR(mode):
-        raise SourceError(f"{directory} is not a directory; name the one with the recordings")
+        problem = _reason(error)
+    if problem is None and not file.parent.is_dir():
+        problem = "there is no such directory"
+    if problem is None and not os.access(file.parent, os.W_OK | os.X_OK):
+        problem = "its directory may not be written"
+    if problem is not None:
+        raise refusal(
+            f"{flag}: {file} cannot be written ({problem})",
+            f"name a file in a directory that you may write to, with {flag}",
+        )
 
 
 def demand_ledger(places: Places) -> None:
     """Raise LedgerError unless there is a ledger already."""
-    if not places.ledger.exists():
-        error = LedgerError(f"there is no ledger {places.ledger}: nothing was uploaded with it yet")
-        error.add_note("begin with batch-uploader upload, or name the right one with --ledger")
-        raise error
+    try:
+        there = places.ledger.exists()
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {places.ledger} cannot be read ({_reason(error)}):"
+            " let this user read it and its folder"
+        ) from error
+    if not there:
+        missing = LedgerError(
+            f"there is no ledger {places.ledger}: nothing was uploaded with it yet"
+        )
+        missing.add_note("begin with batch-uploader upload, or name the right one with --ledger")
+        raise missing
 
 
 async def the_connection(places: Places) -> str | None:
@@ -55,3 +94,79 @@ async def the_connection(places: Places) -> str | None:
             f"name one with --connection-id: {', '.join(known)}",
         )
     return known[0] if known else None
+
+
+def _demand_directory(directory: Path) -> None:
+    """Raise SourceError unless there is such a directory and it can be read."""
+    try:
+        if not stat.S_ISDIR(directory.stat().st_mode):
+            raise SourceError(f"{directory} is not a directory; name the one with the recordings")
+        # To list it and to look at what is in it are two rights. A Path would drop the dot.
+        os.scandir(directory).close()
+        os.stat(os.path.join(directory, os.curdir))  # noqa: PTH116, PTH118 - as above
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"the directory {directory} cannot be read ({_reason(error)});"
+            " check its name, its mode and the mount"
+        ) from error
+
+
+class _File(NamedTuple):
+    """A file with a part to play; ``flag`` names another one for it."""
+
+    part: str
+    path: Path
+    flag: str
+    unlike: frozenset[Kind] = frozenset()
+    """What it must not be called among the recordings."""
+
+
+def _files(settings: Settings, places: Places, output: Path | None) -> Iterator[_File]:
+    recordings = frozenset({Kind.AUDIO})
+    yield _File("the ledger", places.ledger, "--ledger")
+    real = Path(os.path.realpath(places.ledger))
+    for suffix in _BESIDE_A_LEDGER:
+        beside = real.with_name(real.name + suffix)
+        yield _File(f"the ledger's {beside.name}", beside, "--ledger")
+    yield _File("the manifest", places.manifest, "--manifest", recordings | {Kind.SIDECAR})
+    if output is not None:
+        yield _File("the output", output, "--output", recordings | {Kind.SIDECAR})
+    if log := settings.path("log-file"):
+        # It is only ever added to, and may well be called log.json.
+        yield _File("the log file", log, "--log-file", recordings)
+    if settings.file:
+        yield _File("the settings file", settings.file, "--config")
+
+
+def _demand_two(one: _File, other: _File) -> None:
+    try:
+        # Not by their names alone: there are links, and systems to which A is a.
+        same = os.path.samefile(one.path, other.path)  # noqa: PTH121 - of two paths alike
+    except (OSError, ValueError):
+        # One of them is yet to be made.
+        real = [os.path.normcase(os.path.realpath(file.path)) for file in (one, other)]
+        same = real[0] == real[1]
+    if same:
+        raise refusal(
+            f"{other.flag}: {other.part} would be the same file as {one.part}, {one.path}",
+            "name another file for one of them",
+        )
+
+
+def _demand_no_recording(file: _File, directory: Path, selection: Selection) -> None:
+    # A link at the end would itself be replaced.
+    real = Path(os.path.realpath(file.path.parent), file.path.name)
+    root = os.path.realpath(directory)
+    if not file.unlike or not real.is_relative_to(root):
+        return
+    inside = "/".join(map(escape_name, real.relative_to(root).parts))
+    if selection.kind(inside) in file.unlike:
+        raise refusal(
+            f"{file.flag}: {file.path} is called like a recording or a sidecar, and lies among"
+            " them",
+            "give it another name, or another directory",
+        )
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

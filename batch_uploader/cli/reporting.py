@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from batch_uploader.cli.places import demand_directory, demand_ledger
-from batch_uploader.cli.voice import ExitCode, quote
+from batch_uploader.cli.places import demand_ledger, demand_places
+from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.display import (
     Line,
     Span,
@@ -21,7 +21,6 @@ from batch_uploader.display import (
     hint,
     printable,
     sentence,
-    show,
 )
 from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running
 from batch_uploader.model import NEEDS_ATTENTION, Status
@@ -37,7 +36,7 @@ _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _TOLD = {
     Status.IN_DOUBT: "the service may hold these: look for them in its console, then decide",
     Status.CONFLICT: "the service's answers contradict each other: look there, then decide",
-    Status.REJECTED: "the service refused these: mend the file or the sidecar, or have it resent",
+    Status.REJECTED: "the service refused these: mend the file or the sidecar, or have them resent",
     Status.INVALID: "mend these, and the next run takes them up",
     Status.FAILED: "nothing was stored: the next run tries again",
 }
@@ -49,6 +48,8 @@ class _Report:
 
     places: Places
     typed: Sequence[str]
+    connections: Sequence[str]
+    """All that the ledger knows, also if one was named."""
     counts: Mapping[Status, Totals]
     running: bool
 
@@ -71,8 +72,7 @@ def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> in
 
 
 async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> int:
-    places = settings.places()
-    demand_directory(places.directory)
+    places = demand_places(settings)
     demand_ledger(places)
     # Asked before the ledger is read: a run that ends in between leaves no claim behind.
     running = await to_thread.run_sync(is_running, places.ledger)
@@ -80,7 +80,7 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
         counts = await reader.counts()
         if not running:
             counts = _without_claims(counts)
-        report = _Report(places, typed, counts, running)
+        report = _Report(places, typed, await reader.connections(), counts, running)
         if as_json:
             await _print_json(report, reader)
         else:
@@ -111,7 +111,7 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
             lines.append([Span(f"{label:{_LABEL}}", style), Span(numbers)])
     if not lines:
         lines.append([Span("the ledger is empty")])
-    show(lines, sys.stdout)
+    tell(lines)
     for each, meaning in _TOLD.items():
         totals = report.counts.get(each)
         if totals is not None and totals.count:
@@ -121,17 +121,17 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
 async def _print_state(
     report: _Report, reader: LedgerReader, state: Status, meaning: str, count: int
 ) -> None:
-    show([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]], sys.stdout)
+    tell([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]])
     shown = 0
     async with aclosing(reader.rows(report.stored_as(state))) as rows:
         async for row in rows:
             if shown == _SHOWN:
                 break
             shown += 1
-            show(_row_lines(report, row, state), sys.stdout)
+            tell(_row_lines(report, row, state))
     if count > shown:
         command = " ".join([*report.typed[:1], "status", *report.typed[1:], "--json"])
-        show([hint(f"and {format_count(count - shown)} more: {command}")], sys.stdout)
+        tell([hint(f"and {format_count(count - shown)} more: {command}")])
 
 
 def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
@@ -165,7 +165,7 @@ async def _print_json(report: _Report, reader: LedgerReader) -> None:
         "needs_attention": report.attention,
         "counts": counts,
     }
-    try:
+    with data_on_stdout():
         sys.stdout.write(json.dumps(head)[:-1] + ', "attention": [')
         comma = ""
         for each in _TOLD:
@@ -174,9 +174,6 @@ async def _print_json(report: _Report, reader: LedgerReader) -> None:
                     sys.stdout.write(comma + json.dumps(_row_fields(report, row, each)))
                     comma = ", "
         sys.stdout.write("]}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        pass
 
 
 def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
@@ -197,6 +194,8 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
 def _command(report: _Report, row: Row) -> str:
     """What is typed, but for the decision, to decide about this recording."""
     program, *rest = report.typed
+    if len(report.connections) > 1 and "--connection-id" not in rest:
+        rest += ["--connection-id", quote(row.connection_id)]
     # A path that looks like a flag has to be told from one.
     path = f"./{row.path}" if row.path.startswith("-") else row.path
     return " ".join([program, "resolve", *rest, quote(path)])

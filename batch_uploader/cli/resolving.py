@@ -2,17 +2,24 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
 import anyio
 import typer
 
-from batch_uploader.cli.places import demand_directory, demand_ledger, the_connection
+from batch_uploader.cli.places import (
+    demand_ledger,
+    demand_places,
+    demand_replaceable,
+    the_connection,
+)
 from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.display import Span, plural, printable, show
 from batch_uploader.errors import ConfigError
@@ -23,7 +30,11 @@ from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import escape_name
 
 _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+_REJECTED = frozenset({Status.REJECTED})
+_DOUBTFUL = _UNDECIDED | {Status.GIVEN_UP}
+"""The service may hold these."""
 _LONGEST_TALK_ID = 200
+_AT_ONCE = 1_000
 
 
 class Verdict(Enum):
@@ -63,8 +74,14 @@ class Decision:
     @property
     def deciding(self) -> frozenset[Status]:
         """The states that it may end."""
-        # What was rejected is not stored, so to send it again is harmless.
-        return _UNDECIDED | {Status.REJECTED} if self.verdict is Verdict.RESEND else _UNDECIDED
+        match self.verdict:
+            case Verdict.UPLOADED:
+                return _DOUBTFUL
+            case Verdict.RESEND:
+                # What was rejected is not stored, so to send it again is harmless.
+                return _DOUBTFUL | _REJECTED
+            case Verdict.GIVE_UP:
+                return _UNDECIDED
 
     def outcome(self, before: Outcome) -> Outcome:
         """What the ledger is to know from now on."""
@@ -75,8 +92,8 @@ class Decision:
                 status = Status.FAILED
                 failure = Failure("RESEND", "it was decided to send it again with the next run")
             case Verdict.GIVE_UP:
-                status = Status.REJECTED
-                failure = Failure("GIVEN_UP", "it was decided not to send it any more")
+                status = Status.GIVEN_UP
+                failure = Failure("GIVEN_UP", "it was decided to let it be")
         return Outcome(
             path=before.path,
             status=status,
@@ -89,21 +106,26 @@ class Decision:
         )
 
 
+_GROUPS = {"--all": _UNDECIDED, "--rejected": _REJECTED}
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The recordings that are decided about: these, or with no paths all that are undecided."""
+    """The recordings that are decided about: these paths, or with none all of these states."""
 
     paths: tuple[str, ...]
+    states: frozenset[Status]
 
     @classmethod
-    def of(cls, paths: Sequence[str], *, everything: bool) -> Self:
-        """From the command line. Raises ConfigError for both or neither."""
-        if bool(paths) == everything:
+    def of(cls, paths: Sequence[str], groups: Sequence[str]) -> Self:
+        """From the paths and flags of the command line. Raises ConfigError for both or neither."""
+        if bool(paths) == bool(groups):
             raise refusal(
                 "it is not clear which recordings are decided about",
-                "name their paths as status prints them, or give --all, and not both",
+                "name their paths as status prints them, or else give --all or --rejected",
             )
-        return cls(tuple(dict.fromkeys(paths)))
+        states = frozenset[Status]().union(*(_GROUPS[group] for group in groups))
+        return cls(tuple(dict.fromkeys(paths)), states)
 
 
 def resolve(
@@ -112,12 +134,17 @@ def resolve(
     """Decide; the exit code. With ``asks`` what may cost money is asked back."""
     if decision.verdict is Verdict.UPLOADED and len(wanted.paths) != 1:
         raise refusal("--talk-id: a talk is one recording", "name exactly one PATH")
+    if not wanted.states <= decision.deciding:
+        raise refusal(
+            f"--rejected and {decision.verdict.value} contradict each other",
+            "what was rejected can only be sent again, with --resend",
+        )
     return anyio.run(_resolve, Settings(directory, flags), decision, wanted, asks)
 
 
 async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks: bool) -> int:
-    places = settings.places()
-    demand_directory(places.directory)
+    places = demand_places(settings)
+    demand_replaceable(places.manifest, "--manifest")
     demand_ledger(places)
     connection_id = await the_connection(places)
     if connection_id is None:
@@ -125,57 +152,102 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     async with SqliteLedger(places.ledger, connection_id) as ledger:
         recovered = await ledger.recover()
         chosen = (
-            [await _one(ledger, path, places.directory, decision) for path in wanted.paths]
+            await _named(ledger, wanted.paths, places.directory, decision)
             if wanted.paths
-            else await _all(ledger)
+            else await _all(ledger, wanted.states)
         )
-        doubtful = sum(each.status in _UNDECIDED for each in chosen)
+        if decision.verdict is Verdict.UPLOADED:
+            await _demand_unused(ledger, decision.talk_id, chosen[0].path)
+        doubtful = sum(each.status in _DOUBTFUL for each in chosen)
         if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
             return ExitCode.ATTENTION
-        for before in chosen:
-            await ledger.settle(decision.outcome(before))
+        await _settle(ledger, map(decision.outcome, chosen))
         if chosen or recovered:
             async with aclosing(ledger.rows()) as rows:
                 await write_manifest(rows, places.manifest)
+        left = decision.verdict is Verdict.RESEND and wanted.states == _UNDECIDED
+        rejected = len(await _paths(ledger, _REJECTED)) if left else 0
     words = {
         Verdict.UPLOADED: f"recorded as talk {decision.talk_id}",
         Verdict.RESEND: "to be sent by the next run",
         Verdict.GIVE_UP: "given up",
     }
     show([[Span(f"{plural(len(chosen), 'recording')} {words[decision.verdict]}")]], sys.stderr)
+    if rejected:
+        advise(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
     if chosen and decision.verdict is Verdict.RESEND:
         advise(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
     return ExitCode.FINE
 
 
-async def _all(ledger: SqliteLedger) -> list[Outcome]:
-    async with aclosing(ledger.rows(_UNDECIDED)) as rows:
-        paths = [row.path async for row in rows]
-    found = [await _known(ledger, path) for path in paths]
-    return [outcome for outcome in found if outcome is not None]
+async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
+    # Many at a time share a commit, and a commit is a sync of the disk.
+    while batch := list(islice(outcomes, _AT_ONCE)):
+        async with anyio.create_task_group() as settling:
+            for outcome in batch:
+                settling.start_soon(ledger.settle, outcome)
 
 
-async def _one(ledger: SqliteLedger, typed: str, directory: Path, decision: Decision) -> Outcome:
-    for path in _readings(typed, directory):
-        before = await _known(ledger, path)
+async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
+    paths = await _paths(ledger, states)
+    known = await _known(ledger, paths)
+    # A line may be history: what is current may be something else by now.
+    return [known[path] for path in paths if path in known and known[path].status in states]
+
+
+async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
+    async with aclosing(ledger.rows(states)) as rows:
+        # The file may hold other connections too.
+        mine = [row.path async for row in rows if row.connection_id == ledger.connection_id]
+    return list(dict.fromkeys(mine))
+
+
+async def _named(
+    ledger: SqliteLedger, typed: Sequence[str], directory: Path, decision: Decision
+) -> list[Outcome]:
+    readings = {word: _readings(word, directory) for word in typed}
+    known = await _known(ledger, [path for paths in readings.values() for path in paths])
+    chosen: dict[str, Outcome] = {}
+    for word, paths in readings.items():
+        before = next((known[path] for path in paths if path in known), None)
         if before is None:
-            continue
+            raise refusal(
+                f"the ledger knows no recording {printable(word)}",
+                f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
+            )
         if before.status not in decision.deciding:
             raise refusal(
-                f"{path} is {before.status.replace('_', ' ')}: there is nothing to decide",
-                "only recordings in doubt or in conflict are decided about, and with --resend"
-                " those that were rejected",
+                f"{before.path} is {before.status.replace('_', ' ')}: there is nothing to decide",
+                "only recordings in doubt or in conflict are decided about, with --resend also"
+                " those that were rejected, with that and --talk-id those that were given up",
             )
-        return before
-    raise refusal(
-        f"the ledger knows no recording {printable(typed)}",
-        f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
-    )
+        chosen[before.path] = before
+    return list(chosen.values())
 
 
-async def _known(ledger: SqliteLedger, path: str) -> Outcome | None:
-    known = (await ledger.known(path.rpartition("/")[0])).get(path)
-    return known.outcome if known else None
+async def _known(ledger: SqliteLedger, paths: Iterable[str]) -> dict[str, Outcome]:
+    """What is known of these paths; each folder is read once."""
+    wanted: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        wanted[path.rpartition("/")[0]].append(path)
+    found: dict[str, Outcome] = {}
+    for folder, names in wanted.items():
+        known = await ledger.known(folder)
+        found |= {path: known[path].outcome for path in names if path in known}
+    return found
+
+
+async def _demand_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
+    """Raise ConfigError if the talk is another recording's."""
+    async with aclosing(ledger.rows(frozenset({Status.UPLOADED}))) as rows:
+        async for row in rows:
+            if row.talk_id == talk_id:
+                earlier = " (as it was earlier)" if row.path == path else ""
+                raise refusal(
+                    f"--talk-id: the talk {talk_id} is {printable(row.path)}{earlier},"
+                    " and a talk is one recording",
+                    "look in the SpeechSense console once more, or give this one up",
+                )
 
 
 def _readings(typed: str, directory: Path) -> list[str]:

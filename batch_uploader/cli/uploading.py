@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
-from batch_uploader.cli.places import demand_directory, own_files
+from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
 from batch_uploader.display import (
@@ -20,10 +20,10 @@ from batch_uploader.display import (
     print_summary,
     printable,
 )
-from batch_uploader.events import Listener
+from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Ending, Summary
+from batch_uploader.model import Ending, Outcome, Stat, Summary
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
@@ -31,6 +31,8 @@ from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import ServiceManager
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader, demand_memory, ledger_path, manifest_path
+
+_MOST_UNLISTED = 20
 
 
 def upload(directory: Path, flags: Mapping[str, object]) -> int:
@@ -40,11 +42,13 @@ def upload(directory: Path, flags: Mapping[str, object]) -> int:
 
 async def upload_as_told(settings: Settings) -> int:
     """Upload what the settings say, and say how it went; the exit code."""
-    places, reading, sending = settings.places(), settings.reading(), settings.sending()
+    places = demand_places(settings)
+    reading, sending = settings.reading(), settings.sending()
     progress = settings.one_of("progress", Progress.AUTO)
     log_file = settings.path("log-file")
-    demand_directory(places.directory)
-    demand_memory(places.ledger, places.manifest)
+    connection_id = settings.connection_id()
+    demand_replaceable(places.manifest, "--manifest")
+    demand_memory(places.directory, places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
         source=DirectorySource(
@@ -60,7 +64,7 @@ async def upload_as_told(settings: Settings) -> int:
             stamp_field=sending.stamp_field,
             unavailable=sending.unavailable,
         ),
-        ledger=SqliteLedger(places.ledger, settings.connection_id()),
+        ledger=SqliteLedger(places.ledger, connection_id),
         rules=reading.rules,
         options=settings.options(),
         manifest=places.manifest,
@@ -69,10 +73,14 @@ async def upload_as_told(settings: Settings) -> int:
     stop = Stop(uploader.drain, uploader.cancel)
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains)
-    listeners.append(renderer)
+    unlisted = _Unlisted()
+    listeners += [renderer, unlisted]
     # Events are the only text that may stand between them.
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
+        if log_file:
+            # Before the ledger is made or locked: a log that cannot be is a mistake of settings.
+            listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
         stack.enter_context(listening(stop))
         stack.enter_context(_limited(settings.duration("max-duration", 0.0), uploader))
         manager = stack.enter_context(ServiceManager(os.environ))
@@ -80,15 +88,16 @@ async def upload_as_told(settings: Settings) -> int:
             listeners.append(Heartbeat(manager.tell, manager.watchdog))
         await stack.enter_async_context(uploader)
         stack.enter_context(renderer)
-        if log_file:
-            listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
         summary = await uploader.run()
-    _tell(summary, places, progress, renderer)
+    if progress is Progress.NONE:
+        _tell_troubles(summary, places, unlisted)
+    else:
+        _tell(summary, places, renderer, unlisted)
     return _exit_code(summary, stop)
 
 
@@ -106,24 +115,59 @@ def _limited(seconds: float, uploader: Uploader) -> Iterator[None]:
         timer.cancel()
 
 
-def _tell(summary: Summary, places: Places, progress: Progress, renderer: Renderer) -> None:
+class _Unlisted:
+    """A Listener for what the ledger cannot remember, so that no ``status`` will tell of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Outcome] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep the first few."""
+        # Not even the size is known of a thing that cannot be listed.
+        if isinstance(event, Found) and event.outcome.stat == Stat(0, 0):
+            self.count += 1
+            if len(self.first) < _MOST_UNLISTED:
+                self.first.append(event.outcome)
+
+
+def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> None:
+    """All that is said with ``--progress none``: what somebody has to do something about."""
+    directory = quote(os.fspath(places.directory))
+    if summary.ending is Ending.UNAUTHORIZED:
+        fail(summary.reason or "the service refused the credentials")
+    for outcome in unlisted.first:
+        fail(f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}")
+    if unlisted.count > len(unlisted.first):
+        left = unlisted.count - len(unlisted.first)
+        fail(f"{left:,} more like these", f"batch-uploader check {directory}")
+    remembered = summary.needs_attention - unlisted.count
+    if remembered:
+        verb = "needs" if remembered == 1 else "need"
+        hint = f"batch-uploader status {directory}{_elsewhere(places)}"
+        fail(f"{plural(remembered, 'recording')} {verb} attention", hint)
+
+
+def _tell(summary: Summary, places: Places, renderer: Renderer, unlisted: _Unlisted) -> None:
     directory = os.fspath(places.directory)
-    if progress is Progress.NONE:
-        if summary.ending is Ending.UNAUTHORIZED:
-            fail(summary.reason or "the service refused the credentials")
-        if summary.needs_attention:
-            count = plural(summary.needs_attention, "recording")
-            verb = "needs" if summary.needs_attention == 1 else "need"
-            fail(f"{count} {verb} attention", f"batch-uploader status {quote(directory)}")
-        return
     print_summary(summary, manifest=places.manifest, directory=directory, tally=renderer.tally)
-    elsewhere = []
+    if unlisted.count:
+        advise(
+            f"{unlisted.count:,} of these cannot be listed, so status does not know them:"
+            f" batch-uploader check {quote(directory)}"
+        )
+    if elsewhere := _elsewhere(places):
+        advise(f"status, resolve and manifest need{elsewhere} as well")
+
+
+def _elsewhere(places: Places) -> str:
+    """The flags without which other commands would not find this ledger and manifest."""
+    flags = ""
     if places.ledger != ledger_path(places.directory):
-        elsewhere.append(f"--ledger {quote(os.fspath(places.ledger))}")
+        flags += f" --ledger {quote(os.fspath(places.ledger))}"
     if places.manifest != manifest_path(places.directory):
-        elsewhere.append(f"--manifest {quote(os.fspath(places.manifest))}")
-    if elsewhere:
-        advise(f"status, resolve and manifest need {' '.join(elsewhere)} as well")
+        flags += f" --manifest {quote(os.fspath(places.manifest))}"
+    return flags
 
 
 def _exit_code(summary: Summary, stop: Stop) -> int:

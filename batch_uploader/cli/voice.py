@@ -9,11 +9,21 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from batch_uploader import errors
-from batch_uploader.display import Line, error, hint, printable, sentence, show
+from batch_uploader.display import (
+    Line,
+    can_draw,
+    error,
+    hint,
+    plain_text,
+    printable,
+    sentence,
+    show,
+)
 
 TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 
@@ -62,6 +72,36 @@ def fail(message: str, *hints: str) -> None:
 def advise(*hints: str) -> None:
     """Print hints on stderr."""
     show([hint(sentence(text)) for text in hints], sys.stderr)
+
+
+@contextmanager
+def data_on_stdout() -> Iterator[None]:
+    """Within it data is written to stdout; a reader that goes away ends that, and is no failure.
+
+    Raises UploaderError where the data is lost otherwise: a program that has half of it and an exit
+    code of 0 would take it for the whole.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as failure:
+        raise errors.UploaderError(
+            f"what belongs on stdout cannot be written there ({failure.strerror}):"
+            " see to the disk, or send it elsewhere"
+        ) from failure
+
+
+def tell(lines: Iterable[Line]) -> None:
+    """Print lines of data on stdout. Raises UploaderError where that fails."""
+    if can_draw(sys.stdout):
+        show(list(lines), sys.stdout)
+        return
+    with data_on_stdout():
+        encoding = sys.stdout.encoding
+        # What an encoding lacks must not end it.
+        sys.stdout.write(plain_text(lines).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def quote(text: str) -> str:

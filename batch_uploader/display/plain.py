@@ -7,6 +7,7 @@ from batch_uploader.display.outlet import Outlet
 from batch_uploader.display.tally import Stage, Tally
 from batch_uploader.display.text import format_count, format_left, plural, printable, sentence
 from batch_uploader.events import Event
+from batch_uploader.model import Status
 from batch_uploader.units import format_size
 
 # (up to that age of the run, this far apart), in seconds: the log of a night stays readable.
@@ -88,15 +89,25 @@ class QuietView:
 
 def progress_line(tally: Tally) -> str:
     """The run in one line: where it stands, and what there is to know of it."""
-    share = f"{percent(tally.sent_bytes, tally.total_bytes)} %"
-    sizes = f"{format_size(tally.sent_bytes)} of {format_size(tally.total_bytes)}"
-    files = f"{format_count(tally.done_files)} of {format_count(tally.total_files)} files"
-    parts = [f"{'still counting' if tally.stage is Stage.COUNTING else share}: {sizes}", files]
-    parts.append(f"{format_size(round(tally.rate))}/s")
-    if (eta := tally.eta) is not None:
-        parts.append(f"{format_left(eta)} left")
+    parts = _progress(tally)
     fine, bad = count_words(tally)
     counts = [f"{word} {format_count(number)}" for word, number in [*fine, *bad] if number]
     stop = stop_notice(tally)
     notices = [pause_notice(tally), stop and f"{stop} ({sentence(tally.stop_reason)})"]
     return "; ".join(filter(None, [*notices, ", ".join(parts), ", ".join(counts)]))
+
+
+def _progress(tally: Tally) -> list[str]:
+    if not tally.total_files and tally.stage is not Stage.COUNTING:
+        # A run that was stopped may not have come to know of any.
+        return ["nothing was sent" if tally.stop_reason else "nothing to send"]
+    share = f"{percent(tally.sent_bytes, tally.total_bytes)} %"
+    sizes = f"{format_size(tally.sent_bytes)} of {format_size(tally.total_bytes)}"
+    files = f"{format_count(tally.done_files)} of {format_count(tally.total_files)} files"
+    parts = [f"{'still counting' if tally.stage is Stage.COUNTING else share}: {sizes}", files]
+    if tally.in_flight or tally.counts[Status.UPLOADED]:
+        # What left and was refused is no progress.
+        parts.append(f"{format_size(round(tally.rate))}/s")
+    if (eta := tally.eta) is not None:
+        parts.append(f"{format_left(eta)} left")
+    return parts

@@ -83,15 +83,32 @@ def summary_lines(
         return lines
     verb = "needs" if total == 1 else "need"
     lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
-    command = f"batch-uploader status {printable(shlex.quote(directory))}"
-    # The hint and the prompt have their lines kept.
-    used = _height([*lines, hint(f"and {format_count(total)} more: {command}")], room.width) + 1
-    rows, shown = attention_table(_groups(summary, tally), width, room.height - used, ellipsis)
-    lines += rows
-    if total > shown:
-        others = f"and {format_count(total - shown)} more" if shown else "to see them"
-        lines.append(hint(f"{others}: {command}"))
-    return lines
+    word = printable(shlex.quote(directory))
+    command = f"batch-uploader status {word}"
+    # The hints and the prompt have their lines kept.
+    longest = hint(f"and {format_count(total)} more: {command}")
+    groups = _groups(summary, tally)
+    for hints in (_decisions(summary, word), []):
+        used = _height([*lines, longest, *hints], room.width) + 1
+        rows, shown = attention_table(groups, width, room.height - used, ellipsis)
+        if shown:
+            break
+        # A screen as small as that had better show a recording; status tells the rest.
+    others = f"and {format_count(total - shown)} more: " if total > shown else ""
+    others = others if shown else "to see them: "
+    return [*lines, *rows, hint(f"{others}{command}"), *hints]
+
+
+def _decisions(summary: Summary, directory: str) -> list[Line]:
+    """What is typed about recordings that no run will touch again before somebody decides."""
+    doubts = sum(summary.counts.get(each, 0) for each in (Status.IN_DOUBT, Status.CONFLICT))
+    if not doubts:
+        return []
+    decisions = "--talk-id ID | --resend | --give-up"
+    return [
+        hint("look for what is in doubt in the console, then decide:"),
+        [Span(f"  batch-uploader resolve {directory} PATH {decisions}")],
+    ]
 
 
 def alike(outcomes: Iterable[Outcome]) -> list[Group]:

@@ -1,8 +1,9 @@
 """What the user wants: flags over environment over profile over file, as frozen values.
 
-A flag that is given beats the environment, credentials included; the environment beats the file,
-and in the file the chosen profile beats what stands above it. Fields' defaults are laid over each
-other by name, required fields add up, other lists replace each other.
+A flag that is given beats the environment, the environment beats the file, and in the file the
+chosen profile beats what stands above it. Of credentials flags and environment may hold one
+together, which beats the file's. Fields' defaults are laid over each other by name, required fields
+add up, other lists replace each other.
 """
 
 import os
@@ -42,7 +43,6 @@ CONFIG_VARIABLE = "BATCH_UPLOADER_CONFIG"
 VARIABLES: Mapping[str, str] = {
     "connection-id": "SPEECHSENSE_CONNECTION_ID",
     "endpoint": "SPEECHSENSE_ENDPOINT",
-    "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
     **CREDENTIAL_VARIABLES,
 }
 """The settings that the environment may hold; an empty variable is none."""
@@ -115,7 +115,7 @@ class Settings:
             root,
             layers["ledger"].path() if "ledger" in layers else ledger_path(root),
             layers["manifest"].path() if "manifest" in layers else manifest_path(root),
-            layers["connection-id"].text() if "connection-id" in layers else None,
+            layers["connection-id"].word() if "connection-id" in layers else None,
         )
 
     def connection_id(self) -> str:
@@ -133,8 +133,8 @@ class Settings:
         """What to read, and by which rules."""
         layers = self._layers
         return Reading(
-            layers["include"].texts() if "include" in layers else (),
-            layers["exclude"].texts() if "exclude" in layers else (),
+            self.patterns("include"),
+            self.patterns("exclude"),
             read_rules(layers),
             self.duration("min-age", RunOptions().min_age),
         )
@@ -165,6 +165,10 @@ class Settings:
             grace=self.duration("grace", usual.grace),
             explain=self.switch("verbose"),
         )
+
+    def patterns(self, name: str) -> tuple[str, ...]:
+        """A list of patterns, empty if nobody gave any."""
+        return self._layers[name].texts() if name in self._layers else ()
 
     def duration(self, name: str, default: float) -> float:
         """A time in seconds."""

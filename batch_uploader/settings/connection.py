@@ -51,7 +51,7 @@ def _schema(layers: ChainMap[str, Given], kind: Kind | None) -> Schema:
     types, required = _fields(layers)
     required |= {name for given in _everywhere(layers, "require") for name in given.texts()}
     declared = _declared(layers, kind, types)
-    stamp_field = layers["stamp-field"].text() if "stamp-field" in layers else None
+    stamp_field = layers["stamp-field"].word() if "stamp-field" in layers else None
     try:
         if kind is None:
             bare = Schema({}, frozenset(required), types, declared, stamp_field)

@@ -1,6 +1,7 @@
 """A value as the user gave it, and what it means; every refusal names where it was given."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +14,9 @@ from batch_uploader.units import parse_duration, parse_hours, parse_rate, parse_
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""What a system makes of bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class Given:
         """Raise a ConfigError; the cure becomes its hint."""
         raise refusal(f"{self.origin}: {problem}", cure)
 
-    def text(self) -> str:
-        """Some text that is not empty."""
+    def unseen(self) -> str:
+        """Some text that is not empty, whatever is in it: a secret, which has its own rules."""
         if not isinstance(self.value, str):
             self.refuse("this is no text", 'write it in quotes, like "..."')
         text = self.value.strip()
@@ -39,20 +43,41 @@ class Given:
             self.refuse("it is empty", "give it a value or leave it out")
         return text
 
+    def text(self) -> str:
+        """Some text that is not empty and that can be seen in all its characters."""
+        text = self.unseen()
+        if not text.isprintable():
+            self.refuse("there are characters in it that cannot be seen", "write it anew")
+        return text
+
+    def word(self) -> str:
+        """A text without any space: an identifier, or the name of a field."""
+        text = self.text()
+        if " " in text:
+            self.refuse(f"{self._shown()} has a space in it", "copy the one word alone")
+        return text
+
     def texts(self) -> tuple[str, ...]:
-        """A list of texts."""
+        """A list of texts, each of them valid Unicode."""
         if not isinstance(self.value, list) or not all(isinstance(v, str) for v in self.value):
             self.refuse("this is no list of texts", 'write it like ["...", "..."]')
+        for text in self.value:
+            if _HALF_CHARACTER.search(text):
+                self.refuse(f"{text!r} is not UTF-8", "write it anew, in UTF-8")
         return tuple(self.value)
 
     def path(self) -> Path:
         """A path, made absolute by where it was given."""
-        if isinstance(self.value, Path):
-            return self.base / self.value.expanduser()
-        text = self.text()
-        if "\0" in text:
+        # The name of a file may be any bytes.
+        path = self.value if isinstance(self.value, Path) else Path(self.unseen())
+        if "\0" in str(path):
             self.refuse("no path has a zero byte in it", "remove it")
-        return self.base / Path(text).expanduser()
+        try:
+            return self.base / path.expanduser()
+        except RuntimeError:
+            self.refuse(
+                "nobody knows whose home ~ stands for there", "write the path without the ~"
+            )
 
     def switch(self) -> bool:
         """On or off."""

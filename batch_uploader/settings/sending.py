@@ -1,8 +1,9 @@
 """Where recordings go, and in whose name: endpoint and credentials from the settings."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.settings.given import Given, refusal
@@ -19,8 +20,12 @@ from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT
 from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE
 
 WHOLE_LIMIT = 16 * 1024 * 1024
-CREDENTIAL_VARIABLES = {"api-key": "API_KEY", "iam-token": "IAM_TOKEN"}
-"""The secrets themselves, which only the environment may hold."""
+CREDENTIAL_VARIABLES = {
+    "api-key": "API_KEY",
+    "iam-token": "IAM_TOKEN",
+    "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
+}
+"""Where the environment may hold a credential; only it may hold the first two, the secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def read_sending(layers: ChainMap[str, Given]) -> Sending:
         endpoint,
         _credentials(layers, endpoint),
         whole,
-        layers["stamp-field"].text() if "stamp-field" in layers else None,
+        layers["stamp-field"].word() if "stamp-field" in layers else None,
         Unavailable.DOUBTED if doubted else Unavailable.BELIEVED,
     )
 
@@ -79,21 +84,20 @@ def _proxy(layers: ChainMap[str, Given]) -> Proxy:
 
 
 def _credentials(layers: ChainMap[str, Given], endpoint: Endpoint) -> Credentials:
-    """From the highest place that names one; a flag, say, goes before the environment."""
-    for layer in layers.maps:
-        named = {name: layer[name] for name in _makers(layers, endpoint) if name in layer}
+    """From the flags and the environment together, or else from the highest layer of the file."""
+    makers = _makers(layers, endpoint)
+    flags, variables, *file = (
+        [(name, layer[name]) for name in makers if name in layer] for layer in layers.maps
+    )
+    for named in (flags + variables, *file):
         if len(named) > 1:
-            raise refusal(
-                "there is more than one credential: "
-                + " and ".join(given.origin for given in named.values()),
-                "leave all but one out",
-            )
-        for name, given in named.items():
+            raise _several([given for _, given in named], [name for name, _ in variables])
+        for name, given in named:
             # Whoever gives the secret itself for a file's name does not want to see it printed.
-            if name.endswith("-file") and not given.path().exists():
+            if name.endswith("-file") and not _exists(given.path()):
                 given.refuse("there is no such file", "check its name; it is not the secret itself")
             try:
-                return _makers(layers, endpoint)[name](given)
+                return makers[name](given)
             except ConfigError as error:
                 raise ConfigError(f"{given.origin}: {error}") from error
     raise refusal(
@@ -103,13 +107,30 @@ def _credentials(layers: ChainMap[str, Given], endpoint: Endpoint) -> Credential
     )
 
 
+def _several(all_given: Sequence[Given], from_environment: Sequence[str]) -> ConfigError:
+    unset = " ".join(f"-u {CREDENTIAL_VARIABLES[name]}" for name in from_environment)
+    how = f"; env {unset} batch-uploader ... goes without what is in the environment"
+    return refusal(
+        "there is more than one credential: " + " and ".join(given.origin for given in all_given),
+        f"leave all but one out{how if unset else ''}",
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        # What we may not look at may be there, and opening it says what is wrong.
+        return isinstance(error, PermissionError)
+
+
 def _makers(
     layers: ChainMap[str, Given], endpoint: Endpoint
 ) -> Mapping[str, Callable[[Given], Credentials]]:
     return {
-        "api-key": lambda given: ApiKey(given.text()),
+        "api-key": lambda given: ApiKey(given.unseen()),
         "api-key-file": lambda given: ApiKey.from_file(given.path()),
-        "iam-token": lambda given: IamToken(given.text()),
+        "iam-token": lambda given: IamToken(given.unseen()),
         "iam-token-file": lambda given: IamTokenFile(given.path()),
         "service-account-key-file": lambda given: ServiceAccountKey.from_file(
             given.path(), endpoint=_iam_endpoint(layers, endpoint)

@@ -1,6 +1,7 @@
 """The installed program against the emulator as a process of its own, over TLS."""
 
 import array
+import ctypes
 import json
 import os
 import random
@@ -23,6 +24,9 @@ PROGRAM = Path(sys.executable).with_name("batch-uploader")
 CONNECTION = "calls"
 API_KEY = "e2e-key-0123456789"
 PATIENCE = 60
+
+_DROP_CAPABILITY = 24
+_WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
 
 
 def environment(**variables):
@@ -183,6 +187,19 @@ class Calls:
         """The manifest's lines by path."""
         lines = (self.folder / "manifest.jsonl").read_text("utf-8").splitlines()
         return {line["path"]: line for line in map(json.loads, lines)}
+
+
+@pytest.fixture
+def unprivileged():
+    """What even root may not do afterwards, once it runs something else: ignore file modes."""
+
+    def drop():
+        if sys.platform == "linux" and os.geteuid() == 0:
+            libc = ctypes.CDLL(None, use_errno=True)
+            for capability in (_WRITE_ANYWHERE, _READ_ANYWHERE):
+                assert libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0) == 0
+
+    return drop
 
 
 @pytest.fixture

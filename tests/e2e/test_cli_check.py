@@ -1,23 +1,10 @@
 """``check``: what would go up and what is wrong, without a request and without a trace."""
 
-import ctypes
 import json
 import os
 import subprocess
-import sys
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
-
-_DROP_CAPABILITY = 24
-_WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
-
-
-def unprivileged():
-    """What even root may not do afterwards, once it runs something else: ignore file modes."""
-    if sys.platform == "linux" and os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        for capability in (_WRITE_ANYWHERE, _READ_ANYWHERE):
-            assert libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0) == 0
 
 
 def tree(folder):
@@ -115,7 +102,9 @@ class TestWithLedger:
         async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
             assert program("check", calls).code == 0
 
-    def test_a_directory_that_may_not_be_written_can_be_checked(self, calls, upload, program):
+    def test_a_directory_that_may_not_be_written_can_be_checked(
+        self, calls, upload, program, unprivileged
+    ):
         calls.write("a.wav")
         assert upload().code == 0
         folders = (calls.folder / ".batch-uploader", calls.folder)
@@ -145,6 +134,19 @@ class TestWithLedger:
         assert result.code == 2
         assert "name one with --connection-id: calls, other" in result.err
         assert program("check", calls, "--connection-id", "calls").code == 0
+
+    def test_it_refuses_what_an_upload_refuses(self, calls, upload, program, tmp_path):
+        """fault 8"""
+        calls.write("a.wav")
+        assert upload().code == 0
+        elsewhere = ("--manifest", tmp_path / "elsewhere.jsonl")
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        ledger.rename(tmp_path / "moved.db")
+        for flags in ((), elsewhere):
+            for result in (upload(*flags), program("check", calls, *flags)):
+                assert result.code == 7, result.said
+                assert "is gone" in result.err
+                assert result.out == ""
 
 
 class TestJson:

@@ -5,8 +5,11 @@ import json
 import os
 import shlex
 import sys
+import time
 
+import anyio
 import pytest
+from ledger_cases import recording
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
@@ -52,7 +55,22 @@ class TestStatus:
         for command in commands:
             _, *arguments = shlex.split(command)
             assert program(*arguments, "--give-up").code == 0
-        assert counts(program, calls) == {"rejected": 2}
+        assert counts(program, calls) == {"given_up": 2}
+        result = program("status", calls)
+        assert result.code == 0
+        assert result.out.split()[:3] == ["given", "up", "2"]
+        assert upload().code == 0
+
+    def test_what_it_prints_runs_with_several_connections_too(
+        self, calls, program, upload, in_doubt
+    ):
+        calls.write("z.wav")
+        assert upload("--connection-id", "other").code == 1
+        result = program("status", calls)
+        command = next(line for line in result.out.splitlines() if "a.wav --resend" in line)
+        _, *arguments = shlex.split(command.split("--resend")[0])
+        result = program(*arguments, "--give-up")
+        assert result.code == 0, result.err
 
     def test_its_document_is_for_programs(self, calls, program, in_doubt):
         result = program("status", calls, "--json")
@@ -136,16 +154,67 @@ class TestResolve:
         result = program("resolve", calls, calls.folder / "b & c" / "d.wav", "--give-up")
         assert result.code == 0, result.err
         assert calls.manifest()["b & c/d.wav"]["error"]["code"] == "GIVEN_UP"
+        line = calls.manifest()["b & c/d.wav"]
+        assert line["status"] == "given_up"
         assert upload().code == 1
         assert service.counts(calls) == {}
 
-    def test_what_was_rejected_can_be_sent_again(self, calls, program, upload, service, in_doubt):
+    def test_what_was_given_up_may_be_there_so_sending_it_again_asks(
+        self, calls, program, upload, service, in_doubt
+    ):
         assert program("resolve", calls, "--all", "--give-up").code == 0
-        # Not in doubt, so there is nothing to ask.
-        result = program("resolve", calls, "a.wav", "--resend")
+        assert "billed twice" in program("resolve", calls, "a.wav", "--resend").err
+        assert program("resolve", calls, "a.wav", "--give-up").code == 2
+        result = program("resolve", calls, "a.wav", "--resend", "--yes")
         assert result.code == 0, result.err
-        assert upload().code == 1
+        talk = ("b & c/d.wav", "--talk-id", in_doubt["b & c/d.wav"])
+        assert program("resolve", calls, *talk).code == 0
+        assert upload().code == 0
         assert service.counts(calls) == {"a.wav": 1}
+        assert counts(program, calls) == {"uploaded": 2}
+
+    def test_all_rejected_ones_are_sent_again_without_a_question(
+        self, calls, program, upload, service
+    ):
+        calls.write("a.wav", "b/c.wav")
+        assert upload("--connection-id", "unknown").code == 1
+        assert counts(program, calls) == {"rejected": 2}
+        result = program("resolve", calls, "--all", "--resend")
+        assert result.code == 0
+        assert "2 rejected recordings not among them: see --rejected" in result.err
+        assert counts(program, calls) == {"rejected": 2}
+        result = program("resolve", calls, "--rejected", "--give-up")
+        assert result.code == 2
+        assert "--rejected and --give-up contradict" in result.err
+        result = program("resolve", calls, "--rejected", "--resend")
+        assert result.code == 0, result.err
+        assert "2 recordings to be sent by the next run" in result.err
+        assert counts(program, calls) == {"failed": 2}
+
+    def test_a_talk_is_one_recording(self, calls, program, in_doubt):
+        talk_id = in_doubt["a.wav"]
+        assert program("resolve", calls, "a.wav", "--talk-id", talk_id).code == 0
+        result = program("resolve", calls, "b & c/d.wav", "--talk-id", talk_id)
+        assert result.code == 2
+        assert f"the talk {talk_id} is a.wav" in result.err
+        assert counts(program, calls) == {"uploaded": 1, "in_doubt": 1}
+
+    def test_many_are_settled_together(self, calls, inside):
+        """A folder is read once, and a commit is shared: else this would take a minute."""
+        recordings = [recording(f"x/{number}.wav", f"{number}") for number in range(3000)]
+
+        async def claim():
+            ledger = calls.folder / ".batch-uploader" / "ledger.db"
+            async with SqliteLedger(ledger, recordings[0].connection_id) as writing:
+                await writing.claim(recordings)
+
+        anyio.run(claim)
+        began = time.monotonic()
+        result = inside("resolve", calls, "--all", "--give-up")
+        assert result.code == 0, result.err
+        assert time.monotonic() - began < 20
+        assert "3,000 recordings given up" in result.err
+        assert {line["status"] for line in calls.manifest().values()} == {"given_up"}
 
     @pytest.mark.parametrize(
         ("flags", "said"),

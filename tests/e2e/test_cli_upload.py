@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,8 @@ class TestExitCodes:
             (["--config", "no.toml"], "no.toml cannot be read"),
             (["--profile", "night"], "--profile: there is no batch-uploader.toml here"),
             (["--iam-token-file", "no"], "--api-key-file and --iam-token-file"),
+            (["--stamp-field", "\udcff"], "--stamp-field: there are characters"),
+            (["--ledger", "~nouser/x"], "--ledger: nobody knows whose home"),
             (["--endpoint", "example.com:443", "--plaintext"], "--endpoint and --plaintext"),
             (["--ca-file", "/no/such.pem"], "/no/such.pem cannot be read"),
             (["--include", "/"], "the pattern '/' matches nothing"),
@@ -245,11 +248,106 @@ class TestExitCodes:
         assert "billed" in result.err
         assert service.counts(calls) == {"a.wav": 1}
 
-    def test_7_the_manifest_cannot_be_written(self, calls, upload, service):
+    def test_2_a_manifest_that_cannot_be_written_is_refused_before_anything_is_sent(
+        self, calls, upload, service, tmp_path, unprivileged
+    ):
         calls.write("a.wav")
-        (calls.folder / "manifest.jsonl").mkdir()
-        result = upload("--ledger", calls.folder.parent / "l.db", "--manifest", calls.folder)
-        assert result.code == 7, result.err
+        locked = tmp_path / "locked"
+        locked.mkdir(mode=0o500)
+        for manifest in (calls, "/dev/null", tmp_path / "missing" / "m", locked / "m"):
+            result = upload("--manifest", manifest, preexec=unprivileged)
+            assert result.code == 2, result.err
+            assert f"--manifest: {manifest} cannot be written" in result.err
+        result = upload("--log-file", calls)
+        assert result.code == 2
+        assert service.counts(calls) == {}
+        assert not (calls.folder / ".batch-uploader").exists()
+
+    @pytest.mark.parametrize("command", ["upload", "check", "status", "resolve", "manifest"])
+    def test_2_an_empty_name_is_not_the_working_directory(self, inside, command):
+        more = ["--all", "--resend"] if command == "resolve" else []
+        result = inside(command, "", *more)
+        assert result.code == 2
+        assert "'DIRECTORY': it is empty" in result.err
+
+    @pytest.mark.parametrize("flag", ["--ledger", "--manifest", "--api-key-file", "--log-file"])
+    def test_2_an_empty_path_is_refused(self, calls, inside, flag):
+        result = inside("upload", calls, flag, "")
+        assert result.code == 2
+        assert f"'{flag}': it is empty" in result.err
+
+    def test_4_a_directory_that_may_not_be_read(self, calls, upload, program, unprivileged):
+        calls.write("a.wav")
+        for mode in (0o000, 0o300, 0o400):
+            calls.folder.chmod(mode)
+            try:
+                results = [
+                    upload(preexec=unprivileged),
+                    *(
+                        program(command, calls, preexec=unprivileged)
+                        for command in ("check", "status", "manifest")
+                    ),
+                ]
+            finally:
+                calls.folder.chmod(0o700)
+            assert {result.code for result in results} == {4}, results
+            assert {"cannot be read" in result.err for result in results} == {True}
+
+    def test_7_a_ledger_that_may_not_be_read(self, calls, upload, program, unprivileged):
+        calls.write("a.wav")
+        assert upload().code == 0
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        for file, mode in ((ledger, 0o000), (ledger.parent, 0o000)):
+            file.chmod(mode)
+            try:
+                results = [
+                    program(command, calls, "--ledger", ledger, preexec=unprivileged)
+                    for command in ("check", "status", "manifest")
+                ]
+            finally:
+                file.chmod(0o700)
+            assert {result.code for result in results} == {7}, results
+
+
+class TestFilesApart:
+    """No file is two things at once."""
+
+    def test_nothing_is_destroyed(self, calls, upload, program, tmp_path):
+        calls.write("a.wav")
+        assert upload().code == 0
+        ledger = calls.folder / ".batch-uploader" / "ledger.db"
+        (tmp_path / "link").symlink_to(ledger)
+        (tmp_path / "hard").hardlink_to(ledger)
+        (calls.folder / "b.JSON").write_text("{}")
+        before = {file: file.read_bytes() for file in calls.folder.rglob("*") if file.is_file()}
+        outputs = [ledger, tmp_path / "link", tmp_path / "hard", f"{ledger}-wal"]
+        outputs += [calls.folder / "a.wav", calls.folder / "new.mp3", calls.folder / "b.JSON"]
+        results = [program("manifest", calls, "-o", each) for each in outputs]
+        for each in (*outputs, f"{ledger}.lock"):
+            results.append(upload("--manifest", each))
+            results.append(program("resolve", calls, "--all", "--give-up", "--manifest", each))
+        results += [
+            upload("--log-file", each)
+            for each in (ledger, calls.folder / "manifest.jsonl", calls.folder / "a.wav")
+        ]
+        assert [result.said for result in results if result.code != 2] == []
+        assert before == {file: file.read_bytes() for file in before}
+        assert not (calls.folder / "new.mp3").exists()
+
+    def test_the_settings_are_not_overwritten(self, calls, upload, program):
+        calls.write("a.wav")
+        settings = program.directory / "batch-uploader.toml"
+        settings.write_text("")
+        result = upload("--manifest", "batch-uploader.toml")
+        assert result.code == 2
+        assert "--config: the settings file would be the same file as the manifest" in result.err
+        assert settings.read_text() == ""
+
+    def test_what_is_included_is_a_recording(self, calls, upload):
+        calls.put("a.pcm", b"1234")
+        result = upload("--include", "*.pcm", "--log-file", calls.folder / "a.pcm")
+        assert result.code == 2
+        assert (calls.folder / "a.pcm").read_bytes() == b"1234"
 
 
 class TestOutput:
@@ -274,6 +372,24 @@ class TestOutput:
             f"error: 1 recording needs attention\nhint: batch-uploader status {calls}\n"
         )
 
+    def test_what_the_ledger_cannot_remember_is_told_without_progress(self, calls, upload, program):
+        """fault 65"""
+        calls.write("a.wav")
+        (calls.folder / "b.wav").symlink_to("a.wav")
+        result = upload("--progress", "none")
+        assert result.code == 1
+        assert result.err.startswith("error: b.wav: it is a link, and links are not followed; ")
+        assert "attention" not in result.err
+        for number in range(30):
+            os.mkfifo(calls.folder / f"{number:02}.mp3")
+        calls.put("z.wav", b"")
+        result = upload("--progress", "none")
+        assert result.err.count("error: ") == 22
+        assert f"error: 11 more like these\nhint: batch-uploader check {calls}\n" in result.err
+        assert "error: 1 recording needs attention\n" in result.err
+        result = upload()
+        assert "31 of these cannot be listed" in " ".join(result.err.split())
+
     def test_verbose_explains_each_decision(self, calls, upload):
         calls.write("a.wav")
         assert "upload a.wav: it is new" in upload("-v").err
@@ -289,6 +405,36 @@ class TestOutput:
         assert attempt["request_id"]
         # The log is no sidecar, although it lies there and is called so.
         assert upload("--log-file", calls.folder / "log.json").code == 0
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+    @pytest.mark.parametrize(
+        "command", ["status", "status --json", "check", "check --json", "manifest"]
+    )
+    def test_data_that_cannot_be_written_is_an_error(self, calls, upload, program, command):
+        calls.write("a.wav")
+        assert upload().code == 0
+        name, *flags = command.split()
+        result = program(name, calls, *flags, redirection=">/dev/full")
+        assert result.code == 7, result.err
+        assert "stdout cannot be written there (No space left on device)" in result.err
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+    def test_so_is_help_that_cannot_be_written(self, program):
+        result = program("--version", redirection=">/dev/full")
+        assert result.code == 7
+        assert result.err.startswith("error: ")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+    @pytest.mark.parametrize("command", ["status", "status --json", "check", "check --json"])
+    def test_a_reader_that_goes_away_is_no_error(self, calls, upload, program, command):
+        calls.write("a.wav")
+        assert upload().code == 0
+        name, *flags = command.split()
+        process = program.start(name, calls, *flags)
+        process.stdout.close()
+        process.stdout = None
+        result = program.finish(process)
+        assert (result.code, result.err) == (0, "")
 
     def test_a_dry_run_is_a_check(self, calls, upload, program):
         calls.write("a.wav")

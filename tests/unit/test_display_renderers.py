@@ -110,6 +110,15 @@ def test_plain_tells_of_a_stop():
     assert "stopping: finishing 1 upload (interrupted); 0 %: " in err
 
 
+def test_plain_counts_no_progress_where_there_is_none():
+    bad = Outcome("x.wav", Status.INVALID, Stat(1, 0), failure=Failure("empty", "it is empty"))
+    err, _ = play(Progress.PLAIN, events=[RUN[0], events.Found(bad), events.ScanFinished(0, 0)])
+    assert err.splitlines()[-1] == "nothing to send; invalid 1"
+    refused = [*RUN[:6], events.Draining("refused"), events.Released("[bold]a.wav", 100)]
+    err, _ = play(Progress.PLAIN, events=refused)
+    assert "/s" not in err.splitlines()[-1]
+
+
 # JSON
 
 

@@ -69,7 +69,20 @@ def test_what_needs_attention_comes_with_its_cure():
         "          beside it\n"
         "in doubt  d[/y].wav\n"
         "          DEADLINE_EXCEEDED: no answer; run again\n"
+        "hint: batch-uploader status '/data/my calls'\n"
+        "hint: look for what is in doubt in the console, then decide:\n"
+        "  batch-uploader resolve '/data/my calls' PATH --talk-id ID | --resend | --give-up\n"
     )
+
+
+def test_without_a_doubt_nothing_is_to_be_decided():
+    text = text_of(summary([bad("a.wav"), bad("b.wav", Status.REJECTED, "INVALID_ARGUMENT")]))
+    assert text.endswith("\nhint: batch-uploader status '/data/my calls'\n")
+    assert "resolve" not in text
+
+
+def test_a_conflict_is_to_be_decided():
+    assert "resolve '/data/my calls' PATH" in text_of(summary([bad("a.wav", Status.CONFLICT)]))
 
 
 def test_on_a_wide_screen_the_cure_stands_beside():
@@ -94,8 +107,12 @@ def test_never_more_than_a_screen(width, height, kinds):
     )
     text = text_of(ended, width, height, tally)
     lines = text.splitlines()
-    assert len(lines) < height
-    assert all(cell_len(line) <= width for line in lines)
+    # A command is never broken: the terminal wraps it.
+    assert sum(max(1, -(-cell_len(line) // width)) for line in lines) < height
+    commands = [line for line in lines if "batch-uploader " in line]
+    assert commands
+    assert len(commands) == 2 or height < 24
+    assert all(cell_len(line) <= width for line in lines if line not in commands)
     # Every recording is in a row or in the number of the others.
     table = lines[lines.index("500 recordings need attention") + 1 :]
     rows = [line for line in table if not line.startswith((" ", "hint: "))]
@@ -129,7 +146,7 @@ def test_many_of_a_kind_are_one_row_with_their_true_number():
     assert "501 recordings need attention\n" in text
     assert "invalid   0.wav and 499 like it\n" in text
     assert "failed    z.wav\n" in text
-    assert "hint: " not in text
+    assert text.endswith("\nhint: batch-uploader status '/data/my calls'\n")
 
 
 def test_without_a_tally_the_rest_is_named_by_its_number():

@@ -199,6 +199,32 @@ class TestValues:
         assert "exclude in" in refused(lambda: settings({}, {}, 'exclude = "x"').reading())
         assert "ledger in" in refused(lambda: settings({}, {}, "ledger = 1").places())
 
+    @pytest.mark.parametrize(
+        "value", ["\udcff", "a\x1b[31mb", "a\nb", "a\u200bb", "a\u00a0b", "a b"]
+    )
+    def test_an_identifier_is_one_word_of_visible_characters(self, settings, value):
+        variable = {"SPEECHSENSE_CONNECTION_ID": value}
+        text = refused(settings({}, variable).connection_id)
+        assert text.startswith("the environment variable SPEECHSENSE_CONNECTION_ID: ")
+        given = settings({"stamp-field": value, "api-key-file": Path("k")})
+        assert refused(given.reading).startswith("--stamp-field: ")
+
+    @pytest.mark.parametrize("name", ["include", "exclude", "require", "default"])
+    def test_half_a_character_in_a_list_is_refused_by_its_flag(self, settings, name):
+        assert refused(settings({name: ["a=\udcff"]}).reading).startswith(f"--{name}: ")
+
+    def test_a_path_may_be_any_bytes(self, settings, tmp_path):
+        given = settings({"ledger": Path("l\udcff.db")})
+        assert given.places().ledger == tmp_path / "l\udcff.db"
+
+    @pytest.mark.parametrize(
+        ("flags", "toml"), [({"ledger": Path("~nouser/x")}, ""), ({}, 'ledger = "~nouser/x"')]
+    )
+    def test_a_home_that_nobody_has_is_refused(self, settings, flags, toml):
+        text = refused(settings(flags, {}, toml).places)
+        assert "ledger" in text
+        assert "without the ~" in text
+
     def test_an_unknown_word_is_refused_with_the_nearest_known(self, settings):
         text = refused(lambda: settings({"progress": "jsn"}).one_of("progress", Progress.AUTO))
         assert "--progress: 'jsn' is not known here\ndid you mean json?" in text
@@ -372,14 +398,18 @@ class TestCredentials:
             assert isinstance(sending.credentials, kind)
             assert SECRET not in repr(sending)
 
-    async def test_a_flag_beats_the_environment_and_that_the_file(self, settings, secret_file):
-        variable = {"IAM_TOKEN": "other"}
-        sending = settings({"api-key-file": secret_file}, variable).sending()
-        assert await sending.credentials.header() == f"Api-Key {SECRET}"
-        sending = settings({}, variable, 'api-key-file = "key"').sending()
-        assert await sending.credentials.header() == "Bearer other"
-        sending = settings({}, {}).sending()
-        assert await sending.credentials.header() == f"Api-Key {SECRET}"
+    async def test_flags_and_environment_beat_the_file_and_the_profile_the_rest(
+        self, settings, secret_file
+    ):
+        toml = 'api-key-file = "key"\n[profiles.p]\niam-token-file = "key"\n'
+        for flags, environment, header in [
+            ({"iam-token-file": secret_file}, {}, f"Bearer {SECRET}"),
+            ({}, {"IAM_TOKEN": "other"}, "Bearer other"),
+            ({"profile": "p"}, {}, f"Bearer {SECRET}"),
+            ({}, {}, f"Api-Key {SECRET}"),
+        ]:
+            sending = settings(flags, environment, toml).sending()
+            assert await sending.credentials.header() == header
 
     def test_none_is_an_error_that_names_all_ways(self, settings):
         text = refused(settings().sending)
@@ -399,13 +429,41 @@ class TestCredentials:
                 {"API_KEY": SECRET, "IAM_TOKEN": SECRET},
                 "variable API_KEY and the environment variable IAM_TOKEN",
             ),
+            (
+                {"api-key-file": Path("k")},
+                {"IAM_TOKEN": SECRET},
+                "--api-key-file and the environment variable IAM_TOKEN",
+            ),
+            (
+                {"api-key-file": Path("k")},
+                {"API_KEY": SECRET},
+                "--api-key-file and the environment variable API_KEY",
+            ),
+            (
+                {"service-account-key-file": Path("k")},
+                {"YC_SERVICE_ACCOUNT_KEY_FILE": "k"},
+                "key-file and the environment variable YC_SERVICE_ACCOUNT_KEY_FILE",
+            ),
         ],
     )
-    def test_two_in_one_place_are_an_error_that_names_both(
+    def test_two_are_an_error_that_names_both_and_how_to_leave_one_out(
         self, settings, flags, environment, both
     ):
         text = refused(settings(flags, environment).sending)
         assert both in text
+        assert SECRET not in text
+        unset = " ".join(f"-u {name}" for name in environment)
+        assert (f"env {unset} batch-uploader" in text) == bool(environment)
+
+    def test_two_in_the_file_are_an_error(self, settings):
+        toml = 'api-key-file = "k"\niam-token-file = "t"\n'
+        assert "more than one credential: api-key-file in" in refused(
+            settings({}, {}, toml).sending
+        )
+
+    def test_a_secret_given_as_a_files_name_is_not_repeated_however_long(self, settings):
+        text = refused(settings({"api-key-file": Path(SECRET * 50)}).sending)
+        assert "there is no such file" in text
         assert SECRET not in text
 
     def test_a_file_that_others_may_read_is_refused(self, settings, secret_file):
