@@ -238,7 +238,7 @@ async def test_a_talk_that_comes_back_to_its_path_after_another_is_known(ledger)
     for audio in ("A", "B", "A"):
         assert await claim(ledger, recording("call.wav", audio, seen=LATER)) == KNOWN
         assert (await known(ledger, "call.wav")).outcome.talk_id == f"talk-{audio}"
-        assert (await known(ledger, "call.wav")).outcome.stat == stat(LATER)
+        assert (await known(ledger, "call.wav")).outcome.stat == LATER
         talks = [row.talk_id for row in await lines(ledger, frozenset({Status.UPLOADED}))]
         assert sorted(talks) == ["talk-A", "talk-B"], "none is lost, none is there twice"
 
