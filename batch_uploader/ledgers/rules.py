@@ -218,6 +218,8 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
     if outcome.status is Status.DUPLICATE and before in OPEN:
         raise _bug(outcome, f"it is {before}")
     same = current is not None and _about_the_same(current, outcome)
+    if outcome.status in _ONLY_AFTER_A_CLAIM and not same:
+        raise _bug(outcome, "its file is not the one that was claimed")
     if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps under the name that a copy of it has: its own file may
         # be gone. Whoever comes first is sent, and the others are its duplicates.

@@ -639,3 +639,13 @@ async def test_a_ledger_that_is_not_entered_refuses_everything(opening):
     for call in calls:
         with pytest.raises(LedgerError, match="not open"):
             await call()
+
+
+@pytest.mark.parametrize("answer", [Status.UPLOADED, Status.IN_DOUBT])
+async def test_of_another_file_at_the_path_nothing_was_decided(ledger, answer):
+    await bring_to(ledger, "a.wav", Status.GIVEN_UP)
+    other = uploaded("a.wav") if answer is Status.UPLOADED else ended("a.wav", answer)
+    other = replace(other, stat=LATER)
+    with pytest.raises(LedgerError, match="not the one that was claimed"):
+        await ledger.settle(other)
+    assert (await known(ledger, "a.wav")).outcome.status is Status.GIVEN_UP

@@ -23,7 +23,7 @@ from batch_uploader.settings import VARIABLES
 PROGRAM = Path(sys.executable).with_name("batch-uploader")
 CONNECTION = "calls"
 API_KEY = "e2e-key-0123456789"
-PATIENCE = 60
+PATIENCE = 110
 
 _DROP_CAPABILITY = 24
 _WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2

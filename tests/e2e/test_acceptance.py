@@ -28,7 +28,7 @@ def digests(calls):
     "faults",
     [
         ("--unavailable", 0.1),
-        ("--unavailable", 0.05, "--exhausted", 0.05, "--pushback", "0.1s"),
+        ("--unavailable", 0.03, "--exhausted", 0.03, "--pushback", "0.1s"),
     ],
     ids=["unavailable", "mixed"],
 )
