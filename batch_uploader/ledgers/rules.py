@@ -204,22 +204,11 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
     """Record how a recording ended. Raises LedgerError if that cannot follow from what is known."""
     current = store.current(outcome.path)
     before = current.status if current is not None else None
-    if outcome.status is Status.CLAIMED:
-        raise _bug(outcome, "a claim is not an ending")
-    if outcome.status is Status.UPLOADED and not outcome.talk_id:
-        raise _bug(outcome, "it has no talk ID")
+    same = current is not None and _about_the_same(current, outcome)
     if current is not None and _only_touched(current, outcome):
         store.put(replace(current, stat=outcome.stat))
         return
-    if outcome.status in _ONLY_AFTER_A_CLAIM and before not in _DECIDABLE:
-        raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
-    if outcome.status is Status.INVALID and before in _IN_QUESTION:
-        raise _bug(outcome, f"it is {before}: the service may hold it")
-    if outcome.status is Status.DUPLICATE and before in OPEN:
-        raise _bug(outcome, f"it is {before}")
-    same = current is not None and _about_the_same(current, outcome)
-    if outcome.status in _ONLY_AFTER_A_CLAIM and not same:
-        raise _bug(outcome, "its file is not the one that was claimed")
+    _demand_possible(outcome, before, same=same)
     if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps under the name that a copy of it has: its own file may
         # be gone. Whoever comes first is sent, and the others are its duplicates.
@@ -244,10 +233,29 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
     )
 
 
+def _demand_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:
+    """Raise LedgerError if the outcome cannot follow from what is on record."""
+    if outcome.status is Status.CLAIMED:
+        raise _bug(outcome, "a claim is not an ending")
+    if outcome.status is Status.UPLOADED and not outcome.talk_id:
+        raise _bug(outcome, "it has no talk ID")
+    if outcome.status in _ONLY_AFTER_A_CLAIM:
+        if before not in _DECIDABLE:
+            raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
+        if not same:
+            raise _bug(outcome, "its file is not the one that was claimed")
+    if outcome.status is Status.INVALID and before in _IN_QUESTION:
+        raise _bug(outcome, f"it is {before}: the service may hold it")
+    if outcome.status is Status.DUPLICATE and before in OPEN:
+        raise _bug(outcome, f"it is {before}")
+
+
 def _only_touched(current: Record, outcome: Outcome) -> bool:
     """Whether a talk that is up is reported once more: only its files' stat can be news."""
     return (
-        current.status is outcome.status is Status.UPLOADED and current.talk_id == outcome.talk_id
+        current.status is outcome.status is Status.UPLOADED
+        and outcome.talk_id is not None
+        and current.talk_id == outcome.talk_id
     )
 
 
