@@ -127,10 +127,21 @@ class Client:
         return call(metadata=self.headers, timeout=deadline)
 
     async def upload_as_stream(self, messages=None, *, deadline=20):
+        messages = list(stream() if messages is None else messages)
+        for _ in range(4):
+            try:
+                return await self._upload_as_stream(messages, deadline)
+            except grpc.aio.AioRpcError as error:
+                # A refusal that comes early may be lost on the way (grpc/grpc#36066).
+                if error.details() != "Internal error from Core":
+                    raise
+        return await self._upload_as_stream(messages, deadline)
+
+    async def _upload_as_stream(self, messages, deadline):
         call = self.open_stream(deadline)
         # A refusal may come before the end; the call itself tells it.
         with contextlib.suppress(grpc.aio.AioRpcError):
-            for message in stream() if messages is None else messages:
+            for message in messages:
                 await call.write(message)
             await call.done_writing()
         return (await call).talk_id
