@@ -49,6 +49,7 @@ from batch_uploader.model import (
 from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
+from batch_uploader.reconcile import Reconciler
 from batch_uploader.retry import RetryPolicy, may_repeat
 from batch_uploader.transfer import CUT_OFF, Transfer, outcome_of
 from batch_uploader.units import format_duration
@@ -70,6 +71,8 @@ class RunOptions:
     at once by all transfers. ``grace`` is how long a draining run waits for what is in flight
     before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
     audio, or when nothing has got through for ``max_outage``.
+    ``hold`` is for how long after a doubt arose it proves nothing that Search does not find the
+    recording; ``wait_for_doubt`` makes a run wait for that.
     """
 
     # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
@@ -83,6 +86,8 @@ class RunOptions:
     max_audio: float | None = None
     max_outage: float = 7200.0
     explain: bool = False
+    hold: float = 1800.0
+    wait_for_doubt: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -108,6 +113,7 @@ class Engine:
         examination: Examination,
         sink: Sink,
         ledger: Ledger,
+        reconciler: Reconciler,
         *,
         options: RunOptions,
         publish: Listener,
@@ -118,6 +124,7 @@ class Engine:
         self._examination = examination
         self._sink = sink
         self._ledger = ledger
+        self._reconciler = reconciler
         self._options = options
         self._publish = publish
         self._draining = anyio.Event()
@@ -129,6 +136,8 @@ class Engine:
         self._allowance = Allowance(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, anyio.Event] = {}
         self._planned = (0, 0)
+        self._unfinished = 0
+        self._finished = anyio.Event()
         self._counting = self._told = False
 
     async def run(self) -> None:
@@ -184,6 +193,7 @@ class Engine:
                 group.start_soon(self._cancel_on_drain, scope)
                 began = self._intake.clock()
                 try:
+                    await self._reconciler.before()
                     async with aclosing(self._intake.batches()) as batches:
                         async for batch in batches:
                             await self._announce(batch)
@@ -191,11 +201,30 @@ class Engine:
                                 if not (self._counting or _has_room(jobs)):
                                     self._counting = True
                                     group.start_soon(self._count_ahead, began)
-                                await jobs.send(job)
+                                await self._hand_on(job, jobs)
                     self._tell_totals(*self._planned)
+                    await self._settle_doubts(jobs)
                 except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
                     self.fail(error)
                 group.cancel_scope.cancel()
+
+    async def _hand_on(self, job: Job, jobs: MemoryObjectSendStream[Job]) -> None:
+        self._unfinished += 1
+        await jobs.send(job)
+
+    async def _settle_doubts(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        """When all has ended, look for what is in doubt, and send again what proves absent."""
+        while True:
+            while self._unfinished:
+                self._finished = anyio.Event()
+                await self._finished.wait()
+            absent = await self._reconciler.after()
+            if not absent:
+                return
+            batch = await self._intake.again(absent)
+            await self._announce(batch)
+            for job in batch.jobs:
+                await self._hand_on(job, jobs)
 
     async def _count_ahead(self, began: int) -> None:
         """The uploads hold the planner up: find out meanwhile how much there is in all."""
@@ -244,6 +273,10 @@ class Engine:
                     self._publish(Released(job.path, job.size))
                 except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
                     self.fail(error)
+                finally:
+                    self._unfinished -= 1
+                    if not self._unfinished:
+                        self._finished.set()
 
     async def _process(self, job: Job) -> None:
         whole_limit = self._sink.whole_limit
@@ -318,7 +351,9 @@ class Engine:
         while True:
             self._stop_if_draining()
             with CancelScope(shield=True):
-                (answer,) = await self._ledger.claim([recording])
+                (answer,) = await self._ledger.claim(
+                    [recording], stamp_field=self._sink.stamp_field
+                )
             other = self._in_flight.get(answer.other or "")
             if answer.claim is not Claim.BUSY or other is None:
                 return answer

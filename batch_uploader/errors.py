@@ -14,6 +14,7 @@
         Rejected              this recording, never again
         InDoubt               may be stored: never retried by itself
         Unauthorized          not stored; the run drains; exit 3
+        SearchFailed          no upload: it is not known what the service holds; doubts stay
 
 The text of an error says what to do; what happened is in its fields.
 """
@@ -83,3 +84,7 @@ class InDoubt(SinkError):  # noqa: N818
 
 class Unauthorized(SinkError):  # noqa: N818
     """The service refuses the credentials, or does not know the method: no attempt can succeed."""
+
+
+class SearchFailed(SinkError):  # noqa: N818
+    """The service did not tell which talks it holds; what is in doubt stays so."""

@@ -144,6 +144,26 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A search brought news of a recording in doubt: up, in conflict, still in doubt, or absent.
+
+    Absent is ``failed``, and this run plans it once more if its file is there. ``before`` is what
+    this run had reported of it, None if it had not yet.
+    """
+
+    outcome: Outcome
+    before: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtsWaiting:
+    """All else is done; after ``seconds`` so many recordings in doubt are searched for again."""
+
+    seconds: float
+    recordings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Nobody sends for ``seconds``: the service has too much to do or cannot be reached.
 
@@ -182,6 +202,8 @@ Event = (
     | NotReady
     | Released
     | Held
+    | Reconciled
+    | DoubtsWaiting
     | Paused
     | Draining
     | RunFinished

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from anyio import to_thread
 
+from batch_uploader.errors import SourceError
 from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.pairing import Orphan, Pair, pair
@@ -88,6 +89,27 @@ class Intake:
         async with aclosing(self.source.entries()) as listings:
             async for listing in listings:
                 yield await self._planned(listing)
+
+    async def again(self, paths: Sequence[str]) -> Batch:
+        """Plan single recordings once more; those whose files are gone by now are left out."""
+        batch = Batch("")
+        for path in paths:
+            before = (await self.ledger.known(path.rpartition("/")[0])).get(path)
+            if before is None:
+                continue
+            pair = await to_thread.run_sync(self._as_it_is, before.outcome)
+            if pair is not None and not self._young(self.clock(), pair.audio, pair.sidecar):
+                self._decide(batch, pair, before)
+        return batch
+
+    def _as_it_is(self, outcome: Outcome) -> Pair | None:
+        folder, slash, _ = outcome.path.rpartition("/")
+        sidecar = outcome.stat.sidecar
+        try:
+            audio = self.source.stat(outcome.path)
+            return Pair(audio, self.source.stat(folder + slash + sidecar) if sidecar else None)
+        except SourceError:
+            return None
 
     async def count(self, began: int) -> tuple[int, int]:
         """How many recordings, and bytes, a run has to send, with what it has sent already.

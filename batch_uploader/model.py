@@ -44,6 +44,19 @@ NEEDS_ATTENTION = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment by two clocks, since either alone may be set, or stand still.
+
+    ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,
+    which nobody sets; both are None where the system does not tell.
+    """
+
+    wall_ns: int
+    boot: str | None = None
+    boot_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A regular file that a source listed."""
 
@@ -254,6 +267,12 @@ class Summary:
     elapsed: float
     attention: tuple[Outcome, ...]
     reason: str | None = None
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the source held no recording at all: perhaps a share is not mounted."""
+        seen = self.skipped + self.waiting + sum(self.counts.values())
+        return self.ending is Ending.COMPLETED and not seen
 
     @property
     def needs_attention(self) -> int:

@@ -12,6 +12,7 @@ from batch_uploader.model import (
     Container,
     Entry,
     Failure,
+    Instant,
     Listing,
     Outcome,
     Receipt,
@@ -83,6 +84,21 @@ class Attempt:
     never_began: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A talk that a search by keys found.
+
+    ``key`` is what the talk itself says its stamp is, None where it says none. ``reaches`` is where
+    in its audio, in seconds from the start, the service heard the conversation end: the audio is
+    as long or longer. None where it does not tell, or not yet.
+    """
+
+    talk_id: str
+    connection_id: str
+    key: str | None
+    reaches: float | None = None
+
+
 class Sink(Protocol):
     """Where recordings go."""
 
@@ -96,11 +112,23 @@ class Sink(Protocol):
     def whole_limit(self) -> int:
         """Up to this size in bytes a recording is sent in one message, above it as a stream."""
 
+    @property
+    def stamp_field(self) -> str | None:
+        """The metadata field that carries each recording's key; without one nothing is found."""
+
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording, once, without repeating anything by itself.
 
         Raises one of the five SinkError classes, which say whether it may be repeated, or
         SourceChanged if ``audio`` did (nothing was stored then).
+        """
+
+    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+        """The talks that a search for any of these stamps brings up, in no order.
+
+        It may bring up talks with other stamps. A key that is not among them proves nothing by
+        itself: the index may lag, the search may not go by this field at all. Waits as the
+        service's quotas ask for. Raises SearchFailed, also without a stamp field.
         """
 
 
@@ -163,6 +191,27 @@ class ClaimAnswer:
     other: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A recording in doubt, with what is known for the search.
+
+    ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
+    stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
+    counts did not find it, None if none has.
+    """
+
+    outcome: Outcome
+    key: str
+    stamp_field: str | None
+    arose: Instant | None
+    missed: Instant | None = None
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.outcome.path
+
+
 class Ledger(Protocol):
     """What is remembered, durably, of every recording of one connection."""
 
@@ -182,8 +231,13 @@ class Ledger(Protocol):
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""
 
-    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
-        """Claim each for sending, atomically; durable when it returns."""
+    async def claim(
+        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
+    ) -> list[ClaimAnswer]:
+        """Claim each for sending, atomically; durable when it returns.
+
+        ``stamp_field`` is the field in which its key will stand.
+        """
 
     async def release(self, path: str) -> None:
         """Take back a claim of which nothing was sent; the path is as if unseen."""
@@ -196,6 +250,18 @@ class Ledger(Protocol):
 
     async def forget(self, paths: Sequence[str]) -> None:
         """Drop recordings whose files are gone, if it is proved that nothing of them is stored."""
+
+    async def doubts(self) -> list[Doubt]:
+        """Every recording in doubt, sorted by path."""
+
+    async def note(self, doubts: Sequence[Doubt]) -> None:
+        """Remember what a look at doubts that stay brought: failure, ``arose`` and ``missed``.
+
+        One that is not in doubt any more, or under another key, is left as it is.
+        """
+
+    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
+        """Keys of so many recordings that are up and carry that stamp, the latest first."""
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
         """Every line (of these statuses), sorted by path, as of one moment.

@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,22 @@ else:
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_time() -> tuple[str, int] | None:
+    """Which start of this machine it is, and the nanoseconds since, suspended ones included.
+
+    Nothing sets this clock. None where the system does not tell: only Linux does. Does not block.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        return _BOOT_ID.read_text("ascii").strip(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    except OSError:
+        return None
 
 
 class FileLock:

@@ -21,6 +21,7 @@ from batch_uploader.events import (
     Held,
     Listener,
     NotReady,
+    Reconciled,
     RunFinished,
     RunStarted,
     Settled,
@@ -31,6 +32,7 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import write_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.ports import Ledger, Sink, Source
+from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
@@ -70,11 +72,19 @@ class Uploader:
         self._resources = AsyncExitStack()
         self._recovered = 0
         self._owed = False
+        self._reconciler = Reconciler(
+            sink,
+            ledger,
+            self._publish,
+            patience=Patience(options.hold),
+            waits=options.wait_for_doubt,
+        )
         self._engine = Engine(
             Intake(source, ledger, rules.digest(), options.min_age, options.explain),
             Examination(source, ledger.connection_id, rules),
             sink,
             ledger,
+            self._reconciler,
             options=options,
             publish=self._publish,
         )
@@ -128,6 +138,7 @@ class Uploader:
 
     def _publish(self, event: Event) -> None:
         self._score.hear(event)
+        self._reconciler.hear(event)
         for listener in self._listeners:
             if listener in self._broken:
                 continue
@@ -196,6 +207,10 @@ class _Score:
                 self._count(outcome)
             case Held(outcome):
                 self._count(outcome)
+            case Reconciled(outcome, before):
+                self.changed = True
+                if before is not None:
+                    self._recount(outcome, before)
             case FolderPlanned(skipped=skipped, waiting=waiting):
                 self._skipped += skipped
                 self._waiting += waiting
@@ -211,7 +226,7 @@ class _Score:
         """All of it."""
         return Summary(
             ending=ending,
-            counts=dict(self._counts),
+            counts=dict(+self._counts),  # no status that all have left by now
             skipped=self._skipped,
             waiting=self._waiting,
             outdated=self._outdated,
@@ -221,6 +236,16 @@ class _Score:
             attention=tuple(self._attention),
             reason=reason,
         )
+
+    def _recount(self, outcome: Outcome, before: Outcome) -> None:
+        self._counts[before.status] -= 1
+        self._attention = [each for each in self._attention if each.path != before.path]
+        if outcome.status is Status.FAILED:
+            return  # it is sent again
+        self._count(outcome)
+        if outcome.status is Status.UPLOADED:
+            self._bytes += outcome.stat.size
+            self._seconds += outcome.duration or 0.0
 
     def _count(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1

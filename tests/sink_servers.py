@@ -62,6 +62,14 @@ class TalkServer(grpc.GenericRpcHandler):
     tokens: deque = field(default_factory=deque)
     jwts: list[str] = field(default_factory=list)
     spoilt: int = 0
+    spelling: str = "userMeta."
+    lenient: bool = False
+    """Whether a filter by a name that it does not know finds everything, and is no error."""
+    unindexed: int = 0
+    """So many of the latest talks Search does not see."""
+    searches: list = field(default_factory=list)
+    reached: dict = field(default_factory=dict)
+    """Where in the audio a conversation ends, in milliseconds, by talk ID."""
 
     async def __aenter__(self):
         self.reading.set()
@@ -90,6 +98,8 @@ class TalkServer(grpc.GenericRpcHandler):
         handlers = {
             wire.UPLOAD: grpc.unary_unary_rpc_method_handler(self._upload),
             wire.UPLOAD_AS_STREAM: grpc.stream_unary_rpc_method_handler(self._upload_as_stream),
+            wire.SEARCH: grpc.unary_unary_rpc_method_handler(self._search),
+            wire.GET: grpc.unary_unary_rpc_method_handler(self._get),
             wire.CREATE_IAM_TOKEN: grpc.unary_unary_rpc_method_handler(self._create),
         }
         return handlers.get(handler_call_details.method)
@@ -139,6 +149,40 @@ class TalkServer(grpc.GenericRpcHandler):
             "UploadAsStream", headers, metadata, audio, digest.digest(), size, messages
         )
         return await self._end(trouble, context, received)
+
+    async def _search(self, request, context):
+        message = wire.SearchTalkRequest.FromString(request)
+        (condition,) = message.filters
+        self.searches.append((condition.key, list(condition.any_match.values)))
+        await _at(Moment.END, self._begin(context), context)
+        name = condition.key.removeprefix(self.spelling)
+        known = name != condition.key
+        if not known and not self.lenient:
+            await context.abort(StatusCode.INVALID_ARGUMENT, f"no such key: {condition.key}")
+        seen = self.talks[: len(self.talks) - self.unindexed]
+        ids = [
+            f"talk-{number}"
+            for number, talk in enumerate(seen, start=1)
+            if talk.metadata.connection_id == message.connection_id
+            and (not known or talk.metadata.fields.get(name) in condition.any_match.values)
+        ]
+        return wire.SearchTalkResponse(talk_ids=ids, talks_count=len(ids)).SerializeToString()
+
+    async def _get(self, request, context):
+        message = wire.GetTalkRequest.FromString(request)
+        await _at(Moment.END, self._begin(context), context)
+        return wire.GetTalkResponse(
+            talk=[self._talk(talk_id) for talk_id in message.talk_ids]
+        ).SerializeToString()
+
+    def _talk(self, talk_id):
+        stored = self.talks[int(talk_id.removeprefix("talk-")) - 1].metadata
+        fields = [wire.Field(name=name, value=value) for name, value in stored.fields.items()]
+        talk = wire.Talk(id=talk_id, connection_id=stored.connection_id, talk_fields=fields)
+        if talk_id in self.reached:
+            ends = talk.conversation_statistics.conversation_boundaries
+            ends.end_time_ms = self.reached[talk_id]
+        return talk
 
     async def _create(self, request, context):
         self.jwts.append(wire.CreateIamTokenRequest.FromString(request).jwt)

@@ -14,6 +14,7 @@ from batch_uploader.cli.flags import (
     Json,
     PlaceFlags,
     ReadingFlags,
+    SearchFlags,
     UploadFlags,
     given,
     path_argument,
@@ -42,6 +43,7 @@ EXAMPLES = {
         "batch-uploader resolve calls/ 2025/01/b.wav --resend",
         "batch-uploader resolve calls/ --all --give-up",
         "batch-uploader resolve calls/ --rejected --resend",
+        "batch-uploader resolve calls/ --search --stamp-field upload_key --api-key-file key",
     ),
     "manifest": (
         "batch-uploader manifest calls/ | jq -r 'select(.status == \"uploaded\") | .talk_id'",
@@ -97,10 +99,10 @@ def status(directory: Directory, flags: PlaceFlags, as_json: Json = False) -> in
     return reporting.status(directory, given(flags), as_json=as_json)
 
 
-@takes(PlaceFlags)
+@takes(SearchFlags)
 def resolve(
     directory: Directory,
-    flags: PlaceFlags,
+    flags: SearchFlags,
     paths: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH", help="Recordings as status prints them."),
@@ -126,6 +128,13 @@ def resolve(
         bool,
         typer.Option("--give-up", help="Let it be: it is not sent unless its file changes."),
     ] = False,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="Ask the service, by the stamp field: all that are in doubt and carry it.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
 ) -> int:
     """Decide about recordings of which nobody knows whether the service holds them.
@@ -133,9 +142,13 @@ def resolve(
     Look for them in the SpeechSense console first: what is there and is sent again is billed twice,
     and nothing can be deleted. [bold]--resend[/bold] also takes those that the service rejected, of
     which nothing is stored; it and [bold]--talk-id[/bold] also take those that were given up.
+    [bold]--search[/bold] does what each run with a stamp field does at its end.
     """
-    from batch_uploader.cli import resolving
+    from batch_uploader.cli import resolving, searching
 
+    if search:
+        resolving.demand_nothing_else(talk_id, paths, resend=resend, give_up=give_up)
+        return searching.search(directory, given(flags))
     chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
     decision = resolving.Decision.of([flag for flag, on in chosen.items() if on], talk_id)
     groups = [flag for flag, on in (("--all", every), ("--rejected", rejected)) if on]

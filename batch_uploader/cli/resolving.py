@@ -59,7 +59,7 @@ class Decision:
             given = " and ".join(flags)
             raise refusal(
                 f"{given} contradict each other" if flags else "there is no decision",
-                "give one of --talk-id ID, --resend and --give-up",
+                "give one of --talk-id ID, --resend and --give-up, or have --search find out",
             )
         verdict = Verdict(flags[0])
         if verdict is not Verdict.UPLOADED:
@@ -126,6 +126,16 @@ class Wanted:
             )
         states = frozenset[Status]().union(*(_GROUPS[group] for group in groups))
         return cls(tuple(dict.fromkeys(paths)), states)
+
+
+def demand_nothing_else(
+    talk_id: str | None, paths: Sequence[str] | None, *, resend: bool, give_up: bool
+) -> None:
+    """Raise ConfigError for a decision, or recordings, beside ``--search``."""
+    if talk_id is not None or resend or give_up:
+        raise refusal("--search decides by itself", "leave the decision out")
+    if paths:
+        raise refusal("--search looks for all that are in doubt", "leave the paths out")
 
 
 def resolve(

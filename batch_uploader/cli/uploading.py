@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -13,12 +14,15 @@ from batch_uploader.cli.places import demand_places, demand_replaceable, own_fil
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
 from batch_uploader.display import (
+    NOTHING_FOUND,
     Progress,
     Renderer,
     make_renderer,
     plural,
     print_summary,
     printable,
+    show,
+    warning,
 )
 from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
@@ -136,6 +140,8 @@ def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> Non
     directory = quote(os.fspath(places.directory))
     if summary.ending is Ending.UNAUTHORIZED:
         fail(summary.reason or "the service refused the credentials")
+    if summary.found_nothing:
+        show([warning(f"{printable(os.fspath(places.directory))}: {NOTHING_FOUND}")], sys.stderr)
     for outcome in unlisted.first:
         fail(f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}")
     if unlisted.count > len(unlisted.first):

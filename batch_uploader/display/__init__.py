@@ -29,7 +29,12 @@ from batch_uploader.display.outlet import (
 )
 from batch_uploader.display.plain import PlainView, QuietView
 from batch_uploader.display.renderer import Renderer, View
-from batch_uploader.display.summary import alike, attention_table, print_summary
+from batch_uploader.display.summary import (
+    NOTHING_FOUND,
+    alike,
+    attention_table,
+    print_summary,
+)
 from batch_uploader.display.tally import Clock, Tally
 from batch_uploader.display.text import (
     format_count,
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "NOTHING_FOUND",
     "Line",
     "Progress",
     "Renderer",

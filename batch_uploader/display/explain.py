@@ -3,6 +3,7 @@
 from batch_uploader import events
 from batch_uploader.display.text import printable, sentence
 from batch_uploader.events import Event
+from batch_uploader.model import Outcome, Status
 from batch_uploader.units import format_duration
 
 
@@ -13,6 +14,8 @@ def explain(event: Event) -> str | None:
             return f"{printable(decision)} {printable(path)}: {sentence(reason)}"
         case events.AttemptEnded(code=code) if code != "OK":
             return _attempt(event)
+        case events.Reconciled(outcome):
+            return _reconciled(outcome)
         case events.Released(path):
             return f"left for the next run {printable(path)}"
     return None
@@ -21,6 +24,14 @@ def explain(event: Event) -> str | None:
 def explain_nothing(_event: Event) -> str | None:
     """What those see who did not ask."""
     return None
+
+
+def _reconciled(outcome: Outcome) -> str:
+    path = printable(outcome.path)
+    if outcome.status is Status.UPLOADED:
+        return f"found {path}: it is up as talk {printable(outcome.talk_id or '')}"
+    why = sentence(outcome.failure.message) if outcome.failure else ""
+    return f"searched for {path}, {outcome.status.replace('_', ' ')}: {why}"
 
 
 def _attempt(event: events.AttemptEnded) -> str:

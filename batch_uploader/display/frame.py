@@ -158,6 +158,11 @@ def pause_notice(tally: Tally) -> str | None:
     """The pause that is on, as a printable sentence."""
     if (pause := tally.pause) is None:
         return None
+    if pause.doubts:
+        them = plural(pause.doubts, "recording")
+        return (
+            f"all else is done: {them} in doubt, searched for again in {format_left(pause.seconds)}"
+        )
     return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
 
 

@@ -34,6 +34,8 @@ NAMES: Mapping[type[Event], str] = {
     events.NotReady: "not_ready",
     events.Released: "released",
     events.Held: "held",
+    events.Reconciled: "reconciled",
+    events.DoubtsWaiting: "doubts_waiting",
     events.Paused: "paused",
     events.Draining: "draining",
     events.RunFinished: "run_finished",
@@ -98,7 +100,12 @@ class JsonView:
 def event_fields(event: Event) -> dict[str, Any]:
     """The fields of an event as JSON knows them, ``event`` and ``time`` excluded."""
     match event:
-        case events.Settled(outcome) | events.Found(outcome) | events.Held(outcome):
+        case (
+            events.Settled(outcome)
+            | events.Found(outcome)
+            | events.Held(outcome)
+            | events.Reconciled(outcome)
+        ):
             return outcome_fields(outcome)
         case events.RunFinished(summary):
             return _summary_fields(summary)

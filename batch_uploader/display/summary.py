@@ -75,7 +75,12 @@ def summary_lines(
 ) -> list[Line]:
     """The whole of it, at most one line less than ``room`` is high."""
     width = min(room.width, _WIDEST)
-    lines = [*_ending(summary, width), [Span(_deeds(summary), "bold")], *_others(summary, width)]
+    left = 0 if tally is None else tally.total_files - tally.done_files
+    lines = [
+        *_ending(summary, width, left),
+        [Span(_deeds(summary), "bold")],
+        *_others(summary, width),
+    ]
     if manifest is not None:
         lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
     total = summary.needs_attention
@@ -181,7 +186,13 @@ def _groups(summary: Summary, tally: Tally | None) -> list[Group]:
     return alike(summary.attention)
 
 
-def _ending(summary: Summary, width: int) -> Iterator[Line]:
+NOTHING_FOUND = (
+    "there are no recordings: is everything mounted, and are they wav, mp3, ogg or opus? "
+    "--include takes others"
+)
+
+
+def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
     reason = sentence(summary.reason or "")
     match summary.ending:
         case Ending.UNAUTHORIZED:
@@ -189,8 +200,11 @@ def _ending(summary: Summary, width: int) -> Iterator[Line]:
             yield from _under(error(""), texts)
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value
-            texts = wrap(f"warning: {why}; the next run goes on from here", width, 3)
-            yield from _under(warning(""), texts)
+            rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""
+            rest = rest or "; the next run goes on from here"
+            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 3))
+        case Ending.COMPLETED if summary.found_nothing:
+            yield from _under(warning(""), wrap(f"warning: {NOTHING_FOUND}", width, 3))
 
 
 def _under(label: Line, texts: Sequence[str]) -> Iterator[Line]:

@@ -58,6 +58,8 @@ class Pause(NamedTuple):
 
     seconds: float
     reason: str
+    doubts: int = 0
+    """So many recordings in doubt are all that is waited for."""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class Tally:
         self._pace = _Window(_PACE_SECONDS)
         self._paused_until = self._started
         self._pause_reason = ""
+        self._pause_doubts = 0
         self.run_id = ""
         self.where = ""
         self.stage = Stage.COUNTING
@@ -135,6 +138,8 @@ class Tally:
                 self._planned(event)
             case events.Decided():
                 pass
+            case events.Reconciled() | events.DoubtsWaiting():
+                self._hear_doubt(event)
             case _:
                 self._hear_rare(event)
 
@@ -200,7 +205,9 @@ class Tally:
     def pause(self) -> Pause | None:
         """The pause that is on now."""
         seconds = self._paused_until - self._clock()
-        return Pause(seconds, self._pause_reason) if seconds > 0 and self._ended is None else None
+        if seconds <= 0 or self._ended is not None:
+            return None
+        return Pause(seconds, self._pause_reason, self._pause_doubts)
 
     @property
     def rate(self) -> float:
@@ -307,10 +314,31 @@ class Tally:
         else:
             self.groups[key] = Group(outcome)
 
+    def _hear_doubt(self, event: events.Reconciled | events.DoubtsWaiting) -> None:
+        match event:
+            case events.DoubtsWaiting(seconds, recordings):
+                self._paused_until = self._clock() + seconds
+                self._pause_reason, self._pause_doubts = "", recordings
+            case events.Reconciled(outcome, before) if before is not None:
+                self._recount(outcome, before)
+
+    def _recount(self, outcome: Outcome, before: Outcome) -> None:
+        self.counts[before.status] -= 1
+        if (group := self.groups.get(group_of(before))) is not None:
+            group.count -= 1
+            if not group.count:
+                del self.groups[group_of(before)]
+        if outcome.status is Status.FAILED:
+            return  # it is sent again
+        if outcome.status is Status.UPLOADED:
+            self.uploaded_bytes += outcome.stat.size
+            self.uploaded_seconds += outcome.duration or 0.0
+        self._count(outcome)
+
     def _paused(self, seconds: float, reason: str) -> None:
         until = self._clock() + seconds
         if until >= self._paused_until:
-            self._paused_until, self._pause_reason = until, reason
+            self._paused_until, self._pause_reason, self._pause_doubts = until, reason, 0
 
 
 class _Window:

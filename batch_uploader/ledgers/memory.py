@@ -10,20 +10,28 @@ from anyio.lowlevel import checkpoint
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.rules import Record
-from batch_uploader.model import Fingerprint, Outcome, Recording, Status
-from batch_uploader.ports import ClaimAnswer, Known, Row
+from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
+from batch_uploader.system import boot_time
 
 
 class MemoryLedger:
     """``ports.Ledger`` in memory; what it holds outlives leaving it, so a run may follow a run.
 
-    ``clock`` gives UTC nanoseconds since the epoch. Each call lets other tasks run first, as one
-    that waits for a disk does.
+    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``system.boot_time``. Each call
+    lets other tasks run first, as one that waits for a disk does.
     """
 
-    def __init__(self, connection_id: str, *, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        connection_id: str,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        boot: Callable[[], tuple[str, int] | None] = boot_time,
+    ) -> None:
         self._connection_id = connection_id
         self._clock = clock
+        self._boot = boot
         self._records = _MemoryStore()
         self._opened: _MemoryStore | None = None
 
@@ -46,17 +54,19 @@ class MemoryLedger:
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
         await checkpoint()
-        return rules.recover(self._store, self._clock())
+        return rules.recover(self._store, self._now())
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
         await checkpoint()
         return {path: record.known() for path, record in self._store.folders[folder].items()}
 
-    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
+    async def claim(
+        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
+    ) -> list[ClaimAnswer]:
         """Claim each for sending; a duplicate is on record with its fingerprint already."""
         await checkpoint()
-        return rules.claim(self._store, recordings, self._clock())
+        return rules.claim(self._store, recordings, stamp_field, self._clock())
 
     async def release(self, path: str) -> None:
         """Take back a claim. Raises LedgerError if there is none."""
@@ -66,12 +76,33 @@ class MemoryLedger:
     async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
         """Record how a recording ended. Raises LedgerError if that cannot follow."""
         await checkpoint()
-        rules.settle(self._store, outcome, policy, self._clock())
+        rules.settle(self._store, outcome, policy, self._now())
 
     async def forget(self, paths: Sequence[str]) -> None:
         """Drop the invalid ones among these paths."""
         await checkpoint()
         rules.forget(self._store, paths)
+
+    async def doubts(self) -> list[Doubt]:
+        """Every recording in doubt, sorted by path."""
+        await checkpoint()
+        doubtful = [each for each in self._store.records() if each.status is Status.IN_DOUBT]
+        return [record.doubt() for record in sorted(doubtful, key=lambda record: record.path)]
+
+    async def note(self, doubts: Sequence[Doubt]) -> None:
+        """Remember what a look at doubts that stay brought."""
+        await checkpoint()
+        rules.note(self._store, doubts)
+
+    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
+        """Keys of so many recordings that are up and carry that stamp, the latest first."""
+        await checkpoint()
+        found = [
+            (record.settled_at_ns or 0, record.key)
+            for record in self._store.records()
+            if record.status is Status.UPLOADED and record.stamp_field == stamp_field and record.key
+        ]
+        return [key for _, key in sorted(found, reverse=True)[:limit]]
 
     async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first."""
@@ -80,6 +111,9 @@ class MemoryLedger:
         for record in lines:
             if statuses is None or record.status in statuses:
                 yield record.row(self._connection_id)
+
+    def _now(self) -> Instant:
+        return Instant(self._clock(), *(self._boot() or ()))
 
     @property
     def _store(self) -> "_MemoryStore":

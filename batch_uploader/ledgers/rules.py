@@ -14,12 +14,13 @@ from batch_uploader.model import (
     Container,
     Failure,
     Fingerprint,
+    Instant,
     Outcome,
     Recording,
     Stat,
     Status,
 )
-from batch_uploader.ports import Claim, ClaimAnswer, Known, Row
+from batch_uploader.ports import Claim, ClaimAnswer, Doubt, Known, Row
 
 OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 """Of these it is not known whether the service holds them."""
@@ -46,6 +47,8 @@ class Record:
 
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed. Times are UTC
     nanoseconds since the epoch; ``settled_at_ns`` is None while the recording is being sent.
+    ``stamp_field`` is the one it was claimed with; ``arose`` and ``missed`` are as in ``Doubt`` and
+    None unless it is in doubt.
     """
 
     path: str
@@ -63,10 +66,13 @@ class Record:
     failure: Failure | None = None
     claimed_at_ns: int | None = None
     settled_at_ns: int | None = None
+    stamp_field: str | None = None
+    arose: Instant | None = None
+    missed: Instant | None = None
 
-    def known(self) -> Known:
-        """The record as planning sees it."""
-        outcome = Outcome(
+    def outcome(self) -> Outcome:
+        """How it ended, or that it has not."""
+        return Outcome(
             path=self.path,
             status=self.status,
             stat=self.stat,
@@ -77,7 +83,16 @@ class Record:
             duration=self.duration,
             container=self.container,
         )
-        return Known(outcome, self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns)
+
+    def known(self) -> Known:
+        """The record as planning sees it."""
+        return Known(
+            self.outcome(), self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns
+        )
+
+    def doubt(self) -> Doubt:
+        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
+        return Doubt(self.outcome(), self.key or "", self.stamp_field, self.arose, self.missed)
 
     def row(self, connection_id: str) -> Row:
         """The record as the manifest shows it."""
@@ -132,12 +147,14 @@ class Store(Protocol):
         """Forget the duplicates of a record, if it has a fingerprint."""
 
 
-def claim(store: Store, recordings: Iterable[Recording], now: int) -> list[ClaimAnswer]:
+def claim(
+    store: Store, recordings: Iterable[Recording], stamp_field: str | None, now: int
+) -> list[ClaimAnswer]:
     """Answer each in order, each seeing what the ones before it got."""
-    return [_claim(store, recording, now) for recording in recordings]
+    return [_claim(store, recording, stamp_field, now) for recording in recordings]
 
 
-def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
+def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
     path, content = recording.path, recording.fingerprint
     current = store.current(path)
     if current is not None and current.status in OPEN:
@@ -168,6 +185,7 @@ def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
         duration=recording.audio.duration,
         container=recording.audio.container,
         claimed_at_ns=now,
+        stamp_field=stamp_field,
     )
     if other is None:
         store.put(record)
@@ -178,6 +196,7 @@ def _claim(store: Store, recording: Recording, now: int) -> ClaimAnswer:
             record,
             status=Status.DUPLICATE,
             duplicate_of=other.path,
+            stamp_field=None,
             claimed_at_ns=None,
             settled_at_ns=now,
         )
@@ -200,7 +219,7 @@ def _restored(store: Store, current: Record | None, path: str, sha256: bytes) ->
     return talk
 
 
-def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> None:
+def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -> None:
     """Record how a recording ended. Raises LedgerError if that cannot follow from what is known."""
     current = store.current(outcome.path)
     before = current.status if current is not None else None
@@ -217,6 +236,9 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
         if before in LASTING:
             store.supersede(outcome.path)
         current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
+    doubtful = outcome.status is Status.IN_DOUBT
+    # A doubt that is reported once more is as old as it was.
+    still = doubtful and before is Status.IN_DOUBT
     store.put(
         replace(
             current,
@@ -228,7 +250,9 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: int) -> No
             talk_id=outcome.talk_id,
             duplicate_of=outcome.duplicate_of,
             failure=outcome.failure,
-            settled_at_ns=now,
+            settled_at_ns=now.wall_ns,
+            arose=current.arose if still else now if doubtful else None,
+            missed=current.missed if still else None,
         )
     )
 
@@ -269,12 +293,26 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     return current.status in OPEN
 
 
-def recover(store: Store, now: int) -> int:
-    """Turn every claim into a doubt; how many there were. For a run that begins."""
+def recover(store: Store, now: Instant) -> int:
+    """Turn every claim into a doubt; how many there were. For a run that begins.
+
+    The doubt is as old as this: when that run died is not known.
+    """
     claims = store.claimed()
     for record in claims:
-        store.put(replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, settled_at_ns=now))
+        doubt = replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, arose=now)
+        store.put(replace(doubt, settled_at_ns=now.wall_ns))
     return len(claims)
+
+
+def note(store: Store, doubts: Iterable[Doubt]) -> None:
+    """Remember what a look at doubts that stay brought."""
+    for doubt in doubts:
+        current = store.current(doubt.path)
+        if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
+            continue
+        failure = doubt.outcome.failure or current.failure
+        store.put(replace(current, failure=failure, arose=doubt.arose, missed=doubt.missed))
 
 
 def release(store: Store, path: str) -> None:

@@ -49,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
 
 _MOST_CONCURRENT = 1024
 _MOST_RECORDINGS = 10**12
+_SHORTEST_HOLD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +165,30 @@ class Settings:
             min_age=self.duration("min-age", usual.min_age),
             grace=self.duration("grace", usual.grace),
             explain=self.switch("verbose"),
+            hold=self._hold(usual.hold),
+            wait_for_doubt=self._waits_for_doubt(),
         )
 
     def patterns(self, name: str) -> tuple[str, ...]:
         """A list of patterns, empty if nobody gave any."""
         return self._layers[name].texts() if name in self._layers else ()
+
+    def _hold(self, default: float) -> float:
+        hold = self.duration("hold", default)
+        if hold < _SHORTEST_HOLD:
+            self._layers["hold"].refuse(
+                "Search does not see a talk at once, and what it misses is sent again",
+                "give it at least a second; 30m is the default",
+            )
+        return hold
+
+    def _waits_for_doubt(self) -> bool:
+        waits = self.switch("wait-for-doubt")
+        if waits and "stamp-field" not in self._layers:
+            self._layers["wait-for-doubt"].refuse(
+                "without a stamp field nothing can be searched for", "add --stamp-field NAME"
+            )
+        return waits
 
     def duration(self, name: str, default: float) -> float:
         """A time in seconds."""

@@ -46,6 +46,7 @@ KEYS = frozenset(
         "endpoint",
         "exclude",
         "grace",
+        "hold",
         "iam-endpoint",
         "iam-token-file",
         "ignore-proxy",
@@ -69,6 +70,7 @@ KEYS = frozenset(
         "sidecar",
         "stamp-field",
         "verbose",
+        "wait-for-doubt",
         "whole-limit",
     }
 )

@@ -2,20 +2,23 @@
 
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from batch_uploader.errors import SinkError, SourceChanged, SourceError
+from batch_uploader.errors import SearchFailed, SinkError, SourceChanged, SourceError
 from batch_uploader.model import AudioInfo, Metadata, Receipt, Recording
-from batch_uploader.ports import Attempt, Audio
+from batch_uploader.ports import Attempt, Audio, Match
 
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTalk:
-    """A talk as the sink took it in; ``sha256`` and ``size`` are of the bytes that arrived."""
+    """A talk as the sink took it in; ``sha256`` and ``size`` are of the bytes that arrived.
+
+    ``stamp_field`` is the one that carries ``key``, if any does.
+    """
 
     talk_id: str
     connection_id: str
@@ -24,18 +27,26 @@ class StoredTalk:
     audio: AudioInfo
     sha256: bytes
     size: int
+    stamp_field: str | None = None
 
 
 class MemorySink:
     """Stores what it is sent, whole or not at all, and fails on demand.
 
     ``whole_limit`` is in bytes. ``talks`` holds all that is stored, in order; one that is sent
-    twice is there twice, as it would be in the service. ``attempts`` counts the uploads begun.
+    twice is there twice, as it would be in the service. ``attempts`` counts the uploads begun,
+    ``searches`` the calls of ``find``, which does not see the talks whose IDs are ``unindexed``.
     """
 
-    def __init__(self, *, whole_limit: int = 16 * 1024 * 1024) -> None:
+    def __init__(
+        self, *, whole_limit: int = 16 * 1024 * 1024, stamp_field: str | None = None
+    ) -> None:
         self.talks: list[StoredTalk] = []
         self.attempts = 0
+        self.searches = 0
+        self.unindexed: set[str] = set()
+        self._stamp_field = stamp_field
+        self._search: deque[SearchFailed] = deque()
         self._whole_limit = whole_limit
         self._before: deque[SinkError] = deque()
         self._after: deque[SinkError] = deque()
@@ -51,6 +62,15 @@ class MemorySink:
     def whole_limit(self) -> int:
         """Up to this size in bytes a recording is taken in one piece."""
         return self._whole_limit
+
+    @property
+    def stamp_field(self) -> str | None:
+        """The field that carries each recording's key."""
+        return self._stamp_field
+
+    def fail_search(self, *errors: SearchFailed) -> None:
+        """The next searches end with these, one each."""
+        self._search.extend(errors)
 
     def fail_next(self, *errors: SinkError) -> None:
         """The next attempts end with these, one each, and store nothing."""
@@ -90,11 +110,27 @@ class MemorySink:
             audio=recording.audio,
             sha256=digest.digest(),
             size=size,
+            stamp_field=self._stamp_field,
         )
         self.talks.append(talk)
         if self._after:
             raise self._after.popleft()
         return Receipt(talk.talk_id, request_id=f"request-{number}")
+
+    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+        """The talks of a connection whose stamp is one of these. Raises what it was told to."""
+        self.searches += 1
+        if self._search:
+            raise self._search.popleft()
+        if self._stamp_field is None:
+            raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
+        return [
+            Match(talk.talk_id, talk.connection_id, talk.key, talk.audio.duration)
+            for talk in self.talks
+            if (talk.connection_id, talk.stamp_field) == (connection_id, self._stamp_field)
+            and talk.key in keys
+            and talk.talk_id not in self.unindexed
+        ]
 
 
 async def _pieces(audio: Audio) -> AsyncIterator[bytes]:

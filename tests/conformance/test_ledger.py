@@ -14,7 +14,7 @@ from ledger_cases import AUDIO, CONNECTION, ended, recording, stat, uploaded
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Outcome, Status
+from batch_uploader.model import Failure, Instant, Outcome, Status
 from batch_uploader.ports import Claim, ClaimAnswer, Known, Row
 
 GRANTED = ClaimAnswer(Claim.GRANTED)
@@ -610,6 +610,114 @@ async def test_an_unfinished_reading_can_be_closed(ledger):
     assert len(await lines(ledger)) == 1501
 
 
+# Doubts
+
+STAMP = "upload_key"
+
+
+async def doubt_about(ledger, path, audio="A", *, stamp_field=STAMP):
+    new = recording(path, audio)
+    assert await ledger.claim([new], stamp_field=stamp_field) == [GRANTED]
+    await ledger.settle(ended(path, Status.IN_DOUBT, attempts=2))
+    return new
+
+
+async def test_a_doubt_knows_its_key_its_stamp_and_since_when_it_is_one(ledger):
+    later = await doubt_about(ledger, "d/b.wav", "B", stamp_field=None)
+    new = await doubt_about(ledger, "a.wav")
+    await upload(ledger, "up.wav", "C")
+    first, second = await ledger.doubts()
+    assert (first.path, first.key, first.stamp_field) == ("a.wav", new.key, STAMP)
+    assert (second.path, second.key, second.stamp_field) == ("d/b.wav", later.key, None)
+    assert first.outcome == replace(
+        ended("a.wav", Status.IN_DOUBT, attempts=2),
+        stat=new.stat,
+        duration=AUDIO.duration,
+        container=AUDIO.container,
+    )
+    assert second.arose.wall_ns < first.arose.wall_ns
+    assert (first.arose.boot is None) == (first.arose.boot_ns is None)
+    assert first.missed is None
+
+
+async def test_a_killed_run_leaves_doubts_with_the_stamp_they_were_claimed_with(opening):
+    """Fault 10, as far as the search for them goes."""
+    async with opening() as ledger:
+        await ledger.claim([recording("a.wav")], stamp_field=STAMP)
+        assert await ledger.doubts() == []
+    async with opening() as ledger:
+        assert await ledger.recover() == 1
+        (doubt,) = await ledger.doubts()
+        assert (doubt.path, doubt.stamp_field, doubt.missed) == ("a.wav", STAMP, None)
+        assert doubt.arose.wall_ns == (await known(ledger, "a.wav")).settled_at_ns
+
+
+async def test_what_a_look_brought_is_remembered(opening):
+    """Fault 13: also by the next run."""
+    async with opening() as ledger:
+        await doubt_about(ledger, "a.wav")
+        (doubt,) = await ledger.doubts()
+        failure = Failure("HELD", "wait", "request-1")
+        noted = replace(
+            doubt,
+            outcome=replace(doubt.outcome, failure=failure),
+            arose=Instant(77, "boot", 5),
+            missed=Instant(78, None, None),
+        )
+        await ledger.note([noted])
+        assert await ledger.doubts() == [noted]
+    async with opening() as ledger:
+        assert await ledger.recover() == 0
+        assert await ledger.doubts() == [noted]
+        assert (await known(ledger, "a.wav")).outcome.failure == failure
+        # Reported once more it is as old as it was, and ended and begun anew it is not.
+        await ledger.settle(ended("a.wav", Status.IN_DOUBT))
+        (same,) = await ledger.doubts()
+        assert (same.arose, same.missed) == (noted.arose, noted.missed)
+        await ledger.settle(ended("a.wav", Status.FAILED))
+        assert await ledger.doubts() == []
+        await doubt_about(ledger, "a.wav")
+        (new,) = await ledger.doubts()
+        assert new.missed is None
+        assert new.arose.wall_ns < 77
+
+
+@pytest.mark.parametrize("status", [each for each in Status if each is not Status.IN_DOUBT])
+async def test_what_is_not_in_doubt_any_more_is_not_noted(ledger, status):
+    await doubt_about(ledger, "a.wav")
+    (doubt,) = await ledger.doubts()
+    await ledger.settle(ended("a.wav", Status.FAILED))
+    if status is not Status.FAILED:
+        await bring_to(ledger, "a.wav", status)
+    before = await known(ledger, "a.wav")
+    await ledger.note([doubt])
+    assert await known(ledger, "a.wav") == before
+
+
+async def test_a_note_about_other_audio_at_the_path_is_left_out(ledger):
+    await doubt_about(ledger, "a.wav")
+    (old,) = await ledger.doubts()
+    await ledger.settle(ended("a.wav", Status.FAILED))
+    await doubt_about(ledger, "a.wav", "B")
+    (new,) = await ledger.doubts()
+    await ledger.note([replace(old, missed=Instant(1))])
+    assert await ledger.doubts() == [new]
+
+
+async def test_stamps_that_are_known_to_be_up_the_latest_first(ledger):
+    keys = []
+    for number in range(4):
+        new = recording(f"{number}.wav", str(number))
+        await ledger.claim([new], stamp_field=STAMP if number != 1 else "other")
+        await ledger.settle(uploaded(f"{number}.wav", f"talk-{number}"))
+        keys.append(new.key)
+    await upload(ledger, "bare.wav", "bare")
+    await doubt_about(ledger, "doubt.wav", "doubt")
+    assert await ledger.stamped(STAMP, 2) == [keys[3], keys[2]]
+    assert await ledger.stamped(STAMP, 9) == [keys[3], keys[2], keys[0]]
+    assert await ledger.stamped("other", 9) == [keys[1]]
+
+
 # The lock and the life
 
 
@@ -634,6 +742,9 @@ async def test_a_ledger_that_is_not_entered_refuses_everything(opening):
         lambda: ledger.release("a.wav"),
         lambda: ledger.settle(ended("a.wav", Status.INVALID)),
         lambda: ledger.forget(["a.wav"]),
+        ledger.doubts,
+        lambda: ledger.note([]),
+        lambda: ledger.stamped(STAMP, 1),
         lambda: lines(ledger),
     ]
     for call in calls:

@@ -5,6 +5,7 @@ import itertools
 import tempfile
 from collections import Counter
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -49,6 +50,7 @@ steps = st.one_of(
     st.tuples(st.just("release"), paths),
     st.tuples(st.just("forget"), st.lists(paths, max_size=2)),
     st.tuples(st.just("recover"), st.none()),
+    st.tuples(st.just("miss"), paths),
     st.tuples(st.just("reopen"), st.none()),
 )
 
@@ -56,7 +58,8 @@ steps = st.one_of(
 async def take(ledger, step, value):
     """The answer, or the words of the refusal."""
     calls = {
-        "claim": lambda: ledger.claim(value),
+        "claim": lambda: ledger.claim(value, stamp_field="upload_key"),
+        "miss": lambda: miss(ledger, value),
         "settle": lambda: ledger.settle(value, policy=b"rules"),
         "release": lambda: ledger.release(value),
         "forget": lambda: ledger.forget(value),
@@ -67,6 +70,11 @@ async def take(ledger, step, value):
         return await calls[step]()
     except LedgerError as error:
         return str(error).partition("; note that")[0]
+
+
+async def miss(ledger, path):
+    doubts = [each for each in await ledger.doubts() if each.path == path]
+    await ledger.note([replace(each, missed=each.arose) for each in doubts])
 
 
 async def reopen(ledger):
@@ -87,8 +95,10 @@ async def live(history):
     talks = set()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "ledger.db")
-        sqlite = SqliteLedger(path, CONNECTION, clock=itertools.count(1).__next__)
-        memory = MemoryLedger(CONNECTION, clock=itertools.count(1).__next__)
+        clocks = itertools.count(1), itertools.count(1)
+        clock, other = ({"clock": each.__next__, "boot": lambda: ("boot", 1)} for each in clocks)
+        sqlite = SqliteLedger(path, CONNECTION, **clock)
+        memory = MemoryLedger(CONNECTION, **other)
         async with sqlite, memory:
             for step, value in history:
                 answer = await take(memory, step, value)
@@ -100,6 +110,12 @@ async def live(history):
                 assert_sound(lines, known, talks)
                 if step == "claim":
                     assert_granted_are_claimed(value, answer, known)
+            # Once, since each question is a way to a thread and back.
+            doubts = await memory.doubts()
+            assert await sqlite.doubts() == doubts
+            assert_all_doubts(doubts, known)
+            stamps = await memory.stamped("upload_key", 9)
+            assert await sqlite.stamped("upload_key", 9) == stamps
         async with LedgerReader(path, CONNECTION) as reader:
             assert (await lines_of(reader), await known_to(reader)) == (lines, known)
 
@@ -118,6 +134,14 @@ def assert_sound(lines, known, talks):
     for row in lines:
         assert (row.talk_id is not None) == (row.status is Status.UPLOADED)
         assert (row.settled_at_ns is None) == (row.status is Status.CLAIMED)
+
+
+def assert_all_doubts(doubts, known):
+    in_doubt = [path for path, each in known.items() if each.outcome.status is Status.IN_DOUBT]
+    assert [doubt.path for doubt in doubts] == sorted(in_doubt)
+    for doubt in doubts:
+        assert doubt.arose is not None
+        assert doubt.key == known[doubt.path].key
 
 
 def assert_granted_are_claimed(asked, answers, known):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from batch_uploader.errors import (
     InDoubt,
     NotSent,
     Rejected,
+    SearchFailed,
     SourceChanged,
     Throttled,
     Unauthorized,
@@ -47,6 +49,12 @@ class MemoryBench:
     def lose_next(self):
         self.sink.lose_next(InDoubt("told to", code="INTERNAL"))
 
+    def fail_search(self):
+        self.sink.fail_search(SearchFailed("told to", code="UNAVAILABLE", request_id="r"))
+
+    def hide_latest(self):
+        self.sink.unindexed.add(self.sink.talks[-1].talk_id)
+
     @property
     def talks(self):
         return [
@@ -75,6 +83,12 @@ class SpeechSenseBench:
     def lose_next(self):
         self.server.troubles.append(Trouble(StatusCode.INTERNAL, "told to", moment=Moment.STORED))
 
+    def fail_search(self):
+        self.server.troubles.append(Trouble(StatusCode.UNAVAILABLE, "told to"))
+
+    def hide_latest(self):
+        self.server.unindexed = 1
+
     @property
     def talks(self):
         roles = {
@@ -102,17 +116,36 @@ class SpeechSenseBench:
         ]
 
 
-@pytest.fixture(params=["memory", "speechsense"])
-async def bench(request):
-    if request.param == "memory":
-        async with MemorySink(whole_limit=LIMIT) as sink:
+@asynccontextmanager
+async def bench_of(kind, stamp_field=None):
+    if kind == "memory":
+        async with MemorySink(whole_limit=LIMIT, stamp_field=stamp_field) as sink:
             yield MemoryBench(sink)
         return
     async with (
         TalkServer() as server,
-        SpeechSenseSink(server.endpoint, ApiKey("k"), whole_limit=LIMIT, chunk_size=10_000) as sink,
+        SpeechSenseSink(
+            server.endpoint,
+            ApiKey("k"),
+            whole_limit=LIMIT,
+            chunk_size=10_000,
+            stamp_field=stamp_field,
+        ) as sink,
     ):
         yield SpeechSenseBench(sink, server)
+
+
+@pytest.fixture(params=["memory", "speechsense"])
+async def bench(request):
+    async with bench_of(request.param) as bench:
+        yield bench
+
+
+@pytest.fixture(params=["memory", "speechsense"])
+async def stamping(request):
+    """One that writes stamps."""
+    async with bench_of(request.param, "upload_key") as bench:
+        yield bench
 
 
 def sound(content, **kwargs):
@@ -207,3 +240,63 @@ async def test_closes_the_source_it_read_from(bench):
     audio = sound(LARGE)
     await bench.sink.upload(sample(LARGE), audio, Tries()())
     assert audio.closed == 1
+
+
+# Search: fault 29
+
+
+def stamps(matches):
+    return sorted((match.talk_id, match.connection_id, match.key) for match in matches)
+
+
+async def test_finds_a_talk_by_its_key_also_one_whose_answer_was_lost(stamping):
+    """Fault 16."""
+    assert stamping.sink.stamp_field == "upload_key"
+    a, b, c = (sample(bytes([number]) * 100, path=f"{number}.wav") for number in range(3))
+    await stamping.sink.upload(a, sound(bytes([0]) * 100), Tries()())
+    stamping.lose_next()
+    with pytest.raises(InDoubt):
+        await stamping.sink.upload(b, sound(bytes([1]) * 100), Tries()())
+    found = await stamping.sink.find("conn-1", [a.key, b.key, c.key])
+    assert stamps(found) == [("talk-1", "conn-1", a.key), ("talk-2", "conn-1", b.key)]
+    assert stamps(await stamping.sink.find("conn-1", [b.key])) == [("talk-2", "conn-1", b.key)]
+    assert await stamping.sink.find("conn-1", [c.key]) == []
+
+
+async def test_finds_nothing_in_another_connection(stamping):
+    recording = sample(SMALL)
+    await stamping.sink.upload(recording, sound(SMALL), Tries()())
+    assert await stamping.sink.find("conn-2", [recording.key]) == []
+
+
+async def test_finds_each_of_two_talks_with_one_key(stamping):
+    recording = sample(SMALL)
+    for _ in range(2):
+        await stamping.sink.upload(recording, sound(SMALL), Tries()())
+    found = await stamping.sink.find("conn-1", [recording.key])
+    assert [match.talk_id for match in found] == ["talk-1", "talk-2"]
+
+
+async def test_does_not_find_what_the_index_has_not_seen(stamping):
+    first, second = sample(SMALL), sample(LARGE, path="b.wav")
+    await stamping.sink.upload(first, sound(SMALL), Tries()())
+    await stamping.sink.upload(second, sound(LARGE), Tries()())
+    stamping.hide_latest()
+    found = await stamping.sink.find("conn-1", [first.key, second.key])
+    assert [match.key for match in found] == [first.key]
+
+
+async def test_a_search_that_fails_says_so(stamping):
+    recording = sample(SMALL)
+    await stamping.sink.upload(recording, sound(SMALL), Tries()())
+    stamping.fail_search()
+    with pytest.raises(SearchFailed) as caught:
+        await stamping.sink.find("conn-1", [recording.key])
+    assert caught.value.code == "UNAVAILABLE"
+    assert len(await stamping.sink.find("conn-1", [recording.key])) == 1
+
+
+async def test_without_a_stamp_field_there_is_nothing_to_search_by(bench):
+    assert bench.sink.stamp_field is None
+    with pytest.raises(SearchFailed):
+        await bench.sink.find("conn-1", [sample(SMALL).key])

@@ -52,6 +52,12 @@ class TestHappyPath:
         assert (calls.folder / "manifest.jsonl").stat() == before
         assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
+    def test_an_empty_directory_is_told_even_to_cron(self, calls, upload):
+        result = upload("--progress", "none")
+        assert result.code == 0
+        assert "warning: " in result.err
+        assert "there are no recordings: is everything mounted" in result.err
+
     def test_all_settings_can_come_from_a_file(self, calls, program, service):
         calls.write("a.wav")
         key_file = program.directory / "key"

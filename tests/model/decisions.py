@@ -1,7 +1,8 @@
 """What decides is the real code; here each of its answers is remembered.
 
-``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Transfer`` and the
-decisions of ``resolve``. The same ledger meets the same step a thousand times in a walk.
+``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Transfer``,
+``reconcile.policy.judge`` and the decisions of ``resolve``. The same ledger meets the same step a
+thousand times in a walk.
 """
 
 from dataclasses import replace
@@ -13,16 +14,27 @@ from batch_uploader import planning
 from batch_uploader.cli.resolving import Decision, Verdict
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.rules import Record
-from batch_uploader.model import Outcome, Status
+from batch_uploader.model import Instant, Outcome, Status
 from batch_uploader.planning import Action
-from batch_uploader.ports import Claim
+from batch_uploader.ports import Claim, Match
+from batch_uploader.reconcile.policy import (
+    Absent,
+    Answer,
+    Contradiction,
+    Patience,
+    Stays,
+    Up,
+    judge,
+)
 from batch_uploader.transfer import Transfer
+
+_NOW = Instant(0)
 
 
 @cache
 def recovered(ledger: Ledger) -> Ledger:
     store = ledger.store()
-    rules.recover(store, 0)
+    rules.recover(store, _NOW)
     return Ledger.of(store)
 
 
@@ -43,7 +55,7 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 @cache
 def claimed(ledger: Ledger, file: File) -> tuple[Claim, str | None, Ledger]:
     store = ledger.store()
-    (answer,) = rules.claim(store, [file.recording()], 0)
+    (answer,) = rules.claim(store, [file.recording()], None, 0)
     return answer.claim, answer.other, Ledger.of(store)
 
 
@@ -60,8 +72,32 @@ def released(ledger: Ledger, path: str) -> Ledger | None:
 @cache
 def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
     store = ledger.store()
-    rules.settle(store, outcome, None, 0)
+    rules.settle(store, outcome, None, _NOW)
     return Ledger.of(store)
+
+
+@cache
+def judged(
+    ledger: Ledger, record: Record, hits: tuple[str, ...], after: float, wait: Patience
+) -> Ledger:
+    """What a search so many seconds after the doubt arose leaves; one that works, by a witness."""
+    found = [Match(talk_id, "c", record.key) for talk_id in hits]
+    answer = Answer(
+        frozenset({record.key or ""}), frozenset({"w"}), [Match("another", "c", "w"), *found]
+    )
+    verdict = judge(record.doubt(), answer, "c", Instant(int(after * 1e9)), wait)
+    before = record.outcome()
+    match verdict:
+        case Up(talk_id):
+            return settled(ledger, replace(before, status=Status.UPLOADED, talk_id=talk_id))
+        case Absent():
+            return settled(ledger, replace(before, status=Status.FAILED))
+        case Contradiction():
+            return settled(ledger, replace(before, status=Status.CONFLICT))
+        case Stays(doubt):
+            store = ledger.store()
+            rules.note(store, [doubt])
+            return Ledger.of(store)
 
 
 @cache
@@ -72,7 +108,7 @@ def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
 
 def forget() -> None:
     """Ask the real code anew: it was changed."""
-    for step in (recovered, planned, touched, claimed, released, settled, decided):
+    for step in (recovered, planned, touched, claimed, released, settled, judged, decided):
         step.cache_clear()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from model.decisions import (
     claimed,
     decided,
+    judged,
     planned,
     recovered,
     released,
@@ -40,8 +41,12 @@ from batch_uploader.ledgers.rules import Record
 from batch_uploader.model import Outcome, Receipt, Status
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim
+from batch_uploader.reconcile.policy import Patience
 from batch_uploader.transfer import outcome_of
 
+HOLD = 1800.0
+"""Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then."""
+WAIT = Patience(HOLD)
 _NOT_SENT = NotSent("refused", code="UNAVAILABLE")
 _REJECTED = Rejected("bad", code="INVALID_ARGUMENT")
 _SILENCE = InDoubt("no answer", code="DEADLINE_EXCEEDED")
@@ -56,7 +61,8 @@ class Model:
     ``runs`` may be started and each may try a recording ``attempts`` times. ``durable``: a claim
     has reached the disk when it is granted. ``lock``: one run or ``resolve`` at a time. ``looks``:
     what is in doubt is looked for before it is sent again; ``hold``: not before all that was sent
-    is stored or lost; ``patient``: and not before Search sees all that is stored. ``strict``: an
+    is stored or lost; ``patient``: and not before Search sees all that is stored. ``wait`` is the
+    hold by which a run's own searches go. ``strict``: an
     ending that the ledger refuses is wrong in itself; without it the run ends, and all goes on.
     """
 
@@ -69,6 +75,7 @@ class Model:
     patient: bool = True
     strict: bool = True
     may_repeat: Callable[[BaseException], bool] = retry.may_repeat
+    wait: Patience = WAIT
 
     def steps(self, world: World) -> Iterator[Step]:
         """Every step that may be next, with its name."""
@@ -78,6 +85,8 @@ class Model:
                 yield f"run {world.starts + 1} starts", self.start(world)
             for record in world.seen.current:
                 yield from self._resolve(world, record)
+        for record in world.seen.current:
+            yield from self._search(world, record)
         for run in world.runs:
             yield f"run {run.number} is killed", replace(without_run(world, run), seen=world.disk)
             for worker in run.workers:
@@ -123,6 +132,24 @@ class Model:
         hits = [talk.talk_id for talk in mine if talk.found] if self.looks else []
         after = decided(ledger, record, hits[0] if hits else None)
         yield f"{record.path} is resolved: {hits or 'again'}", written(world, after)
+
+    def _search(self, world: World, record: Record) -> Iterator[Step]:
+        """A run looks for what is in doubt, and sends again what is not there."""
+        if record.status is not Status.IN_DOUBT or not world.runs:
+            return
+        mine = [talk for talk in world.talks if talk.key == record.key]
+        ages = [0.0]
+        if all(talk.found for talk in mine) and record.key not in {m.key for m in world.wire}:
+            # That is what the hold is for: by its end all is stored or lost, and Search sees it.
+            ages += [HOLD, HOLD + WAIT.spacing]
+        hits = tuple(talk.talk_id for talk in mine if talk.found)
+        for age in ages:
+            after = judged(world.seen, record, hits, age, self.wait)
+            searched = written(world, after)
+            yield f"{record.path} is searched for after {age} s: {hits}", searched
+            again = after.at(record.path)
+            if again is not None and again.status is Status.FAILED:
+                yield f"{record.path} is absent and sent again", _once_more(searched, record.path)
 
     def _work(self, world: World, run: Run, worker: Worker) -> Iterator[Step]:
         name = f"run {run.number} {worker.file.path}"
@@ -188,6 +215,16 @@ class Model:
             killed = replace(without_run(world, run), seen=world.disk)
             return replace(killed, bug=str(error) if self.strict else None)
         return written(without_worker(world, run, worker), ledger)
+
+
+def _once_more(world: World, path: str) -> World:
+    run = world.runs[0]
+    due = [Worker(file) for file in world.files if file.path == path]
+    busy = {worker.file.path for worker in run.workers}
+    if not due or path in busy:
+        return world
+    workers = tuple(sorted((*run.workers, *due)))
+    return replace(world, runs=replaced(world.runs, run, replace(run, workers=workers)))
 
 
 def wrong(world: World) -> str | None:

@@ -13,6 +13,7 @@ from batch_uploader.errors import InDoubt
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.model import Status
+from batch_uploader.reconcile.policy import Patience
 from batch_uploader.retry import may_repeat
 
 A, B = File("a", "A"), File("b", "B")
@@ -61,6 +62,7 @@ MUTANTS = {
     "no lock": Model(lock=False, strict=False),
     "no hold": Model(hold=False, strict=False),
     "Search at once": Model(patient=False, strict=False),
+    "a search without a hold": Model(wait=Patience(0.0), strict=False),
     "doubt is sent again blindly": Model(looks=False, strict=False),
     "doubt is retried": Model(may_repeat=_repeats_doubt, strict=False),
 }
@@ -69,7 +71,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_protocol_that_lacks_a_part_is_caught(mutant):
     """Without these the walk would prove nothing."""
-    _, fault = explore(MUTANTS[mutant], World((A,)))
+    _, fault = explore(MUTANTS[mutant], World((A, B)))
     assert fault is not None
     assert "two talks" in fault
 
@@ -84,7 +86,7 @@ def _forgets(store, now):
 def _takes_for_failed(store, now):
     claims = store.claimed()
     for record in claims:
-        store.put(rules.replace(record, status=Status.FAILED, settled_at_ns=now))
+        store.put(rules.replace(record, status=Status.FAILED, settled_at_ns=now.wall_ns))
     return len(claims)
 
 

@@ -34,6 +34,8 @@ SAMPLES = [
     events.NotReady("a", 1),
     events.Released("a", 1),
     events.Held(OUTCOME),
+    events.Reconciled(OUTCOME, None),
+    events.DoubtsWaiting(1.0, 1),
     events.Paused(1.0, "busy"),
     events.Draining("interrupted"),
     events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),

@@ -396,3 +396,17 @@ def test_the_size_of_no_terminal_is_80_by_24(monkeypatch):
     monkeypatch.setenv("COLUMNS", "132")
     assert room_of(None) == (132, 24)
     assert not can_draw(None)
+
+
+@pytest.mark.parametrize(
+    ("status", "talk_id", "code", "said"),
+    [
+        (Status.UPLOADED, "talk-7", None, "found d/a.wav: it is up as talk talk-7"),
+        (Status.FAILED, None, "ABSENT", "searched for d/a.wav, failed: mend it"),
+        (Status.IN_DOUBT, None, "HELD", "searched for d/a.wav, in doubt: mend it"),
+    ],
+)
+def test_what_a_search_brought_is_explained(status, talk_id, code, said):
+    failure = Failure(code, "mend it") if code else None
+    outcome = Outcome("d/a.wav", status, Stat(1, 0), talk_id=talk_id, failure=failure)
+    assert explain(events.Reconciled(outcome, None)) == said

@@ -194,3 +194,17 @@ def test_a_closed_stream_is_no_accident():
     stream = io.StringIO()
     stream.close()
     print_summary(summary(), manifest=None, directory=".", stream=stream)
+
+
+def test_an_empty_directory_is_no_success_that_nobody_hears_of():
+    assert text_of(summary()).startswith("warning: there are no recordings: is everything mounted")
+    assert "no recordings" not in text_of(summary(skipped=3))
+
+
+def test_a_run_that_was_stopped_tells_how_much_is_left():
+    tally = Tally()
+    tally.hear(events.ScanFinished(10, 1000))
+    for number in range(7):
+        tally.hear(events.Settled(Outcome(f"{number}.wav", Status.UPLOADED, Stat(1, 1))))
+    stopped = summary(ending=Ending.INTERRUPTED, reason="stopped by SIGINT")
+    assert "stopped by SIGINT; 3 recordings left for the next run" in text_of(stopped, tally=tally)

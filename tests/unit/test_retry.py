@@ -115,4 +115,5 @@ def test_an_error_knows_its_decision():
         "Rejected",
         "InDoubt",
         "Unauthorized",
+        "SearchFailed",
     }

@@ -66,6 +66,7 @@ class TestPrecedence:
         assert (reading.include, reading.exclude, reading.min_age) == ((), (), 2.0)
         assert reading.rules.sidecar is SidecarMode.REQUIRED
         assert (options.concurrency, options.grace, options.min_age) == (32, 60.0, 2.0)
+        assert (options.hold, options.wait_for_doubt) == (1800.0, False)
         assert given.one_of("progress", Progress.AUTO) is Progress.AUTO
         assert given.file is None
 
@@ -165,9 +166,20 @@ class TestValues:
         assert options.bandwidth == Timetable(((0, 1000),))
         assert settings({"max-audio": "90m"}).options().max_audio == 5400.0
 
+    def test_how_long_a_miss_proves_nothing_and_who_waits_for_it(self, settings):
+        said = refused(lambda: settings({"wait-for-doubt": True}).options())
+        assert "--wait-for-doubt: without a stamp field" in said
+        flags = {"hold": "1h", "wait-for-doubt": True, "stamp-field": "upload_key"}
+        options = settings(flags).options()
+        assert (options.hold, options.wait_for_doubt) == (3600.0, True)
+        toml = 'hold = "10m"\nwait-for-doubt = true\nstamp-field = "upload_key"'
+        options = settings({}, {}, toml).options()
+        assert (options.hold, options.wait_for_doubt) == (600.0, True)
+
     @pytest.mark.parametrize(
         ("flags", "said"),
         [
+            ({"hold": "0"}, "--hold: Search does not see a talk at once"),
             ({"concurrency": "many"}, "--concurrency: 'many' is no whole number from 1 to 1,024"),
             ({"concurrency": "0"}, "--concurrency: '0'"),
             ({"concurrency": "9" * 5000}, "--concurrency: "),

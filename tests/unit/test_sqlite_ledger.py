@@ -27,6 +27,7 @@ from batch_uploader.system import FileLock
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
 TESTS = Path(__file__).parents[1]
+VERSION_1 = TESTS / "ledger_version_1.sql"
 
 
 @pytest.fixture
@@ -457,6 +458,41 @@ async def test_an_older_ledger_is_migrated(path, monkeypatch):
         (version,) = ledger._connection.execute("PRAGMA user_version").fetchone()
         assert version == len(schema.MIGRATIONS)
         ledger._connection.execute("SELECT note FROM recordings")
+
+
+async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
+    """Fault 11: what was in doubt before stamps were noted can't be searched for."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1.read_text("utf-8"))
+    path.chmod(0o600)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await lines(ledger) == [
+            ("a.wav", Status.UPLOADED),
+            ("a.wav", Status.UPLOADED),
+            ("d/b.wav", Status.IN_DOUBT),
+            ("d/c.wav", Status.CLAIMED),
+        ]
+        (doubt,) = await ledger.doubts()
+        assert (doubt.path, doubt.key, doubt.outcome.attempts) == ("d/b.wav", "key-b", 2)
+        assert doubt.outcome.failure == Failure("INTERNAL", "look for it", "r-2")
+        assert (doubt.stamp_field, doubt.arose, doubt.missed) == (None, None, None)
+        assert await ledger.stamped("upload_key", 9) == []
+        assert await ledger.recover() == 1
+        assert [each.path for each in await ledger.doubts()] == ["d/b.wav", "d/c.wav"]
+        assert (await ledger.known("d"))["d/b.wav"].settled_at_ns == 8
+
+
+async def test_the_indexes_serve_the_questions_about_doubts(path):
+    """A million recordings that are up must not be read to find one that is in doubt."""
+    await make(path, "a.wav")
+    with closing(sqlite3.connect(path)) as connection:
+        for query, values, index in (
+            (schema.SELECT_DOUBTS, (CONNECTION,), "recordings_doubts"),
+            (schema.SELECT_STAMPED, (CONNECTION, "upload_key", 3), "recordings_stamped"),
+        ):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+            assert [line[3].split("INDEX ")[1].split(" ")[0] for line in plan] == [index]
 
 
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):

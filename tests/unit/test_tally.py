@@ -56,6 +56,8 @@ SAMPLES = {
     events.NotReady: events.NotReady("a", 100),
     events.Released: events.Released("a", 100),
     events.Held: events.Held(outcome("b", Status.IN_DOUBT, code="X")),
+    events.Reconciled: events.Reconciled(outcome("b"), outcome("b", Status.IN_DOUBT, code="X")),
+    events.DoubtsWaiting: events.DoubtsWaiting(1.0, 1),
     events.Paused: events.Paused(1.0, "busy"),
     events.Draining: events.Draining("interrupted"),
     events.RunFinished: events.RunFinished(SUMMARY),
@@ -186,7 +188,7 @@ def test_bytes_that_are_sent_again_do_not_shorten_the_time_left(tally, clock):
 def test_a_pause_ends_by_the_clock_and_the_longest_one_counts(tally, clock):
     tally.hear(events.Paused(10, "first"))
     tally.hear(events.Paused(2, "second"))
-    assert tally.pause == (10, "first")
+    assert tally.pause == (10, "first", 0)
     clock.now += 10
     assert tally.pause is None
 
@@ -220,6 +222,29 @@ def test_memory_is_that_of_what_is_in_flight(tally, clock):
     assert not tally.in_flight
     assert len(tally.groups) == 64
     assert tally.needs_attention == 20_000
+
+
+def test_a_doubt_that_was_found_out_is_in_doubt_no_more(tally):
+    first, second, third = (outcome(name, Status.IN_DOUBT, code="INTERNAL") for name in "abc")
+    for each in (first, second, third):
+        tally.hear(events.Settled(each))
+    tally.hear(events.Reconciled(outcome("a", duration=2.0), first))
+    conflict = outcome("b", Status.CONFLICT, code="CONFLICT")
+    tally.hear(events.Reconciled(conflict, second))
+    held = outcome("c", Status.IN_DOUBT, code="HELD")
+    tally.hear(events.Reconciled(held, third))
+    assert +tally.counts == {Status.UPLOADED: 1, Status.CONFLICT: 1, Status.IN_DOUBT: 1}
+    assert (tally.uploaded_bytes, tally.uploaded_seconds, tally.needs_attention) == (100, 2.0, 2)
+    assert [group.first for group in tally.groups.values()] == [conflict, held]
+    # Sent again: it counts when it is settled.
+    tally.hear(events.Reconciled(outcome("c", Status.FAILED, code="ABSENT"), held))
+    assert (tally.needs_attention, tally.done_files) == (1, 3)
+
+
+def test_what_an_earlier_run_left_and_was_found_counts_as_already_there(tally):
+    tally.hear(events.Reconciled(outcome("a"), None))
+    assert not +tally.counts
+    assert tally.uploaded_bytes == 0
 
 
 def test_groups_count_what_is_alike(tally):

@@ -23,8 +23,9 @@ from batch_uploader.ledgers.sqlite.file import (
     translated,
 )
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
-from batch_uploader.model import Fingerprint, Outcome, Recording, Status
-from batch_uploader.ports import ClaimAnswer, Known, Row
+from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
+from batch_uploader.system import boot_time
 
 T = TypeVar("T")
 
@@ -32,16 +33,22 @@ T = TypeVar("T")
 class SqliteLedger:
     """``ports.Ledger`` in a file, for one connection of the several that the file may hold.
 
-    ``clock`` gives UTC nanoseconds since the epoch. The file is touched between entering and
-    leaving only, and a ledger that was left may be entered again.
+    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``system.boot_time``. The file is
+    touched between entering and leaving only, and a ledger that was left may be entered again.
     """
 
     def __init__(
-        self, path: Path, connection_id: str, *, clock: Callable[[], int] = time.time_ns
+        self,
+        path: Path,
+        connection_id: str,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        boot: Callable[[], tuple[str, int] | None] = boot_time,
     ) -> None:
         self._path = path
         self._connection_id = connection_id
         self._clock = clock
+        self._boot = boot
         self._lock = lock_of(path)
         self._connection: sqlite3.Connection | None = None
         self._worker: Worker | None = None
@@ -81,16 +88,20 @@ class SqliteLedger:
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
-        return await self._write(lambda store: rules.recover(store, self._clock()))
+        return await self._write(lambda store: rules.recover(store, self._now()))
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
         return await self._reader.known(folder)
 
-    async def claim(self, recordings: Sequence[Recording]) -> list[ClaimAnswer]:
+    async def claim(
+        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
+    ) -> list[ClaimAnswer]:
         """Claim each for sending; a duplicate is on record with its fingerprint already."""
         batch = tuple(recordings)
-        return await self._write(lambda store: rules.claim(store, batch, self._clock()))
+        return await self._write(
+            lambda store: rules.claim(store, batch, stamp_field, self._clock())
+        )
 
     async def release(self, path: str) -> None:
         """Take back a claim. Raises LedgerError if there is none."""
@@ -99,7 +110,7 @@ class SqliteLedger:
     async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
         """Record how a recording ended. If that fails, the error names the talk ID."""
         try:
-            await self._write(lambda store: rules.settle(store, outcome, policy, self._clock()))
+            await self._write(lambda store: rules.settle(store, outcome, policy, self._now()))
         except LedgerError as error:
             if outcome.talk_id is None:
                 raise
@@ -112,6 +123,19 @@ class SqliteLedger:
         gone = tuple(paths)
         await self._write(lambda store: rules.forget(store, gone))
 
+    async def doubts(self) -> list[Doubt]:
+        """Every recording in doubt, sorted by path."""
+        return await self._reader.doubts()
+
+    async def note(self, doubts: Sequence[Doubt]) -> None:
+        """Remember what a look at doubts that stay brought."""
+        seen = tuple(doubts)
+        await self._write(lambda store: rules.note(store, seen))
+
+    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
+        """Keys of so many recordings that are up and carry that stamp, the latest first."""
+        return await self._reader.stamped(stamp_field, limit)
+
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first.
 
@@ -123,6 +147,9 @@ class SqliteLedger:
         if self._commits is None:
             raise not_open(self._path)
         return await self._commits.run(write)
+
+    def _now(self) -> Instant:
+        return Instant(self._clock(), *(self._boot() or ()))
 
     # In the worker's thread, and nowhere else
 

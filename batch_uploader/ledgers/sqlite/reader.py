@@ -10,7 +10,7 @@ from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.model import Status
-from batch_uploader.ports import Known, Row
+from batch_uploader.ports import Doubt, Known, Row
 
 _ROWS_AT_ONCE: Final = 1000
 
@@ -66,6 +66,19 @@ class LedgerReader:
         """The sums over all lines by status: those of ``uploaded`` count talks."""
         lines = await self._fetch(*schema.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
+
+    async def doubts(self) -> list[Doubt]:
+        """Every recording in doubt, sorted by path. For a reader of one connection."""
+        lines = await self._fetch(schema.SELECT_DOUBTS, (self._connection_id,))
+        return [schema.decode(values).doubt() for values in lines]
+
+    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
+        """Keys of so many recordings that are up and carry that stamp, the latest first.
+
+        For a reader of one connection.
+        """
+        asked = (self._connection_id, stamp_field, limit)
+        return [key for (key,) in await self._fetch(schema.SELECT_STAMPED, asked)]
 
     async def connections(self) -> list[str]:
         """The connections that the file holds recordings of, sorted."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from batch_uploader.ledgers.rules import Record
-from batch_uploader.model import Container, Failure, Outcome, Stat, Status
+from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Known
 
 APPLICATION_ID: Final = 0x42555064
@@ -19,7 +19,8 @@ APPLICATION_ID: Final = 0x42555064
 COLUMNS: Final = (
     "path, status, size, mtime_ns, sidecar, sidecar_size, sidecar_mtime_ns, sha256, metadata, "
     "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
-    "failure_message, failure_request_id, claimed_at_ns, settled_at_ns"
+    "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
+    "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns"
 )
 _COUNT: Final = len(COLUMNS.split(","))
 _DEFINITIONS: Final = """
@@ -51,6 +52,15 @@ _DEFINITIONS: Final = """
 """
 
 _DOUBTED: Final = "status IN ('conflict', 'in_doubt')"
+_SINCE_2: Final = (
+    "stamp_field TEXT",
+    "doubt_wall_ns INTEGER",
+    "doubt_boot TEXT",
+    "doubt_boot_ns INTEGER",
+    "missed_wall_ns INTEGER",
+    "missed_boot TEXT",
+    "missed_boot_ns INTEGER",
+)
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -62,6 +72,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         f"CREATE INDEX recordings_doubted ON recordings (path) WHERE {_DOUBTED}",
         "CREATE INDEX superseded_path ON superseded (path, connection_id)",
         "CREATE INDEX superseded_content ON superseded (sha256, metadata)",
+    ),
+    # 2: what is in doubt can be searched for, and since when it is so is known.
+    (
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_2),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_2),
+        (
+            "CREATE INDEX recordings_doubts ON recordings (connection_id, path)"
+            " WHERE status = 'in_doubt'"
+        ),
+        (
+            "CREATE INDEX recordings_stamped ON recordings (connection_id, stamp_field, "
+            "settled_at_ns) WHERE status = 'uploaded' AND stamp_field IS NOT NULL"
+        ),
     ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
@@ -77,6 +100,15 @@ SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
 SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
+)
+SELECT_DOUBTS: Final = (
+    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'in_doubt'"
+    " ORDER BY path"
+)
+SELECT_STAMPED: Final = (
+    "SELECT upload_key FROM recordings WHERE connection_id = ? AND stamp_field = ?"
+    " AND stamp_field IS NOT NULL AND status = 'uploaded'"
+    " ORDER BY settled_at_ns DESC LIMIT ?"
 )
 SELECT_HOLDER: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE {_HOLDERS}"
@@ -187,6 +219,9 @@ def encode(record: Record) -> tuple[object, ...]:
         None if failure is None or failure.request_id is None else _text(failure.request_id),
         record.claimed_at_ns,
         record.settled_at_ns,
+        record.stamp_field,
+        *_encode_instant(record.arose),
+        *_encode_instant(record.missed),
     )
 
 
@@ -208,6 +243,9 @@ def decode(values: Sequence[Any]) -> Record:
         failure=None if values[16] is None else Failure(*values[16:19]),
         claimed_at_ns=values[19],
         settled_at_ns=values[20],
+        stamp_field=values[21],
+        arose=None if values[22] is None else Instant(*values[22:25]),
+        missed=None if values[25] is None else Instant(*values[25:28]),
     )
 
 
@@ -225,6 +263,12 @@ def decode_known(values: Sequence[Any]) -> Known:
         _CONTAINERS[values[12]],
     )
     return Known(outcome, values[7], values[8], values[10], values[9], values[20])
+
+
+def _encode_instant(instant: Instant | None) -> tuple[object, ...]:
+    if instant is None:
+        return (None, None, None)
+    return (instant.wall_ns, instant.boot, instant.boot_ns)
 
 
 def _text(words: str) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+import uuid
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self, TypeAlias
@@ -14,22 +15,27 @@ from batch_uploader.errors import (
     ConfigError,
     InDoubt,
     NotSent,
+    SearchFailed,
+    SinkError,
     SourceChanged,
     SourceError,
 )
 from batch_uploader.model import Receipt, Recording
-from batch_uploader.ports import Attempt, Audio
+from batch_uploader.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import framing, wire
 from batch_uploader.sinks.speechsense.answer import Answer, request_id
 from batch_uploader.sinks.speechsense.channel import Endpoint, Line
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+from batch_uploader.sinks.speechsense.lookup import Lookup
+from batch_uploader.sinks.speechsense.quota import Quota
 
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
 """The service takes less than 128 MB in one message."""
 LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
 """A gRPC server takes 4 MiB in one message unless it is told otherwise."""
 
+_QUERY_SECONDS: Final = 30.0
 _CLOSED: Final = "open the sink before uploading, and close it after the last upload has ended"
 
 _WRITE_FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
@@ -73,6 +79,7 @@ class SpeechSenseSink:
         self._chunk_size = chunk_size
         self._stamp_field = stamp_field
         self._unavailable = unavailable
+        self._lookup = Lookup(stamp_field, Quota()) if stamp_field is not None else None
         self._line: Line | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,6 +97,11 @@ class SpeechSenseSink:
     def whole_limit(self) -> int:
         """Up to this size in bytes a recording goes in one message."""
         return self._whole_limit
+
+    @property
+    def stamp_field(self) -> str | None:
+        """The field that carries each recording's key."""
+        return self._stamp_field
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording in one call.
@@ -132,6 +144,37 @@ class SpeechSenseSink:
             where=str(self._endpoint),
             unavailable=self._unavailable,
         )
+
+    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+        """The talks that Search brings up for these keys, with what Get says of each.
+
+        Waits as the quota of Get asks for. Raises SearchFailed.
+        """
+        if self._lookup is None:
+            raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
+        return await self._lookup.find(connection_id, keys, self._ask)
+
+    async def _ask(self, method: str, request: bytes) -> bytes | Answer:
+        line = self._line
+        if line is None:
+            raise SearchFailed(_CLOSED, code="CLOSED")
+        try:
+            header = await self._credentials.header()
+        except SinkError as error:
+            raise SearchFailed(str(error), code=error.code) from error
+        async with line.channel() as channel:
+            try:
+                query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+                ids = (("authorization", header), ("x-client-request-id", str(uuid.uuid4())))
+                return await _response(query(request, metadata=ids, timeout=_QUERY_SECONDS))
+            except grpc.aio.UsageError:
+                raise SearchFailed(_CLOSED, code="CLOSED") from None
+            except grpc.aio.AioRpcError as error:
+                return Answer.of(error, (header.partition(" ")[2],))
+            except asyncio.CancelledError:
+                if _asked_to_stop():
+                    raise
+                return Answer(grpc.StatusCode.CANCELLED, "the call was ended within this program")
 
     async def _whole(
         self, channel: grpc.aio.Channel, sending: "_Sending", content: bytes

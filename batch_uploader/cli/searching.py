@@ -1,0 +1,97 @@
+"""``resolve --search``: the service is asked which of the recordings in doubt it holds."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+
+from batch_uploader.cli.places import (
+    demand_ledger,
+    demand_places,
+    demand_replaceable,
+    the_connection,
+)
+from batch_uploader.cli.voice import ExitCode, advise, quote
+from batch_uploader.display import Span, plural, printable, sentence, show
+from batch_uploader.errors import ConfigError
+from batch_uploader.events import DoubtsWaiting, Event, Reconciled
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.manifest import write_manifest
+from batch_uploader.model import Status
+from batch_uploader.ports import Doubt
+from batch_uploader.reconcile import Patience, Reconciler
+from batch_uploader.settings import Settings, refusal
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.units import format_duration
+
+_SHOWN = 20
+_WORDS = {
+    Status.UPLOADED: "up",
+    Status.FAILED: "absent, to be sent by the next run",
+    Status.CONFLICT: "in conflict",
+}
+
+
+def search(directory: Path, flags: Mapping[str, object]) -> int:
+    """Look for all that are in doubt; the exit code."""
+    return anyio.run(_search, Settings(directory, flags))
+
+
+async def _search(settings: Settings) -> int:
+    places = demand_places(settings)
+    demand_ledger(places)
+    demand_replaceable(places.manifest, "--manifest")
+    sending = settings.sending()
+    if sending.stamp_field is None:
+        raise refusal(
+            "--search: without a stamp field nothing can be searched for",
+            "add the --stamp-field NAME that the recordings were uploaded with",
+        )
+    connection_id = await the_connection(places)
+    if connection_id is None:
+        raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to search for")
+    sink = SpeechSenseSink(sending.endpoint, sending.credentials, stamp_field=sending.stamp_field)
+    settled: Counter[Status] = Counter()
+
+    def hear(event: Event) -> None:
+        match event:
+            case Reconciled(outcome):
+                settled[outcome.status] += outcome.status is not Status.IN_DOUBT
+            case DoubtsWaiting(seconds, recordings):
+                them = plural(recordings, "recording")
+                show(
+                    [[Span(f"searching for {them} again in {format_duration(seconds)}")]],
+                    sys.stderr,
+                )
+            case _:
+                pass
+
+    async with SqliteLedger(places.ledger, connection_id) as ledger, sink:
+        await ledger.recover()
+        patience = Patience(settings.options().hold)
+        reconciler = Reconciler(sink, ledger, hear, patience=patience)
+        while await reconciler.after():
+            pass
+        left = await ledger.doubts()
+        async with aclosing(ledger.rows()) as rows:
+            await write_manifest(rows, places.manifest)
+    _tell(settled, left, sending.stamp_field, quote(os.fspath(places.directory)))
+    return ExitCode.ATTENTION if left or settled[Status.CONFLICT] else ExitCode.FINE
+
+
+def _tell(settled: Counter[Status], left: list[Doubt], stamp_field: str, directory: str) -> None:
+    counts = [(word, settled[status]) for status, word in _WORDS.items()]
+    words = [f"{plural(number, 'recording')} {word}" for word, number in counts if number]
+    words += [f"{plural(len(left), 'recording')} still in doubt"] if left else []
+    show([[Span("; ".join(words) or "nothing is in doubt")]], sys.stderr)
+    for doubt in left[:_SHOWN]:
+        reason = doubt.outcome.failure.message if doubt.outcome.failure else ""
+        if doubt.stamp_field != stamp_field:
+            reason = f"it was sent without {stamp_field}, so it cannot be searched for"
+        show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
+    if left or settled[Status.CONFLICT]:
+        advise(f"batch-uploader status {directory} tells how to decide")

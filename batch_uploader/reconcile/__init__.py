@@ -1,0 +1,6 @@
+"""Settling what is in doubt by asking the service which talks it holds."""
+
+from batch_uploader.reconcile.loop import Reconciler
+from batch_uploader.reconcile.policy import Patience
+
+__all__ = ["Patience", "Reconciler"]

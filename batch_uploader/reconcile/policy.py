@@ -1,0 +1,201 @@
+"""What follows from a search for one recording in doubt: pure.
+
+A hit counts at once, if the talk can be this recording. A miss counts only after the hold, only if
+the same search brought up a stamp that is known to be there (a wrong key of the field finds nothing
+either), and only together with a second one some time later. Whatever contradicts itself is for a
+human.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from batch_uploader.errors import SearchFailed
+from batch_uploader.model import Failure, Instant
+from batch_uploader.ports import Doubt, Match
+
+_LONGEST_SPACING = 60.0
+# How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
+# and what the service measures ends with the last word.
+_SLACK = 2.0
+_SLACK_SHARE = 0.02
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds after a doubt arose a miss proves nothing."""
+
+    hold: float = 1800.0
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two misses that count."""
+        return min(_LONGEST_SPACING, self.hold)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one search for several keys brought.
+
+    ``keys`` are those of the doubts, ``witnesses`` those of recordings known to be up.
+    """
+
+    keys: frozenset[str]
+    witnesses: frozenset[str]
+    matches: Sequence[Match]
+
+    @property
+    def proved(self) -> bool:
+        """Whether it goes by the stamp field for sure: it found a stamp that was asked for."""
+        return any(match.key in self.keys | self.witnesses for match in self.matches)
+
+    @property
+    def strays(self) -> list[Match]:
+        """Talks that carry none of the stamps that were asked for."""
+        return [match for match in self.matches if match.key not in self.keys | self.witnesses]
+
+    def hits(self, key: str) -> list[Match]:
+        """The talks that carry this stamp."""
+        return [match for match in self.matches if match.key == key]
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """The service holds it."""
+
+    talk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The service does not hold it: it may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A human decides."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """It stays in doubt.
+
+    ``doubt`` is what to remember of it, with the reason as its failure. ``due`` is in how many
+    seconds a look can bring more than this one did, None where that does not depend on time.
+    """
+
+    doubt: Doubt
+    due: float | None = None
+
+
+Verdict = Up | Absent | Contradiction | Stays
+
+
+def passed(then: Instant, now: Instant) -> float | None:
+    """The seconds that have passed for sure; None if ``then`` lies in the future.
+
+    Within one start of the machine the clock that nobody sets decides. Across starts, or machines,
+    the wall clock may have been set and the time since the start may be another machine's: the
+    lesser of the two counts.
+    """
+    nanoseconds = now.wall_ns - then.wall_ns
+    if then.boot_ns is not None and now.boot_ns is not None:
+        if then.boot == now.boot:
+            nanoseconds = now.boot_ns - then.boot_ns
+        else:
+            nanoseconds = min(nanoseconds, now.boot_ns)
+    return nanoseconds / 1e9 if nanoseconds >= 0 else None
+
+
+def judge(
+    doubt: Doubt, answer: Answer | SearchFailed, connection_id: str, now: Instant, wait: Patience
+) -> Verdict:
+    """What follows for one doubt; ``now`` is when the search began."""
+    if isinstance(answer, SearchFailed):
+        return _stays(
+            _aged(doubt, now),
+            answer.code,
+            f"{answer}: the next run asks again, or decide with batch-uploader resolve",
+        )
+    hits = answer.hits(doubt.key)
+    if hits:
+        problem = _problem(hits, doubt, connection_id)
+        return Up(hits[0].talk_id) if problem is None else _contradiction(doubt, problem)
+    strays = answer.strays
+    if strays and answer.keys == {doubt.key}:
+        named = ", ".join(match.talk_id for match in strays[:3])
+        return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
+    return _missed(_aged(doubt, now), answer, now, wait)
+
+
+def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdict:
+    age = passed(doubt.arose, now) if doubt.arose else None
+    if age is None or age < wait.hold:
+        left = wait.hold - (age or 0.0)
+        reason = f"Search does not find it yet, which proves nothing before {_clock(now, left)}"
+        return _stays(doubt, "HELD", f"{reason}: a run after that looks again", left)
+    if answer.strays or not answer.proved:
+        return _stays(
+            doubt,
+            "SEARCH_UNPROVED",
+            f"Search finds no talk by its {doubt.stamp_field}, so that it does not find this one"
+            " proves nothing: upload others with this stamp field, and a later run looks again",
+        )
+    gap = passed(doubt.missed, now) if doubt.missed else None
+    if gap is not None and gap >= wait.spacing:
+        return Absent()
+    if gap is None:
+        doubt = replace(doubt, missed=now)
+    left = wait.spacing - (gap or 0.0)
+    reason = f"Search did not find it once; it is looked for again from {_clock(now, left)} on"
+    return _stays(doubt, "MISSED_ONCE", f"{reason}, by this run or a later one", left)
+
+
+def _aged(doubt: Doubt, now: Instant) -> Doubt:
+    """The doubt with its hold begun anew if a clock says that it has not arisen yet."""
+    if doubt.arose is None or passed(doubt.arose, now) is None:
+        return replace(doubt, arose=now, missed=None)
+    return doubt
+
+
+def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | None:
+    """Why what was found cannot just be taken for the recording."""
+    first = hits[0]
+    if len(hits) > 1:
+        named = ", ".join(match.talk_id for match in hits[:3])
+        return f"{len(hits)} talks carry its key: {named}"
+    if first.connection_id != connection_id:
+        return f"talk {first.talk_id} carries its key and belongs to another connection"
+    length = doubt.outcome.duration
+    if first.reaches is None or length is None:
+        return None
+    slack = _SLACK + _SLACK_SHARE * length
+    if not length * _LEAST_SHARE - slack <= first.reaches <= length + slack:
+        return (
+            f"talk {first.talk_id} carries its key, and goes to second {first.reaches:.0f}"
+            f" where the recording has {length:.0f}"
+        )
+    return None
+
+
+def _contradiction(doubt: Doubt, problem: str) -> Contradiction:
+    request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
+    return Contradiction(
+        Failure("CONFLICT", f"look at the talks and decide: {problem}", request_id)
+    )
+
+
+def _stays(doubt: Doubt, code: str, reason: str, due: float | None = None) -> Stays:
+    request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
+    outcome = replace(doubt.outcome, failure=Failure(code, reason, request_id))
+    return Stays(replace(doubt, outcome=outcome), due)
+
+
+def _clock(now: Instant, seconds: float) -> str:
+    """The minute in which that will be over, on the wall clock."""
+    when = math.ceil((now.wall_ns / 1e9 + seconds) / 60) * 60
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,140 @@
+"""Search and Get: which talks carry a stamp.
+
+Whether Search's key of a metadata field is ``userMeta.NAME``, as the guide has it, or
+``user.NAME``, as a comment in the API has it, nobody has checked. A wrong one finds nothing and
+may not even be refused, so both are tried until one has brought up a talk that was asked for.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from batch_uploader.errors import SearchFailed
+from batch_uploader.ports import Match
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
+from batch_uploader.sinks.speechsense.quota import Quota
+
+Ask = Callable[[str, bytes], Awaitable[bytes | Answer]]
+"""Makes one call: a method and a request to a response, or to how the call failed."""
+
+_SPELLINGS: Final = ("userMeta.{}", "user.{}")
+_PAGE: Final = 1_000
+_MOST_FOUND: Final = 200
+"""A stamp is one talk's, so more than a few for each key are not those that were asked for."""
+_M = TypeVar("_M", bound=Message)
+
+_REFUSED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
+
+
+class Lookup:
+    """Finds talks by a stamp field; each Search counts as one talk of the quota of Get.
+
+    The quotas of Search are unknown.
+    """
+
+    def __init__(self, stamp_field: str, quota: Quota) -> None:
+        self._names = tuple(spelling.format(stamp_field) for spelling in _SPELLINGS)
+        self._stamp_field = stamp_field
+        self._quota = quota
+
+    async def find(self, connection_id: str, keys: Sequence[str], ask: Ask) -> list[Match]:
+        """What ``ports.Sink.find`` promises; ``keys`` are at most a hundred."""
+        found: dict[str, Match] = {}
+        refusals: list[SearchFailed] = []
+        for name in self._names:
+            talk_ids = await self._search(name, connection_id, keys, ask)
+            if isinstance(talk_ids, SearchFailed):
+                refusals.append(talk_ids)
+                continue
+            new = [talk_id for talk_id in talk_ids if talk_id not in found]
+            matches = await self._get(connection_id, new, ask)
+            found.update((match.talk_id, match) for match in matches)
+            if any(match.key in keys for match in matches):
+                # This is how the service spells it.
+                self._names = (name,)
+                return list(found.values())
+        if len(refusals) == len(self._names):
+            raise refusals[0]
+        return list(found.values())
+
+    async def _search(
+        self, name: str, connection_id: str, keys: Sequence[str], ask: Ask
+    ) -> Sequence[str] | SearchFailed:
+        """The talks' IDs; a SearchFailed if the service does not know the field by this name."""
+        request = wire.SearchTalkRequest(
+            connection_id=connection_id,
+            filters=[wire.Filter(key=name, any_match=wire.AnyMatchFilter(values=keys))],
+            page_size=_PAGE,
+        )
+        await self._quota.take(1)
+        answer = await ask(wire.SEARCH, request.SerializeToString())
+        if isinstance(answer, Answer):
+            if answer.code in _REFUSED:
+                return failed(answer)
+            raise failed(answer)
+        page = _parse(wire.SearchTalkResponse.FromString, answer)
+        if page.next_page_token or len(page.talk_ids) > _MOST_FOUND:
+            # To look into each of them would use up the quota of a day.
+            return SearchFailed(
+                f"Search by {name} brings up {page.talks_count} talks, so it does not go by it",
+                code="SEARCH_INEXACT",
+            )
+        return page.talk_ids
+
+    async def _get(self, connection_id: str, talk_ids: Sequence[str], ask: Ask) -> list[Match]:
+        matches: list[Match] = []
+        step = self._quota.at_once
+        for start in range(0, len(talk_ids), step):
+            some = talk_ids[start : start + step]
+            await self._quota.take(len(some))
+            request = wire.GetTalkRequest(connection_id=connection_id, talk_ids=some)
+            # Everything about a talk that is no analysis comes in any case.
+            request.results_mask.paths.append("conversation_statistics")
+            answer = await ask(wire.GET, request.SerializeToString())
+            if isinstance(answer, Answer):
+                raise failed(answer)
+            talks = _parse(wire.GetTalkResponse.FromString, answer).talk
+            matches += map(self._match, talks)
+            told = {talk.id for talk in talks}
+            # Found, and yet not to be had: it says nothing of its stamp.
+            matches += [Match(each, connection_id, None) for each in some if each not in told]
+        return matches
+
+    def _match(self, talk: "wire.Talk") -> Match:
+        stamps = [
+            field.value for field in talk.talk_fields if _bare(field.name) == self._stamp_field
+        ]
+        ends = talk.conversation_statistics.conversation_boundaries.end_time_ms
+        return Match(
+            talk.id,
+            talk.connection_id,
+            stamps[0] if len(stamps) == 1 else None,
+            ends / 1000 if ends > 0 else None,
+        )
+
+
+def failed(answer: Answer) -> SearchFailed:
+    """What a Search or a Get that did not succeed amounts to."""
+    said = answer.quote()
+    return SearchFailed(
+        "the service did not tell which talks it holds" + (f' ("{said}")' if said else ""),
+        code=answer.code.name,
+        request_id=request_id(answer.metadata),
+        retry_after=retry_after(answer.metadata),
+    )
+
+
+def _bare(name: str) -> str:
+    for spelling in _SPELLINGS:
+        name = name.removeprefix(spelling.format(""))
+    return name
+
+
+def _parse(read: Callable[[bytes], _M], answer: bytes) -> _M:
+    try:
+        return read(answer)
+    except DecodeError:
+        raise SearchFailed("the service's answer makes no sense", code="UNREADABLE") from None

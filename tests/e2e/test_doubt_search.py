@@ -1,0 +1,162 @@
+"""In doubt and found out: lost answers with a stamp field, and without one."""
+
+import json
+
+import pytest
+
+STAMP = "upload_key"
+PATIENT = ("--stamp-field", STAMP, "--wait-for-doubt", "--hold", "2s")
+LOSSES = ["internal", "proxy", "reset", "blank"]
+
+
+def names(count):
+    return [f"{number % 3}/call-{number}.wav" for number in range(count)]
+
+
+def counts(program, calls):
+    document = json.loads(program("status", calls, "--json").out)
+    return {
+        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+    }
+
+
+def assert_one_talk_each(calls, service, expected):
+    """The emulator's records are the judge, and the manifest agrees with them."""
+    assert service.counts(calls) == dict.fromkeys(expected, 1)
+    by_name = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+    lines = calls.manifest()
+    assert {path: line["talk_id"] for path, line in lines.items()} == by_name
+    assert {line["status"] for line in lines.values()} == {"uploaded"}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_fifth_of_the_answers_lost_and_each_has_one_talk(
+    calls, upload, program, start_service, loss
+):
+    """Faults 16, 29 and 30: what is lost is found by its stamp, though Search lags and fails."""
+    calls.write(*names(40))
+    lost = ("--lose-answer", "0.2", "--lost-answer", loss, "--seed", "3")
+    with start_service(*lost, "--search-lag", "0.5", "--search-unavailable", "0.2") as service:
+        result = upload(*PATIENT, to=service)
+        assert result.code == 0, result.err
+        assert_one_talk_each(calls, service, names(40))
+        assert counts(program, calls) == {"uploaded": 40}
+        assert upload(*PATIENT, to=service).code == 0
+        assert_one_talk_each(calls, service, names(40))
+
+
+def test_the_same_without_a_stamp_field_is_for_a_human(calls, upload, program, start_service):
+    """Faults 16 and 29: nothing can be searched for, so nothing is sent again by itself."""
+    calls.write(*names(20))
+    with start_service("--lose-answer", "0.3", "--lost-answer", "internal") as service:
+        assert upload(to=service).code == 1
+        doubtful = [path for path, line in calls.manifest().items() if line["status"] != "uploaded"]
+        assert len(doubtful) > 2
+        assert counts(program, calls) == {"in_doubt": len(doubtful), "uploaded": 20 - len(doubtful)}
+        assert upload(to=service).code == 1
+        assert service.counts(calls) == dict.fromkeys(names(20), 1)
+
+        first, second, *others = doubtful
+        talk_ids = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+        found = program("resolve", calls, first, "--talk-id", talk_ids[first])
+        assert found.code == 0, found.err
+        assert calls.manifest()[first]["talk_id"] == talk_ids[first]
+        assert program("resolve", calls, second, "--resend", "--yes").code == 0
+        for path in others:
+            assert program("resolve", calls, path, "--talk-id", talk_ids[path]).code == 0
+        again = upload(to=service)
+        # Its answer may be lost once more; what was decided is done.
+        assert again.code in {0, 1}
+        assert service.counts(calls) == {**dict.fromkeys(names(20), 1), second: 2}
+
+
+def test_a_killed_run_leaves_claims_that_the_next_one_settles(
+    calls, upload, program, start_service
+):
+    """Faults 1, 10 and 16: the talks are there, or they are not, and nobody has to know which."""
+    calls.write(*names(30))
+    with start_service("--store-late", "0.3", "--search-lag", "0.5") as service:
+        process = upload("--stamp-field", STAMP, "--progress", "json", to=service, start=True)
+        started = 0
+        for line in process.stdout:
+            started += b"upload_started" in line
+            if started == 10:
+                break
+        process.kill()
+        process.communicate()
+        held = counts(program, calls)["in_doubt"]
+        assert held >= 10
+        result = upload(*PATIENT, to=service)
+        assert result.code == 0, result.err
+        assert_one_talk_each(calls, service, names(30))
+
+
+def test_a_service_that_dies_after_storing(calls, upload, program, start_service):
+    """Fault 16: the next run finds the talk."""
+    calls.write("a.wav", "b.wav")
+    once = ("--stamp-field", STAMP, "--concurrency", "1", "--max-duration", "2s")
+    with start_service("--die-after-storing", "1") as service:
+        assert upload(*once, to=service).code in {1, 6}
+    with start_service() as service:
+        result = upload(*PATIENT, to=service)
+        assert result.code == 0, result.err
+        assert_one_talk_each(calls, service, ["a.wav", "b.wav"])
+
+
+class TestResolveSearch:
+    def search(self, program, calls, service, *flags):
+        asked = ("--search", "--stamp-field", STAMP, "--hold", "2s")
+        key = ("--api-key-file", calls.key_file)
+        return program("resolve", calls, *service.flags, *asked, *key, *flags)
+
+    def test_it_finds_what_is_up_and_leaves_what_is_absent_to_the_next_run(
+        self, calls, upload, program, start_service
+    ):
+        calls.write("a.wav")
+        with start_service() as service:
+            assert upload("--stamp-field", STAMP, to=service).code == 0
+        calls.write("b.wav", "c.wav")
+        lost = ("--lose-answer", "1", "--lost-answer", "internal", "--search-unavailable", "1")
+        with start_service(*lost) as service:
+            result = upload("--stamp-field", STAMP, to=service)
+            assert result.code == 1
+            assert "UNAVAILABLE" in result.err
+        with start_service() as service:
+            found = self.search(program, calls, service)
+            assert found.code == 0, found.err
+            assert "2 recordings up" in found.err
+            assert_one_talk_each(calls, service, ["a.wav", "b.wav", "c.wav"])
+            assert "nothing is in doubt" in self.search(program, calls, service).err
+
+    def test_without_the_stamp_it_says_so(self, calls, upload, program, start_service):
+        calls.write("a.wav")
+        with start_service("--lose-answer", "1", "--lost-answer", "internal") as service:
+            assert upload(to=service).code == 1
+            result = self.search(program, calls, service)
+            assert result.code == 1
+            assert f"it was sent without {STAMP}" in result.err
+            assert counts(program, calls) == {"in_doubt": 1}
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            (["--search", "--resend"], "--search decides by itself"),
+            (["--search", "a.wav"], "--search looks for all"),
+            (["--search"], "without a stamp field nothing can be searched for"),
+            (["--search", "--stamp-field", "f", "--hold", "0"], "give it at least a second"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, calls, upload, inside, flags, said):
+        calls.write("a.wav")
+        assert upload().code == 0
+        key = ("--api-key-file", calls.key_file)
+        result = inside("resolve", calls, *key, *flags)
+        assert result.code == 2, result.err
+        assert said in result.err
+
+
+def test_waiting_without_a_stamp_field_is_refused(calls, upload):
+    calls.write("a.wav")
+    result = upload("--wait-for-doubt")
+    assert result.code == 2
+    assert "add --stamp-field" in result.err

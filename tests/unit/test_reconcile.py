@@ -1,0 +1,414 @@
+"""Doubts and runs: who searches when, what is sent again, what the summary says of it. Fault 29."""
+
+import io
+import json
+import wave
+from dataclasses import replace
+
+import anyio
+import pytest
+from sink_samples import Tries
+
+from batch_uploader import events
+from batch_uploader.display.tally import Tally
+from batch_uploader.engine import RunOptions
+from batch_uploader.errors import InDoubt, LedgerError, SearchFailed
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.model import Ending, Instant, Status
+from batch_uploader.reconcile import Patience, Reconciler
+from batch_uploader.retry import RetryPolicy
+from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources.memory import MemorySource
+from batch_uploader.uploader import Uploader
+
+STAMP = "upload_key"
+LOST = InDoubt("told to", code="INTERNAL", request_id="request-9")
+HOUR = 3600.0
+
+
+def wav(seed):
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(seed.to_bytes(4, "little") * 400)
+    return buffer.getvalue()
+
+
+def recordings(count):
+    files = {}
+    for number in range(count):
+        files[f"d/{number}.wav"] = wav(number)
+        files[f"d/{number}.json"] = json.dumps({"n": str(number)}).encode()
+    return files
+
+
+class Swallowing(MemorySink):
+    """The next so many uploads vanish: the answer is lost, and nothing is stored."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.swallows = 0
+
+    async def upload(self, recording, audio, attempt):
+        receipt = await super().upload(recording, audio, attempt)
+        if self.swallows:
+            self.swallows -= 1
+            self.talks.pop()
+            raise LOST
+        return receipt
+
+
+class Time:
+    """All clocks of a machine; sleeping lets it pass."""
+
+    def __init__(self):
+        self.seconds = 1_000_000.0
+        self.slept = []
+
+    def now(self):
+        return Instant(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
+
+    def clock(self):
+        return self.seconds
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.seconds += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+class House:
+    """A source, a sink and a ledger that live through several runs; time is made by hand."""
+
+    def __init__(self, files, *, stamp_field=STAMP):
+        self.time = Time()
+        self.source = MemorySource(files)
+        self.sink = Swallowing(stamp_field=stamp_field)
+        self.ledger = MemoryLedger(
+            "connection",
+            clock=lambda: self.time.now().wall_ns,
+            boot=lambda: ("boot", self.time.now().boot_ns),
+        )
+        self.heard = []
+        self.tally = Tally()
+
+    def uploader(self, *, hold=1800.0, waits=False, sink=None):
+        self.heard.clear()
+        self.tally = Tally()
+        uploader = Uploader(
+            source=self.source,
+            sink=sink or self.sink,
+            ledger=self.ledger,
+            options=RunOptions(
+                concurrency=4,
+                retry=RetryPolicy(attempts=2, first_pause=0.001),
+                hold=hold,
+                wait_for_doubt=waits,
+            ),
+            listeners=[self.heard.append, self.tally.hear],
+        )
+        for name in ("now", "clock", "sleep"):
+            setattr(uploader._reconciler, f"_{name}", getattr(self.time, name))
+        return uploader
+
+    async def run(self, **kwargs):
+        with anyio.fail_after(20):
+            async with self.uploader(**kwargs) as uploader:
+                summary = await uploader.run()
+        assert +self.tally.counts == {k: n for k, n in summary.counts.items() if n}
+        assert self.tally.needs_attention == summary.needs_attention
+        assert sum(group.count for group in self.tally.groups.values()) == len(summary.attention)
+        return summary
+
+    async def rows(self):
+        async with self.ledger as ledger:
+            return {row.path: row async for row in ledger.rows()}
+
+    def talks(self):
+        """How often each recording is at the service."""
+        keys = [talk.metadata.fields["n"] for talk in self.sink.talks]
+        return {key: keys.count(key) for key in sorted(keys)}
+
+    def told(self, kind):
+        return [event for event in self.heard if isinstance(event, kind)]
+
+
+async def test_a_lost_answer_is_found_at_the_end_of_the_same_run():
+    """Fault 16."""
+    house = House(recordings(3))
+    house.sink.lose_next(LOST)
+    summary = await house.run()
+    assert {k: n for k, n in summary.counts.items() if n} == {Status.UPLOADED: 3}
+    assert (summary.needs_attention, summary.attention) == (0, ())
+    assert summary.uploaded_bytes == 3 * len(wav(0))
+    assert house.talks() == {"0": 1, "1": 1, "2": 1}
+    rows = await house.rows()
+    assert {row.talk_id for row in rows.values()} == {talk.talk_id for talk in house.sink.talks}
+    (found,) = house.told(events.Reconciled)
+    assert found.before.status is Status.IN_DOUBT
+    assert not house.time.slept
+
+
+async def test_nothing_in_doubt_is_nothing_to_search_for():
+    """Fault 76."""
+    house = House(recordings(3))
+    await house.run()
+    await house.run()
+    assert house.sink.searches == 0
+
+
+async def test_without_a_stamp_field_a_doubt_is_left_to_a_human():
+    house = House(recordings(2), stamp_field=None)
+    house.sink.lose_next(LOST)
+    for _ in range(2):
+        summary = await house.run(waits=True)
+        assert summary.counts[Status.IN_DOUBT] == 1
+    assert house.sink.searches == 0
+
+
+@pytest.mark.parametrize("claimed_with", [None, "other"])
+async def test_what_was_sent_without_this_stamp_is_not_searched_for(claimed_with):
+    house = House(recordings(2), stamp_field=claimed_with)
+    house.sink.swallows = 1
+    await house.run()
+    house.time.seconds += HOUR
+    other = MemorySink(stamp_field=STAMP)
+    for _ in range(2):
+        summary = await house.run(sink=other, waits=True)
+        assert summary.counts[Status.IN_DOUBT] == 1
+    assert other.searches == 0
+    assert other.talks == []
+
+
+async def test_what_a_killed_run_left_is_found_before_anything_is_planned():
+    """Faults 1 and 10."""
+    house = House(recordings(4))
+    await kill_while_sending(house, stored=2)
+    assert (await house.rows())["d/0.wav"].status is Status.CLAIMED
+    summary = await house.run()
+    assert summary.needs_attention == 2
+    assert house.talks() == {"0": 1, "1": 1}
+    house.time.seconds += HOUR
+    summary = await house.run()
+    assert summary.counts == {Status.UPLOADED: 2}
+    assert house.talks() == {"0": 1, "1": 1, "2": 1, "3": 1}
+
+
+async def kill_while_sending(house, *, stored):
+    """Claims for all recordings; so many of them reached the service."""
+    examination = house.uploader()._engine._examination
+    async with house.ledger as ledger:
+        async for batch in house.uploader()._engine._intake.batches():
+            for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
+                material = examination.prepare(job.pair, 1 << 20)
+                await ledger.claim([material.recording], stamp_field=STAMP)
+                if number < stored:
+                    await house.sink.upload(material.recording, material, Tries()())
+                material.close()
+
+
+async def test_absent_is_sent_again_after_the_hold_and_two_misses_by_a_later_run():
+    """A run waits for the second miss, never for the hold."""
+    house = House(recordings(3))
+    house.sink.swallows = 1
+    summary = await house.run()
+    assert summary.counts[Status.IN_DOUBT] == 1
+    (left,) = summary.attention
+    assert left.failure.code == "HELD"
+    assert left.failure.request_id == "request-9"
+    assert not house.time.slept
+    house.time.seconds += 1000
+    assert (await house.run()).needs_attention == 1
+    assert len(house.sink.talks) == 2
+    house.time.seconds += 1000
+    summary = await house.run()
+    assert house.time.slept == [pytest.approx(60)]
+    assert summary.counts[Status.UPLOADED] == 1
+    assert summary.needs_attention == 0
+    assert house.talks() == {"0": 1, "1": 1, "2": 1}
+    (row,) = [each for each in (await house.rows()).values() if each.attempts == 2]
+    assert row.status is Status.UPLOADED
+
+
+async def test_waiting_for_doubt_ends_with_everything_up():
+    house = House(recordings(5))
+    house.sink.swallows = 3
+    summary = await house.run(waits=True)
+    assert {k: n for k, n in summary.counts.items() if n} == {Status.UPLOADED: 5}
+    assert set(house.talks().values()) == {1}
+    assert 1800 + 60 <= sum(house.time.slept) < 2 * HOUR
+    assert house.told(events.DoubtsWaiting)[0].recordings == 3
+
+
+async def test_a_miss_that_nothing_proves_leaves_it_in_doubt_and_ends_the_waiting():
+    """Fault 29: the search goes by nothing that is known to be there."""
+    house = House(recordings(1))
+    house.sink.swallows = 1
+    summary = await house.run(waits=True)
+    assert summary.attention[0].failure.code == "SEARCH_UNPROVED"
+    assert house.sink.talks == []
+    assert sum(house.time.slept) < 4 * HOUR
+    # Another recording goes up, and proves it.
+    house.source = MemorySource({**recordings(2)})
+    assert (await house.run()).needs_attention == 0
+    assert house.talks() == {"0": 1, "1": 1}
+
+
+async def test_a_search_that_lags_is_asked_again():
+    """Fault 29."""
+    house = House(recordings(2))
+    house.sink.lose_next(LOST)
+    async with house.uploader(waits=True) as uploader:
+        house.sink.unindexed = Lagging(house, 600.0)
+        summary = await uploader.run()
+    assert summary.counts[Status.UPLOADED] == 2
+    assert 600 <= sum(house.time.slept) < 1800
+    assert set(house.talks().values()) == {1}
+
+
+class Lagging:
+    """Nothing is in the index before its time."""
+
+    def __init__(self, house, seconds):
+        self._house = house
+        self._until = house.time.seconds + seconds
+
+    def __contains__(self, talk_id):
+        return self._house.time.seconds < self._until
+
+
+async def test_a_search_that_fails_leaves_the_reason_and_the_next_run_asks_again():
+    """Fault 29."""
+    house = House(recordings(2))
+    house.sink.lose_next(LOST)
+    house.sink.fail_search(SearchFailed("the service did not tell", code="UNAVAILABLE"))
+    summary = await house.run()
+    assert summary.attention[0].failure.code == "UNAVAILABLE"
+    assert "the next run asks again" in (await house.rows())["d/0.wav"].failure.message
+    summary = await house.run()
+    assert (summary.needs_attention, summary.skipped) == (0, 2)
+
+
+async def test_a_search_that_fails_for_good_ends_the_waiting():
+    """Fault 29."""
+    house = House(recordings(2))
+    house.sink.lose_next(LOST)
+    house.sink.fail_search(*[SearchFailed("no", code="UNAVAILABLE") for _ in range(1000)])
+    summary = await house.run(waits=True)
+    assert summary.counts[Status.IN_DOUBT] == 1
+    assert sum(house.time.slept) < 4 * HOUR
+
+
+async def test_two_hits_are_a_conflict_that_no_run_touches():
+    """Fault 29."""
+    house = House(recordings(2))
+    house.sink.lose_next(LOST)
+
+    class Doubling(Swallowing):
+        async def find(self, connection_id, keys):
+            found = await super().find(connection_id, keys)
+            return [*found, *(replace(each, talk_id=f"{each.talk_id}b") for each in found)]
+
+    doubling = Doubling(stamp_field=STAMP)
+    doubling.talks, doubling._after = house.sink.talks, house.sink._after
+    summary = await house.run(sink=doubling, waits=True)
+    assert summary.counts[Status.CONFLICT] == 1
+    (left,) = summary.attention
+    assert (left.status, left.failure.code) == (Status.CONFLICT, "CONFLICT")
+    house.time.seconds += HOUR
+    summary = await house.run(waits=True)
+    assert summary.counts == {Status.CONFLICT: 1}
+    assert len(house.sink.talks) == 2
+
+
+async def test_what_proves_absent_and_is_gone_is_left_to_nobody():
+    house = House(recordings(2))
+    house.sink.swallows = 1
+    uploader = house.uploader(waits=True)
+    async with uploader:
+        house.time.sleep = taking_away(house, house.time.sleep)
+        uploader._reconciler._sleep = house.time.sleep
+        summary = await uploader.run()
+    assert summary.needs_attention == 0
+    assert len(house.sink.talks) == 1
+    rows = await house.rows()
+    assert sorted(row.status for row in rows.values()) == [Status.FAILED, Status.UPLOADED]
+
+
+def taking_away(house, sleep):
+    async def slept(seconds):
+        doubts = await house.ledger.doubts()
+        for doubt in doubts:
+            house.source._files.pop(doubt.path, None)
+        await sleep(seconds)
+
+    return slept
+
+
+async def test_a_run_that_is_stopped_while_it_waits_ends():
+    """Fault 72."""
+    house = House(recordings(2))
+    house.sink.swallows = 1
+    async with house.uploader(waits=True) as uploader:
+        uploader._reconciler._sleep = anyio.sleep
+
+        async def stop():
+            while not house.told(events.DoubtsWaiting):
+                await anyio.sleep(0.01)
+            uploader.drain("enough")
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(stop)
+                summary = await uploader.run()
+    assert summary.ending is Ending.INTERRUPTED
+    assert summary.counts[Status.IN_DOUBT] == 1
+
+
+async def test_a_ledger_that_fails_in_a_search_ends_the_run():
+    house = House(recordings(2))
+    house.sink.lose_next(LOST)
+    async with house.uploader() as uploader:
+
+        async def failing():
+            raise LedgerError("the disk is full")
+
+        house.ledger.doubts = failing
+        with pytest.raises(LedgerError, match="the disk is full"):
+            await uploader.run()
+
+
+async def test_many_keys_go_into_one_search():
+    class EverySecondAnswerLost(Swallowing):
+        async def upload(self, recording, audio, attempt):
+            receipt = await super().upload(recording, audio, attempt)
+            if self.attempts % 2:
+                raise LOST
+            return receipt
+
+    # All of them would look like an outage.
+    house = House(recordings(200))
+    house.sink = EverySecondAnswerLost(stamp_field=STAMP)
+    summary = await house.run()
+    assert summary.counts[Status.UPLOADED] == 200
+    assert house.sink.searches == 2
+    assert set(house.talks().values()) == {1}
+
+
+async def test_the_first_look_holds_the_uploads_up_for_a_while_at_most(monkeypatch):
+    house = House(recordings(2))
+
+    class Endless(MemorySink):
+        async def find(self, connection_id, keys):
+            await anyio.sleep_forever()
+
+    house.sink.lose_next(LOST)
+    house.sink.fail_search(SearchFailed("no", code="UNAVAILABLE"))
+    await house.run()
+    monkeypatch.setattr("batch_uploader.reconcile.loop._HEAD_START", 0.05)
+    reconciler = Reconciler(
+        Endless(stamp_field=STAMP), house.ledger, house.heard.append, patience=Patience()
+    )
+    async with house.ledger:
+        with anyio.fail_after(5):
+            await reconciler.before()
