@@ -1,11 +1,10 @@
 """The run: one planner, many workers, and an orderly end.
 
-The planner walks the source and puts jobs into a bounded stream, so the scan never runs far ahead
-of the uploads. A worker takes a job through its whole way: look, claim, attempts, settle. Nothing
-is sent without a durable claim, and what the service answered is recorded whatever happens.
+A worker takes a job through its whole way: look, claim, attempts, settle. Nothing is sent without a
+durable claim, and what the service answered is recorded whatever happens.
 """
 
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -22,31 +21,19 @@ from batch_uploader.errors import (
 )
 from batch_uploader.events import (
     AlreadyThere,
-    Decided,
     Draining,
-    FolderPlanned,
-    Found,
-    Held,
     Listener,
     NotReady,
     Paused,
     Released,
-    ScanFinished,
     Settled,
     UploadStarted,
 )
 from batch_uploader.examine import Examination, Material, stat_of
-from batch_uploader.intake import Batch, Intake, Job, invalid, orphaned
-from batch_uploader.model import (
-    Ending,
-    Failure,
-    Outcome,
-    Receipt,
-    Recording,
-    Stat,
-    Status,
-)
+from batch_uploader.intake import Intake, Job, invalid
+from batch_uploader.model import Ending, Failure, Outcome, Receipt, Recording, Status
 from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.planner import Planner
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
 from batch_uploader.reconcile import Reconciler
@@ -120,11 +107,11 @@ class Engine:
     ) -> None:
         self.ending = Ending.COMPLETED
         self.reason: str | None = None
-        self._intake = intake
+        self._policy = intake.policy
         self._examination = examination
         self._sink = sink
         self._ledger = ledger
-        self._reconciler = reconciler
+        self._planner = Planner(intake, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
         self._draining = anyio.Event()
@@ -135,10 +122,6 @@ class Engine:
         self._pacer = Pacer(caps, check=self._stop_if_draining)
         self._allowance = Allowance(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, anyio.Event] = {}
-        self._planned = (0, 0)
-        self._unfinished = 0
-        self._finished = anyio.Event()
-        self._counting = self._told = False
 
     async def run(self) -> None:
         """Send everything that is due, or drain.
@@ -185,80 +168,15 @@ class Engine:
             await self._cancelled.wait()
         in_flight.cancel()
 
-    # The planner
-
     async def _plan(self, jobs: MemoryObjectSendStream[Job]) -> None:
-        with jobs, CancelScope() as scope:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._cancel_on_drain, scope)
-                began = self._intake.clock()
-                try:
-                    await self._reconciler.before()
-                    async with aclosing(self._intake.batches()) as batches:
-                        async for batch in batches:
-                            await self._announce(batch)
-                            for job in batch.jobs:
-                                if not (self._counting or _has_room(jobs)):
-                                    self._counting = True
-                                    group.start_soon(self._count_ahead, began)
-                                await self._hand_on(job, jobs)
-                    self._tell_totals(*self._planned)
-                    await self._settle_doubts(jobs)
-                except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
-                    self.fail(error)
-                group.cancel_scope.cancel()
-
-    async def _hand_on(self, job: Job, jobs: MemoryObjectSendStream[Job]) -> None:
-        self._unfinished += 1
-        await jobs.send(job)
-
-    async def _settle_doubts(self, jobs: MemoryObjectSendStream[Job]) -> None:
-        """When all has ended, look for what is in doubt, and send again what proves absent."""
-        while True:
-            while self._unfinished:
-                self._finished = anyio.Event()
-                await self._finished.wait()
-            absent = await self._reconciler.after()
-            if not absent:
-                return
-            batch = await self._intake.again(absent)
-            await self._announce(batch)
-            for job in batch.jobs:
-                await self._hand_on(job, jobs)
-
-    async def _count_ahead(self, began: int) -> None:
-        """The uploads hold the planner up: find out meanwhile how much there is in all."""
-        try:
-            self._tell_totals(*await self._intake.count(began))
-        except Exception as error:  # noqa: BLE001 - as in _plan
-            self.fail(error)
-
-    def _tell_totals(self, files: int, octets: int) -> None:
-        if not self._told:
-            self._told = True
-            self._publish(ScanFinished(files, octets))
+        async with jobs, anyio.create_task_group() as group:
+            group.start_soon(self._cancel_on_drain, group.cancel_scope)
+            await self._planner.run(jobs)
+            group.cancel_scope.cancel()
 
     async def _cancel_on_drain(self, scope: CancelScope) -> None:
         await self._draining.wait()
         scope.cancel()
-
-    async def _announce(self, batch: Batch) -> None:
-        for path, decision in batch.decisions:
-            self._publish(Decided(path, decision.action, decision.reason))
-        for outcome in batch.held:
-            self._publish(Held(outcome))
-        for outcome in map(orphaned, batch.orphans):
-            await self._ledger.settle(outcome, policy=self._intake.policy)
-            self._publish(Found(outcome))
-        for defect in batch.unreadable:
-            self._publish(Found(invalid(defect.path, Stat(0, 0), [defect])))
-        if batch.gone:
-            await self._ledger.forget(batch.gone)
-        files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
-        self._planned = (self._planned[0] + files, self._planned[1] + octets)
-        self._publish(
-            FolderPlanned(batch.folder, files, octets, skipped=batch.skipped, waiting=batch.waiting)
-        )
 
     # The workers
 
@@ -274,9 +192,7 @@ class Engine:
                 except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
                     self.fail(error)
                 finally:
-                    self._unfinished -= 1
-                    if not self._unfinished:
-                        self._finished.set()
+                    self._planner.finished()
 
     async def _process(self, job: Job) -> None:
         whole_limit = self._sink.whole_limit
@@ -451,7 +367,7 @@ class Engine:
             raise _Drained
 
     async def _settle(self, outcome: Outcome) -> Status:
-        policy = self._intake.policy if outcome.status is Status.INVALID else None
+        policy = self._policy if outcome.status is Status.INVALID else None
         with CancelScope(shield=True):
             await self._ledger.settle(outcome, policy=policy)
         self._publish(Settled(outcome))
@@ -460,8 +376,3 @@ class Engine:
     async def _release(self, recording: Recording) -> None:
         with CancelScope(shield=True):
             await self._ledger.release(recording.path)
-
-
-def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:
-    statistics = jobs.statistics()
-    return statistics.current_buffer_used < statistics.max_buffer_size

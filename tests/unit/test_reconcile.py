@@ -13,6 +13,8 @@ from batch_uploader import events
 from batch_uploader.display.tally import Tally
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import InDoubt, LedgerError, SearchFailed
+from batch_uploader.examine import Examination, Rules
+from batch_uploader.intake import Intake
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.model import Ending, Instant, Status
 from batch_uploader.reconcile import Patience, Reconciler
@@ -196,9 +198,11 @@ async def test_what_a_killed_run_left_is_found_before_anything_is_planned():
 
 async def kill_while_sending(house, *, stored):
     """Claims for all recordings; so many of them reached the service."""
-    examination = house.uploader()._engine._examination
+    rules = Rules()
+    examination = Examination(house.source, house.ledger.connection_id, rules)
+    intake = Intake(house.source, house.ledger, rules.digest(), min_age=0)
     async with house.ledger as ledger:
-        async for batch in house.uploader()._engine._intake.batches():
+        async for batch in intake.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
                 material = examination.prepare(job.pair, 1 << 20)
                 await ledger.claim([material.recording], stamp_field=STAMP)
