@@ -60,62 +60,6 @@ def _words(*words: str) -> Callable[[], list[str]]:
 
 
 Directory = Annotated[Path, path_argument("Where the recordings and their sidecars are.")]
-# These belong to more than one command.
-_Endpoint = Annotated[
-    str | None,
-    _flag(
-        "--endpoint",
-        "The service. [default: api.speechsense.yandexcloud.net:443; env: SPEECHSENSE_ENDPOINT]",
-        _WHERE,
-        "HOST:PORT",
-    ),
-]
-_CaFile = Annotated[
-    Path | None,
-    path_flag("--ca-file", "Trust these certificates instead of the system's.", _WHERE, "PEM"),
-]
-_Plaintext = Annotated[bool, _flag("--plaintext", "No TLS; for loopback alone.", _WHERE)]
-_IgnoreProxy = Annotated[
-    bool,
-    _flag("--ignore-proxy", "Take no notice of grpc_proxy, https_proxy, http_proxy.", _WHERE),
-]
-_ApiKeyFile = Annotated[
-    Path | None,
-    path_flag(
-        "--api-key-file",
-        "Holds an API key; mode 600. [env: API_KEY holds the key itself]",
-        _WHO,
-        "F",
-    ),
-]
-_IamTokenFile = Annotated[
-    Path | None,
-    path_flag(
-        "--iam-token-file",
-        "Holds an IAM token, read again when it changes. [env: IAM_TOKEN holds the token itself]",
-        _WHO,
-        "F",
-    ),
-]
-_ServiceAccountKeyFile = Annotated[
-    Path | None,
-    path_flag(
-        "--service-account-key-file",
-        "Authorized key of a service account, exchanged for IAM tokens as they run out."
-        " [env: YC_SERVICE_ACCOUNT_KEY_FILE]",
-        _WHO,
-        "F",
-    ),
-]
-_IamEndpoint = Annotated[
-    str | None,
-    _flag(
-        "--iam-endpoint",
-        "Where it is exchanged. [default: iam.api.cloud.yandex.net:443]",
-        _WHO,
-        "HOST:PORT",
-    ),
-]
 _StampField = Annotated[
     str | None,
     _flag(
@@ -126,21 +70,10 @@ _StampField = Annotated[
         "NAME",
     ),
 ]
-_Hold = Annotated[
-    str | None,
-    _flag(
-        "--hold",
-        "For so long after a recording came into doubt it proves nothing that Search does not find"
-        " it by its stamp. [default: 30m]",
-        _DOUBT,
-        "DURATION",
-    ),
-]
-
 Json = Annotated[bool, _flag("--json", "Print one JSON document, for programs.", _OUTPUT)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlaceFlags:
     """What every command about a directory has to know."""
 
@@ -187,23 +120,81 @@ class PlaceFlags:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchFlags(PlaceFlags):
     """What it takes to ask the service which talks it holds."""
 
-    endpoint: _Endpoint = None
-    ca_file: _CaFile = None
-    plaintext: _Plaintext = False
-    ignore_proxy: _IgnoreProxy = False
-    api_key_file: _ApiKeyFile = None
-    iam_token_file: _IamTokenFile = None
-    service_account_key_file: _ServiceAccountKeyFile = None
-    iam_endpoint: _IamEndpoint = None
+    endpoint: Annotated[
+        str | None,
+        _flag(
+            "--endpoint",
+            "The service. [default: api.speechsense.yandexcloud.net:443; env:"
+            " SPEECHSENSE_ENDPOINT]",
+            _WHERE,
+            "HOST:PORT",
+        ),
+    ] = None
+    ca_file: Annotated[
+        Path | None,
+        path_flag("--ca-file", "Trust these certificates instead of the system's.", _WHERE, "PEM"),
+    ] = None
+    plaintext: Annotated[bool, _flag("--plaintext", "No TLS; for loopback alone.", _WHERE)] = False
+    ignore_proxy: Annotated[
+        bool,
+        _flag("--ignore-proxy", "Take no notice of grpc_proxy, https_proxy, http_proxy.", _WHERE),
+    ] = False
+    api_key_file: Annotated[
+        Path | None,
+        path_flag(
+            "--api-key-file",
+            "Holds an API key; mode 600. [env: API_KEY holds the key itself]",
+            _WHO,
+            "F",
+        ),
+    ] = None
+    iam_token_file: Annotated[
+        Path | None,
+        path_flag(
+            "--iam-token-file",
+            "Holds an IAM token, read again when it changes. [env: IAM_TOKEN holds the token"
+            " itself]",
+            _WHO,
+            "F",
+        ),
+    ] = None
+    service_account_key_file: Annotated[
+        Path | None,
+        path_flag(
+            "--service-account-key-file",
+            "Authorized key of a service account, exchanged for IAM tokens as they run out."
+            " [env: YC_SERVICE_ACCOUNT_KEY_FILE]",
+            _WHO,
+            "F",
+        ),
+    ] = None
+    iam_endpoint: Annotated[
+        str | None,
+        _flag(
+            "--iam-endpoint",
+            "Where it is exchanged. [default: iam.api.cloud.yandex.net:443]",
+            _WHO,
+            "HOST:PORT",
+        ),
+    ] = None
     stamp_field: _StampField = None
-    hold: _Hold = None
+    hold: Annotated[
+        str | None,
+        _flag(
+            "--hold",
+            "For so long after a recording came into doubt it proves nothing that Search does not"
+            " find it by its stamp. [default: 30m]",
+            _DOUBT,
+            "DURATION",
+        ),
+    ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadingFlags(PlaceFlags):
     """What is read, and what is wrong with it."""
 
@@ -276,18 +267,10 @@ class ReadingFlags(PlaceFlags):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadFlags(ReadingFlags):
+@dataclass(frozen=True, kw_only=True)
+class UploadFlags(ReadingFlags, SearchFlags):
     """All of an upload."""
 
-    endpoint: _Endpoint = None
-    ca_file: _CaFile = None
-    plaintext: _Plaintext = False
-    ignore_proxy: _IgnoreProxy = False
-    api_key_file: _ApiKeyFile = None
-    iam_token_file: _IamTokenFile = None
-    service_account_key_file: _ServiceAccountKeyFile = None
-    iam_endpoint: _IamEndpoint = None
     concurrency: Annotated[
         str | None,
         _flag(
@@ -357,7 +340,6 @@ class UploadFlags(ReadingFlags):
             "DURATION",
         ),
     ] = None
-    hold: _Hold = None
     wait_for_doubt: Annotated[
         bool,
         _flag(
