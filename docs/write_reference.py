@@ -3,14 +3,14 @@
 .venv/bin/python docs/write_reference.py [--check]
 """
 
-import re
 import sys
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any
 
-import typer
+import click
 
 from batch_uploader.cli import app
+from batch_uploader.cli.options import Command, Flag, Panel
 
 TARGET = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
@@ -20,56 +20,41 @@ Written by `docs/write_reference.py` from the program's own help; a test holds i
 Flags win over environment variables, those over the settings file, that over the defaults.
 Durations read `90`, `90s`, `30m`, `2h` (a bare number is seconds), sizes `512K`, `8M`, `1G`.
 What a program may want goes to stdout, everything else to stderr. `-h` or `--help` comes with every
-command, `--version`, `--install-completion` and `--show-completion` without one.
+command, `--version` without one. `eval "$(_BATCH_UPLOADER_COMPLETE=bash_source batch-uploader)"` in
+a `~/.bashrc` makes the shell complete them (`zsh_source` and `fish_source` likewise).
 """
 
 
 def reference() -> str:
     """The whole page."""
-    group: Any = typer.main.get_command(app)
     parts = [HEAD]
-    for name, command in group.commands.items():
-        parts.append(f"## `batch-uploader {name}`\n\n{_plain(command.help)}\n")
-        parts.append(_table(command))
-        if command.epilog:
-            examples = [line for line in _plain(command.epilog).split("\n\n")[1:] if line]
-            parts.append("```sh\n" + "\n".join(examples) + "\n```\n")
+    for name, command in app.commands.items():
+        assert isinstance(command, Command)  # noqa: S101 - for the type checker
+        arguments = [
+            str(each.metavar) for each in command.params if isinstance(each, click.Argument)
+        ]
+        parts.append(f"## `{' '.join(['batch-uploader', name, *arguments])}`\n")
+        parts.append(f"{cleandoc(command.help or '')}\n")
+        if table := _table(command):
+            parts.append(table)
+        if command.examples:
+            parts.append("```sh\n" + "\n".join(command.examples) + "\n```\n")
     return "\n".join(parts)
 
 
-def _table(command: Any) -> str:
-    rows: dict[str, list[str]] = {}
-    for param in command.params:
-        if param.name == "help":
-            continue
-        if param.param_type_name == "option":
-            flag = "`, `".join(param.opts) + (f" {param.metavar}" if param.metavar else "")
-        else:
-            flag = (param.metavar or param.name).upper()
-        flag = f"`{flag}`".replace("|", "\\|")
-        text = _plain(getattr(param, "help", "") or "").replace("|", "\\|").replace("\n", " ")
-        if param.param_type_name == "option" and _shown_default(param):
-            text += f" [default: {param.default}]"
-        panel = getattr(param, "rich_help_panel", None) or ""
-        rows.setdefault(panel, []).append(f"| {flag} | {text} |")
-    lines = ["| flag | |", "|---|---|"]
-    for panel, flags in rows.items():
-        if panel:
+def _table(command: Command) -> str:
+    lines = []
+    for panel, flags in command.panels(click.Context(command, help_option_names=[])).items():
+        if panel is not Panel.COMMAND:
             lines.append(f"| **{panel}** | |")
-        lines += flags
-    return "\n".join(lines) + "\n"
+        lines += map(_row, flags)
+    return "\n".join(["| flag | |", "|---|---|", *lines]) + "\n" if lines else ""
 
 
-def _shown_default(param: Any) -> bool:
-    plain = isinstance(param.default, str | int | float) and not isinstance(param.default, bool)
-    return plain and param.show_default is True and "default:" not in (param.help or "")
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r"(?<!\\)\[/?bold\]", "", text.replace("\b\n", ""))
-    # Lines that are indented are commands to type.
-    text = re.sub(r"(?m)^\n((?:  \S.*\n?)+)", r"\n```sh\n\1\n```", text)
-    return text.replace("\\[", "[").strip()
+def _row(flag: Flag) -> str:
+    names = "`, `".join(flag.opts) + (f" {flag.metavar}" if flag.metavar else "")
+    cells = (f"`{names}`", " ".join((flag.help or "").split()))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def main() -> None:

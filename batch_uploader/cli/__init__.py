@@ -2,35 +2,28 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from inspect import cleandoc
-from typing import Annotated
 
-import typer
+import click
 
 from batch_uploader import __version__
 from batch_uploader.cli import commands
 from batch_uploader.cli.emulator import emulator
+from batch_uploader.cli.options import Group
 from batch_uploader.cli.voice import ExitCode, explain_failure, fail
 
 _STANDARD_STREAMS = 3
 
-# Typer carries click under a name of its own since 0.20 or so; what it raises for a command line
-# that makes no sense is this in all of its versions.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-_HELP = """
-Put a directory of call recordings into Yandex SpeechSense exactly once.
+_HELP = """Put a directory of call recordings into Yandex SpeechSense exactly once.
 
 \b
-[bold]Start here[/bold]
+Start here:
   batch-uploader demo                  see it work, no account needed
   batch-uploader check calls/          what would go up, and what is wrong
   batch-uploader upload calls/ --connection-id ID --api-key-file key
 
 \b
-[bold]Exit codes[/bold]
+Exit codes:
   0  everything is up             4  the directory cannot be read
   1  something needs attention    5  another run is going
   2  usage or settings            6  a limit was reached
@@ -38,39 +31,21 @@ Put a directory of call recordings into Yandex SpeechSense exactly once.
   130, 143  interrupted
 """
 
-app = typer.Typer(
+
+@click.group(
     name="batch-uploader",
+    cls=Group,
     help=_HELP,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"batch-uploader {__version__}")  # noqa: T201 - what was asked for
-        raise typer.Exit
-
-
-@app.callback()
-def _program(
-    _version_asked: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
-    ] = False,
-) -> None:
-    """Only the flags that go before any command."""
-
-
-def _add(command: Callable[..., int | None]) -> None:
-    # Typer keeps the ends of lines in the text, and loses those in the epilog.
-    paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
-    text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
-    examples = commands.EXAMPLES.get(command.__name__, ())
-    epilog = "\n\n".join(["[bold]Examples[/bold]", *examples]) if examples else None
-    app.command(help=None if "\b" in text else text, epilog=epilog)(command)
+@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="batch-uploader")
+@click.pass_context
+def app(context: click.Context) -> int:
+    """The whole program; without a command it prints its help, and that is a mistake."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+    return ExitCode.USAGE
 
 
 for _command in (
@@ -82,7 +57,7 @@ for _command in (
     emulator,
     commands.demo,
 ):
-    _add(_command)
+    app.add_command(_command)
 
 
 def main() -> None:
@@ -97,23 +72,19 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
-    except _UsageError as error:
+        code = app(prog_name="batch-uploader", standalone_mode=False)
+    except click.UsageError as error:
         return _misused(error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         return 130
     except Exception as error:  # noqa: BLE001 - nobody wants to see a traceback
         return explain_failure(error)
     return code if isinstance(code, int) else ExitCode.FINE
 
 
-def _misused(error: Exception) -> int:
-    message = getattr(error, "format_message", lambda: str(error))().rstrip(".")
-    context = getattr(error, "ctx", None)
-    if context is not None and not message:
-        # There was no command at all, and Typer printed the help.
-        return ExitCode.USAGE
-    path = context.command_path if context is not None else "batch-uploader"
+def _misused(error: click.UsageError) -> int:
+    message = error.format_message().rstrip(".")
+    path = error.ctx.command_path if error.ctx is not None else "batch-uploader"
     fail(message[:1].lower() + message[1:], f"{path} --help")
     return ExitCode.USAGE
 

@@ -4,62 +4,36 @@ The emulator itself brings gRPC, so it is imported when the command runs and no 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-import typer
+import click
 
+from batch_uploader.cli.options import PATH, Flag, Panel, Parsed, command
 from batch_uploader.errors import ConfigError
 from batch_uploader.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from batch_uploader.emulator import Connection, Outage
 
-_CREDENTIALS: Final = "Credentials"
-_KEPT: Final = "Connections and what is kept"
-_ANSWERS: Final = "Faults in the answers (P is a probability from 0 to 1)"
-_NETWORK: Final = "Faults of the process and the network"
 _CONNECTION: Final = re.compile(r"([^\s:=,]+)(?::([1-9][0-9]?))?(?:=([^=\s]+))?")
 
 
-def _read(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """A parser as Typer wants it: it meets defaults too, and says what it does not like."""
-
-    def parser(text: Any) -> Any:
-        if not isinstance(text, str):
-            return text
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    return parser
+def _probability(name: str, text: str) -> Flag:
+    return Flag(name, text, Panel.ANSWERS, "P", type=click.FloatRange(0, 1), default=0.0)
 
 
-def _probability(text: str) -> Any:
-    return typer.Option(
-        min=0, max=1, metavar="P", help=text, show_default=False, rich_help_panel=_ANSWERS
-    )
+def _duration(name: str, text: str, panel: Panel, default: float | None = 0.0) -> Flag:
+    return Flag(name, text, panel, "DURATION", type=Parsed(parse_duration), default=default)
 
 
-def _duration(text: str, panel: str) -> Any:
-    return typer.Option(
-        parser=_read(parse_duration),
-        metavar="DURATION",
-        help=text,
-        show_default=False,
-        rich_help_panel=panel,
-    )
+def _nth(name: str, text: str, panel: Panel) -> Flag:
+    return Flag(name, text, panel, "N", type=click.IntRange(1))
 
 
-def _nth(text: str, panel: str) -> Any:
-    return typer.Option(min=1, metavar="N", help=text, rich_help_panel=panel)
-
-
-def _secret(text: str) -> Any:
-    return typer.Option(metavar="FILE", help=text, show_default=False, rich_help_panel=_CREDENTIALS)
+def _secret(name: str, text: str) -> Flag:
+    return Flag(name, text, Panel.CREDENTIALS, "FILE", type=PATH, multiple=True)
 
 
 def _parse_pushback(text: str) -> float:
@@ -85,189 +59,169 @@ def _parse_connection(text: str) -> "Connection":
     return Connection(match[1], fields, int(match[2]) if match[2] else None)
 
 
-def emulator(
-    *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose one.")] = 0,
-    host: Annotated[
-        str, typer.Option(help="127.0.0.1 or ::1: only this machine may reach it.")
-    ] = "127.0.0.1",
-    tls: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Serve TLS with a certificate made for it; the CA to trust is DIR/ca.pem. "
-            "Plaintext without this.",
-        ),
-    ] = None,
-    connection: Annotated[
-        list[Any] | None,
-        typer.Option(
-            parser=_read(_parse_connection),
-            metavar="ID[:CHANNELS][=KEY,...]",
-            help="A connection, its number of channels and the metadata keys that it declares; "
-            "any where they are left out. Repeatable. (default: demo)",
-            show_default=False,
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
-    store: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Talks are in this SQLite file, also after a restart.",
-            rich_help_panel=_KEPT,
-        ),
-    ] = Path("emulator.db"),
-    keep_audio: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keep the bytes of audio there, named by their talk IDs.",
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
-    keep_truncated: Annotated[
-        bool,
-        typer.Option(
-            "--keep-truncated",
-            help="Store what came of a stream that breaks off instead of discarding it: nobody "
-            "knows what the service does.",
-            rich_help_panel=_KEPT,
-        ),
-    ] = False,
-    api_key_file: Annotated[
-        list[Path] | None,
-        _secret("Let in the API key in FILE. Repeatable. (default: the key emulator-key)"),
-    ] = None,
-    iam_token_file: Annotated[
-        list[Path] | None, _secret("Let in the IAM token in FILE. Repeatable.")
-    ] = None,
-    service_account_key_file: Annotated[
-        list[Path] | None,
-        _secret(
-            "Give IAM tokens for JWTs signed with the authorized key in FILE, whose public half "
-            "is used. Repeatable."
-        ),
-    ] = None,
-    token_lifetime: Annotated[
-        float, _duration("How long such a token is let in. (default: 12h)", _CREDENTIALS)
-    ] = 43200.0,
-    revoke_after: Annotated[
-        int | None, _nth("Refuse every credential after N requests.", _CREDENTIALS)
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="The same seed and the same recordings meet the same faults.",
-            rich_help_panel=_ANSWERS,
-        ),
-    ] = 0,
-    unavailable: Annotated[
-        float, _probability("An upload is answered UNAVAILABLE and not stored.")
-    ] = 0.0,
-    exhausted: Annotated[
-        float, _probability("An upload is answered RESOURCE_EXHAUSTED and not stored.")
-    ] = 0.0,
-    pushback: Annotated[
-        float | None,
-        typer.Option(
-            parser=_read(_parse_pushback),
-            metavar="DURATION|never",
-            help="The pause that these two answers ask for; they ask for none without this.",
-            rich_help_panel=_ANSWERS,
-        ),
-    ] = None,
-    abort_early: Annotated[
-        float, _probability("A stream is refused after its first message and not stored.")
-    ] = 0.0,
-    abort_code: Annotated[
-        str,
-        typer.Option(
-            metavar="STATUS",
-            help="The gRPC status of that refusal.",
-            rich_help_panel=_ANSWERS,
-        ),
-    ] = "ABORTED",
-    early_ok: Annotated[
-        float, _probability("A stream is answered with a talk ID after its first chunk.")
-    ] = 0.0,
-    silent: Annotated[
-        float, _probability("An upload is read to its end, never answered and not stored.")
-    ] = 0.0,
-    lose_answer: Annotated[
-        float, _probability("An upload is stored and its answer is lost.")
-    ] = 0.0,
-    lost_answer: Annotated[
-        Literal["silence", "internal", "proxy", "reset", "blank"],
-        typer.Option(
-            help="What is seen of a lost answer: nothing, INTERNAL, the UNAVAILABLE of a proxy, a "
-            "reset of the connection, or OK without a talk ID.",
-            rich_help_panel=_ANSWERS,
-        ),
-    ] = "silence",
-    search_unavailable: Annotated[
-        float, _probability("A Search or Get is answered UNAVAILABLE.")
-    ] = 0.0,
-    search_lag: Annotated[
-        float, _duration("How long Search does not see a new talk.", _ANSWERS)
-    ] = 0.0,
-    store_late: Annotated[
-        float,
-        _duration("Store that long after the last byte, even if nobody waits any more.", _NETWORK),
-    ] = 0.0,
-    die_before_storing: Annotated[
-        int | None, _nth("The process dies with the Nth upload, before storing it.", _NETWORK)
-    ] = None,
-    die_after_storing: Annotated[
-        int | None,
-        _nth("The process dies with the Nth upload, stored and not answered.", _NETWORK),
-    ] = None,
-    max_rate: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="So many uploads a second are taken, a second's worth of them at once; what "
-            "comes on top is answered RESOURCE_EXHAUSTED.",
-            rich_help_panel=_NETWORK,
-        ),
-    ] = None,
-    latency: Annotated[float, _duration("Added to every answer.", _NETWORK)] = 0.0,
-    bandwidth: Annotated[
-        int | None,
-        typer.Option(
-            parser=_read(parse_size),
-            metavar="SIZE",
-            help="Bytes a second for all uploads together, such as 8M.",
-            rich_help_panel=_NETWORK,
-        ),
-    ] = None,
-    outage: Annotated[
-        Any,
-        typer.Option(
-            parser=_read(_parse_outage),
-            metavar="START+LENGTH",
-            help="Refuse all connections for LENGTH, beginning START after the start.",
-            rich_help_panel=_NETWORK,
-        ),
-    ] = None,
-    connection_age: Annotated[
-        float | None, _duration("End connections of that age with a GOAWAY.", _NETWORK)
-    ] = None,
-) -> None:
+@command(
+    Flag(
+        "--port",
+        "0 lets the system choose one. [default: 0]",
+        metavar="N",
+        type=click.IntRange(0, 65535),
+        default=0,
+    ),
+    Flag(
+        "--host",
+        "127.0.0.1 or ::1: only this machine may reach it. [default: 127.0.0.1]",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+    ),
+    Flag(
+        "--tls",
+        "Serve TLS with a certificate made for it; the CA to trust is DIR/ca.pem. Plaintext without"
+        " this.",
+        metavar="DIR",
+        type=PATH,
+    ),
+    Flag(
+        "--connection",
+        "A connection, its number of channels and the metadata keys that it declares; any where"
+        " they are left out. Repeatable. [default: demo]",
+        Panel.KEPT,
+        "ID[:CHANNELS][=KEY,...]",
+        type=Parsed(_parse_connection),
+        multiple=True,
+    ),
+    Flag(
+        "--store",
+        "Talks are in this SQLite file, also after a restart. [default: emulator.db]",
+        Panel.KEPT,
+        "FILE",
+        type=PATH,
+        default=Path("emulator.db"),
+    ),
+    Flag(
+        "--keep-audio",
+        "Keep the bytes of audio there, named by their talk IDs.",
+        Panel.KEPT,
+        "DIR",
+        type=PATH,
+    ),
+    Flag(
+        "--keep-truncated",
+        "Store what came of a stream that breaks off instead of discarding it: nobody knows what"
+        " the service does.",
+        Panel.KEPT,
+        is_flag=True,
+    ),
+    _secret(
+        "--api-key-file",
+        "Let in the API key in FILE. Repeatable. [default: the key emulator-key]",
+    ),
+    _secret("--iam-token-file", "Let in the IAM token in FILE. Repeatable."),
+    _secret(
+        "--service-account-key-file",
+        "Give IAM tokens for JWTs signed with the authorized key in FILE, whose public half is"
+        " used. Repeatable.",
+    ),
+    _duration(
+        "--token-lifetime",
+        "How long such a token is let in. [default: 12h]",
+        Panel.CREDENTIALS,
+        43200.0,
+    ),
+    _nth("--revoke-after", "Refuse every credential after N requests.", Panel.CREDENTIALS),
+    Flag(
+        "--seed",
+        "The same seed and the same recordings meet the same faults. [default: 0]",
+        Panel.ANSWERS,
+        "N",
+        type=int,
+        default=0,
+    ),
+    _probability("--unavailable", "An upload is answered UNAVAILABLE and not stored."),
+    _probability("--exhausted", "An upload is answered RESOURCE_EXHAUSTED and not stored."),
+    Flag(
+        "--pushback",
+        "The pause that these two answers ask for; they ask for none without this.",
+        Panel.ANSWERS,
+        "DURATION|never",
+        type=Parsed(_parse_pushback),
+    ),
+    _probability("--abort-early", "A stream is refused after its first message and not stored."),
+    Flag(
+        "--abort-code",
+        "The gRPC status of that refusal. [default: ABORTED]",
+        Panel.ANSWERS,
+        "STATUS",
+        default="ABORTED",
+    ),
+    _probability("--early-ok", "A stream is answered with a talk ID after its first chunk."),
+    _probability("--silent", "An upload is read to its end, never answered and not stored."),
+    _probability("--lose-answer", "An upload is stored and its answer is lost."),
+    Flag(
+        "--lost-answer",
+        "What is seen of a lost answer: nothing, INTERNAL, the UNAVAILABLE of a proxy, a reset of"
+        " the connection, or OK without a talk ID. [default: silence]",
+        Panel.ANSWERS,
+        type=click.Choice(["silence", "internal", "proxy", "reset", "blank"]),
+        default="silence",
+    ),
+    _probability("--search-unavailable", "A Search or Get is answered UNAVAILABLE."),
+    _duration("--search-lag", "How long Search does not see a new talk.", Panel.ANSWERS),
+    _duration(
+        "--store-late",
+        "Store that long after the last byte, even if nobody waits any more.",
+        Panel.NETWORK,
+    ),
+    _nth(
+        "--die-before-storing",
+        "The process dies with the Nth upload, before storing it.",
+        Panel.NETWORK,
+    ),
+    _nth(
+        "--die-after-storing",
+        "The process dies with the Nth upload, stored and not answered.",
+        Panel.NETWORK,
+    ),
+    Flag(
+        "--max-rate",
+        "So many uploads a second are taken, a second's worth of them at once; what comes on top is"
+        " answered RESOURCE_EXHAUSTED.",
+        Panel.NETWORK,
+        "N",
+        type=click.FloatRange(0),
+    ),
+    _duration("--latency", "Added to every answer.", Panel.NETWORK),
+    Flag(
+        "--bandwidth",
+        "Bytes a second for all uploads together, such as 8M.",
+        Panel.NETWORK,
+        "SIZE",
+        type=Parsed(parse_size),
+    ),
+    Flag(
+        "--outage",
+        "Refuse all connections for LENGTH, beginning START after the start.",
+        Panel.NETWORK,
+        "START+LENGTH",
+        type=Parsed(_parse_outage),
+    ),
+    _duration(
+        "--connection-age", "End connections of that age with a GOAWAY.", Panel.NETWORK, None
+    ),
+    examples=(
+        "batch-uploader emulator --tls certs --store talks.db",
+        "batch-uploader emulator --connection calls:2=operator_name,date",
+        "batch-uploader emulator --unavailable 0.1 --exhausted 0.1 --pushback 5s",
+        "batch-uploader emulator --lose-answer 0.05 --lost-answer proxy",
+        "batch-uploader emulator --port 9090 --outage 10s+5m",
+    ),
+)
+def emulator(**given: Any) -> None:
     """Run a local SpeechSense to test against: strict, and able to fail on purpose.
 
     When it is ready it prints "listening on HOST:PORT". It runs until SIGINT or SIGTERM.
+    """
+    import anyio
 
-    [bold]Examples[/bold]
-
-    \b
-      batch-uploader emulator --tls certs --store talks.db
-      batch-uploader emulator --connection calls:2=operator_name,date
-      batch-uploader emulator --unavailable 0.1 --exhausted 0.1 --pushback 5s
-      batch-uploader emulator --lose-answer 0.05 --lost-answer proxy
-      batch-uploader emulator --port 9090 --outage 10s+5m
-    """  # noqa: D301 - the \b is a character here; Typer keeps the lines after it as they are
     from batch_uploader.emulator import (
         CONNECTION,
         EmulatorOptions,
@@ -278,47 +232,33 @@ def emulator(
         status_code,
     )
 
+    accounts = given.pop("service_account_key_file")
+    options = {
+        "connections": given.pop("connection") or (CONNECTION,),
+        "api_keys": _secrets(given.pop("api_key_file")),
+        "iam_tokens": _secrets(given.pop("iam_token_file")),
+        "service_accounts": tuple(map(ServiceAccountKey.from_file, accounts)),
+        "tls_dir": given.pop("tls"),
+        **{
+            name: given.pop(name)
+            for name in (
+                "store",
+                "host",
+                "port",
+                "token_lifetime",
+                "keep_audio",
+                "keep_truncated",
+                "connection_age",
+            )
+        },
+    }
     try:
-        faults = Faults(
-            seed=seed,
-            unavailable=unavailable,
-            exhausted=exhausted,
-            pushback=pushback,
-            abort_early=abort_early,
-            abort_code=status_code(abort_code),
-            early_ok=early_ok,
-            silent=silent,
-            lose_answer=lose_answer,
-            lost_answer=LostAnswer(lost_answer),
-            revoke_after=revoke_after,
-            search_unavailable=search_unavailable,
-            search_lag=search_lag,
-            store_late=store_late,
-            die_before_storing=die_before_storing,
-            die_after_storing=die_after_storing,
-            max_rate=max_rate,
-            latency=latency,
-            bandwidth=bandwidth,
-            outage=outage,
-        )
+        given["abort_code"] = status_code(given["abort_code"])
+        given["lost_answer"] = LostAnswer(given["lost_answer"])
+        faults = Faults(**given)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    options = EmulatorOptions(
-        store=store,
-        host=host,
-        port=port,
-        connections=tuple(connection or [CONNECTION]),
-        api_keys=_secrets(api_key_file or []),
-        iam_tokens=_secrets(iam_token_file or []),
-        service_accounts=tuple(map(ServiceAccountKey.from_file, service_account_key_file or [])),
-        token_lifetime=token_lifetime,
-        tls_dir=tls,
-        keep_audio=keep_audio,
-        keep_truncated=keep_truncated,
-        connection_age=connection_age,
-        faults=faults,
-    )
-    anyio.run(serve, options)
+        raise click.UsageError(str(error)) from None
+    anyio.run(serve, EmulatorOptions(**options, faults=faults))
 
 
 def _secrets(files: Sequence[Path]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import anyio
-import typer
+import click
 
 from batch_uploader.cli.places import (
     demand_ledger,
@@ -281,4 +281,4 @@ def _agreed(doubtful: int) -> bool:
         f"The service may hold {plural(doubtful, 'recording')} of these already. Sent again,"
         " they are billed twice, and nothing can be deleted. Send them again?"
     )
-    return typer.confirm(question, err=True)
+    return click.confirm(question, err=True)

@@ -122,7 +122,7 @@ class TestExitCodes:
     @pytest.mark.parametrize(
         ("flags", "said"),
         [
-            (["--no-such-flag"], "no such option: --no-such-flag"),
+            (["--no-such-flag"], "no such option '--no-such-flag'"),
             (["too", "many"], "unexpected extra argument"),
             (["--concurrency"], "requires an argument"),
             (["--concurrency", "0"], "--concurrency: '0' is no whole number"),

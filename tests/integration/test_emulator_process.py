@@ -188,7 +188,7 @@ BAD_FLAGS = {
     "any host": (["--host", ANY], f"listens on loopback only, not on {ANY}"),
     "a name": (["--host", "example.com"], "listens on loopback only, not on example.com"),
     "any IPv6": (["--host", "::"], "listens on loopback only, not on ::"),
-    "a probability": (["--unavailable", "2"], "less than or equal to 1"),
+    "a probability": (["--unavailable", "2"], "not in the range 0<=x<=1"),
     "too much": (["--unavailable", ".6", "--silent", ".6"], "add up to 1 or less"),
     "a duration": (["--latency", "soon"], "'soon' is not a duration; write it as 90, 90s"),
     "a size": (["--bandwidth", "8MB"], "'8MB' is not a size; write it as"),

@@ -1,0 +1,146 @@
+"""What Click needs to know beyond itself: flags in panels, commands with examples.
+
+Click alone, since help has to be there at once, and so has a run that finds nothing to do.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Panel(StrEnum):
+    """The groups that flags stand in, in the order of the help."""
+
+    COMMAND = "Options"
+    WHERE = "Where to"
+    WHO = "In whose name (exactly one)"
+    WHAT = "What to read"
+    SOUND = "What a sound recording is"
+    HOW = "How fast, how long"
+    DOUBT = "Never twice"
+    FILES = "Files"
+    OUTPUT = "Output"
+    CREDENTIALS = "Credentials"
+    KEPT = "Connections and what is kept"
+    ANSWERS = "Faults in the answers (P is a probability from 0 to 1)"
+    NETWORK = "Faults of the process and the network"
+
+
+class Flag(click.Option):
+    """An option of a panel; ``words`` are what a shell completes it with."""
+
+    def __init__(
+        self,
+        names: str,
+        text: str,
+        panel: Panel = Panel.COMMAND,
+        metavar: str | None = None,
+        *,
+        words: Sequence[str] = (),
+        **more: Any,
+    ) -> None:
+        if words:
+            more["shell_complete"] = lambda _ctx, _param, typed: [
+                word for word in words if word.startswith(typed)
+            ]
+        super().__init__(names.split(), help=text, metavar=metavar, **more)
+        self.panel = panel
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no argument
+    """A value that a function reads; its ValueError is a sentence for the user."""
+
+    name = "value"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What was typed, as a value; a default that is one already stays."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _path(text: str) -> Path:
+    # Nothing more is asked of it here: what is wrong with a path has exit codes of its own. An
+    # empty one would be the working directory, and is nearly always a variable that is not set.
+    if not text:
+        raise ValueError("it is empty: is a variable not set?")
+    return Path(text)
+
+
+PATH = Parsed(_path)
+
+
+class Command(click.Command):
+    """A command whose flags stand in panels, with examples that can be copied."""
+
+    examples: Sequence[str] = ()
+
+    def panels(self, ctx: click.Context) -> dict[Panel, list[Flag]]:
+        """Its flags, in the order of the help."""
+        flags: dict[Panel, list[Flag]] = {panel: [] for panel in Panel}
+        for param in self.get_params(ctx):
+            if isinstance(param, Flag):
+                flags[param.panel].append(param)
+        return {panel: some for panel, some in flags.items() if some}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a list for each panel."""
+        for panel, flags in self.panels(ctx).items():
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [record for flag in flags if (record := flag.get_help_record(ctx))]
+                )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - Click's
+        """Write the examples, a line each."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+class Group(click.Group):
+    """Commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's
+        """Their names."""
+        return list(self.commands)
+
+
+def command(
+    *params: click.Parameter, flags: type | None = None, examples: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command of its name, with its docstring as the help.
+
+    ``flags`` is a dataclass whose fields carry an option each; the function gets them together, as
+    the parameter ``flags``.
+    """
+    group = {} if flags is None else {each.name: each.metadata["flag"] for each in fields(flags)}
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        def called(**values: Any) -> Any:
+            if flags is not None:
+                values["flags"] = flags(**{name: values.pop(name) for name in group})
+            return function(**values)
+
+        made = Command(
+            function.__name__,
+            callback=called,
+            params=[*params, *group.values()],
+            help=function.__doc__,
+            short_help=(function.__doc__ or "").partition("\n")[0],
+        )
+        made.examples = examples
+        return made
+
+    return decorate
