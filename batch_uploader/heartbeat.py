@@ -47,6 +47,9 @@ class Heartbeat:
             case events.Paused(seconds, reason):
                 self._notice, urgent = f"paused: {reason}; ", True
                 self._extend(seconds)
+            case events.DoubtsWaiting(seconds, recordings):
+                self._notice = f"searching for {recordings:,} in doubt; "
+                self._extend(seconds)
             case events.Draining(reason):
                 self._notice, urgent = f"stopping: {reason}; ", True
             case events.RunFinished():
