@@ -72,7 +72,7 @@ class Heartbeat:
                 self._attention += outcome.status in NEEDS_ATTENTION
             case events.AlreadyThere() | events.NotReady() | events.Released():
                 self._ended += 1
-            case events.AttemptEnded(code="OK") if self._notice.startswith("paused"):
+            case events.AttemptEnded(code="OK") if self._notice.startswith(("paused", "searching")):
                 self._notice = ""
             case _:
                 pass
