@@ -114,12 +114,14 @@ class Engine:
         self._planner = Planner(intake, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
+        self._over = False
         self._draining = anyio.Event()
+        self._hurried = anyio.Event()
         self._cancelled = anyio.Event()
         self._failure: Exception | None = None
         self._budget = ByteBudget(options.memory)
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
-        self._pacer = Pacer(caps, check=self._stop_if_draining)
+        self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
         self._allowance = Allowance(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, anyio.Event] = {}
 
@@ -137,15 +139,19 @@ class Engine:
                     for _ in range(self._options.concurrency):
                         workers.start_soon(self._work, receive.clone())
             group.cancel_scope.cancel()
+        self._over = True
         if self._failure is not None:
             raise self._failure
 
     def drain(self, ending: Ending, reason: str) -> None:
-        """Begin nothing new; what is in flight finishes within the grace."""
-        if self._draining.is_set():
+        """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
+        interrupted = ending is Ending.INTERRUPTED
+        if self._over or self._hurried.is_set() or (self._draining.is_set() and not interrupted):
             return
         self.ending, self.reason = ending, reason
         self._draining.set()
+        if interrupted:
+            self._hurried.set()
         self._pacer.wake()
         self._publish(Draining(reason))
 
@@ -163,7 +169,8 @@ class Engine:
         self.drain(Ending.INTERRUPTED, "the run cannot go on")
 
     async def _watch(self, in_flight: CancelScope) -> None:
-        await self._draining.wait()
+        # Whoever sets a limit in time means what begins; what is on its way has deadlines.
+        await self._hurried.wait()
         with anyio.move_on_after(self._options.grace):
             await self._cancelled.wait()
         in_flight.cancel()
@@ -236,9 +243,17 @@ class Engine:
         duration = recording.audio.duration
         async with self._allowance.share(duration) as share:
             if share is None:
-                self.drain(Ending.LIMIT, self._allowance.reason(duration))
+                self._leave_out(recording.path, duration)
                 raise _Drained
             share.used = await self._claim_and_use(job, material)
+
+    def _leave_out(self, path: str, duration: float) -> None:
+        reason = self._allowance.reason(duration)
+        if not self._allowance.excludes(duration):
+            self.drain(Ending.LIMIT, reason)
+        elif self.ending is Ending.COMPLETED:
+            # No run would ever get past it.
+            self.ending, self.reason = Ending.LIMIT, f"{path} is too long for any run: {reason}"
 
     async def _claim_and_use(self, job: Job, material: Material) -> bool:
         """Send it if that is due; whether the service may hold it now."""
@@ -333,7 +348,9 @@ class Engine:
         whole = size <= self._sink.whole_limit
         async with self._pacer.turn(size, whole=whole, again=number > 1) as turn:
             self._stop_if_draining()
-            timeout = self._options.retry.timeout(size) + size / self._pacer.slowest_share()
+            timeout = self._options.retry.timeout(size)
+            if not whole:
+                timeout += size / self._pacer.slowest_share()
             attempt = sending.begin(number, timeout)
             try:
                 receipt = await self._sink.upload(
@@ -344,9 +361,10 @@ class Engine:
                 verdict = turn.failed(error)
                 if verdict.pause > 0:
                     self._publish(Paused(verdict.pause, str(error)))
-                if self._pacer.down_for >= self._options.max_outage:
+                if max(self._pacer.down_for, verdict.pause) > self._options.max_outage:
                     length = format_duration(self._options.max_outage)
-                    self.drain(Ending.LIMIT, f"nothing got through for {length}: {error}")
+                    why = f"nothing got through, and --max-outage is {length}: {error}"
+                    self.drain(Ending.UNREACHABLE, why)
                 if verdict.counts or not may_repeat(error):
                     raise
                 raise _NoFault(error, verdict.pause) from error
@@ -356,6 +374,9 @@ class Engine:
             sending.open = False
             turn.succeeded()
             return receipt
+
+    def _held_back(self, seconds: float) -> None:
+        self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))
 
     async def _pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):

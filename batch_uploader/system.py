@@ -118,7 +118,8 @@ class ServiceManager:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(0)
             try:
-                self._socket.connect(self._address.replace("@", "\0", 1))
+                abstract = self._address.startswith("@")
+                self._socket.connect("\0" + self._address[1:] if abstract else self._address)
             except OSError:
                 self.__exit__(None, None, None)
         return self

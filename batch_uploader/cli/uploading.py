@@ -86,7 +86,7 @@ async def upload_as_told(settings: Settings) -> int:
             # Before the ledger is made or locked: a log that cannot be is a mistake of settings.
             listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
         stack.enter_context(listening(stop))
-        stack.enter_context(_limited(settings.duration("max-duration", 0.0), uploader))
+        stack.enter_context(_limited(settings.limit("max-duration"), uploader))
         manager = stack.enter_context(ServiceManager(os.environ))
         if manager.listens:
             listeners.append(Heartbeat(manager.tell, manager.watchdog))
@@ -106,9 +106,9 @@ async def upload_as_told(settings: Settings) -> int:
 
 
 @contextmanager
-def _limited(seconds: float, uploader: Uploader) -> Iterator[None]:
-    """``--max-duration``; 0 is no limit."""
-    if not seconds:
+def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
+    """``--max-duration``."""
+    if seconds is None:
         yield
         return
     reason = f"--max-duration is over ({format_duration(seconds)})"
@@ -138,8 +138,8 @@ class _Unlisted:
 def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> None:
     """All that is said with ``--progress none``: what somebody has to do something about."""
     directory = quote(os.fspath(places.directory))
-    if summary.ending is Ending.UNAUTHORIZED:
-        fail(summary.reason or "the service refused the credentials")
+    if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
+        fail(summary.reason or summary.ending)
     if summary.found_nothing:
         show([warning(f"{printable(os.fspath(places.directory))}: {NOTHING_FOUND}")], sys.stderr)
     for outcome in unlisted.first:
@@ -180,7 +180,7 @@ def _exit_code(summary: Summary, stop: Stop) -> int:
     match summary.ending:
         case Ending.UNAUTHORIZED:
             return ExitCode.UNAUTHORIZED
-        case Ending.LIMIT:
+        case Ending.LIMIT | Ending.UNREACHABLE:
             return ExitCode.LIMIT
         case Ending.INTERRUPTED:
             return 128 + (stop.signal or 0)

@@ -195,8 +195,8 @@ NOTHING_FOUND = (
 def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
     reason = sentence(summary.reason or "")
     match summary.ending:
-        case Ending.UNAUTHORIZED:
-            texts = wrap(f"error: {reason or 'the service refused the credentials'}", width, 3)
+        case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
+            texts = wrap(f"error: {reason or summary.ending.value}", width, 3)
             yield from _under(error(""), texts)
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value

@@ -89,7 +89,8 @@ class Governor:
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
             # The service spoke; what it said is this recording's affair.
-            self.outage.succeeded()
+            if self.outage.succeeded():
+                self.window.restart(now)
             return Verdict(pause, counts=True)
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
         if self.outage.failed(now, started, asked, longest):

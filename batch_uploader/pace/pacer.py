@@ -13,6 +13,7 @@ from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.ports import Audio
 
+_LONG_WAIT = 60.0
 _LONGEST_WAIT = 3600.0
 
 
@@ -37,8 +38,9 @@ class Turn:
 class Pacer:
     """Gives turns.
 
-    ``check`` is called after each wait and may raise, to end it all. ``clock`` gives seconds and
-    never goes back, ``minute`` the minute of the day.
+    ``check`` is called after each wait and may raise, to end it all. ``held_back`` is told of long
+    waits for the bandwidth, in seconds. ``clock`` gives seconds and never goes back, ``minute`` the
+    minute of the day.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Pacer:
         caps: Caps,
         *,
         check: Callable[[], None] = lambda: None,
+        held_back: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         minute: Callable[[], int] = local_minute,
     ) -> None:
@@ -54,6 +57,7 @@ class Pacer:
         self._budget = RetryBudget(now)
         self._pipe = Pipe(caps.bandwidth, now, minute)
         self._check = check
+        self._held_back = held_back
         self._clock = clock
         self._line = anyio.Lock()
         self._pipe_line = anyio.Lock()
@@ -139,6 +143,8 @@ class Pacer:
 
     async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
+            if (wait := self._pipe.wait(self._clock())) >= _LONG_WAIT:
+                self._held_back(wait)
             while (wait := self._pipe.wait(self._clock())) > 0:
                 await self._rest(wait)
                 check()

@@ -225,10 +225,19 @@ class TestExitCodes:
         calls.write(*(f"{number}.wav" for number in range(8)))
         result = upload("--endpoint", "127.0.0.1:9", "--max-outage", "2s")
         assert result.code == 6, result.err
+        assert "error: nothing got through" in result.err
         assert "cannot be reached" in " ".join(result.err.split())
         assert calls.manifest() == {}
         assert upload().code == 0
         assert service.counts(calls) == {f"{number}.wav": 1 for number in range(8)}
+
+    def test_6_nobody_is_there_and_cron_sends_mail(self, calls, upload):
+        """Fault 27: what only somebody's doing will change is said even with --progress none."""
+        calls.write("a.wav")
+        flags = ("--endpoint", "127.0.0.1:9", "--max-outage", "1s", "--progress", "none")
+        result = upload(*flags)
+        assert result.code == 6
+        assert result.err.startswith("error: nothing got through")
 
     def test_7_the_ledger_is_damaged(self, calls, upload, service):
         """fault 7"""
