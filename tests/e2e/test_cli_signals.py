@@ -1,9 +1,11 @@
 """Signals and readers that go away: a run ends in good order, or goes on (faults 72 and 73)."""
 
 import json
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -99,3 +101,20 @@ class TestGoesOn:
             assert result.code == 0, result.err
             assert "BrokenPipe" not in result.err
             assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
+
+    def test_a_reader_that_takes_nothing_does_not_keep_the_program(
+        self, calls, upload, tmp_path, service
+    ):
+        """Fault 73: it ends some seconds after the run, with its exit code."""
+        calls.write("a.wav")
+        fifo = tmp_path / "nobody-reads"
+        os.mkfifo(fifo)
+        pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(pipe, bytes(1 << 12))
+            assert upload("--progress", "plain", redirection=f"2>'{fifo}'").code == 0
+        finally:
+            os.close(pipe)
+        assert service.counts(calls) == {"a.wav": 1}
