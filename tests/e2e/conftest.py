@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import wave
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +85,10 @@ class Program:
 
 
 class Service:
-    """A running emulator."""
+    """A running emulator; ``served`` counts its requests by method once it has ended."""
 
     def __init__(self, process, address, folder):
+        self.served = Counter()
         self.process = process
         self.address = address
         self.folder = folder
@@ -133,10 +135,23 @@ def emulator(folder, *flags, key=API_KEY):
     try:
         line = process.stdout.readline().decode()
         assert line.startswith("listening on "), line
-        yield Service(process, line.split()[-1], folder)
+        service = Service(process, line.split()[-1], folder)
+        yield service
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate(timeout=PATIENCE)
+    for line in out.decode().splitlines():
+        _, count, method = line.split()
+        service.served[method] += int(count)
+
+
+def assert_one_talk_each(calls, service, expected):
+    """The emulator's records are the judge, and the manifest agrees with them."""
+    assert service.counts(calls) == dict.fromkeys(expected, 1)
+    by_name = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+    lines = calls.manifest()
+    assert {path: line["talk_id"] for path, line in lines.items()} == by_name
+    assert {line["status"] for line in lines.values()} == {"uploaded"}
 
 
 class Calls:
@@ -187,6 +202,14 @@ class Calls:
         """The manifest's lines by path."""
         lines = (self.folder / "manifest.jsonl").read_text("utf-8").splitlines()
         return {line["path"]: line for line in map(json.loads, lines)}
+
+
+def events(process, name):
+    """The events of that name, as ``--progress json`` prints them; what is between is gone."""
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == name:
+            yield event
 
 
 @pytest.fixture
