@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test kill-test lock generate clean
+.PHONY: demo test faults kill-test lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -14,6 +14,10 @@ test: .venv/.dev
 	$(BIN)/lint-imports
 # Real processes on a busy machine: what fails is tried once more, alone, and has to pass then.
 	$(BIN)/pytest --numprocesses auto --cov || $(BIN)/pytest --last-failed --last-failed-no-failures none
+
+# Runs the tests of docs/faults.md and prints its table; fails where one fails or is missing.
+faults: .venv/.dev
+	$(BIN)/pytest --numprocesses auto --faults
 
 # The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
 kill-test: .venv/.dev
