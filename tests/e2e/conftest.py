@@ -31,14 +31,15 @@ _WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
 
 
 def environment(**variables):
-    """Nothing of whoever runs the tests, but what a process cannot do without."""
+    """Nothing of whoever runs the tests, but what a process cannot do without; None removes it."""
     kept = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP")
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name in kept or name.startswith(("COV", "COVERAGE"))
     }
-    return {**inherited, "COLUMNS": "100", **variables}
+    wanted = {**inherited, "COLUMNS": "100", **variables}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True)

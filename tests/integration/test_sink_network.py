@@ -13,11 +13,16 @@ import textwrap
 
 import grpc
 import pytest
+from audio_makers import write_recording
 from grpc import StatusCode
 from sink_samples import Sound, Tries, sample
 from sink_servers import FrameServer, Moment, TalkServer, Trouble
 
+from batch_uploader import upload_directory
+from batch_uploader.engine import RunOptions
 from batch_uploader.errors import InDoubt, NotSent, Rejected, Throttled, Unauthorized
+from batch_uploader.events import AttemptEnded
+from batch_uploader.model import Status
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security, open_channel
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.evidence import Unavailable
@@ -38,16 +43,18 @@ async def failure(endpoint, *, seconds=10.0, whole=True, **kwargs):
     return caught.value
 
 
-# --- no connection: fault 14
+# --- no connection
 
 
 async def test_refused():
+    """Fault 14."""
     error = await failure(plain(1), unavailable=Unavailable.DOUBTED)
     assert type(error) is NotSent
     assert "failed to connect to all addresses" in str(error)
 
 
 async def test_a_name_that_does_not_exist():
+    """Fault 14."""
     error = await failure(Endpoint("no-such-host.invalid", 443))
     assert type(error) is NotSent
     assert "DNS" in str(error)
@@ -55,6 +62,8 @@ async def test_a_name_that_does_not_exist():
 
 
 async def test_a_web_server_that_does_not_speak_http2():
+    """Fault 14."""
+
     async def serve(reader, writer):
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
@@ -70,6 +79,8 @@ async def test_a_web_server_that_does_not_speak_http2():
 
 
 async def test_a_server_that_hangs_up_at_once():
+    """Fault 14."""
+
     async def serve(reader, writer):
         writer.close()
 
@@ -323,14 +334,31 @@ async def test_pushback_and_request_id_arrive():
     assert (type(error), error.retry_after, error.request_id) == (NotSent, 5.0, "t-1")
 
 
-async def test_a_message_that_is_larger_than_the_server_takes():
-    """Fault 24."""
+async def test_a_message_that_is_larger_than_the_server_takes(tmp_path):
+    """Fault 24: rejected, and a run makes one attempt."""
     options = (("grpc.max_receive_message_length", 1000),)
+    attempts = []
+
+    def hear(event):
+        if isinstance(event, AttemptEnded):
+            attempts.append(event)
+
+    write_recording(tmp_path)
     async with TalkServer(options=options) as server:
         error = await failure(server.endpoint)
+        where = {"connection_id": "calls", "endpoint": server.endpoint}
+        summary = await upload_directory(
+            tmp_path,
+            **where,
+            credentials=ApiKey("k"),
+            options=RunOptions(min_age=0),
+            listeners=[hear],
+        )
         assert server.talks == []
     assert type(error) is Rejected
     assert "SERVER: Received message larger than max" in str(error)
+    assert summary.counts == {Status.REJECTED: 1}
+    assert len(attempts) == 1
 
 
 async def test_a_message_that_is_larger_than_our_own_channel_takes():
