@@ -7,11 +7,8 @@ removal of a file of the directory would be. The short form draws MOMENTS of the
 
 import itertools
 import random
-import shutil
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from e2e.conftest import Calls, emulator
@@ -27,17 +24,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="preloading and /proc of Linux"),
     pytest.mark.timeout(3600),
 ]
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    """The compiled shim."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    assert compiler, "this test needs a C compiler, as installing Python packages may"
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    source = Path(__file__).with_name("shim.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,10 @@ _SYSTEM_CURES: Final = {
 }
 
 
+class Unwritable(LedgerError):  # noqa: N818 - the state of the disk, not a mistake
+    """The disk is at fault, or another program: what was to be written can be so another time."""
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system complain of into a LedgerError that names the cure."""
@@ -61,22 +65,27 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The low byte is the kind, the rest its detail. The module's own errors have none.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise LedgerError(_sentence(path, code, error)) from error
+        raise _error(path, code, error) from error
     except OSError as error:
         code = _SYSTEM_CURES.get(error.errno or 0, 0)
-        raise LedgerError(_sentence(path, code, error)) from error
+        raise _error(path, code, error) from error
 
 
-def _sentence(path: Path, code: int, error: Exception) -> str:
+def _error(path: Path, code: int, error: Exception) -> LedgerError:
     cure = _CURES.get(code)
     if cure is None:
-        return f"the ledger {path} cannot be used: {error}"
-    return f"the ledger {path} cannot be used, {cure} ({error})"
+        return LedgerError(f"the ledger {path} cannot be used: {error}")
+    return Unwritable(f"the ledger {path} cannot be used, {cure} ({error})")
 
 
 def not_open(path: Path) -> LedgerError:
     """The error of using a ledger outside its ``async with``."""
     return LedgerError(f"the ledger {path} is not open: enter it first")
+
+
+def gone(path: Path, left: str) -> LedgerError:
+    """The error of a ledger of which only a file beside it is left."""
+    return LedgerError(f"the ledger {path} is gone, but its {left} is there: {_SAVE}")
 
 
 def locked(path: Path) -> LedgerLocked:
@@ -222,7 +231,7 @@ def committing(connection: sqlite3.Connection) -> Iterator[None]:
 def _make(path: Path) -> None:
     # Under another name until it is whole, so that an empty ledger can only be a damaged one.
     if _beside(path, "-wal").exists():
-        raise LedgerError(f"the ledger {path} is gone, but its {path.name}-wal is there: {_SAVE}")
+        raise gone(path, f"{path.name}-wal")
     new = _beside(path, ".new")
     for suffix in ("", "-journal", "-wal", "-shm"):
         _beside(new, suffix).unlink(missing_ok=True)
