@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ from anyio import CancelScope, to_thread
 from batch_uploader.errors import LedgerError
 from batch_uploader.model import Status
 from batch_uploader.ports import Row
-from batch_uploader.system import replace_atomically
+from batch_uploader.system import remove_leftovers, replace_atomically
 
 T = TypeVar("T")
 
@@ -66,17 +66,42 @@ class Format(StrEnum):
 async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
     """Replace the manifest, whole or not at all, by a line for each row; how many there were.
 
-    Nobody but the owner may read it. If it cannot be written, or ``rows`` raises, the old one
-    stands. Raises LedgerError.
+    For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
+    or ``rows`` raises, the old one stands. Raises LedgerError.
     """
     try:
+        await to_thread.run_sync(remove_leftovers, path)
         async with _in_threads(replace_atomically(path)) as file:
-            return await export(rows, file, Format.JSONL)
+            count = await export(rows, file, Format.JSONL)
     except OSError as error:
         raise LedgerError(
             f"the manifest {path} cannot be written: see to its disk and folder, or name another "
             f"with --manifest; the ledger has it all ({error})"
         ) from error
+    mark_current(path)
+    return count
+
+
+def mark_behind(path: Path) -> bool:
+    """Note, before the ledger changes, that the manifest may fall behind it: this may be killed.
+
+    Whether it may be behind already. Only a manifest that is written whole ends that.
+    """
+    note = _note_of(path)
+    behind = note.exists() or not path.exists()
+    with suppress(OSError):  # where no note can be made no manifest can, and that is told
+        note.touch(mode=0o600)
+    return behind
+
+
+def mark_current(path: Path) -> None:
+    """Take the note back: the manifest says what the ledger says."""
+    with suppress(OSError):
+        _note_of(path).unlink(missing_ok=True)
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.behind")
 
 
 async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> int:

@@ -20,7 +20,7 @@ from batch_uploader.display import Span, plural, printable, sentence, show
 from batch_uploader.errors import ConfigError
 from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
+from batch_uploader.manifest import mark_behind, write_manifest
 from batch_uploader.model import Status
 from batch_uploader.ports import Doubt
 from batch_uploader.reconcile import Patience, Reconciler
@@ -71,6 +71,7 @@ async def _search(settings: Settings) -> int:
                 pass
 
     async with SqliteLedger(places.ledger, connection_id) as ledger, sink:
+        mark_behind(places.manifest)
         await ledger.recover()
         patience = Patience(settings.options().hold)
         reconciler = Reconciler(sink, ledger, hear, patience=patience)

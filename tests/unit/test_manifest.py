@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import stat as modes
 import sys
 from dataclasses import replace
@@ -15,9 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.manifest import CSV_COLUMNS, Format, export, write_manifest
+from batch_uploader.manifest import (
+    CSV_COLUMNS,
+    Format,
+    export,
+    mark_behind,
+    mark_current,
+    write_manifest,
+)
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
+from batch_uploader.system import replace_atomically
 
 UP = Row(
     path="2025/01/a.wav",
@@ -248,3 +257,26 @@ async def test_a_stream_that_takes_a_part_gets_it_all(form):
     sluggish = Sluggish()
     await export(stream(UP, REJECTED), sluggish, form)
     assert sluggish.taken == await exported(form, UP, REJECTED)
+
+
+async def test_what_a_killed_writing_left_goes_with_the_next_one(tmp_path):
+    """Fault 12: and nothing else does, such as what another manifest is being written to."""
+    path = tmp_path / "manifest.jsonl"
+    with replace_atomically(path):
+        (half,) = tmp_path.iterdir()
+        shutil.copy(half, tmp_path / f"{half.stem}2.tmp")
+    with replace_atomically(tmp_path / "another.jsonl"):
+        await write_manifest(stream(UP), path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["another.jsonl", "manifest.jsonl"]
+
+
+async def test_a_manifest_is_behind_until_it_is_written_whole(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    assert mark_behind(path), "there is none"
+    await write_manifest(stream(UP), path)
+    assert not mark_behind(path)
+    with pytest.raises(LedgerError, match="damaged"):
+        await write_manifest(failing(1, LedgerError("damaged")), path)
+    assert mark_behind(path)
+    mark_current(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["manifest.jsonl"]
