@@ -21,7 +21,7 @@ faults: .venv/.dev
 
 # The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
 kill-test: .venv/.dev
-	KILLS=500 RECORDINGS=1000 MOMENTS=0 $(BIN)/pytest tests/kill -v -s
+	KILLS=500 RECORDINGS=1000 MOMENTS=0 CUTS=0 $(BIN)/pytest tests/kill -v -s
 
 # Writes the lock files anew; they carry hashes and no index URLs.
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet

@@ -142,9 +142,10 @@ def is_running(path: Path) -> bool:
 
 def make_folder(path: Path) -> None:
     """Make a folder that only its owner may look into; one that is there stays as it is."""
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(path.parent)
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in made:
+        sync_directory(each.parent)
 
 
 def connect_writing(path: Path) -> sqlite3.Connection:
