@@ -86,6 +86,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             "settled_at_ns) WHERE status = 'uploaded' AND stamp_field IS NOT NULL"
         ),
     ),
+    # 3: one index for both questions about doubts; for the order of the rows SQLite takes none but
+    # a unique one. Not every ledger of version 1 had one.
+    (
+        "DROP INDEX recordings_doubts",
+        "DROP INDEX IF EXISTS recordings_doubted",
+        (
+            "CREATE UNIQUE INDEX recordings_doubted ON recordings (path, connection_id)"
+            f" WHERE {_DOUBTED}"
+        ),
+    ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
@@ -102,8 +112,8 @@ SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
 )
 SELECT_DOUBTS: Final = (
-    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'in_doubt'"
-    " ORDER BY path"
+    f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {_DOUBTED}"
+    " AND status = 'in_doubt' ORDER BY path"
 )
 SELECT_STAMPED: Final = (
     "SELECT upload_key FROM recordings WHERE connection_id = ? AND stamp_field = ?"
