@@ -31,6 +31,7 @@ from batch_uploader.events import (
 )
 from batch_uploader.examine import Examination, Material, stat_of
 from batch_uploader.intake import Intake, Job, invalid
+from batch_uploader.ledgers.adoption import LEDGER_LOST
 from batch_uploader.model import Ending, Failure, Outcome, Receipt, Recording, Status
 from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.planner import Planner
@@ -215,15 +216,28 @@ class Engine:
                 self._publish(NotReady(job.path, job.size))
             except SourceError as error:
                 failure = Failure("UNREADABLE", str(error))
-                await self._settle(
-                    Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
+                await self._settle_unsound(
+                    job, Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
                 )
             else:
                 if isinstance(prepared, Material):
                     with closing(prepared):
                         await self._claim_and_send(job, prepared)
                 else:
-                    await self._settle(invalid(job.path, stat_of(job.pair), prepared))
+                    await self._settle_unsound(job, invalid(job.path, stat_of(job.pair), prepared))
+
+    async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
+        """Record what could not be looked into, unless a lost ledger may know more of it."""
+        if job.known is None or not job.known.unproved:
+            await self._settle(outcome)
+            return
+        before = job.known.outcome
+        if before.status is Status.IN_DOUBT and outcome.failure is not None:
+            reason = (
+                f"{LEDGER_LOST.message}; before it can be searched for: {outcome.failure.message}"
+            )
+            outcome = replace(before, failure=replace(LEDGER_LOST, message=reason))
+        self._publish(Settled(outcome))
 
     async def _only_touched(self, job: Job) -> bool:
         """Compare a touched sidecar with what the talk holds, without a look at the audio."""
@@ -268,6 +282,9 @@ class Engine:
                     await self._settle(
                         outcome_of(recording, Status.DUPLICATE, duplicate_of=answer.other)
                     )
+                case Claim.DOUBTED:
+                    doubted = outcome_of(recording, Status.IN_DOUBT)
+                    await self._settle(replace(doubted, failure=LEDGER_LOST))
                 case Claim.KNOWN | Claim.OUTDATED:
                     outdated = answer.claim is Claim.OUTDATED
                     self._publish(AlreadyThere(job.path, job.size, outdated))

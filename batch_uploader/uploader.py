@@ -269,7 +269,7 @@ def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
         " nobody knows any more what was uploaded"
     )
     error.add_note("put the ledger back, or name the right one")
-    error.add_note("to upload everything anew, and be billed for it anew, move the manifest away")
+    error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
     raise error
 
 

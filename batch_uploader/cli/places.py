@@ -18,7 +18,7 @@ from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
 
 # What SQLite and we ourselves keep beside a ledger.
-_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock", ".new")
+_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock", ".new", ".rebuilt")
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -76,10 +76,14 @@ def demand_ledger(places: Places) -> None:
             " let this user read it and its folder"
         ) from error
     if not there:
-        missing = LedgerError(
-            f"there is no ledger {places.ledger}: nothing was uploaded with it yet"
-        )
-        missing.add_note("begin with batch-uploader upload, or name the right one with --ledger")
+        if places.manifest.is_file():
+            what = f"there is a manifest {places.manifest}, but its ledger is gone"
+            cure = "batch-uploader upload --rebuild makes a new one from it"
+        else:
+            what = "nothing was uploaded with it yet"
+            cure = "begin with batch-uploader upload"
+        missing = LedgerError(f"there is no ledger {places.ledger}: {what}")
+        missing.add_note(f"{cure}, or name the right one with --ledger")
         raise missing
 
 

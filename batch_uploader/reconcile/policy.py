@@ -22,6 +22,9 @@ _SLACK = 2.0
 _SLACK_SHARE = 0.02
 _LEAST_SHARE = 0.5
 
+SEARCHED = frozenset({"HELD", "SEARCH_UNPROVED", "MISSED_ONCE"})
+"""The codes of doubts that stay although Search answered: each was sent with a stamp."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:

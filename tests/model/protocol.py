@@ -37,7 +37,7 @@ from model.world import (
 
 from batch_uploader import retry
 from batch_uploader.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import Outcome, Receipt, Status
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat as modes
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from batch_uploader.manifest import (
     export,
     mark_behind,
     mark_current,
+    read_manifest,
     write_manifest,
 )
 from batch_uploader.model import Container, Failure, Status
@@ -280,3 +282,49 @@ async def test_a_manifest_is_behind_until_it_is_written_whole(tmp_path):
     assert mark_behind(path)
     mark_current(path)
     assert [each.name for each in tmp_path.iterdir()] == ["manifest.jsonl"]
+
+
+# And back
+
+
+@given(names, names)
+def test_what_was_written_is_read_as_it_was(name, message):
+    """Faults 8 and 64: but for what a line does not tell."""
+    failed = Row(name, "c", Status.FAILED, 5, 2, failure=Failure(message, message))
+    rows = [replace(UP, path=name, duration=1.5), failed, DUPLICATE]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "manifest.jsonl")
+        path.write_bytes(in_loop(Format.JSONL, *rows))
+        first, *others = read_manifest(path)
+    assert others == rows[1:]
+    whole_seconds = UP.settled_at_ns // 10**9 * 10**9
+    assert first == replace(rows[0], settled_at_ns=whole_seconds)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"status": "uploaded"', '"status": "up"'),
+        ('"talk_id": "talk-1"', '"talk_id": null'),
+        ('"sha256": "00', '"sha256": "'),
+        ('"sha256": "', '"sha256": "zz'),
+        ('"size": 123', '"size": "many"'),
+        ('"uploaded_at": "2025', '"uploaded_at": "x'),
+        ('"path": "2025/01/a.wav"', '"path": ""'),
+        ("{", "["),
+        ("{", "\ufffd"),
+    ],
+)
+async def test_a_line_that_nobody_wrote_is_named(tmp_path, old, new):
+    """Faults 7 and 12."""
+    good = (await exported(Format.JSONL, REJECTED)).decode()
+    bad = (await exported(Format.JSONL, UP)).decode().replace(old, new, 1)
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(good + bad + good, "utf-8")
+    with pytest.raises(LedgerError, match=r"manifest\.jsonl cannot be read, line 2: it is damaged"):
+        list(read_manifest(path))
+    path.write_text(good + good[:-1], "utf-8")
+    with pytest.raises(LedgerError, match="line 2: it is cut off"):
+        list(read_manifest(path))
+    with pytest.raises(LedgerError, match="another with --manifest"):
+        list(read_manifest(tmp_path))

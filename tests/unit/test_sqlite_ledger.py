@@ -382,10 +382,10 @@ def _folder(path):
 @pytest.mark.parametrize(
     ("damage", "cure"),
     [
-        (_garbage, "restore it from a backup; do not delete it"),
-        (_empty, "restore it from a backup; do not delete it"),
-        (_cut, "restore it from a backup; do not delete it"),
-        (_overwritten, "restore it from a backup; do not delete it"),
+        (_garbage, "restore it from a backup, or have .* --rebuild"),
+        (_empty, "restore it from a backup, or have .* --rebuild"),
+        (_cut, "restore it from a backup, or have .* --rebuild"),
+        (_overwritten, "restore it from a backup, or have .* --rebuild"),
         (_someone_elses, "is no ledger: name another file with --ledger"),
         (_folder, "is no file: name another one with --ledger"),
     ],

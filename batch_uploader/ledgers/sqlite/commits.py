@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from anyio import CancelScope
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers.rules import Store
+from batch_uploader.ledgers.records import Store
 
 T = TypeVar("T")
 Rescue = Callable[[LedgerError], LedgerError]

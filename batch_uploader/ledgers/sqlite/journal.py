@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.rules import Store
+from batch_uploader.ledgers.records import Store
 from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.system import create_private, is_private, sync_directory
 

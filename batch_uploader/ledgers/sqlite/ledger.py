@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.rules import Record, Store
+from batch_uploader.ledgers import adoption, rules
+from batch_uploader.ledgers.records import Record, Store
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import GroupCommit, Rescue, Worker
 from batch_uploader.ledgers.sqlite.file import (
@@ -97,6 +97,11 @@ class SqliteLedger:
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
         return await self._write(lambda store: rules.recover(store, self._now()))
+
+    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
+        """Take over lines of a lost ledger's manifest, in their order."""
+        lines = tuple(rows)
+        await self._write(lambda store: adoption.adopt(store, lines, stamp_field, self._clock()))
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
