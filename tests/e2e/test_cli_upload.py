@@ -257,7 +257,7 @@ class TestExitCodes:
         result = upload()
         assert result.code == 7
         assert "is gone" in result.err
-        assert "billed" in result.err
+        assert "--rebuild" in result.err
         assert service.counts(calls) == {"a.wav": 1}
 
     def test_2_a_manifest_that_cannot_be_written_is_refused_before_anything_is_sent(
