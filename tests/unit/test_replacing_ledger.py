@@ -7,7 +7,11 @@ import pytest
 from ledger_cases import CONNECTION, recording
 
 from batch_uploader.errors import ConfigError, LedgerError, LedgerLocked
-from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, schema
+from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, kept_answers, schema
+from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
+from batch_uploader.model import Instant
+
+BESIDE = ["ledger.db-answers", "ledger.db.lock"]
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ async def test_where_nothing_is_left(path):
         await make(replacement.new, "new")
     assert replacement.aside is None
     assert await known(path) == ["new"]
-    assert files(path) == ["ledger.db", "ledger.db.lock"]
+    assert files(path) == ["ledger.db", *BESIDE]
 
 
 async def test_the_damaged_one_is_kept_with_its_log(path):
@@ -64,6 +68,22 @@ async def test_a_log_that_is_left_alone_is_kept_too(path):
     assert await known(path) == ["new"]
     aside = replacement.aside
     assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"log"
+
+
+async def test_answers_that_the_lost_one_never_took_are_kept(path):
+    """Faults 6, 8: the talk IDs in them are somebody's last trace."""
+    await make(path, "old")
+    path.unlink()
+    journal = Journal(journal_path(path))
+    journal.open()
+    journal.keep(Answer(CONNECTION, "old", Instant(1), None))
+    journal.close()
+    async with Replacement(path) as replacement:
+        await make(replacement.new, "new")
+    assert await known(path) == ["new"]
+    aside = replacement.aside
+    assert kept_answers(aside) == 1
+    assert kept_answers(path) == 0
 
 
 async def test_a_making_that_fails_or_was_cut_off_changes_nothing(path):

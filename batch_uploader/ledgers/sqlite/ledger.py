@@ -119,7 +119,7 @@ class SqliteLedger:
     async def release(self, path: str) -> None:
         """Take back a claim. Raises LedgerError if there is none, or as ``settle`` does."""
         await self._write(
-            lambda store: rules.release(store, path), self._rescue(path, self._now(), None)
+            lambda store: rules.release(store, path), self._rescue(path, self._now, None)
         )
 
     async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
@@ -132,7 +132,7 @@ class SqliteLedger:
         now = self._now()
         await self._write(
             lambda store: rules.settle(store, outcome, policy, now),
-            self._rescue(outcome.path, now, outcome),
+            self._rescue(outcome.path, lambda: now, outcome),
         )
 
     async def forget(self, paths: Sequence[str]) -> None:
@@ -205,7 +205,7 @@ class SqliteLedger:
                 f" are about may be sent once more ({error}{_noting(answer.outcome)})"
             ) from error
 
-    def _rescue(self, path: str, now: Instant, outcome: Outcome | None) -> Rescue:
+    def _rescue(self, path: str, at: Callable[[], Instant], outcome: Outcome | None) -> Rescue:
         """What to do, in the worker's thread, when an answer could not be recorded."""
 
         def rescue(error: LedgerError) -> LedgerError:
@@ -213,7 +213,7 @@ class SqliteLedger:
                 outcome is None or outcome.status not in _FOUND_AGAIN
             ):
                 with suppress(OSError):
-                    self._journal.keep(Answer(self._connection_id, path, now, outcome))
+                    self._journal.keep(Answer(self._connection_id, path, at(), outcome))
                     return LedgerError(
                         f"{error}; what the service answered is kept in {self._journal.path},"
                         " and the next run records it"

@@ -8,9 +8,10 @@ from anyio import CancelScope, to_thread
 
 from batch_uploader.errors import ConfigError, LedgerError
 from batch_uploader.ledgers.sqlite import file
+from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.system import sync_directory
 
-_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
 
 
 class Replacement:
@@ -71,6 +72,8 @@ class Replacement:
         log = file.beside(self.new, "-wal")
         if log.exists() and log.stat().st_size:
             raise LedgerError(f"the ledger {self._path} could not be made anew: try again")
+        if not kept_answers(self._path):
+            file.beside(self._path, "-answers").unlink(missing_ok=True)
         left = [each for each in _SUFFIXES if file.beside(self._path, each).exists()]
         if left:
             self.aside = _free_name(self._path)
