@@ -4,7 +4,14 @@ import time
 import uuid
 from dataclasses import replace
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled
+from batch_uploader.errors import (
+    InDoubt,
+    NotSent,
+    Rejected,
+    SinkError,
+    Throttled,
+    UnknownConnection,
+)
 from batch_uploader.events import AttemptEnded, BytesSent, Listener
 from batch_uploader.model import Failure, Outcome, Receipt, Recording, Status
 from batch_uploader.ports import Attempt
@@ -18,6 +25,7 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
     NotSent: Status.FAILED,
     Throttled: Status.FAILED,
     Rejected: Status.REJECTED,
+    UnknownConnection: Status.REJECTED,
     InDoubt: Status.IN_DOUBT,
 }
 
