@@ -12,11 +12,11 @@ from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from batch_uploader.errors import (
+    InDoubt,
     NotSent,
     SinkError,
     SourceChanged,
     SourceError,
-    Unauthorized,
     UploaderError,
 )
 from batch_uploader.events import (
@@ -330,11 +330,6 @@ class Engine:
             else:
                 await self._release(recording)
             raise
-        except Unauthorized as error:
-            self._publish(sending.ended(error, None))
-            await self._release(recording)
-            self.drain(Ending.UNAUTHORIZED, str(error))
-            raise _Drained from error
         except SinkError as error:
             self._publish(sending.ended(error, None))
             return await self._settle(sending.outcome(error))
@@ -378,7 +373,13 @@ class Engine:
                 verdict = turn.failed(error)
                 if verdict.pause > 0:
                     self._publish(Paused(verdict.pause, str(error)))
-                if max(self._pacer.down_for, verdict.pause) > self._options.max_outage:
+                if verdict.stop is not None:
+                    self.drain(verdict.stop.ending, verdict.stop.reason)
+                    if not isinstance(error, InDoubt):
+                        # Not about this recording, so it is as if it had not been sent.
+                        self._publish(sending.ended(error, None))
+                        raise _Drained from error
+                elif max(self._pacer.down_for, verdict.pause) > self._options.max_outage:
                     length = format_duration(self._options.max_outage)
                     why = f"nothing got through, and --max-outage is {length}: {error}"
                     self.drain(Ending.UNREACHABLE, why)

@@ -12,7 +12,7 @@
         NotSent               nothing was stored: safe to retry
         Throttled             nothing was stored: safe to retry, later; slows everybody down
         Rejected              this recording, never again
-          UnknownConnection   and any other: the run drains if they go on like that; exit 3
+          UnknownConnection   nor any other; the run drains if it goes on so; exit 3
         InDoubt               may be stored: never retried by itself
         Unauthorized          not stored; the run drains; exit 3
         SearchFailed          no upload: it is not known what the service holds; doubts stay

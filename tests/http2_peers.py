@@ -5,6 +5,7 @@ import socket
 import struct
 from typing import ClassVar
 
+from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 
 END_STREAM, END_HEADERS = 1, 4
@@ -144,3 +145,23 @@ async def talks_nonsense(writer, stream):
 
 async def keeps_silent(writer, stream):
     pass
+
+
+def stores_talks(troubles):
+    """Answers with talk IDs, but for as long as ``troubles`` has something else to run."""
+    talks = []
+
+    async def script(writer, stream):
+        if (trouble := next(troubles, None)) is not None:
+            await trouble(writer, stream)
+            return
+        talks.append(f"talk-{len(talks) + 1}")
+        message = wire.UploadTalkResponse(talk_id=talks[-1]).SerializeToString()
+        head = ((":status", "200"), ("content-type", "application/grpc"))
+        writer.write(FrameServer.answer(stream, *head, flags=END_HEADERS))
+        data = struct.pack(">BI", 0, len(message)) + message
+        writer.write(FrameServer.frame(FrameServer.DATA, 0, stream, data))
+        writer.write(FrameServer.answer(stream, ("grpc-status", "0")))
+
+    script.talks = talks
+    return script

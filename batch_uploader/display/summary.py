@@ -202,7 +202,7 @@ def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
             why = reason or summary.ending.value
             rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""
             rest = rest or "; the next run goes on from here"
-            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 3))
+            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
         case Ending.COMPLETED if summary.found_nothing:
             yield from _under(warning(""), wrap(f"warning: {NOTHING_FOUND}", width, 3))
 

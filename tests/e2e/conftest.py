@@ -240,8 +240,12 @@ def calls(tmp_path):
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
-    """An emulator without faults that all tests share; talks are told apart by their folder."""
-    with emulator(tmp_path_factory.mktemp("emulator")) as running:
+    """An emulator without faults that all tests share; talks are told apart by their folder.
+
+    It refuses what goes to its connection ``strict``, by the fields.
+    """
+    strict = ("--connection", "strict=none")
+    with emulator(tmp_path_factory.mktemp("emulator"), *strict) as running:
         yield running
 
 
