@@ -18,11 +18,11 @@ class Envoy:
     """One that does with every request what ``action`` says.
 
     ``action`` is a Route, None for no route at all. ``upstream`` is the port that its one cluster,
-    ``service``, leads to, None for nowhere; ``limits`` are the cluster's circuit breakers.
+    ``service``, leads to, None for nowhere; ``cluster`` is what else is in that cluster.
     """
 
-    def __init__(self, action, *, upstream=1, limits=None):
-        self._config = _config(action, upstream, limits)
+    def __init__(self, action, *, upstream=1, **cluster):
+        self._config = _config(action, upstream, cluster)
 
     async def __aenter__(self):
         self._folder = tempfile.TemporaryDirectory()
@@ -55,7 +55,7 @@ def _port(admin):
     return None
 
 
-def _config(action, upstream, limits):
+def _config(action, upstream, more):
     routes = [{"match": {"prefix": "/"}, **action}] if action else []
     manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -82,7 +82,7 @@ def _config(action, upstream, limits):
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2
         },
         "load_assignment": {"cluster_name": "service", "endpoints": endpoints},
-        "circuit_breakers": {"thresholds": [limits or {}]},
+        **more,
     }
     listener = {
         "name": "way",

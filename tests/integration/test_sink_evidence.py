@@ -197,14 +197,27 @@ AFTER_THE_BODY = [
     ("busy", peer(says(StatusCode.UNAVAILABLE, "busy")), NotSent, "busy"),
 ]
 
+NO_ROOM = {"thresholds": [{"max_requests": 0}]}
+# One failure, and the only host is out, so the retry finds nobody.
+STRICT = {
+    "outlier_detection": {"consecutive_5xx": 1, "max_ejection_percent": 100},
+    "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+}
+
 OF_ENVOY = [
     ("route", envoy(None), Unauthorized, "does not know uploads"),
     ("refused", envoy(forwards()), NotSent, ENVOY + "remote connection failure"),
     ("refused twice", envoy(retries("connect-failure")), InDoubt, AGAIN + "remote connection"),
-    ("nobody", envoy(forwards(), upstream=None), NotSent, "no healthy upstream"),
+    ("nobody", envoy(forwards(), upstream=None), InDoubt, "no healthy upstream"),
     ("killed", process(kill, through=forwards()), InDoubt, ENVOY + "connection termination"),
     ("FIN", envoy(forwards(), hangs_up), InDoubt, ENVOY + "connection termination"),
     ("FIN twice", envoy(retries("reset"), hangs_up), InDoubt, AGAIN + "connection termination"),
+    (
+        "FIN, then nobody",
+        envoy(retries("reset"), hangs_up, **STRICT),
+        InDoubt,
+        "no healthy upstream",
+    ),
     ("GOAWAY", envoy(forwards(), goes_away(0)), InDoubt, ENVOY + "remote refused stream reset"),
     ("RST_STREAM", envoy(forwards(), reset(2)), InDoubt, ENVOY + "remote reset"),
     ("nonsense", envoy(forwards(), talks_nonsense), InDoubt, ENVOY + "protocol error"),
@@ -213,7 +226,7 @@ OF_ENVOY = [
     ("idle", envoy(forwards(idle_timeout="0.3s"), keeps_silent), InDoubt, "stream timeout"),
     (
         "full",
-        envoy(forwards(), keeps_silent, limits={"max_requests": 0}),
+        envoy(forwards(), keeps_silent, circuit_breakers=NO_ROOM),
         InDoubt,
         ENVOY + "overflow",
     ),

@@ -104,6 +104,8 @@ _ABANDONED: Final = (
     "received http2 header with status",
     "reset",
     "timeout",
+    # Also when Envoy had tried before, and what it tried took the talk: it does not tell.
+    "no healthy upstream",
     *ELSEWHERE["abandoned"],
 )
 # Envoy could not even connect to its backend; unless it had tried before.
