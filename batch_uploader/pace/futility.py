@@ -1,6 +1,7 @@
 """When to stop because more of the same would only do more harm."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from batch_uploader.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
 from batch_uploader.model import Ending
@@ -12,6 +13,10 @@ DOUBTS = 12
 """So many probes of an outage in a row end in doubt, which takes two and a half minutes."""
 FIRST_DOUBTS = 4
 """The same where nothing has ever got through, so that there is nothing to wait for: a second."""
+
+RECENT = 128
+"""Of so many attempts, or four windows of them, not more than half may end in doubt."""
+_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +32,21 @@ class Futility:
     """Counts the ends that are not about the recording and yet decide its fate.
 
     An outage that leaves nothing in doubt is not among them: it costs nothing to wait for its end.
+    ``ceiling`` is how many attempts there may be at once: all of them in doubt is one accident.
     """
 
+    ceiling: int
+    _recent: deque[bool] = field(init=False)
     _proven: bool = False
     _doubts: int = 0
     _unknown: int = 0
 
+    def __post_init__(self) -> None:
+        self._recent = deque(maxlen=max(RECENT, _WINDOWS * self.ceiling))
+
     def succeeded(self) -> None:
         """Something got through."""
+        self._recent.append(False)
         self._proven = True
         self._doubts = self._unknown = 0
 
@@ -48,6 +60,14 @@ class Futility:
             hopeless = isinstance(error, Unauthorized)
         return Stop(Ending.UNAUTHORIZED, str(error)) if hopeless else None
 
+    def doubted(self, error: SinkError) -> Stop | None:
+        """A recording came into doubt."""
+        self._recent.append(True)
+        most = (self._recent.maxlen or RECENT) / 2
+        if sum(self._recent) <= most:
+            return None
+        return Stop(Ending.UNREACHABLE, f"more than half of what is sent ends in doubt: {error}")
+
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""
         if not isinstance(error, InDoubt):
@@ -55,4 +75,4 @@ class Futility:
         self._doubts += 1
         if self._doubts < (DOUBTS if self._proven else FIRST_DOUBTS):
             return None
-        return Stop(Ending.LIMIT, f"whatever is sent ends in doubt: {error}")
+        return Stop(Ending.UNREACHABLE, f"whatever is sent ends in doubt: {error}")

@@ -50,7 +50,7 @@ class Governor:
         self.window = Window(caps.concurrency)
         self.rate = Rate(now, caps.rate)
         self.outage = Outage()
-        self._futility = Futility()
+        self._futility = Futility(caps.concurrency)
         self.running = 0
         self._paused_until = now
         self._cut_at = now
@@ -97,12 +97,12 @@ class Governor:
             if self.outage.succeeded():
                 self.window.restart(now)
             return Verdict(pause, counts=True, stop=self._futility.spoken(error))
-        stop = None
+        stop = self._futility.doubted(error) if isinstance(error, InDoubt) else None
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
         weight = 2 if isinstance(error, InDoubt) else 1
         if self.outage.failed(now, started, asked, longest, weight):
             pause = self.outage.next_probe - now
-            stop = self._futility.probed(error)
+            stop = stop or self._futility.probed(error)
         return Verdict(pause, counts=not self.outage.down, stop=stop)
 
     def _throttled(self, now: float, started: float, error: SinkError) -> float:

@@ -226,8 +226,8 @@ class TestOutage:
         async with house(50, outage=Outage(0, 600)) as there:
             await anyio.sleep(0.1)
             run = await there.run(max_outage=2.0)
-            assert run.summary.ending is Ending.LIMIT
-            assert "nothing got through for 2s" in run.summary.reason
+            assert run.summary.ending is Ending.UNREACHABLE
+            assert "nothing got through, and --max-outage is 2s" in run.summary.reason
             assert run.summary.counts.get(Status.FAILED, 0) == 0
             there.control.faults = Faults()
             await there.emulator.listen()

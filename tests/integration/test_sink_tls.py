@@ -136,7 +136,7 @@ async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, unti
         summary = await upload_directory(
             tmp_path / "calls", **run, options=RunOptions(min_age=0, max_outage=1.0)
         )
-        assert (summary.ending, summary.counts) == (Ending.LIMIT, {})
+        assert (summary.ending, summary.counts) == (Ending.UNREACHABLE, {})
         assert server.calls == []
     assert "TLS certificate of 127.0.0.1" in str(caught.value)
     assert "check the CA file" in str(caught.value)

@@ -4,7 +4,7 @@ import pytest
 
 from batch_uploader.errors import InDoubt, NotSent, Rejected, Unauthorized, UnknownConnection
 from batch_uploader.model import Ending
-from batch_uploader.pace.futility import DOUBTS, FIRST_DOUBTS, UNKNOWN
+from batch_uploader.pace.futility import DOUBTS, FIRST_DOUBTS, RECENT, UNKNOWN
 from batch_uploader.pace.governor import Caps, Governor
 
 DOUBT = InDoubt("a proxy answered", code="UNAVAILABLE")
@@ -57,7 +57,7 @@ def test_where_nothing_ever_got_through_doubts_end_the_run_at_once(world):
     count, stop = world.fail_until_the_end(DOUBT)
     assert count <= FIRST_DOUBTS + 2
     assert world.now < 2
-    assert stop.ending is Ending.LIMIT
+    assert stop.ending is Ending.UNREACHABLE
     assert stop.reason == "whatever is sent ends in doubt: a proxy answered"
 
 
@@ -67,6 +67,28 @@ def test_a_restart_of_two_minutes_is_waited_out_and_an_hour_is_not(world):
     count, _ = world.fail_until_the_end(DOUBT)
     assert count <= DOUBTS + 2
     assert 120 < world.now < 300
+
+
+@pytest.mark.parametrize(("good", "bad", "stops"), [(1, 1, False), (4, 1, False), (1, 2, True)])
+def test_more_than_half_in_doubt_is_no_accident_any_more(world, good, bad, stops):
+    """Fault 16: without a stamp field each is a human's work."""
+    stop = None
+    for _ in range(RECENT):
+        for _ in range(good):
+            world.succeed()
+        stop = [world.fail(DOUBT) for _ in range(bad)][-1] or stop
+    assert bool(stop) is stops
+    assert (
+        not stops or stop.reason == "more than half of what is sent ends in doubt: a proxy answered"
+    )
+
+
+def test_all_that_is_on_its_way_at_once_is_one_accident():
+    """Fault 15: the service was started anew."""
+    governor = Governor(Caps(1000), 0.0)
+    for _ in range(1000):
+        governor.succeeded(0.0, 0.0, 1)
+    assert not any(governor.failed(1.0, 0.0, DOUBT).stop for _ in range(1000))
 
 
 def test_a_success_begins_the_count_anew(world):
