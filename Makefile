@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults kill-test lock generate clean
+.PHONY: demo test faults kill-test bench lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -23,6 +23,10 @@ faults: .venv/.dev
 kill-test: .venv/.dev
 	KILLS=500 RECORDINGS=1000 MOMENTS=0 CUTS=0 $(BIN)/pytest tests/kill -v -s
 
+# Minutes; needs a C compiler and OpenSSL's headers, and a machine with nothing else to do.
+bench: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m bench $(WORK) $(if $(RUNS),--runs $(RUNS))
+
 # Writes the lock files anew; they carry hashes and no index URLs.
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: .venv/.dev
@@ -34,7 +38,7 @@ generate: .venv/.dev
 	$(BIN)/python protos/generate.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .bench
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
