@@ -64,7 +64,8 @@ def program(job, *more):
         *("--endpoint", job.endpoint, "--ca-file", job.lab.certificate),
         *("--api-key-file", job.lab.api_key, "--concurrency", job.concurrency),
         *("--ledger", job.scratch / "ledger.db", "--manifest", job.scratch / "manifest.jsonl"),
-        *("--progress", "rich", *more),
+        # An orphan of a benchmark that was killed does not wait for its sink for hours.
+        *("--progress", "rich", "--max-outage", "60", *more),
     ]
 
 

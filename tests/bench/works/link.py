@@ -27,7 +27,7 @@ def run(lab, runs):
         found = [dict.fromkeys(folders) for folders in clients.values()]
         about = f"Not possible here: {reason}."
     else:
-        about = f"{ROUND_TRIP} ms there and back, {MBIT} Mbit/s; recordings of 4 MB."
+        about = f"{ROUND_TRIP} ms there and back, {MBIT} Mbit/s, TCP Reno; recordings of 4 MB."
     clean, lossy = found
     rows = [[client.name, *(_cell(each[client]) for each in found)] for client in clean]
     share = clean[PROGRAM] and clean[PROGRAM] / (MBIT / 8)
