@@ -28,9 +28,11 @@ PAGE = ROOT / "docs" / "performance.md"
 
 def main():
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("works", nargs="*", choices=[*WORKS, []], metavar="WORK")
+    parser.add_argument("works", nargs="*", metavar="WORK", help=", ".join(WORKS))
     parser.add_argument("--runs", type=int, default=5, help="of each client; medians are taken")
     given = parser.parse_args()
+    if unknown := set(given.works).difference(WORKS):
+        parser.error(f"there is no work {min(unknown)}; there are {', '.join(WORKS)}")
     scale = float(os.environ.get("SCALE", "1"))
     lab = Lab(os.environ.get("BENCH_DIR", ROOT / ".bench"), scale)
     # Ours is the other core, too: the client is to be alone.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench.lab import FAR_ADDRESS, NotPossible
 
-HERE, THERE = "bench-client", "bench-sink"
+# Of this process alone, since others may be measuring, too.
+HERE, THERE = f"bench-client-{os.getpid()}", f"bench-sink-{os.getpid()}"
 NEAR_ADDRESS = "10.77.0.1"
 RENO = "net.ipv4.tcp_congestion_control=reno"
 
