@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults kill-test bench lock generate clean
+.PHONY: demo test faults kill-test soak overload bench lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -22,6 +22,14 @@ faults: .venv/.dev
 # The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
 kill-test: .venv/.dev
 	KILLS=500 RECORDINGS=1000 MOMENTS=0 CUTS=0 $(BIN)/pytest tests/kill -v -s
+
+# 100,000 uploads of which 6 % are not answered, with three outages; ten minutes.
+soak: .venv/.dev
+	SOAK=100000 $(BIN)/pytest tests/soak/test_soak.py -v -s
+
+# Ten minutes of refusals of all that comes over a rate; then that is lifted.
+overload: .venv/.dev
+	OVERLOAD=600 $(BIN)/pytest tests/soak/test_overload.py -v -s
 
 # Minutes; needs a C compiler and OpenSSL's headers, and a machine with nothing else to do.
 bench: .venv/.dev
