@@ -33,13 +33,15 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
 class Transfer:
     """One recording on its way: the attempt under way and the count of all of them.
 
-    ``earlier`` are the attempts of earlier runs. ``open`` is true from the moment an attempt begins
-    until its answer is known: what is cut off then is in doubt.
+    ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,
+    ``open`` from the moment an attempt begins until its answer is known: what is cut off then is in
+    doubt.
     """
 
     def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
         self.recording = recording
         self._publish = publish
+        self.claimed = False
         self.open = False
         self.started = 0.0
         self._earlier = earlier

@@ -76,8 +76,7 @@ def test_a_killed_run_leaves_claims_that_the_next_one_settles(
                 break
         process.kill()
         process.communicate()
-        held = counts(program, calls)["in_doubt"]
-        assert held >= 10
+        assert counts(program, calls)["in_doubt"] > 0
         result = upload(*PATIENT, to=service)
         assert result.code == 0, result.err
         assert_one_talk_each(calls, service, names(30))

@@ -25,6 +25,7 @@ from batch_uploader.examine import Rules
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.model import Ending, Failure, Status
 from batch_uploader.pace import Pacer, Timetable
+from batch_uploader.pace.window import START
 from batch_uploader.retry import RetryPolicy
 from batch_uploader.sidecar import Schema
 from batch_uploader.sinks.memory import MemorySink
@@ -99,6 +100,10 @@ class House:
     async def rows(self):
         async with self.ledger as ledger:
             return [row async for row in ledger.rows()]
+
+    async def claimed(self):
+        """How many claims are open, during a run."""
+        return len([row async for row in self.ledger.rows(frozenset({Status.CLAIMED}))])
 
     async def statuses(self):
         return {row.path: row.status for row in await self.rows()}
@@ -522,6 +527,52 @@ async def test_an_outage_costs_no_recording_its_attempts():
     assert {event.reason for event in paused} == {"nobody is there"}
     seconds = [event.seconds for event in paused]
     assert seconds == sorted(seconds)
+
+
+async def test_only_what_has_its_turn_is_claimed():
+    """Fault 1: of what waits, a kill puts nothing in doubt."""
+    house = House(recordings(50))
+    sink = Slow()
+    options = RunOptions(concurrency=32)
+    with anyio.fail_after(5):
+        opened = house.uploader(sink=sink, options=options)
+        async with opened as uploader, anyio.create_task_group() as group:
+            group.start_soon(uploader.run)
+            while sink.waiting < START:
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.05)
+            assert await house.claimed() == sink.waiting == START
+            sink.go.set()
+
+
+async def test_in_an_outage_nothing_is_claimed_but_the_probe():
+    """Faults 1 and 27: an hour of outage leaves nothing in doubt if it ends with a kill."""
+
+    class Nobody(MemorySink):
+        claimed = ()
+
+        async def upload(self, recording, audio, attempt):
+            self.claimed = (*self.claimed, await house.claimed())
+            raise NotSent("nobody is there", code="UNAVAILABLE")
+
+    house = House(recordings(50))
+    sink = Nobody()
+    options = RunOptions(concurrency=32, max_outage=1.0, retry=RetryPolicy(first_pause=0.001))
+    summary = await house.run(sink=sink, options=options)
+    assert summary.ending is Ending.UNREACHABLE
+    assert sink.claimed[-3:] == (1, 1, 1)
+
+
+async def test_duplicates_take_nothing_of_the_rate():
+    """At one a second they would take a minute."""
+    house = House({"first.wav": wav(0), "first.json": sidecar()})
+    options = RunOptions(rate=1.0)
+    await house.run(options=options)
+    for n in range(60):
+        house.source.put(f"copy-{n}.wav", wav(0))
+        house.source.put(f"copy-{n}.json", sidecar())
+    summary = await house.run(options=options)
+    assert summary.counts == {Status.DUPLICATE: 60}
 
 
 @pytest.mark.parametrize("error", [NotSent, InDoubt])
