@@ -49,8 +49,10 @@ def watch(process, emulator):
 
 def thirds(samples):
     """The medians of each third of the recordings, while they go up; what it took at most."""
+    # The last of them are those that Search has proved absent.
+    first_round = (1 - 1.5 * FAULTS["silent"]) * RECORDINGS
     for n, name in enumerate(("first", "second", "last")):
-        low, high = (RECORDINGS * edge // 3 for edge in (n, n + 1))
+        low, high = (first_round * edge / 3 for edge in (n, n + 1))
         part = [level for stored, *level in samples if low < stored < high]
         yield name, *map(median, zip(*part, strict=True))
     yield "most", *list(map(max, zip(*samples, strict=True)))[1:]
@@ -81,7 +83,7 @@ def test_nothing_grows_nothing_is_lost_and_nothing_is_sent_twice(tmp_path):
     assert held == Counter(digests.items())
     assert ends["DEADLINE_EXCEEDED"] > RECORDINGS / 100
     _, (_, *before), (_, *after), (_, _, descriptors, threads) = levels
-    assert after[0] <= 1.15 * before[0] + 4
+    assert after[0] <= 1.05 * before[0] + 1
     assert after[1] <= before[1] + 10
     # As many as are at work at once; one for each deadline would be many more.
     assert descriptors < 100
