@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test kill-test lock generate clean
+.PHONY: demo test faults kill-test soak overload bench lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -15,9 +15,25 @@ test: .venv/.dev
 # Real processes on a busy machine: what fails is tried once more, alone, and has to pass then.
 	$(BIN)/pytest --numprocesses auto --cov || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
+# Runs the tests of docs/faults.md and prints its table; fails where one fails or is missing.
+faults: .venv/.dev
+	$(BIN)/pytest --numprocesses auto --faults
+
 # The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
 kill-test: .venv/.dev
-	KILLS=500 RECORDINGS=1000 MOMENTS=0 $(BIN)/pytest tests/kill -v -s
+	KILLS=500 RECORDINGS=1000 MOMENTS=0 CUTS=0 $(BIN)/pytest tests/kill -v -s
+
+# 100,000 uploads of which 6 % are not answered, with three outages; ten minutes.
+soak: .venv/.dev
+	SOAK=100000 $(BIN)/pytest tests/soak/test_soak.py -v -s
+
+# Ten minutes of refusals of all that comes over a rate; then that is lifted.
+overload: .venv/.dev
+	OVERLOAD=600 $(BIN)/pytest tests/soak/test_overload.py -v -s
+
+# Minutes; needs a C compiler and OpenSSL's headers, and a machine with nothing else to do.
+bench: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m bench $(WORK) $(if $(RUNS),--runs $(RUNS))
 
 # Writes the lock files anew; they carry hashes and no index URLs.
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
@@ -30,7 +46,7 @@ generate: .venv/.dev
 	$(BIN)/python protos/generate.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .bench
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,7 +1,8 @@
 """The run: one planner, many workers, and an orderly end.
 
-A worker takes a job through its whole way: look, claim, attempts, settle. Nothing is sent without a
-durable claim, and what the service answered is recorded whatever happens.
+A worker takes a job through its whole way: look, attempts, settle. Each attempt waits for its turn,
+claims, and sends: nothing is sent without a durable claim, nothing that waits has one, and what the
+service answered is recorded whatever happens.
 """
 
 from contextlib import closing
@@ -12,11 +13,11 @@ from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from batch_uploader.errors import (
+    InDoubt,
     NotSent,
     SinkError,
     SourceChanged,
     SourceError,
-    Unauthorized,
     UploaderError,
 )
 from batch_uploader.events import (
@@ -31,7 +32,8 @@ from batch_uploader.events import (
 )
 from batch_uploader.examine import Examination, Material, stat_of
 from batch_uploader.intake import Intake, Job, invalid
-from batch_uploader.model import Ending, Failure, Outcome, Receipt, Recording, Status
+from batch_uploader.ledgers.adoption import LEDGER_LOST
+from batch_uploader.model import Ending, Failure, Outcome, Receipt, Status
 from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.planner import Planner
 from batch_uploader.planning import Action
@@ -82,6 +84,14 @@ class _Drained(Exception):  # noqa: N818 - a way out, not a mistake
     """The run is ending and this recording has not been sent."""
 
 
+class _NotGranted(Exception):  # noqa: N818 - as above
+    """The ledger has a reason not to send this recording."""
+
+    def __init__(self, answer: ClaimAnswer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 class _NoFault(Exception):  # noqa: N818 - as above
     """An attempt ended in an outage: it says nothing of its recording, and does not count."""
 
@@ -114,12 +124,14 @@ class Engine:
         self._planner = Planner(intake, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
+        self._over = False
         self._draining = anyio.Event()
+        self._hurried = anyio.Event()
         self._cancelled = anyio.Event()
         self._failure: Exception | None = None
         self._budget = ByteBudget(options.memory)
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
-        self._pacer = Pacer(caps, check=self._stop_if_draining)
+        self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
         self._allowance = Allowance(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, anyio.Event] = {}
 
@@ -137,15 +149,19 @@ class Engine:
                     for _ in range(self._options.concurrency):
                         workers.start_soon(self._work, receive.clone())
             group.cancel_scope.cancel()
+        self._over = True
         if self._failure is not None:
             raise self._failure
 
     def drain(self, ending: Ending, reason: str) -> None:
-        """Begin nothing new; what is in flight finishes within the grace."""
-        if self._draining.is_set():
+        """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
+        interrupted = ending is Ending.INTERRUPTED
+        if self._over or self._hurried.is_set() or (self._draining.is_set() and not interrupted):
             return
         self.ending, self.reason = ending, reason
         self._draining.set()
+        if interrupted:
+            self._hurried.set()
         self._pacer.wake()
         self._publish(Draining(reason))
 
@@ -163,7 +179,8 @@ class Engine:
         self.drain(Ending.INTERRUPTED, "the run cannot go on")
 
     async def _watch(self, in_flight: CancelScope) -> None:
-        await self._draining.wait()
+        # Whoever sets a limit in time means what begins; what is on its way has deadlines.
+        await self._hurried.wait()
         with anyio.move_on_after(self._options.grace):
             await self._cancelled.wait()
         in_flight.cancel()
@@ -208,15 +225,28 @@ class Engine:
                 self._publish(NotReady(job.path, job.size))
             except SourceError as error:
                 failure = Failure("UNREADABLE", str(error))
-                await self._settle(
-                    Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
+                await self._settle_unsound(
+                    job, Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
                 )
             else:
                 if isinstance(prepared, Material):
                     with closing(prepared):
-                        await self._claim_and_send(job, prepared)
+                        await self._send_if_allowed(job, prepared)
                 else:
-                    await self._settle(invalid(job.path, stat_of(job.pair), prepared))
+                    await self._settle_unsound(job, invalid(job.path, stat_of(job.pair), prepared))
+
+    async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
+        """Record what could not be looked into, unless a lost ledger may know more of it."""
+        if job.known is None or not job.known.unproved:
+            await self._settle(outcome)
+            return
+        before = job.known.outcome
+        if before.status is Status.IN_DOUBT and outcome.failure is not None:
+            reason = (
+                f"{LEDGER_LOST.message}; before it can be searched for: {outcome.failure.message}"
+            )
+            outcome = replace(before, failure=replace(LEDGER_LOST, message=reason))
+        self._publish(Settled(outcome))
 
     async def _only_touched(self, job: Job) -> bool:
         """Compare a touched sidecar with what the talk holds, without a look at the audio."""
@@ -231,50 +261,45 @@ class Engine:
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 
-    async def _claim_and_send(self, job: Job, material: Material) -> None:
+    async def _send_if_allowed(self, job: Job, material: Material) -> None:
         recording = material.recording
         duration = recording.audio.duration
         async with self._allowance.share(duration) as share:
             if share is None:
-                self.drain(Ending.LIMIT, self._allowance.reason(duration))
+                self._leave_out(recording.path, duration)
                 raise _Drained
-            share.used = await self._claim_and_use(job, material)
+            share.used = await self._send_or_leave(job, material)
 
-    async def _claim_and_use(self, job: Job, material: Material) -> bool:
+    def _leave_out(self, path: str, duration: float) -> None:
+        reason = self._allowance.reason(duration)
+        if not self._allowance.excludes(duration):
+            self.drain(Ending.LIMIT, reason)
+        elif self.ending is Ending.COMPLETED:
+            # No run would ever get past it.
+            self.ending, self.reason = Ending.LIMIT, f"{path} is too long for any run: {reason}"
+
+    async def _send_or_leave(self, job: Job, material: Material) -> bool:
         """Send it if that is due; whether the service may hold it now."""
         recording = material.recording
         settled = self._in_flight[recording.path] = anyio.Event()
         try:
-            answer = await self._claim(recording)
-            match answer.claim:
-                case Claim.GRANTED:
-                    return await self._send(job, material) in _HELD_BY_SERVICE
-                case Claim.DUPLICATE:
-                    await self._settle(
-                        outcome_of(recording, Status.DUPLICATE, duplicate_of=answer.other)
-                    )
-                case Claim.KNOWN | Claim.OUTDATED:
-                    outdated = answer.claim is Claim.OUTDATED
+            return await self._send(job, material) in _HELD_BY_SERVICE
+        except _NotGranted as refusal:
+            match refusal.answer:
+                case ClaimAnswer(Claim.DUPLICATE, other):
+                    await self._settle(outcome_of(recording, Status.DUPLICATE, duplicate_of=other))
+                case ClaimAnswer(Claim.DOUBTED):
+                    doubted = outcome_of(recording, Status.IN_DOUBT)
+                    await self._settle(replace(doubted, failure=LEDGER_LOST))
+                case ClaimAnswer(Claim.KNOWN | Claim.OUTDATED as claim):
+                    outdated = claim is Claim.OUTDATED
                     self._publish(AlreadyThere(job.path, job.size, outdated))
-                case Claim.HELD | Claim.BUSY:
+                case _:
                     self._publish(NotReady(job.path, job.size))
         finally:
             del self._in_flight[recording.path]
             settled.set()
         return False
-
-    async def _claim(self, recording: Recording) -> ClaimAnswer:
-        while True:
-            self._stop_if_draining()
-            with CancelScope(shield=True):
-                (answer,) = await self._ledger.claim(
-                    [recording], stamp_field=self._sink.stamp_field
-                )
-            other = self._in_flight.get(answer.other or "")
-            if answer.claim is not Claim.BUSY or other is None:
-                return answer
-            # The same audio and metadata is on its way under another path: its end decides.
-            await other.wait()
 
     async def _send(self, job: Job, material: Material) -> Status:
         recording = material.recording
@@ -282,27 +307,21 @@ class Engine:
         same = known is not None and known.sha256 == recording.fingerprint.sha256
         earlier = known.outcome.attempts if known is not None and same else 0
         sending = Transfer(recording, earlier, self._publish)
-        self._publish(UploadStarted(recording.path, material.size))
         try:
             receipt = await self._options.retry.run(
                 lambda number: self._attempt(number, sending, material),
-                sleep=self._pause,
+                sleep=lambda seconds: self._pause(seconds, sending),
                 on_retry=lambda error, pause: self._publish(sending.ended(error, pause)),
             )
         except _Drained:
-            await self._release(recording)
+            await self._release(sending)
             raise
         except anyio.get_cancelled_exc_class():
             if sending.open:
                 await self._settle(sending.outcome(CUT_OFF))
             else:
-                await self._release(recording)
+                await self._release(sending)
             raise
-        except Unauthorized as error:
-            self._publish(sending.ended(error, None))
-            await self._release(recording)
-            self.drain(Ending.UNAUTHORIZED, str(error))
-            raise _Drained from error
         except SinkError as error:
             self._publish(sending.ended(error, None))
             return await self._settle(sending.outcome(error))
@@ -311,8 +330,8 @@ class Engine:
             self._publish(sending.ended(changed, None))
             return await self._settle(sending.outcome(changed))
         except UploaderError as error:
-            # The settings turned out to be unusable; nothing was sent.
-            await self._release(recording)
+            # The settings turned out to be unusable, or the ledger; nothing was sent.
+            await self._release(sending)
             self.fail(error)
             raise _Drained from error
         else:
@@ -327,14 +346,27 @@ class Engine:
                 return await self._try(number, sending, material)
             except _NoFault as excuse:
                 self._publish(sending.ended(excuse.error, excuse.pause))
+                await self._release(sending)
+            except _NotGranted as refusal:
+                other = self._in_flight.get(refusal.answer.other or "")
+                if refusal.answer.claim is not Claim.BUSY or other is None:
+                    raise
+                # The same audio and metadata is on its way under another path: its end decides.
+                await other.wait()
 
     async def _try(self, number: int, sending: Transfer, material: Material) -> Receipt:
         size = material.size
         whole = size <= self._sink.whole_limit
         async with self._pacer.turn(size, whole=whole, again=number > 1) as turn:
+            await self._claim(sending)
             self._stop_if_draining()
-            timeout = self._options.retry.timeout(size) + size / self._pacer.slowest_share()
+            timeout = self._options.retry.timeout(size)
+            if not whole:
+                timeout += size / self._pacer.slowest_share()
+            if not sending.started:
+                self._publish(UploadStarted(sending.recording.path, size))
             attempt = sending.begin(number, timeout)
+            turn.begin()
             try:
                 receipt = await self._sink.upload(
                     sending.recording, self._pacer.paced(material), attempt
@@ -344,9 +376,16 @@ class Engine:
                 verdict = turn.failed(error)
                 if verdict.pause > 0:
                     self._publish(Paused(verdict.pause, str(error)))
-                if self._pacer.down_for >= self._options.max_outage:
+                if verdict.stop is not None:
+                    self.drain(verdict.stop.ending, verdict.stop.reason)
+                    if not isinstance(error, InDoubt):
+                        # Not about this recording, so it is as if it had not been sent.
+                        self._publish(sending.ended(error, None))
+                        raise _Drained from error
+                elif max(self._pacer.down_for, verdict.pause) > self._options.max_outage:
                     length = format_duration(self._options.max_outage)
-                    self.drain(Ending.LIMIT, f"nothing got through for {length}: {error}")
+                    why = f"nothing got through, and --max-outage is {length}: {error}"
+                    self.drain(Ending.UNREACHABLE, why)
                 if verdict.counts or not may_repeat(error):
                     raise
                 raise _NoFault(error, verdict.pause) from error
@@ -357,7 +396,20 @@ class Engine:
             turn.succeeded()
             return receipt
 
-    async def _pause(self, seconds: float) -> None:
+    def _held_back(self, seconds: float) -> None:
+        self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))
+
+    async def _claim(self, sending: Transfer) -> None:
+        with CancelScope(shield=True):
+            (answer,) = await self._ledger.claim(
+                [sending.recording], stamp_field=self._sink.stamp_field
+            )
+            if answer.claim is not Claim.GRANTED:
+                raise _NotGranted(answer)
+            sending.claimed = True
+
+    async def _pause(self, seconds: float, sending: Transfer) -> None:
+        await self._release(sending)
         with anyio.move_on_after(seconds):
             await self._draining.wait()
         self._stop_if_draining()
@@ -373,6 +425,9 @@ class Engine:
         self._publish(Settled(outcome))
         return outcome.status
 
-    async def _release(self, recording: Recording) -> None:
-        with CancelScope(shield=True):
-            await self._ledger.release(recording.path)
+    async def _release(self, sending: Transfer) -> None:
+        """Take back the claim, if there is one: a kill puts nothing in doubt that only waits."""
+        if sending.claimed:
+            sending.claimed = False
+            with CancelScope(shield=True):
+                await self._ledger.release(sending.recording.path)

@@ -12,6 +12,7 @@
         NotSent               nothing was stored: safe to retry
         Throttled             nothing was stored: safe to retry, later; slows everybody down
         Rejected              this recording, never again
+          UnknownConnection   nor any other; the run drains if it goes on so; exit 3
         InDoubt               may be stored: never retried by itself
         Unauthorized          not stored; the run drains; exit 3
         SearchFailed          no upload: it is not known what the service holds; doubts stay
@@ -76,6 +77,10 @@ class Throttled(SinkError):  # noqa: N818
 
 class Rejected(SinkError):  # noqa: N818
     """The service refuses this recording; repeating it changes nothing."""
+
+
+class UnknownConnection(Rejected):
+    """The service does not know the connection, so it refuses each recording alike."""
 
 
 class InDoubt(SinkError):  # noqa: N818

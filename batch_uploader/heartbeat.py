@@ -50,6 +50,9 @@ class Heartbeat:
             case events.DoubtsWaiting(seconds, recordings):
                 self._notice = f"searching for {recordings:,} in doubt; "
                 self._extend(seconds)
+            case events.AttemptEnded(retry_in=float(seconds)):
+                self._extend(seconds)
+                self._count(event)
             case events.Draining(reason):
                 self._notice, urgent = f"stopping: {reason}; ", True
             case events.RunFinished():
@@ -79,11 +82,13 @@ class Heartbeat:
 
     def _extend(self, seconds: float) -> None:
         """Ask for more patience where a pause takes up half of it, and more."""
-        if self._watchdog is not None and seconds > self._watchdog / 2:
+        now = self._clock()
+        longer = now + seconds > self._silent_until
+        if self._watchdog is not None and seconds > self._watchdog / 2 and longer:
             self._patience = seconds + self._watchdog
-            self._silent_until = self._clock() + seconds
+            self._silent_until = now + seconds
             self._tell(WATCHDOG_USEC=str(round(self._patience * 1e6)), WATCHDOG="1")
-            self._fed_at = self._clock()
+            self._fed_at = now
 
     def _feed(self) -> None:
         if self._watchdog is None:

@@ -1,4 +1,4 @@
-"""The ledger as a file for others: JSON lines, or CSV for spreadsheets.
+"""The ledger as a file for others: JSON lines, or CSV for spreadsheets; and back, if it is lost.
 
 One line a recording, in the order of the rows, cumulative over all runs. File names come from
 strangers and the lines end up on terminals and in spreadsheets, so neither finds control
@@ -9,8 +9,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,13 +19,14 @@ from typing import BinaryIO, Final, TypeVar
 from anyio import CancelScope, to_thread
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.model import Status
+from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
-from batch_uploader.system import replace_atomically
+from batch_uploader.system import remove_leftovers, replace_atomically
 
 T = TypeVar("T")
 
 _ROWS_AT_ONCE: Final = 1000
+_DIGEST_SIZE: Final = 32
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRAITOROUS: Final = (
@@ -66,17 +67,42 @@ class Format(StrEnum):
 async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
     """Replace the manifest, whole or not at all, by a line for each row; how many there were.
 
-    Nobody but the owner may read it. If it cannot be written, or ``rows`` raises, the old one
-    stands. Raises LedgerError.
+    For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
+    or ``rows`` raises, the old one stands. Raises LedgerError.
     """
     try:
+        await to_thread.run_sync(remove_leftovers, path)
         async with _in_threads(replace_atomically(path)) as file:
-            return await export(rows, file, Format.JSONL)
+            count = await export(rows, file, Format.JSONL)
     except OSError as error:
         raise LedgerError(
             f"the manifest {path} cannot be written: see to its disk and folder, or name another "
             f"with --manifest; the ledger has it all ({error})"
         ) from error
+    mark_current(path)
+    return count
+
+
+def mark_behind(path: Path) -> bool:
+    """Note, before the ledger changes, that the manifest may fall behind it: this may be killed.
+
+    Whether it may be behind already. Only a manifest that is written whole ends that.
+    """
+    note = _note_of(path)
+    behind = note.exists() or not path.exists()
+    with suppress(OSError):  # where no note can be made no manifest can, and that is told
+        note.touch(mode=0o600)
+    return behind
+
+
+def mark_current(path: Path) -> None:
+    """Take the note back: the manifest says what the ledger says."""
+    with suppress(OSError):
+        _note_of(path).unlink(missing_ok=True)
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.behind")
 
 
 async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> int:
@@ -97,6 +123,67 @@ async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> in
             batch = []
     await to_thread.run_sync(_write_batch, stream, encode, batch)
     return count + len(batch)
+
+
+def read_manifest(path: Path) -> Iterator[Row]:
+    """The lines of a manifest, as far as a line tells of its row. Blocking.
+
+    Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _row(line)
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    why = "it is cut off" if not line.endswith(b"\n") else "it is damaged"
+                    raise LedgerError(
+                        f"the manifest {path} cannot be read, line {number}: {why}; restore the"
+                        " manifest from a backup, or take that line out: its recording is in doubt"
+                        " then"
+                    ) from error
+    except OSError as error:
+        raise LedgerError(
+            f"the manifest {path} cannot be read ({error.strerror}): see to it and its folder, or"
+            " name another with --manifest"
+        ) from error
+
+
+def _row(line: bytes) -> Row:
+    """Raises ValueError, KeyError, TypeError or AttributeError."""
+    if not line.endswith(b"\n"):
+        raise ValueError
+    fields = json.loads(line)
+    status, sha256, error = Status(fields["status"]), fields["sha256"], fields["error"]
+    up, container = status is Status.UPLOADED, fields["format"]
+    row = Row(
+        path=_text(fields["path"]),
+        connection_id=_text(fields["connection_id"]),
+        status=status,
+        size=int(fields["size"]),
+        attempts=int(fields["attempts"]),
+        sha256=None if sha256 is None else bytes.fromhex(sha256),
+        talk_id=_text(fields["talk_id"]) if up else None,
+        duration=None if fields["duration"] is None else float(fields["duration"]),
+        container=None if container is None else Container(container),
+        settled_at_ns=_moment(fields["uploaded_at"]) if up else None,
+        duplicate_of=fields["duplicate_of"],
+        failure=error and Failure(_text(error["code"]), _text(error["message"])),
+    )
+    if len(row.sha256 or b"") != _DIGEST_SIZE and (up or row.sha256 is not None):
+        raise ValueError
+    return row
+
+
+def _text(value: object) -> str:
+    if not (isinstance(value, str) and value):
+        raise TypeError
+    return value
+
+
+def _moment(text: str) -> int:
+    """UTC nanoseconds of what ``_iso`` wrote."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
 
 
 def _write_batch(

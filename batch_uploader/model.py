@@ -243,6 +243,8 @@ class Ending(StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     UNAUTHORIZED = "unauthorized"
+    UNREACHABLE = "unreachable"
+    """For so long that somebody should know."""
     LIMIT = "limit"
 
 

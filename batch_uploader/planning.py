@@ -39,6 +39,7 @@ _OTHER_RULES = Decision(Action.UPLOAD, "it was invalid under other settings")
 _STILL_INVALID = Decision(Action.HOLD, "it is invalid and unchanged")
 _STILL_REJECTED = Decision(Action.HOLD, "the service refused it and it is unchanged")
 _IN_DOUBT = Decision(Action.HOLD, "the service may hold it already")
+_LOST = Decision(Action.UPLOAD, "its ledger was lost, and it is looked into to be searched for")
 _CONFLICT = Decision(Action.HOLD, "the service's answers about it contradict each other")
 _CLAIMED = Decision(Action.HOLD, "another run is sending it")
 
@@ -70,7 +71,8 @@ def plan(stat: Stat, known: Known | None, policy: bytes) -> Decision:
         return _NEW
     before = known.outcome
     if before.status in _OPEN:
-        return _OPEN[before.status]
+        unseen = before.status is Status.IN_DOUBT and known.sha256 is None
+        return _LOST if unseen else _OPEN[before.status]
     if before.stat == stat:
         if before.status is Status.INVALID:
             return _STILL_INVALID if known.policy == policy else _OTHER_RULES

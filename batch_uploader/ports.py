@@ -154,6 +154,15 @@ class Known:
     key: str | None = None
     settled_at_ns: int | None = None
 
+    @property
+    def unproved(self) -> bool:
+        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
+
+        What the ledger says of it stands until somebody has.
+        """
+        undecided = self.outcome.status in {Status.IN_DOUBT, Status.GIVEN_UP}
+        return self.metadata is None and (undecided or self.sha256 is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -187,6 +196,8 @@ class Claim(StrEnum):
     """This very path is up with the same audio (its file was only touched); the stat is renewed."""
     OUTDATED = "outdated"
     """This path is up with the same audio but other metadata; nothing is sent."""
+    DOUBTED = "doubted"
+    """The ledger was lost and this may have gone up before: recorded as in doubt, nothing sent."""
     HELD = "held"
     """This path is in doubt or in conflict, or claimed by somebody else."""
 
@@ -237,6 +248,12 @@ class Ledger(Protocol):
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
+
+    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
+        """Take over lines of a lost ledger's manifest, in their order, into this, which is new.
+
+        ``stamp_field`` is the field in which their keys stand. What they leave open is in doubt.
+        """
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""

@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,7 +119,8 @@ class ServiceManager:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(0)
             try:
-                self._socket.connect(self._address.replace("@", "\0", 1))
+                abstract = self._address.startswith("@")
+                self._socket.connect("\0" + self._address[1:] if abstract else self._address)
             except OSError:
                 self.__exit__(None, None, None)
         return self
@@ -164,7 +166,8 @@ def replace_atomically(path: Path) -> Iterator[BinaryIO]:
     durable then. If the block or the writing fails, the old file stands and nothing is left over.
     Nobody but the owner may read the new file. A link at ``path`` is itself replaced.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".batch-uploader-", suffix=".tmp")
+    prefix, suffix = _around_temporary(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -177,6 +180,18 @@ def replace_atomically(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
         raise
     sync_directory(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed ``replace_atomically`` left; for whoever alone replaces this file."""
+    prefix, suffix = _around_temporary(path)
+    for leftover in path.parent.glob(f"{prefix}*{suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
+def _around_temporary(path: Path) -> tuple[str, str]:
+    # Short, whatever the file's name, and no other file's of the same folder.
+    return f".batch-uploader-{zlib.crc32(os.fsencode(path.name)):08x}-", ".tmp"
 
 
 def sync_directory(path: Path) -> None:

@@ -4,7 +4,14 @@ import time
 import uuid
 from dataclasses import replace
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled
+from batch_uploader.errors import (
+    InDoubt,
+    NotSent,
+    Rejected,
+    SinkError,
+    Throttled,
+    UnknownConnection,
+)
 from batch_uploader.events import AttemptEnded, BytesSent, Listener
 from batch_uploader.model import Failure, Outcome, Receipt, Recording, Status
 from batch_uploader.ports import Attempt
@@ -18,6 +25,7 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
     NotSent: Status.FAILED,
     Throttled: Status.FAILED,
     Rejected: Status.REJECTED,
+    UnknownConnection: Status.REJECTED,
     InDoubt: Status.IN_DOUBT,
 }
 
@@ -25,13 +33,15 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
 class Transfer:
     """One recording on its way: the attempt under way and the count of all of them.
 
-    ``earlier`` are the attempts of earlier runs. ``open`` is true from the moment an attempt begins
-    until its answer is known: what is cut off then is in doubt.
+    ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,
+    ``open`` from the moment an attempt begins until its answer is known: what is cut off then is in
+    doubt.
     """
 
     def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
         self.recording = recording
         self._publish = publish
+        self.claimed = False
         self.open = False
         self.started = 0.0
         self._earlier = earlier

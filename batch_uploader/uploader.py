@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +30,7 @@ from batch_uploader.events import (
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
+from batch_uploader.manifest import mark_behind, mark_current, write_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.ports import Ledger, Sink, Source
 from batch_uploader.reconcile import Patience, Reconciler
@@ -110,7 +110,7 @@ class Uploader:
         after what is in flight has finished: SourceError, LedgerError, what a listener raised.
         """
         started = time.monotonic()
-        self._owe_manifest()
+        self._owed = self._manifest is not None and mark_behind(self._manifest)
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
@@ -160,15 +160,6 @@ class Uploader:
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(Held(outcome))
 
-    def _owe_manifest(self) -> None:
-        """Leave a note that the manifest may fall behind the ledger, in case this run is killed."""
-        if self._manifest is None:
-            return
-        note = _note_of(self._manifest)
-        self._owed = note.exists() or not self._manifest.exists()
-        with suppress(OSError):  # where no note can be made no manifest can, and that is told
-            note.touch(mode=0o600)
-
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
@@ -176,8 +167,8 @@ class Uploader:
             with anyio.CancelScope(shield=True):
                 async with aclosing(self._ledger.rows()) as rows:
                     await write_manifest(rows, self._manifest)
-        with suppress(OSError):
-            _note_of(self._manifest).unlink(missing_ok=True)
+        else:
+            mark_current(self._manifest)
 
 
 class _Score:
@@ -277,10 +268,6 @@ class _Score:
             self._attention.append(outcome)
 
 
-def _note_of(manifest: Path) -> Path:
-    return manifest.with_name(f".{manifest.name}.behind")
-
-
 def ledger_path(directory: Path) -> Path:
     """Where a directory's ledger is unless it is told otherwise."""
     return directory / ".batch-uploader" / "ledger.db"
@@ -304,7 +291,7 @@ def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
         " nobody knows any more what was uploaded"
     )
     error.add_note("put the ledger back, or name the right one")
-    error.add_note("to upload everything anew, and be billed for it anew, move the manifest away")
+    error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
     raise error
 
 

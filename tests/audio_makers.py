@@ -46,6 +46,13 @@ def wav(seconds=1.0, rate=8000, channels=1, *, data_size=None, riff_size=None, *
     return riff(chunk(b"fmt ", fmt(channels, rate, **form)), data, size=riff_size)
 
 
+def write_recording(folder):
+    """A directory with one recording that is fit to go up."""
+    folder.mkdir(exist_ok=True)
+    (folder / "a.wav").write_bytes(wav())
+    (folder / "a.json").write_text("{}")
+
+
 def encoded(container, subtype=None, *, seconds=1.0, rate=8000, channels=1, **options):
     """What libsndfile makes of a tone."""
     import numpy as np

@@ -1,6 +1,8 @@
-"""Fixtures for all the tests."""
+"""Fixtures for all the tests, and the table of faults."""
 
 import pytest
+
+pytest_plugins = ["fault_table"]
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""Servers that do what they are told: a small SpeechSense, and one that speaks in bare frames."""
+"""A small SpeechSense that does what it is told."""
 
 import asyncio
 import hashlib
-import struct
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -220,80 +218,3 @@ async def _at(moment, trouble, context):
     if trouble.code is not None:
         await context.abort(trouble.code, trouble.details, trouble.trailing)
     context.set_trailing_metadata(trouble.trailing)
-
-
-class FrameServer:
-    """Speaks just enough HTTP/2 to read a request to its end, then runs ``script(writer, stream)``.
-
-    Serves what no gRPC server would say: proxies, resets, GOAWAY.
-    """
-
-    _PREFACE: ClassVar = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
-
-    def __init__(self, script):
-        self._script = script
-        self._tasks = set()
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *exc):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def endpoint(self):
-        return Endpoint("127.0.0.1", self.port, Security.PLAINTEXT)
-
-    def _serve(self, reader, writer):
-        task = asyncio.ensure_future(self._talk(reader, writer))
-        self._tasks.add(task)
-
-    async def _talk(self, reader, writer):
-        try:
-            assert await reader.readexactly(len(self._PREFACE)) == self._PREFACE
-            writer.write(self.frame(self.SETTINGS, 0, 0))
-            while True:
-                head = await reader.readexactly(9)
-                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
-                stream = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
-                body = await reader.readexactly(size)
-                if kind == self.SETTINGS and not flags & 1:
-                    writer.write(self.frame(self.SETTINGS, 1, 0))
-                elif kind == self.PING and not flags & 1:
-                    writer.write(self.frame(self.PING, 1, 0, body))
-                elif kind == self.DATA and size:
-                    more = struct.pack(">I", size)
-                    writer.write(self.frame(self.WINDOW, 0, 0, more))
-                    writer.write(self.frame(self.WINDOW, 0, stream, more))
-                if kind == self.DATA and flags & 1:
-                    await self._script(writer, stream)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    @staticmethod
-    def frame(kind, flags, stream, body=b""):
-        return (
-            struct.pack(">I", len(body))[1:]
-            + bytes((kind, flags))
-            + struct.pack(">I", stream)
-            + body
-        )
-
-    @classmethod
-    def answer(cls, stream, *headers):
-        """A HEADERS frame that ends the stream; its headers are literals, without Huffman."""
-        block = b""
-        for name, value in headers:
-            assert len(name) < 127
-            length = bytes((len(value),)) if len(value) < 127 else bytes((127, len(value) - 127))
-            block += b"\x00" + bytes((len(name),)) + name.encode() + length + value.encode()
-        return cls.frame(cls.HEADERS, 5, stream, block)

@@ -18,6 +18,12 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
 @command(
     _DIRECTORY,
     Flag("--dry-run", "Send nothing: the same as check.", is_flag=True),
+    Flag(
+        "--rebuild",
+        "The ledger is gone or damaged: make a new one from the manifest first. Needs the"
+        " --stamp-field that earlier runs had to find out by itself what went up since.",
+        is_flag=True,
+    ),
     flags=UploadFlags,
     examples=(
         "batch-uploader upload calls/ --connection-id ID --api-key-file key",
@@ -26,7 +32,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         "batch-uploader upload calls/ --include '*.pcm' --raw-rate 8000 --raw-channels 2",
     ),
 )
-def upload(directory: Path, flags: UploadFlags, *, dry_run: bool) -> int:
+def upload(directory: Path, flags: UploadFlags, *, dry_run: bool, rebuild: bool) -> int:
     """Put the recordings of a directory into SpeechSense, each exactly once.
 
     What is up already is skipped, what failed before it was stored is tried again. The first Ctrl-C
@@ -37,10 +43,13 @@ def upload(directory: Path, flags: UploadFlags, *, dry_run: bool) -> int:
     if dry_run:
         from batch_uploader.cli import checking
 
+        if rebuild:
+            raise click.UsageError("--dry-run writes nothing, so it cannot --rebuild the ledger")
+
         return checking.check(directory, given(flags), as_json=flags.progress == "json")
     from batch_uploader.cli import uploading
 
-    return uploading.upload(directory, given(flags))
+    return uploading.upload(directory, given(flags), rebuilding=rebuild)
 
 
 @command(

@@ -218,7 +218,8 @@ def _parse_connection(text: str) -> "Connection":
 def emulator(**given: Any) -> None:
     """Run a local SpeechSense to test against: strict, and able to fail on purpose.
 
-    When it is ready it prints "listening on HOST:PORT". It runs until SIGINT or SIGTERM.
+    When it is ready it prints "listening on HOST:PORT". It runs until SIGINT or SIGTERM, and then
+    prints how often each method was called.
     """
     import anyio
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import anyio
 
-from batch_uploader.cli.places import demand_ledger, demand_places, demand_replaceable
+from batch_uploader.cli.places import (
+    demand_ledger,
+    demand_places,
+    demand_replaceable,
+    tell_of_kept,
+)
 from batch_uploader.cli.voice import ExitCode, data_on_stdout
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.manifest import Format, export
@@ -28,6 +33,7 @@ async def _manifest(settings: Settings, form: Format, output: Path | None) -> in
     if output is not None:
         demand_replaceable(output, "--output")
     demand_ledger(places)
+    await tell_of_kept(places)
     async with (
         LedgerReader(places.ledger, places.connection_id) as reader,
         aclosing(reader.rows()) as rows,

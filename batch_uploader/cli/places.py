@@ -7,14 +7,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from anyio import to_thread
+
+from batch_uploader.cli.voice import advise, quote
+from batch_uploader.display import plural
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.ledgers.sqlite import LedgerReader
+from batch_uploader.ledgers.sqlite import LedgerReader, kept_answers
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
 
 # What SQLite and we ourselves keep beside a ledger.
-_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", ".lock", ".new")
+_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock", ".new", ".rebuilt")
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -72,11 +76,27 @@ def demand_ledger(places: Places) -> None:
             " let this user read it and its folder"
         ) from error
     if not there:
-        missing = LedgerError(
-            f"there is no ledger {places.ledger}: nothing was uploaded with it yet"
-        )
-        missing.add_note("begin with batch-uploader upload, or name the right one with --ledger")
+        if places.manifest.is_file():
+            what = f"there is a manifest {places.manifest}, but its ledger is gone"
+            cure = "batch-uploader upload --rebuild makes a new one from it"
+        else:
+            what = "nothing was uploaded with it yet"
+            cure = "begin with batch-uploader upload"
+        missing = LedgerError(f"there is no ledger {places.ledger}: {what}")
+        missing.add_note(f"{cure}, or name the right one with --ledger")
         raise missing
+
+
+async def tell_of_kept(places: Places) -> int:
+    """Say what a full disk kept out of the ledger, if it did; how many recordings it is of."""
+    count = await to_thread.run_sync(kept_answers, places.ledger)
+    if count:
+        advise(
+            f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
+            " the ledger: decide nothing before batch-uploader upload"
+            f" {quote(os.fspath(places.directory))} has recorded it"
+        )
+    return count
 
 
 async def the_connection(places: Places) -> str | None:

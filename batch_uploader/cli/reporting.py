@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from batch_uploader.cli.places import demand_ledger, demand_places
+from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.display import (
     Line,
@@ -52,6 +52,8 @@ class _Report:
     """All that the ledger knows, also if one was named."""
     counts: Mapping[Status, Totals]
     running: bool
+    kept: int
+    """What the ledger does not know yet."""
 
     @property
     def attention(self) -> int:
@@ -80,7 +82,8 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
         counts = await reader.counts()
         if not running:
             counts = _without_claims(counts)
-        report = _Report(places, typed, await reader.connections(), counts, running)
+        kept = await tell_of_kept(places)
+        report = _Report(places, typed, await reader.connections(), counts, running, kept)
         if as_json:
             await _print_json(report, reader)
         else:
@@ -164,6 +167,7 @@ async def _print_json(report: _Report, reader: LedgerReader) -> None:
         "directory": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
         "running": report.running,
         "needs_attention": report.attention,
+        "kept_aside": report.kept,
         "counts": counts,
     }
     with data_on_stdout():

@@ -25,7 +25,7 @@ from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.display import Span, plural, printable, show
 from batch_uploader.errors import SourceError
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
+from batch_uploader.manifest import mark_behind, write_manifest
 from batch_uploader.model import Failure, Outcome, Status
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import DirectorySource, escape_name
@@ -160,7 +160,8 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     demand_ledger(places)
     connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
-        recovered = await ledger.recover()
+        mark_behind(places.manifest)
+        await ledger.recover()
         chosen = (
             await _named(ledger, wanted.paths, places.directory, decision)
             if wanted.paths
@@ -172,9 +173,8 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
         if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
             return ExitCode.ATTENTION
         await _settle(ledger, map(decision.outcome, chosen))
-        if chosen or recovered:
-            async with aclosing(ledger.rows()) as rows:
-                await write_manifest(rows, places.manifest)
+        async with aclosing(ledger.rows()) as rows:
+            await write_manifest(rows, places.manifest)
         left = decision.verdict is Verdict.RESEND and wanted.states == _UNDECIDED
         rejected = len(await _paths(ledger, _REJECTED)) if left else 0
     words = {

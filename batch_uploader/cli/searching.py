@@ -22,7 +22,7 @@ from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.display import Span, plural, printable, sentence, show, warning
 from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
+from batch_uploader.manifest import mark_behind, write_manifest
 from batch_uploader.model import Status
 from batch_uploader.ports import Doubt
 from batch_uploader.reconcile import Patience, Reconciler
@@ -76,6 +76,7 @@ async def _search(settings: Settings) -> int:
         stack.enter_context(listening(stop))
         ledger = await stack.enter_async_context(SqliteLedger(places.ledger, connection_id))
         await stack.enter_async_context(sink)
+        mark_behind(places.manifest)
         await ledger.recover()
         patience = Patience(settings.options().hold)
         reconciler = Reconciler(sink, ledger, hear, patience=patience)

@@ -17,6 +17,7 @@ from batch_uploader.display import (
     NOTHING_FOUND,
     Progress,
     Renderer,
+    Span,
     make_renderer,
     plural,
     print_summary,
@@ -28,6 +29,7 @@ from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.model import Ending, Outcome, Stat, Summary
+from batch_uploader.rebuild import Rebuilt, rebuild
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
@@ -39,12 +41,12 @@ from batch_uploader.uploader import Uploader, demand_memory, ledger_path, manife
 _MOST_UNLISTED = 20
 
 
-def upload(directory: Path, flags: Mapping[str, object]) -> int:
-    """Upload the directory; the exit code."""
-    return anyio.run(upload_as_told, Settings(directory, flags))
+def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = False) -> int:
+    """Upload the directory; the exit code. With ``rebuilding`` the ledger is made anew first."""
+    return anyio.run(upload_as_told, Settings(directory, flags), rebuilding)
 
 
-async def upload_as_told(settings: Settings) -> int:
+async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     """Upload what the settings say, and say how it went; the exit code."""
     places = demand_places(settings)
     reading, sending = settings.reading(), settings.sending()
@@ -52,15 +54,25 @@ async def upload_as_told(settings: Settings) -> int:
     log_file = settings.path("log-file")
     connection_id = settings.connection_id()
     demand_replaceable(places.manifest, "--manifest")
+    source = DirectorySource(
+        places.directory,
+        include=reading.include,
+        exclude=reading.exclude,
+        ignore=own_files(settings),
+    )
+    options = settings.options()
+    if rebuilding:
+        _tell_rebuilt(
+            await rebuild(
+                source, places.ledger, places.manifest, connection_id, sending.stamp_field
+            ),
+            places,
+            sending.stamp_field,
+        )
     demand_memory(places.directory, places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
-        source=DirectorySource(
-            places.directory,
-            include=reading.include,
-            exclude=reading.exclude,
-            ignore=own_files(settings),
-        ),
+        source=source,
         sink=SpeechSenseSink(
             sending.endpoint,
             sending.credentials,
@@ -70,7 +82,7 @@ async def upload_as_told(settings: Settings) -> int:
         ),
         ledger=SqliteLedger(places.ledger, connection_id),
         rules=reading.rules,
-        options=settings.options(),
+        options=options,
         manifest=places.manifest,
         listeners=listeners,
     )
@@ -86,7 +98,7 @@ async def upload_as_told(settings: Settings) -> int:
             # Before the ledger is made or locked: a log that cannot be is a mistake of settings.
             listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
         stack.enter_context(listening(stop))
-        stack.enter_context(_limited(settings.duration("max-duration", 0.0), uploader))
+        stack.enter_context(_limited(settings.limit("max-duration"), uploader))
         manager = stack.enter_context(ServiceManager(os.environ))
         if manager.listens:
             listeners.append(Heartbeat(manager.tell, manager.watchdog))
@@ -105,10 +117,25 @@ async def upload_as_told(settings: Settings) -> int:
     return _exit_code(summary, stop)
 
 
+def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> None:
+    lines = [
+        f"the ledger was made anew from {places.manifest}: {plural(rebuilt.talks, 'talk')}",
+    ]
+    if rebuilt.aside is not None:
+        lines.append(f"the damaged one is kept as {rebuilt.aside}")
+    if rebuilt.doubts:
+        cure = f"they are searched for by {stamp_field}" if stamp_field else "a human has to decide"
+        lines.append(
+            f"{plural(rebuilt.doubts, 'recording')} may have gone up after the manifest was"
+            f" written, so nothing of them is sent: {cure}"
+        )
+    show([[Span(printable(line))] for line in lines], sys.stderr)
+
+
 @contextmanager
-def _limited(seconds: float, uploader: Uploader) -> Iterator[None]:
-    """``--max-duration``; 0 is no limit."""
-    if not seconds:
+def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
+    """``--max-duration``."""
+    if seconds is None:
         yield
         return
     reason = f"--max-duration is over ({format_duration(seconds)})"
@@ -138,8 +165,8 @@ class _Unlisted:
 def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> None:
     """All that is said with ``--progress none``: what somebody has to do something about."""
     directory = quote(os.fspath(places.directory))
-    if summary.ending is Ending.UNAUTHORIZED:
-        fail(summary.reason or "the service refused the credentials")
+    if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
+        fail(summary.reason or summary.ending)
     if summary.found_nothing:
         show([warning(f"{printable(os.fspath(places.directory))}: {NOTHING_FOUND}")], sys.stderr)
     for outcome in unlisted.first:
@@ -180,7 +207,7 @@ def _exit_code(summary: Summary, stop: Stop) -> int:
     match summary.ending:
         case Ending.UNAUTHORIZED:
             return ExitCode.UNAUTHORIZED
-        case Ending.LIMIT:
+        case Ending.LIMIT | Ending.UNREACHABLE:
             return ExitCode.LIMIT
         case Ending.INTERRUPTED:
             return 128 + (stop.signal or 0)

@@ -5,12 +5,16 @@ Also what a screen is: its size, whether it can draw, and lines made of styled s
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
 # One write is at most this long: a reader that is slow, not dead, shows by taking some of it.
 _PIECE = 1 << 14
+
+PATIENCE = 5.0
+"""Seconds after which a reader that takes nothing is left behind at the end."""
 
 
 class Span(NamedTuple):
@@ -80,6 +84,14 @@ class Outlet:
             self.last_taken = time.monotonic()
             data = data[taken:]
 
+    def await_writer(self, writer: threading.Thread) -> None:
+        """Wait for a thread that writes here; one whose reader takes nothing is left behind."""
+        asked = time.monotonic()
+        while writer.is_alive():
+            writer.join(0.05)
+            if time.monotonic() - max(asked, self.last_taken) > PATIENCE:
+                break
+
     def flush(self) -> None:
         """Nothing is held back."""
 
@@ -122,9 +134,15 @@ def plain_text(lines: Iterable[Line]) -> str:
 
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
-    """Print lines, in colour where the stream is a terminal that wants it. Never raises."""
+    """Print lines, in colour where the stream is a terminal that wants it.
+
+    Never raises; what a reader does not take within seconds is given up.
+    """
     if not can_draw(stream):
-        Outlet(stream).write(plain_text(lines))
+        outlet = Outlet(stream)
+        writer = threading.Thread(target=outlet.write, args=(plain_text(lines),), daemon=True)
+        writer.start()
+        outlet.await_writer(writer)
         return
     from batch_uploader.display import terminal
 

@@ -21,8 +21,6 @@ MOST_QUEUED = 100_000
 
 _MANY = 1_000  # so many wait for no tick
 _TICK = 0.2
-PATIENCE = 5.0
-"""Seconds after which a reader that takes nothing is left behind at the end."""
 
 
 class View(Protocol):
@@ -88,12 +86,7 @@ class Renderer:
     ) -> None:
         self._over.set()
         self._wake.set()
-        outlet = self._view.outlet
-        asked = time.monotonic()
-        while self._thread.is_alive():
-            self._thread.join(0.05)
-            if time.monotonic() - max(asked, outlet.last_taken) > PATIENCE:
-                break
+        self._view.outlet.await_writer(self._thread)
 
     def _queue(self, line: str) -> None:
         if len(self._lines) < MOST_QUEUED:

@@ -195,14 +195,14 @@ NOTHING_FOUND = (
 def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
     reason = sentence(summary.reason or "")
     match summary.ending:
-        case Ending.UNAUTHORIZED:
-            texts = wrap(f"error: {reason or 'the service refused the credentials'}", width, 3)
+        case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
+            texts = wrap(f"error: {reason or summary.ending.value}", width, 3)
             yield from _under(error(""), texts)
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value
             rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""
             rest = rest or "; the next run goes on from here"
-            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 3))
+            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
         case Ending.COMPLETED if summary.found_nothing:
             yield from _under(warning(""), wrap(f"warning: {NOTHING_FOUND}", width, 3))
 

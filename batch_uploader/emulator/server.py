@@ -249,7 +249,8 @@ async def serve(options: EmulatorOptions) -> None:
     """Run an emulator until SIGINT or SIGTERM; a second signal ends the process at once.
 
     When it is ready it says so in one line on stdout, ``listening on HOST:PORT``, and then on
-    stderr how to reach it. Raises ConfigError.
+    stderr how to reach it. At its end it says on stdout what was asked of it, one line a method:
+    ``served 12 Upload``. Raises ConfigError.
     """
     with _stop_signals() as stop:
         async with Emulator(options) as emulator:
@@ -258,6 +259,8 @@ async def serve(options: EmulatorOptions) -> None:
             sys.stderr.write("".join(f"hint: {hint}\n" for hint in _hints(options, emulator)))
             sys.stderr.flush()
             await stop.wait()
+    requests = sorted(emulator.control.requests.items())
+    sys.stdout.write("".join(f"served {count} {method}\n" for method, count in requests))
 
 
 def _hints(options: EmulatorOptions, emulator: Emulator) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Self
 from anyio.lowlevel import checkpoint
 
 from batch_uploader.errors import LedgerError, LedgerLocked
-from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers import adoption, records, rules
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
 from batch_uploader.system import boot_time
@@ -55,6 +55,11 @@ class MemoryLedger:
         """Turn the claims of runs that died into doubts; how many there were."""
         await checkpoint()
         return rules.recover(self._store, self._now())
+
+    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
+        """Take over lines of a lost ledger's manifest, in their order."""
+        await checkpoint()
+        adoption.adopt(self._store, rows, stamp_field, self._clock())
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
@@ -128,8 +133,7 @@ class _MemoryStore:
     def __init__(self) -> None:
         self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self.history: list[Record] = []
-        self._by_content: defaultdict[tuple[bytes | None, bytes | None], list[Record]]
-        self._by_content = defaultdict(list)
+        self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
 
     def records(self) -> Iterator[Record]:
         """The current ones, in no order."""
@@ -143,8 +147,10 @@ class _MemoryStore:
         return [record for record in self.records() if record.status is Status.CLAIMED]
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
-        same = self._by_content[fingerprint.sha256, fingerprint.metadata]
-        return next((record for record in same if record.status in rules.HOLDING), None)
+        meant = {fingerprint.metadata, None}
+        same = [each for each in self._by_audio[fingerprint.sha256] if each.metadata in meant]
+        holders = (record for record in same if record.status in records.HOLDING)
+        return min(holders, key=lambda record: record.path, default=None)
 
     def superseded(self, path: str, sha256: bytes) -> Record | None:
         same = (each for each in reversed(self.history) if each.path == path)
@@ -153,7 +159,7 @@ class _MemoryStore:
     def put(self, record: Record) -> None:
         self.drop(record.path)
         self.folders[_folder(record.path)][record.path] = record
-        self._by_content[record.sha256, record.metadata].append(record)
+        self._by_audio[record.sha256].append(record)
 
     def supersede(self, path: str) -> None:
         # It stands for its content as before.
@@ -167,11 +173,12 @@ class _MemoryStore:
     def drop(self, path: str) -> None:
         record = self.folders[_folder(path)].pop(path, None)
         if record is not None:
-            self._by_content[record.sha256, record.metadata].remove(record)
+            self._by_audio[record.sha256].remove(record)
 
     def drop_duplicates(self, of: Record) -> None:
-        for record in tuple(self._by_content[of.sha256, of.metadata]):
-            if record.sha256 is not None and record.duplicate_of == of.path:
+        for record in tuple(self._by_audio[of.sha256]):
+            same = record.metadata == of.metadata or None in {record.metadata, of.metadata}
+            if same and record.sha256 is not None and record.duplicate_of == of.path:
                 self.drop(record.path)
 
 

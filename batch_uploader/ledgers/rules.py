@@ -5,29 +5,16 @@ or nothing of it. A path has at most one current record. A talk is never overwri
 comes to hold something else, its record is superseded and stays as history.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.model import (
-    Container,
-    Failure,
-    Fingerprint,
-    Instant,
-    Outcome,
-    Recording,
-    Stat,
-    Status,
-)
-from batch_uploader.ports import Claim, ClaimAnswer, Doubt, Known, Row
+from batch_uploader.ledgers.adoption import looked_into
+from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store
+from batch_uploader.model import Failure, Instant, Outcome, Recording, Status
+from batch_uploader.ports import Claim, ClaimAnswer, Doubt
 
-OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
-"""Of these it is not known whether the service holds them."""
-LASTING: Final = frozenset({Status.UPLOADED, Status.GIVEN_UP})
-"""Never overwritten: when the path comes to hold something else, this is superseded."""
-HOLDING: Final = OPEN | LASTING
-"""A copy of one of these is not sent."""
 _IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _DECIDABLE: Final = OPEN | {Status.GIVEN_UP}
 """What may yet turn out to be up."""
@@ -41,120 +28,6 @@ _RUN_ENDED: Final = Failure(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Everything that is kept of one recording.
-
-    ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed. Times are UTC
-    nanoseconds since the epoch; ``settled_at_ns`` is None while the recording is being sent.
-    ``stamp_field`` is the one it was claimed with; ``arose`` and ``missed`` are as in ``Doubt`` and
-    None unless it is in doubt.
-    """
-
-    path: str
-    status: Status
-    stat: Stat
-    sha256: bytes | None = None
-    metadata: bytes | None = None
-    key: str | None = None
-    policy: bytes | None = None
-    duration: float | None = None
-    container: Container | None = None
-    attempts: int = 0
-    talk_id: str | None = None
-    duplicate_of: str | None = None
-    failure: Failure | None = None
-    claimed_at_ns: int | None = None
-    settled_at_ns: int | None = None
-    stamp_field: str | None = None
-    arose: Instant | None = None
-    missed: Instant | None = None
-
-    def outcome(self) -> Outcome:
-        """How it ended, or that it has not."""
-        return Outcome(
-            path=self.path,
-            status=self.status,
-            stat=self.stat,
-            attempts=self.attempts,
-            talk_id=self.talk_id,
-            failure=self.failure,
-            duplicate_of=self.duplicate_of,
-            duration=self.duration,
-            container=self.container,
-        )
-
-    def known(self) -> Known:
-        """The record as planning sees it."""
-        return Known(
-            self.outcome(), self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns
-        )
-
-    def doubt(self) -> Doubt:
-        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
-        return Doubt(
-            self.outcome(),
-            self.key or "",
-            self.stamp_field,
-            self.arose,
-            self.missed,
-            self.claimed_at_ns,
-        )
-
-    def row(self, connection_id: str) -> Row:
-        """The record as the manifest shows it."""
-        return Row(
-            path=self.path,
-            connection_id=connection_id,
-            status=self.status,
-            size=self.stat.size,
-            attempts=self.attempts,
-            sha256=self.sha256,
-            talk_id=self.talk_id,
-            duration=self.duration,
-            container=self.container,
-            settled_at_ns=self.settled_at_ns,
-            duplicate_of=self.duplicate_of,
-            failure=self.failure,
-            stamp_field=self.stamp_field,
-        )
-
-
-class Store(Protocol):
-    """Where the records of one connection are kept, within one transaction."""
-
-    def current(self, path: str) -> Record | None:
-        """The current record of a path."""
-
-    def claimed(self) -> Sequence[Record]:
-        """Every claim that nobody settled."""
-
-    def holder(self, fingerprint: Fingerprint) -> Record | None:
-        """Whoever stands for this content at the service, superseded talks included.
-
-        Claimed, in doubt, in conflict or uploaded. There is one at most, since nothing is granted
-        while there is one.
-        """
-
-    def superseded(self, path: str, sha256: bytes) -> Record | None:
-        """What was superseded at a path and holds this audio, the latest of several."""
-
-    def put(self, record: Record) -> None:
-        """Make it the current record of its path; the one before vanishes."""
-
-    def supersede(self, path: str) -> None:
-        """Turn the current record of a path into history; the path has none then."""
-
-    def restore(self, record: Record) -> None:
-        """Make what ``superseded`` found current again; the one current by now vanishes."""
-
-    def drop(self, path: str) -> None:
-        """Forget the current record of a path."""
-
-    def drop_duplicates(self, of: Record) -> None:
-        """Forget the duplicates of a record, if it has a fingerprint."""
-
-
 def claim(
     store: Store, recordings: Iterable[Recording], stamp_field: str | None, now: int
 ) -> list[ClaimAnswer]:
@@ -165,19 +38,17 @@ def claim(
 def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
     path, content = recording.path, recording.fingerprint
     current = store.current(path)
-    if current is not None and current.status in OPEN:
+    if current is not None and current.status in OPEN and current.sha256 is not None:
         return ClaimAnswer(Claim.HELD)
     if current is None or current.status not in LASTING or current.sha256 != content.sha256:
         current = _restored(store, current, path, content.sha256)
-    if current is not None and current.sha256 == content.sha256:
-        same_metadata = current.metadata == content.metadata
-        if current.status is Status.GIVEN_UP or (
-            same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}
-        ):
-            store.put(replace(current, stat=recording.stat))
-            return ClaimAnswer(Claim.KNOWN)
-        if current.status is Status.UPLOADED:
-            return ClaimAnswer(Claim.OUTDATED)
+    if current is not None:
+        if current.sha256 == content.sha256:
+            answer = _known(store, current, recording)
+        else:
+            answer = looked_into(store, current, recording, stamp_field, now)
+        if answer is not None:
+            return answer
     other = store.holder(content)
     if other is not None and other.status is Status.CLAIMED:
         return ClaimAnswer(Claim.BUSY, other.path)
@@ -212,6 +83,19 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
     return ClaimAnswer(Claim.DUPLICATE, other.path)
 
 
+def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer | None:
+    """The answer for a path where this audio stands on record; None if it is to be sent."""
+    metadata = recording.fingerprint.metadata
+    same_metadata = current.metadata in {None, metadata}
+    if current.status is Status.GIVEN_UP or (
+        same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}
+    ):
+        known = current.metadata or metadata
+        store.put(replace(current, stat=recording.stat, metadata=known))
+        return ClaimAnswer(Claim.KNOWN)
+    return ClaimAnswer(Claim.OUTDATED) if current.status is Status.UPLOADED else None
+
+
 def _restored(store: Store, current: Record | None, path: str, sha256: bytes) -> Record | None:
     """What stands at a path where this audio lies now: perhaps the talk that it was before.
 
@@ -236,6 +120,11 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
         store.put(replace(current, stat=outcome.stat))
         return
     _demand_possible(outcome, before, same=same)
+    if outcome.status is Status.UPLOADED and current is not None and current.sha256 is None:
+        raise LedgerError(
+            f"nobody has looked into {outcome.path} since the ledger was lost, so a talk cannot be"
+            " told to be of it: mend what batch-uploader check says of it, upload, and decide then"
+        )
     if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps under the name that a copy of it has: its own file may
         # be gone. Whoever comes first is sent, and the others are its duplicates.

@@ -8,6 +8,8 @@ import anyio
 
 from batch_uploader.units import format_duration
 
+_A_MATTER_OF_ADDING_UP = 1e-6
+
 
 class Share:
     """One recording's part of the allowance; used up unless it turns out to be not needed."""
@@ -52,13 +54,16 @@ class Allowance:
     def _count(self, recordings: int, seconds: float) -> None:
         self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)
 
+    def excludes(self, seconds: float) -> bool:
+        """Whether a recording of that length is too long for all of it."""
+        return seconds > self._seconds + _A_MATTER_OF_ADDING_UP
+
     def reason(self, seconds: float) -> str:
         """Why a recording of that length is not sent, for a human; empty if it may be."""
         recordings, before = self._taken
         if recordings + 1 > self._recordings:
             return f"--max-recordings is reached ({recordings:,})"
-        # A microsecond is a matter of adding up.
-        if before + seconds > self._seconds + 1e-6:
+        if before + seconds > self._seconds + _A_MATTER_OF_ADDING_UP:
             return (
                 f"--max-audio is reached ({format_duration(before)} of"
                 f" {format_duration(self._seconds)}, the next one has {format_duration(seconds)})"

@@ -85,6 +85,11 @@ class Pipe:
         if self._settle(now) is not None:
             self._debt += octets
 
+    def give_back(self, now: float, octets: int) -> None:
+        """So many bytes that were to leave did not."""
+        if self._settle(now) is not None:
+            self._debt = max(0.0, self._debt - octets)
+
     def _settle(self, now: float) -> int | None:
         rate = self.timetable.at(self._minute()) if self.timetable else None
         paid = self._debt if rate is None else (now - self._at) * rate

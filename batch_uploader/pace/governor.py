@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from batch_uploader.errors import InDoubt, NotSent, SinkError, Throttled
 from batch_uploader.pace.bandwidth import Timetable
+from batch_uploader.pace.futility import Futility, Stop
 from batch_uploader.pace.outage import LONGEST_PAUSE, Outage
 from batch_uploader.pace.rate import Rate
 from batch_uploader.pace.window import Window
@@ -33,11 +34,13 @@ class Verdict:
     """What a failed attempt means for all.
 
     ``pause`` in seconds begins now for everybody, 0 is none. ``counts`` is False if nothing gets
-    through anyway: then the attempt says nothing of its recording.
+    through anyway: then the attempt says nothing of its recording. ``stop`` is set if the run is
+    to end.
     """
 
     pause: float
     counts: bool
+    stop: Stop | None = None
 
 
 class Governor:
@@ -47,6 +50,7 @@ class Governor:
         self.window = Window(caps.concurrency)
         self.rate = Rate(now, caps.rate)
         self.outage = Outage()
+        self._futility = Futility(caps.concurrency)
         self.running = 0
         self._paused_until = now
         self._cut_at = now
@@ -77,6 +81,7 @@ class Governor:
     def succeeded(self, now: float, started: float, octets: int) -> None:
         """An attempt at so many bytes got through; to be told before it has ended."""
         self._cuts = 0
+        self._futility.succeeded()
         self.rate.succeeded(now)
         if self.outage.succeeded():
             self.window.restart(now)
@@ -89,12 +94,16 @@ class Governor:
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
             # The service spoke; what it said is this recording's affair.
-            self.outage.succeeded()
-            return Verdict(pause, counts=True)
+            if self.outage.succeeded():
+                self.window.restart(now)
+            return Verdict(pause, counts=True, stop=self._futility.spoken(error))
+        stop = self._futility.doubted(error) if isinstance(error, InDoubt) else None
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
-        if self.outage.failed(now, started, asked, longest):
+        weight = 2 if isinstance(error, InDoubt) else 1
+        if self.outage.failed(now, started, asked, longest, weight):
             pause = self.outage.next_probe - now
-        return Verdict(pause, counts=not self.outage.down)
+            stop = stop or self._futility.probed(error)
+        return Verdict(pause, counts=not self.outage.down, stop=stop)
 
     def _throttled(self, now: float, started: float, error: SinkError) -> float:
         """Slow down, once for a burst of refusals; the pause in seconds that begins now."""

@@ -27,11 +27,13 @@ class Outage:
     _last: float = 0.0
     _pause: float = FIRST_PAUSE
 
-    def failed(self, now: float, started: float, asked: float, longest: float) -> bool:
+    def failed(
+        self, now: float, started: float, asked: float, longest: float, weight: int = 1
+    ) -> bool:
         """An attempt did not get through; whether there is a (longer) pause from now on.
 
         ``asked`` is the pause in seconds that the service wants at least, ``longest`` the one that
-        probes grow to.
+        probes grow to. ``weight`` is for how many rounds it counts.
         """
         if self.down:
             if not self.probing or started < self._last:
@@ -42,7 +44,7 @@ class Outage:
             if self._failed and started < self._last:
                 return False
             self.since = self.since if self._failed else now
-            self._failed += 1
+            self._failed += weight
             self._last = now
             if self._failed < _ROUNDS:
                 return False

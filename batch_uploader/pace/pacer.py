@@ -13,17 +13,35 @@ from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.ports import Audio
 
+_LONG_WAIT = 60.0
 _LONGEST_WAIT = 3600.0
 
 
 class Turn:
-    """The right to one attempt; tell it how that went."""
+    """The right to one attempt: begin it, then tell it how that went.
 
-    def __init__(self, governor: Governor, clock: Callable[[], float], octets: int) -> None:
+    One that never begins costs nothing, neither of the rate nor of the bandwidth.
+    """
+
+    def __init__(
+        self,
+        governor: Governor,
+        clock: Callable[[], float],
+        octets: int,
+        on_begin: Callable[[], None],
+    ) -> None:
         self.started = clock()
+        self.begun = False
         self._governor = governor
         self._clock = clock
         self._octets = octets
+        self._on_begin = on_begin
+
+    def begin(self) -> None:
+        """The attempt begins now: how long it takes counts from here."""
+        self.started = self._clock()
+        self.begun = True
+        self._on_begin()
 
     def succeeded(self) -> None:
         """The recording is up."""
@@ -37,8 +55,9 @@ class Turn:
 class Pacer:
     """Gives turns.
 
-    ``check`` is called after each wait and may raise, to end it all. ``clock`` gives seconds and
-    never goes back, ``minute`` the minute of the day.
+    ``check`` is called after each wait and may raise, to end it all. ``held_back`` is told of long
+    waits for the bandwidth, in seconds. ``clock`` gives seconds and never goes back, ``minute`` the
+    minute of the day.
     """
 
     def __init__(
@@ -46,6 +65,7 @@ class Pacer:
         caps: Caps,
         *,
         check: Callable[[], None] = lambda: None,
+        held_back: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         minute: Callable[[], int] = local_minute,
     ) -> None:
@@ -54,6 +74,7 @@ class Pacer:
         self._budget = RetryBudget(now)
         self._pipe = Pipe(caps.bandwidth, now, minute)
         self._check = check
+        self._held_back = held_back
         self._clock = clock
         self._line = anyio.Lock()
         self._pipe_line = anyio.Lock()
@@ -85,13 +106,12 @@ class Pacer:
         piece by ``paced``. ``again`` is what the budget for retries is asked for.
         """
         if again:
-            async with self._paid(), self._place(size, whole) as turn:
+            async with self._paid(), self._place(size, whole, lambda: None) as turn:
                 yield turn
             return
         self._budget.fresh_asked()
         try:
-            async with self._place(size, whole) as turn:
-                self._budget.fresh_began()
+            async with self._place(size, whole, self._budget.fresh_began) as turn:
                 yield turn
         finally:
             self._budget.fresh_ended(self._clock())
@@ -108,7 +128,12 @@ class Pacer:
         return math.inf if least is None else least / self._governor.window.ceiling
 
     @asynccontextmanager
-    async def _place(self, size: int, whole: bool) -> AsyncIterator[Turn]:  # noqa: FBT001 - passed on
+    async def _place(
+        self,
+        size: int,
+        whole: bool,  # noqa: FBT001 - passed on
+        on_begin: Callable[[], None],
+    ) -> AsyncIterator[Turn]:
         async with self._line:
             self._check()
             if whole:
@@ -116,11 +141,14 @@ class Pacer:
             while (wait := self._governor.wait(self._clock())) > 0:
                 await self._rest(wait)
                 self._check()
-            turn = Turn(self._governor, self._clock, size)
+            turn = Turn(self._governor, self._clock, size, on_begin)
             self._governor.begin(turn.started)
         try:
             yield turn
         finally:
+            if not turn.begun:
+                self._governor.rate.given_back(self._clock())
+                self._pipe.give_back(self._clock(), size if whole else 0)
             self._governor.ended(turn.started)
             self.wake()
 
@@ -139,6 +167,8 @@ class Pacer:
 
     async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
+            if (wait := self._pipe.wait(self._clock())) >= _LONG_WAIT:
+                self._held_back(wait)
             while (wait := self._pipe.wait(self._clock())) > 0:
                 await self._rest(wait)
                 check()

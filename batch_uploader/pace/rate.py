@@ -87,6 +87,11 @@ class Rate:
         rate = self.current(now)
         self._slot = now if rate is None else max(self._slot + 1 / rate, now - _JITTER)
 
+    def given_back(self, now: float) -> None:
+        """An attempt that was to begin did not."""
+        if (rate := self.current(now)) is not None:
+            self._slot -= 1 / rate
+
     def succeeded(self, now: float) -> None:
         """An attempt got through."""
         self.delivered.add(now)

@@ -26,6 +26,11 @@ _KEPT = 60 * 24 * 3600.0
 _NAMED = "SOURCE_CHANGED"
 """The service named a talk of which it is known that it is not the recording."""
 
+SEARCHED = frozenset(
+    {"HELD", "MISSED_ONCE", "SEARCH_ASTRAY", "SEARCH_BEHIND", "SEARCH_UNPROVED", "TOO_OLD"}
+)
+"""The codes of doubts that stay although Search answered: each was sent with a stamp."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:

@@ -21,6 +21,7 @@ from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
 from batch_uploader.settings.profile import FILE_NAME, KEYS, Layer, read_profile
 from batch_uploader.settings.sending import CREDENTIAL_VARIABLES, Sending, read_sending
+from batch_uploader.units import parse_duration, parse_hours
 from batch_uploader.uploader import ledger_path, manifest_path
 
 __all__ = [
@@ -160,8 +161,8 @@ class Settings:
                 if "max-recordings" in layers
                 else None
             ),
-            max_audio=layers["max-audio"].hours() if "max-audio" in layers else None,
-            max_outage=self.duration("max-outage", usual.max_outage),
+            max_audio=layers["max-audio"].limit(parse_hours) if "max-audio" in layers else None,
+            max_outage=self.limit("max-outage") or usual.max_outage,
             min_age=self.duration("min-age", usual.min_age),
             grace=self.duration("grace", usual.grace),
             explain=self.switch("verbose"),
@@ -193,6 +194,10 @@ class Settings:
     def duration(self, name: str, default: float) -> float:
         """A time in seconds."""
         return self._layers[name].duration() if name in self._layers else default
+
+    def limit(self, name: str) -> float | None:
+        """A time in seconds after which something ends, None if nobody gave one."""
+        return self._layers[name].limit(parse_duration) if name in self._layers else None
 
     def switch(self, name: str) -> bool:
         """Whether something is turned on."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from batch_uploader.errors import ConfigError
-from batch_uploader.units import parse_duration, parse_hours, parse_rate, parse_size
+from batch_uploader.units import parse_duration, parse_rate, parse_size
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
@@ -105,9 +105,12 @@ class Given:
         """Bytes."""
         return self.read(parse_size)
 
-    def hours(self) -> float:
-        """Seconds; a bare number is hours."""
-        return self.read(parse_hours)
+    def limit(self, parse: Callable[[str], float]) -> float:
+        """What a parser makes of it, and more than nothing."""
+        amount = self.read(parse)
+        if not amount:
+            self.refuse(f"{self._shown()} allows nothing at all", "leave it out for no limit")
+        return amount
 
     def rate(self) -> float:
         """How often a second."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import wave
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +31,15 @@ _WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
 
 
 def environment(**variables):
-    """Nothing of whoever runs the tests, but what a process cannot do without."""
+    """Nothing of whoever runs the tests, but what a process cannot do without; None removes it."""
     kept = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP")
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name in kept or name.startswith(("COV", "COVERAGE"))
     }
-    return {**inherited, "COLUMNS": "100", **variables}
+    wanted = {**inherited, "COLUMNS": "100", **variables}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ class Program:
 
 
 class Service:
-    """A running emulator."""
+    """A running emulator; ``served`` counts its requests by method once it has ended."""
 
     def __init__(self, process, address, folder):
+        self.served = Counter()
         self.process = process
         self.address = address
         self.folder = folder
@@ -133,10 +136,23 @@ def emulator(folder, *flags, key=API_KEY):
     try:
         line = process.stdout.readline().decode()
         assert line.startswith("listening on "), line
-        yield Service(process, line.split()[-1], folder)
+        service = Service(process, line.split()[-1], folder)
+        yield service
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate(timeout=PATIENCE)
+    for line in out.decode().splitlines():
+        _, count, method = line.split()
+        service.served[method] += int(count)
+
+
+def assert_one_talk_each(calls, service, expected):
+    """The emulator's records are the judge, and the manifest agrees with them."""
+    assert service.counts(calls) == dict.fromkeys(expected, 1)
+    by_name = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
+    lines = calls.manifest()
+    assert {path: line["talk_id"] for path, line in lines.items()} == by_name
+    assert {line["status"] for line in lines.values()} == {"uploaded"}
 
 
 class Calls:
@@ -189,6 +205,14 @@ class Calls:
         return {line["path"]: line for line in map(json.loads, lines)}
 
 
+def events(process, name):
+    """The events of that name, as ``--progress json`` prints them; what is between is gone."""
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == name:
+            yield event
+
+
 @pytest.fixture
 def unprivileged():
     """What even root may not do afterwards, once it runs something else: ignore file modes."""
@@ -216,8 +240,12 @@ def calls(tmp_path):
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
-    """An emulator without faults that all tests share; talks are told apart by their folder."""
-    with emulator(tmp_path_factory.mktemp("emulator")) as running:
+    """An emulator without faults that all tests share; talks are told apart by their folder.
+
+    It refuses what goes to its connection ``strict``, by the fields.
+    """
+    strict = ("--connection", "strict=none")
+    with emulator(tmp_path_factory.mktemp("emulator"), *strict) as running:
         yield running
 
 

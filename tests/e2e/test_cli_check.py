@@ -127,12 +127,12 @@ class TestWithLedger:
         calls.write("a.wav")
         ledger = calls.folder / ".batch-uploader" / "ledger.db"
         assert upload().code == 0
-        # Nothing is ever sent to a connection that the service does not know.
-        assert upload("--connection-id", "other").code == 1
+        # The service takes nothing for that one.
+        assert upload("--connection-id", "strict").code == 1
         assert ledger.exists()
         result = program("check", calls)
         assert result.code == 2
-        assert "name one with --connection-id: calls, other" in result.err
+        assert "name one with --connection-id: calls, strict" in result.err
         assert program("check", calls, "--connection-id", "calls").code == 0
 
     def test_it_refuses_what_an_upload_refuses(self, calls, upload, program, tmp_path):

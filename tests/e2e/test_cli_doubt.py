@@ -65,7 +65,7 @@ class TestStatus:
         self, calls, program, upload, in_doubt
     ):
         calls.write("z.wav")
-        assert upload("--connection-id", "other").code == 1
+        assert upload("--connection-id", "strict").code == 1
         result = program("status", calls)
         command = next(line for line in result.out.splitlines() if "a.wav --talk-id" in line)
         _, *arguments = shlex.split(command.split("--talk-id")[0])
@@ -177,7 +177,7 @@ class TestResolve:
         self, calls, program, upload, service
     ):
         calls.write("a.wav", "b/c.wav")
-        assert upload("--connection-id", "unknown").code == 1
+        assert upload("--connection-id", "strict").code == 1
         assert counts(program, calls) == {"rejected": 2}
         result = program("resolve", calls, "--all", "--resend")
         assert result.code == 0

@@ -28,6 +28,7 @@ LOUD = ("-v", "--progress", "json", "--log-file")
 
 class TestCanary:
     def test_a_key_that_is_let_in(self, calls, upload, tmp_path, start_service, nowhere):
+        """Fault 66."""
         calls.write("a.wav")
         calls.key_file.write_text(CANARY)
         with start_service(key=CANARY) as service:
@@ -37,6 +38,7 @@ class TestCanary:
         nowhere(result)
 
     def test_a_key_that_is_refused(self, calls, upload, tmp_path, nowhere):
+        """Fault 66."""
         calls.write("a.wav")
         calls.key_file.write_text(CANARY)
         result = upload(*LOUD, tmp_path / "log.jsonl")
@@ -45,12 +47,14 @@ class TestCanary:
 
     @pytest.mark.parametrize("variable", ["API_KEY", "IAM_TOKEN"])
     def test_a_secret_in_the_environment(self, calls, program, service, nowhere, variable):
+        """Fault 66."""
         calls.write("a.wav")
         result = program("upload", calls, *service.flags, "-v", env={variable: CANARY})
         assert result.code == 3
         nowhere(result)
 
     def test_a_secret_in_the_wrong_place(self, calls, inside, nowhere):
+        """Fault 66."""
         usual = ("upload", calls, "--connection-id", "calls")
         results = [
             inside(*usual, "--api-key-file", CANARY),
@@ -65,6 +69,7 @@ class TestCanary:
         nowhere(*results)
 
     def test_a_traceback_shows_no_secret(self, calls, program, nowhere):
+        """Fault 66."""
         calls.key_file.write_text(f"{CANARY} {CANARY}")
         flags = ("upload", calls, "--connection-id", "calls", "--api-key-file", calls.key_file)
         process = program.start(*flags, env={"BATCH_UPLOADER_TRACEBACK": "1"})

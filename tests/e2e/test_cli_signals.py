@@ -1,11 +1,14 @@
 """Signals and readers that go away: a run ends in good order, or goes on (faults 72 and 73)."""
 
 import json
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import pytest
+from e2e.conftest import assert_one_talk_each
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -43,22 +46,29 @@ class TestDrain:
     def test_a_second_signal_ends_at_once_and_leaves_doubt(
         self, calls, upload, program, start_service
     ):
-        """fault 72"""
+        """Fault 72: what was under way is stored behind our back, and found by the next run."""
         calls.write("a.wav", "b.wav")
-        with start_service("--silent", "1") as service:
-            process = upload("--progress", "json", to=service, start=True)
+        stamp = ("--stamp-field", "upload_key")
+        with start_service("--store-late", "60s") as service:
+            process = upload(*stamp, "--progress", "json", to=service, start=True)
             begun(process)
-            # An answer that never comes keeps a draining run waiting for its grace.
+            # An answer that does not come keeps a draining run waiting for its grace.
             process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
             result = program.finish(process)
-        assert result.code == 143, result.said
-        assert "in_doubt" in {line["status"] for line in calls.manifest().values()}
-        status = program("status", calls)
-        assert status.code == 1
-        assert "resolve" in status.out
+            assert result.code == 143, result.said
+            assert service.talks(calls) == [], "it did not wait"
+            assert "in_doubt" in {line["status"] for line in calls.manifest().values()}
+            status = program("status", calls)
+            assert status.code == 1
+            assert "resolve" in status.out
+        # Ending, the service stores what it has.
+        with start_service() as service:
+            patient = (*stamp, "--wait-for-doubt", "--hold", "2s")
+            assert upload(*patient, to=service).code == 0
+            assert_one_talk_each(calls, service, ["a.wav", "b.wav"])
 
     def test_the_grace_ends_the_waiting(self, calls, upload, program, start_service):
         """fault 72"""
@@ -99,3 +109,20 @@ class TestGoesOn:
             assert result.code == 0, result.err
             assert "BrokenPipe" not in result.err
             assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
+
+    def test_a_reader_that_takes_nothing_does_not_keep_the_program(
+        self, calls, upload, tmp_path, service
+    ):
+        """Fault 73: it ends some seconds after the run, with its exit code."""
+        calls.write("a.wav")
+        fifo = tmp_path / "nobody-reads"
+        os.mkfifo(fifo)
+        pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(pipe, bytes(1 << 12))
+            assert upload("--progress", "plain", redirection=f"2>'{fifo}'").code == 0
+        finally:
+            os.close(pipe)
+        assert service.counts(calls) == {"a.wav": 1}

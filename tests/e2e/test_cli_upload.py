@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from batch_uploader.ledgers.sqlite import SqliteLedger
+from e2e.conftest import assert_one_talk_each, events
 
 NOBODY_LISTENS = ("--endpoint", "127.0.0.1:9")
 
@@ -40,17 +39,6 @@ class TestHappyPath:
         assert upload().code == 0
         ledger = calls.folder / ".batch-uploader" / "ledger.db"
         assert modes(ledger, calls.folder / "manifest.jsonl") == {0o600}
-
-    def test_a_second_run_with_nothing_new_asks_nobody(self, calls, upload, service):
-        """fault 76"""
-        calls.write("a.wav", "b.wav")
-        assert upload().code == 0
-        before = (calls.folder / "manifest.jsonl").stat()
-        result = upload(*NOBODY_LISTENS)
-        assert result.code == 0, result.err
-        assert "Nothing new" in result.err
-        assert (calls.folder / "manifest.jsonl").stat() == before
-        assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
     def test_an_empty_directory_is_told_even_to_cron(self, calls, upload):
         result = upload("--progress", "none")
@@ -185,15 +173,24 @@ class TestExitCodes:
         assert not missing.exists()
         assert program("upload", calls.key_file, *usual).code == 4
 
-    async def test_5_another_run_holds_the_ledger(self, calls, upload):
-        """fault 9"""
-        calls.write("a.wav")
-        ledger = calls.folder / ".batch-uploader" / "ledger.db"
-        async with SqliteLedger(ledger, "calls"):
-            result = upload()
-        assert result.code == 5
-        assert result.err.startswith("error: ")
-        assert upload().code == 0
+    def test_5_another_run_holds_the_ledger(self, calls, upload, start_service):
+        """Faults 9, and 10: the second run sends nothing, and once the first is killed it may."""
+        calls.write("a.wav", "b.wav")
+        stamp = ("--stamp-field", "upload_key")
+        with start_service("--silent", "1") as service:
+            process = upload(*stamp, "--progress", "json", to=service, start=True)
+            next(events(process, "upload_started"))
+            result = upload(*stamp, to=service)
+            assert result.code == 5
+            assert result.err.startswith("error: ")
+            process.kill()
+            process.communicate()
+        assert service.served["Upload"] <= 2
+        calls.write("c.wav")
+        with start_service() as service:
+            result = upload(*stamp, "--wait-for-doubt", "--hold", "2s", to=service)
+            assert result.code == 0, result.err
+            assert_one_talk_each(calls, service, ["a.wav", "b.wav", "c.wav"])
 
     def test_6_a_limit_is_reached_and_the_next_run_goes_on(self, calls, upload, start_service):
         """fault 74"""
@@ -225,10 +222,19 @@ class TestExitCodes:
         calls.write(*(f"{number}.wav" for number in range(8)))
         result = upload("--endpoint", "127.0.0.1:9", "--max-outage", "2s")
         assert result.code == 6, result.err
+        assert "error: nothing got through" in result.err
         assert "cannot be reached" in " ".join(result.err.split())
         assert calls.manifest() == {}
         assert upload().code == 0
         assert service.counts(calls) == {f"{number}.wav": 1 for number in range(8)}
+
+    def test_6_nobody_is_there_and_cron_sends_mail(self, calls, upload):
+        """Fault 27: what only somebody's doing will change is said even with --progress none."""
+        calls.write("a.wav")
+        flags = ("--endpoint", "127.0.0.1:9", "--max-outage", "1s", "--progress", "none")
+        result = upload(*flags)
+        assert result.code == 6
+        assert result.err.startswith("error: nothing got through")
 
     def test_7_the_ledger_is_damaged(self, calls, upload, service):
         """fault 7"""
@@ -251,7 +257,7 @@ class TestExitCodes:
         result = upload()
         assert result.code == 7
         assert "is gone" in result.err
-        assert "billed" in result.err
+        assert "--rebuild" in result.err
         assert service.counts(calls) == {"a.wav": 1}
 
     def test_2_a_manifest_that_cannot_be_written_is_refused_before_anything_is_sent(
@@ -379,7 +385,7 @@ class TestOutput:
         )
 
     def test_what_the_ledger_cannot_remember_is_told_without_progress(self, calls, upload, program):
-        """fault 65"""
+        """faults 37, 38"""
         calls.write("a.wav")
         (calls.folder / "b.wav").symlink_to("a.wav")
         result = upload("--progress", "none")

@@ -114,7 +114,7 @@ def test_the_program_that_the_readme_shows_is_one():
 def test_an_installed_copy_is_whole(tmp_path):
     """`pip install .` of the README, with what is in the environment already."""
     source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(".git", ".venv", "tests", "__pycache__", ".*_cache")
+    ignored = shutil.ignore_patterns(".git", ".venv", ".bench", "tests", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, source, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
     subprocess.run([*pip, "--wheel-dir", tmp_path, source], check=True, timeout=100)

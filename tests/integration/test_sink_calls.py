@@ -142,6 +142,21 @@ async def test_an_early_abort_is_never_in_doubt(server, sink, code):
     assert server.talks == []
 
 
+async def test_early_aborts_under_load_are_never_in_doubt(server, sink):
+    """Fault 19: with 32 at once gRPC loses more of them."""
+    content = LARGE * 40
+    early = Trouble(StatusCode.INVALID_ARGUMENT, "early", moment=Moment.START)
+    server.troubles.extend([early] * 64)
+
+    async def aborted():
+        with pytest.raises((Rejected, NotSent)):
+            await send(sink, content, whole=False)
+
+    for _ in range(2):
+        await asyncio.gather(*(aborted() for _ in range(32)))
+    assert server.talks == []
+
+
 async def test_an_early_ok_is_accepted(server, sink):
     """Fault 20."""
     early = wire.UploadTalkResponse(talk_id="early").SerializeToString()

@@ -7,6 +7,7 @@ import re
 import anyio
 import grpc
 import pytest
+from audio_makers import write_recording
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,7 +15,10 @@ from cryptography.x509.oid import NameOID
 from sink_samples import Sound, Tries, sample
 from sink_servers import TalkServer
 
+from batch_uploader import upload_directory
+from batch_uploader.engine import RunOptions
 from batch_uploader.errors import ConfigError, NotSent
+from batch_uploader.model import Ending
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import (
     DEFAULT_ENDPOINT,
@@ -118,14 +122,21 @@ async def test_a_certificate_of_the_ca_that_is_named(authority, ca_file, host):
     ids=["wrong CA", "wrong host name", "expired", "not among the system's"],
 )
 async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, until, ca):
-    """Fault 68, and 14: nothing was sent, not even for those who doubt."""
+    """Faults 14 and 68: nothing was sent, not even for those who doubt, nor by a whole run."""
     ca_file = None
     if ca != "system":
         ca_file = tmp_path / "ca.pem"
         ca_file.write_bytes(authority.pem if ca == "ours" else Authority("theirs").pem)
     async with TalkServer(authority.server(*hosts, until=until)) as server:
+        endpoint = Endpoint("127.0.0.1", server.port, ca_file=ca_file)
         with pytest.raises(NotSent) as caught:
-            await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
+            await upload(endpoint)
+        write_recording(tmp_path / "calls")
+        run = {"connection_id": "calls", "credentials": ApiKey("k"), "endpoint": endpoint}
+        summary = await upload_directory(
+            tmp_path / "calls", **run, options=RunOptions(min_age=0, max_outage=1.0)
+        )
+        assert (summary.ending, summary.counts) == (Ending.UNREACHABLE, {})
         assert server.calls == []
     assert "TLS certificate of 127.0.0.1" in str(caught.value)
     assert "check the CA file" in str(caught.value)

@@ -7,11 +7,8 @@ removal of a file of the directory would be. The short form draws MOMENTS of the
 
 import itertools
 import random
-import shutil
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from e2e.conftest import Calls, emulator
@@ -27,17 +24,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="preloading and /proc of Linux"),
     pytest.mark.timeout(3600),
 ]
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    """The compiled shim."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    assert compiler, "this test needs a C compiler, as installing Python packages may"
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    source = Path(__file__).with_name("shim.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +92,27 @@ def test_killed_at_a_change_of_a_file_nothing_is_lost_and_nothing_is_sent_twice(
     print(f"killed at {killed} calls of {len(calls)}")  # noqa: T201 - for the long form
     # The workers' commits meet differently each time: a run may have fewer calls than another.
     assert killed >= (MOMENTS or len(calls)) // 2
+
+
+def test_killed_around_its_manifest_it_leaves_the_old_one_or_the_new(begin, shim):
+    """Fault 12: and the next run has all of it, and each is up once."""
+    siege, _ = begin()
+    prove(siege)
+    # While it is written, before it takes its place, and after that.
+    for files, new in (
+        ("/.batch-uploader-", False),
+        ("/manifest.jsonl", False),
+        ("/.manifest.jsonl", True),
+    ):
+        under = {"LD_PRELOAD": str(shim), "KILL_UNDER": f"{siege.calls}{files}"}
+        for moment in itertools.count(1):
+            before = siege.calls.manifest()
+            siege.write(1)
+            code, said = siege.upload(**under, KILL_AT=str(moment))
+            after = siege.calls.manifest()
+            prove(siege)
+            if code != -signal.SIGKILL:
+                break
+            assert after.keys() == (siege.digests.keys() if new else before.keys())
+        assert moment > 1, "no call was ever seen"
+        assert code in {0, 1}, said

@@ -13,7 +13,7 @@ from model.world import File, Ledger, Worker
 from batch_uploader import planning
 from batch_uploader.cli.resolving import Decision, Verdict
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import Instant, Outcome, Status
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, Match

@@ -37,7 +37,7 @@ from model.world import (
 
 from batch_uploader import retry
 from batch_uploader.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import Outcome, Receipt, Status
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim
@@ -204,8 +204,10 @@ class Model:
         self, world: World, run: Run, worker: Worker, name: str, error: SinkError
     ) -> Iterator[Step]:
         if self.may_repeat(error) and worker.attempts < self.attempts:
-            again = replace(worker, waiting=False)
-            yield f"{name} will be tried again: {error}", with_worker(world, run, worker, again)
+            again = with_worker(world, run, worker, replace(worker, waiting=False, claimed=False))
+            ledger = released(world.seen, worker.file.path)
+            if ledger is not None:
+                yield f"{name} waits to be tried again: {error}", written(again, ledger)
         else:
             outcome = transfer_of(worker).outcome(error)
             yield f"{name} ended: {error}", self._end(world, run, worker, outcome)

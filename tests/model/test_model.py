@@ -4,13 +4,15 @@ Two recordings, three runs, three attempts each; a run may be killed at any step
 or delay anything, Search may lag. ``decisions`` says what is real in it.
 """
 
+from dataclasses import replace
+
 import pytest
 from model import decisions
 from model.protocol import Model, explore
 from model.world import File, World
 
 from batch_uploader.errors import InDoubt
-from batch_uploader.ledgers import rules
+from batch_uploader.ledgers import records
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.model import Status
 from batch_uploader.reconcile import policy
@@ -87,16 +89,16 @@ def _forgets(store, now):
 def _takes_for_failed(store, now):
     claims = store.claimed()
     for record in claims:
-        store.put(rules.replace(record, status=Status.FAILED, settled_at_ns=now.wall_ns))
+        store.put(replace(record, status=Status.FAILED, settled_at_ns=now.wall_ns))
     return len(claims)
 
 
 RULES = {
-    "claims of a dead run are forgotten": ("recover", _forgets),
-    "claims of a dead run are sent again": ("recover", _takes_for_failed),
-    "a copy of what is in doubt is sent": ("HOLDING", rules.HOLDING - {Status.IN_DOUBT}),
-    "a copy of what is up is sent": ("HOLDING", rules.HOLDING - {Status.UPLOADED}),
-    "a copy of what is on its way is sent": ("HOLDING", rules.HOLDING - {Status.CLAIMED}),
+    "claims of a dead run are forgotten": ("rules.recover", _forgets),
+    "claims of a dead run are sent again": ("rules.recover", _takes_for_failed),
+    "a copy of what is in doubt is sent": ("records.HOLDING", records.HOLDING - {Status.IN_DOUBT}),
+    "a copy of what is up is sent": ("records.HOLDING", records.HOLDING - {Status.UPLOADED}),
+    "a copy of what is on its way is sent": ("records.HOLDING", records.HOLDING - {Status.CLAIMED}),
 }
 
 
@@ -119,7 +121,7 @@ def test_a_single_miss_that_is_believed_is_caught(monkeypatch, changed_code):
 def test_rules_that_are_changed_are_caught(mutant, monkeypatch, changed_code):
     """It is the ledger's own rules that are explored."""
     name, other = RULES[mutant]
-    monkeypatch.setattr(rules, name, other)
+    monkeypatch.setattr(f"batch_uploader.ledgers.{name}", other)
     _, fault = explore(Model(strict=False), World((A, COPY)))
     assert fault is not None
     assert "two talks" in fault

@@ -6,7 +6,7 @@ Frozen values, and small changes of them: a changed world is another one.
 from dataclasses import dataclass, replace
 
 from batch_uploader.ledgers.memory import _MemoryStore
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import (
     AudioInfo,
     Container,

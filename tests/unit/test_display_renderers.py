@@ -360,7 +360,7 @@ def test_no_stream_at_all_is_fine(monkeypatch):
 
 def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
     """Fault 73: more is said than a pipe holds, and nobody reads it."""
-    monkeypatch.setattr("batch_uploader.display.renderer.PATIENCE", 0.3)
+    monkeypatch.setattr("batch_uploader.display.outlet.PATIENCE", 0.3)
     ours, theirs = os.pipe()
     stream = os.fdopen(theirs, "w")
     listener = make_renderer(Progress.JSON, stdout=stream)

@@ -24,6 +24,8 @@ from batch_uploader.errors import (
 from batch_uploader.examine import Rules
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.model import Ending, Failure, Status
+from batch_uploader.pace import Pacer, Timetable
+from batch_uploader.pace.window import START
 from batch_uploader.retry import RetryPolicy
 from batch_uploader.sidecar import Schema
 from batch_uploader.sinks.memory import MemorySink
@@ -98,6 +100,10 @@ class House:
     async def rows(self):
         async with self.ledger as ledger:
             return [row async for row in ledger.rows()]
+
+    async def claimed(self):
+        """How many claims are open, during a run."""
+        return len([row async for row in self.ledger.rows(frozenset({Status.CLAIMED}))])
 
     async def statuses(self):
         return {row.path: row.status for row in await self.rows()}
@@ -457,6 +463,39 @@ async def test_what_is_cut_off_is_in_doubt(way):
     assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
 
 
+async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not():
+    """Faults 72, 74."""
+    house = House(recordings(50))
+    sink = Slow()
+    options = RunOptions(concurrency=4, grace=0.02)
+    results = []
+    with anyio.fail_after(5):
+        opened = house.uploader(sink=sink, options=options)
+        async with opened as uploader, anyio.create_task_group() as group:
+
+            async def run():
+                results.append(await uploader.run())
+
+            group.start_soon(run)
+            while sink.waiting < 4:
+                await anyio.sleep(0.001)
+            uploader.drain("--max-duration is over", Ending.LIMIT)
+            await anyio.sleep(0.1)
+            assert not results, "the grace is for signals"
+            uploader.drain("stopped by SIGTERM")
+    (summary,) = results
+    assert (summary.ending, summary.reason) == (Ending.INTERRUPTED, "stopped by SIGTERM")
+    assert summary.counts == {Status.IN_DOUBT: 4}
+
+
+async def test_a_signal_after_the_work_changes_nothing():
+    house = House(recordings(3))
+    async with house.uploader() as uploader:
+        await uploader._engine.run()
+        uploader.drain("stopped by SIGTERM")
+    assert uploader._engine.ending is Ending.COMPLETED
+
+
 async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
     house = House(recordings(1))
     house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=600))
@@ -490,6 +529,52 @@ async def test_an_outage_costs_no_recording_its_attempts():
     assert seconds == sorted(seconds)
 
 
+async def test_only_what_has_its_turn_is_claimed():
+    """Fault 1: of what waits, a kill puts nothing in doubt."""
+    house = House(recordings(50))
+    sink = Slow()
+    options = RunOptions(concurrency=32)
+    with anyio.fail_after(5):
+        opened = house.uploader(sink=sink, options=options)
+        async with opened as uploader, anyio.create_task_group() as group:
+            group.start_soon(uploader.run)
+            while sink.waiting < START:
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.05)
+            assert await house.claimed() == sink.waiting == START
+            sink.go.set()
+
+
+async def test_in_an_outage_nothing_is_claimed_but_the_probe():
+    """Faults 1 and 27: an hour of outage leaves nothing in doubt if it ends with a kill."""
+
+    class Nobody(MemorySink):
+        claimed = ()
+
+        async def upload(self, recording, audio, attempt):
+            self.claimed = (*self.claimed, await house.claimed())
+            raise NotSent("nobody is there", code="UNAVAILABLE")
+
+    house = House(recordings(50))
+    sink = Nobody()
+    options = RunOptions(concurrency=32, max_outage=1.0, retry=RetryPolicy(first_pause=0.001))
+    summary = await house.run(sink=sink, options=options)
+    assert summary.ending is Ending.UNREACHABLE
+    assert sink.claimed[-3:] == (1, 1, 1)
+
+
+async def test_duplicates_take_nothing_of_the_rate():
+    """At one a second they would take a minute."""
+    house = House({"first.wav": wav(0), "first.json": sidecar()})
+    options = RunOptions(rate=1.0)
+    await house.run(options=options)
+    for n in range(60):
+        house.source.put(f"copy-{n}.wav", wav(0))
+        house.source.put(f"copy-{n}.json", sidecar())
+    summary = await house.run(options=options)
+    assert summary.counts == {Status.DUPLICATE: 60}
+
+
 @pytest.mark.parametrize("error", [NotSent, InDoubt])
 async def test_an_outage_that_is_too_long_ends_the_run(error):
     """Fault 27, and 21: silence is one, too."""
@@ -497,8 +582,9 @@ async def test_an_outage_that_is_too_long_ends_the_run(error):
     house.sink.fail_next(*[error("nobody is there", code="X") for _ in range(1000)])
     options = RunOptions(concurrency=1, max_outage=0.3, retry=RetryPolicy(first_pause=0.001))
     summary = await house.run(options=options)
-    assert summary.ending is Ending.LIMIT
-    assert summary.reason == "nothing got through for 300ms: nobody is there"
+    assert summary.ending is Ending.UNREACHABLE
+    why = "nothing got through, and --max-outage is 300ms: nobody is there"
+    assert summary.reason == why
     assert summary.counts.get(Status.IN_DOUBT, 0) <= 10
     house.sink._before.clear()
     held = summary.counts.get(Status.IN_DOUBT, 0)
@@ -518,13 +604,63 @@ async def test_a_limit_of_recordings_is_shared_by_all_workers():
     assert statuses == {Status.UPLOADED: 5, Status.REJECTED: 4}, "the others are as if unseen"
 
 
-async def test_a_recording_longer_than_all_that_is_allowed_is_not_sent():
-    """Fault 74."""
+async def test_a_recording_longer_than_all_that_is_allowed_holds_nobody_up():
+    """Fault 74: no later run would get past it either."""
     house = House(recordings(3))
-    summary = await house.run(options=RunOptions(max_audio=0.01))
+    house.source.put("0/call-0.wav", wav(0, frames=8000))
+    options = RunOptions(concurrency=1, max_audio=0.25)
+    summary = await house.run(options=options)
     assert summary.ending is Ending.LIMIT
-    assert summary.reason == "--max-audio is reached (0s of 10ms, the next one has 100ms)"
-    assert house.sink.attempts == 0
+    assert summary.reason == (
+        "0/call-0.wav is too long for any run: --max-audio is reached"
+        " (0s of 250ms, the next one has 1s)"
+    )
+    assert summary.counts == {Status.UPLOADED: 2}
+
+
+async def test_a_pause_longer_than_the_longest_outage_ends_the_run():
+    """Fault 23: it would be obeyed otherwise, for however long."""
+    house = House(recordings(3))
+    house.sink.fail_next(Throttled("too much", code="RESOURCE_EXHAUSTED", retry_after=3600))
+    options = RunOptions(concurrency=1, max_outage=1800)
+    with anyio.fail_after(5):
+        summary = await house.run(options=options)
+    assert summary.ending is Ending.UNREACHABLE
+    assert "--max-outage is 30m: too much" in summary.reason
+
+
+async def test_a_limited_bandwidth_gives_more_time_to_streams_alone():
+    """A message that goes whole leaves at once, however little may leave after it."""
+
+    class Timing(MemorySink):
+        async def upload(self, recording, audio, attempt):
+            timeouts.append(attempt.timeout)
+            return await super().upload(recording, audio, attempt)
+
+    timeouts = []
+    options = RunOptions(concurrency=2, bandwidth=Timetable(((0, 1_000_000),)))
+    size = len(wav(0))
+    usual = options.retry.timeout(size)
+    for whole_limit, more in ((size, 0), (size - 1, size / 500_000)):
+        house = House(recordings(1))
+        await house.run(options=options, sink=Timing(whole_limit=whole_limit))
+        assert timeouts.pop() == pytest.approx(usual + more)
+
+
+async def test_retries_and_they_alone_ask_the_budget(monkeypatch):
+    """Fault 22."""
+    asked = Counter()
+    turn = Pacer.turn
+
+    def counted(pacer, size, *, whole, again):
+        asked[again] += 1
+        return turn(pacer, size, whole=whole, again=again)
+
+    monkeypatch.setattr(Pacer, "turn", counted)
+    house = House(recordings(10))
+    house.sink.fail_next(*[NotSent("busy", code="UNAVAILABLE") for _ in range(2)])
+    await house.run()
+    assert asked == {False: 10, True: 2}
 
 
 async def test_a_ledger_that_fails_ends_the_run():

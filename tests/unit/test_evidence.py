@@ -1,6 +1,6 @@
 """The mapping from a call's end to a decision: total, and safe where it cannot know.
 
-That the texts here are those which gRPC really says is proved in integration/test_sink_network.py.
+That the texts here are those which gRPC really says is proved in integration/test_sink_evidence.py.
 """
 
 import itertools
@@ -10,7 +10,15 @@ from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled, Unauthorized
+from batch_uploader.errors import (
+    InDoubt,
+    NotSent,
+    Rejected,
+    SinkError,
+    Throttled,
+    Unauthorized,
+    UnknownConnection,
+)
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
@@ -24,7 +32,7 @@ WORD = {
     StatusCode.UNKNOWN: (InDoubt, NotSent),
     StatusCode.INVALID_ARGUMENT: (Rejected, Rejected),
     StatusCode.DEADLINE_EXCEEDED: (InDoubt, NotSent),
-    StatusCode.NOT_FOUND: (Rejected, Rejected),
+    StatusCode.NOT_FOUND: (UnknownConnection, UnknownConnection),
     StatusCode.ALREADY_EXISTS: (InDoubt, NotSent),
     StatusCode.PERMISSION_DENIED: (Unauthorized, Unauthorized),
     StatusCode.UNAUTHENTICATED: (Unauthorized, Unauthorized),
@@ -81,7 +89,7 @@ def test_whatever_comes_is_one_of_the_five_in_one_short_line(
     code, details, metadata, extent, unavailable
 ):
     error = decide(Answer(code, details, tuple(metadata)), extent, unavailable=unavailable)
-    assert type(error) in {NotSent, Throttled, Rejected, InDoubt, Unauthorized}
+    assert type(error) in {NotSent, Throttled, Rejected, UnknownConnection, InDoubt, Unauthorized}
     assert str(error).isprintable()
     assert len(str(error)) < 600
     assert error.retry_after is None or error.retry_after == error.retry_after  # never NaN
@@ -112,6 +120,7 @@ SILENT = [
         "reset reason: connection failure"
     ),
     "upstream request timeout",
+    "no healthy upstream",
     "transport is closing",
     "error reading from server: EOF",
     "io exception",
@@ -137,7 +146,14 @@ def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("no healthy upstream", NotSent),
+        (
+            (
+                "upstream connect error or disconnect/reset before headers. reset reason: "
+                "remote connection failure, transport failure reason: delayed connect error: "
+                "Connection refused"
+            ),
+            NotSent,
+        ),
         (
             (
                 "upstream connect error or disconnect/reset before headers. reset reason: "
@@ -272,6 +288,17 @@ def test_the_fields_at_fault_are_named():
     error = decide(Answer(StatusCode.INVALID_ARGUMENT, "bad", metadata))
     assert '("metadata.fields: no date; bad")' in str(error)
     assert error.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [("metadata.connection_id", UnknownConnection), ("metadata.fields[x]", Rejected)],
+)
+def test_a_field_at_fault_may_be_the_connection(field, kind):
+    violation = wire.BadRequest.FieldViolation(field=field, description="is no ID")
+    request = wire.BadRequest(field_violations=[violation])
+    metadata = details(("google.rpc.BadRequest", request.SerializeToString()))
+    assert type(decide(Answer(StatusCode.INVALID_ARGUMENT, "bad", metadata))) is kind
 
 
 def test_what_the_service_repeats_of_us_is_not_repeated():

@@ -39,6 +39,14 @@ def test_it_is_told_over_its_socket(manager):
         listener.recv(1000)
 
 
+def test_its_socket_may_have_an_at_in_its_name(tmp_path):
+    name = tmp_path / "calls@1"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(name))
+        with ServiceManager({"NOTIFY_SOCKET": str(name)}) as told:
+            assert told.listens
+
+
 def test_a_manager_that_reads_nothing_holds_nobody_up(manager):
     _listener, environment = manager
     with ServiceManager(environment) as told:
@@ -144,6 +152,26 @@ def test_a_long_pause_is_announced_and_taken_back():
     heard.now = 601.0
     heard(SETTLED)
     assert heard.all("WATCHDOG_USEC") == ["660000000", "60000000"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.DoubtsWaiting(600.0, 3),
+        events.AttemptEnded("a", 1, "c", None, "UNAVAILABLE", "busy", 0, 1.0, 600.0, None),
+    ],
+)
+def test_other_waits_are_announced_as_pauses_are(event):
+    heard = Heard(watchdog=60.0)
+    heard(event)
+    assert heard.all("WATCHDOG_USEC") == ["660000000"]
+
+
+def test_a_shorter_pause_takes_nothing_from_a_longer_one():
+    heard = Heard(watchdog=60.0)
+    heard(events.Paused(600.0, "wait"))
+    heard(events.Paused(40.0, "wait"))
+    assert heard.all("WATCHDOG_USEC") == ["660000000"]
 
 
 def test_a_short_pause_needs_no_patience():

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import re
+import shutil
 import stat as modes
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.manifest import CSV_COLUMNS, Format, export, write_manifest
+from batch_uploader.manifest import (
+    CSV_COLUMNS,
+    Format,
+    export,
+    mark_behind,
+    mark_current,
+    read_manifest,
+    write_manifest,
+)
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
+from batch_uploader.system import replace_atomically
 
 UP = Row(
     path="2025/01/a.wav",
@@ -248,3 +259,72 @@ async def test_a_stream_that_takes_a_part_gets_it_all(form):
     sluggish = Sluggish()
     await export(stream(UP, REJECTED), sluggish, form)
     assert sluggish.taken == await exported(form, UP, REJECTED)
+
+
+async def test_what_a_killed_writing_left_goes_with_the_next_one(tmp_path):
+    """Fault 12: and nothing else does, such as what another manifest is being written to."""
+    path = tmp_path / "manifest.jsonl"
+    with replace_atomically(path):
+        (half,) = tmp_path.iterdir()
+        shutil.copy(half, tmp_path / f"{half.stem}2.tmp")
+    with replace_atomically(tmp_path / "another.jsonl"):
+        await write_manifest(stream(UP), path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["another.jsonl", "manifest.jsonl"]
+
+
+async def test_a_manifest_is_behind_until_it_is_written_whole(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    assert mark_behind(path), "there is none"
+    await write_manifest(stream(UP), path)
+    assert not mark_behind(path)
+    with pytest.raises(LedgerError, match="damaged"):
+        await write_manifest(failing(1, LedgerError("damaged")), path)
+    assert mark_behind(path)
+    mark_current(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["manifest.jsonl"]
+
+
+# And back
+
+
+@given(names, names)
+def test_what_was_written_is_read_as_it_was(name, message):
+    """Faults 8 and 64: but for what a line does not tell."""
+    failed = Row(name, "c", Status.FAILED, 5, 2, failure=Failure(message, message))
+    rows = [replace(UP, path=name, duration=1.5), failed, DUPLICATE]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "manifest.jsonl")
+        path.write_bytes(in_loop(Format.JSONL, *rows))
+        first, *others = read_manifest(path)
+    assert others == rows[1:]
+    whole_seconds = UP.settled_at_ns // 10**9 * 10**9
+    assert first == replace(rows[0], settled_at_ns=whole_seconds)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"status": "uploaded"', '"status": "up"'),
+        ('"talk_id": "talk-1"', '"talk_id": null'),
+        ('"sha256": "00', '"sha256": "'),
+        ('"sha256": "', '"sha256": "zz'),
+        ('"size": 123', '"size": "many"'),
+        ('"uploaded_at": "2025', '"uploaded_at": "x'),
+        ('"path": "2025/01/a.wav"', '"path": ""'),
+        ("{", "["),
+        ("{", "\ufffd"),
+    ],
+)
+async def test_a_line_that_nobody_wrote_is_named(tmp_path, old, new):
+    """Faults 7 and 12."""
+    good = (await exported(Format.JSONL, REJECTED)).decode()
+    bad = (await exported(Format.JSONL, UP)).decode().replace(old, new, 1)
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(good + bad + good, "utf-8")
+    with pytest.raises(LedgerError, match=r"manifest\.jsonl cannot be read, line 2: it is damaged"):
+        list(read_manifest(path))
+    path.write_text(good + good[:-1], "utf-8")
+    with pytest.raises(LedgerError, match="line 2: it is cut off"):
+        list(read_manifest(path))
+    with pytest.raises(LedgerError, match="another with --manifest"):
+        list(read_manifest(tmp_path))

@@ -19,6 +19,7 @@ async def test_no_more_than_the_limit_at_once():
     async def work():
         nonlocal running, most, done
         async with pacer.turn(100) as turn:
+            turn.begin()
             running += 1
             most = max(most, running)
             await anyio.sleep(0.001)
@@ -40,6 +41,7 @@ async def test_it_begins_below_the_ceiling_and_finds_it():
     async def work():
         nonlocal running, most
         async with pacer.turn(100) as turn:
+            turn.begin()
             running += 1
             most = max(most, running)
             await anyio.sleep(0.02)
@@ -57,6 +59,7 @@ async def test_everybody_waits_out_a_pushback():
     pacer = Pacer(Caps(4))
     began = anyio.current_time()
     async with pacer.turn(1) as turn:
+        turn.begin()
         assert turn.failed(throttled(0.2)).pause == pytest.approx(0.2, abs=0.05)
     waited = []
 
@@ -83,6 +86,7 @@ async def test_who_is_woken_to_stop_takes_no_place():
 
     pacer = Pacer(Caps(1), check=check)
     async with pacer.turn(1) as turn:
+        turn.begin()
         turn.failed(throttled(600))
     with anyio.fail_after(2):
         async with anyio.create_task_group() as group:
@@ -117,10 +121,12 @@ async def test_a_retry_waits_for_what_earns_it():
     order = []
 
     async def retry(number):
-        async with pacer.turn(1, again=True):
+        async with pacer.turn(1, again=True) as turn:
+            turn.begin()
             order.append(number)
 
     async with pacer.turn(1) as turn:
+        turn.begin()
         turn.succeeded()
         for number in range(3):
             await retry(number)
@@ -129,8 +135,8 @@ async def test_a_retry_waits_for_what_earns_it():
             await anyio.sleep(0.02)
             assert order == [0, 1, 2]
             for _ in range(10):
-                async with pacer.turn(1):
-                    pass
+                async with pacer.turn(1) as fresh:
+                    fresh.begin()
             with anyio.fail_after(0.9):
                 while len(order) < 4:
                     await anyio.sleep(0.001)
@@ -143,7 +149,8 @@ async def test_nothing_but_retries_goes_one_at_a_time():
 
     async def retry():
         nonlocal running, most, done
-        async with pacer.turn(1, again=True):
+        async with pacer.turn(1, again=True) as turn:
+            turn.begin()
             running += 1
             most = max(most, running)
             await anyio.sleep(0.01)
@@ -172,6 +179,7 @@ async def test_an_outage_is_probed_by_one_at_a_time_and_ends_for_all():
         counted = 0
         while True:
             async with pacer.turn(1) as turn:
+                turn.begin()
                 running += 1
                 tries += 1
                 if pacer.down_for:
@@ -215,13 +223,14 @@ async def test_the_bandwidth_holds_for_messages_and_for_streams():
     began = anyio.current_time()
 
     async def stream():
-        async with pacer.turn(30_000, whole=False):
+        async with pacer.turn(30_000, whole=False) as turn:
+            turn.begin()
             async for _ in pacer.paced(Audio()).chunks(5_000):
                 pass
 
     async def message():
-        async with pacer.turn(15_000):
-            pass
+        async with pacer.turn(15_000) as turn:
+            turn.begin()
 
     async with anyio.create_task_group() as group:
         group.start_soon(stream)
@@ -229,6 +238,15 @@ async def test_the_bandwidth_holds_for_messages_and_for_streams():
         group.start_soon(message)
     # All but the last piece is paid off.
     assert 0.42 <= anyio.current_time() - began <= 0.9
+
+
+async def test_a_turn_that_never_begins_costs_nothing():
+    """At one recording and one byte a second these would take an hour."""
+    pacer = Pacer(Caps(1, rate=1.0, bandwidth=Timetable.parse("1")))
+    with anyio.fail_after(10):
+        for _ in range(100):
+            async with pacer.turn(36):
+                pass
 
 
 async def test_the_budget_bounds_what_is_held_at_once():

@@ -157,6 +157,29 @@ class TestGovernor:
             governor.ended(n)
         assert not governor.outage.down
 
+    def test_an_outage_that_ends_with_a_refusal_ends_without_a_burst(self):
+        """Fault 27."""
+        governor = Governor(Caps(32), 0.0)
+        governor.window.restart(0.0)
+        usual = governor.window.limit
+        for n in range(100):
+            at_once = governor.window.limit
+            for _ in range(at_once):
+                governor.begin(n)
+            for _ in range(at_once):
+                governor.succeeded(n + 0.1, n, 1000)
+                governor.ended(n)
+        assert governor.window.limit > usual
+        for n in range(100, 110):
+            governor.begin(n)
+            governor.failed(n + 0.1, n, NotSent("nobody is there", code="UNAVAILABLE"))
+            governor.ended(n)
+        assert governor.outage.down
+        governor.begin(200.0)
+        governor.failed(200.1, 200.0, Rejected("no", code="INVALID_ARGUMENT"))
+        assert not governor.outage.down
+        assert governor.window.limit == usual
+
     def test_silence_is_an_outage_too(self):
         """Fault 21: a recording that goes into silence is in doubt, so few of them may go."""
         governor = Governor(Caps(8), 0.0)

@@ -20,7 +20,14 @@ RULES = b"rules"
 
 
 def known(status: Status, policy: bytes | None = None) -> Known:
-    return Known(Outcome("a.wav", status, STAT), policy=policy)
+    return Known(Outcome("a.wav", status, STAT), b"sha256", b"metadata", policy)
+
+
+def test_a_doubt_of_a_lost_ledger_is_looked_into():
+    """Fault 8: without its digest it cannot be searched for."""
+    unseen = Known(Outcome("a.wav", Status.IN_DOUBT, STAT))
+    assert plan(STAT, unseen, RULES).action is Action.UPLOAD
+    assert plan(STAT, Known(unseen.outcome, b"sha256"), RULES).action is Action.HOLD
 
 
 def test_what_was_never_seen_goes_up():

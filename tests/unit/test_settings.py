@@ -191,6 +191,8 @@ class TestValues:
             ({"bandwidth": "0"}, "--bandwidth: a bandwidth of 0 sends nothing"),
             ({"max-audio": "much"}, "--max-audio: 'much' is no number of hours\nwrite it as 2.5"),
             ({"max-recordings": "0"}, "--max-recordings: '0' is no whole number from 1"),
+            ({"max-audio": "0"}, "--max-audio: '0' allows nothing at all\nleave it out"),
+            ({"max-outage": "0s"}, "--max-outage: '0s' allows nothing at all\nleave it out"),
             ({"max-outage": "never"}, "--max-outage: 'never' is not a duration"),
         ],
     )

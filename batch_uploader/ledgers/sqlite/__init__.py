@@ -4,7 +4,16 @@ The only import of sqlite3 besides the emulator's.
 """
 
 from batch_uploader.ledgers.sqlite.file import is_running
+from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
+from batch_uploader.ledgers.sqlite.replacing import Replacement
 
-__all__ = ["LedgerReader", "SqliteLedger", "Totals", "is_running"]
+__all__ = [
+    "LedgerReader",
+    "Replacement",
+    "SqliteLedger",
+    "Totals",
+    "is_running",
+    "kept_answers",
+]

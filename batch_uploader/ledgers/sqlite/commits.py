@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from anyio import CancelScope
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers.rules import Store
+from batch_uploader.ledgers.records import Store
 
 T = TypeVar("T")
+Rescue = Callable[[LedgerError], LedgerError]
 
 
 class Worker:
@@ -53,42 +54,43 @@ class GroupCommit:
     ) -> None:
         self._worker = worker
         self._transaction = transaction
-        self._queue: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
+        self._queue: deque[tuple[Callable[[Store], Any], Rescue | None, Future[Any]]] = deque()
 
-    async def run(self, write: Callable[[Store], T]) -> T:
+    async def run(self, write: Callable[[Store], T], rescue: Rescue | None = None) -> T:
         """Return what the write returned, once it is durable.
 
         A write that raises LedgerError must not have written anything; it fails alone. Any other
-        failure is a LedgerError for everybody in the same transaction. A cancelled caller's write
-        happens if its transaction has begun, otherwise it does not.
+        failure is a LedgerError for everybody in the same transaction. ``rescue`` makes the error
+        that is raised of either, in the worker's thread. A cancelled caller's write happens if its
+        transaction has begun, otherwise it does not.
         """
         future: Future[T] = Future()
-        self._queue.append((write, future))
+        self._queue.append((write, rescue, future))
         self._worker.submit(self._commit)
         return await asyncio.wrap_future(future)
 
     def _commit(self) -> None:
         batch = []
         while self._queue:
-            write, future = self._queue.popleft()
+            write, rescue, future = self._queue.popleft()
             if future.set_running_or_notify_cancel():
-                batch.append((write, future))
+                batch.append((write, rescue, future))
         if not batch:
             return
         try:
             with self._transaction() as store:
-                results = [_attempt(write, store) for write, _ in batch]
+                results = [_attempt(write, store) for write, _, _ in batch]
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting
             what = "" if isinstance(error, LedgerError) else "the ledger has a bug, please report: "
-            for _, future in batch:
+            for _, rescue, future in batch:
                 # One each: an error that several raise would collect the tracebacks of all.
                 each = LedgerError(f"{what}{error}")
                 each.__cause__ = error
-                future.set_exception(each)
+                future.set_exception(each if rescue is None else rescue(each))
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, rescue, future), result in zip(batch, results, strict=True):
             if isinstance(result, LedgerError):
-                future.set_exception(result)
+                future.set_exception(result if rescue is None else rescue(result))
             else:
                 future.set_result(result)
 

@@ -29,7 +29,8 @@ _SETTINGS: Final = (
     "PRAGMA journal_size_limit = 67108864",
 )
 _SAVE: Final = (
-    "restore it from a backup; do not delete it, since the next run would send everything again"
+    "restore it from a backup, or have batch-uploader upload --rebuild make a new one from the"
+    " manifest"
 )
 _CURES: Final = {
     sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
@@ -53,6 +54,10 @@ _SYSTEM_CURES: Final = {
 }
 
 
+class Unwritable(LedgerError):  # noqa: N818 - the state of the disk, not a mistake
+    """The disk is at fault, or another program: what was to be written can be so another time."""
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system complain of into a LedgerError that names the cure."""
@@ -61,22 +66,27 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The low byte is the kind, the rest its detail. The module's own errors have none.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise LedgerError(_sentence(path, code, error)) from error
+        raise _error(path, code, error) from error
     except OSError as error:
         code = _SYSTEM_CURES.get(error.errno or 0, 0)
-        raise LedgerError(_sentence(path, code, error)) from error
+        raise _error(path, code, error) from error
 
 
-def _sentence(path: Path, code: int, error: Exception) -> str:
+def _error(path: Path, code: int, error: Exception) -> LedgerError:
     cure = _CURES.get(code)
     if cure is None:
-        return f"the ledger {path} cannot be used: {error}"
-    return f"the ledger {path} cannot be used, {cure} ({error})"
+        return LedgerError(f"the ledger {path} cannot be used: {error}")
+    return Unwritable(f"the ledger {path} cannot be used, {cure} ({error})")
 
 
 def not_open(path: Path) -> LedgerError:
     """The error of using a ledger outside its ``async with``."""
     return LedgerError(f"the ledger {path} is not open: enter it first")
+
+
+def gone(path: Path, left: str) -> LedgerError:
+    """The error of a ledger of which only a file beside it is left."""
+    return LedgerError(f"the ledger {path} is gone, but its {left} is there: {_SAVE}")
 
 
 def locked(path: Path) -> LedgerLocked:
@@ -92,10 +102,13 @@ def lock_of(path: Path) -> FileLock:
     return FileLock(_lock_path(path))
 
 
+def real(path: Path) -> Path:
+    """The file itself: a link to it is another name of the same ledger."""
+    return Path(os.path.realpath(path))
+
+
 def _lock_path(path: Path) -> Path:
-    # Beside the file itself: a link to it is another name of the same ledger.
-    real = Path(os.path.realpath(path))
-    return real.with_name(f"{real.name}.lock")
+    return beside(real(path), ".lock")
 
 
 def take(lock: FileLock, path: Path) -> None:
@@ -133,9 +146,10 @@ def is_running(path: Path) -> bool:
 
 def make_folder(path: Path) -> None:
     """Make a folder that only its owner may look into; one that is there stays as it is."""
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(path.parent)
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in made:
+        sync_directory(each.parent)
 
 
 def connect_writing(path: Path) -> sqlite3.Connection:
@@ -143,7 +157,7 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     if not path.exists():
         _make(path)
     _refuse_at_sight(path)
-    for file in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+    for file in (path, beside(path, "-wal"), beside(path, "-shm")):
         if file.exists() and not is_private(file):
             file.chmod(0o600)
     with ExitStack() as on_failure:
@@ -175,13 +189,32 @@ def connect_reading(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         # Reading a write-ahead log takes a file beside it. Without a log nothing is to be read
         # from there, and "immutable" tells SQLite so.
-        log = _beside(path, "-wal")
+        log = beside(path, "-wal")
         if error.sqlite_errorcode & 0xFF not in {
             sqlite3.SQLITE_CANTOPEN,
             sqlite3.SQLITE_READONLY,
         } or (log.exists() and log.stat().st_size > 0):
             raise
         return _connect_current(path, "immutable=1")
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a ledger cannot be relied on: it is read through.
+
+    Raises LedgerError if it is a newer one, or something else.
+    """
+    if path.is_file() and path.stat().st_size == 0:
+        return True
+    _refuse_at_sight(path)
+    try:
+        with closing(_connect(path, "mode=ro")) as connection:
+            (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            _version(connection, path)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            return True
+        raise
+    return bool(finding != "ok")
 
 
 def _refuse_at_sight(path: Path) -> None:
@@ -221,11 +254,11 @@ def committing(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _make(path: Path) -> None:
     # Under another name until it is whole, so that an empty ledger can only be a damaged one.
-    if _beside(path, "-wal").exists():
-        raise LedgerError(f"the ledger {path} is gone, but its {path.name}-wal is there: {_SAVE}")
-    new = _beside(path, ".new")
+    if beside(path, "-wal").exists():
+        raise gone(path, f"{path.name}-wal")
+    new = beside(path, ".new")
     for suffix in ("", "-journal", "-wal", "-shm"):
-        _beside(new, suffix).unlink(missing_ok=True)
+        beside(new, suffix).unlink(missing_ok=True)
     os.close(create_private(new))
     with closing(_connect(new, "mode=rw")) as connection:
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
@@ -264,5 +297,6 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
     )
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """The file of that name with more at its end."""
     return path.with_name(path.name + suffix)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.rules import Record, Store
+from batch_uploader.ledgers import adoption, rules
+from batch_uploader.ledgers.records import Record, Store
 from batch_uploader.ledgers.sqlite import schema
-from batch_uploader.ledgers.sqlite.commits import GroupCommit, Worker
+from batch_uploader.ledgers.sqlite.commits import GroupCommit, Rescue, Worker
 from batch_uploader.ledgers.sqlite.file import (
+    Unwritable,
     committing,
     connect_writing,
+    gone,
     lock_of,
     locked,
     make_folder,
@@ -22,12 +24,16 @@ from batch_uploader.ledgers.sqlite.file import (
     take,
     translated,
 )
+from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
 from batch_uploader.system import boot_time
 
 T = TypeVar("T")
+
+_FOUND_AGAIN = frozenset({Status.INVALID, Status.DUPLICATE})
+"""What the next run sees for itself."""
 
 
 class SqliteLedger:
@@ -50,6 +56,7 @@ class SqliteLedger:
         self._clock = clock
         self._boot = boot
         self._lock = lock_of(path)
+        self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
         self._worker: Worker | None = None
         self._commits: GroupCommit | None = None
@@ -63,7 +70,8 @@ class SqliteLedger:
     async def __aenter__(self) -> Self:
         """Take the lock, then open the file; where there is none, a new one is made.
 
-        Raises LedgerLocked if another run holds it, LedgerError if it cannot be used.
+        What a full disk kept from being recorded is on record then. Raises LedgerLocked if another
+        run holds it, LedgerError if it cannot be used.
         """
         if self._worker is not None:
             raise locked(self._path)
@@ -90,6 +98,11 @@ class SqliteLedger:
         """Turn the claims of runs that died into doubts; how many there were."""
         return await self._write(lambda store: rules.recover(store, self._now()))
 
+    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
+        """Take over lines of a lost ledger's manifest, in their order."""
+        lines = tuple(rows)
+        await self._write(lambda store: adoption.adopt(store, lines, stamp_field, self._clock()))
+
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
         return await self._reader.known(folder)
@@ -104,19 +117,23 @@ class SqliteLedger:
         )
 
     async def release(self, path: str) -> None:
-        """Take back a claim. Raises LedgerError if there is none."""
-        await self._write(lambda store: rules.release(store, path))
+        """Take back a claim. Raises LedgerError if there is none, or as ``settle`` does."""
+        await self._write(
+            lambda store: rules.release(store, path), self._rescue(path, self._now, None)
+        )
 
     async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
-        """Record how a recording ended. If that fails, the error names the talk ID."""
-        try:
-            await self._write(lambda store: rules.settle(store, outcome, policy, self._now()))
-        except LedgerError as error:
-            if outcome.talk_id is None:
-                raise
-            raise LedgerError(
-                f"{error}; note that {outcome.path} is up as talk {outcome.talk_id}"
-            ) from error
+        """Record how a recording ended.
+
+        Raises LedgerError if that fails. Where the disk is at fault, the answer is in the journal
+        then, and goes on record with the next transaction that succeeds; where not even that could
+        be written, the error names the talk ID.
+        """
+        now = self._now()
+        await self._write(
+            lambda store: rules.settle(store, outcome, policy, now),
+            self._rescue(outcome.path, lambda: now, outcome),
+        )
 
     async def forget(self, paths: Sequence[str]) -> None:
         """Drop the invalid ones among these paths."""
@@ -143,10 +160,10 @@ class SqliteLedger:
         """
         return self._reader.everything(statuses)
 
-    async def _write(self, write: Callable[[Store], T]) -> T:
+    async def _write(self, write: Callable[[Store], T], rescue: Rescue | None = None) -> T:
         if self._commits is None:
             raise not_open(self._path)
-        return await self._commits.run(write)
+        return await self._commits.run(write, rescue)
 
     def _now(self) -> Instant:
         return Instant(self._clock(), *(self._boot() or ()))
@@ -157,15 +174,53 @@ class SqliteLedger:
         with translated(self._path):
             make_folder(self._path.parent)
             take(self._lock, self._path)
+            self._journal.open()
+            if self._journal.kept and not self._path.exists():
+                raise gone(self._path, self._journal.path.name)
             self._connection = connect_writing(self._path)
+        if self._journal.kept:
+            with self._transaction():
+                pass
 
     @contextmanager
     def _transaction(self) -> Iterator[Store]:
         connection = self._connection
         if connection is None:
             raise not_open(self._path)
-        with translated(self._path), committing(connection):
-            yield _SqliteStore(connection, self._connection_id)
+        with translated(self._path):
+            with committing(connection):
+                for answer in self._journal.kept:
+                    self._replay(answer, connection)
+                yield _SqliteStore(connection, self._connection_id)
+            if self._journal.kept:
+                self._journal.clear()
+
+    def _replay(self, answer: Answer, connection: sqlite3.Connection) -> None:
+        try:
+            answer.apply(_SqliteStore(connection, answer.connection_id))
+        except LedgerError as error:
+            raise LedgerError(
+                f"the ledger {self._path} is not the one that the answers in {self._journal.path}"
+                " belong to: put that one back, or move the answers away, and know that what they"
+                f" are about may be sent once more ({error}{_noting(answer.outcome)})"
+            ) from error
+
+    def _rescue(self, path: str, at: Callable[[], Instant], outcome: Outcome | None) -> Rescue:
+        """What to do, in the worker's thread, when an answer could not be recorded."""
+
+        def rescue(error: LedgerError) -> LedgerError:
+            if isinstance(error.__cause__, Unwritable) and (
+                outcome is None or outcome.status not in _FOUND_AGAIN
+            ):
+                with suppress(OSError):
+                    self._journal.keep(Answer(self._connection_id, path, at(), outcome))
+                    return LedgerError(
+                        f"{error}; what the service answered is kept in {self._journal.path},"
+                        " and the next run records it"
+                    )
+            return LedgerError(f"{error}{_noting(outcome)}")
+
+        return rescue
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -173,7 +228,14 @@ class SqliteLedger:
             # Closing only tidies up the log; every commit in it is durable without that.
             with suppress(sqlite3.Error):
                 connection.close()
+        self._journal.close()
         self._lock.release()
+
+
+def _noting(outcome: Outcome | None) -> str:
+    if outcome is None or outcome.talk_id is None:
+        return ""
+    return f"; note that {outcome.path} is up as talk {outcome.talk_id}"
 
 
 class _SqliteStore:

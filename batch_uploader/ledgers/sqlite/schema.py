@@ -9,7 +9,7 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Sequence
 from typing import Any, Final
 
-from batch_uploader.ledgers.rules import Record
+from batch_uploader.ledgers.records import Record
 from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Known
 
@@ -86,13 +86,23 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             "settled_at_ns) WHERE status = 'uploaded' AND stamp_field IS NOT NULL"
         ),
     ),
+    # 3: one index for both questions about doubts; for the order of the rows SQLite takes none but
+    # a unique one. Not every ledger of version 1 had one.
+    (
+        "DROP INDEX recordings_doubts",
+        "DROP INDEX IF EXISTS recordings_doubted",
+        (
+            "CREATE UNIQUE INDEX recordings_doubted ON recordings (path, connection_id)"
+            f" WHERE {_DOUBTED}"
+        ),
+    ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
 _MINE: Final = "path = ? AND connection_id = ?"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
 _HOLDERS: Final = (
-    "sha256 = ? AND metadata = ? AND connection_id = ?"
+    "sha256 = ? AND (metadata = ? OR metadata IS NULL) AND connection_id = ?"
     " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed', 'given_up')"
 )
 
@@ -102,8 +112,8 @@ SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
 )
 SELECT_DOUBTS: Final = (
-    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'in_doubt'"
-    " ORDER BY path"
+    f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {_DOUBTED}"
+    " AND status = 'in_doubt' ORDER BY path"
 )
 SELECT_STAMPED: Final = (
     "SELECT upload_key FROM recordings WHERE connection_id = ? AND stamp_field = ?"
@@ -112,7 +122,7 @@ SELECT_STAMPED: Final = (
 )
 SELECT_HOLDER: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE {_HOLDERS}"
-    f" UNION ALL SELECT {COLUMNS} FROM superseded WHERE {_HOLDERS} LIMIT 1"
+    f" UNION ALL SELECT {COLUMNS} FROM superseded WHERE {_HOLDERS} ORDER BY path LIMIT 1"
 )
 SELECT_SUPERSEDED: Final = (
     f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} AND sha256 = ? ORDER BY id DESC LIMIT 1"
@@ -133,8 +143,8 @@ RESTORE: Final = (
 )
 DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
 DROP_DUPLICATES: Final = (
-    "DELETE FROM recordings WHERE sha256 = ? AND metadata = ? AND connection_id = ?"
-    " AND status = 'duplicate' AND duplicate_of = ?"
+    "DELETE FROM recordings WHERE sha256 = ? AND coalesce(metadata = ?, TRUE)"
+    " AND connection_id = ? AND status = 'duplicate' AND duplicate_of = ?"
 )
 
 SELECT_CONNECTIONS: Final = (

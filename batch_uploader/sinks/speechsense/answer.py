@@ -37,11 +37,16 @@ class Answer:
 
     def quote(self) -> str:
         """What the peer said, short, in one line, without the secrets."""
-        said = "; ".join(filter(None, (*_violations(self.metadata), self.details)))
+        violations = (f"{each.field}: {each.description}" for each in _violations(self.metadata))
+        said = "; ".join(filter(None, (*violations, self.details)))
         for secret in sorted(self.secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_HIDDEN:
                 said = said.replace(secret, "[...]")
         return printable(said, _QUOTED)
+
+    def faulty_fields(self) -> set[str]:
+        """The fields of the request at fault, each by the last part of its name."""
+        return {each.field.rpartition(".")[2] for each in _violations(self.metadata)}
 
 
 def request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
@@ -80,14 +85,15 @@ def printable(text: str, limit: int) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _violations(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[str]:
+def _violations(
+    metadata: Iterable[tuple[str, str | bytes]],
+) -> Iterator[wire.BadRequest.FieldViolation]:
     for detail in _details(metadata, "google.rpc.BadRequest"):
         try:
             found = wire.BadRequest.FromString(detail).field_violations
         except DecodeError:
             continue
-        for violation in found:
-            yield f"{violation.field}: {violation.description}"
+        yield from found
 
 
 def _details(metadata: Iterable[tuple[str, str | bytes]], kind: str) -> Iterator[bytes]:

@@ -49,8 +49,9 @@ class SpeechSenseSink:
 
     Recordings of up to ``whole_limit`` bytes go in one message, larger ones as a stream of
     ``chunk_size`` bytes a message. With ``stamp_field`` each talk carries its recording's key in
-    that metadata field, whatever the sidecar says of it. Raises ConfigError for sizes that no
-    service would take; entering raises it for a CA file that is of no use.
+    that metadata field, whatever the sidecar says of it. ``quota`` holds Search and Get back; it is
+    what the service grants by default unless a project was granted another. Raises ConfigError for
+    sizes that no service would take; entering raises it for a CA file that is of no use.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SpeechSenseSink:
         chunk_size: int = 1024 * 1024,
         stamp_field: str | None = None,
         unavailable: Unavailable = Unavailable.BELIEVED,
+        quota: Quota | None = None,
     ) -> None:
         if not 0 <= whole_limit <= LARGEST_WHOLE:
             raise ConfigError(
@@ -79,7 +81,7 @@ class SpeechSenseSink:
         self._chunk_size = chunk_size
         self._stamp_field = stamp_field
         self._unavailable = unavailable
-        self._lookup = Lookup(stamp_field, Quota()) if stamp_field is not None else None
+        self._lookup = Lookup(stamp_field, quota or Quota()) if stamp_field else None
         self._line: Line | None = None
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,106 @@
+"""What becomes of the manifest of a lost ledger in the one that takes its place.
+
+A manifest may be older than the ledger that was lost. Of what it calls up, in doubt or given up
+that is true all the same, but it does not tell the metadata. Anything else may have gone up since.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from batch_uploader.ledgers.records import LASTING, Record, Store
+from batch_uploader.model import Failure, Fingerprint, Recording, Stat, Status, recording_key
+from batch_uploader.ports import Claim, ClaimAnswer, Row
+
+LEDGER_LOST: Final = Failure(
+    "LEDGER_LOST",
+    "its ledger was lost, and it may have gone up after the manifest was written",
+)
+_NEVER_NS: Final = -1
+"""The time of a file that the manifest does not tell: no file has it, so each is looked into."""
+
+
+def adopt(store: Store, rows: Iterable[Row], stamp_field: str | None, now: int) -> None:
+    """Take over a manifest's lines into a ledger that is new, in the order in which they stand.
+
+    The duplicates of a talk come after it. Until a run has looked into them, the metadata of all
+    of these are not known, and of what may have gone up since not even the digest.
+    ``stamp_field`` is the one that these were sent with, as far as anybody knows.
+    """
+    for row in rows:
+        current = store.current(row.path)
+        if _still_true(store, row):
+            if current is not None and current.status in LASTING:
+                store.supersede(row.path)
+            store.put(_adopted(row, stamp_field, now))
+        elif current is None:
+            store.put(
+                Record(
+                    path=row.path,
+                    status=Status.IN_DOUBT,
+                    stat=Stat(row.size, _NEVER_NS),
+                    failure=LEDGER_LOST,
+                    settled_at_ns=now,
+                )
+            )
+
+
+def _still_true(store: Store, row: Row) -> bool:
+    if row.status is Status.GIVEN_UP:
+        return True
+    if row.sha256 is None:
+        return False
+    if row.status is Status.DUPLICATE:
+        other = store.holder(Fingerprint(row.sha256, b""))
+        return other is not None and other.status is Status.UPLOADED
+    if row.status is Status.IN_DOUBT:
+        return row.failure is None or row.failure.code != LEDGER_LOST.code
+    return row.status in {Status.UPLOADED, Status.CONFLICT}
+
+
+def _adopted(row: Row, stamp_field: str | None, now: int) -> Record:
+    sha256 = row.sha256
+    return Record(
+        path=row.path,
+        status=row.status,
+        stat=Stat(row.size, _NEVER_NS),
+        sha256=sha256,
+        key=recording_key(row.connection_id, row.path, sha256) if sha256 else None,
+        duration=row.duration,
+        container=row.container,
+        attempts=row.attempts,
+        talk_id=row.talk_id,
+        duplicate_of=row.duplicate_of,
+        failure=row.failure,
+        settled_at_ns=now if row.settled_at_ns is None else row.settled_at_ns,
+        stamp_field=stamp_field,
+    )
+
+
+def looked_into(
+    store: Store, current: Record, recording: Recording, stamp_field: str | None, now: int
+) -> ClaimAnswer | None:
+    """Answer the claim of audio that a lost ledger may have sent: now it can be searched for.
+
+    None if the record that stands at its path does not come from a manifest.
+    """
+    if current.metadata is not None or not current.known().unproved:
+        return None
+    if current.status in LASTING and current.sha256 is not None:
+        store.supersede(current.path)
+    let_be = current.status is Status.GIVEN_UP and current.sha256 is None
+    store.put(
+        Record(
+            path=recording.path,
+            status=Status.GIVEN_UP if let_be else Status.IN_DOUBT,
+            stat=recording.stat,
+            sha256=recording.fingerprint.sha256,
+            metadata=recording.fingerprint.metadata,
+            key=recording.key,
+            duration=recording.audio.duration,
+            container=recording.audio.container,
+            failure=current.failure if let_be else LEDGER_LOST,
+            settled_at_ns=now,
+            stamp_field=stamp_field,
+        )
+    )
+    return ClaimAnswer(Claim.KNOWN if let_be else Claim.DOUBTED)

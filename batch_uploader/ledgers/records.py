@@ -1,0 +1,134 @@
+"""What a ledger keeps of one recording, and where such records are kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from batch_uploader.model import Container, Failure, Fingerprint, Instant, Outcome, Stat, Status
+from batch_uploader.ports import Doubt, Known, Row
+
+OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+"""Of these it is not known whether the service holds them."""
+LASTING: Final = frozenset({Status.UPLOADED, Status.GIVEN_UP})
+"""Never overwritten: when the path comes to hold something else, this is superseded."""
+HOLDING: Final = OPEN | LASTING
+"""A copy of one of these is not sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Everything that is kept of one recording.
+
+    ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
+    ``adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
+    ``settled_at_ns`` is None while the recording is being sent.
+    ``stamp_field`` is the one it was claimed with; ``arose`` and ``missed`` are as in ``Doubt`` and
+    None unless it is in doubt.
+    """
+
+    path: str
+    status: Status
+    stat: Stat
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    key: str | None = None
+    policy: bytes | None = None
+    duration: float | None = None
+    container: Container | None = None
+    attempts: int = 0
+    talk_id: str | None = None
+    duplicate_of: str | None = None
+    failure: Failure | None = None
+    claimed_at_ns: int | None = None
+    settled_at_ns: int | None = None
+    stamp_field: str | None = None
+    arose: Instant | None = None
+    missed: Instant | None = None
+
+    def outcome(self) -> Outcome:
+        """How it ended, or that it has not."""
+        return Outcome(
+            path=self.path,
+            status=self.status,
+            stat=self.stat,
+            attempts=self.attempts,
+            talk_id=self.talk_id,
+            failure=self.failure,
+            duplicate_of=self.duplicate_of,
+            duration=self.duration,
+            container=self.container,
+        )
+
+    def known(self) -> Known:
+        """The record as planning sees it."""
+        return Known(
+            self.outcome(), self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns
+        )
+
+    def doubt(self) -> Doubt:
+        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
+        return Doubt(
+            self.outcome(),
+            self.key or "",
+            self.stamp_field,
+            self.arose,
+            self.missed,
+            self.claimed_at_ns,
+        )
+
+    def row(self, connection_id: str) -> Row:
+        """The record as the manifest shows it."""
+        return Row(
+            path=self.path,
+            connection_id=connection_id,
+            status=self.status,
+            size=self.stat.size,
+            attempts=self.attempts,
+            sha256=self.sha256,
+            talk_id=self.talk_id,
+            duration=self.duration,
+            container=self.container,
+            settled_at_ns=self.settled_at_ns,
+            duplicate_of=self.duplicate_of,
+            failure=self.failure,
+            stamp_field=self.stamp_field,
+        )
+
+
+class Store(Protocol):
+    """Where the records of one connection are kept, within one transaction."""
+
+    def current(self, path: str) -> Record | None:
+        """The current record of a path."""
+
+    def claimed(self) -> Sequence[Record]:
+        """Every claim that nobody settled."""
+
+    def holder(self, fingerprint: Fingerprint) -> Record | None:
+        """Whoever stands for this content at the service, superseded talks included.
+
+        Claimed, in doubt, in conflict, uploaded or given up. One whose metadata are not known
+        stands for all of the same audio. Only in a rebuilt ledger there may be several: the first
+        by path.
+        """
+
+    def superseded(self, path: str, sha256: bytes) -> Record | None:
+        """What was superseded at a path and holds this audio, the latest of several."""
+
+    def put(self, record: Record) -> None:
+        """Make it the current record of its path; the one before vanishes."""
+
+    def supersede(self, path: str) -> None:
+        """Turn the current record of a path into history; the path has none then."""
+
+    def restore(self, record: Record) -> None:
+        """Make what ``superseded`` found current again; the one current by now vanishes."""
+
+    def drop(self, path: str) -> None:
+        """Forget the current record of a path."""
+
+    def drop_duplicates(self, of: Record) -> None:
+        """Forget the duplicates of a record, if it has a fingerprint.
+
+        Metadata that are not known are like any others.
+        """

@@ -1,0 +1,167 @@
+"""Answers that the ledger could not take: room for them, set aside on the disk beforehand.
+
+A full disk refuses new blocks, not new content for old ones. So what the service answered after a
+claim still finds a place when SQLite does not, and goes into the ledger once that works again.
+
+The file is a sequence of frames, and zeros to its end. A frame that was torn in the writing is not
+one: its recording stays claimed, so it is in doubt.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.records import Store
+from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
+from batch_uploader.system import create_private, is_private, sync_directory
+
+SIZE: Final = 1024 * 1024
+"""Bytes; a frame takes less than one KiB, mostly, and there are as many as are in flight."""
+_HEAD: Final = struct.Struct("<II")
+"""Before the JSON of a frame: its length in bytes, and its CRC-32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a recording ended, or with None that its claim is taken back; ``at`` is when."""
+
+    connection_id: str
+    path: str
+    at: Instant
+    outcome: Outcome | None
+
+    def apply(self, store: Store) -> None:
+        """Record it, if it is not recorded: a crash may come between that and its removal.
+
+        Raises LedgerError if it cannot follow from what is on record.
+        """
+        current = store.current(self.path)
+        if self.outcome is None:
+            if current is not None and current.status is Status.CLAIMED:
+                rules.release(store, self.path)
+        elif (
+            current is None
+            or current.status is not self.outcome.status
+            or current.settled_at_ns != self.at.wall_ns
+        ):
+            rules.settle(store, self.outcome, None, self.at)
+
+
+class Journal:
+    """The file, for whoever holds the ledger's lock. Everything blocks, and raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kept: list[Answer] = []
+        """What the file holds, the oldest first."""
+        self._file: FileIO | None = None
+        self._end = 0
+
+    def open(self) -> None:
+        """Set the room aside, durably, unless it is; see what was kept there."""
+        os.close(create_private(self.path))
+        if not is_private(self.path):
+            self.path.chmod(0o600)
+        file = self._file = FileIO(self.path, "r+")
+        content = file.readall()
+        if len(content) < SIZE:
+            # Written and not just allocated: on some file systems that alone takes the blocks.
+            self._write(len(content), bytes(SIZE - len(content)))
+        sync_directory(self.path.parent)
+        self.kept = list(_answers(content))
+        if not self.kept and content.strip(b"\0"):
+            # What is torn must not come after the next frame.
+            self.clear()
+        self._end = sum(map(len, map(_frame, self.kept)))
+
+    def keep(self, answer: Answer) -> None:
+        """Write an answer, durable when this returns. Raises OSError also when the room is used."""
+        frame = _frame(answer)
+        if self._end + len(frame) > SIZE:
+            raise OSError(f"{self.path} has no room left")
+        self._write(self._end, frame)
+        self._end += len(frame)
+        self.kept.append(answer)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._write(0, bytes(SIZE))
+        self.kept = []
+        self._end = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
+    def _write(self, position: int, data: bytes) -> None:
+        if self._file is None:
+            raise OSError(f"{self.path} is not open")
+        self._file.seek(position)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+
+
+def journal_path(ledger: Path) -> Path:
+    """Where the journal of a ledger is: beside the file itself, of which a link is a name."""
+    real = Path(os.path.realpath(ledger))
+    return real.with_name(f"{real.name}-answers")
+
+
+def kept_answers(ledger: Path) -> int:
+    """How many answers wait for the ledger to take them. Blocking.
+
+    None where there is no journal, or this user may not read it. Raises OSError.
+    """
+    try:
+        content = journal_path(ledger).read_bytes()
+    except (FileNotFoundError, PermissionError):
+        return 0
+    return sum(1 for _ in _answers(content))
+
+
+def _frame(answer: Answer) -> bytes:
+    text = json.dumps(asdict(answer)).encode("ascii")
+    return _HEAD.pack(len(text), zlib.crc32(text)) + text
+
+
+def _answers(content: bytes) -> Iterator[Answer]:
+    position = 0
+    while position + _HEAD.size <= len(content):
+        length, checksum = _HEAD.unpack_from(content, position)
+        position += _HEAD.size
+        text = content[position : position + length]
+        if not length or len(text) < length or zlib.crc32(text) != checksum:
+            return
+        position += length
+        yield _decode(json.loads(text))
+
+
+def _decode(fields: dict[str, Any]) -> Answer:
+    at = Instant(**fields["at"])
+    return Answer(fields["connection_id"], fields["path"], at, _decode_outcome(fields["outcome"]))
+
+
+def _decode_outcome(fields: dict[str, Any] | None) -> Outcome | None:
+    if fields is None:
+        return None
+    failure, container = fields["failure"], fields["container"]
+    read = {
+        "status": Status(fields["status"]),
+        "stat": Stat(**fields["stat"]),
+        "failure": None if failure is None else Failure(**failure),
+        "container": None if container is None else Container(container),
+    }
+    return Outcome(**{**fields, **read})

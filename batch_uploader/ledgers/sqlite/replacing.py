@@ -1,0 +1,102 @@
+"""A new ledger in the place of one that is lost, whole or not at all."""
+
+import time
+from pathlib import Path
+from typing import Final, Self
+
+from anyio import CancelScope, to_thread
+
+from batch_uploader.errors import ConfigError, LedgerError
+from batch_uploader.ledgers.sqlite import file
+from batch_uploader.ledgers.sqlite.journal import kept_answers
+from batch_uploader.system import sync_directory
+
+_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
+
+
+class Replacement:
+    """Holds the lock of a ledger that is gone or damaged while another one is made, at ``new``.
+
+    When it is left without an error, what is left of the old one is set aside under another name,
+    and the new one takes its place. ``aside`` is that name, None if nothing was left.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = file.real(path)
+        self._lock = file.lock_of(path)
+        self.new = file.beside(self._path, ".rebuilt")
+        self.aside: Path | None = None
+
+    async def __aenter__(self) -> Self:
+        """Take the lock.
+
+        Raises ConfigError if the ledger is fine, LedgerLocked if another run holds it, LedgerError
+        if it was written by a newer version, is something else, or cannot be looked at.
+        """
+        try:
+            await to_thread.run_sync(self._begin)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """Put the new one in its place, unless making it failed."""
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._swap if kind is None else self._give_up)
+
+    def _begin(self) -> None:
+        with file.translated(self._path):
+            file.make_folder(self._path.parent)
+            file.take(self._lock, self._path)
+            _demand_lost(self._path)
+            self._clear()
+
+    def _swap(self) -> None:
+        try:
+            with file.translated(self._path):
+                self._set_aside()
+                self.new.replace(self._path)
+                sync_directory(self._path.parent)
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        try:
+            with file.translated(self._path):
+                self._clear()
+        finally:
+            self._lock.release()
+
+    def _set_aside(self) -> None:
+        log = file.beside(self.new, "-wal")
+        if log.exists() and log.stat().st_size:
+            raise LedgerError(f"the ledger {self._path} could not be made anew: try again")
+        if not kept_answers(self._path):
+            file.beside(self._path, "-answers").unlink(missing_ok=True)
+        left = [each for each in _SUFFIXES if file.beside(self._path, each).exists()]
+        if left:
+            self.aside = _free_name(self._path)
+            # The ledger itself first: its log without it can be told from a whole ledger.
+            for suffix in left:
+                file.beside(self._path, suffix).rename(file.beside(self.aside, suffix))
+
+    def _clear(self) -> None:
+        for suffix in (*_SUFFIXES, ".lock"):
+            file.beside(self.new, suffix).unlink(missing_ok=True)
+
+
+def _demand_lost(path: Path) -> None:
+    if path.exists() and not file.is_damaged(path):
+        fine = ConfigError(f"the ledger {path} is fine: there is nothing to rebuild")
+        fine.add_note("leave --rebuild out")
+        raise fine
+
+
+def _free_name(path: Path) -> Path:
+    name = f".damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside, number = file.beside(path, name), 1
+    while any(file.beside(aside, suffix).exists() for suffix in _SUFFIXES):
+        number += 1
+        aside = file.beside(path, f"{name}-{number}")
+    return aside

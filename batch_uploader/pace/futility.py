@@ -1,0 +1,78 @@
+"""When to stop because more of the same would only do more harm."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from batch_uploader.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
+from batch_uploader.model import Ending
+
+UNKNOWN = 16
+"""So many recordings in a row are refused since the service does not know the connection, after it
+has taken others; where it has taken none, the first one says it all."""
+DOUBTS = 12
+"""So many probes of an outage in a row end in doubt, which takes two and a half minutes."""
+FIRST_DOUBTS = 4
+"""The same where nothing has ever got through, so that there is nothing to wait for: a second."""
+
+RECENT = 128
+"""Of so many attempts, or four windows of them, not more than half may end in doubt."""
+_WINDOWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How the run is to end, and why."""
+
+    ending: Ending
+    reason: str
+
+
+@dataclass(slots=True)
+class Futility:
+    """Counts the ends that are not about the recording and yet decide its fate.
+
+    An outage that leaves nothing in doubt is not among them: it costs nothing to wait for its end.
+    ``ceiling`` is how many attempts there may be at once: all of them in doubt is one accident.
+    """
+
+    ceiling: int
+    _recent: deque[bool] = field(init=False)
+    _proven: bool = False
+    _doubts: int = 0
+    _unknown: int = 0
+
+    def __post_init__(self) -> None:
+        self._recent = deque(maxlen=max(RECENT, _WINDOWS * self.ceiling))
+
+    def succeeded(self) -> None:
+        """Something got through."""
+        self._recent.append(False)
+        self._proven = True
+        self._doubts = self._unknown = 0
+
+    def spoken(self, error: SinkError) -> Stop | None:
+        """The service refused a recording, or all of them."""
+        self._doubts = 0
+        if isinstance(error, UnknownConnection):
+            self._unknown += 1
+            hopeless = self._unknown >= (UNKNOWN if self._proven else 1)
+        else:
+            hopeless = isinstance(error, Unauthorized)
+        return Stop(Ending.UNAUTHORIZED, str(error)) if hopeless else None
+
+    def doubted(self, error: SinkError) -> Stop | None:
+        """A recording came into doubt."""
+        self._recent.append(True)
+        most = (self._recent.maxlen or RECENT) / 2
+        if sum(self._recent) <= most:
+            return None
+        return Stop(Ending.UNREACHABLE, f"more than half of what is sent ends in doubt: {error}")
+
+    def probed(self, error: SinkError) -> Stop | None:
+        """A probe of an outage failed."""
+        if not isinstance(error, InDoubt):
+            return None
+        self._doubts += 1
+        if self._doubts < (DOUBTS if self._proven else FIRST_DOUBTS):
+            return None
+        return Stop(Ending.UNREACHABLE, f"whatever is sent ends in doubt: {error}")

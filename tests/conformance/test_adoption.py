@@ -1,0 +1,166 @@
+"""What a ledger makes of the manifest of one that was lost, tested on each."""
+
+import itertools
+from contextlib import aclosing
+
+import pytest
+from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.model import Failure, Status
+from batch_uploader.ports import Claim, Row
+
+STAMP = "upload_key"
+UNLISTED = [Status.FAILED, Status.REJECTED, Status.INVALID, Status.CLAIMED, Status.DUPLICATE]
+
+
+def line(path, status=Status.UPLOADED, audio="A", **more):
+    """A line of a manifest; ``audio`` stands for the content."""
+    up = status is Status.UPLOADED
+    return Row(
+        path=path,
+        connection_id=CONNECTION,
+        status=status,
+        size=1000,
+        attempts=1,
+        sha256=None if audio is None else recording(path, audio).fingerprint.sha256,
+        talk_id=more.pop("talk_id", f"talk of {path}") if up else None,
+        duration=AUDIO.duration,
+        container=AUDIO.container,
+        settled_at_ns=1 if up else None,
+        **more,
+    )
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request, tmp_path):
+    clock = itertools.count(10).__next__
+    made = (
+        SqliteLedger(tmp_path / "ledger.db", CONNECTION, clock=clock)
+        if request.param == "sqlite"
+        else MemoryLedger(CONNECTION, clock=clock)
+    )
+    async with made as ledger:
+        yield ledger
+
+
+async def claim(ledger, *arguments):
+    (answer,) = await ledger.claim([recording(*arguments)], stamp_field=STAMP)
+    return answer.claim
+
+
+async def statuses(ledger):
+    async with aclosing(ledger.rows()) as rows:
+        return [(row.path, row.status) async for row in rows]
+
+
+async def known(ledger, path):
+    return (await ledger.known("")).get(path)
+
+
+async def test_a_talk_is_held_whatever_its_sidecar_says_and_then_as_ever(ledger):
+    """Fault 8."""
+    await ledger.adopt([line("a")])
+    assert (await known(ledger, "a")).unproved
+    assert await claim(ledger, "a", "A", "any") is Claim.KNOWN
+    assert not (await known(ledger, "a")).unproved
+    assert await claim(ledger, "a", "A", "other") is Claim.OUTDATED
+    assert await claim(ledger, "b", "A", "any") is Claim.DUPLICATE
+    assert await claim(ledger, "c", "A", "another call") is Claim.GRANTED
+
+
+async def test_a_talk_stands_for_its_audio_until_its_metadata_are_known(ledger):
+    """Fault 43: a moved file is not sent, though nobody knows the metadata of what it was."""
+    await ledger.adopt([line("gone")])
+    assert await claim(ledger, "here", "A", "m") is Claim.DUPLICATE
+
+
+async def test_other_audio_where_a_talk_was_may_be_up_as_well(ledger):
+    """Fault 8: only the lost ledger knew whether it was sent since."""
+    await ledger.adopt([line("a")], stamp_field=STAMP)
+    assert await claim(ledger, "a", "B") is Claim.DOUBTED
+    assert await statuses(ledger) == [("a", Status.UPLOADED), ("a", Status.IN_DOUBT)]
+    (doubt,) = await ledger.doubts()
+    assert (doubt.key, doubt.stamp_field) == (recording("a", "B").key, STAMP)
+
+
+@pytest.mark.parametrize("status", UNLISTED)
+async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
+    """Fault 8."""
+    await ledger.adopt([line("a", status)])
+    assert await statuses(ledger) == [("a", Status.IN_DOUBT)]
+    assert await claim(ledger, "a", "B") is Claim.DOUBTED
+    assert await claim(ledger, "a", "B") is Claim.HELD
+    (doubt,) = await ledger.doubts()
+    assert (doubt.key, doubt.stamp_field) == (recording("a", "B").key, STAMP)
+    assert doubt.outcome.failure.code == "LEDGER_LOST"
+
+
+async def test_a_doubt_that_nobody_looked_into_is_none_of_a_talk(ledger):
+    await ledger.adopt([line("a", Status.FAILED, None)])
+    with pytest.raises(LedgerError, match="nobody has looked into a"):
+        await ledger.settle(uploaded("a"))
+    await ledger.settle(ended("a", Status.FAILED, code="RESEND"))
+    assert await claim(ledger, "a") is Claim.GRANTED, "somebody decided"
+
+
+async def test_given_up_before_anybody_looked_into_it(ledger):
+    await ledger.adopt([line("a", Status.FAILED, None)])
+    await ledger.settle(ended("a", Status.GIVEN_UP))
+    assert await claim(ledger, "a") is Claim.KNOWN
+    assert await claim(ledger, "a", "B") is Claim.GRANTED, "another file"
+
+
+@pytest.mark.parametrize("status", [Status.IN_DOUBT, Status.CONFLICT])
+async def test_what_was_in_question_is_so_with_its_key(ledger, status):
+    await ledger.adopt([line("a", status, failure=Failure("HELD", "why"))], stamp_field=STAMP)
+    before = await known(ledger, "a")
+    assert (before.outcome.status, before.key) == (status, recording("a").key)
+    assert await claim(ledger, "a") is Claim.HELD
+    assert await claim(ledger, "b") is Claim.DUPLICATE
+    # Absent after all: a copy may be all that is left of it.
+    await ledger.settle(ended("a", Status.FAILED))
+    assert await statuses(ledger) == [("a", Status.FAILED)]
+    assert await claim(ledger, "a", "B") is Claim.DOUBTED, "this was never asked for"
+    assert await claim(ledger, "b") is Claim.GRANTED
+
+
+async def test_a_doubt_of_a_lost_ledger_is_looked_into_again_by_the_next(ledger):
+    lost = Failure("LEDGER_LOST", "why")
+    await ledger.adopt([line("a", Status.IN_DOUBT, failure=lost)])
+    assert await claim(ledger, "a") is Claim.DOUBTED
+
+
+async def test_the_duplicate_of_a_talk_stays_one(ledger):
+    """Fault 43."""
+    await ledger.adopt([line("a")])
+    await ledger.adopt([line("b", Status.DUPLICATE, duplicate_of="a")])
+    assert await claim(ledger, "b", "A", "m") is Claim.KNOWN
+    assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.DUPLICATE)]
+
+
+async def test_a_path_that_held_one_talk_after_another(ledger):
+    await ledger.adopt([line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
+    # The earlier file is back.
+    assert await claim(ledger, "a", "A", "m") is Claim.KNOWN
+    async with aclosing(ledger.rows()) as rows:
+        assert [row.talk_id async for row in rows] == ["talk-2", "talk-1"]
+
+
+async def test_given_up_and_changed(ledger):
+    await ledger.adopt([line("a", Status.GIVEN_UP)])
+    assert await claim(ledger, "a") is Claim.KNOWN
+    await ledger.adopt([line("b", Status.GIVEN_UP, audio="C")])
+    assert await claim(ledger, "b", "D") is Claim.DOUBTED
+
+
+async def test_talks_bear_witness(ledger):
+    await ledger.adopt([line("a")], stamp_field=STAMP)
+    assert await ledger.stamped(STAMP, 3) == [recording("a").key]
+
+
+async def test_what_the_manifest_knows_is_not_unlisted(ledger):
+    await ledger.adopt([line("a"), line("a", Status.IN_DOUBT, None)])
+    assert await statuses(ledger) == [("a", Status.UPLOADED)]

@@ -1,0 +1,263 @@
+"""What the service answered and the ledger could not take: kept beside it until it can."""
+
+import asyncio
+import os
+import shutil
+from contextlib import aclosing, contextmanager
+
+import pytest
+from ledger_cases import CONNECTION, ended, recording, uploaded
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
+from batch_uploader.ledgers.sqlite.journal import SIZE, journal_path
+from batch_uploader.model import Failure, Instant, Status
+
+LONG = "x" * 9000
+"""Takes a page of the ledger, which on a full disk is not there."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "ledger.db"
+
+
+@contextmanager
+def full_disk(ledger):
+    """SQLite may have no more pages than it has."""
+    (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    ledger._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+async def talks(ledger):
+    async with aclosing(ledger.rows()) as rows:
+        return {row.path: (row.status, row.talk_id) async for row in rows}
+
+
+async def fill_up(path, *paths, connection_id=CONNECTION):
+    """A ledger whose disk was full when the answers to these came, all at once."""
+    async with SqliteLedger(path, connection_id) as ledger:
+        await ledger.claim([recording(each, each, connection_id=connection_id) for each in paths])
+        with full_disk(ledger):
+            failures = await asyncio.gather(
+                *(ledger.settle(uploaded(each, f"talk of {each} {LONG}")) for each in paths),
+                return_exceptions=True,
+            )
+    kept = f"its disk is full: free some space .* kept in {journal_path(path)}, and the next run"
+    for each in failures:
+        with pytest.raises(LedgerError, match=kept):
+            raise each
+
+
+async def test_an_answer_that_a_full_disk_did_not_take_is_on_record_in_the_next_run(path):
+    """Fault 6."""
+    await fill_up(path, "a.wav", "b.wav", "c.wav")
+    assert kept_answers(path) == 3
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert kept_answers(path) == 0
+        assert await ledger.recover() == 0
+        assert await talks(ledger) == {
+            each: (Status.UPLOADED, f"talk of {each} {LONG}")
+            for each in ("a.wav", "b.wav", "c.wav")
+        }
+
+
+async def test_whichever_connection_comes_next_records_the_answers_of_all(path):
+    """Fault 6."""
+    await fill_up(path, "a.wav", connection_id="one")
+    async with SqliteLedger(path, "two") as two:
+        assert await two.known("") == {}
+    assert kept_answers(path) == 0
+    async with SqliteLedger(path, "one") as one:
+        assert await talks(one) == {"a.wav": (Status.UPLOADED, f"talk of a.wav {LONG}")}
+
+
+async def test_once_there_is_room_the_same_run_records_it(path):
+    """Fault 6."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording("a.wav", "A"), recording("b.wav", "B")])
+        with full_disk(ledger), pytest.raises(LedgerError, match="kept in"):
+            await ledger.settle(uploaded("a.wav", LONG))
+        await ledger.settle(uploaded("b.wav", "talk-b"))
+        assert kept_answers(path) == 0
+        assert await talks(ledger) == {
+            "a.wav": (Status.UPLOADED, LONG),
+            "b.wav": (Status.UPLOADED, "talk-b"),
+        }
+
+
+async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
+    """Fault 6: also a claim that was taken back; nobody has to decide about what was not sent."""
+    now = [1]
+    failure = Failure("CODE", "it said \udcff " + LONG, "request-1")
+
+    def moment():
+        return ("this start", 5)
+
+    ends = {
+        "failed.wav": ended("failed.wav", Status.FAILED, attempts=3),
+        "in doubt.wav": ended("in doubt.wav", Status.IN_DOUBT, attempts=1),
+        "rejected.wav": ended("rejected.wav", Status.REJECTED, attempts=2),
+    }
+    for each in ends.values():
+        object.__setattr__(each, "failure", failure)
+    async with SqliteLedger(path, CONNECTION, clock=lambda: now[0], boot=moment) as ledger:
+        await ledger.claim([recording(each, each) for each in (*ends, "given back.wav")])
+        with full_disk(ledger):
+            now[0] = 7
+            results = await asyncio.gather(
+                *map(ledger.settle, ends.values()),
+                ledger.release("given back.wav"),
+                return_exceptions=True,
+            )
+            assert ["kept in" in str(each) for each in results] == [True] * 4
+    now[0] = 99
+    async with SqliteLedger(path, CONNECTION, clock=lambda: now[0], boot=moment) as ledger:
+        known = await ledger.known("")
+        assert known.keys() == ends.keys()
+        for name, end in ends.items():
+            assert known[name].outcome.status is end.status
+            assert known[name].outcome.attempts == end.attempts
+            assert known[name].outcome.failure.message == "it said \\udcff " + LONG
+            assert known[name].settled_at_ns == 7
+            assert known[name].sha256 == recording(name, name).fingerprint.sha256
+        (doubt,) = await ledger.doubts()
+        assert doubt.arose == Instant(7, "this start", 5)
+
+
+async def test_a_crash_before_the_journal_was_emptied_does_no_harm(path):
+    """Fault 6: what is on record already is not recorded once more."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording(each, each) for each in ("a.wav", "b.wav", "c.wav")])
+        with full_disk(ledger):
+            failed = ended("a.wav", Status.FAILED, code=LONG)
+            await asyncio.gather(
+                ledger.settle(failed),
+                ledger.settle(uploaded("b.wav", LONG)),
+                ledger.release("c.wav"),
+                return_exceptions=True,
+            )
+    journal = journal_path(path)
+    before = journal.read_bytes()
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        known = await ledger.known("")
+    journal.write_bytes(before)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await ledger.known("") == known
+    assert journal.read_bytes() == bytes(SIZE)
+
+
+async def test_a_frame_that_was_torn_in_the_writing_is_none(path):
+    """Faults 4 and 6: its recording is in doubt, the others are on record."""
+    await fill_up(path, "a.wav", "b.wav")
+    whole = journal_path(path).read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    copies = path.parent.parent / "copies"
+    for cut in (end - 1, end - 4096, end // 2 + 8, end // 2 + 3):
+        shutil.copytree(path.parent, copies)
+        copy = copies / path.name
+        # A sector is written or not: what is behind the cut may be there, and it is not.
+        torn = whole[:cut] + bytes(512) + whole[cut + 512 :]
+        journal_path(copy).write_bytes(torn[:SIZE])
+        async with SqliteLedger(copy, CONNECTION) as ledger:
+            assert await ledger.recover() == 1
+            states = await talks(ledger)
+            assert states["a.wav"] == (Status.UPLOADED, f"talk of a.wav {LONG}")
+            assert states["b.wav"] == (Status.IN_DOUBT, None)
+        assert journal_path(copy).read_bytes() == bytes(SIZE)
+        shutil.rmtree(copies)
+
+
+async def test_a_journal_whose_making_was_cut_off_is_made_whole(path):
+    await fill_up(path, "a.wav")
+    journal = journal_path(path)
+    with journal.open("r+b") as file:
+        file.truncate(len(journal.read_bytes().rstrip(b"\0")))
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert (await talks(ledger))["a.wav"][0] is Status.UPLOADED
+    assert journal.read_bytes() == bytes(SIZE)
+
+
+async def test_answers_of_another_ledger_are_refused_and_kept(path):
+    """Fault 6: a backup from before the claim does not know what it was an answer to."""
+    async with SqliteLedger(path, CONNECTION):
+        pass
+    shutil.copy(path, path.with_name("backup"))
+    await fill_up(path, "a.wav")
+    shutil.copy(path.with_name("backup"), path)
+    before = journal_path(path).read_bytes()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"put that one back.*a\.wav is up as talk talk of"):
+            await SqliteLedger(path, CONNECTION).__aenter__()
+    assert journal_path(path).read_bytes() == before
+
+
+async def test_a_ledger_of_which_answers_alone_are_left_is_not_started_afresh(path):
+    """Fault 7."""
+    await fill_up(path, "a.wav")
+    path.unlink()
+    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-answers is there"):
+        await SqliteLedger(path, CONNECTION).__aenter__()
+    assert not path.exists()
+    assert kept_answers(path) == 1
+
+
+async def test_where_there_is_no_room_for_the_journal_no_run_begins(path):
+    """Fault 5: a run that could not keep its answers sends nothing."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, hard))
+    try:
+        with pytest.raises(LedgerError, match=r"ledger\.db cannot be used"):
+            await SqliteLedger(path, CONNECTION).__aenter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not path.exists()
+    async with SqliteLedger(path, CONNECTION):
+        assert journal_path(path).stat().st_size == SIZE
+
+
+async def test_what_finds_no_room_in_the_journal_either_is_told(path):
+    """Fault 6: at the worst somebody reads the talk IDs from the screen."""
+    names = [f"{number}.wav" for number in range(4)]
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording(each, each) for each in names])
+        with full_disk(ledger):
+            results = await asyncio.gather(
+                *(ledger.settle(uploaded(each, f"{each}-{'x' * (SIZE // 3)}")) for each in names),
+                return_exceptions=True,
+            )
+    told = [str(each) for each in results if "kept in" not in str(each)]
+    assert [each.split("; note that ")[1][:25] for each in told] == [
+        "2.wav is up as talk 2.wav",
+        "3.wav is up as talk 3.wav",
+    ]
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await ledger.recover() == 2
+        states = [status for status, _ in (await talks(ledger)).values()]
+        assert states == [Status.UPLOADED] * 2 + [Status.IN_DOUBT] * 2
+
+
+async def test_what_was_refused_is_not_kept(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        with pytest.raises(LedgerError, match=r"not claimed.*a\.wav is up as talk talk-1$"):
+            await ledger.settle(uploaded("a.wav", "talk-1"))
+    assert kept_answers(path) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+async def test_a_link_to_a_ledger_leads_to_its_answers(path, tmp_path):
+    await fill_up(path, "a.wav")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    assert kept_answers(link) == 1
+    async with SqliteLedger(link, CONNECTION) as ledger:
+        assert (await talks(ledger))["a.wav"][0] is Status.UPLOADED
+    assert kept_answers(path) == 0
+
+
+async def test_where_there_is_no_journal_nothing_is_kept(path):
+    assert kept_answers(path) == 0
+    assert not path.parent.exists()
