@@ -1,8 +1,10 @@
 """``resolve --search``: the service is asked which of the recordings in doubt it holds."""
 
+import math
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -31,6 +33,8 @@ from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.units import format_duration
 
 _SHOWN = 20
+_APART = 60.0
+"""So many seconds lie between two lines about waiting."""
 _WORDS = {
     Status.UPLOADED: "up",
     Status.FAILED: "absent, to be sent by the next run",
@@ -56,12 +60,15 @@ async def _search(settings: Settings) -> int:
     connection_id = await known_connection(places)
     sink = SpeechSenseSink(sending.endpoint, sending.credentials, stamp_field=sending.stamp_field)
     settled: Counter[Status] = Counter()
+    told_at = -_APART
 
     def hear(event: Event) -> None:
+        nonlocal told_at
         match event:
             case Reconciled(outcome):
                 settled[outcome.status] += outcome.status is not Status.IN_DOUBT
-            case DoubtsWaiting(seconds, recordings):
+            case DoubtsWaiting(seconds, recordings) if time.monotonic() - told_at >= _APART:
+                told_at = time.monotonic()
                 them = plural(recordings, "recording")
                 show(
                     [[Span(f"searching for {them} again in {format_duration(seconds)}")]],
@@ -78,7 +85,7 @@ async def _search(settings: Settings) -> int:
         await stack.enter_async_context(sink)
         mark_behind(places.manifest)
         await ledger.recover()
-        patience = Patience(settings.options().hold)
+        patience = Patience(settings.options().hold, last_look=math.inf)
         reconciler = Reconciler(sink, ledger, hear, patience=patience)
         with looking:
             while await reconciler.after():

@@ -30,8 +30,8 @@ _MOST_NARROWED = 32
 """So many more searches a look makes to find out by which key a talk comes up."""
 _HEAD_START = 30.0
 """For so many seconds the uploads wait for the doubts of earlier runs."""
-_LAST_LOOK = 30.0
-"""For so many seconds, beside the pause for a second miss, a run that does not wait looks."""
+_SHORT_PAUSE = 1.0
+"""In seconds; a quota's pause that is shorter is told to nobody."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _PAUSE_SHARE = 0.25
@@ -82,7 +82,7 @@ class Reconciler:
         self._sleep = sleep
         self._reported: set[str] = set()
         self._absent: set[str] = set()
-        self._time_left = self._patience.spacing + _LAST_LOOK
+        self._time_left = self._patience.spacing + self._patience.last_look
         self._narrowed = 0
 
     def hear(self, event: Event) -> None:
@@ -165,7 +165,8 @@ class Reconciler:
         keys = [doubt.key for doubt in doubts]
 
         def waits(seconds: float) -> None:
-            self._publish(DoubtsWaiting(seconds, len(doubts)))
+            if seconds >= _SHORT_PAUSE:
+                self._publish(DoubtsWaiting(seconds, len(doubts)))
 
         connection_id = self._ledger.connection_id
         try:

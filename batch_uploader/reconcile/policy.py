@@ -34,9 +34,14 @@ SEARCHED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """For how many seconds after a doubt arose a miss proves nothing."""
+    """For how many seconds after a doubt arose a miss proves nothing.
+
+    ``last_look`` is for how many seconds, beside the pause before a second miss, a run that does
+    not wait for the hold looks when all else has ended.
+    """
 
     hold: float = 1800.0
+    last_look: float = 30.0
 
     @property
     def spacing(self) -> float:

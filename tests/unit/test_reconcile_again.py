@@ -1,6 +1,7 @@
 """What proves absent, what only seems to, and what a run says of it. Fault 29."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings
 
@@ -289,28 +290,28 @@ async def test_a_miss_is_as_old_as_the_beginning_of_its_search():
     assert left.missed == began
 
 
-async def test_a_head_start_that_is_over_cuts_off_no_settlement(monkeypatch):
+async def test_a_look_that_is_cut_off_cuts_off_no_settlement():
     """What is on record is told, whatever else ends meanwhile."""
     house = House(recordings(2))
     house.sink.lose_next(LOST)
     house.sink.fail_search(SearchFailed("no", code="UNAVAILABLE"))
     await house.run()
-    monkeypatch.setattr("batch_uploader.reconcile.loop._HEAD_START", 0.05)
     async with house.uploader() as uploader:
         settle = house.ledger.settle
 
         async def slowly(outcome, **how):
             await settle(outcome, **how)
-            await anyio.sleep(0.2)
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
 
         house.ledger.settle = slowly
-        await uploader._reconciler.before()
+        with anyio.CancelScope() as scope:
+            await uploader._reconciler.look()
         assert [event.outcome.status for event in house.told(events.Reconciled)] == ["uploaded"]
 
 
-async def test_a_run_that_does_not_wait_ends_though_the_search_takes_for_ever(monkeypatch):
+async def test_a_run_that_does_not_wait_ends_though_the_search_takes_for_ever():
     """What is found by then is recorded, batch by batch."""
-    monkeypatch.setattr("batch_uploader.reconcile.loop._LAST_LOOK", 0.1)
 
     class FirstBatchAlone(MemorySink):
         async def upload(self, recording, audio, attempt):
@@ -327,7 +328,10 @@ async def test_a_run_that_does_not_wait_ends_though_the_search_takes_for_ever(mo
 
     house = House(recordings(250))
     house.sink = FirstBatchAlone(stamp_field=STAMP)
-    summary = await house.run(hold=0.1)
+    async with house.uploader() as uploader:
+        uploader._reconciler._time_left = 3.0
+        with anyio.fail_after(30):
+            summary = await uploader.run()
     assert summary.counts == {Status.UPLOADED: 125 + 96, Status.IN_DOUBT: 125 - 96}
     (waiting,) = house.told(events.DoubtsWaiting)
     assert (waiting.seconds, waiting.recordings) == (3600.0, 29)
