@@ -48,6 +48,19 @@ class RetryPolicy:
         ``on_retry`` hears of each failure that will be repeated, and after what pause; ``sleep``
         is that pause and may raise to end it all. The last error is raised as it is.
         """
+        try:
+            # Nearly all need no other, and tenacity costs as much as all else that is done here.
+            return await attempt(1)
+        except SinkError as error:
+            if not may_repeat(error):
+                raise
+            failure = error
+
+        async def again(number: int) -> _T:
+            if number == 1:
+                raise failure
+            return await attempt(number)
+
         retrying = AsyncRetrying(
             sleep=sleep,
             stop=stop_after_attempt(self.attempts),
@@ -58,7 +71,7 @@ class RetryPolicy:
         )
         async for step in retrying:
             with step:
-                result = await attempt(step.retry_state.attempt_number)
+                result = await again(step.retry_state.attempt_number)
         return result
 
     def _pause(self, state: RetryCallState) -> float:

@@ -15,7 +15,7 @@ class ByteBudget:
     def __init__(self, total: int) -> None:
         self._total = total
         self._free = total
-        self._queue = anyio.Lock()
+        self._queue = anyio.Lock(fast_acquire=True)
         self._returned = anyio.Event()
 
     @asynccontextmanager

@@ -76,8 +76,8 @@ class Pacer:
         self._check = check
         self._held_back = held_back
         self._clock = clock
-        self._line = anyio.Lock()
-        self._pipe_line = anyio.Lock()
+        self._line = anyio.Lock(fast_acquire=True)
+        self._pipe_line = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
 
     @property

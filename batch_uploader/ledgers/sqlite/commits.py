@@ -5,11 +5,10 @@ thread finishes what it began, and nothing else touches its connection.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import CancelScope
 
@@ -42,11 +41,29 @@ class Worker:
             await asyncio.shield(last)
 
 
+class _Write(NamedTuple):
+    """What a caller waits for."""
+
+    write: Callable[[Store], Any]
+    rescue: Rescue | None
+    future: asyncio.Future[Any]
+
+    def answer(self, result: object) -> None:
+        """Let the caller go on, unless nobody waits any more."""
+        if self.future.done():
+            return
+        if isinstance(result, LedgerError):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
 class GroupCommit:
     """Collects writes while a transaction is under way and puts them all into the next one.
 
-    That makes durability cost one sync of the disk a batch, not one a file. ``transaction`` is
-    entered in the worker's thread; it commits when it is left, or raises LedgerError.
+    That makes durability cost one sync of the disk and two hops between threads a batch, not a
+    file. ``transaction`` is entered in the worker's thread; it commits when it is left, or raises
+    LedgerError.
     """
 
     def __init__(
@@ -54,7 +71,8 @@ class GroupCommit:
     ) -> None:
         self._worker = worker
         self._transaction = transaction
-        self._queue: deque[tuple[Callable[[Store], Any], Rescue | None, Future[Any]]] = deque()
+        self._waiting: list[_Write] = []
+        self._committing = False
 
     async def run(self, write: Callable[[Store], T], rescue: Rescue | None = None) -> T:
         """Return what the write returned, once it is durable.
@@ -64,35 +82,62 @@ class GroupCommit:
         that is raised of either, in the worker's thread. A cancelled caller's write happens if its
         transaction has begun, otherwise it does not.
         """
-        future: Future[T] = Future()
-        self._queue.append((write, rescue, future))
-        self._worker.submit(self._commit)
-        return await asyncio.wrap_future(future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Write(write, rescue, future))
+        if not self._committing:
+            self._committing = True
+            # Not before all that is ready now has asked, too.
+            loop.call_soon(self._begin, loop)
+        return await future
 
-    def _commit(self) -> None:
-        batch = []
-        while self._queue:
-            write, rescue, future = self._queue.popleft()
-            if future.set_running_or_notify_cancel():
-                batch.append((write, rescue, future))
-        if not batch:
-            return
+    async def finish(self) -> None:
+        """Return when all that was asked for has ended, well or not."""
+        if self._committing:
+            with suppress(LedgerError):
+                await self.run(lambda _: None)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = [each for each in self._waiting if not each.future.cancelled()]
+        self._waiting = []
+        self._committing = bool(batch)
+        if batch:
+            self._worker.submit(lambda: self._commit(batch, loop))
+
+    def _ended(
+        self, loop: asyncio.AbstractEventLoop, ends: Sequence[tuple[_Write, object]]
+    ) -> None:
+        for each, result in ends:
+            each.answer(result)
+        self._begin(loop)
+
+    # In the worker's thread
+
+    def _commit(self, batch: Sequence[_Write], loop: asyncio.AbstractEventLoop) -> None:
+        results: list[object]
         try:
             with self._transaction() as store:
-                results = [_attempt(write, store) for write, _, _ in batch]
+                results = [_attempt(each.write, store) for each in batch]
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting
-            what = "" if isinstance(error, LedgerError) else "the ledger has a bug, please report: "
-            for _, rescue, future in batch:
-                # One each: an error that several raise would collect the tracebacks of all.
-                each = LedgerError(f"{what}{error}")
-                each.__cause__ = error
-                future.set_exception(each if rescue is None else rescue(each))
-            return
-        for (_, rescue, future), result in zip(batch, results, strict=True):
-            if isinstance(result, LedgerError):
-                future.set_exception(result if rescue is None else rescue(result))
-            else:
-                future.set_result(result)
+            # One each: an error that several raise would collect the tracebacks of all.
+            results = [_failure(error) for _ in batch]
+        ends = [
+            (each, _rescued(each.rescue, result))
+            for each, result in zip(batch, results, strict=True)
+        ]
+        with suppress(RuntimeError):  # the loop is closed: nobody is left
+            loop.call_soon_threadsafe(self._ended, loop, ends)
+
+
+def _failure(error: Exception) -> LedgerError:
+    what = "" if isinstance(error, LedgerError) else "the ledger has a bug, please report: "
+    failure = LedgerError(f"{what}{error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _rescued(rescue: Rescue | None, result: object) -> object:
+    return rescue(result) if rescue is not None and isinstance(result, LedgerError) else result
 
 
 def _attempt(write: Callable[[Store], object], store: Store) -> object:

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
+from anyio import CancelScope
+
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers import adoption, rules
 from batch_uploader.ledgers.records import Record, Store
@@ -87,10 +89,14 @@ class SqliteLedger:
 
     async def __aexit__(self, *exc: object) -> None:
         """Commit what was asked for, close the file and let the lock go."""
-        worker, self._worker, self._commits = self._worker, None, None
+        worker, self._worker = self._worker, None
+        commits, self._commits = self._commits, None
         if worker is not None:
             try:
-                await self._reader.__aexit__()
+                with CancelScope(shield=True):
+                    if commits is not None:
+                        await commits.finish()
+                    await self._reader.__aexit__()
             finally:
                 await worker.finish(self._close)
 
