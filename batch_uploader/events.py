@@ -23,7 +23,8 @@ class RunStarted:
 class FolderPlanned:
     """A folder was listed and planned: so much of it is to be sent.
 
-    ``skipped`` are already there, ``waiting`` too young.
+    ``skipped`` are already there, ``waiting`` too young. ``forgotten`` were never stored, and
+    their files are gone.
     """
 
     folder: str
@@ -31,6 +32,7 @@ class FolderPlanned:
     to_send_bytes: int
     skipped: int
     waiting: int
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,8 @@ class Held:
 class Reconciled:
     """A search brought news of a recording in doubt: up, in conflict, still in doubt, or absent.
 
-    Absent is ``failed``, and this run plans it once more if its file is there. ``before`` is what
-    this run had reported of it, None if it had not yet.
+    Absent is ``failed`` and counts as that until this run takes it up again, which it does once and
+    if its file is there. ``before`` is what this run had reported of it, None if it had not yet.
     """
 
     outcome: Outcome
@@ -157,7 +159,7 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class DoubtsWaiting:
-    """All else is done; after ``seconds`` so many recordings in doubt are searched for again."""
+    """All waits for the doubts: in ``seconds`` the search for so many recordings goes on."""
 
     seconds: float
     recordings: int

@@ -47,7 +47,8 @@ class Heartbeat:
             case events.Paused(seconds, reason):
                 self._notice, urgent = f"paused: {reason}; ", True
                 self._extend(seconds)
-            case events.DoubtsWaiting(seconds):
+            case events.DoubtsWaiting(seconds, recordings):
+                self._notice = f"searching for {recordings:,} in doubt; "
                 self._extend(seconds)
             case events.AttemptEnded(retry_in=float(seconds)):
                 self._extend(seconds)
@@ -74,7 +75,7 @@ class Heartbeat:
                 self._attention += outcome.status in NEEDS_ATTENTION
             case events.AlreadyThere() | events.NotReady() | events.Released():
                 self._ended += 1
-            case events.AttemptEnded(code="OK") if self._notice.startswith("paused"):
+            case events.AttemptEnded(code="OK") if self._notice.startswith(("paused", "searching")):
                 self._notice = ""
             case _:
                 pass

@@ -1,14 +1,13 @@
 """From listings to decisions, folder by folder: what a run sends, skips, holds and reports."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from anyio import to_thread
 
-from batch_uploader.errors import SourceError
 from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.pairing import Orphan, Pair, pair
@@ -55,7 +54,8 @@ class Batch:
 
     ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
     the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
-    known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored.
+    known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored,
+    ``left_out`` those that were to be planned again and are not to be sent as they lie now.
     """
 
     folder: str
@@ -65,6 +65,7 @@ class Batch:
     orphans: list[Orphan] = field(default_factory=list)
     unreadable: list[Defect] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     skipped: int = 0
     waiting: int = 0
 
@@ -90,26 +91,25 @@ class Intake:
             async for listing in listings:
                 yield await self._planned(listing)
 
-    async def again(self, paths: Sequence[str]) -> Batch:
-        """Plan single recordings once more; those whose files are gone by now are left out."""
-        batch = Batch("")
-        for path in paths:
-            before = (await self.ledger.known(path.rpartition("/")[0])).get(path)
-            if before is None:
-                continue
-            pair = await to_thread.run_sync(self._as_it_is, before.outcome)
-            if pair is not None and not self._young(self.clock(), pair.audio, pair.sidecar):
-                self._decide(batch, pair, before)
-        return batch
+    async def again(self, paths: Collection[str]) -> Batch:
+        """Plan single recordings once more, with the sidecars that they have by now.
 
-    def _as_it_is(self, outcome: Outcome) -> Pair | None:
-        folder, slash, _ = outcome.path.rpartition("/")
-        sidecar = outcome.stat.sidecar
-        try:
-            audio = self.source.stat(outcome.path)
-            return Pair(audio, self.source.stat(folder + slash + sidecar) if sidecar else None)
-        except SourceError:
-            return None
+        Walks the whole source, as a run does. Raises SourceError if the root cannot be read.
+        """
+        wanted, batch = set(paths), Batch("")
+        folders = {path.rpartition("/")[0] for path in wanted}
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                if listing.folder not in folders:
+                    continue
+                known = await self.ledger.known(listing.folder)
+                found = await to_thread.run_sync(self._plan, listing, known, wanted)
+                batch.jobs += found.jobs
+                batch.decisions += found.decisions
+                batch.orphans += found.orphans
+        found_again = {*(job.path for job in batch.jobs), *(o.entry.path for o in batch.orphans)}
+        batch.left_out = sorted(wanted - found_again)
+        return batch
 
     async def count(self, began: int) -> tuple[int, int]:
         """How many recordings, and bytes, a run has to send, with what it has sent already.
@@ -139,9 +139,14 @@ class Intake:
             return self._plan(listing, known)
         return await to_thread.run_sync(self._plan, listing, known)
 
-    def _plan(self, listing: Listing, known: dict[str, Known]) -> Batch:
+    def _plan(
+        self, listing: Listing, known: dict[str, Known], only: Collection[str] | None = None
+    ) -> Batch:
         batch = Batch(listing.folder)
         pairs, orphans = pair(listing, self.source.is_audio)
+        if only is not None:
+            pairs = [each for each in pairs if each.audio.path in only]
+            orphans = [each for each in orphans if each.entry.path in only]
         now = self.clock()
         for each in pairs:
             before = known.pop(each.audio.path, None)

@@ -13,8 +13,11 @@ from anyio.streams.memory import MemoryObjectSendStream
 from batch_uploader.events import Decided, FolderPlanned, Found, Held, Listener, ScanFinished
 from batch_uploader.intake import Batch, Intake, Job, invalid, orphaned
 from batch_uploader.model import Stat
+from batch_uploader.planning import Action
 from batch_uploader.ports import Ledger
 from batch_uploader.reconcile import Reconciler
+
+_LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
 
 
 class Planner:
@@ -88,6 +91,8 @@ class Planner:
                 return
             batch = await self._intake.again(absent)
             await self._announce(batch)
+            for path in batch.left_out:
+                self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
             for job in batch.jobs:
                 await self._hand_on(job, jobs)
 
@@ -118,7 +123,14 @@ class Planner:
         files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
         self._planned = (self._planned[0] + files, self._planned[1] + octets)
         self._publish(
-            FolderPlanned(batch.folder, files, octets, skipped=batch.skipped, waiting=batch.waiting)
+            FolderPlanned(
+                batch.folder,
+                files,
+                octets,
+                skipped=batch.skipped,
+                waiting=batch.waiting,
+                forgotten=len(batch.gone),
+            )
         )
 
 

@@ -123,12 +123,19 @@ class Sink(Protocol):
         SourceChanged if ``audio`` did (nothing was stored then).
         """
 
-    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+    async def find(
+        self,
+        connection_id: str,
+        keys: Sequence[str],
+        *,
+        waits: Callable[[float], None] | None = None,
+    ) -> list[Match]:
         """The talks that a search for any of these stamps brings up, in no order.
 
         It may bring up talks with other stamps. A key that is not among them proves nothing by
         itself: the index may lag, the search may not go by this field at all. Waits as the
-        service's quotas ask for. Raises SearchFailed, also without a stamp field.
+        service's quotas ask for, and tells ``waits`` the seconds of each pause before it. Raises
+        SearchFailed, also without a stamp field.
         """
 
 
@@ -173,6 +180,7 @@ class Row:
     settled_at_ns: int | None = None
     duplicate_of: str | None = None
     failure: Failure | None = None
+    stamp_field: str | None = None
 
 
 class Claim(StrEnum):
@@ -208,7 +216,8 @@ class Doubt:
 
     ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
     stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
-    counts did not find it, None if none has.
+    counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed, in UTC
+    nanoseconds since the epoch.
     """
 
     outcome: Outcome
@@ -216,6 +225,7 @@ class Doubt:
     stamp_field: str | None
     arose: Instant | None
     missed: Instant | None = None
+    claimed_at_ns: int | None = None
 
     @property
     def path(self) -> str:

@@ -25,6 +25,7 @@ from batch_uploader.events import (
     RunFinished,
     RunStarted,
     Settled,
+    UploadStarted,
 )
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
@@ -183,26 +184,28 @@ class _Score:
         self._bytes = 0
         self._seconds = 0.0
         self._attention: list[Outcome] = []
+        self._absent: dict[str, Outcome] = {}
 
     def hear(self, event: Event) -> None:
         """Take one event into account."""
         match event:
             case Settled(outcome):
                 self.changed = True
+                self._take_up(outcome.path)
                 self._count(outcome)
                 if outcome.status is Status.UPLOADED:
                     self._bytes += outcome.stat.size
                     self._seconds += outcome.duration or 0.0
             case Found(outcome):
                 self.changed = True
+                self._take_up(outcome.path)
                 self._count(outcome)
             case Held(outcome):
                 self._count(outcome)
-            case Reconciled(outcome, before):
-                self.changed = True
-                if before is not None:
-                    self._recount(outcome, before)
-            case FolderPlanned(skipped=skipped, waiting=waiting):
+            case Reconciled() | UploadStarted():
+                self._hear_doubt(event)
+            case FolderPlanned(skipped=skipped, waiting=waiting, forgotten=forgotten):
+                self.changed |= forgotten > 0
                 self._skipped += skipped
                 self._waiting += waiting
             case AlreadyThere(outdated=outdated):
@@ -228,12 +231,31 @@ class _Score:
             reason=reason,
         )
 
-    def _recount(self, outcome: Outcome, before: Outcome) -> None:
-        self._counts[before.status] -= 1
-        self._attention = [each for each in self._attention if each.path != before.path]
-        if outcome.status is Status.FAILED:
-            return  # it is sent again
+    def _hear_doubt(self, event: Reconciled | UploadStarted) -> None:
+        match event:
+            case UploadStarted(path):
+                self._take_up(path)
+            case Reconciled(outcome, before):
+                self.changed = True
+                if before is not None:
+                    self._take_back(before)
+                if before is not None or outcome.status is Status.FAILED:
+                    self._count_found(outcome)
+
+    def _take_up(self, path: str) -> None:
+        """What proved absent has a new beginning."""
+        if (outcome := self._absent.pop(path, None)) is not None:
+            self._take_back(outcome)
+
+    def _take_back(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] -= 1
+        self.doubts.discard(outcome.path)
+        self._attention = [each for each in self._attention if each.path != outcome.path]
+
+    def _count_found(self, outcome: Outcome) -> None:
         self._count(outcome)
+        if outcome.status is Status.FAILED:
+            self._absent[outcome.path] = outcome
         if outcome.status is Status.UPLOADED:
             self._bytes += outcome.stat.size
             self._seconds += outcome.duration or 0.0

@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from batch_uploader.cli.voice import advise, quote
 from batch_uploader.display import plural
-from batch_uploader.errors import LedgerError, SourceError
+from batch_uploader.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader, kept_answers
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
@@ -114,6 +114,21 @@ async def the_connection(places: Places) -> str | None:
             f"name one with --connection-id: {', '.join(known)}",
         )
     return known[0] if known else None
+
+
+async def known_connection(places: Places) -> str:
+    """The connection that is decided about. Raises ConfigError if the ledger does not know it."""
+    connection_id = await the_connection(places)
+    async with LedgerReader(places.ledger) as reader:
+        known = await reader.connections()
+    if not known:
+        raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to decide")
+    if connection_id is None or connection_id not in known:
+        raise refusal(
+            f"--connection-id: the ledger {places.ledger} knows no connection {connection_id}",
+            f"name one of {', '.join(known)}, or leave it out if that is the only one",
+        )
+    return connection_id
 
 
 def _demand_directory(directory: Path) -> None:

@@ -34,7 +34,7 @@ _LABEL = 11
 _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 # In the order in which they are told: first what only a human can decide.
 _TOLD = {
-    Status.IN_DOUBT: "the service may hold these: look for them in its console, then decide",
+    Status.IN_DOUBT: "the service may hold these: find out, as it says below each, then decide",
     Status.CONFLICT: "the service's answers contradict each other: look there, then decide",
     Status.REJECTED: "the service refused these: mend the file or the sidecar, or have them resent",
     Status.INVALID: "mend these, and the next run takes them up",
@@ -143,13 +143,14 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
         reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"
         lines.append([Span(f"    {reason}", "dim")])
-    decisions = {
-        Status.IN_DOUBT: "--resend (or --talk-id ID, or --give-up)",
-        Status.CONFLICT: "--talk-id ID (or --resend, or --give-up)",
-        Status.REJECTED: "--resend",
-    }
-    if state in decisions:
-        lines.append([Span(f"    {_command(report, row)} {decisions[state]}")])
+    if state in _UNDECIDED:
+        lines.append([Span(f"    {_command(report, row)} --talk-id ID")])
+        if state is Status.IN_DOUBT and row.stamp_field is not None:
+            looks = f"a run with --stamp-field {printable(row.stamp_field)}, which looks for it"
+            lines.append([Span(f"      or {looks}")])
+        lines.append([Span("      or --give-up, or --resend, which bills it twice if it is there")])
+    if state is Status.REJECTED:
+        lines.append([Span(f"    {_command(report, row)} --resend")])
     return lines
 
 
@@ -191,6 +192,7 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
         "code": failure.code if failure else None,
         "message": failure.message if failure else None,
         "request_id": failure.request_id if failure else None,
+        "stamp_field": row.stamp_field if state in _UNDECIDED else None,
         "decide": _command(report, row) if state in _UNDECIDED else None,
     }
 

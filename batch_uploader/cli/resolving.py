@@ -13,21 +13,22 @@ from typing import Self
 
 import anyio
 import click
+from anyio import to_thread
 
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
     demand_replaceable,
-    the_connection,
+    known_connection,
 )
 from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.display import Span, plural, printable, show
-from batch_uploader.errors import ConfigError
+from batch_uploader.errors import SourceError
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, write_manifest
 from batch_uploader.model import Failure, Outcome, Status
 from batch_uploader.settings import Settings, refusal
-from batch_uploader.sources.directory import escape_name
+from batch_uploader.sources.directory import DirectorySource, escape_name
 
 _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _REJECTED = frozenset({Status.REJECTED})
@@ -35,6 +36,7 @@ _DOUBTFUL = _UNDECIDED | {Status.GIVEN_UP}
 """The service may hold these."""
 _LONGEST_TALK_ID = 200
 _AT_ONCE = 1_000
+_NAMED = 3
 
 
 class Verdict(Enum):
@@ -156,9 +158,7 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     places = demand_places(settings)
     demand_replaceable(places.manifest, "--manifest")
     demand_ledger(places)
-    connection_id = await the_connection(places)
-    if connection_id is None:
-        raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to decide")
+    connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
         mark_behind(places.manifest)
         await ledger.recover()
@@ -186,8 +186,24 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     if rejected:
         advise(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
     if chosen and decision.verdict is Verdict.RESEND:
+        gone = await to_thread.run_sync(_gone, places.directory, chosen)
+        if gone:
+            named = ", ".join(map(printable, gone[:_NAMED]))
+            advise(f"the files of {plural(len(gone), 'recording')} are not there: {named}")
         advise(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
     return ExitCode.FINE
+
+
+def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
+    """Those that cannot be sent, since their files are not there."""
+    source = DirectorySource(directory)
+    gone = []
+    for outcome in chosen:
+        try:
+            source.stat(outcome.path)
+        except SourceError:
+            gone.append(outcome.path)
+    return gone
 
 
 async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:

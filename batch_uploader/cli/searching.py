@@ -1,23 +1,27 @@
 """``resolve --search``: the service is asked which of the recordings in doubt it holds."""
 
+import math
 import os
+import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import anyio
+from anyio import CancelScope
 
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
     demand_replaceable,
-    the_connection,
+    known_connection,
 )
+from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, quote
-from batch_uploader.display import Span, plural, printable, sentence, show
-from batch_uploader.errors import ConfigError
+from batch_uploader.display import Span, plural, printable, sentence, show, warning
 from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, write_manifest
@@ -29,6 +33,8 @@ from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.units import format_duration
 
 _SHOWN = 20
+_APART = 60.0
+"""So many seconds lie between two lines about waiting."""
 _WORDS = {
     Status.UPLOADED: "up",
     Status.FAILED: "absent, to be sent by the next run",
@@ -51,17 +57,18 @@ async def _search(settings: Settings) -> int:
             "--search: without a stamp field nothing can be searched for",
             "add the --stamp-field NAME that the recordings were uploaded with",
         )
-    connection_id = await the_connection(places)
-    if connection_id is None:
-        raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to search for")
+    connection_id = await known_connection(places)
     sink = SpeechSenseSink(sending.endpoint, sending.credentials, stamp_field=sending.stamp_field)
     settled: Counter[Status] = Counter()
+    told_at = -_APART
 
     def hear(event: Event) -> None:
+        nonlocal told_at
         match event:
             case Reconciled(outcome):
                 settled[outcome.status] += outcome.status is not Status.IN_DOUBT
-            case DoubtsWaiting(seconds, recordings):
+            case DoubtsWaiting(seconds, recordings) if time.monotonic() - told_at >= _APART:
+                told_at = time.monotonic()
                 them = plural(recordings, "recording")
                 show(
                     [[Span(f"searching for {them} again in {format_duration(seconds)}")]],
@@ -70,17 +77,27 @@ async def _search(settings: Settings) -> int:
             case _:
                 pass
 
-    async with SqliteLedger(places.ledger, connection_id) as ledger, sink:
+    looking = CancelScope()
+    stop = Stop(lambda _reason: looking.cancel(), looking.cancel)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(listening(stop))
+        ledger = await stack.enter_async_context(SqliteLedger(places.ledger, connection_id))
+        await stack.enter_async_context(sink)
         mark_behind(places.manifest)
         await ledger.recover()
-        patience = Patience(settings.options().hold)
+        patience = Patience(settings.options().hold, last_look=math.inf)
         reconciler = Reconciler(sink, ledger, hear, patience=patience)
-        while await reconciler.after():
-            pass
+        with looking:
+            while await reconciler.after():
+                pass
         left = await ledger.doubts()
         async with aclosing(ledger.rows()) as rows:
             await write_manifest(rows, places.manifest)
     _tell(settled, left, sending.stamp_field, quote(os.fspath(places.directory)))
+    if stop.signal is not None:
+        name = signal.Signals(stop.signal).name
+        show([warning(f"stopped by {name}: what was found by then is recorded")], sys.stderr)
+        return 128 + stop.signal
     return ExitCode.ATTENTION if left or settled[Status.CONFLICT] else ExitCode.FINE
 
 
@@ -93,6 +110,8 @@ def _tell(settled: Counter[Status], left: list[Doubt], stamp_field: str, directo
         reason = doubt.outcome.failure.message if doubt.outcome.failure else ""
         if doubt.stamp_field != stamp_field:
             reason = f"it was sent without {stamp_field}, so it cannot be searched for"
+            if doubt.stamp_field is not None:
+                reason = f"it was sent with another stamp: add --stamp-field {doubt.stamp_field}"
         show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
     if left or settled[Status.CONFLICT]:
         advise(f"batch-uploader status {directory} tells how to decide")

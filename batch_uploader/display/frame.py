@@ -160,9 +160,7 @@ def pause_notice(tally: Tally) -> str | None:
         return None
     if pause.doubts:
         them = plural(pause.doubts, "recording")
-        return (
-            f"all else is done: {them} in doubt, searched for again in {format_left(pause.seconds)}"
-        )
+        return f"{them} in doubt: the search goes on in {format_left(pause.seconds)}"
     return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
 
 

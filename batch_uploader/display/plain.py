@@ -13,6 +13,8 @@ from batch_uploader.units import format_size
 # (up to that age of the run, this far apart), in seconds: the log of a night stays readable.
 _SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))
 
+_SEARCH_SPACING = 60.0
+
 
 def spoken(lines: Sequence[str], left_out: int) -> str:
     """The explanations, each with its line's end."""
@@ -45,9 +47,12 @@ class PlainView:
             return
         spacing = next(apart for age, apart in _SPACING if now < age)
         # A pause or a stop is told as soon as the second is over.
-        notices = (tally.pause is not None, tally.stage is Stage.DRAINING)
+        paused = tally.pause is not None or tally.searching > 0
+        notices = (paused, tally.stage is Stage.DRAINING)
         if notices != self._notices:
             spacing = 1.0
+        elif tally.searching:
+            spacing = _SEARCH_SPACING  # it counts down, and that is all that happens
         if now - self._shown_at >= spacing and self._line != self._shown:
             self._shown_at, self._notices, self._shown = now, notices, self._line
             self._due = self._line

@@ -109,9 +109,9 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
     doubts = sum(summary.counts.get(each, 0) for each in (Status.IN_DOUBT, Status.CONFLICT))
     if not doubts:
         return []
-    decisions = "--talk-id ID | --resend | --give-up"
+    decisions = "--talk-id ID | --give-up | --resend (may bill it twice)"
     return [
-        hint("look for what is in doubt in the console, then decide:"),
+        hint("look up what no run finds by its stamp, and decide:"),
         [Span(f"  batch-uploader resolve {directory} PATH {decisions}")],
     ]
 

@@ -114,6 +114,7 @@ class Tally:
         self.released = 0
         self.retries = 0
         self.counts: Counter[Status] = Counter()
+        self._absent: dict[str, Outcome] = {}
         self.in_flight: dict[str, Transfer] = {}
         self.groups: dict[tuple[Status, str], Group] = {}
         """What needs attention, by its reason, in the order of appearance."""
@@ -126,6 +127,8 @@ class Tally:
                 self._sent(path, octets)
             case events.UploadStarted(path, size):
                 self.in_flight[path] = Transfer(path, size)
+                self._pause_doubts = 0
+                self._take_up(path)
             case events.AttemptEnded():
                 self._attempt_ended(event)
             case events.Settled(outcome):
@@ -166,6 +169,7 @@ class Tally:
                 self._counted = (to_send, to_send_bytes)
                 self._total()
             case events.Found(outcome):
+                self._take_up(outcome.path)
                 self._count(outcome)
             case events.Held(outcome):
                 self.held += 1
@@ -208,6 +212,11 @@ class Tally:
         if seconds <= 0 or self._ended is not None:
             return None
         return Pause(seconds, self._pause_reason, self._pause_doubts)
+
+    @property
+    def searching(self) -> int:
+        """So many recordings in doubt are all that the run is about."""
+        return 0 if self.in_flight or self._ended is not None else self._pause_doubts
 
     @property
     def rate(self) -> float:
@@ -285,6 +294,7 @@ class Tally:
         if outcome.status is Status.UPLOADED:
             self.uploaded_bytes += outcome.stat.size
             self.uploaded_seconds += outcome.duration or 0.0
+        self._take_up(outcome.path)
         self._count(outcome)
         self._done(outcome.path, outcome.stat.size)
 
@@ -319,17 +329,27 @@ class Tally:
             case events.DoubtsWaiting(seconds, recordings):
                 self._paused_until = self._clock() + seconds
                 self._pause_reason, self._pause_doubts = "", recordings
-            case events.Reconciled(outcome, before) if before is not None:
-                self._recount(outcome, before)
+            case events.Reconciled(outcome, before):
+                if before is not None:
+                    self._take_back(before)
+                if before is not None or outcome.status is Status.FAILED:
+                    self._count_found(outcome)
 
-    def _recount(self, outcome: Outcome, before: Outcome) -> None:
-        self.counts[before.status] -= 1
-        if (group := self.groups.get(group_of(before))) is not None:
+    def _take_up(self, path: str) -> None:
+        """What proved absent has a new beginning."""
+        if (outcome := self._absent.pop(path, None)) is not None:
+            self._take_back(outcome)
+
+    def _take_back(self, outcome: Outcome) -> None:
+        self.counts[outcome.status] -= 1
+        if (group := self.groups.get(group_of(outcome))) is not None:
             group.count -= 1
             if not group.count:
-                del self.groups[group_of(before)]
+                del self.groups[group_of(outcome)]
+
+    def _count_found(self, outcome: Outcome) -> None:
         if outcome.status is Status.FAILED:
-            return  # it is sent again
+            self._absent[outcome.path] = outcome
         if outcome.status is Status.UPLOADED:
             self.uploaded_bytes += outcome.stat.size
             self.uploaded_seconds += outcome.duration or 0.0

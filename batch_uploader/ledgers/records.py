@@ -67,7 +67,14 @@ class Record:
 
     def doubt(self) -> Doubt:
         """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
-        return Doubt(self.outcome(), self.key or "", self.stamp_field, self.arose, self.missed)
+        return Doubt(
+            self.outcome(),
+            self.key or "",
+            self.stamp_field,
+            self.arose,
+            self.missed,
+            self.claimed_at_ns,
+        )
 
     def row(self, connection_id: str) -> Row:
         """The record as the manifest shows it."""
@@ -84,6 +91,7 @@ class Record:
             settled_at_ns=self.settled_at_ns,
             duplicate_of=self.duplicate_of,
             failure=self.failure,
+            stamp_field=self.stamp_field,
         )
 
 

@@ -1,4 +1,4 @@
-"""Looking for what is in doubt: at the start of a run, at its end, and in between if it waits."""
+"""Looking for what is in doubt: at the start of a run, and when all else in it has ended."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,8 +26,12 @@ from batch_uploader.system import boot_time
 _AT_ONCE = 96
 """So many keys go into one search, with the witnesses."""
 _WITNESSES = 3
+_MOST_NARROWED = 32
+"""So many more searches a look makes to find out by which key a talk comes up."""
 _HEAD_START = 30.0
 """For so many seconds the uploads wait for the doubts of earlier runs."""
+_SHORT_PAUSE = 1.0
+"""In seconds; a quota's pause that is shorter is told to nobody."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _PAUSE_SHARE = 0.25
@@ -52,7 +56,8 @@ class Reconciler:
 
     A doubt that was claimed with another stamp field, or with none, is left to a human. With
     ``waits`` a run that has nothing else to do waits for the hold to end, otherwise at most for
-    the second of two misses. ``hear`` has to hear all events of the run.
+    the second of two misses. What proves absent is sent again once in a run. ``hear`` has to hear
+    all events of the run.
     """
 
     def __init__(
@@ -76,17 +81,19 @@ class Reconciler:
         self._clock = clock
         self._sleep = sleep
         self._reported: set[str] = set()
-        self._since: dict[str, float] = {}
-        self._pause = _FIRST_PAUSE
+        self._absent: set[str] = set()
+        self._time_left = self._patience.spacing + self._patience.last_look
+        self._narrowed = 0
 
     def hear(self, event: Event) -> None:
-        """Keep in mind what this run has reported as in doubt."""
+        """Keep in mind what this run has reported as in doubt; a look alone reports nothing."""
         match event:
-            case Settled(outcome) | Held(outcome) | Reconciled(outcome):
-                if outcome.status is Status.IN_DOUBT:
-                    self._reported.add(outcome.path)
-                else:
-                    self._reported.discard(outcome.path)
+            case Settled(outcome) | Held(outcome) if outcome.status is Status.IN_DOUBT:
+                self._reported.add(outcome.path)
+            case Settled(outcome) | Reconciled(outcome) if outcome.status is not Status.IN_DOUBT:
+                self._reported.discard(outcome.path)
+            case _:
+                pass
 
     async def before(self) -> None:
         """Look for what earlier runs left. Raises LedgerError."""
@@ -98,26 +105,48 @@ class Reconciler:
 
         Call it until there are none. Raises LedgerError.
         """
+        if self._waits:
+            return await self._wait()
+        began = self._clock()
+        look = Look()
+        with anyio.move_on_after(self._time_left):
+            await self.look(look)
+            second = [each.due for each in look.stays if each.doubt.missed and each.due is not None]
+            if second and not look.absent:
+                await self._rest(min(second), look)
+                look.stays.clear()
+                await self.look(look)
+        self._time_left = max(0.0, self._time_left - (self._clock() - began))
+        return look.absent
+
+    async def _wait(self) -> list[str]:
+        """Look until nothing is left, or for as long as time can bring anything."""
+        most = 2 * self._patience.hold + 3 * self._patience.spacing + _LEAST_PATIENCE
+        until = self._clock() + most
+        longest = min(max(_FIRST_PAUSE, _PAUSE_SHARE * self._patience.hold), _LONGEST_PAUSE)
+        pause = _FIRST_PAUSE
         while True:
             look = await self.look()
-            if look.absent:
-                self._pause = _FIRST_PAUSE
-                for path in look.absent:
-                    # Should it come into doubt again, that is another doubt.
-                    self._since.pop(path, None)
+            if look.absent or not look.stays or self._clock() > until:
                 return look.absent
-            pause = self._until_next(look.stays)
-            if pause is None:
-                return []
-            self._publish(DoubtsWaiting(pause, len(look.stays)))
-            await self._sleep(pause)
+            due = min((each.due for each in look.stays if each.due is not None), default=pause)
+            await self._rest(min(due, pause), look)
+            pause = min(2 * pause, longest)
 
-    async def look(self) -> Look:
-        """Search for every doubt once, and record what follows. Raises LedgerError."""
-        look = Look()
+    async def _rest(self, seconds: float, look: Look) -> None:
+        self._publish(DoubtsWaiting(seconds, len(look.stays)))
+        await self._sleep(seconds)
+
+    async def look(self, look: Look | None = None) -> Look:
+        """Search for every doubt once, and record what follows. Raises LedgerError.
+
+        What is known of each is in ``look`` as soon as it is recorded.
+        """
+        look = look or Look()
         stamp_field = self._sink.stamp_field
         if stamp_field is None:
             return look
+        self._narrowed = 0
         doubts = [each for each in await self._ledger.doubts() if each.stamp_field == stamp_field]
         witnesses = await self._ledger.stamped(stamp_field, _WITNESSES) if doubts else []
         failed: SearchFailed | None = None
@@ -127,23 +156,50 @@ class Reconciler:
             answer = failed or await self._search(some, witnesses)
             if isinstance(answer, SearchFailed):
                 failed = answer
-            connection_id = self._ledger.connection_id
-            verdicts = [
-                (doubt, judge(doubt, answer, connection_id, now, self._patience)) for doubt in some
-            ]
-            with CancelScope(shield=True):
-                await self._record(verdicts, look)
+            await self._conclude(some, answer, now, look)
         return look
 
     async def _search(
-        self, doubts: Sequence[Doubt], witnesses: Sequence[str]
+        self, doubts: Sequence[Doubt], witnesses: Sequence[str], wider: Answer | None = None
     ) -> Answer | SearchFailed:
         keys = [doubt.key for doubt in doubts]
+
+        def waits(seconds: float) -> None:
+            if seconds >= _SHORT_PAUSE:
+                self._publish(DoubtsWaiting(seconds, len(doubts)))
+
+        connection_id = self._ledger.connection_id
         try:
-            matches = await self._sink.find(self._ledger.connection_id, [*keys, *witnesses])
+            matches = await self._sink.find(connection_id, [*keys, *witnesses], waits=waits)
         except SearchFailed as error:
             return error
-        return Answer(frozenset(keys), frozenset(witnesses), matches)
+        return Answer(frozenset(keys), frozenset(witnesses), matches, wider)
+
+    async def _conclude(
+        self, doubts: Sequence[Doubt], answer: Answer | SearchFailed, now: Instant, look: Look
+    ) -> None:
+        """Record what follows; where a talk came up that nobody asked for, look more narrowly."""
+        if isinstance(answer, Answer) and answer.strays and self._narrowed < _MOST_NARROWED:
+            unclear = [doubt for doubt in doubts if not answer.hits(doubt.key)]
+            if answer.witnesses or len(unclear) > 1:
+                doubts = [doubt for doubt in doubts if answer.hits(doubt.key)]
+                await self._narrow(unclear, answer, look)
+        connection_id = self._ledger.connection_id
+        verdicts = [
+            (doubt, judge(doubt, answer, connection_id, now, self._patience)) for doubt in doubts
+        ]
+        with CancelScope(shield=True):
+            await self._record(verdicts, look)
+
+    async def _narrow(self, doubts: Sequence[Doubt], answer: Answer, look: Look) -> None:
+        """Search without the witnesses, then by halves: whose search is clean is not concerned."""
+        middle = 0 if answer.witnesses else len(doubts) // 2
+        for some in (doubts[:middle], doubts[middle:]):
+            if some:
+                self._narrowed += 1
+                now = self._now()
+                narrower = await self._search(some, (), answer.wider or answer)
+                await self._conclude(some, narrower, now, look)
 
     async def _record(self, verdicts: Sequence[tuple[Doubt, Verdict]], look: Look) -> None:
         before = {doubt.path: doubt.outcome for doubt, _ in verdicts}
@@ -158,7 +214,10 @@ class Reconciler:
                     await self._settle(doubt, Status.UPLOADED, talk_id=talk_id)
                 case Contradiction(failure):
                     await self._settle(doubt, Status.CONFLICT, failure=failure)
+                case Absent() if doubt.path in self._absent:
+                    await self._settle(doubt, Status.FAILED, failure=_ABSENT_AGAIN)
                 case Absent():
+                    self._absent.add(doubt.path)
                     look.absent.append(doubt.path)
                     await self._settle(doubt, Status.FAILED, failure=_ABSENT)
         if changed:
@@ -182,27 +241,14 @@ class Reconciler:
         reported = before.path in self._reported
         self._publish(Reconciled(outcome, before if reported else None))
 
-    def _until_next(self, stays: Sequence[Stays]) -> float | None:
-        """The pause before the next look in seconds, None if this run has had its last."""
-        now = self._clock()
-        known, self._since = self._since, {}
-        for each in stays:
-            self._since[each.doubt.path] = known.get(each.doubt.path, now)
-        if not self._waits:
-            second = [each.due for each in stays if each.doubt.missed and each.due is not None]
-            return min(second, default=None)
-        # Long enough for all that time can bring; what does not come then may never come.
-        most = 2 * self._patience.hold + 3 * self._patience.spacing + _LEAST_PATIENCE
-        hoped_for = [each for each in stays if now - self._since[each.doubt.path] <= most]
-        if not hoped_for:
-            return None
-        due = min((each.due for each in hoped_for if each.due is not None), default=self._pause)
-        pause = min(due, self._pause)
-        longest = max(_FIRST_PAUSE, _PAUSE_SHARE * self._patience.hold)
-        self._pause = min(2 * self._pause, longest, _LONGEST_PAUSE)
-        return pause
-
 
 _ABSENT = Failure(
-    "ABSENT", "two searches some time apart did not find it: the service does not hold it"
+    "ABSENT",
+    "two searches some time apart did not find it, so the service does not hold it: the next run"
+    " that finds its file sends it",
+)
+_ABSENT_AGAIN = Failure(
+    "ABSENT",
+    "it was sent again and is absent again: see what lies between here and the service; the next"
+    " run sends it once more",
 )

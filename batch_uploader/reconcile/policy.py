@@ -1,9 +1,9 @@
 """What follows from a search for one recording in doubt: pure.
 
-A hit counts at once, if the talk can be this recording. A miss counts only after the hold, only if
-the same search brought up a stamp that is known to be there (a wrong key of the field finds nothing
-either), and only together with a second one some time later. Whatever contradicts itself is for a
-human.
+A hit counts at once, if the talk can be this recording. A miss counts only after the hold and while
+the service keeps every talk, only if the same search brought up every stamp that is known to be
+there (a wrong key of the field finds nothing either, an index that is behind not all of them), and
+only together with a second one some time later. Whatever contradicts itself is for a human.
 """
 
 import math
@@ -21,16 +21,27 @@ _LONGEST_SPACING = 60.0
 _SLACK = 2.0
 _SLACK_SHARE = 0.02
 _LEAST_SHARE = 0.5
+_KEPT = 60 * 24 * 3600.0
+"""For so many seconds a talk is there for sure; the service deletes them after three months."""
+_NAMED = "SOURCE_CHANGED"
+"""The service named a talk of which it is known that it is not the recording."""
 
-SEARCHED = frozenset({"HELD", "SEARCH_UNPROVED", "MISSED_ONCE"})
+SEARCHED = frozenset(
+    {"HELD", "MISSED_ONCE", "SEARCH_ASTRAY", "SEARCH_BEHIND", "SEARCH_UNPROVED", "TOO_OLD"}
+)
 """The codes of doubts that stay although Search answered: each was sent with a stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """For how many seconds after a doubt arose a miss proves nothing."""
+    """For how many seconds after a doubt arose a miss proves nothing.
+
+    ``last_look`` is for how many seconds, beside the pause before a second miss, a run that does
+    not wait for the hold looks when all else has ended.
+    """
 
     hold: float = 1800.0
+    last_look: float = 30.0
 
     @property
     def spacing(self) -> float:
@@ -42,17 +53,26 @@ class Patience:
 class Answer:
     """What one search for several keys brought.
 
-    ``keys`` are those of the doubts, ``witnesses`` those of recordings known to be up.
+    ``keys`` are those of the doubts, ``witnesses`` those of recordings known to be up: the latest,
+    so that one of them went up after the doubt arose if any did. ``wider`` is the search that had
+    the witnesses, where this one is for some of its keys alone.
     """
 
     keys: frozenset[str]
     witnesses: frozenset[str]
     matches: Sequence[Match]
+    wider: "Answer | None" = None
+
+    @property
+    def found(self) -> int:
+        """How many of the witnesses it brought up."""
+        proof = self.wider or self
+        return len(proof.witnesses & {match.key for match in proof.matches})
 
     @property
     def proved(self) -> bool:
-        """Whether it goes by the stamp field for sure: it found a stamp that was asked for."""
-        return any(match.key in self.keys | self.witnesses for match in self.matches)
+        """Whether it goes by the stamp field, and is up to date: it found all that is up."""
+        return 0 < self.found == len((self.wider or self).witnesses)
 
     @property
     def strays(self) -> list[Match]:
@@ -119,34 +139,59 @@ def judge(
 ) -> Verdict:
     """What follows for one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
-        return _stays(
-            _aged(doubt, now),
-            answer.code,
-            f"{answer}: the next run asks again, or decide with batch-uploader resolve",
-        )
+        reason = f"{answer}: {_run(doubt)} asks again"
+        return _stays(_aged(doubt, now), answer.code, reason)
     hits = answer.hits(doubt.key)
     if hits:
         problem = _problem(hits, doubt, connection_id)
         return Up(hits[0].talk_id) if problem is None else _contradiction(doubt, problem)
-    strays = answer.strays
-    if strays and answer.keys == {doubt.key}:
-        named = ", ".join(match.talk_id for match in strays[:3])
-        return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
+    if answer.strays:
+        return _astray(_aged(doubt, now), answer)
+    if _named(doubt):
+        return Stays(doubt)
     return _missed(_aged(doubt, now), answer, now, wait)
+
+
+def _astray(doubt: Doubt, answer: Answer) -> Verdict:
+    """What follows where Search brings up what nobody asked for."""
+    strays = answer.strays
+    named = ", ".join(match.talk_id for match in strays[:3])
+    if answer.keys != {doubt.key} or answer.witnesses:
+        reason = f"Search brings up {named} as well, and it is not clear yet by which stamp"
+    elif any(match.key is None for match in strays):
+        reason = f"Search for its key brings up {named}, and the service does not tell whose it is"
+    else:
+        return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
+    return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
 
 
 def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdict:
     age = passed(doubt.arose, now) if doubt.arose else None
+    if _expired(doubt, now):
+        days = round(_KEPT / 86400)
+        return _stays(
+            doubt,
+            "TOO_OLD",
+            f"Search does not find it, which proves nothing {days} days after it was sent: the"
+            " service may have deleted it since; look for it in your own records",
+        )
     if age is None or age < wait.hold:
         left = wait.hold - (age or 0.0)
         reason = f"Search does not find it yet, which proves nothing before {_clock(now, left)}"
-        return _stays(doubt, "HELD", f"{reason}: a run after that looks again", left)
-    if answer.strays or not answer.proved:
+        return _stays(doubt, "HELD", f"{reason}: {_run(doubt)} looks again after that", left)
+    if not answer.found:
         return _stays(
             doubt,
             "SEARCH_UNPROVED",
             f"Search finds no talk by its {doubt.stamp_field}, so that it does not find this one"
-            " proves nothing: upload others with this stamp field, and a later run looks again",
+            f" proves nothing: upload others with this stamp field, and {_run(doubt)} looks again",
+        )
+    if not answer.proved:
+        return _stays(
+            doubt,
+            "SEARCH_BEHIND",
+            "Search does not find all that went up lately, so that it does not find this one"
+            f" proves nothing: {_run(doubt)} looks again",
         )
     gap = passed(doubt.missed, now) if doubt.missed else None
     if gap is not None and gap >= wait.spacing:
@@ -154,8 +199,23 @@ def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdi
     if gap is None:
         doubt = replace(doubt, missed=now)
     left = wait.spacing - (gap or 0.0)
-    reason = f"Search did not find it once; it is looked for again from {_clock(now, left)} on"
-    return _stays(doubt, "MISSED_ONCE", f"{reason}, by this run or a later one", left)
+    reason = f"Search did not find it once: {_run(doubt)} looks again from {_clock(now, left)} on"
+    return _stays(doubt, "MISSED_ONCE", reason, left)
+
+
+def _expired(doubt: Doubt, now: Instant) -> bool:
+    """Whether a talk of it may be deleted by now, by any clock; a claim is older than its doubt."""
+    if doubt.claimed_at_ns is not None and now.wall_ns - doubt.claimed_at_ns > _KEPT * 1e9:
+        return True
+    if doubt.arose is None:
+        return False
+    age = passed(doubt.arose, now) or 0.0
+    return max(age, (now.wall_ns - doubt.arose.wall_ns) / 1e9) > _KEPT
+
+
+def _run(doubt: Doubt) -> str:
+    """The run that looks for it: no other one does."""
+    return f"the next run with --stamp-field {doubt.stamp_field}"
 
 
 def _aged(doubt: Doubt, now: Instant) -> Doubt:
@@ -171,6 +231,8 @@ def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | N
     if len(hits) > 1:
         named = ", ".join(match.talk_id for match in hits[:3])
         return f"{len(hits)} talks carry its key: {named}"
+    if _named(doubt):
+        return f"talk {first.talk_id} carries its key"
     if first.connection_id != connection_id:
         return f"talk {first.talk_id} carries its key and belongs to another connection"
     length = doubt.outcome.duration
@@ -186,13 +248,22 @@ def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | N
 
 
 def _contradiction(doubt: Doubt, problem: str) -> Contradiction:
-    request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
+    failure = doubt.outcome.failure
+    request_id = failure.request_id if failure else None
+    known = f"; {failure.message}" if failure and _named(doubt) else ""
     return Contradiction(
-        Failure("CONFLICT", f"look at the talks and decide: {problem}", request_id)
+        Failure("CONFLICT", f"look at the talks and decide: {problem}{known}", request_id)
     )
 
 
+def _named(doubt: Doubt) -> bool:
+    return doubt.outcome.failure is not None and doubt.outcome.failure.code == _NAMED
+
+
 def _stays(doubt: Doubt, code: str, reason: str, due: float | None = None) -> Stays:
+    if _named(doubt):
+        # Which talk that is stands there and nowhere else.
+        return Stays(doubt)
     request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
     outcome = replace(doubt.outcome, failure=Failure(code, reason, request_id))
     return Stays(replace(doubt, outcome=outcome), due)

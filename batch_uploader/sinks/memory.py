@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -117,7 +117,13 @@ class MemorySink:
             raise self._after.popleft()
         return Receipt(talk.talk_id, request_id=f"request-{number}")
 
-    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+    async def find(
+        self,
+        connection_id: str,
+        keys: Sequence[str],
+        *,
+        waits: Callable[[float], None] | None = None,  # noqa: ARG002 - there is no quota here
+    ) -> list[Match]:
         """The talks of a connection whose stamp is one of these. Raises what it was told to."""
         self.searches += 1
         if self._search:

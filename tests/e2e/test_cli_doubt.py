@@ -48,7 +48,7 @@ class TestStatus:
         assert result.code == 1
         assert result.err == ""
         commands = [
-            line.split("--resend")[0] for line in result.out.splitlines() if "resolve" in line
+            line.split("--talk-id")[0] for line in result.out.splitlines() if "resolve" in line
         ]
         assert len(commands) == 2
         # Exactly as it is printed, and decided.
@@ -67,8 +67,8 @@ class TestStatus:
         calls.write("z.wav")
         assert upload("--connection-id", "strict").code == 1
         result = program("status", calls)
-        command = next(line for line in result.out.splitlines() if "a.wav --resend" in line)
-        _, *arguments = shlex.split(command.split("--resend")[0])
+        command = next(line for line in result.out.splitlines() if "a.wav --talk-id" in line)
+        _, *arguments = shlex.split(command.split("--talk-id")[0])
         result = program(*arguments, "--give-up")
         assert result.code == 0, result.err
 
@@ -243,6 +243,21 @@ class TestResolve:
         assert result.code == 2
         assert "knows no recording gone.wav" in result.err
 
+    @pytest.mark.parametrize("decision", [["a.wav", "--give-up"], ["--all", "--give-up"]])
+    def test_a_connection_that_the_ledger_does_not_know_is_refused(
+        self, calls, inside, in_doubt, decision
+    ):
+        result = inside("resolve", calls, *decision, "--connection-id", "cals")
+        assert result.code == 2, result.err
+        assert "knows no connection cals" in result.err
+        assert "name one of calls" in result.err
+
+    def test_what_is_to_be_sent_again_and_is_not_there_is_told(self, calls, program, in_doubt):
+        (calls.folder / "a.wav").unlink()
+        result = program("resolve", calls, "--all", "--resend", "--yes")
+        assert result.code == 0, result.err
+        assert "the files of 1 recording are not there: a.wav" in result.err
+
     async def test_it_waits_for_no_run(self, calls, program, in_doubt):
         async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
             result = program("resolve", calls, "--all", "--give-up")
@@ -296,3 +311,14 @@ def test_nothing_is_ever_sent_twice_by_itself(calls, upload, program, in_doubt, 
     for _ in range(2):
         assert upload().code == 1
     assert service.counts(calls) == {}
+
+
+def test_what_is_forgotten_is_in_the_manifest_no_more(calls, upload, program):
+    """Fault 12: what the ledger does not know any more nobody is told to mend."""
+    calls.write("a.wav")
+    calls.put("bad.wav", b"no audio")
+    assert upload().code == 1
+    (calls.folder / "bad.wav").unlink()
+    assert upload().code == 0
+    assert calls.manifest().keys() == {"a.wav"}
+    assert counts(program, calls) == {"uploaded": 1}

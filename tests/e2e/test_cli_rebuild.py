@@ -98,7 +98,7 @@ def test_without_a_stamp_field_nothing_is_sent_before_a_human_decides(
         said = program("status", calls).out
         absent = sorted(set(names(24)) - set(before))
         assert LOST in said
-        assert f"batch-uploader resolve {calls} {absent[0]} --resend" in said
+        assert f"batch-uploader resolve {calls} {absent[0]} --talk-id ID" in said
         # New ones go up as ever.
         calls.write("new.wav")
         assert upload(to=service).code == 1

@@ -1,6 +1,9 @@
 """In doubt and found out: lost answers with a stamp field, and without one."""
 
 import json
+import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from e2e.conftest import assert_one_talk_each
@@ -19,6 +22,18 @@ def counts(program, calls):
     return {
         name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
     }
+
+
+def age_doubts(calls, seconds):
+    """Have all that is in doubt have been so for longer."""
+    path = calls.folder / ".batch-uploader" / "ledger.db"
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        then = (seconds * 10**9,) * 2
+        ledger.execute(
+            "UPDATE recordings SET doubt_wall_ns = doubt_wall_ns - ?,"
+            " doubt_boot_ns = doubt_boot_ns - ? WHERE status = 'in_doubt'",
+            then,
+        )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -132,6 +147,46 @@ class TestResolveSearch:
             assert result.code == 1
             assert f"it was sent without {STAMP}" in result.err
             assert counts(program, calls) == {"in_doubt": 1}
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+    def test_a_signal_ends_it_in_good_order(self, calls, upload, program, start_service, number):
+        """Fault 72: between two misses, a minute apart."""
+        calls.write("a.wav")
+        with start_service() as service:
+            assert upload("--stamp-field", STAMP, to=service).code == 0
+        calls.write("b.wav")
+        with start_service("--silent", "1") as service:
+            process = upload("--stamp-field", STAMP, "--progress", "json", to=service, start=True)
+            next(line for line in process.stdout if b"upload_started" in line)
+            process.kill()
+            process.communicate()
+        with start_service() as service:
+            asked = ("--search", "--stamp-field", STAMP, "--hold", "60s", *service.flags)
+            assert program("resolve", calls, *asked, "--api-key-file", calls.key_file).code == 1
+            age_doubts(calls, 120)
+            process = program.start("resolve", calls, *asked, "--api-key-file", calls.key_file)
+            first = process.stderr.readline()
+            assert b"searching for 1 recording again" in first
+            process.send_signal(number)
+            result = program.finish(process)
+            assert result.code == 128 + number, result.said
+            assert f"stopped by {number.name}" in result.err
+            assert calls.manifest()["b.wav"]["error"]["code"] == "MISSED_ONCE"
+
+    @pytest.mark.parametrize("flags", [["--stamp-field", "other"], ["--connection-id", "cals"]])
+    def test_what_it_would_not_look_for_is_told(self, calls, upload, program, start_service, flags):
+        calls.write("a.wav")
+        lost = ("--lose-answer", "1", "--lost-answer", "internal", "--search-unavailable", "1")
+        with start_service(*lost) as service:
+            assert upload("--stamp-field", STAMP, to=service).code == 1
+            result = self.search(program, calls, service, *flags)
+            assert result.code in {1, 2}
+            assert f"add --stamp-field {STAMP}" in result.err or "name one of calls" in result.err
+            said = program("status", calls).out
+            assert said.index("--talk-id ID") < said.index(f"a run with --stamp-field {STAMP}")
+            assert said.index(f"a run with --stamp-field {STAMP}") < said.index("--resend")
+            document = json.loads(program("status", calls, "--json").out)
+            assert document["attention"][0]["stamp_field"] == STAMP
 
     @pytest.mark.parametrize(
         ("flags", "said"),

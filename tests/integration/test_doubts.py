@@ -63,6 +63,16 @@ async def run(emulator, ledger, files, **options):
         return await uploader.run()
 
 
+async def run_until_all_is_up(emulator, ledger, files):
+    """Run after run: what is absent twice in one of them has failed there."""
+    for _ in range(6):
+        summary = await run(emulator, ledger, files)
+        if not summary.needs_attention:
+            return
+        assert {each.status for each in summary.attention} == {Status.FAILED}
+    pytest.fail(str(summary.attention))
+
+
 async def assert_one_talk_each(emulator, ledger, count):
     talks = emulator.control.talks()
     assert Counter(talk.fields["n"] for talk in talks) == {str(n): 1 for n in range(count)}
@@ -78,8 +88,7 @@ async def test_a_fifth_of_the_answers_lost_in_every_way(emulating, loss):
     async with emulating(
         lose_answer=0.2, lost_answer=loss, search_lag=0.3, search_unavailable=0.2
     ) as emulator:
-        summary = await run(emulator, ledger, recordings(30))
-        assert summary.needs_attention == 0, summary.attention
+        await run_until_all_is_up(emulator, ledger, recordings(30))
         await assert_one_talk_each(emulator, ledger, 30)
 
 
@@ -99,11 +108,10 @@ async def test_stored_after_our_deadline(emulating):
 
 
 async def test_read_whole_and_never_stored(emulating):
-    """Fault 15: absent is proved, and then it is sent again, until it is up."""
+    """Fault 15: absent is proved, and then it is sent again, once in each run."""
     ledger = MemoryLedger("calls")
     async with emulating(silent=0.3) as emulator:
-        summary = await run(emulator, ledger, recordings(20))
-        assert summary.needs_attention == 0, summary.attention
+        await run_until_all_is_up(emulator, ledger, recordings(20))
         await assert_one_talk_each(emulator, ledger, 20)
 
 

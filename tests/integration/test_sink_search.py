@@ -10,6 +10,7 @@ from sink_servers import TalkServer, Trouble
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.ports import Match
+from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
@@ -128,3 +129,29 @@ async def test_a_sink_that_is_not_open_has_failed(server):
     sink = SpeechSenseSink(server.endpoint, ApiKey("k"), stamp_field="stamp")
     with pytest.raises(SearchFailed, match="open the sink"):
         await sink.find("conn-1", ["key"])
+
+
+@pytest.mark.parametrize("field", ["user.key", "userMeta.key", "a.key"])
+async def test_a_field_with_a_dot_in_its_name_is_compared_whole(server, field):
+    """What looks like a spelling may be the name."""
+    async with SpeechSenseSink(server.endpoint, ApiKey("secret"), stamp_field=field) as sink:
+        key = await put(sink)
+        assert await sink.find("conn-1", [key]) == [Match("talk-1", "conn-1", key)]
+
+
+async def test_a_talk_with_two_stamps_or_that_get_does_not_have_has_none(server, sink):
+    """Fault 29: it says nothing of whose it is."""
+    key = await put(sink)
+    server.talks[0].metadata.fields["userMeta.stamp"] = "another"
+    del server.talks[0].metadata.fields["stamp"]
+    server.talks[0].metadata.fields["user.stamp"] = key
+
+    async def searched(request, context):
+        return wire.SearchTalkResponse(talk_ids=["talk-1", "talk-2"]).SerializeToString()
+
+    async def got(request, context):
+        return wire.GetTalkResponse(talk=[server._talk("talk-1")]).SerializeToString()
+
+    server._search, server._get = searched, got
+    found = await sink.find("conn-1", [key])
+    assert found == [Match("talk-1", "conn-1", None), Match("talk-2", "conn-1", None)]

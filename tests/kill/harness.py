@@ -122,12 +122,14 @@ class Siege:
     """One directory under fire.
 
     ``policy`` deals with doubt: its ``flags`` go to every upload, ``after_kill`` is called after
-    each kill and ``decide`` when a run ended by itself and left doubt. ``figures`` count.
+    each kill and ``decide`` when a run ended by itself and left doubt. Runs that are not to be
+    killed go to ``calm``, if there is one: a second way into the same service. ``figures`` count.
     """
 
-    def __init__(self, calls, service, policy, *, seed=0):
+    def __init__(self, calls, service, policy, *, seed=0, calm=None):
         self.calls = calls
         self.service = service
+        self.calm = calm or service
         self.policy = policy
         self.figures = Counter()
         self.digests = {}
@@ -179,9 +181,9 @@ class Siege:
             main()
         assert exit_.value.code == 0, said.getvalue()
 
-    def start(self, *flags, **variables):
+    def start(self, *flags, service=None, **variables):
         """The installed program, uploading."""
-        where = (*self.service.flags, "--api-key-file", self.calls.key_file)
+        where = (*(service or self.service).flags, "--api-key-file", self.calls.key_file)
         how = ("--progress", "json", *self.policy.flags, *flags)
         self.figures["runs"] += 1
         return subprocess.Popen(
@@ -200,8 +202,10 @@ class Siege:
 
     def upload(self, *flags, **variables):
         """A run to its end, however it ends: its code, and what it said on stderr."""
-        process = self.start(*flags, **variables)
-        _, err = process.communicate(timeout=PATIENCE)
+        process = self.start(*flags, service=self.calm, **variables)
+        out, err = process.communicate(timeout=PATIENCE)
+        for line in out.splitlines():
+            self._note(line)
         return process.returncode, err.decode()
 
     def uploads(self):
@@ -255,6 +259,7 @@ class Siege:
         process = self.start("--concurrency", self._chance.choice([1, 1, 2, 3]))
         if not starting:
             for line in process.stdout:
+                self._note(line)
                 if json.loads(line)["event"] == "upload_started":
                     break
         # From the start to the first upload takes half a second, and each upload STORE_LATE.
@@ -269,6 +274,14 @@ class Siege:
             return None
         assert process.returncode in {0, 1}, err.decode()
         return process.returncode
+
+    def _note(self, line):
+        """Count what searches brought; the last line of a killed run may be cut off."""
+        with contextlib.suppress(json.JSONDecodeError):
+            event = json.loads(line)
+            if event["event"] == "reconciled":
+                code = event["error"]["code"] if event["error"] else event["status"]
+                self.figures[f"searches said {code}"] += 1
 
     def _look_at_the_manifest(self):
         """It may be old, and is never torn."""

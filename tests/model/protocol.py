@@ -139,9 +139,12 @@ class Model:
             return
         mine = [talk for talk in world.talks if talk.key == record.key]
         ages = [0.0]
-        if all(talk.found for talk in mine) and record.key not in {m.key for m in world.wire}:
-            # That is what the hold is for: by its end all is stored or lost, and Search sees it.
-            ages += [HOLD, HOLD + WAIT.spacing]
+        if record.key not in {message.key for message in world.wire}:
+            # That is what the hold is for: by its end all is stored or lost. Search may overlook
+            # it once more even then, and that is what the second miss is for.
+            ages.append(HOLD)
+            if all(talk.found for talk in mine):
+                ages.append(HOLD + WAIT.spacing)
         hits = tuple(talk.talk_id for talk in mine if talk.found)
         for age in ages:
             after = judged(world.seen, record, hits, age, self.wait)

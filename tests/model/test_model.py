@@ -15,6 +15,7 @@ from batch_uploader.errors import InDoubt
 from batch_uploader.ledgers import records
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.model import Status
+from batch_uploader.reconcile import policy
 from batch_uploader.reconcile.policy import Patience
 from batch_uploader.retry import may_repeat
 
@@ -99,6 +100,21 @@ RULES = {
     "a copy of what is up is sent": ("records.HOLDING", records.HOLDING - {Status.UPLOADED}),
     "a copy of what is on its way is sent": ("records.HOLDING", records.HOLDING - {Status.CLAIMED}),
 }
+
+
+def test_a_single_miss_that_is_believed_is_caught(monkeypatch, changed_code):
+    """Search may overlook it once."""
+    missed = policy._missed
+
+    def believed(doubt, answer, now, wait):
+        verdict = missed(doubt, answer, now, wait)
+        held = isinstance(verdict, policy.Stays) and verdict.doubt.missed is None
+        return verdict if held else policy.Absent()
+
+    monkeypatch.setattr(policy, "_missed", believed)
+    _, fault = explore(Model(strict=False), World((A, B)))
+    assert fault is not None
+    assert "two talks" in fault
 
 
 @pytest.mark.parametrize("mutant", RULES)

@@ -105,6 +105,27 @@ def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
     assert "paused 12s: busy; still counting" in stream.getvalue()
 
 
+def test_plain_tells_once_a_minute_that_it_waits_for_doubts():
+    """Fault 75: a night of waiting is no thousand lines, each a second less."""
+    clock, stream = Clock(), io.StringIO()
+    view, tally = PlainView(Outlet(stream), explain_nothing), Tally(clock)
+    tally.hear(events.RunStarted("r", "/calls"))
+    tally.hear(events.ScanFinished(0, 0))
+    view.prepare(tally)
+    pause = 0.5
+    for _ in range(10):
+        tally.hear(events.DoubtsWaiting(pause, 3))
+        until = clock.now + pause
+        while clock.now < until + 0.5:
+            view.prepare(tally)
+            view.draw((), 0)
+            clock.now += 0.5
+        pause = min(60, 2 * pause)
+    lines = stream.getvalue().splitlines()
+    assert "3 recordings in doubt: the search goes on in 1s" in lines[1]
+    assert 4 <= len(lines) <= 2 + tally.elapsed / 60
+
+
 def test_plain_tells_of_a_stop():
     err, _ = play(Progress.PLAIN, events=[*RUN[:5], events.Draining("interrupted")])
     assert "stopping: finishing 1 upload (interrupted); 0 %: " in err

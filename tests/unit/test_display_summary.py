@@ -70,8 +70,9 @@ def test_what_needs_attention_comes_with_its_cure():
         "in doubt  d[/y].wav\n"
         "          DEADLINE_EXCEEDED: no answer; run again\n"
         "hint: batch-uploader status '/data/my calls'\n"
-        "hint: look for what is in doubt in the console, then decide:\n"
-        "  batch-uploader resolve '/data/my calls' PATH --talk-id ID | --resend | --give-up\n"
+        "hint: look up what no run finds by its stamp, and decide:\n"
+        "  batch-uploader resolve '/data/my calls' PATH"
+        " --talk-id ID | --give-up | --resend (may bill it twice)\n"
     )
 
 

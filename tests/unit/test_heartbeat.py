@@ -184,3 +184,12 @@ def test_without_a_watchdog_nobody_is_fed():
     heard = Heard(watchdog=None)
     heard(events.Paused(600.0, "wait"), SETTLED)
     assert heard.fed() == []
+
+
+def test_a_long_wait_for_doubts_is_no_hang():
+    heard = Heard(watchdog=60.0)
+    heard(events.RunStarted("r", "/calls"), events.FolderPlanned("", 1, 1, 0, 0), SETTLED)
+    heard.now = 10.0
+    heard(events.DoubtsWaiting(300.0, 1_000))
+    assert heard.all("WATCHDOG_USEC") == ["360000000"]
+    assert heard.all("STATUS")[-1].startswith("searching for 1,000 in doubt; ")

@@ -93,3 +93,17 @@ async def test_of_an_unreadable_file_nothing_is_known_to_be_gone():
     ledger = await with_invalid("d/a.wav")
     listing = Listing("d", (), (Defect("d/a.wav", "unreadable", "no permission", "chmod"),))
     assert (await batch(listing, ledger)).gone == []
+
+
+async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
+    """Fault 61: a sidecar came, another recording came too, and one is gone."""
+    files = {"d/a.wav": b"a", "d/a.wav.json": b"{}", "d/b.wav": b"b", "d/b.json": b"{}"}
+    source = MemorySource({**files, "e/c.wav": b"c", "e/c.wav.json": b"{}", "e/c.json": b"{}"})
+    async with MemoryLedger("c") as ledger:
+        intake = Intake(source, ledger, b"rules", 2.0)
+        again = await intake.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
+    assert [(job.path, job.pair.sidecar.path) for job in again.jobs] == [
+        ("d/a.wav", "d/a.wav.json")
+    ]
+    assert [orphan.entry.path for orphan in again.orphans] == ["e/c.wav"]
+    assert (again.left_out, again.gone) == (["d/gone.wav", "f/x.wav"], [])

@@ -68,3 +68,11 @@ async def test_who_comes_first_is_served_first():
             group.start_soon(take, name)
     assert order == [(name, 1000.0 + name) for name in range(4)]
     assert quota.at_once == 1
+
+
+async def test_each_pause_is_told_before_it_begins():
+    time, told = Time(), []
+    quota = Quota(((4, 1.0), (6, 9.0)), clock=time.clock, sleep=time.sleep)
+    for _ in range(4):
+        await quota.take(2, lambda seconds: told.append((time.now, seconds)))
+    assert told == [(1000.0, 1.0), (1001.0, 8.0)]

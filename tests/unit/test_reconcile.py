@@ -1,138 +1,20 @@
 """Doubts and runs: who searches when, what is sent again, what the summary says of it. Fault 29."""
 
-import io
-import json
-import wave
 from dataclasses import replace
 
 import anyio
 import pytest
+from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
 from sink_samples import Tries
 
 from batch_uploader import events
-from batch_uploader.display.tally import Tally
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import InDoubt, LedgerError, SearchFailed
+from batch_uploader.errors import LedgerError, SearchFailed
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
-from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Ending, Instant, Status
+from batch_uploader.model import Ending, Status
 from batch_uploader.reconcile import Patience, Reconciler
-from batch_uploader.retry import RetryPolicy
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
-from batch_uploader.uploader import Uploader
-
-STAMP = "upload_key"
-LOST = InDoubt("told to", code="INTERNAL", request_id="request-9")
-HOUR = 3600.0
-
-
-def wav(seed):
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(seed.to_bytes(4, "little") * 400)
-    return buffer.getvalue()
-
-
-def recordings(count):
-    files = {}
-    for number in range(count):
-        files[f"d/{number}.wav"] = wav(number)
-        files[f"d/{number}.json"] = json.dumps({"n": str(number)}).encode()
-    return files
-
-
-class Swallowing(MemorySink):
-    """The next so many uploads vanish: the answer is lost, and nothing is stored."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.swallows = 0
-
-    async def upload(self, recording, audio, attempt):
-        receipt = await super().upload(recording, audio, attempt)
-        if self.swallows:
-            self.swallows -= 1
-            self.talks.pop()
-            raise LOST
-        return receipt
-
-
-class Time:
-    """All clocks of a machine; sleeping lets it pass."""
-
-    def __init__(self):
-        self.seconds = 1_000_000.0
-        self.slept = []
-
-    def now(self):
-        return Instant(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
-
-    def clock(self):
-        return self.seconds
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.seconds += seconds
-        await anyio.lowlevel.checkpoint()
-
-
-class House:
-    """A source, a sink and a ledger that live through several runs; time is made by hand."""
-
-    def __init__(self, files, *, stamp_field=STAMP):
-        self.time = Time()
-        self.source = MemorySource(files)
-        self.sink = Swallowing(stamp_field=stamp_field)
-        self.ledger = MemoryLedger(
-            "connection",
-            clock=lambda: self.time.now().wall_ns,
-            boot=lambda: ("boot", self.time.now().boot_ns),
-        )
-        self.heard = []
-        self.tally = Tally()
-
-    def uploader(self, *, hold=1800.0, waits=False, sink=None):
-        self.heard.clear()
-        self.tally = Tally()
-        uploader = Uploader(
-            source=self.source,
-            sink=sink or self.sink,
-            ledger=self.ledger,
-            options=RunOptions(
-                concurrency=4,
-                retry=RetryPolicy(attempts=2, first_pause=0.001),
-                hold=hold,
-                wait_for_doubt=waits,
-            ),
-            listeners=[self.heard.append, self.tally.hear],
-        )
-        for name in ("now", "clock", "sleep"):
-            setattr(uploader._reconciler, f"_{name}", getattr(self.time, name))
-        return uploader
-
-    async def run(self, **kwargs):
-        with anyio.fail_after(20):
-            async with self.uploader(**kwargs) as uploader:
-                summary = await uploader.run()
-        assert +self.tally.counts == {k: n for k, n in summary.counts.items() if n}
-        assert self.tally.needs_attention == summary.needs_attention
-        assert sum(group.count for group in self.tally.groups.values()) == len(summary.attention)
-        return summary
-
-    async def rows(self):
-        async with self.ledger as ledger:
-            return {row.path: row async for row in ledger.rows()}
-
-    def talks(self):
-        """How often each recording is at the service."""
-        keys = [talk.metadata.fields["n"] for talk in self.sink.talks]
-        return {key: keys.count(key) for key in sorted(keys)}
-
-    def told(self, kind):
-        return [event for event in self.heard if isinstance(event, kind)]
 
 
 async def test_a_lost_answer_is_found_at_the_end_of_the_same_run():
@@ -270,17 +152,6 @@ async def test_a_search_that_lags_is_asked_again():
     assert set(house.talks().values()) == {1}
 
 
-class Lagging:
-    """Nothing is in the index before its time."""
-
-    def __init__(self, house, seconds):
-        self._house = house
-        self._until = house.time.seconds + seconds
-
-    def __contains__(self, talk_id):
-        return self._house.time.seconds < self._until
-
-
 async def test_a_search_that_fails_leaves_the_reason_and_the_next_run_asks_again():
     """Fault 29."""
     house = House(recordings(2))
@@ -288,7 +159,10 @@ async def test_a_search_that_fails_leaves_the_reason_and_the_next_run_asks_again
     house.sink.fail_search(SearchFailed("the service did not tell", code="UNAVAILABLE"))
     summary = await house.run()
     assert summary.attention[0].failure.code == "UNAVAILABLE"
-    assert "the next run asks again" in (await house.rows())["d/0.wav"].failure.message
+    assert (
+        "the next run with --stamp-field upload_key asks again"
+        in (await house.rows())["d/0.wav"].failure.message
+    )
     summary = await house.run()
     assert (summary.needs_attention, summary.skipped) == (0, 2)
 
@@ -309,8 +183,8 @@ async def test_two_hits_are_a_conflict_that_no_run_touches():
     house.sink.lose_next(LOST)
 
     class Doubling(Swallowing):
-        async def find(self, connection_id, keys):
-            found = await super().find(connection_id, keys)
+        async def find(self, connection_id, keys, *, waits=None):
+            found = await super().find(connection_id, keys, waits=waits)
             return [*found, *(replace(each, talk_id=f"{each.talk_id}b") for each in found)]
 
     doubling = Doubling(stamp_field=STAMP)
@@ -323,30 +197,6 @@ async def test_two_hits_are_a_conflict_that_no_run_touches():
     summary = await house.run(waits=True)
     assert summary.counts == {Status.CONFLICT: 1}
     assert len(house.sink.talks) == 2
-
-
-async def test_what_proves_absent_and_is_gone_is_left_to_nobody():
-    house = House(recordings(2))
-    house.sink.swallows = 1
-    uploader = house.uploader(waits=True)
-    async with uploader:
-        house.time.sleep = taking_away(house, house.time.sleep)
-        uploader._reconciler._sleep = house.time.sleep
-        summary = await uploader.run()
-    assert summary.needs_attention == 0
-    assert len(house.sink.talks) == 1
-    rows = await house.rows()
-    assert sorted(row.status for row in rows.values()) == [Status.FAILED, Status.UPLOADED]
-
-
-def taking_away(house, sleep):
-    async def slept(seconds):
-        doubts = await house.ledger.doubts()
-        for doubt in doubts:
-            house.source._files.pop(doubt.path, None)
-        await sleep(seconds)
-
-    return slept
 
 
 async def test_a_run_that_is_stopped_while_it_waits_ends():
@@ -403,7 +253,7 @@ async def test_the_first_look_holds_the_uploads_up_for_a_while_at_most(monkeypat
     house = House(recordings(2))
 
     class Endless(MemorySink):
-        async def find(self, connection_id, keys):
+        async def find(self, connection_id, keys, *, waits=None):
             await anyio.sleep_forever()
 
     house.sink.lose_next(LOST)

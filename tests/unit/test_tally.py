@@ -236,8 +236,10 @@ def test_a_doubt_that_was_found_out_is_in_doubt_no_more(tally):
     assert +tally.counts == {Status.UPLOADED: 1, Status.CONFLICT: 1, Status.IN_DOUBT: 1}
     assert (tally.uploaded_bytes, tally.uploaded_seconds, tally.needs_attention) == (100, 2.0, 2)
     assert [group.first for group in tally.groups.values()] == [conflict, held]
-    # Sent again: it counts when it is settled.
+    # To be sent again: it counts as failed until that begins.
     tally.hear(events.Reconciled(outcome("c", Status.FAILED, code="ABSENT"), held))
+    assert (tally.needs_attention, tally.counts[Status.FAILED]) == (2, 1)
+    tally.hear(events.UploadStarted("c", 100))
     assert (tally.needs_attention, tally.done_files) == (1, 3)
 
 

@@ -14,8 +14,8 @@ from google.protobuf.message import DecodeError, Message
 from batch_uploader.errors import SearchFailed
 from batch_uploader.ports import Match
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
-from batch_uploader.sinks.speechsense.quota import Quota
+from batch_uploader.sinks.speechsense.answer import Answer, request_id
+from batch_uploader.sinks.speechsense.quota import Quota, Waits
 
 Ask = Callable[[str, bytes], Awaitable[bytes | Answer]]
 """Makes one call: a method and a request to a response, or to how the call failed."""
@@ -40,17 +40,20 @@ class Lookup:
         self._stamp_field = stamp_field
         self._quota = quota
 
-    async def find(self, connection_id: str, keys: Sequence[str], ask: Ask) -> list[Match]:
+    async def find(
+        self, connection_id: str, keys: Sequence[str], ask: Ask, waits: Waits | None = None
+    ) -> list[Match]:
         """What ``ports.Sink.find`` promises; ``keys`` are at most a hundred."""
         found: dict[str, Match] = {}
         refusals: list[SearchFailed] = []
         for name in self._names:
+            await self._quota.take(1, waits)
             talk_ids = await self._search(name, connection_id, keys, ask)
             if isinstance(talk_ids, SearchFailed):
                 refusals.append(talk_ids)
                 continue
             new = [talk_id for talk_id in talk_ids if talk_id not in found]
-            matches = await self._get(connection_id, new, ask)
+            matches = await self._get(connection_id, new, ask, waits)
             found.update((match.talk_id, match) for match in matches)
             if any(match.key in keys for match in matches):
                 # This is how the service spells it.
@@ -69,7 +72,6 @@ class Lookup:
             filters=[wire.Filter(key=name, any_match=wire.AnyMatchFilter(values=keys))],
             page_size=_PAGE,
         )
-        await self._quota.take(1)
         answer = await ask(wire.SEARCH, request.SerializeToString())
         if isinstance(answer, Answer):
             if answer.code in _REFUSED:
@@ -84,12 +86,14 @@ class Lookup:
             )
         return page.talk_ids
 
-    async def _get(self, connection_id: str, talk_ids: Sequence[str], ask: Ask) -> list[Match]:
+    async def _get(
+        self, connection_id: str, talk_ids: Sequence[str], ask: Ask, waits: Waits | None
+    ) -> list[Match]:
         matches: list[Match] = []
         step = self._quota.at_once
         for start in range(0, len(talk_ids), step):
             some = talk_ids[start : start + step]
-            await self._quota.take(len(some))
+            await self._quota.take(len(some), waits)
             request = wire.GetTalkRequest(connection_id=connection_id, talk_ids=some)
             # Everything about a talk that is no analysis comes in any case.
             request.results_mask.paths.append("conversation_statistics")
@@ -104,8 +108,10 @@ class Lookup:
         return matches
 
     def _match(self, talk: "wire.Talk") -> Match:
-        stamps = [
-            field.value for field in talk.talk_fields if _bare(field.name) == self._stamp_field
+        fields = talk.talk_fields
+        # A name may have a dot of its own, which is no spelling.
+        stamps = [field.value for field in fields if field.name == self._stamp_field] or [
+            field.value for field in fields if _bare(field.name) == self._stamp_field
         ]
         ends = talk.conversation_statistics.conversation_boundaries.end_time_ms
         return Match(
@@ -123,7 +129,6 @@ def failed(answer: Answer) -> SearchFailed:
         "the service did not tell which talks it holds" + (f' ("{said}")' if said else ""),
         code=answer.code.name,
         request_id=request_id(answer.metadata),
-        retry_after=retry_after(answer.metadata),
     )
 
 

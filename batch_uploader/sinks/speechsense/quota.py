@@ -10,6 +10,9 @@ import anyio
 GET_QUOTA: Final = ((20, 1.0), (200, 60.0), (2_000, 3_600.0), (20_000, 86_400.0))
 """What the service grants a project: so many talks in so many seconds, all of it at once."""
 
+Waits = Callable[[float], None]
+"""Hears of each pause, in seconds, before it begins."""
+
 
 class Quota:
     """Spends no more than each ``(amount, seconds)`` of ``limits`` allows in any such time.
@@ -36,10 +39,12 @@ class Quota:
         """The most that can be taken in one go."""
         return min(amount for amount, _ in self._limits)
 
-    async def take(self, amount: int) -> None:
+    async def take(self, amount: int, waits: Waits | None = None) -> None:
         """Wait until so much more, at most ``at_once``, fits in; first come, first served."""
         async with self._turn:
             while (pause := self._pause(amount)) > 0:
+                if waits is not None:
+                    waits(pause)
                 await self._sleep(pause)
             self._spent.append((self._clock(), amount))
 

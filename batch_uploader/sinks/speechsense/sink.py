@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self, TypeAlias
@@ -147,14 +147,20 @@ class SpeechSenseSink:
             unavailable=self._unavailable,
         )
 
-    async def find(self, connection_id: str, keys: Sequence[str]) -> list[Match]:
+    async def find(
+        self,
+        connection_id: str,
+        keys: Sequence[str],
+        *,
+        waits: Callable[[float], None] | None = None,
+    ) -> list[Match]:
         """The talks that Search brings up for these keys, with what Get says of each.
 
-        Waits as the quota of Get asks for. Raises SearchFailed.
+        Waits as the quota of Get asks for, telling ``waits``. Raises SearchFailed.
         """
         if self._lookup is None:
             raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
-        return await self._lookup.find(connection_id, keys, self._ask)
+        return await self._lookup.find(connection_id, keys, self._ask, waits)
 
     async def _ask(self, method: str, request: bytes) -> bytes | Answer:
         line = self._line

@@ -1,0 +1,150 @@
+"""A house for whole runs with doubts: a source, a sink that loses, a ledger, made-up time."""
+
+import io
+import json
+import wave
+
+import anyio
+
+from batch_uploader.display.tally import Tally
+from batch_uploader.engine import RunOptions
+from batch_uploader.errors import InDoubt
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.model import Instant
+from batch_uploader.retry import RetryPolicy
+from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources.memory import MemorySource
+from batch_uploader.uploader import Uploader
+
+STAMP = "upload_key"
+LOST = InDoubt("told to", code="INTERNAL", request_id="request-9")
+HOUR = 3600.0
+
+
+def wav(seed):
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(seed.to_bytes(4, "little") * 400)
+    return buffer.getvalue()
+
+
+def recordings(count):
+    files = {}
+    for number in range(count):
+        files[f"d/{number}.wav"] = wav(number)
+        files[f"d/{number}.json"] = json.dumps({"n": str(number)}).encode()
+    return files
+
+
+class Swallowing(MemorySink):
+    """The next so many uploads vanish: the answer is lost, and nothing is stored."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.swallows = 0
+
+    async def upload(self, recording, audio, attempt):
+        receipt = await super().upload(recording, audio, attempt)
+        if self.swallows:
+            self.swallows -= 1
+            self.talks.pop()
+            raise LOST
+        return receipt
+
+
+class Time:
+    """All clocks of a machine; sleeping lets it pass."""
+
+    def __init__(self):
+        self.seconds = 1_000_000.0
+        self.slept = []
+
+    def now(self):
+        return Instant(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
+
+    def clock(self):
+        return self.seconds
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.seconds += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+class House:
+    """A source, a sink and a ledger that live through several runs; time is made by hand."""
+
+    def __init__(self, files, *, stamp_field=STAMP):
+        self.time = Time()
+        self.source = MemorySource(files)
+        self.sink = Swallowing(stamp_field=stamp_field)
+        self.ledger = MemoryLedger(
+            "connection",
+            clock=lambda: self.time.now().wall_ns,
+            boot=lambda: ("boot", self.time.now().boot_ns),
+        )
+        self.heard = []
+        self.tally = Tally()
+
+    def more(self, files):
+        """Put what is not there yet."""
+        for path in files.keys() - self.source._files.keys():
+            self.source.put(path, files[path])
+
+    def gone(self, *paths):
+        """Take away what is there."""
+        for path in self.source._files.keys() & set(paths):
+            self.source.remove(path)
+
+    def uploader(self, *, hold=1800.0, waits=False, sink=None):
+        self.heard.clear()
+        self.tally = Tally()
+        uploader = Uploader(
+            source=self.source,
+            sink=sink or self.sink,
+            ledger=self.ledger,
+            options=RunOptions(
+                concurrency=4,
+                retry=RetryPolicy(attempts=2, first_pause=0.001),
+                hold=hold,
+                wait_for_doubt=waits,
+            ),
+            listeners=[self.heard.append, self.tally.hear],
+        )
+        for name in ("now", "clock", "sleep"):
+            setattr(uploader._reconciler, f"_{name}", getattr(self.time, name))
+        return uploader
+
+    async def run(self, **kwargs):
+        with anyio.fail_after(20):
+            async with self.uploader(**kwargs) as uploader:
+                summary = await uploader.run()
+        assert +self.tally.counts == {k: n for k, n in summary.counts.items() if n}
+        assert self.tally.needs_attention == summary.needs_attention
+        grouped = sum(group.count for group in self.tally.groups.values())
+        assert grouped == summary.needs_attention
+        return summary
+
+    async def rows(self):
+        async with self.ledger as ledger:
+            return {row.path: row async for row in ledger.rows()}
+
+    def talks(self):
+        """How often each recording is at the service."""
+        keys = [talk.metadata.fields["n"] for talk in self.sink.talks]
+        return {key: keys.count(key) for key in sorted(keys)}
+
+    def told(self, kind):
+        return [event for event in self.heard if isinstance(event, kind)]
+
+
+class Lagging:
+    """Nothing is in the index before its time."""
+
+    def __init__(self, house, seconds):
+        self._house = house
+        self._until = house.time.seconds + seconds
+
+    def __contains__(self, talk_id):
+        return self._house.time.seconds < self._until
