@@ -4,12 +4,16 @@ Those are imported when their command runs, since gRPC and SQLite take longer th
 Every command returns its exit code.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from batch_uploader.cli.flags import PlaceFlags, ReadingFlags, SearchFlags, UploadFlags, given
+from batch_uploader.cli.flags import PLACE, READING, SEARCH, UPLOAD
 from batch_uploader.cli.options import PATH, Flag, Panel, command
+
+Given = Mapping[str, object]
+"""The flags that were given, by their long names."""
 
 _DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=PATH)
 _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.OUTPUT, is_flag=True)
@@ -24,7 +28,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         " --stamp-field that earlier runs had to find out by itself what went up since.",
         is_flag=True,
     ),
-    flags=UploadFlags,
+    flags=UPLOAD,
     examples=(
         "batch-uploader upload calls/ --connection-id ID --api-key-file key",
         "batch-uploader upload calls/ --kind two-channel --default language=ru-RU",
@@ -32,7 +36,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         "batch-uploader upload calls/ --include '*.pcm' --raw-rate 8000 --raw-channels 2",
     ),
 )
-def upload(directory: Path, flags: UploadFlags, *, dry_run: bool, rebuild: bool) -> int:
+def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> int:
     """Put the recordings of a directory into SpeechSense, each exactly once.
 
     What is up already is skipped, what failed before it was stored is tried again. The first Ctrl-C
@@ -46,49 +50,49 @@ def upload(directory: Path, flags: UploadFlags, *, dry_run: bool, rebuild: bool)
         if rebuild:
             raise click.UsageError("--dry-run writes nothing, so it cannot --rebuild the ledger")
 
-        return checking.check(directory, given(flags), as_json=flags.progress == "json")
+        return checking.check(directory, flags, as_json=flags.get("progress") == "json")
     from batch_uploader.cli import uploading
 
-    return uploading.upload(directory, given(flags), rebuilding=rebuild)
+    return uploading.upload(directory, flags, rebuilding=rebuild)
 
 
 @command(
     _DIRECTORY,
     _JSON,
-    flags=ReadingFlags,
+    flags=READING,
     examples=(
         "batch-uploader check calls/",
         "batch-uploader check calls/ --kind two-channel --require ticket_id",
         "batch-uploader check calls/ --json | jq '.defects[] | .path'",
     ),
 )
-def check(directory: Path, flags: ReadingFlags, *, as_json: bool) -> int:
+def check(directory: Path, flags: Given, *, as_json: bool) -> int:
     """Look at everything and send nothing: what would go up, and every defect with its cure.
 
     Needs neither network nor credentials, and writes nothing.
     """
     from batch_uploader.cli import checking
 
-    return checking.check(directory, given(flags), as_json=as_json)
+    return checking.check(directory, flags, as_json=as_json)
 
 
 @command(
     _DIRECTORY,
     _JSON,
-    flags=PlaceFlags,
+    flags=PLACE,
     examples=(
         "batch-uploader status calls/",
         "batch-uploader status calls/ --json | jq .counts",
     ),
 )
-def status(directory: Path, flags: PlaceFlags, *, as_json: bool) -> int:
+def status(directory: Path, flags: Given, *, as_json: bool) -> int:
     """Tell what became of all recordings so far, and what needs a human.
 
     Also while a run is going. Ends with 1 if something needs a human.
     """
     from batch_uploader.cli import reporting
 
-    return reporting.status(directory, given(flags), as_json=as_json)
+    return reporting.status(directory, flags, as_json=as_json)
 
 
 @command(
@@ -105,7 +109,7 @@ def status(directory: Path, flags: PlaceFlags, *, as_json: bool) -> int:
         is_flag=True,
     ),
     Flag("--yes -y", "Do not ask back.", is_flag=True),
-    flags=SearchFlags,
+    flags=SEARCH,
     examples=(
         "batch-uploader resolve calls/ 2025/01/a.wav --talk-id TALK_ID",
         "batch-uploader resolve calls/ 2025/01/b.wav --resend",
@@ -116,7 +120,7 @@ def status(directory: Path, flags: PlaceFlags, *, as_json: bool) -> int:
 )
 def resolve(
     directory: Path,
-    flags: SearchFlags,
+    flags: Given,
     *,
     paths: tuple[str, ...],
     every: bool,
@@ -138,12 +142,12 @@ def resolve(
 
     if search:
         resolving.demand_nothing_else(talk_id, paths, resend=resend, give_up=give_up)
-        return searching.search(directory, given(flags))
+        return searching.search(directory, flags)
     chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
     decision = resolving.Decision.of([flag for flag, on in chosen.items() if on], talk_id)
     groups = [flag for flag, on in (("--all", every), ("--rejected", rejected)) if on]
     wanted = resolving.Wanted.of(paths or [], groups)
-    return resolving.resolve(directory, given(flags), decision, wanted, asks=not yes)
+    return resolving.resolve(directory, flags, decision, wanted, asks=not yes)
 
 
 @command(
@@ -155,20 +159,20 @@ def resolve(
         default="jsonl",
     ),
     Flag("--output -o", "Into this file. [default: stdout]", metavar="F", type=PATH),
-    flags=PlaceFlags,
+    flags=PLACE,
     examples=(
         "batch-uploader manifest calls/ | jq -r 'select(.status == \"uploaded\") | .talk_id'",
         "batch-uploader manifest calls/ --format csv -o talks.csv",
     ),
 )
-def manifest(directory: Path, flags: PlaceFlags, *, form: str, output: Path | None) -> int:
+def manifest(directory: Path, flags: Given, *, form: str, output: Path | None) -> int:
     """Print what the ledger knows of every recording, one line each, sorted by path.
 
     Also while a run is going.
     """
     from batch_uploader.cli import exporting
 
-    return exporting.manifest(directory, given(flags), form, output)
+    return exporting.manifest(directory, flags, form, output)
 
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))

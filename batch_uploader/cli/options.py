@@ -4,7 +4,6 @@ Click alone, since help has to be there at once, and so has a run that finds not
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -118,25 +117,30 @@ class Group(click.Group):
 
 
 def command(
-    *params: click.Parameter, flags: type | None = None, examples: Sequence[str] = ()
+    *params: click.Parameter, flags: Sequence[Flag] = (), examples: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a function a command of its name, with its docstring as the help.
 
-    ``flags`` is a dataclass whose fields carry an option each; the function gets them together, as
-    the parameter ``flags``.
+    Of ``flags`` the function gets those that were given, by their long names, together, as the
+    parameter ``flags``.
     """
-    group = {} if flags is None else {each.name: each.metadata["flag"] for each in fields(flags)}
+    names = {str(flag.name): str(flag.name).replace("_", "-") for flag in flags}
 
     def decorate(function: Callable[..., Any]) -> Command:
         def called(**values: Any) -> Any:
-            if flags is not None:
-                values["flags"] = flags(**{name: values.pop(name) for name in group})
+            if names:
+                group = {names[name]: values.pop(name) for name in names}
+                values["flags"] = {
+                    name: list(value) if isinstance(value, tuple) else value
+                    for name, value in group.items()
+                    if value not in (None, False, ())
+                }
             return function(**values)
 
         made = Command(
             function.__name__,
             callback=called,
-            params=[*params, *group.values()],
+            params=[*params, *flags],
             help=function.__doc__,
             short_help=(function.__doc__ or "").partition("\n")[0],
         )

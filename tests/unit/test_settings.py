@@ -1,7 +1,6 @@
 """Flags over environment over profile over file, and what is said about each mistake."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batch_uploader.audio import RawFormat
-from batch_uploader.cli.flags import UploadFlags
+from batch_uploader.cli.flags import UPLOAD
 from batch_uploader.display import Progress
 from batch_uploader.errors import ConfigError
 from batch_uploader.examine import SidecarMode
@@ -127,7 +126,7 @@ class TestPrecedence:
         assert reading.rules.schema.required == {"a", "b"}
 
     def test_every_flag_of_upload_that_describes_a_job_can_stand_in_the_file(self):
-        flags = {field.name.replace("_", "-") for field in fields(UploadFlags)}
+        flags = {flag.opts[0].removeprefix("--") for flag in UPLOAD}
         assert flags - {"config", "profile", "default"} == KEYS
 
     def test_every_variable_is_a_flag_or_a_secret(self):
