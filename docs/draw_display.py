@@ -16,7 +16,8 @@ import anyio
 from rich.console import Console
 
 from batch_uploader import ApiKey, DirectorySource, SpeechSenseSink, SqliteLedger, Uploader
-from batch_uploader.display import Room, Tally
+from batch_uploader.display.outlet import Room
+from batch_uploader.display.tally import Tally
 from batch_uploader.display.terminal import picture
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.engine import RunOptions

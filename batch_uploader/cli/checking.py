@@ -15,16 +15,8 @@ import anyio
 
 from batch_uploader.cli.places import demand_places, own_files, the_connection
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
-from batch_uploader.display import (
-    Line,
-    Span,
-    format_hours,
-    hint,
-    plural,
-    printable,
-    sentence,
-    show,
-)
+from batch_uploader.display.outlet import Line, Span, hint, show
+from batch_uploader.display.text import format_hours, plural, printable, sentence
 from batch_uploader.examine import Examination
 from batch_uploader.intake import Batch, Intake, Remembers
 from batch_uploader.ledgers.sqlite import LedgerReader

@@ -14,7 +14,8 @@ from anyio import to_thread
 from batch_uploader.cli.samples import FIELDS, write_samples
 from batch_uploader.cli.uploading import upload_as_told
 from batch_uploader.cli.voice import advise, quote, tell
-from batch_uploader.display import Line, Span, printable, show
+from batch_uploader.display.outlet import Line, Span, show
+from batch_uploader.display.text import printable
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.errors import ConfigError
 from batch_uploader.settings import Settings

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from anyio import to_thread
 
 from batch_uploader.cli.voice import advise, quote
-from batch_uploader.display import plural
+from batch_uploader.display.text import plural
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader, kept_answers
 from batch_uploader.settings import Places, Settings, refusal

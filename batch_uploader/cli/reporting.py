@@ -13,15 +13,8 @@ from anyio import to_thread
 
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
-from batch_uploader.display import (
-    Line,
-    Span,
-    format_count,
-    format_hours,
-    hint,
-    printable,
-    sentence,
-)
+from batch_uploader.display.outlet import Line, Span, hint
+from batch_uploader.display.text import format_count, format_hours, printable, sentence
 from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running
 from batch_uploader.model import NEEDS_ATTENTION, Status
 from batch_uploader.ports import Row

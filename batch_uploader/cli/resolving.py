@@ -22,7 +22,8 @@ from batch_uploader.cli.places import (
     known_connection,
 )
 from batch_uploader.cli.voice import ExitCode, advise, quote
-from batch_uploader.display import Span, plural, printable, show
+from batch_uploader.display.outlet import Span, show
+from batch_uploader.display.text import plural, printable
 from batch_uploader.errors import SourceError
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, write_manifest

@@ -21,7 +21,8 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, quote
-from batch_uploader.display import Span, plural, printable, sentence, show, warning
+from batch_uploader.display.outlet import Span, show, warning
+from batch_uploader.display.text import plural, printable, sentence
 from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, write_manifest

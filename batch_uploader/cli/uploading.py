@@ -13,18 +13,11 @@ from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
-from batch_uploader.display import (
-    NOTHING_FOUND,
-    Progress,
-    Renderer,
-    Span,
-    make_renderer,
-    plural,
-    print_summary,
-    printable,
-    show,
-    warning,
-)
+from batch_uploader.display.outlet import Span, show, warning
+from batch_uploader.display.progress import Progress, make_renderer
+from batch_uploader.display.renderer import Renderer
+from batch_uploader.display.summary import NOTHING_FOUND, print_summary
+from batch_uploader.display.text import plural, printable
 from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger

@@ -14,16 +14,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from batch_uploader import errors
-from batch_uploader.display import (
-    Line,
-    can_draw,
-    error,
-    hint,
-    plain_text,
-    printable,
-    sentence,
-    show,
-)
+from batch_uploader.display.outlet import Line, can_draw, error, hint, plain_text, show
+from batch_uploader.display.text import printable, sentence
 
 TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 

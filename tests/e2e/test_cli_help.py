@@ -19,7 +19,11 @@ HEAVY = [
     "numpy",
     "cryptography",
     "google.protobuf",
-    "rich.progress",
+    "rich",
+    "anyio",
+    "asyncio",
+    "json",
+    "batch_uploader.model",
 ]
 
 
@@ -50,7 +54,9 @@ class TestHelp:
         assert "[default:DIRECTORY/.batch-uploader/ledger.db]" in unwrapped
         assert "[env:SPEECHSENSE_CONNECTION_ID]" in unwrapped
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["upload", "--help"], ["--version"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--help"], ["upload", "--help"], ["--version"], ["uplod"]]
+    )
     def test_nothing_heavy_is_imported_for_it(self, arguments):
         code = (
             "import sys\n"
@@ -65,7 +71,7 @@ class TestHelp:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=60, check=True, env=plain
         )
-        assert result.stderr == "[]\n"
+        assert result.stderr.splitlines()[-1] == "[]"
 
     def test_the_version_is_told(self, inside):
         assert inside("--version").out == f"batch-uploader {__version__}\n"

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from batch_uploader import events
-from batch_uploader.display import Progress, make_renderer
 from batch_uploader.display.explain import explain, explain_nothing
 from batch_uploader.display.jsonlines import JsonView
 from batch_uploader.display.outlet import Outlet, Room, can_draw, room_of
 from batch_uploader.display.plain import PlainView
+from batch_uploader.display.progress import Progress, make_renderer
 from batch_uploader.display.renderer import MOST_QUEUED, Renderer
 from batch_uploader.display.tally import Tally
 from batch_uploader.display.terminal import picture
@@ -267,7 +267,7 @@ def on_a_terminal(code, **environment):
 LIVE = """
 import time
 from batch_uploader import events as e
-from batch_uploader.display import *
+from batch_uploader.display.progress import *
 with make_renderer(Progress.AUTO, explain_decisions=True) as listener:
     listener(e.RunStarted("r", "/calls"))
     listener(e.FolderPlanned("", 2, 200, 0, 0))
@@ -318,7 +318,8 @@ def test_a_console_that_records_gives_a_picture():
 def test_rich_is_not_imported_where_nothing_is_drawn():
     code = """
 import io, sys
-from batch_uploader.display import *
+from batch_uploader.display.progress import *
+from batch_uploader.display.summary import print_summary
 from batch_uploader.model import *
 for progress in (Progress.AUTO, Progress.PLAIN, Progress.JSON, Progress.NONE):
     with make_renderer(progress, stderr=io.StringIO(), stdout=io.StringIO()):

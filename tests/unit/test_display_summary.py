@@ -9,9 +9,14 @@ import pytest
 from rich.cells import cell_len
 
 from batch_uploader import events
-from batch_uploader.display import alike, attention_table, print_summary
 from batch_uploader.display.outlet import Room, plain_text
-from batch_uploader.display.summary import MOST_ROWS, summary_lines
+from batch_uploader.display.summary import (
+    MOST_ROWS,
+    alike,
+    attention_table,
+    print_summary,
+    summary_lines,
+)
 from batch_uploader.display.tally import Tally
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Failure, Outcome, Stat, Status, Summary
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batch_uploader.audio import RawFormat
 from batch_uploader.cli.flags import UPLOAD
-from batch_uploader.display import Progress
+from batch_uploader.display.progress import Progress
 from batch_uploader.errors import ConfigError
 from batch_uploader.examine import SidecarMode
 from batch_uploader.pace import Timetable
