@@ -28,6 +28,9 @@ class Remembers(Protocol):
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder, by path."""
 
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        """How many recordings a folder holds that no run has to look at: all, or 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -132,6 +135,11 @@ class Intake:
         return files, octets
 
     async def _planned(self, listing: Listing) -> Batch:
+        # Most folders of most runs are as they were: then nothing is made of what is recorded.
+        if listing.entries and not listing.unreadable and not self.explain:
+            unchanged = await self.ledger.unchanged(listing.folder, listing.entries)
+            if unchanged and not self._young(self.clock(), *listing.entries):
+                return Batch(listing.folder, skipped=unchanged)
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
     async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
@@ -56,9 +57,8 @@ class Instant:
     boot_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A regular file that a source listed."""
+class Entry(NamedTuple):
+    """A regular file that a source listed; a tuple, since a run makes one of each file."""
 
     path: str
     size: int

@@ -258,6 +258,13 @@ class Ledger(Protocol):
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""
 
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        """How many recordings a folder holds that a run has no reason to look at: all, or 0.
+
+        All if ``entries`` are just those that were recorded of it, by path, size and time, with
+        their sidecars, and each is up, a duplicate or given up.
+        """
+
     async def claim(
         self, recordings: Sequence[Recording], *, stamp_field: str | None = None
     ) -> list[ClaimAnswer]:

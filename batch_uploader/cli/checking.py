@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from batch_uploader.display.text import format_hours, plural, printable, sentenc
 from batch_uploader.examine import Examination
 from batch_uploader.intake import Batch, Intake, Remembers
 from batch_uploader.ledgers.sqlite import LedgerReader
-from batch_uploader.model import Defect, Outcome, Status
+from batch_uploader.model import Defect, Entry, Outcome, Status
 from batch_uploader.planning import Action
 from batch_uploader.ports import Known
 from batch_uploader.settings import Settings
@@ -67,6 +67,9 @@ class _Blank:
     async def known(self, _folder: str) -> dict[str, Known]:
         return {}
 
+    async def unchanged(self, _folder: str, _entries: Sequence[Entry]) -> int:
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class _Afresh:
@@ -79,6 +82,9 @@ class _Afresh:
         return {
             path: each for path, each in known.items() if each.outcome.status is not Status.INVALID
         }
+
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        return await self.reader.unchanged(folder, entries)
 
 
 @asynccontextmanager

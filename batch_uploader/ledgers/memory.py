@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers import adoption, records, rules
 from batch_uploader.ledgers.records import Record
-from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
+from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
 from batch_uploader.system import boot_time
 
@@ -65,6 +65,15 @@ class MemoryLedger:
         """All that is recorded of a folder (not of those below), by path."""
         await checkpoint()
         return {path: record.known() for path, record in self._store.folders[folder].items()}
+
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        """How many recordings a folder holds that no run has to look at: all, or 0."""
+        await checkpoint()
+        recordings = self._store.folders[folder].values()
+        files = [file for record in recordings for file in _files(folder, record)]
+        same = sorted(files) == sorted(entries)
+        at_rest = all(record.status in records.AT_REST for record in recordings)
+        return len(recordings) if same and at_rest else 0
 
     async def claim(
         self, recordings: Sequence[Recording], *, stamp_field: str | None = None
@@ -180,6 +189,14 @@ class _MemoryStore:
             same = record.metadata == of.metadata or None in {record.metadata, of.metadata}
             if same and record.sha256 is not None and record.duplicate_of == of.path:
                 self.drop(record.path)
+
+
+def _files(folder: str, record: Record) -> Iterator[Entry]:
+    stat = record.stat
+    yield Entry(record.path, stat.size, stat.mtime_ns)
+    if stat.sidecar is not None:
+        path = f"{folder}/{stat.sidecar}" if folder else stat.sidecar
+        yield Entry(path, stat.sidecar_size, stat.sidecar_mtime_ns)
 
 
 def _folder(path: str) -> str:

@@ -11,6 +11,8 @@ OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 """Of these it is not known whether the service holds them."""
 LASTING: Final = frozenset({Status.UPLOADED, Status.GIVEN_UP})
 """Never overwritten: when the path comes to hold something else, this is superseded."""
+AT_REST: Final = LASTING | {Status.DUPLICATE}
+"""Nothing is done about these while their files are as they were."""
 HOLDING: Final = OPEN | LASTING
 """A copy of one of these is not sent."""
 

@@ -151,7 +151,8 @@ class DirectorySource:
     def _list(self, folder: str, pending: list[str]) -> Listing:
         prefix = f"{folder}/" if folder else ""
         found = _Found(pending)
-        entries, kind_of, ignored = found.entries, self._selection.kind, self._ignored
+        entries, ignored, listed = found.entries, self._ignored, (Kind.AUDIO, Kind.SIDECAR)
+        certain, kind_of = self._selection.certain, self._selection.kind
         # This loop runs once a file, a million times a run: what it writes out is faster so.
         with system.scan_beneath(self._root, _parts(folder) if folder else ()) as items:
             for item in items:
@@ -162,9 +163,9 @@ class DirectorySource:
                 path = prefix + (name if plain else escape_name(name))
                 if path in ignored:
                     continue
-                kind = kind_of(path)
+                kind = certain.get(path[path.rfind(".") :]) or kind_of(path)
                 try:
-                    if kind is Kind.AUDIO or kind is Kind.SIDECAR:
+                    if kind in listed:
                         status = item.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
                             entries.append(Entry(path, status.st_size, _time_of(status)))
@@ -328,4 +329,5 @@ def _explain(error: OSError) -> tuple[str, str]:
 
 def _time_of(status: os.stat_result) -> int:
     # A file system may hold times that no ledger can: the year 2300, in nanoseconds.
-    return max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))
+    time_ns = status.st_mtime_ns
+    return time_ns if abs(time_ns) <= _LATEST_NS else _LATEST_NS * (1 if time_ns > 0 else -1)

@@ -50,6 +50,8 @@ class Selection:
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         self._include = _compile(include)
         self._exclude = _compile(exclude)
+        self.certain = _KNOWN if self._exclude is None else {}
+        """What ``kind`` says of all files with such an ending, for who has a million to ask of."""
 
     def kind(self, path: str) -> Kind:
         """What a file is. A folder that is excluded is some kind of excluded, whatever its name."""

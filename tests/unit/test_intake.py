@@ -1,6 +1,10 @@
 """What is decided folder by folder."""
 
 import time
+from dataclasses import replace
+
+import pytest
+from ledger_cases import recording, uploaded
 
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -22,9 +26,9 @@ class OneListing(MemorySource):
         yield self.listing
 
 
-async def batch(listing, ledger=None, min_age=2.0):
+async def batch(listing, ledger=None, min_age=2.0, explain=False):
     async with ledger or MemoryLedger("c") as opened:
-        intake = Intake(OneListing(listing), opened, b"rules", min_age, clock=lambda: NOW)
+        intake = Intake(OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW)
         (only,) = [each async for each in intake.batches()]
         return only
 
@@ -107,3 +111,60 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     ]
     assert [orphan.entry.path for orphan in again.orphans] == ["e/c.wav"]
     assert (again.left_out, again.gone) == (["d/gone.wav", "f/x.wav"], [])
+
+
+async def two_that_are_up(age=3600.0):
+    """A ledger, and the entries of a folder that is as it remembers it."""
+    ledger = MemoryLedger("c")
+    files = [entry(f"d/{name}", age) for name in ("a.wav", "a.json", "b.wav", "b.wav.json")]
+    async with ledger:
+        for audio, sidecar in (files[:2], files[2:]):
+            name = sidecar.path.removeprefix("d/")
+            seen = Stat(audio.size, audio.mtime_ns, name, sidecar.size, sidecar.mtime_ns)
+            await ledger.claim([recording(audio.path, audio.path, connection_id="c", seen=seen)])
+            await ledger.settle(uploaded(audio.path, seen=seen))
+    return ledger, files
+
+
+class Forgetful(MemoryLedger):
+    """One that is asked of no recording."""
+
+    async def known(self, folder):
+        raise AssertionError(folder)
+
+
+async def test_of_a_folder_as_it_was_nothing_more_is_asked():
+    ledger, files = await two_that_are_up()
+    ledger.__class__ = Forgetful
+    found = await batch(Listing("d", tuple(files)), ledger)
+    assert (found.folder, found.skipped, found.jobs) == ("d", 2, [])
+
+
+async def test_a_young_file_waits_though_it_is_as_it_was():
+    ledger, files = await two_that_are_up(age=1.0)
+    found = await batch(Listing("d", tuple(files)), ledger)
+    assert (found.skipped, found.waiting) == (0, 2)
+
+
+FOLDERS = {
+    "as it was": lambda files: files,
+    "a recording is gone": lambda files: files[1:],
+    "a sidecar is gone": lambda files: files[:-1],
+    "all is gone": lambda _: [],
+    "a new recording": lambda files: [*files, entry("d/c.wav"), entry("d/c.json")],
+    "a sidecar too many": lambda files: [*files, entry("d/a.wav.json")],
+    "another of the same name": lambda files: [*files, entry("d/a.mp3")],
+    "a lonely sidecar": lambda files: [*files, entry("d/x.json")],
+    "new audio": lambda files: [files[0]._replace(size=7), *files[1:]],
+    "a touched sidecar": lambda files: [*files[:3], files[3]._replace(mtime_ns=5)],
+}
+
+
+@pytest.mark.parametrize("change", FOLDERS)
+@pytest.mark.parametrize("unreadable", [False, True])
+async def test_a_folder_at_once_is_decided_as_its_recordings_one_by_one(change, unreadable):
+    ledger, files = await two_that_are_up()
+    lost = (Defect("d/u.wav", "unreadable", "no permission", "chmod"),) if unreadable else ()
+    listing = Listing("d", tuple(FOLDERS[change](files)), lost)
+    each = await batch(listing, ledger, explain=True)
+    assert await batch(listing, ledger) == replace(each, decisions=[])

@@ -28,7 +28,7 @@ from batch_uploader.ledgers.sqlite.file import (
 )
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
-from batch_uploader.model import Fingerprint, Instant, Outcome, Recording, Status
+from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
 from batch_uploader.system import boot_time
 
@@ -112,6 +112,10 @@ class SqliteLedger:
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
         return await self._reader.known(folder)
+
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        """How many recordings a folder holds that no run has to look at: all, or 0."""
+        return await self._reader.unchanged(folder, entries)
 
     async def claim(
         self, recordings: Sequence[Recording], *, stamp_field: str | None = None

@@ -1,16 +1,18 @@
 """Reading a ledger, also while a run writes it."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
-from batch_uploader.model import Status
+from batch_uploader.model import Entry, Status
 from batch_uploader.ports import Doubt, Known, Row
+
+T = TypeVar("T")
 
 _ROWS_AT_ONCE: Final = 1000
 
@@ -62,6 +64,14 @@ class LedgerReader:
         lines = await self._fetch(schema.SELECT_FOLDER, (self._connection_id, folder))
         return {values[0]: schema.decode_known(values) for values in lines}
 
+    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+        """How many recordings a folder holds that no run has to look at: all, or 0.
+
+        For a reader of one connection.
+        """
+        asked = (self._connection_id, folder)
+        return await self._run(lambda connection: _unchanged(connection, asked, set(entries)))
+
     async def counts(self) -> dict[Status, Totals]:
         """The sums over all lines by status: those of ``uploaded`` count talks."""
         lines = await self._fetch(*schema.select_counts(self._connection_id))
@@ -110,9 +120,12 @@ class LedgerReader:
             await worker.finish(lines.close)
 
     async def _fetch(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        return await self._run(lambda connection: connection.execute(query, values).fetchall())
+
+    async def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if self._worker is None:
             raise not_open(self._path)
-        return await self._worker.run(lambda: self._select(query, values))
+        return await self._worker.run(lambda: self._translated(read))
 
     # In the worker's thread, and nowhere else
 
@@ -120,16 +133,30 @@ class LedgerReader:
         with translated(self._path):
             self._connection = connect_reading(self._path)
 
-    def _select(self, query: str, values: Sequence[object]) -> list[Any]:
+    def _translated(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
             raise not_open(self._path)
         with translated(self._path):
-            return self._connection.execute(query, values).fetchall()
+            return read(self._connection)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _unchanged(connection: sqlite3.Connection, asked: Sequence[object], left: set[Entry]) -> int:
+    # Rows are compared as they come, without making anything of them: of a folder that is as it was
+    # this is all that a run does, a million times.
+    there = len(left)
+    counts = []
+    for query in (schema.SELECT_AUDIO, schema.SELECT_SIDECARS):
+        rows = connection.execute(query, asked)
+        counts.append(0)
+        while some := rows.fetchmany(_ROWS_AT_ONCE):
+            counts[-1] += len(some)
+            left.difference_update(some)
+    return 0 if left or sum(counts) != there else counts[0]
 
 
 class _Lines:

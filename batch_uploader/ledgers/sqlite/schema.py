@@ -9,7 +9,7 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Sequence
 from typing import Any, Final
 
-from batch_uploader.ledgers.records import Record
+from batch_uploader.ledgers.records import AT_REST, Record
 from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Known
 
@@ -108,6 +108,16 @@ _HOLDERS: Final = (
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
+_AT_REST: Final = ", ".join(sorted(repr(status.value) for status in AT_REST))
+SELECT_AUDIO: Final = (
+    # What is not at rest has no size, and so is like no file.
+    f"SELECT path, CASE WHEN status IN ({_AT_REST}) THEN size END, mtime_ns FROM recordings"
+    " WHERE connection_id = ? AND folder = ?"
+)
+SELECT_SIDECARS: Final = (
+    "SELECT iif(folder = '', sidecar, folder || '/' || sidecar), sidecar_size, sidecar_mtime_ns"
+    " FROM recordings WHERE connection_id = ? AND folder = ? AND sidecar IS NOT NULL"
+)
 SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
 )
