@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import anyio
 import grpc
-from cryptography import x509
 
 from batch_uploader import __version__
 from batch_uploader.errors import ConfigError
@@ -234,6 +233,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _read_roots(ca_file: Path) -> bytes:
+    from cryptography import x509  # takes as long to import as half of gRPC, and few need it
+
     try:
         roots = ca_file.read_bytes()
         x509.load_pem_x509_certificates(roots)

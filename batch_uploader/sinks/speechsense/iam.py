@@ -1,23 +1,25 @@
-"""IAM tokens for a service account: its authorized key signs a JWT, which IAM exchanges."""
+"""IAM tokens for a service account: its authorized key signs a JWT, which IAM exchanges.
+
+cryptography is imported where there is such a key: it takes as long as half of gRPC.
+"""
 
 import base64
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import grpc
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.message import DecodeError
 
 from batch_uploader.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
 from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 DEFAULT_IAM_ENDPOINT: Final = Endpoint("iam.api.cloud.yandex.net", 443)
 
@@ -43,7 +45,7 @@ class AuthorizedKey:
 
     id: str
     service_account_id: str
-    private_key: rsa.RSAPrivateKey = field(repr=False)
+    private_key: "RSAPrivateKey" = field(repr=False)
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -51,6 +53,10 @@ class AuthorizedKey:
 
         Raises ConfigError, without a word of the content.
         """
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         cure = (
             f"{name} is not an authorized key: make one with "
             "'yc iam key create --service-account-name NAME --output FILE'"
@@ -71,12 +77,15 @@ class AuthorizedKey:
         ):
             # The cause may quote the secret.
             raise ConfigError(cure) from None
-        if not (isinstance(key, rsa.RSAPrivateKey) and _plain(key_id) and _plain(account)):
+        if not (isinstance(key, RSAPrivateKey) and _plain(key_id) and _plain(account)):
             raise ConfigError(cure)
         return cls(key_id, account, key)
 
     def sign(self, now: float) -> str:
         """A JWT that is good for an hour from ``now``, in seconds since the epoch."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+
         issued = int(now)
         header = {"typ": "JWT", "alg": "PS256", "kid": self.id}
         claims = {
