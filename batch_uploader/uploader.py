@@ -32,6 +32,7 @@ from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, mark_current, write_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
+from batch_uploader.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ports import Ledger, Sink, Source
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
@@ -266,33 +267,6 @@ class _Score:
             self.doubts.add(outcome.path)
         if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
             self._attention.append(outcome)
-
-
-def ledger_path(directory: Path) -> Path:
-    """Where a directory's ledger is unless it is told otherwise."""
-    return directory / ".batch-uploader" / "ledger.db"
-
-
-def manifest_path(directory: Path) -> Path:
-    """Where a directory's manifest is unless it is told otherwise."""
-    return directory / "manifest.jsonl"
-
-
-def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
-    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
-
-    Such is the one at its usual place as well, wherever this run keeps its own.
-    """
-    manifests = [each for each in (manifest, manifest_path(directory)) if each.is_file()]
-    if ledger.exists() or not manifests:
-        return
-    error = LedgerError(
-        f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"
-        " nobody knows any more what was uploaded"
-    )
-    error.add_note("put the ledger back, or name the right one")
-    error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
-    raise error
 
 
 async def upload_directory(

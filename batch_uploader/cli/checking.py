@@ -21,13 +21,13 @@ from batch_uploader.examine import Examination
 from batch_uploader.intake import Batch, Intake, Remembers
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.model import Defect, Entry, Outcome, Status
+from batch_uploader.places import demand_memory
 from batch_uploader.planning import Action
 from batch_uploader.ports import Known
 from batch_uploader.settings import Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.survey import Finding, survey
 from batch_uploader.units import format_size
-from batch_uploader.uploader import demand_memory
 
 _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024

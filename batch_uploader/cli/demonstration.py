@@ -18,9 +18,9 @@ from batch_uploader.display.outlet import Line, Span, show
 from batch_uploader.display.text import printable
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.errors import ConfigError
+from batch_uploader.places import manifest_path
 from batch_uploader.settings import Settings
 from batch_uploader.system import replace_atomically
-from batch_uploader.uploader import manifest_path
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
 # A line on which uploads can be watched, and a service that is busy now and then.

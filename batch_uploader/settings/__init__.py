@@ -12,17 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batch_uploader.engine import RunOptions
 from batch_uploader.examine import Rules
 from batch_uploader.pace import Timetable
+from batch_uploader.places import ledger_path, manifest_path
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
-from batch_uploader.settings.profile import FILE_NAME, KEYS, Layer, read_profile
-from batch_uploader.settings.sending import CREDENTIAL_VARIABLES, Sending, read_sending
+from batch_uploader.settings.profile import (
+    CREDENTIAL_VARIABLES,
+    FILE_NAME,
+    KEYS,
+    Layer,
+    read_profile,
+)
 from batch_uploader.units import parse_duration, parse_hours
-from batch_uploader.uploader import ledger_path, manifest_path
 
 __all__ = [
     "FILE_NAME",
@@ -32,11 +37,13 @@ __all__ = [
     "OtherFields",
     "Places",
     "Reading",
-    "Sending",
     "Settings",
     "closest",
     "refusal",
 ]
+
+if TYPE_CHECKING:
+    from batch_uploader.settings.sending import Sending
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -141,8 +148,10 @@ class Settings:
             self.duration("min-age", RunOptions().min_age),
         )
 
-    def sending(self) -> Sending:
+    def sending(self) -> "Sending":
         """Where to send it, and in whose name."""
+        from batch_uploader.settings.sending import read_sending  # brings gRPC
+
         return read_sending(self._layers)
 
     def options(self) -> RunOptions:

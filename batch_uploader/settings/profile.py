@@ -35,6 +35,13 @@ Layer = Mapping[str, Given]
 FILE_NAME = "batch-uploader.toml"
 """Taken from the working directory if it is there."""
 
+CREDENTIAL_VARIABLES = {
+    "api-key": "API_KEY",
+    "iam-token": "IAM_TOKEN",
+    "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
+}
+"""Where the environment may hold a credential; only it may hold the first two, the secrets."""
+
 KEYS = frozenset(
     {
         "api-key-file",

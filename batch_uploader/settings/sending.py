@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.settings.given import Given, refusal
+from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint, Proxy, Security
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
@@ -20,12 +21,6 @@ from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT
 from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE
 
 WHOLE_LIMIT = 16 * 1024 * 1024
-CREDENTIAL_VARIABLES = {
-    "api-key": "API_KEY",
-    "iam-token": "IAM_TOKEN",
-    "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
-}
-"""Where the environment may hold a credential; only it may hold the first two, the secrets."""
 
 
 @dataclass(frozen=True, slots=True)

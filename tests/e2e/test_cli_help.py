@@ -25,6 +25,25 @@ HEAVY = [
     "json",
     "batch_uploader.model",
 ]
+NETWORK = ["grpc", "google.protobuf", "cryptography"]
+
+
+def imported(names, *arguments):
+    """Those of the names that are imported when a command has ended."""
+    code = (
+        "import sys\n"
+        "from batch_uploader.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {names} if name in sys.modules], file=sys.stderr)\n"
+    )
+    # Coverage would import some of them itself.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True, env=plain
+    )
+    return result.stderr.splitlines()[-1]
 
 
 class TestHelp:
@@ -58,20 +77,17 @@ class TestHelp:
         "arguments", [["--help"], ["upload", "--help"], ["--version"], ["uplod"]]
     )
     def test_nothing_heavy_is_imported_for_it(self, arguments):
-        code = (
-            "import sys\n"
-            "from batch_uploader.cli import main\n"
-            "try: main()\n"
-            "except SystemExit: pass\n"
-            f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
-        )
-        command = [sys.executable, "-c", code, *arguments]
-        # Coverage would import some of them itself.
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True, env=plain
-        )
-        assert result.stderr.splitlines()[-1] == "[]"
+        assert imported(HEAVY, *arguments) == "[]"
+
+    @pytest.mark.parametrize("command", ["status", "check", "manifest"])
+    def test_nothing_of_the_network_is_imported_for_what_sends_nothing(self, command, tmp_path):
+        assert imported(NETWORK, command, tmp_path, "--connection-id", "c") == "[]"
+
+    def test_cryptography_is_not_imported_without_a_key_or_a_certificate(self, tmp_path):
+        (tmp_path / "key").write_text("key")
+        (tmp_path / "key").chmod(0o600)
+        arguments = ("upload", tmp_path, "--connection-id", "c", "--api-key-file", tmp_path / "key")
+        assert imported([*NETWORK, "numpy"], *arguments) == "['grpc', 'google.protobuf']"
 
     def test_the_version_is_told(self, inside):
         assert inside("--version").out == f"batch-uploader {__version__}\n"

@@ -1,0 +1,32 @@
+"""Where the files that belong to a directory of recordings are, unless it is told otherwise."""
+
+from pathlib import Path
+
+from batch_uploader.errors import LedgerError
+
+
+def ledger_path(directory: Path) -> Path:
+    """Where a directory's ledger is unless it is told otherwise."""
+    return directory / ".batch-uploader" / "ledger.db"
+
+
+def manifest_path(directory: Path) -> Path:
+    """Where a directory's manifest is unless it is told otherwise."""
+    return directory / "manifest.jsonl"
+
+
+def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
+    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
+
+    Such is the one at its usual place as well, wherever this run keeps its own.
+    """
+    manifests = [each for each in (manifest, manifest_path(directory)) if each.is_file()]
+    if ledger.exists() or not manifests:
+        return
+    error = LedgerError(
+        f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"
+        " nobody knows any more what was uploaded"
+    )
+    error.add_note("put the ledger back, or name the right one")
+    error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
+    raise error
