@@ -54,6 +54,8 @@ class TalkServer(grpc.GenericRpcHandler):
     options: tuple = ()
     talks: list[Received] = field(default_factory=list)
     calls: list[dict] = field(default_factory=list)
+    peers: set[str] = field(default_factory=set)
+    """Who called: one address and port a connection."""
     troubles: deque[Trouble] = field(default_factory=deque)
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     busy: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,6 +196,7 @@ class TalkServer(grpc.GenericRpcHandler):
 
     def _begin(self, context):
         self.calls.append(dict(context.invocation_metadata()))
+        self.peers.add(context.peer())
         self.busy.set()
         return self.troubles.popleft() if self.troubles else None
 

@@ -19,11 +19,9 @@ from batch_uploader import upload_directory
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import ConfigError, NotSent
 from batch_uploader.model import Ending
-from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import (
     DEFAULT_ENDPOINT,
     Endpoint,
-    Line,
     Proxy,
     Security,
     open_channel,
@@ -324,70 +322,6 @@ async def test_no_proxy_stands_between_us_and_loopback(monkeypatch):
     async with TalkServer() as server:
         endpoint = Endpoint("localhost", server.port, Security.PLAINTEXT)
         assert (await upload(endpoint)).talk_id == "talk-1"
-
-
-# --- a channel that leads nowhere
-
-
-async def test_a_channel_is_replaced_after_minutes_without_a_connection():
-    now = [0.0]
-    async with TalkServer() as server:
-        line = Line(server.endpoint, clock=lambda: now[0])
-        async with line.channel() as first:
-            line.unreached()
-            now[0] += 179
-            line.unreached()
-            async with line.channel() as same:
-                assert same is first
-            now[0] += 2
-            line.unreached()
-            async with line.channel() as second:
-                assert second is not first
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await second.unary_unary(wire.UPLOAD)(b"\xff")
-            # The call that is still on the first one may end in peace.
-            with pytest.raises(grpc.aio.AioRpcError):
-                await first.unary_unary(wire.UPLOAD)(b"\xff")
-        with pytest.raises(grpc.aio.UsageError):
-            first.unary_unary(wire.UPLOAD)(b"")
-        await line.close()
-        with pytest.raises(grpc.aio.UsageError):
-            second.unary_unary(wire.UPLOAD)(b"")
-
-
-async def test_a_call_that_gets_through_keeps_the_channel():
-    now = [0.0]
-    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
-    async with line.channel() as first:
-        line.unreached()
-        now[0] += 179
-        line.reached()
-        now[0] += 100
-        line.unreached()
-    async with line.channel() as second:
-        assert second is first
-    await line.close()
-
-
-async def test_a_sink_finds_a_service_that_comes_back(monkeypatch):
-    """Fault 27: an outage that lasts long enough for a new channel."""
-    monkeypatch.setattr("batch_uploader.sinks.speechsense.channel._STALE_AFTER", 0.0)
-    async with TalkServer() as server:
-        port = server.port
-    endpoint = Endpoint("127.0.0.1", port, Security.PLAINTEXT)
-    async with SpeechSenseSink(endpoint, ApiKey("k")) as sink:
-        for _ in range(3):
-            with pytest.raises(NotSent):
-                await sink.upload(sample(CONTENT), Sound(CONTENT, whole=True), Tries()())
-        server = grpc.aio.server()
-        handler = TalkServer()
-        handler.reading.set()
-        server.add_generic_rpc_handlers([handler])
-        assert server.add_insecure_port(f"127.0.0.1:{port}") == port
-        await server.start()
-        receipt = await sink.upload(sample(CONTENT), Sound(CONTENT, whole=True), Tries()())
-        await server.stop(0)
-    assert receipt.talk_id == "talk-1"
 
 
 async def test_a_channel_to_the_real_service_opens_without_touching_the_network():

@@ -3,22 +3,18 @@
 import ipaddress
 import os
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import anyio
 import grpc
 
 from batch_uploader import __version__
 from batch_uploader.errors import ConfigError
 
-_STALE_AFTER: Final = 180.0
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
 # Core servers call it an attack if an idle client asks more often than every 300 seconds.
@@ -113,10 +109,23 @@ class Endpoint:
 DEFAULT_ENDPOINT: Final = Endpoint("api.speechsense.yandexcloud.net", 443)
 
 
-def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
+def channel_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
+    """The certificates to trust; None for plaintext.
+
+    Blocks for a moment to read them. Raises ConfigError if the CA file is of no use.
+    """
+    if endpoint.security is Security.PLAINTEXT:
+        return None
+    roots = _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
+    return grpc.ssl_channel_credentials(roots)
+
+
+def open_channel(
+    endpoint: Endpoint, credentials: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
     """A channel without retries of its own. Connects when first used.
 
-    Blocks for a moment to read certificates. Raises ConfigError if the CA file is of no use.
+    Reads the certificates to trust as ``channel_credentials`` does unless they are given.
     """
     proxied = endpoint.proxy is Proxy.ENVIRONMENT and not endpoint.loopback
     options = (
@@ -136,68 +145,10 @@ def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.primary_user_agent", f"batch-uploader/{__version__}"),
     )
-    if endpoint.security is Security.PLAINTEXT:
+    credentials = credentials or channel_credentials(endpoint)
+    if credentials is None:
         return grpc.aio.insecure_channel(str(endpoint), options=options)
-    roots = _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
-    credentials = grpc.ssl_channel_credentials(roots)
     return grpc.aio.secure_channel(str(endpoint), credentials, options=options)
-
-
-class Line:
-    """The way to one endpoint: a channel that is replaced when it has led nowhere for minutes.
-
-    gRPC looks a name up again only after a disconnect; a new channel always does. Raises
-    ConfigError as ``open_channel`` does.
-    """
-
-    def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._endpoint = endpoint
-        self._clock = clock
-        self._current = _Lease(open_channel(endpoint))
-        self._replaced: list[_Lease] = []
-        self._unreached_since: float | None = None
-
-    @asynccontextmanager
-    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        """The channel for one call, kept open until that call is over."""
-        lease = self._current
-        lease.calls += 1
-        try:
-            yield lease.channel
-        finally:
-            lease.calls -= 1
-            if lease in self._replaced and not lease.calls:
-                self._replaced.remove(lease)
-                with anyio.CancelScope(shield=True):
-                    await lease.channel.close()
-
-    def reached(self) -> None:
-        """A call on the channel got through."""
-        self._unreached_since = None
-
-    def unreached(self) -> None:
-        """A call on the channel found no connection; to be told before the call gives it back."""
-        now = self._clock()
-        if self._unreached_since is None:
-            self._unreached_since = now
-        elif now - self._unreached_since >= _STALE_AFTER:
-            self._unreached_since = now
-            # A CA file that has gone meanwhile is no reason to give up a channel that knows it.
-            with suppress(ConfigError):
-                renewed = _Lease(open_channel(self._endpoint))
-                self._replaced.append(self._current)
-                self._current = renewed
-
-    async def close(self) -> None:
-        """End the channel, and the calls that are still on it."""
-        for lease in (self._current, *self._replaced):
-            await lease.channel.close()
-
-
-@dataclass(slots=True, eq=False)
-class _Lease:
-    channel: grpc.aio.Channel
-    calls: int = 0
 
 
 def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -24,9 +24,10 @@ from batch_uploader.model import Receipt, Recording
 from batch_uploader.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import framing, wire
 from batch_uploader.sinks.speechsense.answer import Answer, request_id
-from batch_uploader.sinks.speechsense.channel import Endpoint, Line
+from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+from batch_uploader.sinks.speechsense.line import Line
 from batch_uploader.sinks.speechsense.lookup import Lookup
 from batch_uploader.sinks.speechsense.quota import Quota
 
@@ -85,12 +86,12 @@ class SpeechSenseSink:
         self._line: Line | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the channel ready; it connects with the first upload."""
+        """Make the way ready; it connects with the first upload."""
         self._line = Line(self._endpoint)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close the channel; an upload that is still on its way ends as if the network did."""
+        """Close the channels; an upload that is still on its way ends as if the network did."""
         if self._line is not None:
             line, self._line = self._line, None
             await line.close()
@@ -125,19 +126,19 @@ class SpeechSenseSink:
         if timeout <= 0:
             raise NotSent("try again: the credentials came too late", code="DEADLINE_EXCEEDED")
         sending = _Sending(recording, audio, attempt, header, timeout)
-        async with line.channel() as channel:
+        async with line.call(audio.size) as call:
             try:
                 if audio.content is None:
-                    end = await self._stream(channel, sending)
+                    end = await self._stream(call.channel, sending)
                 else:
-                    end = await self._whole(channel, sending, audio.content)
+                    end = await self._whole(call.channel, sending, audio.content)
             except grpc.aio.UsageError:
                 # The channel was closed before the call began.
                 raise NotSent(_CLOSED, code="CLOSED") from None
             if isinstance(end, Receipt) or not never_left(end):
-                line.reached()
+                call.reached(delivered=isinstance(end, Receipt))
             else:
-                line.unreached()
+                call.unreached()
         if isinstance(end, Receipt):
             return end
         raise judge(
@@ -170,9 +171,11 @@ class SpeechSenseSink:
             header = await self._credentials.header()
         except SinkError as error:
             raise SearchFailed(str(error), code=error.code) from error
-        async with line.channel() as channel:
+        async with line.call() as call:
             try:
-                query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+                query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = call.channel.unary_unary(
+                    method
+                )
                 ids = (("authorization", header), ("x-client-request-id", str(uuid.uuid4())))
                 return await _response(query(request, metadata=ids, timeout=_QUERY_SECONDS))
             except grpc.aio.UsageError:

@@ -1,0 +1,143 @@
+"""The way to one endpoint: as many channels as pay, each replaced when it leads nowhere."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import anyio
+import grpc
+
+from batch_uploader.errors import ConfigError
+from batch_uploader.sinks.speechsense.channel import Endpoint, channel_credentials, open_channel
+from batch_uploader.sinks.speechsense.width import Width
+
+_STALE_AFTER: Final = 180.0
+_BUSY: Final = 256 * 1024
+"""A channel with so many bytes to carry is shared no further while there may be another: what is
+less is over sooner than another connection is made."""
+_REST: Final = 10.0  # seconds without a new channel after one that was not to be had
+
+
+class Line:
+    """Gives each call the least busy channel; a channel connects with its first call.
+
+    A channel that has led nowhere for minutes is replaced: gRPC looks a name up again only after a
+    disconnect, a new channel always does. One that leads nowhere while others do is given up, since
+    it would draw all calls, having so few. Raises ConfigError as ``open_channel`` does.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._credentials = channel_credentials(endpoint)
+        self._width = Width()
+        self._lanes = [self._open()]
+        self._retired: list[_Lane] = []
+        self._rests_until = clock()
+
+    @asynccontextmanager
+    async def call(self, octets: int = 0) -> AsyncIterator["Call"]:
+        """A channel for one call with so many bytes, kept open until that call is over."""
+        now = self._clock()
+        self._width.began(now)
+        lane = self._choose(now)
+        lane.calls += 1
+        lane.octets += octets
+        try:
+            yield Call(self, lane, octets, now)
+        finally:
+            lane.calls -= 1
+            lane.octets -= octets
+            await self._close_idle()
+
+    async def close(self) -> None:
+        """End the channels, and the calls that are still on them."""
+        for lane in (*self._lanes, *self._retired):
+            await lane.channel.close()
+
+    def reached(self, lane: "_Lane", began: float, delivered: int) -> None:
+        """A call on the lane got through, and so many bytes with it."""
+        lane.unreached_since = None
+        if delivered:
+            running = sum(each.calls for each in (*self._lanes, *self._retired))
+            self._width.delivered(self._clock(), began, delivered, running)
+            while len(self._lanes) > self._width.channels:
+                self._retire(min(self._lanes, key=_load))
+
+    def unreached(self, lane: "_Lane") -> None:
+        """A call on the lane found no connection."""
+        now = self._clock()
+        if lane not in self._lanes:
+            return
+        if len(self._lanes) > 1:
+            self._retire(lane)
+            self._width.failed(now)
+            self._rests_until = now + _REST
+        elif lane.unreached_since is None:
+            lane.unreached_since = now
+        elif now - lane.unreached_since >= _STALE_AFTER:
+            lane.unreached_since = now
+            # A CA file that has gone meanwhile is no reason to give up the one that was read.
+            with suppress(ConfigError):
+                self._credentials = channel_credentials(self._endpoint)
+            self._lanes.append(self._open(now))
+            self._retire(lane)
+
+    def _choose(self, now: float) -> "_Lane":
+        lane = min(self._lanes, key=_load)
+        if lane.octets < _BUSY:
+            return lane
+        if len(self._lanes) >= self._width.channels:
+            self._width.crowded()
+        elif now >= self._rests_until:
+            lane = self._open()
+            self._lanes.append(lane)
+        return lane
+
+    def _open(self, unreached_since: float | None = None) -> "_Lane":
+        return _Lane(open_channel(self._endpoint, self._credentials), unreached_since)
+
+    def _retire(self, lane: "_Lane") -> None:
+        self._lanes.remove(lane)
+        self._retired.append(lane)
+
+    async def _close_idle(self) -> None:
+        idle = [lane for lane in self._retired if not lane.calls]
+        for lane in idle:
+            self._retired.remove(lane)
+            with anyio.CancelScope(shield=True):
+                await lane.channel.close()
+
+
+class _Lane:
+    """One channel and what is on it."""
+
+    def __init__(self, channel: grpc.aio.Channel, unreached_since: float | None) -> None:
+        self.channel = channel
+        self.unreached_since = unreached_since
+        self.calls = 0
+        self.octets = 0
+
+
+class Call:
+    """One call's hold on a channel, which is to be told how it went."""
+
+    def __init__(self, line: Line, lane: _Lane, octets: int, began: float) -> None:
+        self.channel = lane.channel
+        self._line = line
+        self._lane = lane
+        self._octets = octets
+        self._began = began
+
+    def reached(self, *, delivered: bool = True) -> None:
+        """It got through, if only to be refused; with ``delivered`` its bytes did."""
+        self._line.reached(self._lane, self._began, self._octets if delivered else 0)
+
+    def unreached(self) -> None:
+        """It found no connection."""
+        self._line.unreached(self._lane)
+
+
+def _load(lane: _Lane) -> tuple[int, int]:
+    return lane.octets, lane.calls

@@ -1,0 +1,149 @@
+"""How many channels there are where each carries little, and where all share one way."""
+
+from collections import Counter
+
+import pytest
+
+from batch_uploader.sinks.speechsense.width import MOST, START, Width
+
+MB = 1_000_000
+STEP = 0.02  # seconds
+
+
+class Call:
+    def __init__(self, began, channel, left, pause):
+        self.began, self.channel, self.left, self.pause = began, channel, left, pause
+
+
+class World:
+    """Keeps so many calls of 4 MB running, each on the channel that has fewest of them.
+
+    ``each`` is what one channel carries at most, ``all`` what all of them do, in bytes a second;
+    ``pause`` is what an answer takes.
+    """
+
+    def __init__(self, running, each=float("inf"), all=float("inf"), pause=0.0, size=4 * MB):  # noqa: A002
+        self.width = Width()
+        self.now = 0.0
+        self.delivered = 0
+        self.seen = [START]
+        self._running = running
+        self._each, self._all, self._pause, self._size = each, all, pause, size
+        self._calls = []
+
+    def run(self, seconds):
+        end = self.now + seconds
+        while self.now < end:
+            while len(self._calls) < self._running(self.now):
+                self._begin()
+            self._step()
+            if self.width.channels != self.seen[-1]:
+                self.seen.append(self.width.channels)
+        return self
+
+    def _begin(self):
+        self.width.began(self.now)
+        busy = Counter(call.channel for call in self._calls)
+        channel = min(range(self.width.channels), key=lambda number: busy[number])
+        if busy[channel] * self._size >= MB:
+            self.width.crowded()
+        self._calls.append(Call(self.now, channel, self._size, self._pause))
+
+    def _step(self):
+        busy = Counter(call.channel for call in self._calls)
+        share = self._all / len(self._calls)
+        for call in self._calls:
+            call.left -= min(self._each / busy[call.channel], share) * STEP
+            if call.left <= 0:
+                call.pause -= STEP
+        self.now += STEP
+        running = len(self._calls)
+        for call in [each for each in self._calls if each.left <= 0 and each.pause <= 0]:
+            self._calls.remove(call)
+            self.delivered += self._size
+            self.width.delivered(self.now, call.began, self._size, running)
+
+
+def always(running):
+    return lambda now: running
+
+
+def test_it_starts_with_four():
+    assert Width().channels == START == 4
+
+
+def test_it_grows_to_the_most_where_each_channel_carries_little():
+    world = World(always(64), each=2 * MB).run(240)
+
+    assert world.seen == [4, 8, 16, 32]
+
+
+def test_it_grows_along_with_the_calls_that_are_allowed():
+    """As at the start of a run, when nobody knows yet what the service bears."""
+    world = World(lambda now: min(64, 4 + int(4 * now)), each=2 * MB).run(60)
+
+    assert world.seen == [4, 8, 16, 32]
+
+
+def test_it_stays_where_more_channels_bring_no_more():
+    world = World(always(32), all=200 * MB).run(600)
+
+    assert world.seen == [4, 8, 4, 8, 4]
+
+
+def test_it_goes_as_far_as_it_gains():
+    world = World(always(32), each=10 * MB, all=75 * MB).run(120)
+
+    assert world.seen == [4, 8, 16, 8]
+
+
+def test_it_grows_for_no_more_calls_than_there_are():
+    world = World(always(6), each=2 * MB).run(300)
+
+    assert max(world.seen) == 8
+
+
+def test_it_opens_nothing_for_calls_that_crowd_nobody():
+    world = World(always(4), each=2 * MB).run(300)
+
+    assert world.seen == [4]
+
+
+def test_what_only_waits_for_answers_is_no_reason():
+    world = World(always(32), pause=1.0, size=100_000, all=200 * MB).run(600)
+
+    assert world.seen == [4]
+
+
+@pytest.mark.parametrize(("each", "gains"), [(2 * MB, 2.5), (100 * MB, 0.9)])
+def test_what_it_costs_and_gains_over_ten_minutes(each, gains):
+    fixed = World(always(32), each=each, all=200 * MB)
+    fixed.width.crowded = lambda: None
+    alone = fixed.run(600).delivered
+    adapting = World(always(32), each=each, all=200 * MB).run(600).delivered
+
+    assert adapting >= gains * alone
+
+
+def test_a_trial_that_found_no_connection_ends_at_once_and_rests():
+    world = World(always(32), each=2 * MB).run(1)
+    while world.width.channels == START:
+        world.run(1)
+    began = world.now
+
+    world.width.failed(world.now)
+
+    assert world.width.channels == START
+    world.run(250)
+    assert world.width.channels == START
+    world.run(100)
+    assert world.width.channels > START
+    assert world.now > began + 300
+
+
+def test_a_failure_without_a_trial_takes_nothing_away():
+    world = World(always(64), each=2 * MB).run(240)
+
+    world.width.failed(world.now)
+
+    assert world.width.channels == MOST
