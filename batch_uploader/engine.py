@@ -44,8 +44,8 @@ from batch_uploader.transfer import CUT_OFF, Transfer, outcome_of
 from batch_uploader.units import format_duration
 
 _MIB = 1024 * 1024
-_COPIES = 3
-"""A recording sent whole exists as content, as message and in gRPC's buffers."""
+_COPIES = 2
+"""A recording sent whole exists as a message and in gRPC's buffers."""
 _STREAM_COST = 8 * _MIB
 """gRPC buffers about 4 MiB of a stream before it pushes back, and the pieces come on top."""
 _HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})

@@ -1,7 +1,7 @@
 """From a pair of files to a recording that is ready to be claimed: read, look into, hash."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,7 +75,8 @@ class Material:
 
     def __init__(self, recording: Recording, handle: BinaryIO, content: bytes | None) -> None:
         self.recording = recording
-        self.content = content
+        self._content = content
+        self._message: bytes | None = None
         self._handle = handle
 
     @property
@@ -85,8 +86,14 @@ class Material:
 
     def close(self) -> None:
         """Let the file and the content go."""
-        self.content = None
+        self._content = self._message = None
         self._handle.close()
+
+    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
+        """What ``frame`` makes of the content, and holds in its place; None if it is not held."""
+        if self._content is not None:
+            self._message, self._content = frame(self._content), None
+        return self._message
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Pieces of ``size`` bytes; SourceChanged instead of the last one if they differ."""

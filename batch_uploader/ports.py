@@ -56,9 +56,11 @@ class Audio(Protocol):
     def size(self) -> int:
         """In bytes."""
 
-    @property
-    def content(self) -> bytes | None:
-        """The whole, where it is in memory: whenever ``size`` is at most ``Sink.whole_limit``."""
+    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
+        """What ``frame`` makes of the whole: whenever ``size`` is at most ``Sink.whole_limit``.
+
+        It takes the place of the whole in memory, so ``frame`` runs once, for all attempts.
+        """
 
     def chunks(self, size: int) -> AsyncIterator[bytes]:
         """The whole in pieces of ``size`` bytes, the last one shorter, from the start each time.

@@ -191,9 +191,8 @@ class _Paced:
     def size(self) -> int:
         return self._audio.size
 
-    @property
-    def content(self) -> bytes | None:
-        return self._audio.content
+    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
+        return self._audio.message(frame)
 
     async def chunks(self, size: int) -> AsyncGenerator[bytes]:
         pieces = self._audio.chunks(size)

@@ -140,8 +140,9 @@ class MemorySink:
 
 
 async def _pieces(audio: Audio) -> AsyncIterator[bytes]:
-    if audio.content is not None:
-        yield audio.content
+    whole = audio.message(bytes)
+    if whole is not None:
+        yield whole
         return
     async for piece in audio.chunks(_CHUNK):
         yield piece

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self, TypeAlias
 
 import grpc
@@ -128,10 +129,11 @@ class SpeechSenseSink:
         sending = _Sending(recording, audio, attempt, header, timeout)
         async with line.call(audio.size) as call:
             try:
-                if audio.content is None:
+                message = audio.message(partial(self._frame, recording))
+                if message is None:
                     end = await self._stream(call.channel, sending)
                 else:
-                    end = await self._whole(call.channel, sending, audio.content)
+                    end = await self._whole(call.channel, sending, message)
             except grpc.aio.UsageError:
                 # The channel was closed before the call began.
                 raise NotSent(_CLOSED, code="CLOSED") from None
@@ -188,18 +190,14 @@ class SpeechSenseSink:
                 return Answer(grpc.StatusCode.CANCELLED, "the call was ended within this program")
 
     async def _whole(
-        self, channel: grpc.aio.Channel, sending: "_Sending", content: bytes
+        self, channel: grpc.aio.Channel, sending: "_Sending", message: bytes
     ) -> Receipt | Answer:
         sending.extent = Extent.WHOLE
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(wire.UPLOAD)
-        call = method(
-            framing.whole_request(*self._small_parts(sending), content),
-            metadata=sending.headers,
-            timeout=sending.timeout,
-        )
+        call = method(message, metadata=sending.headers, timeout=sending.timeout)
         end = await _end(call, sending)
         if isinstance(end, Receipt) or not never_left(end):
-            sending.attempt.sent(len(content))
+            sending.attempt.sent(sending.audio.size)
         return end
 
     async def _stream(self, channel: grpc.aio.Channel, sending: "_Sending") -> Receipt | Answer:
@@ -225,7 +223,7 @@ class SpeechSenseSink:
     async def _feed(
         self, call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: "_Sending"
     ) -> None:
-        metadata, audio = self._small_parts(sending)
+        metadata, audio = self._small_parts(sending.recording)
         await call.write(framing.stream_start(metadata))
         await call.write(framing.stream_format(audio))
         size = sending.audio.size
@@ -246,9 +244,12 @@ class SpeechSenseSink:
         sending.extent = Extent.WHOLE
         await call.done_writing()
 
-    def _small_parts(self, sending: "_Sending") -> tuple[bytes, bytes]:
-        metadata = framing.talk_metadata(sending.recording, self._stamp_field)
-        return metadata, framing.audio_metadata(sending.recording.audio)
+    def _frame(self, recording: Recording, content: bytes) -> bytes:
+        return framing.whole_request(*self._small_parts(recording), content)
+
+    def _small_parts(self, recording: Recording) -> tuple[bytes, bytes]:
+        metadata = framing.talk_metadata(recording, self._stamp_field)
+        return metadata, framing.audio_metadata(recording.audio)
 
 
 @dataclass(slots=True)
