@@ -25,6 +25,7 @@ from batch_uploader.model import (
 from batch_uploader.pairing import Pair
 from batch_uploader.ports import Source
 from batch_uploader.sidecar import Schema
+from batch_uploader.system import read_ahead, read_cached
 
 _HASH_STEP = 1024 * 1024
 
@@ -98,19 +99,28 @@ class Material:
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Pieces of ``size`` bytes; SourceChanged instead of the last one if they differ."""
         digest = hashlib.sha256()
-        left = self.size
-        while left > 0:
-            offset = self.size - left
-            piece = await to_thread.run_sync(self._read, offset, min(size, left), digest)
-            left -= len(piece)
-            if left == 0 and digest.digest() != self.recording.fingerprint.sha256:
+        buffer = bytearray(min(size, self.size))
+        for offset in range(0, self.size, size):
+            length = min(size, self.size - offset)
+            # A hop into a thread and back costs more than a piece that is in memory already.
+            with memoryview(buffer)[:length] as view:
+                piece = bytes(view) if read_cached(self._handle, offset, view) else None
+            if piece is None:
+                piece = await to_thread.run_sync(self._read, offset, length)
+            digest.update(piece)
+            if offset + length == self.size and digest.digest() != self._sha256:
                 raise _changed(self.recording.path)
             yield piece
 
-    def _read(self, offset: int, length: int, digest: "hashlib._Hash") -> bytes:
+    @property
+    def _sha256(self) -> bytes:
+        return self.recording.fingerprint.sha256
+
+    def _read(self, offset: int, length: int) -> bytes:
         try:
             self._handle.seek(offset)
             piece = self._handle.read(length)
+            read_ahead(self._handle, offset + length, length)
         except OSError as error:
             raise SourceChanged(
                 f"{self.recording.path} could not be read to its end ({error.strerror}); "
@@ -118,7 +128,6 @@ class Material:
             ) from error
         if len(piece) != length:
             raise _changed(self.recording.path)
-        digest.update(piece)
         return piece
 
 

@@ -1,6 +1,6 @@
 """All that differs between operating systems, each with what stands in for it elsewhere.
 
-Everything here blocks, so call it in a thread, and raises OSError.
+Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError.
 """
 
 import errno
@@ -254,6 +254,23 @@ def scan_beneath(root: str, parts: Sequence[str]) -> Iterator[Iterator[os.DirEnt
     else:
         with _folder_beneath(root, parts) as folder, os.scandir(folder) as items:
             yield items
+
+
+def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
+    """Fill a buffer from a file if nobody has to wait for a disk; whether it is filled.
+
+    Does not block. False as well for what is not there, and always where the system does not tell.
+    """
+    try:
+        return os.preadv(file.fileno(), [into], offset, os.RWF_NOWAIT) == len(into)
+    except (AttributeError, OSError):
+        return False
+
+
+def read_ahead(file: BinaryIO, offset: int, length: int) -> None:
+    """Have the system read what will soon be asked for; does nothing where it cannot."""
+    with suppress(AttributeError, OSError):
+        os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_WILLNEED)
 
 
 def is_junction(item: os.DirEntry[str]) -> bool:

@@ -62,7 +62,7 @@ class SpeechSenseSink:
         credentials: Credentials,
         *,
         whole_limit: int = 16 * 1024 * 1024,
-        chunk_size: int = 1024 * 1024,
+        chunk_size: int = 512 * 1024,
         stamp_field: str | None = None,
         unavailable: Unavailable = Unavailable.BELIEVED,
         quota: Quota | None = None,

@@ -1,0 +1,112 @@
+"""A recording in pieces: those that were hashed, whether they come from a disk or from memory."""
+
+import anyio
+import pytest
+from anyio import to_thread
+from audio_makers import wav
+
+from batch_uploader import system
+from batch_uploader.errors import SourceChanged
+from batch_uploader.examine import Examination, Material, Rules, SidecarMode
+from batch_uploader.pairing import Pair
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.memory import MemorySource
+
+CONTENT = wav(20)
+RULES = Rules(sidecar=SidecarMode.OPTIONAL)
+
+
+def prepared(source, whole_limit=0):
+    entry = anyio.run(first_entry, source)
+    material = Examination(source, "conn", RULES).prepare(Pair(entry, None), whole_limit)
+    assert isinstance(material, Material)
+    return material
+
+
+async def first_entry(source):
+    (listing,) = [each async for each in source.entries()]
+    return listing.entries[0]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture(params=["cached", "not cached", "in memory"])
+def material(request, file, monkeypatch):
+    """Of a file that is in the page cache, of one that is not, and of none at all."""
+    if request.param == "not cached":
+        monkeypatch.delattr("os.RWF_NOWAIT", raising=False)
+    source = DirectorySource(file.parent)
+    with_file = request.param != "in memory"
+    material = prepared(source if with_file else MemorySource({"a.wav": CONTENT}))
+    yield material
+    material.close()
+
+
+async def pieces(material, size):
+    return [piece async for piece in material.chunks(size)]
+
+
+@pytest.mark.parametrize("size", [1000, len(CONTENT) - 1, len(CONTENT), 1 << 20])
+def test_the_pieces_are_the_whole(material, size):
+    for _ in range(2):
+        found = anyio.run(pieces, material, size)
+        assert b"".join(found) == CONTENT
+        assert {len(piece) for piece in found[:-1]} <= {size}
+
+
+@pytest.mark.parametrize("change", ["first byte", "last byte", "shorter"])
+def test_the_last_piece_of_what_changed_is_held_back(material, file, change):
+    """Fault 33."""
+    if material._handle.readable() and not hasattr(material._handle, "getvalue"):
+        with file.open("r+b") as writer:
+            if change == "shorter":
+                writer.truncate(len(CONTENT) - 1)
+            else:
+                writer.seek(0 if change == "first byte" else len(CONTENT) - 1)
+                writer.write(b"\x7f")
+    else:
+        changed = bytearray(CONTENT)
+        changed[0 if change == "first byte" else -1] = 0x7F
+        material._handle.seek(0)
+        material._handle.write(changed)
+    came = []
+
+    async def read():
+        async for piece in material.chunks(100_000):
+            came.append(piece)  # noqa: PERF401 - it ends with an error
+
+    with pytest.raises(SourceChanged):
+        anyio.run(read)
+    assert len(came) == len(CONTENT) // 100_000
+
+
+@pytest.mark.skipif(not hasattr(system.os, "RWF_NOWAIT"), reason="Linux tells what is in memory")
+def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
+    material = prepared(DirectorySource(file.parent))
+    monkeypatch.setattr(to_thread, "run_sync", None)
+
+    assert b"".join(anyio.run(pieces, material, 1000)) == CONTENT
+    material.close()
+
+
+def test_a_message_takes_the_place_of_the_content(file):
+    material = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT))
+    message = material.message(lambda content: b"head" + content)
+
+    assert message == b"head" + CONTENT
+    assert material.message(bytes) is message
+    assert material._content is None
+    material.close()
+    assert material.message(bytes) is None
+
+
+def test_what_is_streamed_has_no_message(file):
+    material = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1)
+
+    assert material.message(bytes) is None
+    material.close()
