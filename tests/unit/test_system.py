@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -25,6 +26,23 @@ time.sleep(60)
 """
 
 
+ALLOCATE_IN_THREADS = """
+import ctypes, sys, threading
+from batch_uploader.system import share_one_heap
+if sys.argv[1] == "shared":
+    print(share_one_heap())
+together = threading.Barrier(8)
+def allocate():
+    together.wait()
+    ctypes.CDLL(None).malloc(50_000)
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
 LINKED = "symbolic links|Not a directory"
 
 
@@ -34,6 +52,29 @@ def open_descriptors():
 
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
+@pytest.mark.parametrize("mode", ["shared", "usual"])
+def test_all_threads_share_one_heap(mode):
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATE_IN_THREADS, mode],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert done.stdout == ("True\n" if mode == "shared" else "")
+    assert (done.stderr.count("Arena ") == 1) is (mode == "shared")
+
+
+def test_a_system_without_that_switch_is_left_alone(monkeypatch):
+    class Library:
+        """A C library that has no mallopt."""
+
+    monkeypatch.setattr(system.ctypes, "CDLL", lambda name: Library())
+
+    assert not system.share_one_heap()
 
 
 def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
