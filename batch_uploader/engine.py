@@ -34,7 +34,7 @@ from batch_uploader.examine import Examination, Material, stat_of
 from batch_uploader.intake import Intake, Job, invalid
 from batch_uploader.ledgers.adoption import LEDGER_LOST
 from batch_uploader.model import Ending, Failure, Outcome, Receipt, Status
-from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable, Verdict
 from batch_uploader.planner import Planner
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
@@ -245,8 +245,9 @@ class Engine:
             reason = (
                 f"{LEDGER_LOST.message}; before it can be searched for: {outcome.failure.message}"
             )
-            outcome = replace(before, failure=replace(LEDGER_LOST, message=reason))
-        self._publish(Settled(outcome))
+            self._publish(Settled(replace(before, failure=replace(LEDGER_LOST, message=reason))))
+        else:
+            self._publish(AlreadyThere(job.path, job.size, outdated=True))
 
     async def _only_touched(self, job: Job) -> bool:
         """Compare a touched sidecar with what the talk holds, without a look at the audio."""
@@ -374,18 +375,11 @@ class Engine:
             except SinkError as error:
                 sending.open = False
                 verdict = turn.failed(error)
-                if verdict.pause > 0:
-                    self._publish(Paused(verdict.pause, str(error)))
-                if verdict.stop is not None:
-                    self.drain(verdict.stop.ending, verdict.stop.reason)
-                    if not isinstance(error, InDoubt):
-                        # Not about this recording, so it is as if it had not been sent.
-                        self._publish(sending.ended(error, None))
-                        raise _Drained from error
-                elif max(self._pacer.down_for, verdict.pause) > self._options.max_outage:
-                    length = format_duration(self._options.max_outage)
-                    why = f"nothing got through, and --max-outage is {length}: {error}"
-                    self.drain(Ending.UNREACHABLE, why)
+                self._heed(verdict, error)
+                if verdict.stop is not None and not isinstance(error, InDoubt):
+                    # Not about this recording, so it is as if it had not been sent.
+                    self._publish(sending.ended(error, None))
+                    raise _Drained from error
                 if verdict.counts or not may_repeat(error):
                     raise
                 raise _NoFault(error, verdict.pause) from error
@@ -395,6 +389,20 @@ class Engine:
             sending.open = False
             turn.succeeded()
             return receipt
+
+    def _heed(self, verdict: Verdict, error: SinkError) -> None:
+        """What the end of an attempt means for the run."""
+        longest = self._options.max_outage
+        if verdict.pause > 0:
+            self._publish(Paused(verdict.pause, str(error)))
+        if verdict.stop is not None:
+            self.drain(verdict.stop.ending, verdict.stop.reason)
+        elif max(self._pacer.down_for, verdict.pause) > longest:
+            length = format_duration(longest)
+            why = f"nothing got through, and --max-outage is {length}: {error}"
+            self.drain(Ending.UNREACHABLE, why)
+        if (error.retry_after or 0.0) > longest:
+            error.retry_after = -1.0  # no run waits so long for one recording
 
     def _held_back(self, seconds: float) -> None:
         self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))

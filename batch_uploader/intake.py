@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
-from batch_uploader.pairing import Orphan, Pair, pair
+from batch_uploader.pairing import Orphan, Pair, is_sidecar, pair
 from batch_uploader.planning import Action, Decision, plan
 from batch_uploader.ports import Known, Source
 
@@ -174,9 +174,15 @@ class Intake:
         if all(defect.path != listing.folder for defect in listing.unreadable):
             # Of a folder that cannot be listed nothing is known to be gone.
             batch.gone.extend(
-                path for path, left in known.items() if left.outcome.status in _NOT_STORED
+                path
+                for path, left in known.items()
+                if left.outcome.status in _NOT_STORED and self._would_be_listed(path)
             )
         return batch
+
+    def _would_be_listed(self, path: str) -> bool:
+        """Whether it is gone, and not just left out by this run."""
+        return self.source.is_audio(path) or is_sidecar(path)
 
     def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:
         decision = plan(stat_of(pair), before, self.policy)

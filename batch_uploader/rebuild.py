@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
@@ -36,18 +36,24 @@ class Rebuilt:
 
 
 async def rebuild(
-    source: Source, ledger: Path, manifest: Path, connection_id: str, stamp_field: str | None
+    source_of: Callable[[Sequence[str]], Source],
+    ledger: Path,
+    manifest: Path,
+    connection_id: str,
+    stamp_field: str | None,
 ) -> Rebuilt:
     """Make the ledger anew, whole or not at all.
 
-    ``stamp_field`` is taken for the one that went with whatever was sent after the manifest was
-    written: by it a run finds out what that was. Raises ConfigError if the ledger is fine,
-    LedgerLocked or LedgerError if it or the manifest cannot be used, SourceError if not all of the
-    source can be listed.
+    ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
+    the endings of what is in the manifest. ``stamp_field`` is taken for the one that went with
+    whatever was sent after the manifest was written: by it a run finds out what that was. Raises
+    ConfigError if the ledger is fine, LedgerLocked or LedgerError if it or the manifest cannot be
+    used, SourceError if not all of the source can be listed.
     """
     async with Replacement(ledger) as replacement:
-        known = await to_thread.run_sync(_connections, manifest)
-        for each in sorted({connection_id, *known}):
+        connections, endings = await to_thread.run_sync(_look_through, manifest)
+        source = source_of(sorted(endings))
+        for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
                 # A duplicate is one only of a talk that is on record.
                 for wanted in (_is_no_duplicate, _is_duplicate):
@@ -64,13 +70,17 @@ async def rebuild(
     return Rebuilt(talks.count, doubts.count, replacement.aside)
 
 
-def _connections(manifest: Path) -> set[str]:
-    """All of them; the whole manifest can be read then."""
+def _look_through(manifest: Path) -> tuple[set[str], set[str]]:
+    """The connections, and the patterns of the endings; the whole manifest can be read then."""
     if not manifest.exists():
         error = LedgerError(f"there is no manifest {manifest} to make the ledger of")
         error.add_note("name the right one with --manifest, or restore either from a backup")
         raise error
-    return {row.connection_id for row in read_manifest(manifest)}
+    connections, endings = set(), set()
+    for row in read_manifest(manifest):
+        connections.add(row.connection_id)
+        endings.add(f"*{PurePosixPath(row.path).suffix}")
+    return connections, endings - {"*", "*.json"}
 
 
 async def _listed(

@@ -141,7 +141,9 @@ def resolve(
     from batch_uploader.cli import resolving, searching
 
     if search:
-        resolving.demand_nothing_else(talk_id, paths, resend=resend, give_up=give_up)
+        resolving.demand_nothing_else(
+            talk_id, paths, resend=resend, give_up=give_up, rejected=rejected
+        )
         return searching.search(directory, flags)
     chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
     decision = resolving.Decision.of([flag for flag, on in chosen.items() if on], talk_id)

@@ -132,13 +132,19 @@ class Wanted:
 
 
 def demand_nothing_else(
-    talk_id: str | None, paths: Sequence[str] | None, *, resend: bool, give_up: bool
+    talk_id: str | None,
+    paths: Sequence[str] | None,
+    *,
+    resend: bool,
+    give_up: bool,
+    rejected: bool,
 ) -> None:
     """Raise ConfigError for a decision, or recordings, beside ``--search``."""
     if talk_id is not None or resend or give_up:
         raise refusal("--search decides by itself", "leave the decision out")
-    if paths:
-        raise refusal("--search looks for all that are in doubt", "leave the paths out")
+    if paths or rejected:
+        what = "--rejected" if rejected else "the paths"
+        raise refusal("--search looks for all that are in doubt", f"leave {what} out")
 
 
 def resolve(

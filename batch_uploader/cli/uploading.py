@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
@@ -63,9 +63,15 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     )
     options = settings.options()
     if rebuilding:
+
+        def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
+            # What this run leaves out, another one may have sent.
+            include = (*reading.include, *endings)
+            return DirectorySource(places.directory, include=include, ignore=own_files(settings))
+
         _tell_rebuilt(
             await rebuild(
-                source, places.ledger, places.manifest, connection_id, sending.stamp_field
+                all_ever_sent, places.ledger, places.manifest, connection_id, sending.stamp_field
             ),
             places,
             sending.stamp_field,
@@ -123,12 +129,14 @@ def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> 
         f"the ledger was made anew from {places.manifest}: {plural(rebuilt.talks, 'talk')}",
     ]
     if rebuilt.aside is not None:
-        lines.append(f"the damaged one is kept as {rebuilt.aside}")
+        lines.append(
+            f"what was left of the old one is kept, by names that begin with {rebuilt.aside}"
+        )
     if rebuilt.doubts:
-        cure = f"they are searched for by {stamp_field}" if stamp_field else "a human has to decide"
+        search = f"they are searched for by {stamp_field}, and " if stamp_field else ""
         lines.append(
             f"{plural(rebuilt.doubts, 'recording')} may have gone up after the manifest was"
-            f" written, so nothing of them is sent: {cure}"
+            f" written, so nothing of them is sent: {search}a human decides about what is not found"
         )
     show([[Span(printable(line))] for line in lines], sys.stderr)
 

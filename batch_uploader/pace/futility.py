@@ -71,6 +71,7 @@ class Futility:
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""
         if not isinstance(error, InDoubt):
+            self._doubts = 0
             return None
         self._doubts += 1
         if self._doubts < (DOUBTS if self._proven else FIRST_DOUBTS):

@@ -13,7 +13,7 @@ from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.ports import Audio
 
-_LONG_WAIT = 60.0
+_LONG_WAIT = 20.0
 _LONGEST_WAIT = 3600.0
 
 
@@ -167,9 +167,11 @@ class Pacer:
 
     async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
-            if (wait := self._pipe.wait(self._clock())) >= _LONG_WAIT:
-                self._held_back(wait)
+            told_until = -math.inf
             while (wait := self._pipe.wait(self._clock())) > 0:
+                if wait >= _LONG_WAIT and self._clock() >= told_until:
+                    told_until = self._clock() + wait
+                    self._held_back(wait)
                 await self._rest(wait)
                 check()
             self._pipe.take(self._clock(), octets)

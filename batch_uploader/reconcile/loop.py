@@ -1,5 +1,6 @@
 """Looking for what is in doubt: at the start of a run, and when all else in it has ended."""
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,11 @@ class Look:
 
     absent: list[str] = field(default_factory=list)
     stays: list[Stays] = field(default_factory=list)
+
+    @property
+    def hopeful(self) -> list[Stays]:
+        """Of these another look may bring more."""
+        return [each for each in self.stays if each.due != math.inf]
 
 
 class Reconciler:
@@ -111,7 +117,9 @@ class Reconciler:
         look = Look()
         with anyio.move_on_after(self._time_left):
             await self.look(look)
-            second = [each.due for each in look.stays if each.doubt.missed and each.due is not None]
+            second = [
+                each.due for each in look.hopeful if each.doubt.missed and each.due is not None
+            ]
             if second and not look.absent:
                 await self._rest(min(second), look)
                 look.stays.clear()
@@ -127,9 +135,9 @@ class Reconciler:
         pause = _FIRST_PAUSE
         while True:
             look = await self.look()
-            if look.absent or not look.stays or self._clock() > until:
+            if look.absent or not look.hopeful or self._clock() > until:
                 return look.absent
-            due = min((each.due for each in look.stays if each.due is not None), default=pause)
+            due = min((each.due for each in look.hopeful if each.due is not None), default=pause)
             await self._rest(min(due, pause), look)
             pause = min(2 * pause, longest)
 

@@ -3,7 +3,8 @@
 A hit counts at once, if the talk can be this recording. A miss counts only after the hold and while
 the service keeps every talk, only if the same search brought up every stamp that is known to be
 there (a wrong key of the field finds nothing either, an index that is behind not all of them), and
-only together with a second one some time later. Whatever contradicts itself is for a human.
+only together with a second one some time later. Whatever contradicts itself is for a human, and so
+is a miss where it is not known when, and whether, the recording was claimed: its ledger was lost.
 """
 
 import math
@@ -108,7 +109,8 @@ class Stays:
     """It stays in doubt.
 
     ``doubt`` is what to remember of it, with the reason as its failure. ``due`` is in how many
-    seconds a look can bring more than this one did, None where that does not depend on time.
+    seconds a look can bring more than this one did, None where that does not depend on time,
+    infinite where a human has to decide.
     """
 
     doubt: Doubt
@@ -174,25 +176,20 @@ def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdi
             "TOO_OLD",
             f"Search does not find it, which proves nothing {days} days after it was sent: the"
             " service may have deleted it since; look for it in your own records",
+            math.inf,
         )
     if age is None or age < wait.hold:
         left = wait.hold - (age or 0.0)
         reason = f"Search does not find it yet, which proves nothing before {_clock(now, left)}"
         return _stays(doubt, "HELD", f"{reason}: {_run(doubt)} looks again after that", left)
-    if not answer.found:
-        return _stays(
-            doubt,
-            "SEARCH_UNPROVED",
-            f"Search finds no talk by its {doubt.stamp_field}, so that it does not find this one"
-            f" proves nothing: upload others with this stamp field, and {_run(doubt)} looks again",
+    if doubt.claimed_at_ns is None:
+        reason = (
+            f"Search does not find it by its {doubt.stamp_field}, but its ledger was lost: it may"
+            " have gone up from another path, without this stamp, or long ago"
         )
+        return _stays(doubt, "LEDGER_LOST", reason, math.inf)
     if not answer.proved:
-        return _stays(
-            doubt,
-            "SEARCH_BEHIND",
-            "Search does not find all that went up lately, so that it does not find this one"
-            f" proves nothing: {_run(doubt)} looks again",
-        )
+        return _unproved(doubt, answer)
     gap = passed(doubt.missed, now) if doubt.missed else None
     if gap is not None and gap >= wait.spacing:
         return Absent()
@@ -201,6 +198,22 @@ def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdi
     left = wait.spacing - (gap or 0.0)
     reason = f"Search did not find it once: {_run(doubt)} looks again from {_clock(now, left)} on"
     return _stays(doubt, "MISSED_ONCE", reason, left)
+
+
+def _unproved(doubt: Doubt, answer: Answer) -> Stays:
+    if not answer.found:
+        return _stays(
+            doubt,
+            "SEARCH_UNPROVED",
+            f"Search finds no talk by its {doubt.stamp_field}, so that it does not find this one"
+            f" proves nothing: upload others with this stamp field, and {_run(doubt)} looks again",
+        )
+    return _stays(
+        doubt,
+        "SEARCH_BEHIND",
+        "Search does not find all that went up lately, so that it does not find this one"
+        f" proves nothing: {_run(doubt)} looks again",
+    )
 
 
 def _expired(doubt: Doubt, now: Instant) -> bool:

@@ -629,6 +629,16 @@ async def test_a_pause_longer_than_the_longest_outage_ends_the_run():
     assert "--max-outage is 30m: too much" in summary.reason
 
 
+async def test_a_recording_that_is_to_wait_for_longer_than_any_outage_fails():
+    """Fault 23: the next run sends it, and this one need not end for it."""
+    house = House(recordings(3))
+    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=36_000))
+    with anyio.fail_after(5):
+        summary = await house.run(options=RunOptions(concurrency=1))
+    assert summary.ending is Ending.COMPLETED
+    assert summary.counts == {Status.FAILED: 1, Status.UPLOADED: 2}
+
+
 async def test_a_limited_bandwidth_gives_more_time_to_streams_alone():
     """A message that goes whole leaves at once, however little may leave after it."""
 

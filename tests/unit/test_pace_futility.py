@@ -91,6 +91,15 @@ def test_all_that_is_on_its_way_at_once_is_one_accident():
     assert not any(governor.failed(1.0, 0.0, DOUBT).stop for _ in range(1000))
 
 
+def test_probes_in_doubt_are_counted_in_a_row(world):
+    """Fault 26: an outage in which now and then an answer is lost is waited out."""
+    world.succeed()
+    for _ in range(4 * DOUBTS):
+        assert world.fail(DOUBT) is None
+        assert world.fail(NOBODY) is None
+        assert world.fail(NOBODY) is None
+
+
 def test_a_success_begins_the_count_anew(world):
     world.succeed()
     for _ in range(5):

@@ -42,7 +42,7 @@ def later(then, seconds, *, wall=0.0, boot=None, up=0.0):
     return replace(then, wall_ns=wall_ns, boot_ns=then.boot_ns + round(seconds * 1e9))
 
 
-def doubt(*, arose=START, missed=None, duration=60.0, claimed_at_ns=None, failure=None):
+def doubt(*, arose=START, missed=None, duration=60.0, claimed_at_ns=START.wall_ns, failure=None):
     failure = failure or Failure("INTERNAL", "find out", "request-1")
     outcome = Outcome(
         "a.wav", Status.IN_DOUBT, Stat(1, 1), attempts=1, failure=failure, duration=duration
@@ -370,3 +370,12 @@ def test_what_is_found_is_never_absent_and_what_is_not_never_up(matches, missed,
             assert ours
         case Stays():
             assert not ours
+
+
+def test_where_a_ledger_was_lost_a_miss_never_counts():
+    """Fault 8: nobody knows when, and from where, it may have been sent; a hit is a hit."""
+    lost = doubt(missed=START, claimed_at_ns=None)
+    missed = verdict(lost, answer(PROVED), later(START, 10 * HOUR))
+    assert isinstance(missed, Stays)
+    assert missed.doubt.outcome.failure.code == "LEDGER_LOST"
+    assert verdict(lost, answer(PROVED, hit())) == Up("talk-1")
