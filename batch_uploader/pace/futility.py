@@ -15,8 +15,9 @@ FIRST_DOUBTS = 4
 """The same where nothing has ever got through, so that there is nothing to wait for: a second."""
 
 RECENT = 128
-"""Of so many attempts, or four windows of them, not more than half may end in doubt."""
+"""Of so many attempts, or four windows of them, not more than four fifths may end in doubt."""
 _WINDOWS = 4
+_MOST_DOUBTED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,10 @@ class Futility:
     def doubted(self, error: SinkError) -> Stop | None:
         """A recording came into doubt."""
         self._recent.append(True)
-        most = (self._recent.maxlen or RECENT) / 2
+        most = (self._recent.maxlen or RECENT) * _MOST_DOUBTED
         if sum(self._recent) <= most:
             return None
-        return Stop(Ending.UNREACHABLE, f"more than half of what is sent ends in doubt: {error}")
+        return Stop(Ending.UNREACHABLE, f"nearly all that is sent ends in doubt: {error}")
 
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""

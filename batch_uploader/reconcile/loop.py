@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,8 @@ _HEAD_START = 30.0
 """For so many seconds the uploads wait for the doubts of earlier runs."""
 _SHORT_PAUSE = 1.0
 """In seconds; a quota's pause that is shorter is told to nobody."""
+AGAIN = 3
+"""Whatever becomes of it, a run ends."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _PAUSE_SHARE = 0.25
@@ -62,8 +65,8 @@ class Reconciler:
 
     A doubt that was claimed with another stamp field, or with none, is left to a human. With
     ``waits`` a run that has nothing else to do waits for the hold to end, otherwise at most for
-    the second of two misses. What proves absent is sent again once in a run. ``hear`` has to hear
-    all events of the run.
+    the second of two misses. What proves absent is sent again ``AGAIN`` times in a run at most.
+    ``hear`` has to hear all events of the run.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Reconciler:
         self._clock = clock
         self._sleep = sleep
         self._reported: set[str] = set()
-        self._absent: set[str] = set()
+        self._absent: Counter[str] = Counter()
         self._time_left = self._patience.spacing + self._patience.last_look
         self._narrowed = 0
 
@@ -222,10 +225,10 @@ class Reconciler:
                     await self._settle(doubt, Status.UPLOADED, talk_id=talk_id)
                 case Contradiction(failure):
                     await self._settle(doubt, Status.CONFLICT, failure=failure)
-                case Absent() if doubt.path in self._absent:
+                case Absent() if self._absent[doubt.path] == AGAIN:
                     await self._settle(doubt, Status.FAILED, failure=_ABSENT_AGAIN)
                 case Absent():
-                    self._absent.add(doubt.path)
+                    self._absent[doubt.path] += 1
                     look.absent.append(doubt.path)
                     await self._settle(doubt, Status.FAILED, failure=_ABSENT)
         if changed:
@@ -257,6 +260,6 @@ _ABSENT = Failure(
 )
 _ABSENT_AGAIN = Failure(
     "ABSENT",
-    "it was sent again and is absent again: see what lies between here and the service; the next"
-    " run sends it once more",
+    f"it was sent again {AGAIN} times and is absent again: see what lies between here and the"
+    " service; the next run sends it once more",
 )

@@ -55,7 +55,7 @@ def test_a_fifth_of_the_answers_lost_and_each_has_one_talk(
 def test_the_same_without_a_stamp_field_is_for_a_human(calls, upload, program, start_service):
     """Faults 16 and 29: nothing can be searched for, so nothing is sent again by itself."""
     calls.write(*names(20))
-    with start_service("--lose-answer", "0.3", "--lost-answer", "internal") as service:
+    with start_service("--lose-answer", "0.5", "--lost-answer", "internal") as service:
         assert upload(to=service).code == 1
         doubtful = [path for path, line in calls.manifest().items() if line["status"] != "uploaded"]
         assert len(doubtful) > 2

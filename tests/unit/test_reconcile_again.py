@@ -9,6 +9,7 @@ from batch_uploader import events
 from batch_uploader.errors import InDoubt, SearchFailed
 from batch_uploader.model import Status
 from batch_uploader.ports import Match
+from batch_uploader.reconcile.loop import AGAIN
 from batch_uploader.sinks.memory import MemorySink
 
 DAY = 24 * HOUR
@@ -214,7 +215,7 @@ async def test_what_is_sent_again_has_the_sidecar_that_it_has_by_now():
     assert house.sink.talks[-1].metadata.fields["n"] == "corrected"
 
 
-async def test_what_comes_into_doubt_each_time_is_sent_again_once_in_a_run():
+async def test_what_comes_into_doubt_each_time_is_sent_again_a_few_times_in_a_run():
     """Fault 21: a run that waits ends, and the next one tries once more."""
     house = House(recordings(3))
     await house.run()
@@ -222,7 +223,7 @@ async def test_what_comes_into_doubt_each_time_is_sent_again_once_in_a_run():
     house.sink.swallows = 1000
     before = house.sink.attempts
     summary = await house.run(waits=True)
-    assert house.sink.attempts - before == 2
+    assert house.sink.attempts - before == 1 + AGAIN
     assert summary.counts == {Status.FAILED: 1}
     assert "absent again" in summary.attention[0].failure.message
     house.sink.swallows = 0
@@ -235,7 +236,7 @@ async def test_the_second_doubt_of_a_run_is_waited_for_as_long_as_the_first():
     house = House(recordings(3))
     await house.run()
     house.more(recordings(4))
-    house.sink.swallows = 2
+    house.sink.swallows = 1 + AGAIN
 
     class FailsAtFirst(Swallowing):
         async def find(self, connection_id, keys, *, waits=None):
