@@ -4,6 +4,7 @@ import io
 import json
 import wave
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import anyio
@@ -440,11 +441,11 @@ async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
     assert Counter((await house.statuses()).values()) == {Status.UPLOADED: OPTIONS.concurrency}
 
 
-@pytest.mark.parametrize("way", ["cancel", "grace"])
-async def test_what_is_cut_off_is_in_doubt(way):
-    house = House(recordings(50))
+@asynccontextmanager
+async def four_on_their_way(house, *, grace):
+    """A run whose uploads all wait, and the list that its summary goes into."""
     sink = Slow()
-    options = RunOptions(concurrency=4, grace=0.05)
+    options = RunOptions(concurrency=4, grace=grace)
     results = []
     with anyio.fail_after(5):
         opened = house.uploader(sink=sink, options=options)
@@ -456,9 +457,16 @@ async def test_what_is_cut_off_is_in_doubt(way):
             group.start_soon(run)
             while sink.waiting < 4:
                 await anyio.sleep(0.001)
-            uploader.drain("told to")
-            if way == "cancel":
-                uploader.cancel()
+            yield uploader, results
+
+
+@pytest.mark.parametrize("way", ["cancel", "grace"])
+async def test_what_is_cut_off_is_in_doubt(way):
+    house = House(recordings(50))
+    async with four_on_their_way(house, grace=0.05) as (uploader, results):
+        uploader.drain("told to")
+        if way == "cancel":
+            uploader.cancel()
     assert results[0].counts == {Status.IN_DOUBT: 4}
     assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
 
@@ -466,23 +474,11 @@ async def test_what_is_cut_off_is_in_doubt(way):
 async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not():
     """Faults 72, 74."""
     house = House(recordings(50))
-    sink = Slow()
-    options = RunOptions(concurrency=4, grace=0.02)
-    results = []
-    with anyio.fail_after(5):
-        opened = house.uploader(sink=sink, options=options)
-        async with opened as uploader, anyio.create_task_group() as group:
-
-            async def run():
-                results.append(await uploader.run())
-
-            group.start_soon(run)
-            while sink.waiting < 4:
-                await anyio.sleep(0.001)
-            uploader.drain("--max-duration is over", Ending.LIMIT)
-            await anyio.sleep(0.1)
-            assert not results, "the grace is for signals"
-            uploader.drain("stopped by SIGTERM")
+    async with four_on_their_way(house, grace=0.02) as (uploader, results):
+        uploader.drain("--max-duration is over", Ending.LIMIT)
+        await anyio.sleep(0.1)
+        assert not results, "the grace is for signals"
+        uploader.drain("stopped by SIGTERM")
     (summary,) = results
     assert (summary.ending, summary.reason) == (Ending.INTERRUPTED, "stopped by SIGTERM")
     assert summary.counts == {Status.IN_DOUBT: 4}
