@@ -34,7 +34,7 @@ from batch_uploader.examine import Examination, Material, stat_of
 from batch_uploader.intake import Intake, Job, invalid
 from batch_uploader.ledgers.adoption import LEDGER_LOST
 from batch_uploader.model import Ending, Failure, Outcome, Receipt, Status
-from batch_uploader.pace import Allowance, ByteBudget, Caps, Pacer, Timetable, Verdict
+from batch_uploader.pace import Allowance, Bell, ByteBudget, Caps, Pacer, Timetable, Verdict
 from batch_uploader.planner import Planner
 from batch_uploader.planning import Action
 from batch_uploader.ports import Claim, ClaimAnswer, Ledger, Sink
@@ -133,7 +133,7 @@ class Engine:
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
         self._allowance = Allowance(options.max_recordings, options.max_audio)
-        self._in_flight: dict[str, anyio.Event] = {}
+        self._in_flight: dict[str, Bell] = {}
 
     async def run(self) -> None:
         """Send everything that is due, or drain.
@@ -282,7 +282,7 @@ class Engine:
     async def _send_or_leave(self, job: Job, material: Material) -> bool:
         """Send it if that is due; whether the service may hold it now."""
         recording = material.recording
-        settled = self._in_flight[recording.path] = anyio.Event()
+        settled = self._in_flight[recording.path] = Bell()
         try:
             return await self._send(job, material) in _HELD_BY_SERVICE
         except _NotGranted as refusal:
@@ -299,7 +299,7 @@ class Engine:
                     self._publish(NotReady(job.path, job.size))
         finally:
             del self._in_flight[recording.path]
-            settled.set()
+            settled.ring()
         return False
 
     async def _send(self, job: Job, material: Material) -> Status:

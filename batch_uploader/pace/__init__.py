@@ -6,12 +6,14 @@ the workers wait for its decisions. The rest are its parts, each pure and by its
 
 from batch_uploader.pace.allowance import Allowance
 from batch_uploader.pace.bandwidth import Pipe, Timetable
+from batch_uploader.pace.bell import Bell
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.pace.memory import ByteBudget
 from batch_uploader.pace.pacer import Pacer, Turn
 
 __all__ = [
     "Allowance",
+    "Bell",
     "ByteBudget",
     "Caps",
     "Governor",

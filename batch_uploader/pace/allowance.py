@@ -4,8 +4,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
-
+from batch_uploader.pace.bell import Bell
 from batch_uploader.units import format_duration
 
 _A_MATTER_OF_ADDING_UP = 1e-6
@@ -29,7 +28,7 @@ class Allowance:
         self._seconds = math.inf if seconds is None else seconds
         self._taken = (0, 0.0)
         self._open = 0
-        self._changed = anyio.Event()
+        self._changed = Bell()
 
     @asynccontextmanager
     async def share(self, seconds: float) -> AsyncIterator[Share | None]:
@@ -48,8 +47,7 @@ class Allowance:
             self._open -= 1
             if not share.used:
                 self._count(-1, -seconds)
-            self._changed.set()
-            self._changed = anyio.Event()
+            self._changed.ring()
 
     def _count(self, recordings: int, seconds: float) -> None:
         self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from batch_uploader.pace.bell import Bell
+
 
 class ByteBudget:
     """At most ``total`` bytes held at once; who asks for more than all of it gets all of it.
@@ -16,19 +18,19 @@ class ByteBudget:
         self._total = total
         self._free = total
         self._queue = anyio.Lock(fast_acquire=True)
-        self._returned = anyio.Event()
+        self._returned = Bell()
 
     @asynccontextmanager
     async def hold(self, octets: int) -> AsyncIterator[None]:
         """Wait until so many bytes are free, and hold them."""
         share = min(octets, self._total)
-        async with self._queue:
-            while self._free < share:
-                self._returned = anyio.Event()
-                await self._returned.wait()
-            self._free -= share
+        if self._free < share or self._queue.locked():
+            async with self._queue:
+                while self._free < share:
+                    await self._returned.wait()
+        self._free -= share
         try:
             yield
         finally:
             self._free += share
-            self._returned.set()
+            self._returned.ring()

@@ -9,6 +9,7 @@ import anyio
 
 from batch_uploader.errors import SinkError
 from batch_uploader.pace.bandwidth import Pipe, local_minute
+from batch_uploader.pace.bell import Bell
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.ports import Audio
@@ -78,7 +79,7 @@ class Pacer:
         self._clock = clock
         self._line = anyio.Lock(fast_acquire=True)
         self._pipe_line = anyio.Lock(fast_acquire=True)
-        self._changed = anyio.Event()
+        self._changed = Bell()
 
     @property
     def limit(self) -> int:
@@ -93,8 +94,7 @@ class Pacer:
 
     def wake(self) -> None:
         """Let everybody who waits check whether to go on."""
-        self._changed.set()
-        self._changed = anyio.Event()
+        self._changed.ring()
 
     @asynccontextmanager
     async def turn(
@@ -105,16 +105,27 @@ class Pacer:
         The bytes of one that goes in one message leave at once; a stream's are held back piece by
         piece by ``paced``. ``again`` is what the budget for retries is asked for.
         """
-        if again:
-            async with self._paid(), self._place(size, whole, lambda: None) as turn:
-                yield turn
-            return
-        self._budget.fresh_asked()
+        paid = await self._pay() if again else True
+        on_begin = _nothing if again else self._budget.fresh_began
+        if not again:
+            self._budget.fresh_asked()
+        at_once = size if whole else 0
         try:
-            async with self._place(size, whole, self._budget.fresh_began) as turn:
+            await self._line_up(at_once)
+            turn = Turn(self._governor, self._clock, size, on_begin)
+            self._governor.begin(turn.started)
+            try:
                 yield turn
+            finally:
+                if not turn.begun:
+                    self._governor.rate.given_back(self._clock())
+                    self._pipe.give_back(self._clock(), at_once)
+                self._governor.ended(turn.started)
         finally:
-            self._budget.fresh_ended(self._clock())
+            if not again:
+                self._budget.fresh_ended(self._clock())
+            elif not paid:
+                self._budget.give_back()
             self.wake()
 
     def paced(self, audio: Audio) -> Audio:
@@ -127,43 +138,25 @@ class Pacer:
         least = timetable.least if timetable else None
         return math.inf if least is None else least / self._governor.window.ceiling
 
-    @asynccontextmanager
-    async def _place(
-        self,
-        size: int,
-        whole: bool,  # noqa: FBT001 - passed on
-        on_begin: Callable[[], None],
-    ) -> AsyncIterator[Turn]:
+    async def _line_up(self, at_once: int) -> None:
+        """Wait until an attempt may begin that sends so many bytes in one piece."""
+        idle = not self._line.locked() and self._pipe.timetable is None
+        if idle and self._governor.wait(self._clock()) <= 0:
+            self._check()
+            return
         async with self._line:
             self._check()
-            if whole:
-                await self._through(size, self._check)
+            await self._through(at_once, self._check)
             while (wait := self._governor.wait(self._clock())) > 0:
                 await self._rest(wait)
                 self._check()
-            turn = Turn(self._governor, self._clock, size, on_begin)
-            self._governor.begin(turn.started)
-        try:
-            yield turn
-        finally:
-            if not turn.begun:
-                self._governor.rate.given_back(self._clock())
-                self._pipe.give_back(self._clock(), size if whole else 0)
-            self._governor.ended(turn.started)
-            self.wake()
 
-    @asynccontextmanager
-    async def _paid(self) -> AsyncIterator[None]:
+    async def _pay(self) -> bool:
+        """Wait until a retry may begin; whether it is paid for."""
         while (wait := self._budget.wait(self._clock())) > 0:
             await self._rest(wait)
             self._check()
-        paid = self._budget.take()
-        try:
-            yield
-        finally:
-            if not paid:
-                self._budget.give_back()
-                self.wake()
+        return self._budget.take()
 
     async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
@@ -177,9 +170,12 @@ class Pacer:
             self._pipe.take(self._clock(), octets)
 
     async def _rest(self, seconds: float) -> None:
-        changed = self._changed
         with anyio.move_on_after(min(seconds, _LONGEST_WAIT)):
-            await changed.wait()
+            await self._changed.wait()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Paced:
