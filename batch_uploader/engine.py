@@ -290,8 +290,7 @@ class Engine:
                 case ClaimAnswer(Claim.DUPLICATE, other):
                     await self._settle(outcome_of(recording, Status.DUPLICATE, duplicate_of=other))
                 case ClaimAnswer(Claim.DOUBTED):
-                    doubted = outcome_of(recording, Status.IN_DOUBT)
-                    await self._settle(replace(doubted, failure=LEDGER_LOST))
+                    await self._settle(outcome_of(recording, Status.IN_DOUBT, failure=LEDGER_LOST))
                 case ClaimAnswer(Claim.KNOWN | Claim.OUTDATED as claim):
                     outdated = claim is Claim.OUTDATED
                     self._publish(AlreadyThere(job.path, job.size, outdated))

@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from dataclasses import replace
 
 from batch_uploader.errors import (
     InDoubt,
@@ -83,28 +82,38 @@ class Transfer:
 
     def uploaded(self, receipt: Receipt) -> Outcome:
         """The recording is up."""
-        return self._outcome(Status.UPLOADED, talk_id=receipt.talk_id)
+        return outcome_of(
+            self.recording, Status.UPLOADED, attempts=self._attempts, talk_id=receipt.talk_id
+        )
 
     def outcome(self, error: SinkError) -> Outcome:
         """The recording is not up, or nobody knows."""
         failure = Failure(error.code, str(error), error.request_id)
-        return self._outcome(_STATUS_AFTER[type(error)], failure=failure)
+        status = _STATUS_AFTER[type(error)]
+        return outcome_of(self.recording, status, attempts=self._attempts, failure=failure)
 
-    def _outcome(
-        self, status: Status, *, talk_id: str | None = None, failure: Failure | None = None
-    ) -> Outcome:
-        attempts = self._earlier + self._number
-        return replace(
-            outcome_of(self.recording, status), attempts=attempts, talk_id=talk_id, failure=failure
-        )
+    @property
+    def _attempts(self) -> int:
+        return self._earlier + self._number
 
 
-def outcome_of(recording: Recording, status: Status, *, duplicate_of: str | None = None) -> Outcome:
+def outcome_of(
+    recording: Recording,
+    status: Status,
+    *,
+    attempts: int = 0,
+    talk_id: str | None = None,
+    failure: Failure | None = None,
+    duplicate_of: str | None = None,
+) -> Outcome:
     """What the ledger is to know of a recording that was looked into."""
     return Outcome(
         recording.path,
         status,
         recording.stat,
+        attempts=attempts,
+        talk_id=talk_id,
+        failure=failure,
         duplicate_of=duplicate_of,
         duration=recording.audio.duration,
         container=recording.audio.container,
