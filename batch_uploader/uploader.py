@@ -11,6 +11,7 @@ from typing import Self
 
 import anyio
 
+from batch_uploader.book import Book
 from batch_uploader.engine import Engine, RunOptions
 from batch_uploader.errors import ConfigError, LedgerError
 from batch_uploader.events import (
@@ -185,26 +186,21 @@ class _Score:
         self._bytes = 0
         self._seconds = 0.0
         self._attention: list[Outcome] = []
-        self._absent: dict[str, Outcome] = {}
+        self._book = Book(self._enter, self._strike)
 
     def hear(self, event: Event) -> None:
         """Take one event into account."""
         match event:
-            case Settled(outcome):
+            case Settled(outcome) | Found(outcome):
                 self.changed = True
-                self._take_up(outcome.path)
-                self._count(outcome)
-                if outcome.status is Status.UPLOADED:
-                    self._bytes += outcome.stat.size
-                    self._seconds += outcome.duration or 0.0
-            case Found(outcome):
-                self.changed = True
-                self._take_up(outcome.path)
-                self._count(outcome)
+                self._book.end(outcome)
             case Held(outcome):
-                self._count(outcome)
-            case Reconciled() | UploadStarted():
-                self._hear_doubt(event)
+                self._enter(outcome)
+            case UploadStarted(path):
+                self._book.begin(path)
+            case Reconciled(outcome, before):
+                self.changed = True
+                self._book.reconcile(outcome, before)
             case FolderPlanned(skipped=skipped, waiting=waiting, forgotten=forgotten):
                 self.changed |= forgotten > 0
                 self._skipped += skipped
@@ -232,41 +228,20 @@ class _Score:
             reason=reason,
         )
 
-    def _hear_doubt(self, event: Reconciled | UploadStarted) -> None:
-        match event:
-            case UploadStarted(path):
-                self._take_up(path)
-            case Reconciled(outcome, before):
-                self.changed = True
-                if before is not None:
-                    self._take_back(before)
-                if before is not None or outcome.status is Status.FAILED:
-                    self._count_found(outcome)
-
-    def _take_up(self, path: str) -> None:
-        """What proved absent has a new beginning."""
-        if (outcome := self._absent.pop(path, None)) is not None:
-            self._take_back(outcome)
-
-    def _take_back(self, outcome: Outcome) -> None:
-        self._counts[outcome.status] -= 1
-        self.doubts.discard(outcome.path)
-        self._attention = [each for each in self._attention if each.path != outcome.path]
-
-    def _count_found(self, outcome: Outcome) -> None:
-        self._count(outcome)
-        if outcome.status is Status.FAILED:
-            self._absent[outcome.path] = outcome
+    def _enter(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] += 1
         if outcome.status is Status.UPLOADED:
             self._bytes += outcome.stat.size
             self._seconds += outcome.duration or 0.0
-
-    def _count(self, outcome: Outcome) -> None:
-        self._counts[outcome.status] += 1
         if outcome.status in {Status.IN_DOUBT, Status.CONFLICT}:
             self.doubts.add(outcome.path)
         if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
             self._attention.append(outcome)
+
+    def _strike(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] -= 1
+        self.doubts.discard(outcome.path)
+        self._attention = [each for each in self._attention if each.path != outcome.path]
 
 
 async def upload_directory(

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from batch_uploader import events
+from batch_uploader.book import Book
 from batch_uploader.events import Event
 from batch_uploader.model import NEEDS_ATTENTION, Outcome, Status, Summary
 
@@ -114,7 +115,7 @@ class Tally:
         self.released = 0
         self.retries = 0
         self.counts: Counter[Status] = Counter()
-        self._absent: dict[str, Outcome] = {}
+        self._book = Book(self._enter, self._strike)
         self.in_flight: dict[str, Transfer] = {}
         self.groups: dict[tuple[Status, str], Group] = {}
         """What needs attention, by its reason, in the order of appearance."""
@@ -128,7 +129,7 @@ class Tally:
             case events.UploadStarted(path, size):
                 self.in_flight[path] = Transfer(path, size)
                 self._pause_doubts = 0
-                self._take_up(path)
+                self._book.begin(path)
             case events.AttemptEnded():
                 self._attempt_ended(event)
             case events.Settled(outcome):
@@ -169,11 +170,10 @@ class Tally:
                 self._counted = (to_send, to_send_bytes)
                 self._total()
             case events.Found(outcome):
-                self._take_up(outcome.path)
-                self._count(outcome)
+                self._book.end(outcome)
             case events.Held(outcome):
                 self.held += 1
-                self._count(outcome)
+                self._enter(outcome)
             case events.NotReady(path, size):
                 self.waiting += 1
                 self._done(path, size)
@@ -291,11 +291,7 @@ class Tally:
             transfer.retry_at = now + event.retry_in
 
     def _settled(self, outcome: Outcome) -> None:
-        if outcome.status is Status.UPLOADED:
-            self.uploaded_bytes += outcome.stat.size
-            self.uploaded_seconds += outcome.duration or 0.0
-        self._take_up(outcome.path)
-        self._count(outcome)
+        self._book.end(outcome)
         self._done(outcome.path, outcome.stat.size)
 
     def _done(self, path: str, size: int) -> None:
@@ -312,8 +308,11 @@ class Tally:
             self._partial -= transfer.sent
             self._pace.add(self._clock(), -transfer.sent)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _enter(self, outcome: Outcome) -> None:
         self.counts[outcome.status] += 1
+        if outcome.status is Status.UPLOADED:
+            self.uploaded_bytes += outcome.stat.size
+            self.uploaded_seconds += outcome.duration or 0.0
         if outcome.status not in NEEDS_ATTENTION:
             return
         key = group_of(outcome)
@@ -330,30 +329,14 @@ class Tally:
                 self._paused_until = self._clock() + seconds
                 self._pause_reason, self._pause_doubts = "", recordings
             case events.Reconciled(outcome, before):
-                if before is not None:
-                    self._take_back(before)
-                if before is not None or outcome.status is Status.FAILED:
-                    self._count_found(outcome)
+                self._book.reconcile(outcome, before)
 
-    def _take_up(self, path: str) -> None:
-        """What proved absent has a new beginning."""
-        if (outcome := self._absent.pop(path, None)) is not None:
-            self._take_back(outcome)
-
-    def _take_back(self, outcome: Outcome) -> None:
+    def _strike(self, outcome: Outcome) -> None:
         self.counts[outcome.status] -= 1
         if (group := self.groups.get(group_of(outcome))) is not None:
             group.count -= 1
             if not group.count:
                 del self.groups[group_of(outcome)]
-
-    def _count_found(self, outcome: Outcome) -> None:
-        if outcome.status is Status.FAILED:
-            self._absent[outcome.path] = outcome
-        if outcome.status is Status.UPLOADED:
-            self.uploaded_bytes += outcome.stat.size
-            self.uploaded_seconds += outcome.duration or 0.0
-        self._count(outcome)
 
     def _paused(self, seconds: float, reason: str) -> None:
         until = self._clock() + seconds
