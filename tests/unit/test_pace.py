@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from batch_uploader.errors import NotSent, Throttled
-from batch_uploader.pace import ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.pace import Bell, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.pace.window import START
 
 
@@ -278,3 +278,26 @@ async def test_the_budget_survives_a_cancelled_wait():
     with anyio.fail_after(1):
         async with budget.hold(10):
             pass
+
+
+async def test_a_ring_wakes_those_who_wait_and_is_not_kept():
+    bell, woken = Bell(), []
+
+    async def wait(name):
+        await bell.wait()
+        woken.append(name)
+
+    bell.ring()
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait, "one")
+        group.start_soon(wait, "two")
+        await anyio.wait_all_tasks_blocked()
+        assert not woken, "it rang before they came"
+        bell.ring()
+        await anyio.wait_all_tasks_blocked()
+        assert sorted(woken) == ["one", "two"]
+        group.start_soon(wait, "three")
+        await anyio.wait_all_tasks_blocked()
+        assert "three" not in woken
+        bell.ring()
+    assert "three" in woken

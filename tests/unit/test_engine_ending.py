@@ -1,0 +1,222 @@
+"""How a run ends, on the shipped fakes: limits, signals, failures, and what is in flight then."""
+
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from engine_house import OPTIONS, House, Slow, recordings
+
+from batch_uploader import events
+from batch_uploader.engine import RunOptions
+from batch_uploader.errors import (
+    ConfigError,
+    LedgerError,
+    NotSent,
+    SourceError,
+)
+from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.model import Ending, Status
+from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.uploader import Uploader
+
+
+async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
+    """Fault 72."""
+    house = House(recordings(50))
+    sink = Slow()
+    async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+        results = []
+
+        async def run():
+            results.append(await uploader.run())
+
+        group.start_soon(run)
+        while sink.waiting < OPTIONS.concurrency:
+            await anyio.sleep(0.001)
+        uploader.drain("told to")
+        await anyio.sleep(0.01)
+        sink.go.set()
+    (summary,) = results
+    assert summary.ending is Ending.INTERRUPTED
+    assert summary.counts == {Status.UPLOADED: OPTIONS.concurrency}
+    assert len(sink.talks) == OPTIONS.concurrency
+    assert Counter((await house.statuses()).values()) == {Status.UPLOADED: OPTIONS.concurrency}
+
+
+@asynccontextmanager
+async def four_on_their_way(house, *, grace):
+    """A run whose uploads all wait, and the list that its summary goes into."""
+    sink = Slow()
+    options = RunOptions(concurrency=4, grace=grace)
+    results = []
+    with anyio.fail_after(5):
+        opened = house.uploader(sink=sink, options=options)
+        async with opened as uploader, anyio.create_task_group() as group:
+
+            async def run():
+                results.append(await uploader.run())
+
+            group.start_soon(run)
+            while sink.waiting < 4:
+                await anyio.sleep(0.001)
+            yield uploader, results
+
+
+@pytest.mark.parametrize("way", ["cancel", "grace"])
+async def test_what_is_cut_off_is_in_doubt(way):
+    house = House(recordings(50))
+    async with four_on_their_way(house, grace=0.05) as (uploader, results):
+        uploader.drain("told to")
+        if way == "cancel":
+            uploader.cancel()
+    assert results[0].counts == {Status.IN_DOUBT: 4}
+    assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
+
+
+async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not():
+    """Faults 72, 74."""
+    house = House(recordings(50))
+    async with four_on_their_way(house, grace=0.02) as (uploader, results):
+        uploader.drain("--max-duration is over", Ending.LIMIT)
+        await anyio.sleep(0.1)
+        assert not results, "the grace is for signals"
+        uploader.drain("stopped by SIGTERM")
+    (summary,) = results
+    assert (summary.ending, summary.reason) == (Ending.INTERRUPTED, "stopped by SIGTERM")
+    assert summary.counts == {Status.IN_DOUBT: 4}
+
+
+async def test_a_signal_after_the_work_changes_nothing():
+    house = House(recordings(3))
+    async with house.uploader() as uploader:
+        await uploader._engine.run()
+        uploader.drain("stopped by SIGTERM")
+    assert uploader._engine.ending is Ending.COMPLETED
+
+
+async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
+    house = House(recordings(1))
+    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=600))
+    results = []
+    with anyio.fail_after(5):
+        async with house.uploader() as uploader, anyio.create_task_group() as group:
+
+            async def run():
+                results.append(await uploader.run())
+
+            group.start_soon(run)
+            while not house.events(events.AttemptEnded):
+                await anyio.sleep(0.001)
+            uploader.drain("told to")
+    assert results[0].counts == {}
+    assert await house.statuses() == {}, "it is as if unseen: nothing was stored"
+    assert len(house.events(events.Released)) == 1
+
+
+async def test_a_ledger_that_fails_ends_the_run():
+    class Broken(MemoryLedger):
+        async def settle(self, outcome, *, policy=None):
+            raise LedgerError("the disk is full")
+
+    house = House(recordings(30))
+    house.ledger = Broken("connection")
+    with pytest.raises(LedgerError):
+        await house.run()
+    assert house.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
+
+
+async def test_a_listener_that_raises_puts_nothing_in_doubt():
+    house = House(recordings(30))
+    heard = []
+
+    def broken(event):
+        heard.append(event)
+        if isinstance(event, events.UploadStarted):
+            raise ZeroDivisionError
+
+    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+        async with Uploader(
+            source=house.source,
+            sink=house.sink,
+            ledger=house.ledger,
+            options=OPTIONS,
+            listeners=[broken, house.heard.append],
+        ) as uploader:
+            await uploader.run()
+    assert isinstance(heard[-1], events.UploadStarted), "it is not called again"
+    assert house.events(events.Draining)
+    assert set((await house.statuses()).values()) <= {Status.UPLOADED}
+    assert len(house.sink.talks) == len(await house.rows()) <= OPTIONS.concurrency
+
+
+async def test_a_root_that_is_gone_ends_the_run(tmp_path):
+    house = House({})
+    with pytest.raises(SourceError):
+        await house.run(source=DirectorySource(tmp_path / "nowhere"))
+
+
+async def test_a_ledger_that_fails_loses_no_talk_id():
+    """Fault 6: what the log cannot tell, the error does."""
+
+    class Full(MemoryLedger):
+        async def settle(self, outcome, *, policy=None):
+            raise LedgerError(f"the disk is full; {outcome.path} is up as {outcome.talk_id}")
+
+    house = House(recordings(30))
+    house.ledger = Full("connection")
+    sink = Slow()
+    errors = []
+
+    async def run():
+        try:
+            await uploader.run()
+        except LedgerError as error:
+            errors.append(error)
+
+    with anyio.fail_after(5):
+        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+            group.start_soon(run)
+            while sink.waiting < OPTIONS.concurrency:
+                await anyio.sleep(0.001)
+            sink.go.set()
+    told = " ".join([str(errors[0]), *errors[0].__notes__])
+    stored = {talk.talk_id for talk in sink.talks}
+    assert len(stored) == OPTIONS.concurrency
+    assert all(talk_id in told for talk_id in stored)
+    assert {event.talk_id for event in house.events(events.AttemptEnded)} == stored
+
+
+async def test_what_is_cancelled_before_it_began_is_in_no_doubt():
+    class Asleep(MemorySink):
+        waiting = 0
+
+        async def upload(self, recording, audio, attempt):
+            self.waiting += 1
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                attempt.never_began()
+                raise
+
+    house = House(recordings(10))
+    sink = Asleep()
+    with anyio.fail_after(5):
+        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+            group.start_soon(uploader.run)
+            while sink.waiting < OPTIONS.concurrency:
+                await anyio.sleep(0.001)
+            uploader.cancel()
+    assert await house.statuses() == {}
+
+
+async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_doubt():
+    class Unusable(MemorySink):
+        async def upload(self, recording, audio, attempt):
+            raise ConfigError("the CA file is gone")
+
+    house = House(recordings(10))
+    with pytest.raises(ConfigError):
+        await house.run(sink=Unusable())
+    assert await house.statuses() == {}
