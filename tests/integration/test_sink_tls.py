@@ -140,6 +140,13 @@ async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, unti
     assert "check the CA file" in str(caught.value)
 
 
+async def test_a_bundle_with_comments_in_any_encoding(authority, ca_file):
+    ca_file.write_bytes(b"# \xfc\n" + Authority("theirs").pem + b"\xd0\x9f:\r\n" + authority.pem)
+    async with TalkServer(authority.server("127.0.0.1")) as server:
+        receipt = await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
+    assert receipt.talk_id == "talk-1"
+
+
 async def test_a_server_without_tls_gets_nothing(ca_file):
     async with TalkServer() as server:
         with pytest.raises(NotSent, match="does not speak TLS; give --plaintext"):
@@ -169,9 +176,16 @@ async def test_the_systems_roots_may_be_in_a_file_that_openssl_does_not_know(
     assert receipt.talk_id == "talk-1"
 
 
-async def test_a_ca_file_that_is_of_no_use_is_refused_before_anything_is_sent(tmp_path):
+async def test_a_ca_file_that_is_of_no_use_is_refused_before_anything_is_sent(authority, tmp_path):
+    sound = authority.pem
     path = tmp_path / "ca.pem"
-    for content, cure in ((None, "check its name"), (b"", "PEM"), (b"nonsense", "PEM")):
+    for content, cure in (
+        (None, "check its name"),
+        (b"", "PEM"),
+        (b"nonsense", "PEM"),
+        (sound[:-40], "PEM"),
+        (sound + sound[:-40], "PEM"),
+    ):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ConfigError, match=re.escape(str(path))) as caught:

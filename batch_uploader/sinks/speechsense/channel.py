@@ -184,16 +184,17 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _read_roots(ca_file: Path) -> bytes:
-    from cryptography import x509  # takes as long to import as half of gRPC, and few need it
-
     try:
         roots = ca_file.read_bytes()
-        x509.load_pem_x509_certificates(roots)
     except OSError as error:
         raise ConfigError(
             f"the CA file {ca_file} cannot be read ({error.strerror}): check its name and mode"
         ) from error
-    except ValueError as error:
+    try:
+        # Comments between the certificates may hold anything.
+        pem = roots.decode("ascii", "ignore")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ValueError, ssl.SSLError) as error:
         raise ConfigError(
             f"the CA file {ca_file} holds no certificate: it must be PEM, "
             "starting with -----BEGIN CERTIFICATE-----"
