@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -261,18 +262,23 @@ def _make(path: Path) -> None:
         beside(new, suffix).unlink(missing_ok=True)
     os.close(create_private(new))
     with closing(_connect(new, "mode=rw")) as connection:
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        # What a crash leaves of it is removed above, so there is nothing to roll back, and the
+        # disk need not be waited for at each step: what is committed has reached it.
+        connection.execute("PRAGMA journal_mode = MEMORY")
         _migrate(connection, 0)
+        connection.execute("PRAGMA journal_mode = WAL")
     new.replace(path)
     sync_directory(path.parent)
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    for number, statements in enumerate(schema.MIGRATIONS[version:], version + 1):
-        with committing(connection):
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+    if version == len(schema.MIGRATIONS):
+        return
+    with committing(connection):
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for statement in chain.from_iterable(schema.MIGRATIONS[version:]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
