@@ -9,7 +9,6 @@ import os
 import socket
 import stat
 import sys
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,8 +184,8 @@ def replace_atomically(path: Path) -> Iterator[BinaryIO]:
     Nobody but the owner may read the new file. A link at ``path`` is itself replaced.
     """
     prefix, suffix = _around_temporary(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-    temporary = Path(name)
+    temporary = path.with_name(f"{prefix}{os.urandom(8).hex()}{suffix}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, _PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

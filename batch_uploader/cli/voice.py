@@ -8,7 +8,6 @@ what to do about it follows as ``hint:``. No traceback is shown but to those who
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -50,6 +49,8 @@ def explain_failure(failure: Exception) -> ExitCode:
     """Say on stderr what ended the command; the exit code for it."""
     cause = _cause(failure)
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        import traceback  # help is there a fiftieth sooner without it
+
         traceback.print_exception(failure, file=sys.stderr)
     code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
     show(list(_lines(cause, code)), sys.stderr)

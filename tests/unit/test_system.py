@@ -250,20 +250,19 @@ def test_a_full_disk_leaves_the_old_file_whole_fault_12(tmp_path, monkeypatch, s
 
 @posix
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_write_that_fails_in_the_buffer_reports_once_fault_12(tmp_path, monkeypatch):
+def test_a_write_that_fails_in_the_buffer_reports_once_fault_12(tmp_path):
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(b"old")
-    make = system.tempfile.mkstemp
 
-    def full_one(**where):
-        descriptor, name = make(**where)
-        os.close(descriptor)
-        return os.open("/dev/full", os.O_WRONLY), name
+    def write():
+        with system.replace_atomically(path) as file:
+            full = os.open("/dev/full", os.O_WRONLY)
+            os.dup2(full, file.fileno())
+            os.close(full)
+            file.write(b"new")
 
-    monkeypatch.setattr(system.tempfile, "mkstemp", full_one)
-
-    with pytest.raises(OSError, match="No space left"), system.replace_atomically(path) as file:
-        file.write(b"new")
+    with pytest.raises(OSError, match="No space left"):
+        write()
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
