@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 
@@ -156,8 +157,7 @@ class Metadata:
             "fields": own,
             "users": [[user.id, user.role.value, dict(user.fields)] for user in self.users],
         }
-        text = json.dumps(form, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).digest()
+        return hashlib.sha256(_CANONICAL.encode(form).encode("ascii")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,13 @@ class Recording:
 def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
     """The key of a recording: what the stamp field carries and the idempotency header repeats."""
     name = json.dumps([connection_id, path, sha256.hex()], ensure_ascii=True)
-    return str(uuid.uuid5(_KEY_NAMESPACE, name))
+    # As uuid.uuid5 does it, in a third of the time: its object costs more than the hash.
+    digest = hashlib.sha1(_KEY_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    raw = bytearray(digest[:16])
+    raw[6] = raw[6] & 0x0F | 0x50  # version 5
+    raw[8] = raw[8] & 0x3F | 0x80  # of RFC 9562
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ and ``ffmpeg -c copy`` writes the true size without touching the sound.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batch_uploader.audio import foreign
 from batch_uploader.audio.content import Content
@@ -51,8 +51,7 @@ def matches(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
+class _Chunk(NamedTuple):
     id: bytes
     start: int
     size: int

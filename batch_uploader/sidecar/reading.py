@@ -80,10 +80,12 @@ class _Reading:
         values = self._keys(pairs, "")
         fields: dict[str, str] = {}
         for name, value in values.items():
-            self._note(name, schema.check_name(name))
+            if problem := schema.check_name(name):
+                self._add(name, problem)
             text = self._text(value, name)
             if text is not None:
-                self._note(name, schema.check_value(name, text))
+                if problem := schema.check_value(name, text):
+                    self._add(name, problem)
                 fields[name] = text
         for name in schema.missing(values):
             self._add(

@@ -79,6 +79,11 @@ def _is_cp1251(data: bytes) -> bool:
     return True
 
 
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=NoNumber
+)
+
+
 def load(text: str) -> object:
     """The tree of a JSON text, made of the classes above. Raises Unreadable."""
     if _is_deep(text):
@@ -89,13 +94,7 @@ def load(text: str) -> object:
             "write each field's value as a string",
         )
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=Object,
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=NoNumber,
-        )
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise Unreadable(
             "sidecar-json",
@@ -140,6 +139,8 @@ def _is_deep(text: str) -> bool:
 
 def canonical(value: object) -> str | Problem:
     """A value as it goes over the wire."""
+    if type(value) is str:
+        return value  # nearly all of them
     match value:
         case bool():
             return "true" if value else "false"
@@ -151,8 +152,6 @@ def canonical(value: object) -> str | Problem:
             return Problem("sidecar-not-a-number", "NaN and Infinity are no values", cure)
         case Number():
             return _plain(value)
-        case str():
-            return value
     return Problem(
         "sidecar-nesting",
         "a list or an object is no value",
@@ -187,12 +186,16 @@ def bad_key(name: str) -> Problem | None:
 
 def bad_text(text: str) -> Problem | None:
     """What is wrong with a value, whatever the field."""
+    if text.isascii() and len(text) <= VALUE_LIMIT:
+        return None
     if problem := _lone_surrogate(text):
         return problem
     return _TOO_LONG if len(text.encode()) > VALUE_LIMIT else None
 
 
 def _lone_surrogate(text: str) -> Problem | None:
+    if text.isascii():
+        return None
     try:
         text.encode()
     except UnicodeEncodeError:
