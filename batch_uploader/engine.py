@@ -218,9 +218,11 @@ class Engine:
             try:
                 if job.action is Action.UPDATE and await self._only_touched(job):
                     return
-                prepared = await to_thread.run_sync(
-                    self._examination.prepare, job.pair, whole_limit
-                )
+                prepared = self._examination.prepare_cached(job.pair, whole_limit)
+                if prepared is None:
+                    prepared = await to_thread.run_sync(
+                        self._examination.prepare, job.pair, whole_limit
+                    )
             except SourceChanged:
                 self._publish(NotReady(job.path, job.size))
             except SourceError as error:

@@ -10,6 +10,7 @@ import socket
 import stat
 import sys
 import time
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -271,6 +272,43 @@ def scan_beneath(root: str, parts: Sequence[str]) -> Iterator[Iterator[os.DirEnt
     else:
         with _folder_beneath(root, parts) as folder, os.scandir(folder) as items:
             yield items
+
+
+def tells_cached(descriptor: int) -> bool:
+    """Whether a file's system can tell what is in memory: not behind a network, nor everywhere."""
+    try:
+        os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
+    except AttributeError:
+        return False
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return True
+
+
+class Folder:
+    """A directory below another one, kept open; no link on the way to it is followed.
+
+    Whatever happens to its name, it stays the same, and is let go with the object.
+    """
+
+    def __init__(self, root: str, parts: Sequence[str]) -> None:
+        with _folder_beneath(root, parts) as folder:
+            self._descriptor = os.dup(folder)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read_cached(self, name: str, size: int) -> tuple[bytes, os.stat_result]:
+        """The first ``size`` bytes of a file in it, and what it was when they had been read.
+
+        Waits for no disk: an OSError if it has to, or if the file has not so many.
+        """
+        descriptor = os.open(name, os.O_RDONLY | _COMMON, dir_fd=self._descriptor)
+        try:
+            content = bytearray(size)
+            if os.preadv(descriptor, [content], 0, os.RWF_NOWAIT) != size:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), name)
+            return bytes(content), os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:

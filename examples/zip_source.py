@@ -55,6 +55,9 @@ class ZipSource:
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise SourceError(f"{path} cannot be read from {self._path}: {error}") from error
 
+    def glance(self, _listed: Entry) -> None:
+        """Nothing: unpacking takes its time."""
+
     def stat(self, path: str) -> Entry:
         """What the archive says of a file."""
         try:

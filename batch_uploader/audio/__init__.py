@@ -17,11 +17,11 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from batch_uploader.audio import foreign, mpeg, ogg, riff
-from batch_uploader.audio.content import Content
+from batch_uploader.audio.content import Content, TakesLonger
 from batch_uploader.audio.refusal import FASTEST, SLOWEST, Command, DefectKind, Refusal, to_pcm
 from batch_uploader.model import AudioInfo, Container, Defect
 
-__all__ = ["AudioRules", "DefectKind", "RawFormat", "probe"]
+__all__ = ["AudioRules", "DefectKind", "RawFormat", "TakesLonger", "probe"]
 
 _SAMPLE_BYTES = 2
 _TAKEN = "the service takes WAV, MP3 and Ogg Opus"
@@ -50,15 +50,18 @@ class AudioRules:
     max_duration: float = 4 * 3600
 
 
-def probe(handle: BinaryIO, path: str, size: int, rules: AudioRules) -> AudioInfo | Defect:
+def probe(
+    handle: BinaryIO, path: str, size: int, rules: AudioRules, *, at_once: bool = False
+) -> AudioInfo | Defect:
     """What is in the file, or why it is not to be sent.
 
     ``handle`` must be seekable; it is left open, at any position. ``path`` names the file in the
     defect and its cure, ``size`` is its length in bytes. Blocking: call it in a thread. Raises
-    OSError if the handle does, and nothing for any content.
+    OSError if the handle does, and nothing for any content; ``at_once`` TakesLonger for content
+    that libsndfile has to be asked about, which is loaded then.
     """
     try:
-        info = _look(Content(handle, size), path, rules)
+        info = _look(Content(handle, size, at_once=at_once), path, rules)
         _demand_fit(info, rules)
     except Refusal as refusal:
         return refusal.defect(path)

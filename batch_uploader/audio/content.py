@@ -5,11 +5,19 @@ from typing import BinaryIO
 _BLOCK = 4096
 
 
-class Content:
-    """A file's bytes by offset; what was read last is kept, so near reads cost no system call."""
+class TakesLonger(Exception):  # noqa: N818 - a way out, not a mistake
+    """What is in it cannot be told at once."""
 
-    def __init__(self, handle: BinaryIO, size: int) -> None:
+
+class Content:
+    """A file's bytes by offset; what was read last is kept, so near reads cost no system call.
+
+    ``at_once`` for who would rather hear TakesLonger than wait.
+    """
+
+    def __init__(self, handle: BinaryIO, size: int, *, at_once: bool = False) -> None:
         self.size = size
+        self.at_once = at_once
         self._handle = handle
         self._start = 0
         self._block = b""

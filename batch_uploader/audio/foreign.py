@@ -8,7 +8,7 @@ the readers beside this module, and a flaw of the library cannot cost a sound re
 import os
 from dataclasses import dataclass
 
-from batch_uploader.audio.content import Content
+from batch_uploader.audio.content import Content, TakesLonger
 from batch_uploader.audio.refusal import Command, to_pcm
 
 
@@ -129,6 +129,8 @@ class _Answer:
 
 
 def _ask(content: Content) -> _Answer | None:
+    if content.at_once:
+        raise TakesLonger
     reader = _Reader(content)
     answer = None
     try:

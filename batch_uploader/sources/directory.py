@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _RAW_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+_NEVER_PLAIN = frozenset("\\\0")
+_NO_NAMES = frozenset({"", ".", ".."})
 
 _LATEST_NS = 2**63 - 1
 
@@ -83,6 +86,7 @@ class DirectorySource:
         self._root = str(root.absolute())
         self._selection = Selection(include, exclude)
         self._ignored = _within(root, ignore)
+        self._near: _Near | None = None
 
     @property
     def where(self) -> str:
@@ -113,10 +117,29 @@ class DirectorySource:
             descriptor = system.open_beneath(self._root, parts)
             try:
                 _regular(path, os.fstat(descriptor))
+                self._remember(path, parts, descriptor)
                 return _Handle(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
+
+    def glance(self, listed: Entry) -> bytes | None:
+        """A file of the folder that was opened last, as ``ports.Source`` says.
+
+        The folder stays open, so no path is walked, which might lead across a share that hangs; a
+        file that was listed is opened without a disk; and its file system is one that tells what
+        is in memory, which those behind a network or another process do not.
+        """
+        folder, _, name = listed.path.rpartition("/")
+        near = self._near
+        if near is None or near.path != folder:
+            return None
+        try:
+            (part,) = _parts(name)
+            content, status = near.folder.read_cached(part, listed.size)
+            return content if _regular(listed.path, status) == listed else None
+        except (OSError, SourceError):
+            return None
 
     def stat(self, path: str) -> Entry:
         """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
@@ -128,6 +151,13 @@ class DirectorySource:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
         with _explaining(path):
             return _regular(path, os.fstat(handle.fileno()))
+
+    def _remember(self, path: str, parts: Sequence[str], descriptor: int) -> None:
+        """Keep the folder of a file open for ``glance``, if its file system is one for that."""
+        folder = path.rpartition("/")[0]
+        if (self._near is None or self._near.path != folder) and system.tells_cached(descriptor):
+            with suppress(OSError):  # moved away meanwhile: the file is open all the same
+                self._near = _Near(folder, system.Folder(self._root, parts[:-1]))
 
     def _walk(self) -> Iterator[Listing]:
         identity = self._identity()
@@ -217,6 +247,14 @@ class DirectorySource:
 
 
 @dataclass(frozen=True, slots=True)
+class _Near:
+    """A folder that is open, and its path."""
+
+    path: str
+    folder: system.Folder
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """What the reading of one folder brings to light: ``folders`` to enter, ``excluded`` audio."""
 
@@ -268,11 +306,14 @@ def _within(root: Path, ignore: Sequence[Path]) -> frozenset[str]:
 
 def _parts(path: str) -> list[str]:
     """The system's names of the parts of a path; SourceError if a listing could not hold it."""
+    plain = path.split("/")
+    if path.isascii() and _NEVER_PLAIN.isdisjoint(path) and _NO_NAMES.isdisjoint(plain):
+        return plain
     parts: list[str] = []
-    for part in path.split("/"):
+    for part in plain:
         try:
             name = unescape_name(part)
-            proper = escape_name(name) == part and name not in {"", ".", ".."}
+            proper = escape_name(name) == part and name not in _NO_NAMES
         except UnicodeError:
             name, proper = part, False
         # An escape may stand for what no single name can hold.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from batch_uploader.errors import ConfigError, SourceError
+from batch_uploader.model import Entry
 from batch_uploader.pairing import pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -266,6 +267,21 @@ def test_a_file_removed_in_mid_upload_is_read_to_its_end_fault_35(place):
         assert source.handle_stat(handle, "a.wav").size == 7
 
 
+def test_a_glance_is_a_whole_file_as_it_was_listed_or_nothing(place):
+    source = place.make({"f/a.wav": b"content", "f/b.wav": b""})
+    for path, content in (("f/a.wav", b"content"), ("f/b.wav", b"")):
+        source.open(path).close()
+        entry = source.stat(path)
+
+        assert source.glance(entry) in (content, None)
+        assert source.glance(entry._replace(size=len(content) + 1)) is None
+        assert source.glance(entry._replace(mtime_ns=entry.mtime_ns + 1)) is None
+        place.touch(path)
+        assert source.glance(entry) is None
+        place.remove(path)
+        assert source.glance(entry) is None
+
+
 def test_a_touched_file_shows_it_by_name_and_by_handle(place):
     source = place.make({"a.wav": b"content"})
     before = source.stat("a.wav")
@@ -317,6 +333,10 @@ def test_a_path_that_no_listing_holds_opens_nothing_fault_62(place, tmp_path, pa
         with pytest.raises(SourceError) as caught:
             look(path)
         str(caught.value).encode()
+    status = (tmp_path / "secret.wav").stat()
+    for folder in ("a.wav", "f/b.wav"):
+        source.open(folder).close()
+        assert source.glance(Entry(path, status.st_size, status.st_mtime_ns)) is None
 
 
 def test_a_folder_cannot_be_opened(place):
