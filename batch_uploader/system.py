@@ -5,6 +5,7 @@ Everything here blocks, unless it says otherwise, so call it in a thread, and ra
 
 import ctypes
 import errno
+import functools
 import os
 import socket
 import stat
@@ -72,9 +73,15 @@ def boot_time() -> tuple[str, int] | None:
     if sys.platform != "linux":
         return None
     try:
-        return _BOOT_ID.read_text("ascii").strip(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return _boot_id(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     except OSError:
         return None
+
+
+@functools.cache
+def _boot_id() -> str:
+    # Once: it is asked of each recording, and no process outlives the start of its machine.
+    return _BOOT_ID.read_text("ascii").strip()
 
 
 class FileLock:
