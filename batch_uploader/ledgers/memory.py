@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers import adoption, records, rules
-from batch_uploader.ledgers.records import Record
+from batch_uploader.ledgers.records import Record, Standing
 from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
 from batch_uploader.system import boot_time
@@ -161,9 +161,10 @@ class _MemoryStore:
         holders = (record for record in same if record.status in records.HOLDING)
         return min(holders, key=lambda record: record.path, default=None)
 
-    def superseded(self, path: str, sha256: bytes) -> Record | None:
-        same = (each for each in reversed(self.history) if each.path == path)
-        return next((record for record in same if record.sha256 == sha256), None)
+    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
+        past = (each for each in reversed(self.history) if each.path == path)
+        same = (record for record in past if record.sha256 == fingerprint.sha256)
+        return Standing(self.current(path), next(same, None), self.holder(fingerprint))
 
     def put(self, record: Record) -> None:
         self.drop(record.path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from batch_uploader.model import Container, Failure, Fingerprint, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Doubt, Known, Row
@@ -97,6 +97,18 @@ class Record:
         )
 
 
+class Standing(NamedTuple):
+    """What a claim has to know: the records that stand at its path, or for its content.
+
+    ``current`` and ``holder`` are as in ``Store``; ``superseded`` is what was superseded at this
+    path and holds this audio, the latest of several.
+    """
+
+    current: Record | None = None
+    superseded: Record | None = None
+    holder: Record | None = None
+
+
 class Store(Protocol):
     """Where the records of one connection are kept, within one transaction."""
 
@@ -114,8 +126,8 @@ class Store(Protocol):
         by path.
         """
 
-    def superseded(self, path: str, sha256: bytes) -> Record | None:
-        """What was superseded at a path and holds this audio, the latest of several."""
+    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
+        """All that a claim of this content at this path has to know, at once."""
 
     def put(self, record: Record) -> None:
         """Make it the current record of its path; the one before vanishes."""
@@ -124,7 +136,7 @@ class Store(Protocol):
         """Turn the current record of a path into history; the path has none then."""
 
     def restore(self, record: Record) -> None:
-        """Make what ``superseded`` found current again; the one current by now vanishes."""
+        """Make a superseded record current again; the one current by now vanishes."""
 
     def drop(self, path: str) -> None:
         """Forget the current record of a path."""

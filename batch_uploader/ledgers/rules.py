@@ -37,11 +37,13 @@ def claim(
 
 def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
     path, content = recording.path, recording.fingerprint
-    current = store.current(path)
+    current, talk, other = store.standing(path, content)
     if current is not None and current.status in OPEN and current.sha256 is not None:
         return ClaimAnswer(Claim.HELD)
-    if current is None or current.status not in LASTING or current.sha256 != content.sha256:
-        current = _restored(store, current, path, content.sha256)
+    if talk is not None and (
+        current is None or current.status not in LASTING or current.sha256 != content.sha256
+    ):
+        current = _restored(store, current, talk)
     if current is not None:
         if current.sha256 == content.sha256:
             answer = _known(store, current, recording)
@@ -49,7 +51,6 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
             answer = looked_into(store, current, recording, stamp_field, now)
         if answer is not None:
             return answer
-    other = store.holder(content)
     if other is not None and other.status is Status.CLAIMED:
         return ClaimAnswer(Claim.BUSY, other.path)
     if current is not None and current.status in LASTING:
@@ -96,17 +97,14 @@ def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer |
     return ClaimAnswer(Claim.OUTDATED) if current.status is Status.UPLOADED else None
 
 
-def _restored(store: Store, current: Record | None, path: str, sha256: bytes) -> Record | None:
-    """What stands at a path where this audio lies now: perhaps the talk that it was before.
+def _restored(store: Store, current: Record | None, talk: Record) -> Record:
+    """What stands at a path where this audio lies again: the talk that it was before.
 
     Nothing that came in between hides a talk for good. With the same audio back at its path, this
     is that talk's recording, whatever its sidecar says.
     """
-    talk = store.superseded(path, sha256)
-    if talk is None:
-        return current
     if current is not None and current.status in LASTING:
-        store.supersede(path)
+        store.supersede(talk.path)
     store.restore(talk)
     return talk
 

@@ -22,7 +22,7 @@ from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running, schema
 from batch_uploader.ledgers.sqlite.file import translated
 from batch_uploader.model import Failure, Outcome, Status
-from batch_uploader.ports import Claim
+from batch_uploader.ports import Claim, ClaimAnswer
 from batch_uploader.system import FileLock
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
@@ -103,6 +103,7 @@ async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(pa
     bad = ended("bad.wav", Status.INVALID)
     object.__setattr__(bad, "attempts", bug)
     async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.forget([])
         with held_up(ledger) as go:
             results = asyncio.gather(
                 ledger.claim([recording("a.wav")]), ledger.settle(bad), return_exceptions=True
@@ -114,7 +115,31 @@ async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(pa
         assert isinstance(second, LedgerError)
         assert first is not second
         assert await lines(ledger) == []
+        with pytest.raises(LedgerError, match="unseen and was not claimed"):
+            await ledger.settle(uploaded("a.wav", "talk"))
         assert (await ledger.claim([recording("a.wav")]))[0].claim is Claim.GRANTED
+
+
+async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_same(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording("a.wav")])
+        with closing(sqlite3.connect(path)) as meddler, meddler:
+            meddler.execute("DELETE FROM recordings")
+        await ledger.settle(uploaded("a.wav", "talk"))
+        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        held = await ledger.claim([recording("b.wav")])
+        assert held == [ClaimAnswer(Claim.DUPLICATE, "a.wav")]
+
+
+async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        statements = []
+        ledger._connection.set_trace_callback(statements.append)
+        await ledger.claim([recording("a.wav")])
+        await ledger.settle(uploaded("a.wav", "talk"))
+    (settled,) = [each for each in statements if each.startswith("UPDATE")]
+    assert "sha256" not in settled
+    assert len(statements) == len(["BEGIN", "ask", "claim", "COMMIT", "BEGIN", settled, "COMMIT"])
 
 
 @pytest.mark.parametrize("native", [True, False])

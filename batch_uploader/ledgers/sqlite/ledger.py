@@ -11,7 +11,7 @@ from anyio import CancelScope
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers import adoption, rules
-from batch_uploader.ledgers.records import Record, Store
+from batch_uploader.ledgers.records import Record, Standing, Store
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import GroupCommit, Rescue, Worker
 from batch_uploader.ledgers.sqlite.file import (
@@ -60,6 +60,7 @@ class SqliteLedger:
         self._lock = lock_of(path)
         self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
+        self._store: _SqliteStore | None = None
         self._worker: Worker | None = None
         self._commits: GroupCommit | None = None
         self._reader = LedgerReader(path, connection_id)
@@ -197,11 +198,15 @@ class SqliteLedger:
         connection = self._connection
         if connection is None:
             raise not_open(self._path)
+        store, self._store = self._store, None  # what fails is not to be remembered
         with translated(self._path):
             with committing(connection):
                 for answer in self._journal.kept:
                     self._replay(answer, connection)
-                yield _SqliteStore(connection, self._connection_id)
+                if store is None or self._journal.kept:
+                    store = _SqliteStore(connection, self._connection_id)
+                yield store
+            self._store = store
             if self._journal.kept:
                 self._journal.clear()
 
@@ -234,6 +239,7 @@ class SqliteLedger:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._store = None
         if connection is not None:
             # Closing only tidies up the log; every commit in it is durable without that.
             with suppress(sqlite3.Error):
@@ -249,14 +255,20 @@ def _noting(outcome: Outcome | None) -> str:
 
 
 class _SqliteStore:
-    """``rules.Store`` over a connection with an open transaction."""
+    """``rules.Store`` over a connection with an open transaction, and over the next ones.
+
+    It remembers the claims that were made through it, so that they need not be read again when they
+    are settled: nobody else writes while the lock is held. If a transaction fails, so does that.
+    """
 
     def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
         self._execute = connection.execute
         self._connection_id = connection_id
+        self._claims: dict[str, Record] = {}
 
     def current(self, path: str) -> Record | None:
-        return self._one(schema.SELECT_CURRENT, (path, self._connection_id))
+        claim = self._claims.get(path)
+        return claim or self._one(schema.SELECT_CURRENT, (path, self._connection_id))
 
     def claimed(self) -> list[Record]:
         lines = self._execute(schema.SELECT_CLAIMED, (self._connection_id,))
@@ -266,12 +278,21 @@ class _SqliteStore:
         content = (fingerprint.sha256, fingerprint.metadata, self._connection_id)
         return self._one(schema.SELECT_HOLDER, content * 2)
 
-    def superseded(self, path: str, sha256: bytes) -> Record | None:
-        return self._one(schema.SELECT_SUPERSEDED, (path, self._connection_id, sha256))
+    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
+        where = (path, self._connection_id, fingerprint.sha256)
+        if self._execute(schema.SELECT_ANYTHING, where).fetchone() is None:
+            return Standing()
+        superseded = self._one(schema.SELECT_SUPERSEDED, where)
+        return Standing(self.current(path), superseded, self.holder(fingerprint))
 
     def put(self, record: Record) -> None:
-        folder = schema.folder_of(record.path)
-        self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
+        claim = self._claims.pop(record.path, None)
+        # Should the claim be gone, against all expectation, the whole is written.
+        if claim is None or not self._changed(claim, record):
+            folder = schema.folder_of(record.path)
+            self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
+        if record.status is Status.CLAIMED:
+            self._claims[record.path] = record
 
     def supersede(self, path: str) -> None:
         self._execute(schema.SUPERSEDE, (path, self._connection_id))
@@ -284,12 +305,17 @@ class _SqliteStore:
         self._execute(schema.DROP_RESTORED, which)
 
     def drop(self, path: str) -> None:
+        self._claims.pop(path, None)
         self._execute(schema.DROP, (path, self._connection_id))
 
     def drop_duplicates(self, of: Record) -> None:
         self._execute(
             schema.DROP_DUPLICATES, (of.sha256, of.metadata, self._connection_id, of.path)
         )
+
+    def _changed(self, claim: Record, record: Record) -> bool:
+        update = schema.update(claim, record, self._connection_id)
+        return self._execute(*update).rowcount == 1
 
     def _one(self, query: str, values: Sequence[object]) -> Record | None:
         line = self._execute(query, values).fetchone()

@@ -22,7 +22,7 @@ COLUMNS: Final = (
     "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
     "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns"
 )
-_COUNT: Final = len(COLUMNS.split(","))
+_NAMES: Final = COLUMNS.split(", ")
 _DEFINITIONS: Final = """
     id INTEGER PRIMARY KEY,
     connection_id TEXT NOT NULL,
@@ -137,10 +137,16 @@ SELECT_HOLDER: Final = (
 SELECT_SUPERSEDED: Final = (
     f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} AND sha256 = ? ORDER BY id DESC LIMIT 1"
 )
+SELECT_ANYTHING: Final = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE {at}"
+    for table in ("recordings", "superseded")
+    for at in ("path = ?1 AND connection_id = ?2", "sha256 = ?3")
+)
+"""Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
 PUT: Final = (
-    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * _COUNT})"
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * len(_NAMES)})"
     " ON CONFLICT (path, connection_id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[1:])
+    + ", ".join(f"{column} = excluded.{column}" for column in _NAMES[1:])
 )
 DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
 SUPERSEDE: Final = (
@@ -200,6 +206,17 @@ def _filter(
         # Spelled out and sorted, so that SQLite sees when an index holds just these.
         terms.append(f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})")
     return f" WHERE {' AND '.join(terms)}" if terms else "", tuple(values)
+
+
+def update(before: Record, after: Record, connection_id: str) -> tuple[str, tuple[object, ...]]:
+    """What puts a record in the place of another one of its path, with the parameters.
+
+    Only what differs is written, so that the indexes on all else stay as they are.
+    """
+    pairs = zip(_NAMES, encode(before), encode(after), strict=True)
+    changed = {name: new for name, old, new in pairs if old != new} or {"path": after.path}
+    query = f"UPDATE recordings SET {' = ?, '.join(changed)} = ? WHERE {_MINE}"
+    return query, (*changed.values(), after.path, connection_id)
 
 
 def folder_of(path: str) -> str:
