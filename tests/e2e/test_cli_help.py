@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from e2e.conftest import assert_one_talk_each
 
 from batch_uploader import __version__
 from batch_uploader.cli import app, voice
@@ -26,6 +27,8 @@ HEAVY = [
     "batch_uploader.model",
 ]
 NETWORK = ["grpc", "google.protobuf", "cryptography"]
+FOR_THE_FEW = ["tenacity", "tomllib", "tempfile", "numpy"]
+"""After a failed attempt, for a settings file, for what only a library recognises; or never."""
 
 
 def imported(names, *arguments):
@@ -83,11 +86,12 @@ class TestHelp:
     def test_nothing_of_the_network_is_imported_for_what_sends_nothing(self, command, tmp_path):
         assert imported(NETWORK, command, tmp_path, "--connection-id", "c") == "[]"
 
-    def test_cryptography_is_not_imported_without_a_key_or_a_certificate(self, tmp_path):
-        (tmp_path / "key").write_text("key")
-        (tmp_path / "key").chmod(0o600)
-        arguments = ("upload", tmp_path, "--connection-id", "c", "--api-key-file", tmp_path / "key")
-        assert imported([*NETWORK, "numpy"], *arguments) == "['grpc', 'google.protobuf']"
+    def test_what_few_need_is_not_imported_for_an_upload_that_goes_well(self, calls, service):
+        calls.write("a.wav")
+        arguments = ("upload", calls, *service.flags, "--api-key-file", calls.key_file)
+        names = [*NETWORK, *FOR_THE_FEW]
+        assert imported(names, *arguments) == "['grpc', 'google.protobuf']"
+        assert_one_talk_each(calls, service, ["a.wav"])
 
     def test_the_version_is_told(self, inside):
         assert inside("--version").out == f"batch-uploader {__version__}\n"
