@@ -283,7 +283,11 @@ class Examination:
 
     def _small_file(self, entry: Entry) -> bytes:
         with _explaining(entry.path), self.source.open(entry.path) as handle:
-            return handle.read(sidecar.SIZE_LIMIT + 1)
+            # A read of all that it may be would take memory for so much.
+            text = handle.read(min(entry.size, sidecar.SIZE_LIMIT) + 1)
+            if len(text) > entry.size:
+                text += handle.read(sidecar.SIZE_LIMIT + 1 - len(text))
+            return text
 
 
 @contextmanager

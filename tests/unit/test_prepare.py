@@ -14,13 +14,14 @@ import pytest
 from audio_samples import SEEDS, mutants
 from hypothesis import HealthCheck, given, settings
 
-from batch_uploader import audio, system
+from batch_uploader import audio, sidecar, system
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import SourceChanged, SourceError
 from batch_uploader.examine import Examination, Material, Rules, SidecarMode
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.model import Defect, Entry, Status, recording_key
 from batch_uploader.pairing import Pair
+from batch_uploader.sidecar import SIZE_LIMIT
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.uploader import Uploader
@@ -68,8 +69,7 @@ def put(folder, content, text=b"{}", name="a"):
         path.unlink(missing_ok=True)
         if data is not None:
             path.write_bytes(data)
-    wav, sidecar = (listed(path) if path.exists() else None for path in paths)
-    return Pair(wav, sidecar)
+    return Pair(*(listed(path) if path.exists() else None for path in paths))
 
 
 def listed(path, *, name=None):
@@ -77,8 +77,8 @@ def listed(path, *, name=None):
     return Entry(name or path.name, status.st_size, status.st_mtime_ns)
 
 
-def examination(root, sidecar=SidecarMode.OPTIONAL):
-    return Examination(DirectorySource(root), "conn", Rules(sidecar=sidecar))
+def examination(root, mode=SidecarMode.OPTIONAL):
+    return Examination(DirectorySource(root), "conn", Rules(sidecar=mode))
 
 
 def result(prepared):
@@ -283,3 +283,13 @@ def test_what_needs_libsndfile_is_said_at_once():
     data = make.encoded("WAV", "GSM610", seconds=0.1)
     with pytest.raises(audio.TakesLonger):
         audio.probe(make.Handle(data), "a.wav", len(data), audio.AudioRules(), at_once=True)
+
+
+def test_a_sidecar_that_grew_since_it_was_listed_is_read_to_its_end(tmp_path):
+    looker = examination(tmp_path)
+    pair = put(tmp_path, make.wav(1), b"{}")
+    for text in (b'{"n": "longer than it was"}', b"{}", b'{"n": "' + bytes(SIZE_LIMIT) + b'"}'):
+        (tmp_path / "a.json").write_bytes(text)
+        for size in (0, 2, len(text) - 1, len(text), len(text) + 1):
+            old = Pair(pair.audio, pair.sidecar._replace(size=size))
+            assert looker.metadata(old) == sidecar.parse(text, "a.json", looker.rules.schema)
