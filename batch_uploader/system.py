@@ -282,7 +282,10 @@ def scan_beneath(root: str, parts: Sequence[str]) -> Iterator[Iterator[os.DirEnt
 
 
 def tells_cached(descriptor: int) -> bool:
-    """Whether a file's system can tell what is in memory: not behind a network, nor everywhere."""
+    """Whether the file system can tell what of this file is in memory.
+
+    Those behind a network or another process cannot, nor any of another system than Linux.
+    """
     try:
         os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
     except AttributeError:

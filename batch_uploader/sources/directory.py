@@ -126,9 +126,9 @@ class DirectorySource:
     def glance(self, listed: Entry) -> bytes | None:
         """A file of the folder that was opened last, as ``ports.Source`` says.
 
-        The folder stays open, so no path is walked, which might lead across a share that hangs; a
-        file that was listed is opened without a disk; and its file system is one that tells what
-        is in memory, which those behind a network or another process do not.
+        It waits for nothing, not even for opening the file: the folder is open already, so no path
+        is walked that might lead across a share that hangs; its file system tells what is in
+        memory, so it is a local one; and what a listing has just looked at needs no disk.
         """
         folder, _, name = listed.path.rpartition("/")
         near = self._near
