@@ -37,7 +37,7 @@ def link(lab, *, round_trip, mbit, loss):
         process = subprocess.Popen(
             [lab.program("link"), HERE, THERE, *map(str, shape)],
             stdout=subprocess.PIPE,
-            preexec_fn=lambda: os.sched_setaffinity(0, {lab.other_core}),
+            preexec_fn=lambda: _go_first(lab.other_core),
         )
         with process:
             try:
@@ -52,6 +52,12 @@ def link(lab, *, round_trip, mbit, loss):
                 process.terminate()
     finally:
         _remove()
+
+
+def _go_first(core):
+    os.sched_setaffinity(0, {core})
+    # A link waits for no processor.
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def _remove():
