@@ -84,10 +84,11 @@ async def test_channels_that_bring_no_more_are_closed_when_their_calls_are_over(
                 group.start_soon(call)
         return {each.channel for each in held}
 
-    assert len(await round_of_calls(16)) == 4
-    wide = await round_of_calls(16)
-    assert len(wide) == 8
-    narrow = await round_of_calls(16)
+    assert len(await round_of_calls(32)) == 4
+    wide = await round_of_calls(32)
+    assert len(wide) == 32
+    assert await round_of_calls(32) == wide
+    narrow = await round_of_calls(32)
     assert len(narrow) == 4
     (gone, *_) = wide - narrow
     with pytest.raises(grpc.aio.UsageError):

@@ -4,15 +4,16 @@ from collections import Counter
 
 import pytest
 
-from batch_uploader.sinks.speechsense.width import MOST, START, Width
+from batch_uploader.sinks.speechsense.width import MOST, START, Sample, Width
 
 MB = 1_000_000
 STEP = 0.02  # seconds
 
 
 class Call:
-    def __init__(self, began, channel, left, pause):
-        self.began, self.channel, self.left, self.pause = began, channel, left, pause
+    def __init__(self, began, sample, channel, left, pause):
+        self.began, self.sample, self.channel = began, sample, channel
+        self.left, self.pause = left, pause
 
 
 class World:
@@ -27,6 +28,7 @@ class World:
         self.now = 0.0
         self.delivered = 0
         self.seen = [START]
+        self.used = set()
         self._running = running
         self._each, self._all, self._pause, self._size = each, all, pause, size
         self._calls = []
@@ -42,12 +44,13 @@ class World:
         return self
 
     def _begin(self):
-        self.width.began(self.now)
         busy = Counter(call.channel for call in self._calls)
         channel = min(range(self.width.channels), key=lambda number: busy[number])
         if busy[channel] * self._size >= MB:
             self.width.crowded()
-        self._calls.append(Call(self.now, channel, self._size, self._pause))
+        self.used.add(channel)
+        sample = self.width.began()
+        self._calls.append(Call(self.now, sample, channel, self._size, self._pause))
 
     def _step(self):
         busy = Counter(call.channel for call in self._calls)
@@ -61,7 +64,9 @@ class World:
         for call in [each for each in self._calls if each.left <= 0 and each.pause <= 0]:
             self._calls.remove(call)
             self.delivered += self._size
-            self.width.delivered(self.now, call.began, self._size, running)
+            if call.sample is not None:
+                seconds = self.now - call.began
+                self.width.ended(self.now, call.sample, seconds, self._size, running)
 
 
 def always(running):
@@ -72,35 +77,76 @@ def test_it_starts_with_four():
     assert Width().channels == START == 4
 
 
-def test_it_grows_to_the_most_where_each_channel_carries_little():
+def test_there_are_many_where_each_channel_carries_little():
     world = World(always(64), each=2 * MB).run(240)
 
-    assert world.seen == [4, 8, 16, 32]
+    assert world.seen == [4, 32]
 
 
 def test_it_grows_along_with_the_calls_that_are_allowed():
     """As at the start of a run, when nobody knows yet what the service bears."""
     world = World(lambda now: min(64, 4 + int(4 * now)), each=2 * MB).run(60)
 
-    assert world.seen == [4, 8, 16, 32]
+    assert world.seen == [4, 32]
 
 
-def test_it_stays_where_more_channels_bring_no_more():
-    world = World(always(32), all=200 * MB).run(600)
+def test_it_finds_them_within_seconds():
+    world = World(always(24), each=1.5 * MB).run(30)
 
-    assert world.seen == [4, 8, 4, 8, 4]
-
-
-def test_it_goes_as_far_as_it_gains():
-    world = World(always(32), each=10 * MB, all=75 * MB).run(120)
-
-    assert world.seen == [4, 8, 16, 8]
+    assert world.width.channels == MOST
 
 
-def test_it_grows_for_no_more_calls_than_there_are():
+def test_it_tries_none_where_each_channel_carries_much():
+    world = World(always(32), all=100 * MB).run(600)
+
+    assert world.seen == [4]
+
+
+def test_it_takes_back_what_brings_no_more():
+    """As on a thin line: each carries little, and so do all of them."""
+    world = World(always(32), all=20 * MB).run(600)
+
+    assert world.seen == [4, 32, 4, 32, 4]
+
+
+def test_no_more_are_used_than_there_are_calls():
     world = World(always(6), each=2 * MB).run(300)
 
-    assert max(world.seen) == 8
+    assert len(world.used) == 6
+
+
+def test_a_run_that_only_begins_is_no_reason():
+    """Few calls carry less than four channels could."""
+    width = Width()
+    for _ in range(100):
+        width.crowded()
+        if sample := width.began():
+            width.ended(1.0, sample, 1.0, 20 * MB, 2)
+
+    assert width.channels == START
+
+
+def test_calls_that_all_fail_are_no_reason():
+    width = Width()
+    for _ in range(100):
+        width.crowded()
+        if sample := width.began():
+            width.ended(1.0, sample, 1.0, 0, 8)
+
+    assert width.channels == START
+
+
+def test_which_calls_count_is_settled_when_they_begin():
+    """Or the slow ones would be missing, and few channels look better than they are."""
+    sample = Sample(2)
+    assert [sample.takes() for _ in range(5)] == [False, False, True, True, False]
+
+    sample.add(1.0, 4 * MB, 8)
+    assert not sample.complete
+    sample.add(7.0, 4 * MB, 8)
+
+    assert sample.complete
+    assert sample.goodput == 8 * MB
 
 
 def test_it_opens_nothing_for_calls_that_crowd_nobody():

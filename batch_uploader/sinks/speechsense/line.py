@@ -10,7 +10,7 @@ import grpc
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.sinks.speechsense.channel import Endpoint, channel_credentials, open_channel
-from batch_uploader.sinks.speechsense.width import Width
+from batch_uploader.sinks.speechsense.width import Sample, Width
 
 _STALE_AFTER: Final = 180.0
 _BUSY: Final = 256 * 1024
@@ -39,14 +39,17 @@ class Line:
     @asynccontextmanager
     async def call(self, octets: int = 0) -> AsyncIterator["Call"]:
         """A channel for one call with so many bytes, kept open until that call is over."""
-        now = self._clock()
-        self._width.began(now)
-        lane = self._choose(now)
+        began = self._clock()
+        lane = self._choose(began)
+        sample = self._width.began() if octets else None
+        call = Call(self, lane)
         lane.calls += 1
         lane.octets += octets
         try:
-            yield Call(self, lane, octets, now)
+            yield call
         finally:
+            if sample is not None:
+                self._measured(sample, began, octets if call.delivered else 0)
             lane.calls -= 1
             lane.octets -= octets
             await self._close_idle()
@@ -55,15 +58,6 @@ class Line:
         """End the channels, and the calls that are still on them."""
         for lane in (*self._lanes, *self._retired):
             await lane.channel.close()
-
-    def reached(self, lane: "_Lane", began: float, delivered: int) -> None:
-        """A call on the lane got through, and so many bytes with it."""
-        lane.unreached_since = None
-        if delivered:
-            running = sum(each.calls for each in (*self._lanes, *self._retired))
-            self._width.delivered(self._clock(), began, delivered, running)
-            while len(self._lanes) > self._width.channels:
-                self._retire(min(self._lanes, key=_load))
 
     def unreached(self, lane: "_Lane") -> None:
         """A call on the lane found no connection."""
@@ -95,6 +89,13 @@ class Line:
             self._lanes.append(lane)
         return lane
 
+    def _measured(self, sample: Sample, began: float, delivered: int) -> None:
+        now = self._clock()
+        running = sum(each.calls for each in (*self._lanes, *self._retired))
+        self._width.ended(now, sample, now - began, delivered, running)
+        while len(self._lanes) > self._width.channels:
+            self._retire(min(self._lanes, key=_load))
+
     def _open(self, unreached_since: float | None = None) -> "_Lane":
         return _Lane(open_channel(self._endpoint, self._credentials), unreached_since)
 
@@ -123,16 +124,16 @@ class _Lane:
 class Call:
     """One call's hold on a channel, which is to be told how it went."""
 
-    def __init__(self, line: Line, lane: _Lane, octets: int, began: float) -> None:
+    def __init__(self, line: Line, lane: _Lane) -> None:
         self.channel = lane.channel
+        self.delivered = False
         self._line = line
         self._lane = lane
-        self._octets = octets
-        self._began = began
 
     def reached(self, *, delivered: bool = True) -> None:
         """It got through, if only to be refused; with ``delivered`` its bytes did."""
-        self._line.reached(self._lane, self._began, self._octets if delivered else 0)
+        self._lane.unreached_since = None
+        self.delivered = delivered
 
     def unreached(self) -> None:
         """It found no connection."""

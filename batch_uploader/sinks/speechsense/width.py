@@ -1,20 +1,20 @@
-"""How many channels lead to the service: more for as long as more of them carry more."""
+"""How many channels lead to the service: many where each carries little and many carry more."""
 
 from typing import Final
 
 START: Final = 4
 MOST: Final = 32
 
-_WINDOW: Final = 2.0  # seconds that are measured at least
-_GAIN: Final = 1.15  # so many times as much must twice as many channels carry to be worth it
+_GAIN: Final = 1.15  # so many times as much must many carry to be worth it
+_POOR: Final = 12_500_000  # bytes a second: a channel that carries 100 Mbit/s needs no others
 _REST: Final = 300.0  # seconds until the next trial after one that brought nothing
 
 
 class Width:
-    """Doubles the channels on trial when all are crowded, and takes it back if nothing is gained.
+    """Tries many channels when all are crowded and carry little, and takes that back if in vain.
 
     Where the way is long and loses packets, each channel carries so much and no more; elsewhere
-    others only cost. ``now`` is in seconds, of a clock that never goes back.
+    more of them only cost. ``now`` is in seconds, of a clock that never goes back.
     """
 
     def __init__(self) -> None:
@@ -22,63 +22,103 @@ class Width:
         """How many there may be now."""
         self._to_beat: float | None = None
         self._rests_until = 0.0
-        self._window: _Window | None = None
+        self._sample = Sample(self.channels)
 
     def crowded(self) -> None:
         """A call came and all channels there may be had enough to carry."""
-        if self._window is not None:
-            self._window.crowded = True
+        self._sample.crowded = True
 
-    def began(self, now: float) -> None:
-        """A call begins; told before ``crowded``."""
-        if self._window is None:
-            self._window = _Window(now)
+    def began(self) -> "Sample | None":
+        """A call with something to deliver begins; the sample that is to hear of its end."""
+        return self._sample if self._sample.takes() else None
 
-    def delivered(self, now: float, began: float, octets: int, running: int) -> None:
-        """A call that began then got so many bytes through, one of so many that were running."""
-        window = self._window
-        # What began on fewer or more channels says nothing about these.
-        if window is None or began < window.since:
+    def ended(
+        self, now: float, sample: "Sample", seconds: float, octets: int, running: int
+    ) -> None:
+        """A call of the sample took so long for so many bytes, 0 if it failed, one of so many."""
+        sample.add(seconds, octets, running)
+        if sample is not self._sample or not sample.complete:
             return
-        window.add(now - began, octets, running)
-        if now - window.since < _WINDOW or window.calls < self.channels:
-            return
-        self._window = _Window(now)
-        if self._to_beat is not None and window.goodput < _GAIN * self._to_beat:
+        self._sample = Sample(self.channels)
+        if self._to_beat is None:
+            if self._pays(now, sample):
+                self._to_beat = sample.goodput
+                self._change(MOST)
+        elif sample.goodput < _GAIN * self._to_beat:
             self.failed(now)
-        elif window.crowded and self.channels < MOST and now >= self._rests_until:
-            self._to_beat = window.goodput
-            self.channels = min(2 * self.channels, MOST)
         else:
             self._to_beat = None
 
     def failed(self, now: float) -> None:
-        """The latest channels are of no use: half as many, and no trial for minutes."""
+        """New channels are of no use: a trial is over, and there is none for minutes."""
         if self._to_beat is not None:
-            self.channels = max(START, self.channels // 2)
-        self._to_beat = None
+            self._to_beat = None
+            self._change(START)
         self._rests_until = now + _REST
 
+    def _pays(self, now: float, sample: "Sample") -> bool:
+        return (
+            self.channels < MOST
+            and now >= self._rests_until
+            and sample.crowded
+            and 0 < sample.goodput < _POOR * min(sample.running, self.channels)
+        )
 
-class _Window:
-    """What the calls carried that both began and ended since some moment."""
+    def _change(self, channels: int) -> None:
+        self.channels = channels
+        self._sample = Sample(channels)
 
-    def __init__(self, since: float) -> None:
-        self.since = since
+
+class Sample:
+    """As many calls as there are channels, from their beginning to the end of the last.
+
+    As many before them are let pass: new channels are connecting, and old ones are still shared.
+    Which calls these are is settled when they begin: those that end first are the fast ones.
+    """
+
+    def __init__(self, calls: int) -> None:
         self.crowded = False
-        self.calls = 0
+        self._passing = calls
+        self._awaited = self._to_come = calls
         self._octets = 0
         self._seconds = 0.0
         self._running = 0
+        self._delivered = 0
+
+    def takes(self) -> bool:
+        """Whether the call that begins now is one of them."""
+        if self._passing:
+            self._passing -= 1
+            return False
+        if self._to_come:
+            self._to_come -= 1
+            return True
+        return False
 
     def add(self, seconds: float, octets: int, running: int) -> None:
-        self.calls += 1
-        self._octets += octets
-        self._seconds += seconds
-        self._running += running
+        """One of them has ended."""
+        self._awaited -= 1
+        if octets:
+            self._delivered += 1
+            self._octets += octets
+            self._seconds += seconds
+            self._running += running
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them have ended."""
+        return not self._awaited
+
+    @property
+    def running(self) -> float:
+        """How many calls there were at once, on average."""
+        return self._running / max(self._delivered, 1)
 
     @property
     def goodput(self) -> float:
-        # In bytes a second: of one call on average, times as many as there were at once. What
-        # ended in the window over its length would go up and down with calls that end together.
-        return self._octets / max(self._seconds, 1e-6) * self._running / self.calls
+        """In bytes a second: of one call on average, times as many as there were at once.
+
+        What ended within some time over its length would go up and down with calls that end
+        together.
+        """
+        return self._octets / max(self._seconds, 1e-6) * self.running
