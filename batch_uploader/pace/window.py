@@ -1,5 +1,8 @@
 """How many attempts may run at once: found by trying, given up when it makes them slower."""
 
+import math
+from dataclasses import dataclass, replace
+
 START = 4
 """So many to begin with, also after an outage: nobody knows yet what the service bears."""
 
@@ -7,6 +10,7 @@ _CALM = 10.0  # seconds after a cut from which on the limit grows in proportion 
 _CALM_GROWTH = 0.25
 _SLOWER = 0.8  # what a limit is cut to when the attempts grow slow
 _TOLERANCE = 2.5  # so many times the usual time is slow
+_WORSE = 1.1  # so many times as slow as before a cut: what makes it slow still grows
 _SLACK = 0.05  # seconds that are no sign of anything
 _FLOOR_AGE = 300.0  # seconds after which the fastest of its kind is forgotten
 _FULL = 0.8  # of a limit that is not used nobody knows whether it could be more
@@ -16,8 +20,9 @@ class Window:
     """Additive increase, multiplicative decrease, between one and ``ceiling``.
 
     Doubles with each round of successes until the first cut, then grows by one a round, and by a
-    quarter once nothing has gone wrong for a while. ``now`` is in seconds, of a clock that never
-    goes back.
+    quarter once nothing has gone wrong for a while. Attempts may be slow for reasons of their own,
+    such as a way that loses packets: a cut that makes them no faster is taken back. ``now`` is in
+    seconds, of a clock that never goes back.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -26,6 +31,7 @@ class Window:
         self._cut_at: float | None = None
         self._floors: dict[int, _Floor] = {}
         self._round = _Round()
+        self._before_cuts: _Before | None = None
         self.usual_seconds = 0.0
         """What a success takes lately, on average."""
 
@@ -40,11 +46,15 @@ class Window:
         self.usual_seconds = usual + (seconds - usual) / 8 if usual else seconds
         # Within a class the sizes differ by less than a factor of two.
         floor = self._floors.setdefault(octets.bit_length(), _Floor(now, seconds))
-        self._round.add(seconds / (floor.of(now, seconds) + _SLACK))
+        slowness = seconds / (floor.of(now, seconds) + _SLACK)
+        # What began before the latest cut does not tell what came of it.
+        if self._cut_at is None or now - seconds >= self._cut_at:
+            self._round.add(slowness)
         if self._round.count >= self.limit:
-            slow, self._round = self._round.mean > _TOLERANCE, _Round()
-            if slow:
-                self._cut(now, self._limit * _SLOWER)
+            slowness, self._round = self._round.mean, _Round()
+            if slowness <= _TOLERANCE:
+                self._before_cuts = None
+            elif self._slow(now, slowness):
                 return
         if running >= _FULL * self.limit:
             self._limit = min(self.ceiling, self._limit + self._growth(now))
@@ -60,10 +70,30 @@ class Window:
     def restart(self, now: float) -> None:
         """After an outage: begin carefully, as at the start."""
         self._limit = min(self._limit, START, self.ceiling)
-        self._cut_at = now
+        self._cut_at, self._before_cuts = now, None
         self._round = _Round()
 
+    def _slow(self, now: float, slowness: float) -> bool:
+        """A round was slow: fewer at once, unless fewer made it no faster; whether there are.
+
+        Where all wait for each other, half as many take half as long; where none does, as long.
+        """
+        before = self._before_cuts
+        if before is None:
+            before = _Before(slowness, self._limit, self._limit, self._cut_at)
+        elif slowness > _WORSE * before.slowness:
+            before = replace(before, slowness=slowness, at_limit=self._limit)
+        elif slowness > before.slowness * math.sqrt(self._limit / before.at_limit):
+            self._limit, self._cut_at = before.limit, before.cut_at
+            self._before_cuts = None
+            self._floors.clear()
+            return False
+        self._cut(now, self._limit * _SLOWER)
+        self._before_cuts = before
+        return True
+
     def _cut(self, now: float, limit: float) -> None:
+        self._before_cuts = None
         self._limit = max(1.0, limit)
         self._cut_at = now
 
@@ -71,6 +101,16 @@ class Window:
         if self._cut_at is None:
             return 1.0
         return _CALM_GROWTH if now - self._cut_at > _CALM else 1 / self._limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """How slow it was, at which limit, before it was cut for that; and what to go back to."""
+
+    slowness: float
+    at_limit: float
+    limit: float
+    cut_at: float | None
 
 
 class _Round:
@@ -88,14 +128,18 @@ class _Round:
 
 
 class _Floor:
-    """The least of the last minutes: of this age of the clock and of the one before."""
+    """The least of the last minutes: of this age of the clock and of the one before.
+
+    Of a moving average, since one that was lucky is no measure for the others.
+    """
 
     def __init__(self, now: float, seconds: float) -> None:
         self._since = now
-        self._before = self._least = seconds
+        self._before = self._least = self._usual = seconds
 
     def of(self, now: float, seconds: float) -> float:
         if now - self._since > _FLOOR_AGE:
-            self._since, self._before, self._least = now, self._least, seconds
-        self._least = min(self._least, seconds)
+            self._since, self._before, self._least = now, self._least, self._usual
+        self._usual += (seconds - self._usual) / 8
+        self._least = min(self._least, self._usual)
         return min(self._before, self._least)

@@ -261,13 +261,34 @@ class TestWindow:
         self.grow(window, 0.0, 1.0, rounds=6)
         assert window.limit == 20
 
-    def test_it_falls_when_the_attempts_grow_slow(self):
+    def test_it_falls_when_more_at_once_are_slower(self):
         """Fault 22: latency that grows is a sign, too."""
         window = Window(64)
         now = self.grow(window, 0.0, 0.2)
         assert window.limit == 64
-        self.grow(window, now, 2.0, rounds=8)
+        for _ in range(20):
+            now = self.grow(window, now, max(0.2, window.limit / 32), rounds=1)
         assert window.limit < 32
+
+    def test_it_stays_when_fewer_at_once_are_as_slow(self):
+        """As where packets get lost, once the first recordings were lucky."""
+        window = Window(64)
+        now = self.grow(window, 0.0, 0.2)
+        lowest = 64
+        for _ in range(100):
+            now = self.grow(window, now, 2.0, rounds=1)
+            lowest = min(lowest, window.limit)
+        assert window.limit == 64
+        assert 32 < lowest < 64, "it has tried"
+
+    def test_what_began_before_a_cut_is_no_proof_that_it_was_in_vain(self):
+        window = Window(16)
+        now = self.grow(window, 0.0, 0.2)
+        now = self.grow(window, now, 4.0, rounds=1)
+        cut = window.limit
+        for _ in range(2 * cut):
+            window.succeeded(now + 1, 4.0, 1000, cut)
+        assert window.limit <= cut + 2
 
     def test_large_recordings_take_longer_and_mean_nothing(self):
         window = Window(32)
