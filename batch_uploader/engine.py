@@ -30,9 +30,10 @@ from batch_uploader.events import (
     Settled,
     UploadStarted,
 )
-from batch_uploader.examine import Examination, Material, stat_of
+from batch_uploader.examine import Examination, stat_of
 from batch_uploader.intake import Intake, Job, invalid
 from batch_uploader.ledgers.adoption import LEDGER_LOST
+from batch_uploader.material import Material
 from batch_uploader.model import Ending, Failure, Outcome, Receipt, Status
 from batch_uploader.pace import Allowance, Bell, ByteBudget, Caps, Pacer, Timetable, Verdict
 from batch_uploader.planner import Planner
@@ -221,7 +222,7 @@ class Engine:
                 prepared = self._examination.prepare_cached(job.pair, whole_limit)
                 if prepared is None:
                     prepared = await to_thread.run_sync(
-                        self._examination.prepare, job.pair, whole_limit
+                        self._examination.prepare, job.pair, whole_limit, self._sink.front
                     )
             except SourceChanged:
                 self._publish(NotReady(job.path, job.size))

@@ -2,17 +2,16 @@
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import BinaryIO
 
-from anyio import to_thread
-
 from batch_uploader import audio, sidecar
 from batch_uploader.audio import AudioRules, TakesLonger
-from batch_uploader.errors import SourceChanged, SourceError
+from batch_uploader.errors import SourceError
+from batch_uploader.material import Content, Material, changed, read_behind
 from batch_uploader.model import (
     AudioInfo,
     Defect,
@@ -26,12 +25,12 @@ from batch_uploader.model import (
 from batch_uploader.pairing import Pair
 from batch_uploader.ports import Source
 from batch_uploader.sidecar import Schema
-from batch_uploader.system import read_ahead, read_cached
 
 _HASH_STEP = 1024 * 1024
 _AT_ONCE = 256 * 1024
 """So small a recording is read in one go, and hashed in an event loop if that need not wait."""
 _SIDECAR_AT_ONCE = 4096
+_NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
 class SidecarMode(StrEnum):
@@ -73,68 +72,6 @@ def stat_of(pair: Pair) -> Stat:
         return Stat(size, mtime_ns)
     name = pair.sidecar.path.rpartition("/")[2]
     return Stat(size, mtime_ns, name, pair.sidecar.size, pair.sidecar.mtime_ns)
-
-
-class Material:
-    """A recording with its open file: the ``ports.Audio`` of a sink. Close it."""
-
-    def __init__(
-        self, recording: Recording, handle: BinaryIO | None, content: bytes | None
-    ) -> None:
-        self.recording = recording
-        self._content = content
-        self._message: bytes | None = None
-        self._handle = handle or io.BytesIO()  # what is held whole needs no file
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return self.recording.stat.size
-
-    def close(self) -> None:
-        """Let the file and the content go."""
-        self._content = self._message = None
-        self._handle.close()
-
-    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
-        """What ``frame`` makes of the content, and holds in its place; None if it is not held."""
-        if self._content is not None:
-            self._message, self._content = frame(self._content), None
-        return self._message
-
-    async def chunks(self, size: int) -> AsyncIterator[bytes]:
-        """Pieces of ``size`` bytes; SourceChanged instead of the last one if they differ."""
-        digest = hashlib.sha256()
-        buffer = bytearray(min(size, self.size))
-        for offset in range(0, self.size, size):
-            length = min(size, self.size - offset)
-            # A hop into a thread and back costs more than a piece that is in memory already.
-            with memoryview(buffer)[:length] as view:
-                piece = bytes(view) if read_cached(self._handle, offset, view) else None
-            if piece is None:
-                piece = await to_thread.run_sync(self._read, offset, length)
-            digest.update(piece)
-            if offset + length == self.size and digest.digest() != self._sha256:
-                raise _changed(self.recording.path)
-            yield piece
-
-    @property
-    def _sha256(self) -> bytes:
-        return self.recording.fingerprint.sha256
-
-    def _read(self, offset: int, length: int) -> bytes:
-        try:
-            self._handle.seek(offset)
-            piece = self._handle.read(length)
-            read_ahead(self._handle, offset + length, length)
-        except OSError as error:
-            raise SourceChanged(
-                f"{self.recording.path} could not be read to its end ({error.strerror}); "
-                "the next run tries again"
-            ) from error
-        if len(piece) != length:
-            raise _changed(self.recording.path)
-        return piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +119,19 @@ class Examination:
             return _all_defects(metadata, info)
         return info
 
-    def prepare(self, pair: Pair, whole_limit: int) -> Material | tuple[Defect, ...]:
+    def prepare(
+        self, pair: Pair, whole_limit: int, front: Callable[[Recording], bytes]
+    ) -> Material | tuple[Defect, ...]:
         """A recording ready to be claimed, or all that is wrong with it.
 
-        Up to ``whole_limit`` bytes its content is kept in memory. Raises SourceChanged if the file
-        is still being written, SourceError if it cannot be read.
+        Up to ``whole_limit`` bytes its content is kept in memory, a large one behind room for what
+        the sink's ``front`` makes. Raises SourceChanged if the file is still being written,
+        SourceError if it cannot be read.
         """
         metadata, listed = self.metadata(pair), pair.audio
         with _explaining(listed.path), ExitStack() as stack:
             handle = stack.enter_context(self.source.open(listed.path))
-            sound, content = self._look_and_hash(pair, metadata, handle, whole_limit)
+            sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, front)
             if isinstance(sound, tuple):
                 return sound
             stack.pop_all()
@@ -241,19 +181,26 @@ class Examination:
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
         whole_limit: int,
-    ) -> tuple[Recording | tuple[Defect, ...], bytes | None]:
+        front: Callable[[Recording], bytes],
+    ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
         """The recording behind the handle, or all that is wrong; its content if that is kept."""
         listed = pair.audio
-        keep = listed.size <= whole_limit
-        if keep and listed.size <= _AT_ONCE:
-            content = _read(handle, listed)
+        if listed.size <= min(_AT_ONCE, whole_limit):
+            content = handle.read(listed.size)
+            if len(content) != listed.size:
+                raise changed(listed.path)
             self._demand_rest(handle, listed)
             return self._judge(pair, metadata, content), content
         # A large one that is not sound is not worth reading.
         info = self._probe(handle, listed)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info), None
-        sha256, kept = _hash(handle, listed, keep=keep)
+        kept = None
+        if listed.size <= whole_limit:
+            room = len(front(self._recording(pair, metadata, info, _NO_DIGEST)))
+            sha256, kept = read_behind(room, handle, listed)
+        else:
+            sha256 = _hash(handle, listed)
         self._demand_rest(handle, listed)
         return self._recording(pair, metadata, info, sha256), kept
 
@@ -279,7 +226,7 @@ class Examination:
 
     def _demand_rest(self, handle: BinaryIO, listed: Entry) -> None:
         if self.source.handle_stat(handle, listed.path) != listed:
-            raise _changed(listed.path)
+            raise changed(listed.path)
 
     def _small_file(self, entry: Entry) -> bytes:
         with _explaining(entry.path), self.source.open(entry.path) as handle:
@@ -300,27 +247,17 @@ def _explaining(path: str) -> Iterator[None]:
         ) from error
 
 
-def _read(handle: BinaryIO, listed: Entry) -> bytes:
-    content = handle.read(listed.size)
-    if len(content) != listed.size:
-        raise _changed(listed.path)
-    return content
-
-
-def _hash(handle: BinaryIO, listed: Entry, *, keep: bool) -> tuple[bytes, bytes | None]:
+def _hash(handle: BinaryIO, listed: Entry) -> bytes:
     handle.seek(0)
-    if keep:
-        content = _read(handle, listed)
-        return hashlib.sha256(content).digest(), content
     digest = hashlib.sha256()
     left = listed.size
     while left > 0:
         piece = handle.read(min(_HASH_STEP, left))
         if not piece:
-            raise _changed(listed.path)
+            raise changed(listed.path)
         digest.update(piece)
         left -= len(piece)
-    return digest.digest(), None
+    return digest.digest()
 
 
 def _all_defects(
@@ -328,9 +265,3 @@ def _all_defects(
 ) -> tuple[Defect, ...]:
     wrong = metadata if isinstance(metadata, tuple) else ()
     return (*wrong, info) if isinstance(info, Defect) else wrong
-
-
-def _changed(path: str) -> SourceChanged:
-    return SourceChanged(
-        f"{path} changed while it was read; it is taken up again when it has come to rest"
-    )

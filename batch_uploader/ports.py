@@ -62,10 +62,10 @@ class Audio(Protocol):
     def size(self) -> int:
         """In bytes."""
 
-    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
-        """What ``frame`` makes of the whole: whenever ``size`` is at most ``Sink.whole_limit``.
+    def message(self, front: bytes) -> bytes | None:
+        """``front`` and the whole behind it: whenever ``size`` is at most ``Sink.whole_limit``.
 
-        It takes the place of the whole in memory, so ``frame`` runs once, for all attempts.
+        It is made once, for all attempts, and takes the place of the whole in memory.
         """
 
     def chunks(self, size: int) -> AsyncIterator[bytes]:
@@ -123,6 +123,12 @@ class Sink(Protocol):
     @property
     def stamp_field(self) -> str | None:
         """The metadata field that carries each recording's key; without one nothing is found."""
+
+    def front(self, recording: Recording) -> bytes:
+        """What goes before the whole of a recording in its message; blocks for no time.
+
+        It has the same length for every digest and key, so there can be room for it beforehand.
+        """
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording, once, without repeating anything by itself.

@@ -52,8 +52,8 @@ class Sound:
     def size(self) -> int:
         return len(self._content)
 
-    def message(self, frame):
-        return frame(self._content) if self._whole else None
+    def message(self, front):
+        return front + self._content if self._whole else None
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         try:

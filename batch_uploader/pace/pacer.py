@@ -189,8 +189,8 @@ class _Paced:
     def size(self) -> int:
         return self._audio.size
 
-    def message(self, frame: Callable[[bytes], bytes]) -> bytes | None:
-        return self._audio.message(frame)
+    def message(self, front: bytes) -> bytes | None:
+        return self._audio.message(front)
 
     async def chunks(self, size: int) -> AsyncGenerator[bytes]:
         pieces = self._audio.chunks(size)

@@ -80,6 +80,10 @@ class MemorySink:
         """The next attempts store the recording and end with these all the same, one each."""
         self._after.extend(errors)
 
+    def front(self, recording: Recording) -> bytes:  # noqa: ARG002 - there is no message here
+        """Nothing."""
+        return b""
+
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Store the recording and name its talk ``talk-1``, ``talk-2``, ...
 
@@ -140,7 +144,7 @@ class MemorySink:
 
 
 async def _pieces(audio: Audio) -> AsyncIterator[bytes]:
-    whole = audio.message(bytes)
+    whole = audio.message(b"")
     if whole is not None:
         yield whole
         return

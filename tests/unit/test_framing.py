@@ -68,7 +68,7 @@ def test_the_audio_is_what_was_found(audio):
 def test_one_message_parses_to_the_same_message(metadata, audio, content):
     recording = sample(content, metadata=metadata)
     parts = framing.talk_metadata(recording), framing.audio_metadata(audio)
-    request = framing.whole_request(*parts, content)
+    request = framing.whole_start(*parts, len(content)) + content
     message = wire.UploadTalkRequest(
         metadata=expected_metadata(recording, None),
         audio=wire.AudioRequest(

@@ -1,5 +1,7 @@
 """A recording in pieces: those that were hashed, whether they come from a disk or from memory."""
 
+import tracemalloc
+
 import anyio
 import pytest
 from anyio import to_thread
@@ -7,18 +9,24 @@ from audio_makers import wav
 
 from batch_uploader import system
 from batch_uploader.errors import SourceChanged
-from batch_uploader.examine import Examination, Material, Rules, SidecarMode
+from batch_uploader.examine import Examination, Rules, SidecarMode
+from batch_uploader.material import Material
 from batch_uploader.pairing import Pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
 CONTENT = wav(20)
+LARGE = wav(200)
 RULES = Rules(sidecar=SidecarMode.OPTIONAL)
+
+
+def front(recording):
+    return b"front of " + recording.key.encode()
 
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    material = Examination(source, "conn", RULES).prepare(Pair(entry, None), whole_limit)
+    material = Examination(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, front)
     assert isinstance(material, Material)
     return material
 
@@ -94,19 +102,38 @@ def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
     material.close()
 
 
-def test_a_message_takes_the_place_of_the_content(file):
-    material = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT))
-    message = material.message(lambda content: b"head" + content)
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("longer", [b"", b"!"], ids=["as announced", "longer"])
+def test_a_message_takes_the_place_of_the_content(file, content, longer):
+    file.write_bytes(content)
+    material = prepared(DirectorySource(file.parent), whole_limit=len(content))
+    start = front(material.recording) + longer
+    message = material.message(start)
 
-    assert message == b"head" + CONTENT
-    assert material.message(bytes) is message
+    assert message == start + content
+    assert material.message(start) is message
     assert material._content is None
     material.close()
-    assert material.message(bytes) is None
+    assert material.message(start) is None
+
+
+def test_a_large_recording_is_never_in_memory_twice(file):
+    file.write_bytes(LARGE)
+    tracemalloc.start()
+    try:
+        material = prepared(DirectorySource(file.parent), whole_limit=len(LARGE))
+        message = material.message(front(material.recording))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(message) > len(LARGE)
+    assert peak < 1.5 * len(LARGE)
+    material.close()
 
 
 def test_what_is_streamed_has_no_message(file):
     material = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1)
 
-    assert material.message(bytes) is None
+    assert material.message(b"front") is None
     material.close()

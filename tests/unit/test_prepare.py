@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from batch_uploader import audio, sidecar, system
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import SourceChanged, SourceError
-from batch_uploader.examine import Examination, Material, Rules, SidecarMode
+from batch_uploader.examine import Examination, Rules, SidecarMode
 from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.material import Material
 from batch_uploader.model import Defect, Entry, Status, recording_key
 from batch_uploader.pairing import Pair
 from batch_uploader.sidecar import SIZE_LIMIT
@@ -81,11 +82,15 @@ def examination(root, mode=SidecarMode.OPTIONAL):
     return Examination(DirectorySource(root), "conn", Rules(sidecar=mode))
 
 
+def no_front(_recording):
+    return b""
+
+
 def result(prepared):
     """What can be compared."""
     if not isinstance(prepared, Material):
         return prepared
-    content = prepared.message(bytes)
+    content = prepared.message(b"")
     prepared.close()
     return prepared.recording, content
 
@@ -118,7 +123,7 @@ def test_what_comes_out_is_the_same_as_with_a_thread(tmp_path, text, mode):
     seen = set()
     for content in [*SEEDS, b"", b"raw" * 50, make.wav(data_size=1 << 20), make.wav()[:-10]]:
         pair = put(tmp_path, content, text)
-        expected = result(looker.prepare(pair, LIMIT))
+        expected = result(looker.prepare(pair, LIMIT, no_front))
         cached = result(looker.prepare_cached(pair, LIMIT))
         if cached is None:
             # Either libsndfile has to name it, or the sidecar takes its time to be read.
@@ -137,7 +142,7 @@ def test_what_comes_out_is_the_same_as_with_a_thread(tmp_path, text, mode):
 def test_any_content_comes_out_the_same(tmp_path, content):
     looker = examination(tmp_path)
     pair = put(tmp_path, content, None)
-    expected = result(looker.prepare(pair, LIMIT))
+    expected = result(looker.prepare(pair, LIMIT, no_front))
 
     assert result(looker.prepare_cached(pair, LIMIT)) in (expected, None)
 
@@ -146,7 +151,7 @@ def test_any_content_comes_out_the_same(tmp_path, content):
 def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
     looker = examination(tmp_path)
     small, large = put(tmp_path, make.wav(1)), put(tmp_path, make.wav(20), name="large")
-    looker.prepare(small, LIMIT).close()
+    looker.prepare(small, LIMIT, no_front).close()
 
     assert looker.prepare_cached(large, LIMIT) is None
     assert looker.prepare_cached(small, small.audio.size - 1) is None
@@ -177,14 +182,14 @@ def test_a_file_system_that_does_not_tell_what_is_in_memory_is_left_to_the_threa
 def test_what_is_not_in_memory_goes_by_the_thread(tmp_path, lacking):
     looker = examination(tmp_path)
     pair = put(tmp_path, make.wav(1), b'{"n": 1}')
-    looker.prepare(pair, LIMIT).close()
+    looker.prepare(pair, LIMIT, no_front).close()
     for _ in range(100):
         evict(tmp_path / getattr(pair, lacking).path)
         if looker.prepare_cached(pair, LIMIT) is None:
             break
     else:
         pytest.fail("it was there each time")
-    expected = result(looker.prepare(pair, LIMIT))
+    expected = result(looker.prepare(pair, LIMIT, no_front))
     assert result(looker.prepare_cached(pair, LIMIT)) == expected
 
 
@@ -195,7 +200,7 @@ def test_what_is_not_as_it_was_listed_is_left_to_the_thread(tmp_path, which, cha
     """Faults 32, 33, 35, 37, 38."""
     looker = examination(tmp_path / "root")
     pair = put(tmp_path / "root", make.wav(1), b'{"n": 1}')
-    looker.prepare(pair, LIMIT).close()
+    looker.prepare(pair, LIMIT, no_front).close()
     entry = getattr(pair, which)
     file = tmp_path / "root" / entry.path
     content = file.read_bytes()
@@ -221,7 +226,7 @@ def test_what_is_not_as_it_was_listed_is_left_to_the_thread(tmp_path, which, cha
     assert looker.prepare_cached(pair, LIMIT) is None
     if which == "audio":
         with pytest.raises((SourceChanged, SourceError)):
-            looker.prepare(pair, LIMIT)
+            looker.prepare(pair, LIMIT, no_front)
 
 
 @needs_telling

@@ -86,7 +86,7 @@ async def kill_while_sending(house, *, stored):
     async with house.ledger as ledger:
         async for batch in intake.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
-                material = examination.prepare(job.pair, 1 << 20)
+                material = examination.prepare(job.pair, 1 << 20, lambda _: b"")
                 await ledger.claim([material.recording], stamp_field=STAMP)
                 if number < stored:
                     await house.sink.upload(material.recording, material, Tries()())

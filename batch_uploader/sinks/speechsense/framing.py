@@ -1,6 +1,6 @@
 """Requests as bytes, made without copying the audio through protobuf.
 
-The small parts are serialised by the library, the lengths around the audio by hand: protobuf and
+The small parts are serialised by the library, the lengths before the audio by hand: protobuf and
 gRPC would otherwise make three copies of each recording on the event loop.
 """
 
@@ -59,20 +59,14 @@ def audio_metadata(audio: AudioInfo) -> bytes:
     return wire.AudioMetadata(container_audio=container).SerializeToString()
 
 
-def whole_request(metadata: bytes, audio: bytes, content: bytes) -> bytes:
-    """An UploadTalkRequest of a TalkMetadata, an AudioMetadata and all of the audio."""
-    start = _field(_AUDIO_METADATA, audio)
-    chunk = _chunk_start(len(content))
-    length = len(start) + len(chunk) + len(content)
-    return b"".join(
-        (
-            _field(_REQUEST_METADATA, metadata),
-            _REQUEST_AUDIO + varint(length),
-            start,
-            chunk,
-            content,
-        )
-    )
+def whole_start(metadata: bytes, audio: bytes, size: int) -> bytes:
+    """An UploadTalkRequest of a TalkMetadata, an AudioMetadata and so many bytes of audio.
+
+    All of it but the audio, which stands at its end.
+    """
+    start = _field(_AUDIO_METADATA, audio) + _chunk_start(size)
+    length = varint(len(start) + size)
+    return b"".join((_field(_REQUEST_METADATA, metadata), _REQUEST_AUDIO, length, start))
 
 
 def stream_start(metadata: bytes) -> bytes:

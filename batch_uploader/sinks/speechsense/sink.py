@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, Self, TypeAlias
 
 import grpc
@@ -107,6 +106,10 @@ class SpeechSenseSink:
         """The field that carries each recording's key."""
         return self._stamp_field
 
+    def front(self, recording: Recording) -> bytes:
+        """All of a whole recording's message but the audio, which is the end of it."""
+        return framing.whole_start(*self._small_parts(recording), recording.stat.size)
+
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording in one call.
 
@@ -129,7 +132,7 @@ class SpeechSenseSink:
         sending = _Sending(recording, audio, attempt, header, timeout)
         async with line.call(audio.size) as call:
             try:
-                message = audio.message(partial(self._frame, recording))
+                message = audio.message(self.front(recording))
                 if message is None:
                     end = await self._stream(call.channel, sending)
                 else:
@@ -243,9 +246,6 @@ class SpeechSenseSink:
             raise SourceChanged(f"{sending.recording.path} ended after {read} of {size} bytes")
         sending.extent = Extent.WHOLE
         await call.done_writing()
-
-    def _frame(self, recording: Recording, content: bytes) -> bytes:
-        return framing.whole_request(*self._small_parts(recording), content)
 
     def _small_parts(self, recording: Recording) -> tuple[bytes, bytes]:
         metadata = framing.talk_metadata(recording, self._stamp_field)
