@@ -29,7 +29,7 @@ from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.system import ServiceManager, share_one_heap
+from batch_uploader.system import ServiceManager, keep_one_heap
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader
 
@@ -40,7 +40,7 @@ _COLLECT_AFTER = 10_000
 
 def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = False) -> int:
     """Upload the directory; the exit code. With ``rebuilding`` the ledger is made anew first."""
-    share_one_heap()
+    keep_one_heap()
     # What is imported stays for good, and most of what comes leaves without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
