@@ -26,7 +26,9 @@ _SETTINGS: Final = (
     "PRAGMA fullfsync = ON",  # macOS alone needs to be told that it should really do so
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA cell_size_check = ON",  # finds damage before it is built upon
-    "PRAGMA cache_size = -16384",  # KiB; digests come in no order, so their index is hit all over
+    # KiB. Digests come in no order, so their index is hit all over and soon outgrows any cache; the
+    # system has the rest, and four times as much is no faster at 300,000 recordings.
+    "PRAGMA cache_size = -4096",
     "PRAGMA journal_size_limit = 67108864",
 )
 _SAVE: Final = (
