@@ -337,6 +337,10 @@ class Engine:
             await self._release(sending)
             self.fail(error)
             raise _Drained from error
+        except Exception:
+            if not sending.open:
+                await self._release(sending)
+            raise
         else:
             # Told first: should the ledger fail now, the log has the talk ID.
             self._publish(sending.ended(receipt, None))

@@ -140,8 +140,8 @@ class Examination:
     def prepare_cached(self, pair: Pair, whole_limit: int) -> Material | tuple[Defect, ...] | None:
         """As ``prepare`` for what is small and in memory already; None for all else.
 
-        Does not block, and takes a third of a millisecond at most of what is sound: 32 of them in
-        one turn of an event loop hold it up for ten. A hop into a thread and back costs more.
+        Does not block, and takes a third of a millisecond of nearly all that is sound: 32 of them
+        in one turn of an event loop hold it up for ten. A hop into a thread and back costs more.
         """
         if pair.audio.size > min(_AT_ONCE, whole_limit):
             return None

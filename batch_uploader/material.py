@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from io import BytesIO
+from io import BufferedIOBase, BytesIO, RawIOBase
 from typing import BinaryIO, TypeAlias
 
 from anyio import to_thread
@@ -11,6 +11,8 @@ from batch_uploader.errors import SourceChanged
 from batch_uploader.model import Entry, Recording
 from batch_uploader.system import read_ahead, read_cached
 
+_STEP = 1024 * 1024
+
 Content: TypeAlias = bytes | BytesIO
 """All of a recording's audio; in a BytesIO, behind room for the front of its message."""
 
@@ -18,7 +20,7 @@ Content: TypeAlias = bytes | BytesIO
 class Material:
     """A recording with its open file: the ``ports.Audio`` of a sink. Close it.
 
-    With all of its ``content`` the file may be closed already.
+    Where ``content`` is all of it, as bytes, there need be no file.
     """
 
     def __init__(
@@ -27,7 +29,7 @@ class Material:
         self.recording = recording
         self._content = content
         self._message: bytes | None = None
-        self._handle = handle or BytesIO()
+        self._handle = handle or BytesIO(content if isinstance(content, bytes) else b"")
 
     @property
     def size(self) -> int:
@@ -88,8 +90,12 @@ def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, Byte
     whole = BytesIO(bytes(room + listed.size))
     handle.seek(0)
     with whole.getbuffer() as buffer, buffer[room:] as content:
-        if handle.readinto(content) != listed.size:  # type: ignore[attr-defined]
-            raise changed(listed.path)
+        filled = 0
+        while filled < listed.size:
+            with content[filled:] as rest:
+                filled += (count := _read_into(rest, handle))
+            if not count:
+                raise changed(listed.path)
         return hashlib.sha256(content).digest(), whole
 
 
@@ -98,6 +104,14 @@ def changed(path: str) -> SourceChanged:
     return SourceChanged(
         f"{path} changed while it was read; it is taken up again when it has come to rest"
     )
+
+
+def _read_into(buffer: memoryview, handle: BinaryIO) -> int:
+    if isinstance(handle, RawIOBase | BufferedIOBase):
+        return handle.readinto(buffer) or 0
+    piece = handle.read(min(len(buffer), _STEP))
+    buffer[: len(piece)] = piece
+    return len(piece)
 
 
 def _behind(front: bytes, content: Content, size: int) -> bytes:

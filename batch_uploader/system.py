@@ -11,9 +11,8 @@ import socket
 import stat
 import sys
 import time
-import weakref
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -301,30 +300,29 @@ def tells_cached(descriptor: int) -> bool:
     return True
 
 
-class Folder:
-    """A directory below another one, kept open; no link on the way to it is followed.
+def read_cached_beneath(
+    root: str, parts: Sequence[str], size: int, device: int
+) -> tuple[bytes, os.stat_result]:
+    """The first ``size`` bytes of a file below a directory, and what it was when they were read.
 
-    Whatever happens to its name, it stays the same, and is let go with the object.
+    Does not block: an OSError if a disk or a share had to be waited for, even to find the file, if
+    the file has not so many bytes, if a link or a mount lies on the way, if the directory is not
+    of this ``device``, and wherever the system has no openat2 (Linux 5.12).
     """
-
-    def __init__(self, root: str, parts: Sequence[str]) -> None:
-        with _folder_beneath(root, parts) as folder:
-            self._descriptor = os.dup(folder)
-        weakref.finalize(self, os.close, self._descriptor)
-
-    def read_cached(self, name: str, size: int) -> tuple[bytes, os.stat_result]:
-        """The first ``size`` bytes of a file in it, and what it was when they had been read.
-
-        Waits for no disk: an OSError if it has to, or if the file has not so many.
-        """
-        descriptor = os.open(name, os.O_RDONLY | _COMMON, dir_fd=self._descriptor)
-        try:
-            content = bytearray(size)
-            if os.preadv(descriptor, [content], 0, os.RWF_NOWAIT) != size:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), name)
-            return bytes(content), os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+    folder = _open_cached(_HERE, root, _FOLDER | os.O_PATH, _CACHED)
+    try:
+        if os.fstat(folder).st_dev != device:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), root)
+        descriptor = _open_cached(folder, "/".join(parts), os.O_RDONLY | _COMMON, _CACHED_BENEATH)
+    finally:
+        os.close(folder)
+    try:
+        content = bytearray(size)
+        if os.preadv(descriptor, [content], 0, os.RWF_NOWAIT) != size:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), parts[-1])
+        return bytes(content), os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
@@ -350,6 +348,42 @@ def is_junction(item: os.DirEntry[str]) -> bool:
         tag = item.stat(follow_symlinks=False).st_reparse_tag
         return tag == stat.IO_REPARSE_TAG_MOUNT_POINT
     return False
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+_OPENAT2 = 437  # on every architecture, and unknown to Python
+_HERE = -100
+_CACHED = 0x20  # nothing but what is in memory
+_CACHED_BENEATH = _CACHED | 0x01 | 0x04 | 0x08  # no other mount, no link, not up and out
+
+
+@functools.cache
+def _syscall() -> Callable[..., int]:
+    # Keeps the interpreter's lock: to let it go and get it back takes longer.
+    function: Callable[..., int] = ctypes.PyDLL(None, use_errno=True).syscall
+    return function
+
+
+def _open_cached(folder: int, path: str, flags: int, resolve: int) -> int:
+    how = _OpenHow(flags, 0, resolve)
+    descriptor = _syscall()(
+        ctypes.c_long(_OPENAT2),
+        ctypes.c_int(folder),
+        os.fsencode(path),
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return descriptor
 
 
 @contextmanager

@@ -100,7 +100,9 @@ class Window:
     def _growth(self, now: float) -> float:
         if self._cut_at is None:
             return 1.0
-        return _CALM_GROWTH if now - self._cut_at > _CALM else 1 / self._limit
+        # Not before it is known what came of a cut.
+        calm = self._before_cuts is None and now - self._cut_at > _CALM
+        return _CALM_GROWTH if calm else 1 / self._limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What is known of a connection's fields, and whether a value fits."""
 
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -118,9 +119,16 @@ class Schema:
 
 def stranger(kind: str, name: str, known: Iterable[str], what: str) -> Problem:
     """A name that is none of the known ones; the cure offers the nearest of them."""
-    close = difflib.get_close_matches(shown(name), known, 1)
-    hint = f"did you mean {close[0]}? The {what}" if close else f"the {what}"
-    return Problem(kind, "this name is not known", f"{hint} are {', '.join(sorted(known))}")
+    names = tuple(sorted(known))
+    close = _closest(shown(name), names)
+    hint = f"did you mean {close}? The {what}" if close else f"the {what}"
+    return Problem(kind, "this name is not known", f"{hint} are {', '.join(names)}")
+
+
+@functools.lru_cache(maxsize=1000)
+def _closest(name: str, known: tuple[str, ...]) -> str | None:
+    # It takes milliseconds, and the next sidecar has the same fault.
+    return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
 _INTEGER = re.compile(r"-?[0-9]+")

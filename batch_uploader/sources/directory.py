@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -34,6 +34,9 @@ _LATEST_NS = 2**63 - 1
 # comes first, so that neither many small folders nor a slow disk holds the first upload up.
 _BATCH_ENTRIES = 1_000
 _BATCH_SECONDS = 0.05
+
+# So many glances in a row that took so many seconds each: none for so many.
+_SLOW_GLANCES, _SLOW_GLANCE, _NO_GLANCES = 3, 0.005, 60.0
 
 _LINK_CURE = "put the real thing in its place, or upload the directory where it really is"
 
@@ -86,7 +89,9 @@ class DirectorySource:
         self._root = str(root.absolute())
         self._selection = Selection(include, exclude)
         self._ignored = _within(root, ignore)
-        self._near: _Near | None = None
+        self._device: int | None = None
+        self._slow_glances = 0
+        self._glances_from = 0.0
 
     @property
     def where(self) -> str:
@@ -117,29 +122,26 @@ class DirectorySource:
             descriptor = system.open_beneath(self._root, parts)
             try:
                 _regular(path, os.fstat(descriptor))
-                self._remember(path, parts, descriptor)
+                self._learn(descriptor)
                 return _Handle(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
 
     def glance(self, listed: Entry) -> bytes | None:
-        """A file of the folder that was opened last, as ``ports.Source`` says.
-
-        It waits for nothing, not even for opening the file: the folder is open already, so no path
-        is walked that might lead across a share that hangs; its file system tells what is in
-        memory, so it is a local one; and what a listing has just looked at needs no disk.
-        """
-        folder, _, name = listed.path.rpartition("/")
-        near = self._near
-        if near is None or near.path != folder:
+        """A file on a disk of this machine that is in memory, as ``ports.Source`` says."""
+        began = time.monotonic()
+        if self._device is None or began < self._glances_from:
             return None
         try:
-            (part,) = _parts(name)
-            content, status = near.folder.read_cached(part, listed.size)
+            content, status = system.read_cached_beneath(
+                self._root, _parts(listed.path), listed.size, self._device
+            )
             return content if _regular(listed.path, status) == listed else None
         except (OSError, SourceError):
             return None
+        finally:
+            self._watch_glances(began, time.monotonic())
 
     def stat(self, path: str) -> Entry:
         """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
@@ -152,12 +154,18 @@ class DirectorySource:
         with _explaining(path):
             return _regular(path, os.fstat(handle.fileno()))
 
-    def _remember(self, path: str, parts: Sequence[str], descriptor: int) -> None:
-        """Keep the folder of a file open for ``glance``, if its file system is one for that."""
-        folder = path.rpartition("/")[0]
-        if (self._near is None or self._near.path != folder) and system.tells_cached(descriptor):
-            with suppress(OSError):  # moved away meanwhile: the file is open all the same
-                self._near = _Near(folder, system.Folder(self._root, parts[:-1]))
+    def _learn(self, descriptor: int) -> None:
+        """Find out whether the root's file system is one for glances, from a file in it."""
+        if self._device is None and system.tells_cached(descriptor):
+            device = os.fstat(descriptor).st_dev
+            if device == self._identity()[0]:
+                self._device = device
+
+    def _watch_glances(self, began: float, now: float) -> None:
+        # A scanner that looks at each file first makes even what is in memory wait.
+        self._slow_glances = self._slow_glances + 1 if now - began > _SLOW_GLANCE else 0
+        if self._slow_glances == _SLOW_GLANCES:
+            self._slow_glances, self._glances_from = 0, now + _NO_GLANCES
 
     def _walk(self) -> Iterator[Listing]:
         identity = self._identity()
@@ -244,14 +252,6 @@ class DirectorySource:
             return SourceError(f"{self.where} is not a directory; name the one with the recordings")
         message, cure = _explain(error)
         return SourceError(f"the directory {self.where} {message}; {cure}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Near:
-    """A folder that is open, and its path."""
-
-    path: str
-    folder: system.Folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ HEAVY = [
     "batch_uploader.model",
 ]
 NETWORK = ["grpc", "google.protobuf", "cryptography"]
-FOR_THE_FEW = ["tenacity", "tomllib", "tempfile", "numpy"]
+FOR_THE_FEW = ["tomllib", "tempfile", "numpy"]
 """After a failed attempt, for a settings file, for what only a library recognises; or never."""
 
 

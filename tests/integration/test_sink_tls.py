@@ -185,6 +185,9 @@ async def test_a_ca_file_that_is_of_no_use_is_refused_before_anything_is_sent(au
         (b"nonsense", "PEM"),
         (sound[:-40], "PEM"),
         (sound + sound[:-40], "PEM"),
+        # What gRPC cannot read; editors put them there.
+        (b"\xef\xbb\xbf" + sound, "PEM"),
+        (sound.replace(b"BEGIN CERT", b"BEGIN\xc2\xa0CERT"), "PEM"),
     ):
         if content is not None:
             path.write_bytes(content)

@@ -17,6 +17,7 @@ from batch_uploader.errors import (
 )
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.model import Ending, Status
+from batch_uploader.retry import RetryPolicy
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.uploader import Uploader
@@ -220,3 +221,20 @@ async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_do
     with pytest.raises(ConfigError):
         await house.run(sink=Unusable())
     assert await house.statuses() == {}
+
+
+async def test_what_nobody_foresaw_between_two_attempts_leaves_no_doubt(monkeypatch):
+    """Fault 3: it is proved that nothing was stored, whatever goes wrong then."""
+    house = House(recordings(1))
+    house.sink.fail_next(NotSent("nobody is there", code="UNAVAILABLE"))
+
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(RetryPolicy, "_pause", broken)
+    with pytest.raises(MemoryError):
+        await house.run()
+    monkeypatch.undo()
+    assert not await house.statuses()
+    assert (await house.run()).counts == {Status.UPLOADED: 1}
+    assert len(house.sink.talks) == 1

@@ -1,6 +1,9 @@
 """A recording in pieces: those that were hashed, whether they come from a disk or from memory."""
 
+import hashlib
+import io
 import tracemalloc
+from contextlib import closing
 
 import anyio
 import pytest
@@ -10,13 +13,15 @@ from audio_makers import wav
 from batch_uploader import system
 from batch_uploader.errors import SourceChanged
 from batch_uploader.examine import Examination, Rules, SidecarMode
-from batch_uploader.material import Material
+from batch_uploader.material import Material, read_behind
+from batch_uploader.model import Entry
 from batch_uploader.pairing import Pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
 CONTENT = wav(20)
 LARGE = wav(200)
+HUGE = bytes(range(256)) * 10_000
 RULES = Rules(sidecar=SidecarMode.OPTIONAL)
 
 
@@ -115,6 +120,37 @@ def test_a_message_takes_the_place_of_the_content(file, content, longer):
     assert material._content is None
     material.close()
     assert material.message(start) is None
+
+
+def test_what_is_held_as_bytes_comes_in_pieces_as_well(file):
+    with closing(prepared(DirectorySource(file.parent))) as of_file:
+        material = Material(of_file.recording, None, CONTENT)
+    assert b"".join(anyio.run(pieces, material, 7000)) == CONTENT
+    material.close()
+
+
+class Piecemeal(io.BytesIO):
+    def readinto(self, buffer):
+        with memoryview(buffer)[:1000] as part:
+            return super().readinto(part)
+
+
+class ReadsAlone:
+    """A file of somebody's that has what ``ports.Source.open`` asks for and no more."""
+
+    def __init__(self, content):
+        self._file = io.BytesIO(content)
+        self.read, self.seek, self.close = self._file.read, self._file.seek, self._file.close
+
+
+@pytest.mark.parametrize("kind", [Piecemeal, ReadsAlone])
+def test_any_handle_is_read_to_its_end(kind):
+    entry = Entry("a.wav", len(HUGE), 0)
+    digest, content = read_behind(5, kind(HUGE), entry)
+    assert digest == hashlib.sha256(HUGE).digest()
+    assert content.getvalue() == bytes(5) + HUGE
+    with pytest.raises(SourceChanged):
+        read_behind(5, kind(HUGE[:-1]), entry)
 
 
 def test_a_large_recording_is_never_in_memory_twice(file):

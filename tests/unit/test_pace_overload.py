@@ -1,6 +1,8 @@
 """The pace against services of all kinds, in a world without real time (faults 22, 23 and 27)."""
 
+import heapq
 import math
+import statistics
 
 import pytest
 from pace_world import Service, World
@@ -280,6 +282,20 @@ class TestWindow:
             lowest = min(lowest, window.limit)
         assert window.limit == 64
         assert 32 < lowest < 64, "it has tried"
+
+    def test_it_comes_down_where_attempts_take_longer_than_all_has_to_be_calm(self):
+        """Fault 22: as many as there are slow each other down for half a minute."""
+        window, now, running, taken = Window(32), 0.0, [], []
+        while now < 400:
+            while len(running) < window.limit:
+                seconds = 0.5 * max(1.0, (len(running) / 4) ** 2)
+                heapq.heappush(running, (now + seconds, seconds))
+            now, seconds = heapq.heappop(running)
+            window.succeeded(now, seconds, 1000, len(running) + 1)
+            taken.append((now, seconds))
+        assert max(seconds for _, seconds in taken) > 25
+        late = [seconds for at, seconds in taken if at > 200]
+        assert statistics.median(late) < 10
 
     def test_what_began_before_a_cut_is_no_proof_that_it_was_in_vain(self):
         window = Window(16)

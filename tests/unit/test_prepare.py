@@ -1,6 +1,5 @@
 """A small recording made ready without a thread: as with one, never where that might wait."""
 
-import gc
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from batch_uploader.model import Defect, Entry, Status, recording_key
 from batch_uploader.pairing import Pair
 from batch_uploader.sidecar import SIZE_LIMIT
 from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.uploader import Uploader
 
@@ -158,7 +158,7 @@ def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
     assert isinstance(looker.prepare_cached(small, small.audio.size), Material)
 
 
-def test_nothing_is_taken_from_a_folder_that_no_thread_has_opened(tmp_path):
+def test_nothing_is_taken_before_a_thread_has_opened_a_file(tmp_path):
     """A path may lead across a share that hangs."""
     looker = examination(tmp_path)
     pair = put(tmp_path, make.wav())
@@ -243,33 +243,59 @@ def test_a_folder_that_became_a_link_is_not_followed(tmp_path):
     (root / "f").symlink_to(tmp_path / "outside", target_is_directory=True)
     os.utime(tmp_path / "outside" / "a.wav", ns=(entry.mtime_ns, entry.mtime_ns))
 
-    assert source.glance(entry) == b"what was listed"
+    assert source.glance(entry) is None
     with pytest.raises(SourceError, match="link"):
         source.open("f/a.wav")
 
 
 @needs_telling
-def test_one_folder_is_open_and_none_when_the_source_is_gone(tmp_path):
-    folders = [tmp_path / name for name in "abc"]
-    for folder in folders:
-        put(folder, b"content")
-    gc.collect()
-    before = open_descriptors()
+def test_nothing_is_taken_from_a_folder_that_was_moved_away(tmp_path):
+    """Fault 35: what is in its place by then is another recording."""
+    put(tmp_path / "f", b"what was listed")
     source = DirectorySource(tmp_path)
-    for folder in folders * 2:
-        entry = listed(folder / "a.wav", name=f"{folder.name}/a.wav")
-        assert source.glance(entry) is None
-        source.open(entry.path).close()
-        assert source.glance(entry) == b"content"
-        assert open_descriptors() == before + 1
+    source.open("f/a.wav").close()
+    entry = source.stat("f/a.wav")
+    assert source.glance(entry) == b"what was listed"
 
-    del source
-    gc.collect()
+    (tmp_path / "f").rename(tmp_path / "g")
+    assert source.glance(entry) is None
+    put(tmp_path / "f", b"what came later")
+    os.utime(tmp_path / "f" / "a.wav", ns=(entry.mtime_ns, entry.mtime_ns))
+    assert source.glance(entry) == b"what came later"
+
+
+@needs_telling
+def test_glances_that_take_long_are_left_be_for_a_minute(tmp_path, monkeypatch):
+    put(tmp_path, b"content")
+    source = DirectorySource(tmp_path)
+    source.open("a.wav").close()
+    entry = source.stat("a.wav")
+    ticks = iter(range(1000))
+    seconds = [0.01]
+    monkeypatch.setattr(directory.time, "monotonic", lambda: next(ticks) * seconds[0])
+
+    assert [source.glance(entry) is None for _ in range(5)] == [False] * 3 + [True] * 2
+    seconds[0] = 100.0
+    assert source.glance(entry) == b"content"
+
+
+@needs_telling
+def test_a_glance_leaves_nothing_open(tmp_path):
+    put(tmp_path / "f", b"content")
+    entry = listed(tmp_path / "f" / "a.wav", name="f/a.wav")
+    source = DirectorySource(tmp_path)
+    assert source.glance(entry) is None
+    source.open(entry.path).close()
+    before = open_descriptors()
+    assert source.glance(entry) == b"content"
+    assert source.glance(entry._replace(size=3)) is None
+    assert source.glance(entry._replace(path="f/b.wav")) is None
+    assert source.glance(entry._replace(path="g/a.wav")) is None
     assert open_descriptors() == before
 
 
 @needs_telling
-def test_a_run_needs_a_thread_for_the_first_recording_of_a_folder_alone(tmp_path):
+def test_a_run_needs_a_thread_for_its_first_recording_alone(tmp_path):
     for number in range(8):
         put(tmp_path, make.wav(1 + number / 8000), name=str(number))
     source, sink = CountingDirectory(tmp_path), MemorySink()

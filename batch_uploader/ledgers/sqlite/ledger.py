@@ -280,7 +280,7 @@ class _SqliteStore:
 
     def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
         where = (path, self._connection_id, fingerprint.sha256)
-        if self._execute(schema.SELECT_ANYTHING, where).fetchone() is None:
+        if self._execute(schema.SELECT_ANYTHING, where * 2).fetchone() is None:
             return Standing()
         superseded = self._one(schema.SELECT_SUPERSEDED, where)
         return Standing(self.current(path), superseded, self.holder(fingerprint))

@@ -140,7 +140,7 @@ SELECT_SUPERSEDED: Final = (
 SELECT_ANYTHING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE {at}"
     for table in ("recordings", "superseded")
-    for at in ("path = ?1 AND connection_id = ?2", "sha256 = ?3")
+    for at in (_MINE, "sha256 = ?")
 )
 """Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
 PUT: Final = (

@@ -191,8 +191,8 @@ def _read_roots(ca_file: Path) -> bytes:
             f"the CA file {ca_file} cannot be read ({error.strerror}): check its name and mode"
         ) from error
     try:
-        # Comments between the certificates may hold anything.
-        pem = roots.decode("ascii", "ignore")
+        # Comments between the certificates may hold anything, they themselves nothing else.
+        pem = roots.decode("ascii", "backslashreplace")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ValueError, ssl.SSLError) as error:
         raise ConfigError(
