@@ -47,8 +47,8 @@ from batch_uploader.units import format_duration
 _MIB = 1024 * 1024
 _COPIES = 2.5
 """A recording sent whole exists as a message and in gRPC's buffers, half of it enciphered."""
-_STREAM_COST = 4 * _MIB
-"""What gRPC buffers of a stream before it pushes back; about 1.5 MiB were measured."""
+_STREAM_COST = 3 * _MIB
+"""What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
 _HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})
 
 

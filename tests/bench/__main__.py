@@ -37,8 +37,8 @@ def main():
     lab = Lab(os.environ.get("BENCH_DIR", ROOT / ".bench"), scale)
     # Ours is the other core, too: the client is to be alone.
     client_core_free = os.sched_getaffinity(0) - {lab.client_core} or {lab.client_core}
+    machine = describe(lab, given.runs)
     for name in given.works or WORKS:
-        machine = describe(lab, given.runs)
         work = import_module(f"bench.works.{name.replace('-', '_')}")
         os.sched_setaffinity(0, client_core_free)
         section = work.run(lab, given.runs)

@@ -1,6 +1,6 @@
 """A link of 40 ms and 1 Gbit/s, without and with loss."""
 
-from bench.clients import PROGRAM, Client, Job, loop
+from bench.clients import PROGRAM, Client, Job, loop, program
 from bench.data import MB, recordings
 from bench.lab import FAR_ADDRESS, NotPossible
 from bench.measuring import Run, upload
@@ -8,6 +8,7 @@ from bench.network import HERE, THERE, inside, link
 from bench.report import Section, Target, figure
 
 ROUND_TRIP, MBIT, LOSS = 40, 1000, 0.1
+STREAMS = Client("batch-uploader --whole-limit 2M", lambda job: program(job, "--whole-limit", "2M"))
 SERIAL = Client("bare loop, one connection, serial", loop("raw", 1))
 ONE = Client("bare loop, one connection", loop("raw", 16))
 MANY = Client("bare loop, 32 connections", loop("raw", 32, 32))
@@ -19,8 +20,9 @@ HEADER = ["client", "MB/s without loss", f"MB/s with {LOSS} % loss"]
 def run(lab, runs):
     many, few = (recordings(lab, "large", [4 * MB] * lab.scaled(count)) for count in (300, 10))
     # Where packets get lost, a lone connection takes minutes for what the others do in seconds.
-    clients = {0: {PROGRAM: many, MANY: many, ONE: many, SERIAL: few}}
-    clients[LOSS] = {PROGRAM: many, MANY: many, ONE: few, SERIAL: few}
+    ours = {PROGRAM: many, STREAMS: many}
+    clients = {0: {**ours, MANY: many, ONE: many, SERIAL: few}}
+    clients[LOSS] = {**ours, MANY: many, ONE: few, SERIAL: few}
     try:
         found = [_speeds(lab, folders, runs, loss) for loss, folders in clients.items()]
     except NotPossible as reason:
