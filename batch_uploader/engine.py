@@ -45,8 +45,8 @@ from batch_uploader.transfer import CUT_OFF, Transfer, outcome_of
 from batch_uploader.units import format_duration
 
 _MIB = 1024 * 1024
-_COPIES = 2.5
-"""A recording sent whole exists as a message and in gRPC's buffers, half of it enciphered."""
+_COPIES = 2.1
+"""A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
 _STREAM_COST = 3 * _MIB
 """What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
 _HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})
@@ -69,7 +69,7 @@ class RunOptions:
     concurrency: int = 32
     rate: float | None = None
     bandwidth: Timetable | None = None
-    memory: int = 72 * _MIB
+    memory: int = 96 * _MIB
     min_age: float = 2.0
     grace: float = 60.0
     max_recordings: int | None = None

@@ -54,7 +54,7 @@ def describe(lab, runs):
     git = ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip()
     busy = os.getloadavg()[0]
-    warning = "; **a busy machine: to be measured again**" if busy > 0.5 else ""
+    warning = "; **a busy machine: to be measured again**" if busy > 1 else ""
     versions = ", ".join(
         f"{package} {importlib.metadata.version(package)}" for package in ("grpcio", "protobuf")
     )
