@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+from pathlib import Path
 
 KB, MB = 1000, 1_000_000
 _PER_FOLDER = 1000
@@ -38,7 +39,7 @@ def audio_files(folder):
 
 def warm(folder):
     """Read all of it: the page cache forgets between the runs."""
-    for path in folder.rglob("*.wav"):
+    for path in filter(Path.is_file, folder.rglob("*")):
         with path.open("rb", buffering=0) as file:
             while file.read(_BLOCK):
                 pass
