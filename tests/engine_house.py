@@ -41,16 +41,20 @@ def recordings(count: int) -> dict[str, bytes]:
     return files
 
 
-class CountingSource(MemorySource):
-    """Counts what is opened."""
+class CountsOpening:
+    """Of a source, to go before it: counts what is opened; a glance is not."""
 
-    def __init__(self, files):
-        super().__init__(files)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.opened = Counter()
 
     def open(self, path):
         self.opened[path] += 1
         return super().open(path)
+
+
+class CountingSource(CountsOpening, MemorySource):
+    pass
 
 
 class Slow(MemorySink):

@@ -28,6 +28,7 @@ class ByteBudget:
             async with self._queue:
                 while self._free < share:
                     await self._returned.wait()
+        # Nobody comes in between: to leave the queue takes no turn of the event loop.
         self._free -= share
         try:
             yield

@@ -28,7 +28,7 @@ HEAVY = [
 ]
 NETWORK = ["grpc", "google.protobuf", "cryptography"]
 FOR_THE_FEW = ["tomllib", "tempfile", "numpy"]
-"""After a failed attempt, for a settings file, for what only a library recognises; or never."""
+"""For a settings file, for what only a library recognises; or never."""
 
 
 def imported(names, *arguments):

@@ -4,13 +4,13 @@ import os
 import sys
 import tempfile
 import uuid
-from collections import Counter
 from pathlib import Path
 
 import anyio
 import audio_makers as make
 import pytest
 from audio_samples import SEEDS, mutants
+from engine_house import CountsOpening
 from hypothesis import HealthCheck, given, settings
 
 from batch_uploader import audio, sidecar, system
@@ -50,16 +50,8 @@ needs_telling = pytest.mark.skipif(
 )
 
 
-class CountingDirectory(DirectorySource):
-    """Counts what is opened in a thread."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        self.opened = Counter()
-
-    def open(self, path):
-        self.opened[path] += 1
-        return super().open(path)
+class CountingDirectory(CountsOpening, DirectorySource):
+    pass
 
 
 def put(folder, content, text=b"{}", name="a"):
