@@ -436,6 +436,22 @@ async def test_a_copy_stays_a_duplicate_when_the_doubt_is_settled_for_good(ledge
     assert (await known(ledger, "moved.wav")).outcome.status is Status.DUPLICATE
 
 
+@pytest.mark.parametrize("digest", ["sha256", "metadata"])
+async def test_contents_whose_digests_differ_in_the_last_byte_are_two(ledger, digest):
+    """Faults 42, 43: whatever an index holds of a digest, what is compared is all of it."""
+    first = recording("a.wav")
+    whole = getattr(first.fingerprint, digest)
+    other = replace(first.fingerprint, **{digest: whole[:-1] + bytes([whole[-1] ^ 1])})
+    assert await claim(ledger, first) == GRANTED
+    assert await claim(ledger, replace(first, path="b.wav", fingerprint=other)) == GRANTED
+    assert await claim(ledger, replace(first, path="c.wav")) == busy("a.wav")
+    await ledger.settle(ended("a.wav", Status.FAILED))
+    await ledger.settle(uploaded("b.wav"))
+    assert await claim(ledger, replace(first, path="c.wav")) == GRANTED
+    copy = replace(first, path="d.wav", fingerprint=other)
+    assert await claim(ledger, copy) == duplicate("b.wav")
+
+
 IMPOSSIBLE = [
     *((status, ended("a.wav", Status.CLAIMED)) for status in Status),
     *((status, Outcome("a.wav", Status.UPLOADED, stat())) for status in OPEN),

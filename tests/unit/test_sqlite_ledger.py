@@ -520,6 +520,25 @@ async def test_the_indexes_serve_the_questions_about_doubts(path):
             assert [step.split(" ")[0] for step in steps if step] == [index]
 
 
+async def test_the_index_serves_the_questions_about_content(path):
+    """Of thousands with the same audio none is read but the one with the same metadata."""
+    await make(path, "a.wav")
+    names = {"sha256": b"A" * 32, "metadata": b"m" * 32, "connection_id": CONNECTION, "path": "a"}
+    with closing(sqlite3.connect(path)) as connection:
+
+        def searches(query):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", names).fetchall()
+            return sorted(line[3] for line in plan if line[3].startswith(("SEARCH", "SCAN")))
+
+        both = "USING INDEX {}_content (<expr>=? AND <expr>=?)"
+        assert searches(schema.SELECT_HOLDER) == [
+            f"SEARCH {table} {both.format(table)}"
+            for table in ("recordings", "recordings", "superseded", "superseded")
+        ]
+        assert all("_content (<expr>=?)" in step for step in searches(schema.DROP_DUPLICATES))
+        assert not [step for step in searches(schema.SELECT_ANYTHING) if "=?" not in step]
+
+
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
     """Fault 11."""
     await make(path, "a.wav")

@@ -275,14 +275,15 @@ class _SqliteStore:
         return [schema.decode(values) for values in lines.fetchall()]
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
-        content = (fingerprint.sha256, fingerprint.metadata, self._connection_id)
-        return self._one(schema.SELECT_HOLDER, content * 2)
+        return self._one(schema.SELECT_HOLDER, self._names(fingerprint))
 
     def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
-        where = (path, self._connection_id, fingerprint.sha256)
-        if self._execute(schema.SELECT_ANYTHING, where * 2).fetchone() is None:
+        names = self._names(fingerprint, path)
+        if self._execute(schema.SELECT_ANYTHING, names).fetchone() is None:
             return Standing()
-        superseded = self._one(schema.SELECT_SUPERSEDED, where)
+        superseded = self._one(
+            schema.SELECT_SUPERSEDED, (path, self._connection_id, fingerprint.sha256)
+        )
         return Standing(self.current(path), superseded, self.holder(fingerprint))
 
     def put(self, record: Record) -> None:
@@ -309,14 +310,20 @@ class _SqliteStore:
         self._execute(schema.DROP, (path, self._connection_id))
 
     def drop_duplicates(self, of: Record) -> None:
-        self._execute(
-            schema.DROP_DUPLICATES, (of.sha256, of.metadata, self._connection_id, of.path)
-        )
+        self._execute(schema.DROP_DUPLICATES, self._names(of, of.path))
+
+    def _names(self, content: Fingerprint | Record, path: str = "") -> dict[str, object]:
+        return {
+            "sha256": content.sha256,
+            "metadata": content.metadata,
+            "connection_id": self._connection_id,
+            "path": path,
+        }
 
     def _changed(self, claim: Record, record: Record) -> bool:
         update = schema.update(claim, record, self._connection_id)
         return self._execute(*update).rowcount == 1
 
-    def _one(self, query: str, values: Sequence[object]) -> Record | None:
+    def _one(self, query: str, values: Sequence[object] | dict[str, object]) -> Record | None:
         line = self._execute(query, values).fetchone()
         return None if line is None else schema.decode(line)

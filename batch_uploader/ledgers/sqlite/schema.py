@@ -62,6 +62,11 @@ _SINCE_2: Final = (
     "missed_boot_ns INTEGER",
 )
 
+_AUDIO: Final = "substr(sha256, 1, 5)"
+_METADATA: Final = "substr(metadata, 1, 3)"
+_CONTENT: Final = f"{_AUDIO}, {_METADATA}"
+"""How a content is found: by so much of both digests that hardly any two share it."""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         f"CREATE TABLE recordings ({_DEFINITIONS}, UNIQUE (path, connection_id))",
@@ -96,14 +101,27 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             f" WHERE {_DOUBTED}"
         ),
     ),
+    # 4: a quarter of the pages. Digests come in no order, so each claim writes another one, and
+    # those of whole digests soon were more than any cache holds.
+    (
+        "DROP INDEX recordings_content",
+        "DROP INDEX superseded_content",
+        f"CREATE INDEX recordings_content ON recordings ({_CONTENT}) WHERE sha256 IS NOT NULL",
+        f"CREATE INDEX superseded_content ON superseded ({_CONTENT})",
+    ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
 _MINE: Final = "path = ? AND connection_id = ?"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
-_HOLDERS: Final = (
-    "sha256 = ? AND (metadata = ? OR metadata IS NULL) AND connection_id = ?"
+_SAME_AUDIO: Final = f"sha256 = :sha256 AND {_AUDIO} = {_AUDIO.replace('sha256', ':sha256')}"
+_HOLDS: Final = (
+    f"{_SAME_AUDIO} AND connection_id = :connection_id"
     " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed', 'given_up')"
+)
+_SAME_METADATA: Final = (
+    f"metadata = :metadata AND {_METADATA} = {_METADATA.replace('metadata', ':metadata')}",
+    f"metadata IS NULL AND {_METADATA} IS NULL",
 )
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
@@ -131,8 +149,13 @@ SELECT_STAMPED: Final = (
     " ORDER BY settled_at_ns DESC LIMIT ?"
 )
 SELECT_HOLDER: Final = (
-    f"SELECT {COLUMNS} FROM recordings WHERE {_HOLDERS}"
-    f" UNION ALL SELECT {COLUMNS} FROM superseded WHERE {_HOLDERS} ORDER BY path LIMIT 1"
+    # One question for each kind of metadata: the same audio may be there thousands of times.
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS} FROM {table} WHERE {_HOLDS} AND {metadata}"
+        for table in ("recordings", "superseded")
+        for metadata in _SAME_METADATA
+    )
+    + " ORDER BY path LIMIT 1"
 )
 SELECT_SUPERSEDED: Final = (
     f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} AND sha256 = ? ORDER BY id DESC LIMIT 1"
@@ -140,7 +163,7 @@ SELECT_SUPERSEDED: Final = (
 SELECT_ANYTHING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE {at}"
     for table in ("recordings", "superseded")
-    for at in (_MINE, "sha256 = ?")
+    for at in ("path = :path AND connection_id = :connection_id", _SAME_AUDIO)
 )
 """Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
 PUT: Final = (
@@ -159,8 +182,8 @@ RESTORE: Final = (
 )
 DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
 DROP_DUPLICATES: Final = (
-    "DELETE FROM recordings WHERE sha256 = ? AND coalesce(metadata = ?, TRUE)"
-    " AND connection_id = ? AND status = 'duplicate' AND duplicate_of = ?"
+    f"DELETE FROM recordings WHERE {_SAME_AUDIO} AND coalesce(metadata = :metadata, TRUE)"
+    " AND connection_id = :connection_id AND status = 'duplicate' AND duplicate_of = :path"
 )
 
 SELECT_CONNECTIONS: Final = (
