@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from grpc import StatusCode
+from rich.pretty import pretty_repr
 from sink_servers import TalkServer, Trouble
 
 from batch_uploader.errors import ConfigError, NotSent, Unauthorized
@@ -22,7 +23,8 @@ from batch_uploader.sinks.speechsense.credentials import (
     ServiceAccountKey,
     read_secret_file,
 )
-from batch_uploader.sinks.speechsense.iam import AuthorizedKey
+from batch_uploader.sinks.speechsense.iam import AuthorizedKey, IssuedToken
+from batch_uploader.sinks.speechsense.sink import _Sending
 
 CANARY = "AQVN-canary_7"
 
@@ -103,8 +105,10 @@ async def test_nothing_shows_its_secret(tmp_path):
         IamTokenFile(secret_file(tmp_path, CANARY)),
         ServiceAccountKey(key),
         key,
+        IssuedToken(CANARY, 1.0),
+        _Sending(None, None, None, CANARY, 1.0),
     ):
-        for text in (repr(thing), str(thing), f"{thing}"):
+        for text in (repr(thing), str(thing), f"{thing}", pretty_repr(thing)):
             assert CANARY not in text
             assert pem not in text
 

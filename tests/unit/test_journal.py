@@ -10,8 +10,8 @@ from ledger_cases import CONNECTION, ended, recording, uploaded
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
-from batch_uploader.ledgers.sqlite.journal import SIZE, journal_path
-from batch_uploader.model import Failure, Instant, Status
+from batch_uploader.ledgers.sqlite.journal import SIZE, Answer, _answers, _frame, journal_path
+from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 
 LONG = "x" * 9000
 """Takes a page of the ledger, which on a full disk is not there."""
@@ -261,3 +261,44 @@ async def test_a_link_to_a_ledger_leads_to_its_answers(path, tmp_path):
 async def test_where_there_is_no_journal_nothing_is_kept(path):
     assert kept_answers(path) == 0
     assert not path.parent.exists()
+
+
+ANSWERS = {
+    '{"connection_id": "c", "path": "\\u0439.wav", '
+    '"at": {"wall_ns": 1, "boot": null, "boot_ns": null}, "outcome": null}': Answer(
+        "c", "й.wav", Instant(1), None
+    ),
+    '{"connection_id": "c", "path": "a.wav", "at": {"wall_ns": 1, "boot": "b", "boot_ns": 5}, '
+    '"outcome": {"path": "a.wav", "status": "rejected", '
+    '"stat": {"size": 1, "mtime_ns": 4611686018427387904, "sidecar": "a.json", '
+    '"sidecar_size": 3, "sidecar_mtime_ns": 4}, "attempts": 3, "talk_id": "t", '
+    '"failure": {"code": "C", "message": "\\udcff\\n", "request_id": "r"}, '
+    '"duplicate_of": "d", "duration": 1.0, "container": "wav"}}': Answer(
+        "c",
+        "a.wav",
+        Instant(1, "b", 5),
+        Outcome(
+            "a.wav",
+            Status.REJECTED,
+            Stat(1, 2**62, "a.json", 3, 4),
+            3,
+            "t",
+            Failure("C", "\udcff\n", "r"),
+            "d",
+            1.0,
+            Container.WAV,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ANSWERS)
+def test_what_another_version_kept_can_be_read(text):
+    """Fault 6: the literals are what every version writes."""
+    frame = _frame(ANSWERS[text])
+    assert frame[8:] == text.encode()
+    (read,) = _answers(frame + bytes(16))
+    assert read == ANSWERS[text]
+    if read.outcome is not None:
+        assert type(read.outcome.status) is Status
+        assert type(read.outcome.container) is Container

@@ -14,6 +14,7 @@ from engine_house import CountsOpening
 from hypothesis import HealthCheck, given, settings
 
 from batch_uploader import audio, sidecar, system
+from batch_uploader.audio import AudioRules, RawFormat
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import SourceChanged, SourceError
 from batch_uploader.examine import Examination, Rules, SidecarMode
@@ -21,7 +22,8 @@ from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.material import Material
 from batch_uploader.model import Defect, Entry, Status, recording_key
 from batch_uploader.pairing import Pair
-from batch_uploader.sidecar import SIZE_LIMIT
+from batch_uploader.sidecar import SIZE_LIMIT, Kind, Schema
+from batch_uploader.sidecar.schema import FieldType
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
@@ -105,6 +107,34 @@ def test_a_key_is_a_uuid_of_version_5():
         name = f'["conn", "\\u0439/{number}.wav", "{digest.hex()}"]'
         key = recording_key("conn", f"й/{number}.wav", digest)
         assert key == str(uuid.uuid5(namespace, name))
+
+
+@pytest.mark.parametrize(
+    ("rules", "digest"),
+    [
+        (Rules(), "8ea1aa05d1ec543610884ed8e73f7db75cf460c536acd75a4fa9bac80a5049b0"),
+        (
+            Rules(audio=AudioRules(1, RawFormat(8000, 2), 600.5)),
+            "a9dced0caf1ab319448aced167e1a5b9594a63212f4a05d4df50ef5880212032",
+        ),
+        (
+            Rules(
+                Schema.for_kind(
+                    Kind.TWO_CHANNEL,
+                    defaults={"language": "ru"},
+                    types={"n": FieldType.NUMBER},
+                    declared=["a"],
+                    stamp_field="k",
+                ),
+                AudioRules(2),
+            ),
+            "41b2c9ffb62ba7cb0391396623e75ff05b3c81c41f263c0ab6262eaf1a0454f0",
+        ),
+    ],
+)
+def test_the_digest_of_rules_stays_what_it_is(rules, digest):
+    """It stands in ledgers: under another one, all that was invalid would be looked into again."""
+    assert rules.digest().hex() == digest
 
 
 @needs_telling
