@@ -6,11 +6,12 @@ service answered is recorded whatever happens.
 """
 
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from batch_uploader.errors import (
     InDoubt,
@@ -52,8 +53,7 @@ _STREAM_COST = 3 * _MIB
 _HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """How a run behaves. Times are in seconds, ``memory`` in bytes.
 
     ``concurrency`` is the most that may be in flight; how many are is found out. ``rate`` is the

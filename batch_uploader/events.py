@@ -6,21 +6,20 @@ metadata value.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from batch_uploader.model import Outcome, Summary
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """The ledger is open and the scan begins. ``where`` names the source for a human."""
 
     run_id: str
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class FolderPlanned:
+class FolderPlanned(Struct, frozen=True):
     """A folder was listed and planned: so much of it is to be sent.
 
     ``skipped`` are already there, ``waiting`` too young. ``forgotten`` were never stored, and
@@ -35,8 +34,7 @@ class FolderPlanned:
     forgotten: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """Why one recording is sent, skipped or held: for those who ask for explanations."""
 
     path: str
@@ -44,8 +42,7 @@ class Decided:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScanFinished:
+class ScanFinished(Struct, frozen=True):
     """All that this run has to send is counted, with what it has sent already.
 
     Comes at the end of the scan or, if the uploads hold that up, from a count that runs ahead of
@@ -56,24 +53,21 @@ class ScanFinished:
     to_send_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class UploadStarted:
+class UploadStarted(Struct, frozen=True):
     """A recording is claimed, its first attempt begins. ``size`` in bytes."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BytesSent:
+class BytesSent(Struct, frozen=True):
     """``octets`` more bytes of a recording's audio left; of this attempt alone."""
 
     path: str
     octets: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
+class AttemptEnded(Struct, frozen=True):
     """One attempt is over: ``code`` is ``OK`` or why not, ``seconds`` its length.
 
     ``octets`` is how many bytes of audio left. ``retry_in`` is the pause before the next attempt
@@ -93,22 +87,19 @@ class AttemptEnded:
     talk_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """A recording that ``FolderPlanned.to_send`` counted reached the end of its way in this run."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Something that was never counted as to be sent needs a human: an orphan, a locked folder."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyThere:
+class AlreadyThere(Struct, frozen=True):
     """A recording counted as to be sent turned out to be up: its file was only touched.
 
     ``outdated`` tells that its sidecar differs from what the talk holds.
@@ -119,24 +110,21 @@ class AlreadyThere:
     outdated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NotReady:
+class NotReady(Struct, frozen=True):
     """A recording counted as to be sent was still being written; the next run looks again."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(Struct, frozen=True):
     """A recording was given back unsent, since the run is ending; the next run sends it."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What an earlier run left: open (in doubt, conflict) or ended (rejected, invalid).
 
     It is not touched by this run, and a human must look at it.
@@ -145,8 +133,7 @@ class Held:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """A search brought news of a recording in doubt: up, in conflict, still in doubt, or absent.
 
     Absent is ``failed`` and counts as that until this run takes it up again, which it does once and
@@ -157,16 +144,14 @@ class Reconciled:
     before: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtsWaiting:
+class DoubtsWaiting(Struct, frozen=True):
     """All waits for the doubts: in ``seconds`` the search for so many recordings goes on."""
 
     seconds: float
     recordings: int
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(Struct, frozen=True):
     """Nobody sends for ``seconds``: the service has too much to do or cannot be reached.
 
     ``reason`` says which, and what to do about it.
@@ -176,15 +161,13 @@ class Paused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(Struct, frozen=True):
     """No new work is begun; what is in flight is finished."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(Struct, frozen=True):
     """The last event of a run that was not cut off."""
 
     summary: Summary

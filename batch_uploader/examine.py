@@ -4,9 +4,10 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import BinaryIO
+
+from msgspec import Struct, field
 
 from batch_uploader import audio, sidecar
 from batch_uploader.audio import AudioRules, TakesLonger
@@ -42,8 +43,7 @@ class SidecarMode(StrEnum):
     """Fine: its metadata are the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """All that decides whether a pair of files is a sound recording."""
 
     schema: Schema = field(default_factory=Schema)
@@ -74,8 +74,7 @@ def stat_of(pair: Pair) -> Stat:
     return Stat(size, mtime_ns, name, pair.sidecar.size, pair.sidecar.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(Struct, frozen=True):
     """Looks into pairs of one source for one connection.
 
     Its methods block, unless they say otherwise: use a thread.

@@ -3,10 +3,10 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from anyio import to_thread
+from msgspec import Struct, field
 
 from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
@@ -32,8 +32,7 @@ class Remembers(Protocol):
         """How many recordings a folder holds that no run has to look at: all, or 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A pair to be looked into, and what is known of its path."""
 
     pair: Pair
@@ -51,8 +50,7 @@ class Job:
         return self.pair.audio.size
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """One folder, decided.
 
     ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
@@ -73,8 +71,7 @@ class Batch:
     waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """Plans a whole source against a ledger.
 
     ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With

@@ -9,9 +9,10 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
@@ -45,8 +46,7 @@ NEEDS_ATTENTION = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(Struct, frozen=True):
     """A moment by two clocks, since either alone may be set, or stand still.
 
     ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,
@@ -66,8 +66,7 @@ class Entry(NamedTuple):
     mtime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """All that a source holds in one folder, not of the folders below it.
 
     ``folder`` is ``""`` for the root. ``entries`` are in no order. ``unreadable`` pairs a path in
@@ -79,8 +78,7 @@ class Listing:
     unreadable: tuple["Defect", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(Struct, frozen=True):
     """Something that the user must mend before this recording can go up.
 
     ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` names the metadata
@@ -108,8 +106,7 @@ class Container(StrEnum):
     RAW = "raw"
 
 
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
+class AudioInfo(Struct, frozen=True):
     """What is in an audio file, found by looking at its content."""
 
     container: Container
@@ -127,8 +124,7 @@ class Role(StrEnum):
     BOT = "bot"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A participant, in the full form of a sidecar."""
 
     id: str
@@ -136,8 +132,7 @@ class User:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """What goes with a recording: every value is the string that goes over the wire.
 
     ``defaulted`` names the fields that came from the settings and not from the sidecar.
@@ -160,8 +155,7 @@ class Metadata:
         return hashlib.sha256(_CANONICAL.encode(form).encode("ascii")).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Struct, frozen=True):
     """What tells, without opening a file, that a recording is as it was."""
 
     size: int
@@ -171,16 +165,14 @@ class Stat:
     sidecar_mtime_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """What tells that a recording's content is as it was."""
 
     sha256: bytes
     metadata: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """An audio file with its metadata, looked into and hashed, ready to be claimed and sent.
 
     ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
@@ -207,8 +199,7 @@ def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a recording is not up, for the manifest: a code to sort by and a sentence.
 
     ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
@@ -220,16 +211,14 @@ class Failure:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """The service's answer to an upload: the talk, and the ids that support asks for."""
 
     talk_id: str
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How one recording ended; what the ledger settles and the listeners hear."""
 
     path: str
@@ -254,8 +243,7 @@ class Ending(StrEnum):
     LIMIT = "limit"
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """All of a run in numbers, and the first recordings that need a human.
 
     ``counts`` holds the recordings settled or held by this run by their status. ``skipped`` are

@@ -8,24 +8,23 @@ to that one alone.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from batch_uploader.model import Defect, Entry, Listing
 
 _EXTENSION = ".json"
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A recording and what describes it, if anything does."""
 
     audio: Entry
     sidecar: Entry | None
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(Struct, frozen=True):
     """A recording without a certain sidecar, or a sidecar without a recording."""
 
     entry: Entry

@@ -1,7 +1,8 @@
 """What to do about one recording, from what is on disk and what the ledger knows: pure."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from batch_uploader.model import Stat, Status
 from batch_uploader.ports import Known
@@ -20,8 +21,7 @@ class Action(StrEnum):
     """A human must act before a run touches it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The action, and the reason as the end of the sentence "it is …, because …"."""
 
     action: Action

@@ -4,9 +4,10 @@ Each has one conformance suite in ``tests/conformance`` that every implementatio
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol, Self
+
+from msgspec import Struct
 
 from batch_uploader.model import (
     Container,
@@ -76,8 +77,7 @@ class Audio(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at sending one recording.
 
     ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
@@ -92,8 +92,7 @@ class Attempt:
     never_began: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A talk that a search by keys found.
 
     ``key`` is what the talk itself says its stamp is, None where it says none. ``reaches`` is where
@@ -153,8 +152,7 @@ class Sink(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the ledger remembers of one path: the latest that was recorded of it.
 
     ``policy`` is the digest of the rules by which an invalid recording was found invalid,
@@ -178,8 +176,7 @@ class Known:
         return self.metadata is None and (undecided or self.sha256 is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
 
     path: str
@@ -216,16 +213,14 @@ class Claim(StrEnum):
     """This path is in doubt or in conflict, or claimed by somebody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimAnswer:
+class ClaimAnswer(Struct, frozen=True):
     """The answer, and for a duplicate or a busy one the other path."""
 
     claim: Claim
     other: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """A recording in doubt, with what is known for the search.
 
     ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a

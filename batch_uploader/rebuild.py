@@ -6,11 +6,11 @@ record is therefore in doubt, if it lies in the source, and never sent before th
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
+from msgspec import Struct
 
 from batch_uploader.errors import LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
@@ -23,8 +23,7 @@ _AT_ONCE = 1_000
 _NONE = Totals(0, 0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
+class Rebuilt(Struct, frozen=True):
     """How many talks the new ledger knows, and how many recordings in doubt.
 
     ``aside`` is where the damaged one is, None if there was none.

@@ -1,9 +1,9 @@
 """When to try again, and how long one try may take; the only import of tenacity."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec import Struct
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -21,8 +21,7 @@ Sleep = Callable[[float], Awaitable[None]]
 OnRetry = Callable[[SinkError, float], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """Exponential backoff with full jitter; all times in seconds.
 
     An attempt at ``size`` bytes may take ``deadline + size / slowest_rate``: the rate is what one

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from anyio import to_thread
+from msgspec import Struct
 
 from batch_uploader.errors import SourceError
 from batch_uploader.examine import Examination
@@ -16,8 +16,7 @@ _AT_ONCE = 64
 """Looking into a file takes less than crossing to a thread, so many cross together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What a look into one recording found: audio that would go up, or defects."""
 
     path: str

@@ -6,9 +6,9 @@ import types
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
 
 import anyio
+from msgspec.structs import replace
 
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import InDoubt, LedgerError, NotSent, SearchFailed, SourceError

@@ -12,9 +12,10 @@ announcement of its length (see ``mpeg``). Each defect of which ffmpeg can be th
 command, to be run in the recordings' directory.
 """
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from batch_uploader.audio import foreign, mpeg, ogg, riff
 from batch_uploader.audio.content import Content, TakesLonger
@@ -29,16 +30,14 @@ _EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".opus"})
 _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
 
 
-@dataclass(frozen=True, slots=True)
-class RawFormat:
+class RawFormat(Struct, frozen=True):
     """How files without a header are to be read: 16-bit signed little-endian samples."""
 
     sample_rate: int
     channels: int
 
 
-@dataclass(frozen=True, slots=True)
-class AudioRules:
+class AudioRules(Struct, frozen=True):
     """What the connection wants of a recording.
 
     ``channels`` is the number that it takes, None for any. ``raw`` is applied to content without a

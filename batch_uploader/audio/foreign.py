@@ -6,14 +6,14 @@ the readers beside this module, and a flaw of the library cannot cost a sound re
 """
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from batch_uploader.audio.content import Content, TakesLonger
 from batch_uploader.audio.refusal import Command, to_pcm
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(Struct, frozen=True):
     """Something recognised, by a name for the user, and how to make it into what is taken."""
 
     name: str
@@ -119,8 +119,7 @@ def codec(content: Content) -> str | None:
     return found.subtype_info if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     format: str
     format_info: str
     subtype: str

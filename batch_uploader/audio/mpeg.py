@@ -12,8 +12,9 @@ one of constant bitrate may be off by about 1 %, if a few of its frames differ a
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from batch_uploader.audio.content import Content
 from batch_uploader.audio.refusal import STRAY, DefectKind, Refusal, salvage
@@ -44,8 +45,7 @@ _LARGE = 2 * _PLACES * _SAMPLE
 _MOST_GAPS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
+class _Stream(Struct, frozen=True):
     """What all frames of a stream share.
 
     ``second`` is the second byte of their headers with its lowest bit set, ``lengths`` gives the
@@ -59,14 +59,12 @@ class _Stream:
     lengths: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Announced:
+class _Announced(Struct, frozen=True):
     frames: int
     octets: int
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """What was met on the way: whole frames, stray bytes, and bytes that the last frame lacks."""
 
     frames: int = 0

@@ -5,7 +5,8 @@ is RFC 3533, what Opus puts into it RFC 7845. Only the first pages and the last 
 """
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from batch_uploader.audio.content import Content
 from batch_uploader.audio.refusal import STRAY, Command, DefectKind, Refusal, salvage, to_pcm
@@ -28,8 +29,7 @@ _CODECS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     flags: int
     position: int
     serial: int

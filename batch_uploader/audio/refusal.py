@@ -1,9 +1,10 @@
 """Why a file is not sent, and the commands that mend it."""
 
 import shlex
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from batch_uploader.model import Defect
 
@@ -45,8 +46,7 @@ class DefectKind(StrEnum):
     """Headerless PCM whose size does not fit the declared format."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A cure: a sentence around an ffmpeg command that makes a new file beside the old one.
 
     ``suffix`` is the new file's, with ``mark`` between stem and suffix where that alone would

@@ -7,11 +7,11 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import anyio
+from msgspec import Struct
 
 from batch_uploader.cli.places import demand_places, own_files, the_connection
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
@@ -71,8 +71,7 @@ class _Blank:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Afresh:
+class _Afresh(Struct, frozen=True):
     """A ledger that has forgotten what was invalid: it is looked into anew, to tell all of it."""
 
     reader: LedgerReader
@@ -112,8 +111,7 @@ def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
         yield from finding.defects
 
 
-@dataclass(slots=True)
-class _Sum:
+class _Sum(Struct):
     recordings: int = 0
     seconds: float = 0.0
     octets: int = 0
@@ -144,8 +142,7 @@ class _Sum:
         return self.held + self.defective
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """Defects of one kind: how many, the first few paths and the first cure."""
 
     first: Defect

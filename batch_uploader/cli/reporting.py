@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
@@ -35,8 +35,7 @@ _TOLD = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
+class _Report(Struct, frozen=True):
     """All of it; a claim that no run stands behind any more counts as in doubt."""
 
     places: Places

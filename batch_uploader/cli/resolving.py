@@ -5,7 +5,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Self
 import anyio
 import click
 from anyio import to_thread
+from msgspec import Struct
 
 from batch_uploader.cli.places import (
     demand_ledger,
@@ -48,8 +48,7 @@ class Verdict(Enum):
     GIVE_UP = "--give-up"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The verdict; ``talk_id`` is there with UPLOADED alone."""
 
     verdict: Verdict
@@ -112,8 +111,7 @@ class Decision:
 _GROUPS = {"--all": _UNDECIDED, "--rejected": _REJECTED}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """The recordings that are decided about: these paths, or with none all of these states."""
 
     paths: tuple[str, ...]

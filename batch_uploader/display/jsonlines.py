@@ -5,12 +5,13 @@ test holds to this code. The text is ASCII, an object never spans lines, and no 
 out: what is not known is ``null``.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import asdict
 
 from batch_uploader import events
 from batch_uploader.display.outlet import Outlet
@@ -45,8 +46,7 @@ NAMES: Mapping[type[Event], str] = {
 _PROGRESS_SECONDS = 1.0
 _RENAMED = {"skipped": "already_there"}  # one word for it in all events
 _FIELDS = {
-    kind: [(field.name, _RENAMED.get(field.name, field.name)) for field in dataclasses.fields(kind)]
-    for kind in NAMES
+    kind: [(name, _RENAMED.get(name, name)) for name in kind.__struct_fields__] for kind in NAMES
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _COUNTED = [status for status in Status if status is not Status.CLAIMED]
@@ -124,7 +124,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "duplicate_of": outcome.duplicate_of,
         "duration": _finite(outcome.duration),
         "format": outcome.container,
-        "error": dataclasses.asdict(failure) if failure else None,
+        "error": asdict(failure) if failure else None,
     }
 
 

@@ -7,9 +7,10 @@ the transfers in flight plus a bounded number of groups and buckets.
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from batch_uploader import events
 from batch_uploader.book import Book
@@ -38,8 +39,7 @@ class Stage(StrEnum):
     FINISHED = "finished"
 
 
-@dataclass(slots=True)
-class Transfer:
+class Transfer(Struct):
     """A recording in flight. ``sent`` counts the current attempt alone.
 
     Between two attempts ``retry_at`` is when, on the tally's clock, the next one begins, and
@@ -63,8 +63,7 @@ class Pause(NamedTuple):
     """So many recordings in doubt are all that is waited for."""
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """Recordings that need a human for one and the same reason; ``first`` is the first of them."""
 
     first: Outcome

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import ipaddress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.system import replace_atomically
@@ -20,8 +20,7 @@ _RENEW: Final = dt.timedelta(days=7)
 _SKEW: Final = dt.timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
+class Certificates(Struct, frozen=True):
     """What a server needs, as PEM, and where the CA stands that its clients are to trust."""
 
     ca_file: Path

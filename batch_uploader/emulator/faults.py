@@ -6,10 +6,10 @@ the order in which requests arrive. So the same load meets the same faults howev
 
 import hashlib
 import math
-from dataclasses import dataclass, fields
 from enum import StrEnum
 
 import grpc
+from msgspec import Struct
 
 
 class LostAnswer(StrEnum):
@@ -38,8 +38,7 @@ class Mishap(StrEnum):
     LOSE_ANSWER = "lose_answer"
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True):
     """Nobody listens on the port for ``length`` seconds, ``start`` seconds after it was asked for.
 
     What is in flight when it begins is cut off.
@@ -49,8 +48,7 @@ class Outage:
     length: float
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(Struct, frozen=True):
     """Every knob, all off. Durations are seconds, probabilities between 0 and 1.
 
     At most one mishap befalls an attempt at an upload, so their probabilities add up to 1 at most.
@@ -109,10 +107,10 @@ class Faults:
             raise ValueError(
                 f"an upload meets one mishap at most: make {names} add up to 1 or less"
             )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in _NOT_NEGATIVE and value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{_flag(field.name)} cannot be negative or endless")
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in _NOT_NEGATIVE and value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{_flag(name)} cannot be negative or endless")
         for name in ("die_before_storing", "die_after_storing"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{_flag(name)} counts uploads from 1")

@@ -6,11 +6,11 @@ one that its documentation of gRPC errors suggests.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from msgspec import Struct
 
 from batch_uploader.sinks.speechsense import wire
 
@@ -34,8 +34,7 @@ _PAGE_TOKEN: Final = re.compile("[0-9]{0,5}")
 _M = TypeVar("_M", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """The path of a field in the request, and what is wrong with it."""
 
     field: str
@@ -94,8 +93,7 @@ def invalid(field: str, description: str) -> Refusal:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """A connection of the emulated space.
 
     ``fields`` are the metadata keys that it declares, None takes any. ``channels`` is the number of
@@ -179,8 +177,7 @@ def check_text(request: wire.UploadTextRequest) -> None:
             raise invalid(f"{where}.text", "is empty")
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Talks whose metadata field has one of the values, or has not."""
 
     field: str

@@ -6,12 +6,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
 
 import grpc
+from msgspec import Struct, field
 
 from batch_uploader.emulator.certificates import Certificates, certificates
 from batch_uploader.emulator.control import Control
@@ -32,8 +32,7 @@ CONNECTION: Final = Connection("demo")
 _GRACE: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class EmulatorOptions:
+class EmulatorOptions(Struct, frozen=True):
     """What an emulator is and takes. ``port`` 0 chooses one; the host has to be loopback.
 
     Without any credential, ``API_KEY`` is let in. ``tls_dir`` holds the certificates, None is

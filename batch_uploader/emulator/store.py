@@ -13,9 +13,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.emulator.rules import Condition
 from batch_uploader.errors import ConfigError
@@ -61,8 +63,7 @@ _GATHERING: Final = 0.005
 _CHECKPOINT_PAGES: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(Struct, frozen=True):
     """A talk as it is stored.
 
     ``sha256`` and ``size`` (bytes) are those of the audio as it came, ``duration`` is in seconds,
@@ -86,8 +87,7 @@ class Talk:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A part of the talks that a Search found; ``count`` is of all that match."""
 
     talk_ids: tuple[str, ...]

@@ -6,7 +6,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import grpc
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from msgspec import Struct
 
 from batch_uploader.emulator.rules import Refusal
 from batch_uploader.errors import ConfigError
@@ -24,8 +24,7 @@ _JWT_LIFETIME: Final = 3600
 _SKEW: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccountKey:
+class ServiceAccountKey(Struct, frozen=True):
     """The public half of a service account's authorized key."""
 
     id: str
@@ -48,8 +47,7 @@ class ServiceAccountKey:
         return key
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """An IAM token; ``expires_at`` is in seconds since the epoch."""
 
     text: str

@@ -7,13 +7,14 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Never
 
 import grpc
 from google.protobuf.json_format import MessageToJson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.faults import Faults, LostAnswer, Mishap
@@ -57,8 +58,7 @@ _LOST: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks: what the request's headers tell, and two things to do to the connection.
 
     ``demand_presence`` raises CancelledError if the client broke the request off, ``cut`` resets
@@ -71,8 +71,7 @@ class Caller:
     cut: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What uploads are measured by, and what is kept of them beside the store.
 
     ``keep_audio`` is the folder for the bytes; ``keep_truncated`` stores the beginning of streams
@@ -84,8 +83,7 @@ class Policy:
     keep_truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What befalls one upload, fixed when it begins: the faults may be swapped while it runs."""
 
     mishap: Mishap | None

@@ -1,8 +1,9 @@
 """What a ledger keeps of one recording, and where such records are kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from batch_uploader.model import Container, Failure, Fingerprint, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Doubt, Known, Row
@@ -17,8 +18,7 @@ HOLDING: Final = OPEN | LASTING
 """A copy of one of these is not sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """Everything that is kept of one recording.
 
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as

@@ -6,8 +6,9 @@ comes to hold something else, its record is superseded and stays as history.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.adoption import looked_into

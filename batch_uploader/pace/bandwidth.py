@@ -4,8 +4,9 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from batch_uploader.units import parse_size
 
@@ -20,8 +21,7 @@ def local_minute() -> int:
     return now.tm_hour * 60 + now.tm_min
 
 
-@dataclass(frozen=True, slots=True)
-class Timetable:
+class Timetable(Struct, frozen=True):
     """Bytes a second from a minute of the day on, None where there is no limit.
 
     Sorted by the minute; what stands last holds over midnight.

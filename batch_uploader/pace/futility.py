@@ -1,7 +1,8 @@
 """When to stop because more of the same would only do more harm."""
 
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from batch_uploader.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
 from batch_uploader.model import Ending
@@ -20,15 +21,13 @@ _WINDOWS = 4
 _MOST_DOUBTED = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """How the run is to end, and why."""
 
     ending: Ending
     reason: str
 
 
-@dataclass(slots=True)
 class Futility:
     """Counts the ends that are not about the recording and yet decide its fate.
 
@@ -36,14 +35,11 @@ class Futility:
     ``ceiling`` is how many attempts there may be at once: all of them in doubt is one accident.
     """
 
-    ceiling: int
-    _recent: deque[bool] = field(init=False)
-    _proven: bool = False
-    _doubts: int = 0
-    _unknown: int = 0
-
-    def __post_init__(self) -> None:
-        self._recent = deque(maxlen=max(RECENT, _WINDOWS * self.ceiling))
+    def __init__(self, ceiling: int) -> None:
+        self._recent: deque[bool] = deque(maxlen=max(RECENT, _WINDOWS * ceiling))
+        self._proven = False
+        self._doubts = 0
+        self._unknown = 0
 
     def succeeded(self) -> None:
         """Something got through."""

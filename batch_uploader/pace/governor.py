@@ -4,7 +4,8 @@ Every method is told the time: seconds of a clock that never goes back.
 """
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from batch_uploader.errors import InDoubt, NotSent, SinkError, Throttled
 from batch_uploader.pace.bandwidth import Timetable
@@ -20,8 +21,7 @@ as nothing gets through."""
 _LONGEST_THROTTLE_PAUSE = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
+class Caps(Struct, frozen=True):
     """What the user allows: so many at once, attempts a second, bytes a second."""
 
     concurrency: int
@@ -29,8 +29,7 @@ class Caps:
     bandwidth: Timetable | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a failed attempt means for all.
 
     ``pause`` in seconds begins now for everybody, 0 is none. ``counts`` is False if nothing gets

@@ -1,7 +1,5 @@
 """When nothing gets through at all: one probe at a time, ever rarer, until one does."""
 
-from dataclasses import dataclass
-
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 60.0
 """Seconds between two probes: at first, and at most."""
@@ -9,7 +7,6 @@ LONGEST_PAUSE = 60.0
 _ROUNDS = 5
 
 
-@dataclass(slots=True)
 class Outage:
     """Nothing has got through for so many rounds of attempts that it is no accident.
 
@@ -18,14 +15,15 @@ class Outage:
     are seconds of a clock that never goes back.
     """
 
-    since: float = 0.0
-    down: bool = False
-    probing: bool = False
-    """A probe is under way."""
-    next_probe: float = 0.0
-    _failed: int = 0
-    _last: float = 0.0
-    _pause: float = FIRST_PAUSE
+    def __init__(self) -> None:
+        self.since = 0.0
+        self.down = False
+        self.probing = False
+        """A probe is under way."""
+        self.next_probe = 0.0
+        self._failed = 0
+        self._last = 0.0
+        self._pause = FIRST_PAUSE
 
     def failed(
         self, now: float, started: float, asked: float, longest: float, weight: int = 1

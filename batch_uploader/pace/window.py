@@ -1,7 +1,9 @@
 """How many attempts may run at once: found by trying, given up when it makes them slower."""
 
 import math
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 START = 4
 """So many to begin with, also after an outage: nobody knows yet what the service bears."""
@@ -105,8 +107,7 @@ class Window:
         return _CALM_GROWTH if calm else 1 / self._limit
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
+class _Before(Struct, frozen=True):
     """How slow it was, at which limit, before it was cut for that; and what to go back to."""
 
     slowness: float

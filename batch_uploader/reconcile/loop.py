@@ -4,10 +4,11 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio import CancelScope
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.events import DoubtsWaiting, Event, Held, Listener, Reconciled, Settled
@@ -47,8 +48,7 @@ def wall_and_boot() -> Instant:
     return Instant(time.time_ns(), *(boot_time() or ()))
 
 
-@dataclass(slots=True)
-class Look:
+class Look(Struct):
     """What a look at all doubts brought: paths that may be sent again, and what stays in doubt."""
 
     absent: list[str] = field(default_factory=list)

@@ -9,8 +9,10 @@ is a miss where it is not known when, and whether, the recording was claimed: it
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.model import Failure, Instant
@@ -33,8 +35,7 @@ SEARCHED = frozenset(
 """The codes of doubts that stay although Search answered: each was sent with a stamp."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """For how many seconds after a doubt arose a miss proves nothing.
 
     ``last_look`` is for how many seconds, beside the pause before a second miss, a run that does
@@ -50,8 +51,7 @@ class Patience:
         return min(_LONGEST_SPACING, self.hold)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What one search for several keys brought.
 
     ``keys`` are those of the doubts, ``witnesses`` those of recordings known to be up: the latest,
@@ -85,27 +85,23 @@ class Answer:
         return [match for match in self.matches if match.key == key]
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(Struct, frozen=True):
     """The service holds it."""
 
     talk_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """The service does not hold it: it may be sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contradiction:
+class Contradiction(Struct, frozen=True):
     """A human decides."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Stays:
+class Stays(Struct, frozen=True):
     """It stays in doubt.
 
     ``doubt`` is what to remember of it, with the reason as its failure. ``due`` is in how many

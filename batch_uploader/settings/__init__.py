@@ -9,10 +9,11 @@ add up, other lists replace each other.
 import os
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from batch_uploader.engine import RunOptions
 from batch_uploader.examine import Rules
@@ -60,8 +61,7 @@ _MOST_RECORDINGS = 10**12
 _SHORTEST_HOLD = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """A directory of recordings with the files that belong to it.
 
     ``connection_id`` is None where nobody named one.
@@ -73,8 +73,7 @@ class Places:
     connection_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What is read of a directory, and by which rules; ``min_age`` in seconds."""
 
     include: tuple[str, ...]

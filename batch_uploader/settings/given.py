@@ -3,11 +3,12 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, TypeVar
+
+from msgspec import Struct
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.units import parse_duration, parse_rate, parse_size
@@ -19,8 +20,7 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 """What a system makes of bytes that are no UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A value that nobody has looked at yet.
 
     ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.

@@ -2,8 +2,9 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.settings.given import Given, refusal
@@ -23,8 +24,7 @@ from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE
 WHOLE_LIMIT = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(Struct, frozen=True):
     """All that a ``SpeechSenseSink`` needs; ``whole_limit`` in bytes."""
 
     endpoint: Endpoint

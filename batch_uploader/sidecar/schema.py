@@ -4,10 +4,11 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
+
+from msgspec import Struct, field
 
 from batch_uploader.errors import ConfigError
 from batch_uploader.sidecar.tree import Problem, bad_key, bad_text, is_json, shown
@@ -48,8 +49,7 @@ _PRESETS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """What is known of a connection's fields.
 
     ``defaults`` stand in for fields that a sidecar lacks, ``required`` must be in the one or the

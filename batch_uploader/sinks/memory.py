@@ -3,8 +3,9 @@
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from batch_uploader.errors import SearchFailed, SinkError, SourceChanged, SourceError
 from batch_uploader.model import AudioInfo, Metadata, Receipt, Recording
@@ -13,8 +14,7 @@ from batch_uploader.ports import Attempt, Audio, Match
 _CHUNK = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTalk:
+class StoredTalk(Struct, frozen=True):
     """A talk as the sink took it in; ``sha256`` and ``size`` are of the bytes that arrived.
 
     ``stamp_field`` is the one that carries ``key``, if any does.

@@ -8,11 +8,11 @@ import stat
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from anyio import to_thread
+from msgspec import Struct, field
 
 from batch_uploader import system
 from batch_uploader.errors import SourceError
@@ -254,8 +254,7 @@ class DirectorySource:
         return SourceError(f"the directory {self.where} {message}; {cure}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """What the reading of one folder brings to light: ``folders`` to enter, ``excluded`` audio."""
 
     folders: list[str]

@@ -3,10 +3,10 @@
 import io
 import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from anyio.lowlevel import checkpoint
+from msgspec import Struct
 
 from batch_uploader.errors import SourceError
 from batch_uploader.model import Entry, Listing
@@ -17,8 +17,7 @@ _SECOND_NS = 1_000_000_000
 _EXCLUDED = frozenset({Kind.EXCLUDED, Kind.EXCLUDED_AUDIO})
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     content: bytes
     mtime_ns: int
 

@@ -5,11 +5,11 @@ Also covers faults 42 and 43 (the same audio for two recordings) as far as the l
 
 import itertools
 from contextlib import aclosing
-from dataclasses import replace
 
 import anyio
 import pytest
 from ledger_cases import AUDIO, CONNECTION, ended, recording, stat, uploaded
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.memory import MemoryLedger

@@ -5,12 +5,12 @@ import itertools
 import tempfile
 from collections import Counter
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
 from hypothesis import strategies as st
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.memory import MemoryLedger

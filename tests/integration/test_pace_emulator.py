@@ -6,10 +6,10 @@ import json
 import time
 import wave
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from batch_uploader import events
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, Outage

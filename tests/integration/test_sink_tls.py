@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 from sink_samples import Sound, Tries, sample
 from sink_servers import TalkServer
 
@@ -258,6 +259,8 @@ def test_plaintext_off_loopback_is_refused(host):
     """Fault 69."""
     with pytest.raises(ConfigError, match="loopback"):
         Endpoint(host, 1, Security.PLAINTEXT)
+    with pytest.raises(ConfigError, match="loopback"):
+        replace(Endpoint("localhost", 1, Security.PLAINTEXT), host=host)
 
 
 # --- proxies

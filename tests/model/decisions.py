@@ -5,10 +5,10 @@
 thousand times in a walk.
 """
 
-from dataclasses import replace
 from functools import cache
 
 from model.world import File, Ledger, Worker
+from msgspec.structs import replace
 
 from batch_uploader import planning
 from batch_uploader.cli.resolving import Decision, Verdict

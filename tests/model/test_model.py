@@ -4,12 +4,11 @@ Two recordings, three runs, three attempts each; a run may be killed at any step
 or delay anything, Search may lag. ``decisions`` says what is real in it.
 """
 
-from dataclasses import replace
-
 import pytest
 from model import decisions
 from model.protocol import Model, explore
 from model.world import File, World
+from msgspec.structs import replace
 
 from batch_uploader.errors import InDoubt
 from batch_uploader.ledgers import records

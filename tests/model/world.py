@@ -5,6 +5,8 @@ Frozen values, and small changes of them: a changed world is another one.
 
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.ledgers.records import Record
 from batch_uploader.model import (
@@ -72,7 +74,7 @@ class Ledger:
     @classmethod
     def of(cls, store):
         """What a store holds, but for the words about failures: nothing follows from them."""
-        records = [replace(record, failure=None) for record in store.records()]
+        records = [structs.replace(record, failure=None) for record in store.records()]
         return cls(tuple(sorted(records, key=lambda record: record.path)), tuple(store.history))
 
     def at(self, path):

@@ -8,8 +8,9 @@ import asyncio
 import itertools
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, LostAnswer
 

@@ -1,9 +1,8 @@
 """What was up, given up or in doubt and comes back: moved, copied, changed."""
 
-from dataclasses import replace
-
 import pytest
 from engine_house import House, recordings, sidecar, wav
+from msgspec.structs import replace
 
 from batch_uploader.errors import (
     InDoubt,

@@ -1,10 +1,10 @@
 """What is decided folder by folder."""
 
 import time
-from dataclasses import replace
 
 import pytest
 from ledger_cases import recording, uploaded
+from msgspec.structs import replace
 
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.memory import MemoryLedger

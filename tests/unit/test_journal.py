@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
@@ -101,8 +102,7 @@ async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
         "in doubt.wav": ended("in doubt.wav", Status.IN_DOUBT, attempts=1),
         "rejected.wav": ended("rejected.wav", Status.REJECTED, attempts=2),
     }
-    for each in ends.values():
-        object.__setattr__(each, "failure", failure)
+    ends = {name: replace(each, failure=failure) for name, each in ends.items()}
     async with SqliteLedger(path, CONNECTION, clock=lambda: now[0], boot=moment) as ledger:
         await ledger.claim([recording(each, each) for each in (*ends, "given back.wav")])
         with full_disk(ledger):

@@ -8,13 +8,13 @@ import shutil
 import stat as modes
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.manifest import (

@@ -1,8 +1,7 @@
 """What is decided about a recording without opening it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from batch_uploader.model import Outcome, Stat, Status
 from batch_uploader.planning import Action, plan

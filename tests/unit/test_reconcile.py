@@ -1,10 +1,9 @@
 """Doubts and runs: who searches when, what is sent again, what the summary says of it. Fault 29."""
 
-from dataclasses import replace
-
 import anyio
 import pytest
 from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
+from msgspec.structs import replace
 from sink_samples import Tries
 
 from batch_uploader import events

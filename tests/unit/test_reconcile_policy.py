@@ -1,10 +1,9 @@
 """What follows from a search for a doubt: every hit, miss, clock and contradiction. Fault 29."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.model import Failure, Instant, Outcome, Stat, Status

@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running, schema
@@ -100,8 +101,7 @@ async def test_a_refusal_fails_alone(path):
 
 @pytest.mark.parametrize("bug", [None, ["not", "a", "size"], 2**70])
 async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(path, bug):
-    bad = ended("bad.wav", Status.INVALID)
-    object.__setattr__(bad, "attempts", bug)
+    bad = replace(ended("bad.wav", Status.INVALID), attempts=bug)
     async with SqliteLedger(path, CONNECTION) as ledger:
         await ledger.forget([])
         with held_up(ledger) as go:

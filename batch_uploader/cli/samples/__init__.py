@@ -12,10 +12,11 @@ import os
 import random
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec import Struct
 
 FIELDS = (
     "operator_name",
@@ -38,8 +39,7 @@ _CALLS = 27
 _COMPRESSED = {8: "call.mp3", 19: "call.opus"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """One call; ``frames`` are interleaved 16-bit samples of two channels."""
 
     started: datetime

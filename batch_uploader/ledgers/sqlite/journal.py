@@ -13,14 +13,15 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Store
-from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
+from batch_uploader.model import Instant, Outcome, Status
 from batch_uploader.system import create_private, is_private, sync_directory
 
 SIZE: Final = 1024 * 1024
@@ -29,8 +30,7 @@ _HEAD: Final = struct.Struct("<II")
 """Before the JSON of a frame: its length in bytes, and its CRC-32."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """How a recording ended, or with None that its claim is taken back; ``at`` is when."""
 
     connection_id: str
@@ -133,7 +133,7 @@ def kept_answers(ledger: Path) -> int:
 
 
 def _frame(answer: Answer) -> bytes:
-    text = json.dumps(asdict(answer)).encode("ascii")
+    text = json.dumps(to_builtins(answer)).encode("ascii")
     return _HEAD.pack(len(text), zlib.crc32(text)) + text
 
 
@@ -146,22 +146,4 @@ def _answers(content: bytes) -> Iterator[Answer]:
         if not length or len(text) < length or zlib.crc32(text) != checksum:
             return
         position += length
-        yield _decode(json.loads(text))
-
-
-def _decode(fields: dict[str, Any]) -> Answer:
-    at = Instant(**fields["at"])
-    return Answer(fields["connection_id"], fields["path"], at, _decode_outcome(fields["outcome"]))
-
-
-def _decode_outcome(fields: dict[str, Any] | None) -> Outcome | None:
-    if fields is None:
-        return None
-    failure, container = fields["failure"], fields["container"]
-    read = {
-        "status": Status(fields["status"]),
-        "stat": Stat(**fields["stat"]),
-        "failure": None if failure is None else Failure(**failure),
-        "container": None if container is None else Container(container),
-    }
-    return Outcome(**{**fields, **read})
+        yield convert(json.loads(text), Answer)

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+
+from msgspec import Struct
 
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
@@ -17,8 +18,7 @@ T = TypeVar("T")
 _ROWS_AT_ONCE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """What the lines of one status add up to: how many, in bytes and in seconds of audio."""
 
     count: int

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, Self
 
 from google.protobuf.message import DecodeError
@@ -17,17 +16,23 @@ _SHORTEST_HIDDEN: Final = 3
 _UNWILLING: Final = -1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Answer:
     """How a call ended: its status, and the metadata that came with it, the trailing first.
 
-    ``secrets`` are texts that must not be repeated if the peer did.
+    ``secrets`` are texts that must not be repeated if the peer did. It has no repr to show them.
     """
 
-    code: StatusCode
-    details: str = ""
-    metadata: tuple[tuple[str, str | bytes], ...] = ()
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    def __init__(
+        self,
+        code: StatusCode,
+        details: str = "",
+        metadata: tuple[tuple[str, str | bytes], ...] = (),
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.code = code
+        self.details = details
+        self.metadata = metadata
+        self.secrets = secrets
 
     @classmethod
     def of(cls, error: AioRpcError, secrets: Iterable[str] = ()) -> Self:

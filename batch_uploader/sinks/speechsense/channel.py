@@ -4,13 +4,13 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 import grpc
+from msgspec import Struct
 
 from batch_uploader import __version__
 from batch_uploader.errors import ConfigError
@@ -51,8 +51,7 @@ class Proxy(StrEnum):
     IGNORED = "ignored"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where a service is and how it is talked to. An IPv6 address has no brackets here.
 
     ``ca_file`` holds the certificates to trust, as PEM, in place of the system's. Raises

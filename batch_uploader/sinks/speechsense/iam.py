@@ -7,11 +7,11 @@ import base64
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from batch_uploader.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
@@ -39,13 +39,12 @@ _REFUSED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizedKey:
+class AuthorizedKey(Struct, frozen=True):
     """The authorized key of a service account. Printing it does not show the private key."""
 
     id: str
     service_account_id: str
-    private_key: "RSAPrivateKey" = field(repr=False)
+    private_key: "RSAPrivateKey"
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -100,12 +99,12 @@ class AuthorizedKey:
         return f"{signed}.{_base64(signature)}"
 
 
-@dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A token, and for how many seconds from now it is good."""
+    """A token, and for how many seconds from now it is good. It has no repr to show the token."""
 
-    token: str = field(repr=False)
-    life: float
+    def __init__(self, token: str, life: float) -> None:
+        self.token = token
+        self.life = life
 
 
 async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:

@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final, Self, TypeAlias
 
 import grpc
@@ -252,16 +251,23 @@ class SpeechSenseSink:
         return metadata, framing.audio_metadata(recording.audio)
 
 
-@dataclass(slots=True)
 class _Sending:
-    """An upload under way."""
+    """An upload under way. It has no repr to show the credential."""
 
-    recording: Recording
-    audio: Audio
-    attempt: Attempt
-    authorization: str = field(repr=False)
-    timeout: float
-    extent: Extent = Extent.PART
+    def __init__(
+        self,
+        recording: Recording,
+        audio: Audio,
+        attempt: Attempt,
+        authorization: str,
+        timeout: float,
+    ) -> None:
+        self.recording = recording
+        self.audio = audio
+        self.attempt = attempt
+        self.authorization = authorization
+        self.timeout = timeout
+        self.extent = Extent.PART
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
