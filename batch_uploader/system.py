@@ -44,29 +44,6 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# Of glibc's malloc.h, in the order in which they are set: how many heaps, how much free memory at
-# the end of one before the system gets it back, and how large a block is that has pages of its own
-# (32 MiB is the most that every glibc takes).
-_HEAP = ((-8, 1), (-1, 256 * 1024 * 1024), (-3, 32 * 1024 * 1024))
-
-
-def keep_one_heap() -> bool:
-    """Let all threads of this process share one heap, which keeps what is given back to it.
-
-    Whether the system can do that. glibc gives each thread a heap, and what one has given back the
-    others cannot use: a third more memory for recordings on their way. It gives large blocks back
-    to the system, too, which clears each page before the next recording gets it: a tenth of the CPU
-    time. Before other threads start. Does not block.
-    """
-    if sys.platform != "linux":
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return False  # musl, which has one heap anyway
-    return all(mallopt(what, value) for what, value in _HEAP)
-
-
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

@@ -22,6 +22,7 @@ from batch_uploader.display.text import plural, printable
 from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.machine import keep_one_heap
 from batch_uploader.model import Ending, Outcome, Stat, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.rebuild import Rebuilt, rebuild
@@ -29,7 +30,7 @@ from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.system import ServiceManager, keep_one_heap
+from batch_uploader.system import ServiceManager
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import platform
 import signal
 import stat
 import subprocess
@@ -26,39 +25,6 @@ time.sleep(60)
 """
 
 
-ALLOCATE_IN_THREADS = """
-import ctypes, sys, threading
-from batch_uploader.system import keep_one_heap
-if sys.argv[1] == "shared":
-    print(keep_one_heap())
-together = threading.Barrier(8)
-def allocate():
-    together.wait()
-    ctypes.CDLL(None).malloc(50_000)
-    together.wait()
-threads = [threading.Thread(target=allocate) for _ in range(8)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-ctypes.CDLL(None).malloc_stats()
-"""
-
-GIVE_BACK = """
-import ctypes, sys
-from batch_uploader.system import keep_one_heap
-if sys.argv[1] == "kept":
-    keep_one_heap()
-library = ctypes.CDLL(None)
-library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-block = library.malloc(20_000_000)
-ctypes.memset(block, 1, 20_000_000)
-library.free(block)
-pages = int(open("/proc/self/statm").read().split()[1])
-block = library.malloc(10_000_000)
-ctypes.memset(block, 1, 10_000_000)
-print(int(open("/proc/self/statm").read().split()[1]) - pages)
-"""
-
-
 LINKED = "symbolic links|Not a directory"
 
 
@@ -68,39 +34,6 @@ def open_descriptors():
 
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
-@pytest.mark.parametrize("mode", ["shared", "usual"])
-def test_all_threads_keep_one_heap(mode):
-    done = subprocess.run(
-        [sys.executable, "-c", ALLOCATE_IN_THREADS, mode],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-
-    assert done.stdout == ("True\n" if mode == "shared" else "")
-    assert (done.stderr.count("Arena ") == 1) is (mode == "shared")
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
-@pytest.mark.parametrize("mode", ["kept", "usual"])
-def test_what_was_given_back_needs_no_new_pages(mode):
-    done = subprocess.run(
-        [sys.executable, "-c", GIVE_BACK, mode], capture_output=True, check=True, text=True
-    )
-
-    assert (int(done.stdout) < 100) is (mode == "kept")
-
-
-def test_a_system_without_that_switch_is_left_alone(monkeypatch):
-    class Library:
-        """A C library that has no mallopt."""
-
-    monkeypatch.setattr(system.ctypes, "CDLL", lambda name: Library())
-
-    assert not system.keep_one_heap()
 
 
 def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):

@@ -1,0 +1,120 @@
+"""The machine's memory: one heap that keeps its pages, and what there is to spare."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from batch_uploader import machine
+
+MIB = 1024 * 1024
+
+ALLOCATE_IN_THREADS = """
+import ctypes, sys, threading
+from batch_uploader.machine import keep_one_heap
+if sys.argv[1] == "shared":
+    print(keep_one_heap())
+together = threading.Barrier(8)
+def allocate():
+    together.wait()
+    ctypes.CDLL(None).malloc(50_000)
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+GIVE_BACK = """
+import ctypes, sys
+from batch_uploader.machine import keep_one_heap
+if sys.argv[1] == "kept":
+    keep_one_heap()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+block = library.malloc(20_000_000)
+ctypes.memset(block, 1, 20_000_000)
+library.free(block)
+pages = int(open("/proc/self/statm").read().split()[1])
+block = library.malloc(10_000_000)
+ctypes.memset(block, 1, 10_000_000)
+print(int(open("/proc/self/statm").read().split()[1]) - pages)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
+@pytest.mark.parametrize("mode", ["shared", "usual"])
+def test_all_threads_keep_one_heap(mode):
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATE_IN_THREADS, mode],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert done.stdout == ("True\n" if mode == "shared" else "")
+    assert (done.stderr.count("Arena ") == 1) is (mode == "shared")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+@pytest.mark.parametrize("mode", ["kept", "usual"])
+def test_what_was_given_back_needs_no_new_pages(mode):
+    done = subprocess.run(
+        [sys.executable, "-c", GIVE_BACK, mode], capture_output=True, check=True, text=True
+    )
+
+    assert (int(done.stdout) < 100) is (mode == "kept")
+
+
+def test_a_system_without_that_switch_is_left_alone(monkeypatch):
+    class Library:
+        """A C library that has no mallopt."""
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library())
+
+    assert not machine.keep_one_heap()
+
+
+@pytest.fixture
+def tell(tmp_path):
+    """Makes files as the kernel shows them, under a root of our own."""
+
+    def write(path, text):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def group(path, most, current, cached=0):
+        write(f"sys/fs/cgroup/{path}/memory.max", f"{most}\n")
+        write(f"sys/fs/cgroup/{path}/memory.current", f"{current}\n")
+        write(f"sys/fs/cgroup/{path}/memory.stat", f"anon 7\ninactive_file {cached}\nslab 5\n")
+
+    write("proc/meminfo", "MemTotal: 4194304 kB\nMemFree: 1024 kB\nMemAvailable: 2097152 kB\n")
+    write("proc/self/cgroup", "4:memory:/old\n0::/calls.slice/upload.service\n")
+    return group
+
+
+def test_what_is_spare_is_what_the_machine_has(tmp_path, tell):
+    """Groups without a limit, or without any of memory, are none."""
+    tell("calls.slice", "max", 5)
+
+    assert machine.spare_memory(tmp_path) == 2048 * MIB
+
+
+@pytest.mark.parametrize("group", ["", "calls.slice", "calls.slice/upload.service"])
+def test_a_control_group_may_leave_less(tmp_path, tell, group):
+    """As in a container, or under systemd's MemoryMax; what is cached of files is no loss."""
+    tell("calls.slice/upload.service", "max", 5)
+    tell(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
+
+    assert machine.spare_memory(tmp_path) == 212 * MIB
+
+
+def test_a_system_that_does_not_tell(tmp_path):
+    assert machine.spare_memory(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_this_machine_has_some_to_spare():
+    assert machine.spare_memory() > 0
