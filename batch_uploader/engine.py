@@ -58,7 +58,8 @@ class RunOptions(Struct, frozen=True):
 
     ``concurrency`` is the most that may be in flight; how many are is found out. ``rate`` is the
     most attempts a second, ``bandwidth`` the most bytes a second. ``memory`` bounds the audio held
-    at once by all transfers. ``grace`` is how long a draining run waits for what is in flight
+    at once by all transfers, ``wide_memory`` where many connections carry more than few and the
+    machine has as much to spare. ``grace`` is how long a draining run waits for what is in flight
     before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
     audio, or when nothing has got through for ``max_outage``.
     ``hold`` is for how long after a doubt arose it proves nothing that Search does not find the
@@ -70,6 +71,7 @@ class RunOptions(Struct, frozen=True):
     rate: float | None = None
     bandwidth: Timetable | None = None
     memory: int = 96 * _MIB
+    wide_memory: int = 224 * _MIB
     min_age: float = 2.0
     grace: float = 60.0
     max_recordings: int | None = None
@@ -130,7 +132,7 @@ class Engine:
         self._hurried = anyio.Event()
         self._cancelled = anyio.Event()
         self._failure: Exception | None = None
-        self._budget = ByteBudget(options.memory)
+        self._budget = ByteBudget(options.memory, options.wide_memory, lambda: sink.wide)
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
         self._allowance = Allowance(options.max_recordings, options.max_audio)
@@ -393,7 +395,7 @@ class Engine:
                 sending.open = False
                 raise
             sending.open = False
-            turn.succeeded()
+            turn.succeeded(wide=self._sink.wide)
             return receipt
 
     def _heed(self, verdict: Verdict, error: SinkError) -> None:

@@ -120,6 +120,10 @@ class Sink(Protocol):
         """Up to this size in bytes a recording is sent in one message, above it as a stream."""
 
     @property
+    def wide(self) -> bool:
+        """Whether many ways carry more than few now, so that more at once is worth its memory."""
+
+    @property
     def stamp_field(self) -> str | None:
         """The metadata field that carries each recording's key; without one nothing is found."""
 

@@ -54,6 +54,7 @@ class Governor:
         self._paused_until = now
         self._cut_at = now
         self._cuts = 0
+        self._wide = False
 
     def wait(self, now: float) -> float:
         """Seconds until another attempt may begin, infinite if something has to happen first."""
@@ -77,11 +78,14 @@ class Governor:
         self.running -= 1
         self.outage.given_up(started)
 
-    def succeeded(self, now: float, started: float, octets: int) -> None:
-        """An attempt at so many bytes got through; to be told before it has ended."""
+    def succeeded(self, now: float, started: float, octets: int, *, wide: bool = False) -> None:
+        """An attempt at so many bytes got through, on a wide way or not; before it has ended."""
         self._cuts = 0
         self._futility.succeeded()
         self.rate.succeeded(now)
+        if wide is not self._wide:
+            self._wide = wide
+            self.window.moved()
         if self.outage.succeeded():
             self.window.restart(now)
         else:

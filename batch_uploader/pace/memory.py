@@ -1,37 +1,52 @@
 """The memory that the recordings in flight may take."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 
+from batch_uploader.machine import spare_memory
 from batch_uploader.pace.bell import Bell
 
 
 class ByteBudget:
-    """At most ``total`` bytes held at once; who asks for more than all of it gets all of it.
+    """At most ``narrow`` bytes held at once; who needs more waits to be alone.
 
-    First come, first served, so that a large recording is not overtaken for ever.
+    ``wide`` are they while ``is_wide()``, and the machine has as many to spare: nobody is to run
+    short of memory for a load that goes faster. First come, first served, so that a large
+    recording is not overtaken for ever.
     """
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._free = total
+    def __init__(
+        self, narrow: int, wide: int = 0, is_wide: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._narrow = narrow
+        self._wide = wide
+        self._is_wide = is_wide
+        self._held = 0
         self._queue = anyio.Lock(fast_acquire=True)
         self._returned = Bell()
 
     @asynccontextmanager
     async def hold(self, octets: int) -> AsyncIterator[None]:
-        """Wait until so many bytes are free, and hold them."""
-        share = min(octets, self._total)
-        if self._free < share or self._queue.locked():
+        """Wait until there is room for so many bytes, and hold them."""
+        if self._queue.locked() or not self._has_room(octets):
             async with self._queue:
-                while self._free < share:
+                while not self._has_room(octets):
                     await self._returned.wait()
         # Nobody comes in between: to leave the queue takes no turn of the event loop.
-        self._free -= share
+        self._held += octets
         try:
             yield
         finally:
-            self._free += share
+            self._held -= octets
             self._returned.ring()
+
+    def _has_room(self, octets: int) -> bool:
+        held = self._held + octets
+        if held <= self._narrow or not self._held:
+            return True
+        if held > self._wide or not self._is_wide():
+            return False
+        spare = spare_memory()
+        return spare is None or spare >= self._wide

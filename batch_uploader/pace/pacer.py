@@ -44,9 +44,9 @@ class Turn:
         self.begun = True
         self._on_begin()
 
-    def succeeded(self) -> None:
-        """The recording is up."""
-        self._governor.succeeded(self._clock(), self.started, self._octets)
+    def succeeded(self, *, wide: bool = False) -> None:
+        """The recording is up, and the way there is ``wide`` as a sink's is."""
+        self._governor.succeeded(self._clock(), self.started, self._octets, wide=wide)
 
     def failed(self, error: SinkError) -> Verdict:
         """It is not; what that means for all."""

@@ -69,6 +69,14 @@ class Window:
         needed = min(rate * self.usual_seconds, 0.95 * self._limit)
         self._cut(now, max(self._limit / 2, needed))
 
+    def moved(self) -> None:
+        """The way has become another one, and nobody knows what an attempt takes there."""
+        if self._before_cuts is not None:
+            self._limit = self._before_cuts.limit
+        self._cut_at = self._before_cuts = None
+        self._floors.clear()
+        self._round = _Round()
+
     def restart(self, now: float) -> None:
         """After an outage: begin carefully, as at the start."""
         self._limit = min(self._limit, START, self.ceiling)
@@ -100,11 +108,11 @@ class Window:
         self._cut_at = now
 
     def _growth(self, now: float) -> float:
+        if self._before_cuts is not None:
+            return 0.0  # or nobody could tell what came of the cut
         if self._cut_at is None:
             return 1.0
-        # Not before it is known what came of a cut.
-        calm = self._before_cuts is None and now - self._cut_at > _CALM
-        return _CALM_GROWTH if calm else 1 / self._limit
+        return _CALM_GROWTH if now - self._cut_at > _CALM else 1 / self._limit
 
 
 class _Before(Struct, frozen=True):

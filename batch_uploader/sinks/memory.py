@@ -64,6 +64,11 @@ class MemorySink:
         return self._whole_limit
 
     @property
+    def wide(self) -> bool:
+        """There is one way."""
+        return False
+
+    @property
     def stamp_field(self) -> str | None:
         """The field that carries each recording's key."""
         return self._stamp_field

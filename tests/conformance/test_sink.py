@@ -156,6 +156,10 @@ async def test_tells_up_to_which_size_it_takes_a_recording_whole(bench):
     assert bench.sink.whole_limit == LIMIT
 
 
+async def test_no_way_is_wide_before_it_is_proved_to_be(bench):
+    assert not bench.sink.wide
+
+
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["whole", "stream"])
 async def test_stores_what_it_is_given_and_names_the_talk(bench, content):
     recording = sample(content)

@@ -51,6 +51,29 @@ async def test_only_what_has_its_turn_is_claimed():
             sink.go.set()
 
 
+@pytest.mark.parametrize("wide", [False, True])
+async def test_on_a_wide_way_more_memory_is_in_use(wide):
+    class Way(MemorySink):
+        at_once = most = 0
+
+        @property
+        def wide(self):
+            return wide
+
+        async def upload(self, recording, audio, attempt):
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+            await anyio.sleep(0.002)
+            self.at_once -= 1
+            return await super().upload(recording, audio, attempt)
+
+    sink = Way()
+    room = int(len(wav(0)) * 2.1)
+    options = RunOptions(concurrency=32, memory=2 * room, wide_memory=4 * room)
+    await House(recordings(60)).run(sink=sink, options=options)
+    assert sink.most == (4 if wide else 2)
+
+
 async def test_in_an_outage_nothing_is_claimed_but_the_probe():
     """Faults 1 and 27: an hour of outage leaves nothing in doubt if it ends with a kill."""
 

@@ -5,6 +5,7 @@ import pytest
 
 from batch_uploader.errors import NotSent, Throttled
 from batch_uploader.pace import Bell, ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.pace import memory as pace_memory
 from batch_uploader.pace.window import START
 
 
@@ -278,6 +279,36 @@ async def test_the_budget_survives_a_cancelled_wait():
     with anyio.fail_after(1):
         async with budget.hold(10):
             pass
+
+
+@pytest.mark.parametrize(("spare", "together"), [(None, 3), (300, 3), (299, 1)])
+async def test_the_budget_is_larger_on_a_wide_way_if_memory_is_plenty(monkeypatch, spare, together):
+    monkeypatch.setattr(pace_memory, "spare_memory", lambda: spare)
+    wide, most = False, []
+    budget = ByteBudget(100, 300, lambda: wide)
+    held = 0
+
+    async def work():
+        nonlocal held
+        async with budget.hold(100):
+            held += 1
+            most.append(held)
+            await anyio.sleep(0.001)
+            held -= 1
+
+    async def all_at_once():
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(12):
+                    group.start_soon(work)
+        seen, most[:] = max(most), []
+        return seen
+
+    assert await all_at_once() == 1
+    wide = True
+    assert await all_at_once() == together
+    wide = False
+    assert await all_at_once() == 1
 
 
 async def test_a_ring_wakes_those_who_wait_and_is_not_kept():

@@ -306,6 +306,44 @@ class TestWindow:
             window.succeeded(now + 1, 4.0, 1000, cut)
         assert window.limit <= cut + 2
 
+    def test_a_cut_stands_as_it_is_until_it_is_judged(self):
+        """As it grew meanwhile, nobody could tell what came of it."""
+        window = Window(16)
+        now = self.grow(window, 0.0, 0.2)
+        now = self.grow(window, now, 4.0, rounds=1)
+        cut = window.limit
+        assert cut < 16
+        for _ in range(cut - 1):
+            window.succeeded(now + 100, 4.0, 1000, cut)
+        assert window.limit == cut
+
+    def test_on_another_way_all_begins_anew(self):
+        window = Window(16)
+        now = self.grow(window, 0.0, 0.2)
+        now = self.grow(window, now, 4.0, rounds=1)
+        assert window.limit < 16
+        window.moved()
+        assert window.limit == 16, "nobody knows what came of the cut"
+        self.grow(window, now, 4.0)
+        assert window.limit == 16, "it is the usual here"
+
+    def test_the_governor_sees_another_way(self):
+        governor = Governor(Caps(64), 0.0)
+        now = 0.0
+        limits = []
+        for rounds, seconds, wide in ((15, 0.2, False), (1, 4.0, False), (9, 4.0, True)):
+            for _ in range(rounds):
+                running, started = governor.window.limit, now
+                now += seconds
+                for _ in range(running):
+                    governor.begin(started)
+                for _ in range(running):
+                    governor.succeeded(now, started, 1000, wide=wide)
+                for _ in range(running):
+                    governor.ended(started)
+            limits.append(governor.window.limit)
+        assert limits[1] < limits[0] == limits[2] == 64
+
     def test_large_recordings_take_longer_and_mean_nothing(self):
         window = Window(32)
         now = self.grow(window, 0.0, 0.2)

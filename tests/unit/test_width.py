@@ -30,7 +30,7 @@ class World:
         self.seen = [START]
         self.used = set()
         self._running = running
-        self._each, self._all, self._pause, self._size = each, all, pause, size
+        self.each, self._all, self._pause, self._size = each, all, pause, size
         self._calls = []
 
     def run(self, seconds):
@@ -56,7 +56,7 @@ class World:
         busy = Counter(call.channel for call in self._calls)
         share = self._all / len(self._calls)
         for call in self._calls:
-            call.left -= min(self._each / busy[call.channel], share) * STEP
+            call.left -= min(self.each / busy[call.channel], share) * STEP
             if call.left <= 0:
                 call.pause -= STEP
         self.now += STEP
@@ -94,6 +94,39 @@ def test_it_finds_them_within_seconds():
     world = World(always(24), each=1.5 * MB).run(30)
 
     assert world.width.channels == MOST
+
+
+def test_it_knows_when_many_carry_more():
+    world = World(always(24), each=1.5 * MB)
+    proved = [world.run(0.5).width.proved for _ in range(60)]
+
+    assert proved == sorted(proved)
+    assert proved[-1]
+
+
+def test_what_was_fast_only_before_the_first_loss_is_measured_again():
+    """Few channels carry much as long as nothing was lost, and so look as good as many later."""
+    world = World(always(11), each=6 * MB)
+    world.run(2)
+    assert world.width.channels == START
+    while world.width.channels == START:
+        world.run(0.1)
+    world.each = 1.9 * MB
+    world.run(60)
+
+    assert world.seen == [4, 32, 4, 32]
+    assert world.width.proved
+
+
+def test_few_that_fail_altogether_do_not_speak_for_many():
+    width = Width()
+    for calls, goodput in ((12, 10 * MB), (16, 11 * MB), (16, 0), (16, 10 * MB)):
+        for _ in range(calls):
+            width.crowded()
+            if sample := width.began():
+                width.ended(1.0, sample, 1.0, goodput // 8, 8)
+
+    assert width.channels == START
 
 
 def test_it_tries_none_where_each_channel_carries_much():

@@ -36,6 +36,11 @@ class Line:
         self._retired: list[_Lane] = []
         self._rests_until = clock()
 
+    @property
+    def wide(self) -> bool:
+        """Whether many channels carry more than few."""
+        return self._width.proved
+
     @asynccontextmanager
     async def call(self, octets: int = 0) -> AsyncIterator["Call"]:
         """A channel for one call with so many bytes, kept open until that call is over."""

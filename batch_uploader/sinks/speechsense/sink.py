@@ -101,6 +101,11 @@ class SpeechSenseSink:
         return self._whole_limit
 
     @property
+    def wide(self) -> bool:
+        """Whether many channels carry more than few now."""
+        return self._line is not None and self._line.wide
+
+    @property
     def stamp_field(self) -> str | None:
         """The field that carries each recording's key."""
         return self._stamp_field

@@ -14,15 +14,25 @@ class Width:
     """Tries many channels when all are crowded and carry little, and takes that back if in vain.
 
     Where the way is long and loses packets, each channel carries so much and no more; elsewhere
-    more of them only cost. ``now`` is in seconds, of a clock that never goes back.
+    more of them only cost. What is taken back is measured against the few once more: at the first
+    measurement nothing may have been lost yet. ``now`` is in seconds, of a clock that never goes
+    back.
     """
 
     def __init__(self) -> None:
         self.channels = START
         """How many there may be now."""
-        self._to_beat: float | None = None
+        self._few: float | None = None
+        """What few carried, while many are tried."""
+        self._many: float | None = None
+        """What many carried, while few are measured once more."""
         self._rests_until = 0.0
-        self._sample = Sample(self.channels)
+        self._sample = Sample(START, passing=2 * START)
+
+    @property
+    def proved(self) -> bool:
+        """Whether there are many, and they carry more than few did."""
+        return self.channels == MOST and self._few is None
 
     def crowded(self) -> None:
         """A call came and all channels there may be had enough to carry."""
@@ -39,21 +49,29 @@ class Width:
         sample.add(seconds, octets, running)
         if sample is not self._sample or not sample.complete:
             return
-        self._sample = Sample(self.channels)
-        if self._to_beat is None:
-            if self._pays(now, sample):
-                self._to_beat = sample.goodput
-                self._change(MOST)
-        elif sample.goodput < _GAIN * self._to_beat:
-            self.failed(now)
-        else:
-            self._to_beat = None
+        few, many = self._few, self._many
+        self._few = self._many = None
+        if few is not None:
+            if sample.goodput < _GAIN * few:
+                self._many = sample.goodput
+                self.channels = START
+        elif many is not None:
+            if many >= _GAIN * sample.goodput > 0:
+                self.channels = MOST
+            else:
+                self._rests_until = now + _REST
+        elif self._pays(now, sample):
+            self._few = sample.goodput
+            self.channels = MOST
+        # As many as go at once: all of them are under way together.
+        self._sample = Sample(max(START, min(MOST, round(sample.running))))
 
     def failed(self, now: float) -> None:
         """New channels are of no use: a trial is over, and there is none for minutes."""
-        if self._to_beat is not None:
-            self._to_beat = None
-            self._change(START)
+        if self._few is not None:
+            self.channels = START
+            self._sample = Sample(START)
+        self._few = self._many = None
         self._rests_until = now + _REST
 
     def _pays(self, now: float, sample: "Sample") -> bool:
@@ -64,21 +82,18 @@ class Width:
             and 0 < sample.goodput < _POOR * min(sample.running, self.channels)
         )
 
-    def _change(self, channels: int) -> None:
-        self.channels = channels
-        self._sample = Sample(channels)
-
 
 class Sample:
-    """As many calls as there are channels, from their beginning to the end of the last.
+    """So many calls, from their beginning to the end of the last.
 
-    As many before them are let pass: new channels are connecting, and old ones are still shared.
-    Which calls these are is settled when they begin: those that end first are the fast ones.
+    As many before them are let pass, or ``passing`` of them: new channels are connecting, and old
+    ones are still shared. Which calls these are is settled when they begin: those that end first
+    are the fast ones.
     """
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, passing: int | None = None) -> None:
         self.crowded = False
-        self._passing = calls
+        self._passing = calls if passing is None else passing
         self._awaited = self._to_come = calls
         self._octets = 0
         self._seconds = 0.0
