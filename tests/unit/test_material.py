@@ -149,6 +149,7 @@ def test_any_handle_is_read_to_its_end(kind):
     digest, content = read_behind(5, kind(HUGE), entry)
     assert digest == hashlib.sha256(HUGE).digest()
     assert content.getvalue() == bytes(5) + HUGE
+    assert read_behind(5, kind(HUGE + b"more"), entry)[0] == digest
     with pytest.raises(SourceChanged):
         read_behind(5, kind(HUGE[:-1]), entry)
 
