@@ -1,0 +1,230 @@
+"""What a claim is answered, by every ledger.
+
+Also covers faults 42 and 43 (the same audio for two recordings) as far as the ledger decides them.
+"""
+
+import anyio
+import pytest
+from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from ledger_house import (
+    GRANTED,
+    HELD,
+    KNOWN,
+    LATER,
+    OPEN,
+    OUTDATED,
+    bring_to,
+    busy,
+    claim,
+    duplicate,
+    known,
+    lines,
+    statuses_of,
+    upload,
+)
+from msgspec.structs import replace
+
+from batch_uploader.model import Outcome, Status
+from batch_uploader.ports import Claim, Known, Row
+
+# A claim, by what is known of its path
+
+
+async def test_an_unseen_recording_is_granted_and_remembered_whole(ledger):
+    new = recording("a.wav")
+    assert await claim(ledger, new) == GRANTED
+    assert await known(ledger, "a.wav") == Known(
+        Outcome(
+            "a.wav",
+            Status.CLAIMED,
+            new.stat,
+            duration=AUDIO.duration,
+            container=AUDIO.container,
+        ),
+        new.fingerprint.sha256,
+        new.fingerprint.metadata,
+        None,
+        new.key,
+    )
+    assert await lines(ledger) == [
+        Row(
+            path="a.wav",
+            connection_id=CONNECTION,
+            status=Status.CLAIMED,
+            size=1000,
+            attempts=0,
+            sha256=new.fingerprint.sha256,
+            duration=AUDIO.duration,
+            container=AUDIO.container,
+        )
+    ]
+
+
+@pytest.mark.parametrize("status", OPEN)
+@pytest.mark.parametrize("audio", ["A", "B"])
+async def test_an_open_recording_is_held_whatever_its_file_says(ledger, status, audio):
+    await bring_to(ledger, "a.wav", status)
+    before = await known(ledger, "a.wav")
+    assert await claim(ledger, recording("a.wav", audio, seen=LATER)) == HELD
+    assert await known(ledger, "a.wav") == before
+
+
+@pytest.mark.parametrize("status", [Status.UPLOADED, Status.DUPLICATE])
+async def test_a_touched_file_is_known_and_its_stat_renewed(ledger, status):
+    await bring_to(ledger, "a.wav", status)
+    before = await known(ledger, "a.wav")
+    assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
+    assert await known(ledger, "a.wav") == replace(
+        before, outcome=replace(before.outcome, stat=LATER)
+    )
+
+
+async def test_a_new_sidecar_of_a_talk_that_is_up_is_outdated_and_its_stat_is_not_renewed(ledger):
+    await upload(ledger, "a.wav")
+    before = await known(ledger, "a.wav")
+    assert await claim(ledger, recording("a.wav", "A", "new", seen=LATER)) == OUTDATED
+    assert await known(ledger, "a.wav") == before
+
+
+async def test_a_duplicate_with_a_new_sidecar_is_a_recording_of_its_own(ledger):
+    await bring_to(ledger, "a.wav", Status.DUPLICATE)
+    assert await claim(ledger, recording("a.wav", "A", "new")) == GRANTED
+    assert await statuses_of(ledger, "a.wav") == [Status.CLAIMED]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.INVALID])
+@pytest.mark.parametrize("audio", ["A", "B"])
+async def test_what_proved_not_to_be_up_may_be_sent_again(ledger, status, audio):
+    await bring_to(ledger, "a.wav", status)
+    again = recording("a.wav", audio, seen=LATER)
+    assert await claim(ledger, again) == GRANTED
+    now = await known(ledger, "a.wav")
+    assert now.outcome.status is Status.CLAIMED
+    assert now.outcome.stat == LATER
+    assert now.outcome.failure is None
+    assert now.policy is None
+    assert (now.sha256, now.key) == (again.fingerprint.sha256, again.key)
+    assert len(await lines(ledger)) == 1
+
+
+async def test_other_audio_at_the_path_of_a_talk_is_granted_and_the_talk_is_kept(ledger):
+    await upload(ledger, "a.wav", "A", talk_id="talk-A")
+    await upload(ledger, "a.wav", "B", talk_id="talk-B")
+    assert await claim(ledger, recording("a.wav", "C")) == GRANTED
+    assert [(row.status, row.talk_id) for row in await lines(ledger)] == [
+        (Status.UPLOADED, "talk-A"),
+        (Status.UPLOADED, "talk-B"),
+        (Status.CLAIMED, None),
+    ]
+    assert list(await ledger.known("")) == ["a.wav"]
+    assert (await known(ledger, "a.wav")).outcome.status is Status.CLAIMED
+
+
+# A claim, by what other paths hold
+
+
+@pytest.mark.parametrize("status", [Status.UPLOADED, Status.IN_DOUBT, Status.CONFLICT])
+async def test_a_copy_of_what_the_service_may_hold_is_a_duplicate(ledger, status):
+    """Fault 43."""
+    await bring_to(ledger, "first.wav", status)
+    copy = recording("sub/copy.wav", seen=LATER)
+    assert await claim(ledger, copy) == duplicate("first.wav")
+    now = await known(ledger, "sub/copy.wav")
+    assert now.outcome.status is Status.DUPLICATE
+    assert now.outcome.duplicate_of == "first.wav"
+    assert now.outcome.stat == LATER
+    assert (now.sha256, now.metadata) == (copy.fingerprint.sha256, copy.fingerprint.metadata)
+
+
+async def test_a_copy_of_what_is_being_sent_must_wait_and_leaves_no_trace(ledger):
+    await claim(ledger, recording("first.wav"))
+    assert await claim(ledger, recording("copy.wav")) == busy("first.wav")
+    assert await known(ledger, "copy.wav") is None
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
+async def test_a_copy_of_what_is_not_up_is_granted(ledger, status):
+    await bring_to(ledger, "first.wav", status)
+    assert await claim(ledger, recording("copy.wav")) == GRANTED
+
+
+async def test_a_copy_of_a_duplicate_points_at_the_talk(ledger):
+    await bring_to(ledger, "a.wav", Status.DUPLICATE)
+    assert await claim(ledger, recording("b.wav")) == duplicate("a.wav first")
+
+
+async def test_the_same_audio_with_other_metadata_is_another_call(ledger):
+    """Fault 42: silence and announcements are the same in many calls."""
+    await upload(ledger, "a.wav", "silence", "one call")
+    assert await claim(ledger, recording("b.wav", "silence", "another call")) == GRANTED
+
+
+async def test_a_copy_of_a_superseded_talk_is_a_duplicate(ledger):
+    """Fault 43: ``call.wav`` was renamed, and another file came in its place."""
+    await upload(ledger, "call.wav", "A", talk_id="talk-A")
+    await upload(ledger, "call.wav", "B", talk_id="talk-B")
+    assert await claim(ledger, recording("renamed.wav", "A")) == duplicate("call.wav")
+
+
+async def test_a_talk_that_comes_back_to_its_path_after_another_is_known(ledger):
+    await upload(ledger, "call.wav", "A", talk_id="talk-A")
+    await upload(ledger, "call.wav", "B", talk_id="talk-B")
+    for audio in ("A", "B", "A"):
+        assert await claim(ledger, recording("call.wav", audio, seen=LATER)) == KNOWN
+        assert (await known(ledger, "call.wav")).outcome.talk_id == f"talk-{audio}"
+        assert (await known(ledger, "call.wav")).outcome.stat == LATER
+        talks = [row.talk_id for row in await lines(ledger, frozenset({Status.UPLOADED}))]
+        assert sorted(talks) == ["talk-A", "talk-B"], "none is lost, none is there twice"
+
+
+async def test_a_talk_that_comes_back_with_other_metadata_is_outdated(ledger):
+    await upload(ledger, "call.wav", "A", talk_id="talk-A")
+    await upload(ledger, "call.wav", "B", talk_id="talk-B")
+    assert await claim(ledger, recording("call.wav", "A", "edited")) == OUTDATED
+
+
+async def test_a_batch_is_answered_in_order_and_each_sees_the_ones_before(ledger):
+    await upload(ledger, "old.wav", "old")
+    answers = await claim(
+        ledger,
+        recording("a.wav", "A"),
+        recording("copy of a.wav", "A"),
+        recording("copy of old.wav", "old"),
+        recording("a.wav", "A"),
+        recording("b.wav", "A", "another call"),
+        recording("old.wav", "old", seen=LATER),
+    )
+    assert answers == [GRANTED, busy("a.wav"), duplicate("old.wav"), HELD, GRANTED, KNOWN]
+
+
+async def test_an_empty_batch_has_no_answers(ledger):
+    assert await ledger.claim([]) == []
+
+
+async def test_of_many_that_claim_the_same_content_at_once_one_gets_it(ledger):
+    answers = []
+
+    async def ask(path):
+        answers.append(await claim(ledger, recording(path)))
+
+    async with anyio.create_task_group() as group:
+        for number in range(50):
+            group.start_soon(ask, f"{number}.wav")
+    assert [answer.claim for answer in answers].count(Claim.GRANTED) == 1
+    assert [answer.claim for answer in answers].count(Claim.BUSY) == 49
+
+
+@pytest.mark.parametrize("digest", ["sha256", "metadata"])
+async def test_contents_whose_digests_differ_in_the_last_byte_are_two(ledger, digest):
+    """Faults 42, 43: whatever an index holds of a digest, what is compared is all of it."""
+    first = recording("a.wav")
+    whole = getattr(first.fingerprint, digest)
+    other = replace(first.fingerprint, **{digest: whole[:-1] + bytes([whole[-1] ^ 1])})
+    assert await claim(ledger, first) == GRANTED
+    assert await claim(ledger, replace(first, path="b.wav", fingerprint=other)) == GRANTED
+    assert await claim(ledger, replace(first, path="c.wav")) == busy("a.wav")
+    await ledger.settle(ended("a.wav", Status.FAILED))
+    await ledger.settle(uploaded("b.wav"))
+    assert await claim(ledger, replace(first, path="c.wav")) == GRANTED
+    copy = replace(first, path="d.wav", fingerprint=other)
+    assert await claim(ledger, copy) == duplicate("b.wav")

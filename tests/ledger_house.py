@@ -1,0 +1,63 @@
+"""A ledger that is led to a state on the way that a run takes, for tests of all ledgers."""
+
+from contextlib import aclosing
+
+from ledger_cases import ended, recording, stat, uploaded
+
+from batch_uploader.model import Status
+from batch_uploader.ports import Claim, ClaimAnswer
+
+GRANTED = ClaimAnswer(Claim.GRANTED)
+KNOWN = ClaimAnswer(Claim.KNOWN)
+OUTDATED = ClaimAnswer(Claim.OUTDATED)
+HELD = ClaimAnswer(Claim.HELD)
+LATER = stat(mtime_ns=1_800_000_000_000_000_000)
+OPEN = [Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT]
+
+
+def duplicate(other):
+    return ClaimAnswer(Claim.DUPLICATE, other)
+
+
+def busy(other):
+    return ClaimAnswer(Claim.BUSY, other)
+
+
+async def claim(ledger, *recordings):
+    answers = await ledger.claim(recordings)
+    return answers[0] if len(recordings) == 1 else answers
+
+
+async def upload(ledger, path, audio="A", metadata="m", talk_id="talk-1"):
+    assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
+    await ledger.settle(uploaded(path, talk_id))
+
+
+async def bring_to(ledger, path, status, audio="A", metadata="m"):
+    """Lead a path that was never seen to a status on the way that a run takes."""
+    if status is Status.INVALID:
+        await ledger.settle(ended(path, status), policy=b"rules")
+        return
+    if status is Status.DUPLICATE:
+        await upload(ledger, f"{path} first", audio, metadata, talk_id=f"talk of {path} first")
+        answer = await claim(ledger, recording(path, audio, metadata))
+        assert answer == duplicate(f"{path} first")
+        return
+    assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
+    if status is Status.UPLOADED:
+        await ledger.settle(uploaded(path))
+    elif status is not Status.CLAIMED:
+        await ledger.settle(ended(path, status))
+
+
+async def lines(ledger, statuses=None):
+    async with aclosing(ledger.rows(statuses)) as rows:
+        return [row async for row in rows]
+
+
+async def statuses_of(ledger, path):
+    return [row.status for row in await lines(ledger) if row.path == path]
+
+
+async def known(ledger, path):
+    return (await ledger.known(path.rpartition("/")[0])).get(path)
