@@ -1,0 +1,314 @@
+"""The transactions of the ledger that a run writes, its death, and what it makes of a full disk."""
+
+import asyncio
+import errno
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from ledger_cases import CONNECTION, ended, recording, uploaded
+from ledger_file_house import lines, make
+from msgspec.structs import replace
+
+from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
+from batch_uploader.ledgers.sqlite.file import translated
+from batch_uploader.model import Status
+from batch_uploader.ports import Claim, ClaimAnswer
+from batch_uploader.system import FileLock
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "ledger.db"
+
+
+@contextmanager
+def held_up(ledger):
+    """Keep the writer busy, so that what is asked meanwhile goes into one transaction."""
+    go = threading.Event()
+    ledger._worker.submit(go.wait)
+    try:
+        yield go
+    finally:
+        go.set()
+
+
+# Group commit
+
+
+async def test_what_is_asked_at_once_is_committed_at_once(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        statements = []
+        ledger._connection.set_trace_callback(statements.append)
+        with held_up(ledger) as go:
+            async with anyio.create_task_group() as group:
+                for number in range(100):
+                    group.start_soon(ledger.claim, [recording(f"{number}.wav", str(number))])
+                await anyio.wait_all_tasks_blocked()
+                go.set()
+        assert statements.count("COMMIT") == 1
+        assert len(await lines(ledger)) == 100
+
+
+async def test_a_refusal_fails_alone(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        with held_up(ledger) as go:
+            results = asyncio.gather(
+                ledger.claim([recording("a.wav")]),
+                ledger.release("never claimed.wav"),
+                ledger.settle(ended("b.wav", Status.INVALID)),
+                return_exceptions=True,
+            )
+            await anyio.wait_all_tasks_blocked()
+            go.set()
+            granted, refused, settled = await results
+        assert granted[0].claim is Claim.GRANTED
+        assert isinstance(refused, LedgerError)
+        assert settled is None
+        assert await lines(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
+
+
+@pytest.mark.parametrize("bug", [None, ["not", "a", "size"], 2**70])
+async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(path, bug):
+    bad = replace(ended("bad.wav", Status.INVALID), attempts=bug)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.forget([])
+        with held_up(ledger) as go:
+            results = asyncio.gather(
+                ledger.claim([recording("a.wav")]), ledger.settle(bad), return_exceptions=True
+            )
+            await anyio.wait_all_tasks_blocked()
+            go.set()
+            first, second = await results
+        assert isinstance(first, LedgerError)
+        assert isinstance(second, LedgerError)
+        assert first is not second
+        assert await lines(ledger) == []
+        with pytest.raises(LedgerError, match="unseen and was not claimed"):
+            await ledger.settle(uploaded("a.wav", "talk"))
+        assert (await ledger.claim([recording("a.wav")]))[0].claim is Claim.GRANTED
+
+
+async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_same(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording("a.wav")])
+        with closing(sqlite3.connect(path)) as meddler, meddler:
+            meddler.execute("DELETE FROM recordings")
+        await ledger.settle(uploaded("a.wav", "talk"))
+        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        held = await ledger.claim([recording("b.wav")])
+        assert held == [ClaimAnswer(Claim.DUPLICATE, "a.wav")]
+
+
+async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        statements = []
+        ledger._connection.set_trace_callback(statements.append)
+        await ledger.claim([recording("a.wav")])
+        await ledger.settle(uploaded("a.wav", "talk"))
+    (settled,) = [each for each in statements if each.startswith("UPDATE")]
+    assert "sha256" not in settled
+    assert len(statements) == len(["BEGIN", "ask", "claim", "COMMIT", "BEGIN", settled, "COMMIT"])
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_a_caller_cancelled_before_its_transaction_wrote_nothing(path, native):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        with held_up(ledger) as go:
+            await cancelled(ledger.claim([recording("a.wav")]), native=native)
+            go.set()
+        await ledger.forget([])
+        assert await lines(ledger) == []
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_a_caller_cancelled_during_its_transaction_has_written(path, native):
+    """Fault 3, as far as the ledger goes: no await of it can be cancelled into half a write."""
+    go, begun = threading.Event(), threading.Event()
+
+    def clock():
+        begun.set()
+        assert go.wait(10)
+        return 1
+
+    async with SqliteLedger(path, CONNECTION, clock=clock) as ledger:
+        try:
+            await cancelled(ledger.claim([recording("a.wav")]), native=native, after=begun)
+        finally:
+            go.set()
+        await ledger.settle(ended("b.wav", Status.INVALID))
+        assert await lines(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
+
+
+async def cancelled(work, *, native, after=None):
+    async def run():
+        with suppress(asyncio.CancelledError) if native else anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await work
+
+    scopes = []
+    task = asyncio.create_task(run())
+    await anyio.wait_all_tasks_blocked()
+    if after is not None:
+        assert await asyncio.to_thread(after.wait, 10)
+    if native:
+        task.cancel()
+    else:
+        scopes[0].cancel()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_what_was_asked_before_leaving_is_committed(path):
+    ledger = await SqliteLedger(path, CONNECTION).__aenter__()
+    with held_up(ledger) as go:
+        claiming = asyncio.create_task(ledger.claim([recording("a.wav")]))
+        leaving = asyncio.create_task(ledger.__aexit__())
+        await anyio.wait_all_tasks_blocked()
+        go.set()
+    await leaving
+    assert (await claiming)[0].claim is Claim.GRANTED
+    async with LedgerReader(path) as reader:
+        assert await lines(reader) == [("a.wav", Status.CLAIMED)]
+
+
+async def test_leaving_is_complete_even_if_cancelled(path):
+    ledger = await SqliteLedger(path, CONNECTION).__aenter__()
+    await cancelled(ledger.__aexit__(), native=False)
+    await make(path)
+
+
+# Durability and death
+
+
+async def test_commits_are_synced(path):
+    """Fault 4: what the settings promise is SQLite's to keep."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        ask = ledger._connection.execute
+        assert ask("PRAGMA synchronous").fetchone() == (2,)
+        assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+RUN = """
+import asyncio, sys
+from pathlib import Path
+from ledger_cases import CONNECTION, recording, uploaded
+from batch_uploader.ledgers.sqlite import SqliteLedger
+
+async def main():
+    async with SqliteLedger(Path(sys.argv[1]), CONNECTION) as ledger:
+        await ledger.claim([recording("sent.wav", "A"), recording("a.wav", "B")])
+        await ledger.settle(uploaded("sent.wav", "talk-1"))
+        print("claimed", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def another_run(path):
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, str(path)], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        try:
+            assert process.stdout.readline().strip() == b"claimed"
+            yield process
+        finally:
+            process.kill()
+
+
+@posix
+async def test_a_killed_run_leaves_its_claims_and_not_its_lock(path):
+    """Faults 1, 9 and 10."""
+    with another_run(path) as process:
+        assert is_running(path)
+        with pytest.raises(LedgerLocked, match="another run is using the ledger"):
+            await SqliteLedger(path, CONNECTION).__aenter__()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not is_running(path)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await ledger.recover() == 1
+        assert await lines(ledger) == [("a.wav", Status.IN_DOUBT), ("sent.wav", Status.UPLOADED)]
+        known = (await ledger.known(""))["a.wav"]
+        assert known.sha256 == recording("a.wav", "B").fingerprint.sha256
+        assert known.outcome.failure.code == "RUN_ENDED"
+
+
+async def test_asking_whether_a_run_goes_on_does_not_keep_it_from_beginning(path):
+    await make(path)
+    lock = FileLock(path.with_name("ledger.db.lock"))
+    assert lock.acquire()
+    async with anyio.create_task_group() as group:
+        group.start_soon(make, path, "a.wav")
+        await anyio.sleep(0.1)
+        lock.release()
+    async with LedgerReader(path) as reader:
+        assert await lines(reader) == [("a.wav", Status.UPLOADED)]
+
+
+async def test_nothing_is_running_where_nothing_ever_ran(path):
+    assert not is_running(path)
+    assert not path.parent.exists()
+    async with SqliteLedger(path, CONNECTION):
+        assert is_running(path)
+    assert not is_running(path)
+
+
+async def test_a_claim_on_a_full_disk_fails_before_anything_is_sent(path):
+    """Fault 5."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording("a.wav", "A")])
+        (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+        ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(LedgerError, match="its disk is full: free some space"):
+            await ledger.claim([recording(f"{n:0500}.wav", str(n)) for n in range(50)])
+        assert await lines(ledger) == [("a.wav", Status.CLAIMED)]
+
+
+@posix
+async def test_a_disk_that_takes_no_more_bytes_is_an_error_that_says_so(path):
+    """Fault 5, by a limit of the operating system that the write-ahead log runs into."""
+    resource = pytest.importorskip("resource")
+    await make(path, "before.wav")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+        try:
+            with pytest.raises(LedgerError, match="check the disk and its free space"):
+                await ledger.claim([recording(f"{n:0500}.wav", str(n)) for n in range(500)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await ledger.claim([recording("after.wav", "after")])
+    async with LedgerReader(path) as reader:
+        assert await lines(reader) == [
+            ("after.wav", Status.CLAIMED),
+            ("before.wav", Status.UPLOADED),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "let this user write it"),
+        (errno.EROFS, "let this user write it"),
+        (errno.EIO, "check the disk"),
+        (errno.ENAMETOOLONG, "File name too long"),
+    ],
+)
+def test_what_the_system_says_is_translated(number, cure):
+    with pytest.raises(LedgerError, match=cure), translated(Path("ledger.db")):
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,115 @@
+"""Ledgers of other versions, and what the indexes are for."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ledger_cases import CONNECTION
+from ledger_file_house import lines, make
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
+from batch_uploader.model import Failure, Status
+
+VERSION_1 = Path(__file__).parents[1] / "ledger_version_1.sql"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "ledger.db"
+
+
+async def test_a_newer_ledger_is_refused(path):
+    """Fault 11."""
+    await make(path, "a.wav")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+    for opening in (SqliteLedger(path, CONNECTION), LedgerReader(path)):
+        with pytest.raises(LedgerError, match="newer batch-uploader: upgrade this one"):
+            await opening.__aenter__()
+
+
+async def test_an_older_ledger_is_migrated(path, monkeypatch):
+    """Fault 11."""
+    await make(path, "a.wav")
+    step = ("ALTER TABLE recordings ADD COLUMN note TEXT",)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    with pytest.raises(LedgerError, match="the next upload brings it up to date"):
+        await LedgerReader(path).__aenter__()
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        (version,) = ledger._connection.execute("PRAGMA user_version").fetchone()
+        assert version == len(schema.MIGRATIONS)
+        ledger._connection.execute("SELECT note FROM recordings")
+
+
+async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
+    """Fault 11: what was in doubt before stamps were noted can't be searched for."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1.read_text("utf-8"))
+    path.chmod(0o600)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await lines(ledger) == [
+            ("a.wav", Status.UPLOADED),
+            ("a.wav", Status.UPLOADED),
+            ("d/b.wav", Status.IN_DOUBT),
+            ("d/c.wav", Status.CLAIMED),
+        ]
+        (doubt,) = await ledger.doubts()
+        assert (doubt.path, doubt.key, doubt.outcome.attempts) == ("d/b.wav", "key-b", 2)
+        assert doubt.outcome.failure == Failure("INTERNAL", "look for it", "r-2")
+        assert (doubt.stamp_field, doubt.arose, doubt.missed) == (None, None, None)
+        assert await ledger.stamped("upload_key", 9) == []
+        assert await ledger.recover() == 1
+        assert [each.path for each in await ledger.doubts()] == ["d/b.wav", "d/c.wav"]
+        assert (await ledger.known("d"))["d/b.wav"].settled_at_ns == 8
+
+
+async def test_the_indexes_serve_the_questions_about_doubts(path):
+    """A million recordings that are up must not be read to find one that is in doubt."""
+    await make(path, "a.wav")
+    doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+    with closing(sqlite3.connect(path)) as connection:
+        for query, values, index in (
+            (schema.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
+            (*schema.select_rows(None, doubtful), "recordings_doubted"),
+            (schema.SELECT_STAMPED, (CONNECTION, "upload_key", 3), "recordings_stamped"),
+        ):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+            steps = [line[3].partition(" recordings USING INDEX ")[2] for line in plan]
+            assert [step.split(" ")[0] for step in steps if step] == [index]
+
+
+async def test_the_index_serves_the_questions_about_content(path):
+    """Of thousands with the same audio none is read but the one with the same metadata."""
+    await make(path, "a.wav")
+    names = {"sha256": b"A" * 32, "metadata": b"m" * 32, "connection_id": CONNECTION, "path": "a"}
+    with closing(sqlite3.connect(path)) as connection:
+
+        def searches(query):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", names).fetchall()
+            return sorted(line[3] for line in plan if line[3].startswith(("SEARCH", "SCAN")))
+
+        both = "USING INDEX {}_content (<expr>=? AND <expr>=?)"
+        assert searches(schema.SELECT_HOLDER) == [
+            f"SEARCH {table} {both.format(table)}"
+            for table in ("recordings", "recordings", "superseded", "superseded")
+        ]
+        assert all("_content (<expr>=?)" in step for step in searches(schema.DROP_DUPLICATES))
+        assert not [step for step in searches(schema.SELECT_ANYTHING) if "=?" not in step]
+
+
+async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
+    """Fault 11."""
+    await make(path, "a.wav")
+    step = ("ALTER TABLE recordings ADD COLUMN note TEXT", "UPDATE no_such_table SET a = 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+        with pytest.raises(LedgerError, match="no such table"):
+            await SqliteLedger(path, CONNECTION).__aenter__()
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        columns = ledger._connection.execute("PRAGMA table_info(recordings)").fetchall()
+        assert "note" not in {column[1] for column in columns}
+        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
