@@ -1,7 +1,7 @@
 """A link of 40 ms and 1 Gbit/s, without and with loss."""
 
 from bench.clients import PROGRAM, Client, Job, loop, program
-from bench.data import MB, recordings
+from bench.data import MB, recordings, warm
 from bench.lab import FAR_ADDRESS, NotPossible
 from bench.measuring import Run, upload
 from bench.network import HERE, THERE, inside, link
@@ -19,7 +19,7 @@ HEADER = ["client", "MB/s without loss", f"MB/s with {LOSS} % loss"]
 
 def run(lab, runs):
     twice, many, few = (
-        recordings(lab, "large", [4 * MB] * lab.scaled(count)) for count in (600, 300, 10)
+        recordings(lab, "large", [4 * MB] * lab.scaled(count)) for count in (600, 300, 40)
     )
     # Where packets get lost, a lone connection takes minutes for what the others do in seconds.
     clients = {
@@ -36,7 +36,7 @@ def run(lab, runs):
             f"{ROUND_TRIP} ms there and back, {MBIT} Mbit/s, TCP Reno; {CONCURRENCY} at a time. "
             f"{lab.scaled(300)} recordings of 4 MB, twice as many where packets get lost: the "
             "seconds until the program has found how many connections pay shall not count for "
-            f"more than a few of them. {lab.scaled(10)} where one connection has to carry them "
+            f"more than a few of them. {lab.scaled(40)} where one connection has to carry them "
             "through losses."
         )
     clean, lossy = found
@@ -59,6 +59,7 @@ def _speeds(lab, clients, runs, loss):
     ):
         for _ in range(runs):
             for client, folder in clients.items():
+                warm(folder)
                 with lab.scratch() as scratch:
                     job = Job(folder, sink.host, sink.port, lab, scratch, CONCURRENCY)
                     run = upload(client, job, sink, prefix=inside(HERE))
