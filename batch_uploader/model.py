@@ -46,7 +46,7 @@ NEEDS_ATTENTION = frozenset(
 )
 
 
-class Instant(Struct, frozen=True):
+class Instant(Struct, frozen=True, forbid_unknown_fields=True):
     """A moment by two clocks, since either alone may be set, or stand still.
 
     ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,
@@ -155,7 +155,7 @@ class Metadata(Struct, frozen=True):
         return hashlib.sha256(_CANONICAL.encode(form).encode("ascii")).digest()
 
 
-class Stat(Struct, frozen=True):
+class Stat(Struct, frozen=True, forbid_unknown_fields=True):
     """What tells, without opening a file, that a recording is as it was."""
 
     size: int
@@ -199,7 +199,7 @@ def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-class Failure(Struct, frozen=True):
+class Failure(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a recording is not up, for the manifest: a code to sort by and a sentence.
 
     ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
@@ -218,7 +218,7 @@ class Receipt(Struct, frozen=True):
     request_id: str | None = None
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     """How one recording ended; what the ledger settles and the listeners hear."""
 
     path: str

@@ -8,8 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from msgspec import Struct
-
 from batch_uploader.errors import ConfigError
 from batch_uploader.units import parse_duration, parse_rate, parse_size
 
@@ -20,15 +18,16 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 """What a system makes of bytes that are no UTF-8."""
 
 
-class Given(Struct, frozen=True):
-    """A value that nobody has looked at yet.
+class Given:
+    """A value that nobody has looked at yet. It has no repr to show it: it may be a secret.
 
     ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.
     """
 
-    value: object
-    origin: str
-    base: Path
+    def __init__(self, value: object, origin: str, base: Path) -> None:
+        self.value = value
+        self.origin = origin
+        self.base = base
 
     def refuse(self, problem: str, cure: str) -> NoReturn:
         """Raise a ConfigError; the cure becomes its hint."""

@@ -45,6 +45,15 @@ def warm(folder):
                 pass
 
 
+def forget(folder):
+    """Let the page cache forget all of it, where the system can be told: many are not in memory."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in filter(Path.is_file, folder.rglob("*")):
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def joined(lab, name, *folders):
     """A directory with the recordings of others, as hard links."""
     folder = lab.folder / "data" / name

@@ -16,6 +16,7 @@ from rich.pretty import pretty_repr
 from sink_servers import TalkServer, Trouble
 
 from batch_uploader.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.settings.given import Given
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
     IamToken,
@@ -107,6 +108,7 @@ async def test_nothing_shows_its_secret(tmp_path):
         key,
         IssuedToken(CANARY, 1.0),
         _Sending(None, None, None, CANARY, 1.0),
+        Given(CANARY, "API_KEY", tmp_path),
     ):
         for text in (repr(thing), str(thing), f"{thing}", pretty_repr(thing)):
             assert CANARY not in text

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import struct
+import zlib
 from contextlib import aclosing, contextmanager
 
 import pytest
@@ -293,12 +295,28 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("text", ANSWERS)
-def test_what_another_version_kept_can_be_read(text):
+def test_what_another_version_kept_can_be_read(path, text):
     """Fault 6: the literals are what every version writes."""
     frame = _frame(ANSWERS[text])
     assert frame[8:] == text.encode()
-    (read,) = _answers(frame + bytes(16))
+    (read,) = _answers(path, frame + bytes(16))
     assert read == ANSWERS[text]
     if read.outcome is not None:
         assert type(read.outcome.status) is Status
         assert type(read.outcome.container) is Container
+
+
+@pytest.mark.parametrize("news", ['"status": "quarantined"', '"news": 1, "status": "rejected"'])
+async def test_what_a_newer_version_kept_is_not_read_by_halves(path, news):
+    """Faults 6, 11: it stays where it is for the one that understands it."""
+    text = next(text for text in ANSWERS if '"status": "rejected"' in text)
+    text = text.replace('"status": "rejected"', news).encode()
+    async with SqliteLedger(path, CONNECTION):
+        pass
+    frame = struct.pack("<II", len(text), zlib.crc32(text)) + text
+    journal_path(path).write_bytes(frame.ljust(SIZE, b"\0"))
+    with pytest.raises(LedgerError, match="upgrade this one"):
+        await SqliteLedger(path, CONNECTION).__aenter__()
+    with pytest.raises(LedgerError, match="upgrade this one"):
+        kept_answers(path)
+    assert journal_path(path).read_bytes().startswith(frame)

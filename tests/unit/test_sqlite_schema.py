@@ -10,6 +10,7 @@ from ledger_file_house import lines, make
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
+from batch_uploader.ledgers.sqlite.file import connect_writing
 from batch_uploader.model import Failure, Status
 
 VERSION_1 = Path(__file__).parents[1] / "ledger_version_1.sql"
@@ -35,8 +36,6 @@ async def test_an_older_ledger_is_migrated(path, monkeypatch):
     await make(path, "a.wav")
     step = ("ALTER TABLE recordings ADD COLUMN note TEXT",)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    with pytest.raises(LedgerError, match="the next upload brings it up to date"):
-        await LedgerReader(path).__aenter__()
     async with SqliteLedger(path, CONNECTION) as ledger:
         assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
         (version,) = ledger._connection.execute("PRAGMA user_version").fetchone()
@@ -65,6 +64,28 @@ async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
         assert await ledger.recover() == 1
         assert [each.path for each in await ledger.doubts()] == ["d/b.wav", "d/c.wav"]
         assert (await ledger.known("d"))["d/b.wav"].settled_at_ns == 8
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
+async def test_an_older_ledger_can_be_read_if_it_has_all_that_is_read(path, monkeypatch, version):
+    """Fault 11: nobody has to upload first to see how things stand."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
+        path.parent.mkdir()
+        connect_writing(path).close()
+    before = path.read_bytes()
+    if version < schema.READABLE:
+        with pytest.raises(LedgerError, match="the next upload brings it up to date"):
+            await LedgerReader(path).__aenter__()
+    else:
+        async with LedgerReader(path, CONNECTION) as reader:
+            assert await reader.known("d") == {}
+            assert await reader.unchanged("d", []) == 0
+            assert await reader.doubts() == []
+            assert await reader.stamped("upload_key", 1) == []
+            assert await lines(reader) == []
+            assert await reader.counts() == {}
+    assert path.read_bytes() == before
 
 
 async def test_the_indexes_serve_the_questions_about_doubts(path):

@@ -26,8 +26,8 @@ _SETTINGS: Final = (
     "PRAGMA fullfsync = ON",  # macOS alone needs to be told that it should really do so
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA cell_size_check = ON",  # finds damage before it is built upon
-    # KiB. Digests come in no order, so their index is hit all over and soon outgrows any cache; the
-    # system has the rest, and four times as much is no faster at 300,000 recordings.
+    # KiB. Digests come in no order, so their index is hit all over and outgrows this in the end:
+    # the system has the rest.
     "PRAGMA cache_size = -4096",
     "PRAGMA journal_size_limit = 67108864",
 )
@@ -232,7 +232,7 @@ def _connect_current(path: Path, how: str) -> sqlite3.Connection:
     with ExitStack() as on_failure:
         connection = _connect(path, how)
         on_failure.callback(connection.close)
-        if _version(connection, path) < len(schema.MIGRATIONS):
+        if _version(connection, path) < schema.READABLE:
             raise LedgerError(
                 f"the ledger {path} was written by an older batch-uploader: the next upload "
                 "brings it up to date"

@@ -17,8 +17,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
+from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Store
 from batch_uploader.model import Instant, Outcome, Status
@@ -30,7 +31,7 @@ _HEAD: Final = struct.Struct("<II")
 """Before the JSON of a frame: its length in bytes, and its CRC-32."""
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     """How a recording ended, or with None that its claim is taken back; ``at`` is when."""
 
     connection_id: str
@@ -76,7 +77,7 @@ class Journal:
             # Written and not just allocated: on some file systems that alone takes the blocks.
             self._write(len(content), bytes(SIZE - len(content)))
         sync_directory(self.path.parent)
-        self.kept = list(_answers(content))
+        self.kept = list(_answers(self.path, content))
         if not self.kept and content.strip(b"\0"):
             # What is torn must not come after the next frame.
             self.clear()
@@ -123,21 +124,24 @@ def journal_path(ledger: Path) -> Path:
 def kept_answers(ledger: Path) -> int:
     """How many answers wait for the ledger to take them. Blocking.
 
-    None where there is no journal, or this user may not read it. Raises OSError.
+    None where there is no journal, or this user may not read it. Raises OSError, and LedgerError
+    if a newer version wrote it.
     """
+    path = journal_path(ledger)
     try:
-        content = journal_path(ledger).read_bytes()
+        content = path.read_bytes()
     except (FileNotFoundError, PermissionError):
         return 0
-    return sum(1 for _ in _answers(content))
+    return sum(1 for _ in _answers(path, content))
 
 
 def _frame(answer: Answer) -> bytes:
+    # Not msgspec's own: it refuses the lone surrogates of what foreign code told us.
     text = json.dumps(to_builtins(answer)).encode("ascii")
     return _HEAD.pack(len(text), zlib.crc32(text)) + text
 
 
-def _answers(content: bytes) -> Iterator[Answer]:
+def _answers(path: Path, content: bytes) -> Iterator[Answer]:
     position = 0
     while position + _HEAD.size <= len(content):
         length, checksum = _HEAD.unpack_from(content, position)
@@ -146,4 +150,10 @@ def _answers(content: bytes) -> Iterator[Answer]:
         if not length or len(text) < length or zlib.crc32(text) != checksum:
             return
         position += length
-        yield convert(json.loads(text), Answer)
+        try:
+            yield convert(json.loads(text), Answer)
+        except ValidationError as error:
+            raise LedgerError(
+                f"{path} holds answers that this batch-uploader does not understand ({error}): a"
+                " newer one kept them, so upgrade this one"
+            ) from error

@@ -112,6 +112,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
+READABLE: Final = 2
+"""The oldest version with all columns: whoever only reads needs nothing of what came after it."""
+
 _MINE: Final = "path = ? AND connection_id = ?"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
 _SAME_AUDIO: Final = f"sha256 = :sha256 AND {_AUDIO} = {_AUDIO.replace('sha256', ':sha256')}"

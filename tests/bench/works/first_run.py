@@ -3,7 +3,7 @@
 import shutil
 
 from bench.clients import PROGRAM, Job
-from bench.data import recordings
+from bench.data import forget, recordings
 from bench.measuring import Run, upload
 from bench.report import Section, Target, figure
 
@@ -33,7 +33,7 @@ def run(lab, runs):
         Target(f"{what}, cost of each", growth, 1.15, at_most=True, remark=remark),
         Target(f"{what}, peak memory", large.peak / small.peak, 1.15, at_most=True),
     ]
-    about = f"Recordings of {SIZE} bytes, a thousand in a folder; {many:,} once."
+    about = f"Recordings of {SIZE} bytes, a thousand in a folder, from the disk; {many:,} once."
     return Section("first-run", about, HEADER, rows, targets)
 
 
@@ -51,6 +51,8 @@ def _first(lab, sink, count):
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     folder = _folder(lab, count)
+    # Or the few would come from memory, and the many from the disk.
+    forget(folder)
     taken = upload(PROGRAM, Job(folder, sink.host, sink.port, lab, scratch), sink)
     (scratch / "finished").touch()
     return taken, scratch
