@@ -2,7 +2,10 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 # Of glibc's malloc.h, in the order in which they are set: how many heaps, how much free memory at
 # the end of one before the system gets it back, and how large a block is that has pages of its own
@@ -27,34 +30,62 @@ def keep_one_heap() -> bool:
     return all(mallopt(what, value) for what, value in _HEAP)
 
 
-_OF_FILES = ("inactive_file ", "active_file ")
+class _Groups(NamedTuple):
+    """Where control groups are, and the files that tell of their memory."""
+
+    folder: str
+    limits: tuple[str, ...]
+    taken: str
+    cached: tuple[str, ...]
+    """What in ``memory.stat`` is given back when it is needed: it is cached of files."""
 
 
-def spare_memory(root: Path = Path("/")) -> int | None:
+_VERSION_1 = _Groups(
+    "sys/fs/cgroup/memory",
+    ("memory.limit_in_bytes",),
+    "memory.usage_in_bytes",
+    ("total_inactive_file ", "total_active_file "),
+)
+_VERSION_2 = _Groups(
+    "sys/fs/cgroup",
+    ("memory.max", "memory.high"),
+    "memory.current",
+    ("inactive_file ", "active_file "),
+)
+
+
+def spare_memory(root: Path = Path("/")) -> int:
     """Bytes that this machine, and the control groups of this process, have left to give.
 
-    None where the system does not tell: only Linux does. Does not block.
+    0 where the system does not tell: only Linux does. Does not block.
     """
-    try:
-        told = (root / "proc/meminfo").read_text("ascii").splitlines()
-        spare = [int(line.split()[1]) * 1024 for line in told if line.startswith("MemAvailable:")]
-        told = (root / "proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return None
-    for name in (line.removeprefix("0::/") for line in told if line.startswith("0::/")):
-        group = Path(name)
+    told = _lines(root / "proc/meminfo")
+    spare = [int(line.split()[1]) * 1024 for line in told if line.startswith("MemAvailable:")]
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        groups = _VERSION_1 if controllers else _VERSION_2
+        group = Path(name.lstrip("/"))
         for each in (group, *group.parents):
-            spare += _spare_in(root / "sys/fs/cgroup" / each)
-    return min(spare, default=None)
+            spare += _left_in(root / groups.folder / each, groups)
+    return min(spare, default=0)
 
 
-def _spare_in(group: Path) -> list[int]:
+def _left_in(group: Path, files: _Groups) -> Iterator[int]:
     try:
-        most = int((group / "memory.max").read_text("ascii"))
-        taken = int((group / "memory.current").read_text("ascii"))
-        stat = (group / "memory.stat").read_text("ascii").splitlines()
-    except (OSError, ValueError):
-        return []  # no limit, or none of memory
-    # What is cached of files is given back when it is needed.
-    cached = sum(int(line.split()[1]) for line in stat if line.startswith(_OF_FILES))
-    return [most - taken + cached]
+        taken = int("".join(_lines(group / files.taken)))
+    except ValueError:
+        return  # no such group, or none of memory
+    stat = _lines(group / "memory.stat")
+    taken -= sum(int(line.split()[1]) for line in stat if line.startswith(files.cached))
+    for limit in files.limits:
+        with suppress(ValueError):  # there is none
+            yield int("".join(_lines(group / limit))) - taken
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []

@@ -46,7 +46,4 @@ class ByteBudget:
         held = self._held + octets
         if held <= self._narrow or not self._held:
             return True
-        if held > self._wide or not self._is_wide():
-            return False
-        spare = spare_memory()
-        return spare is None or spare >= self._wide
+        return held <= self._wide and self._is_wide() and spare_memory() >= self._wide

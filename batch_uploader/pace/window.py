@@ -31,6 +31,7 @@ class Window:
         self.ceiling = ceiling
         self._limit = float(min(START, ceiling))
         self._cut_at: float | None = None
+        self._refused_at: float | None = None
         self._floors: dict[int, _Floor] = {}
         self._round = _Round()
         self._before_cuts: _Before | None = None
@@ -68,32 +69,37 @@ class Window:
         """
         needed = min(rate * self.usual_seconds, 0.95 * self._limit)
         self._cut(now, max(self._limit / 2, needed))
+        self._refused_at = now
 
     def moved(self) -> None:
         """The way has become another one, and nobody knows what an attempt takes there."""
         if self._before_cuts is not None:
-            self._limit = self._before_cuts.limit
-        self._cut_at = self._before_cuts = None
+            self._limit, self._before_cuts = self._before_cuts.limit, None
+        self._cut_at = self._refused_at
         self._floors.clear()
         self._round = _Round()
 
     def restart(self, now: float) -> None:
         """After an outage: begin carefully, as at the start."""
         self._limit = min(self._limit, START, self.ceiling)
-        self._cut_at, self._before_cuts = now, None
+        self._cut_at = self._refused_at = now
+        self._before_cuts = None
         self._round = _Round()
 
     def _slow(self, now: float, slowness: float) -> bool:
         """A round was slow: fewer at once, unless fewer made it no faster; whether there are.
 
-        Where all wait for each other, half as many take half as long; where none does, as long.
+        Where all wait for each other, half as many take half as long; where none does, as long. One
+        that goes alone waits for no other.
         """
         before = self._before_cuts
         if before is None:
             before = _Before(slowness, self._limit, self._limit, self._cut_at)
-        elif slowness > _WORSE * before.slowness:
+        elif self.limit > 1 and slowness > _WORSE * before.slowness:
             before = replace(before, slowness=slowness, at_limit=self._limit)
-        elif slowness > before.slowness * math.sqrt(self._limit / before.at_limit):
+        elif self.limit == 1 or slowness > before.slowness * math.sqrt(
+            self._limit / before.at_limit
+        ):
             self._limit, self._cut_at = before.limit, before.cut_at
             self._before_cuts = None
             self._floors.clear()

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,19 +86,32 @@ def tell(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def group(path, most, current, cached=0):
+    def group(path, most, taken, cached=0, high="max"):
         write(f"sys/fs/cgroup/{path}/memory.max", f"{most}\n")
-        write(f"sys/fs/cgroup/{path}/memory.current", f"{current}\n")
+        write(f"sys/fs/cgroup/{path}/memory.high", f"{high}\n")
+        write(f"sys/fs/cgroup/{path}/memory.current", f"{taken}\n")
         write(f"sys/fs/cgroup/{path}/memory.stat", f"anon 7\ninactive_file {cached}\nslab 5\n")
 
+    def group_1(path, most, taken, cached=0):
+        write(f"sys/fs/cgroup/memory/{path}/memory.limit_in_bytes", f"{most}\n")
+        write(f"sys/fs/cgroup/memory/{path}/memory.usage_in_bytes", f"{taken}\n")
+        write(f"sys/fs/cgroup/memory/{path}/memory.stat", f"cache 7\ntotal_active_file {cached}\n")
+
     write("proc/meminfo", "MemTotal: 4194304 kB\nMemFree: 1024 kB\nMemAvailable: 2097152 kB\n")
-    write("proc/self/cgroup", "4:memory:/old\n0::/calls.slice/upload.service\n")
-    return group
+    write("proc/self/cgroup", "5:cpu:/x\n4:memory:/docker/x\n0::/calls.slice/upload.service\n")
+    return SimpleNamespace(group=group, group_1=group_1)
 
 
 def test_what_is_spare_is_what_the_machine_has(tmp_path, tell):
     """Groups without a limit, or without any of memory, are none."""
-    tell("calls.slice", "max", 5)
+    tell.group("calls.slice", "max", 5)
+    tell.group_1("docker", 2**63 - 4096, 5)
+
+    assert machine.spare_memory(tmp_path) == 2048 * MIB
+
+
+def test_without_control_groups_it_is_what_the_machine_has(tmp_path, tell):
+    (tmp_path / "proc/self/cgroup").unlink()
 
     assert machine.spare_memory(tmp_path) == 2048 * MIB
 
@@ -105,14 +119,28 @@ def test_what_is_spare_is_what_the_machine_has(tmp_path, tell):
 @pytest.mark.parametrize("group", ["", "calls.slice", "calls.slice/upload.service"])
 def test_a_control_group_may_leave_less(tmp_path, tell, group):
     """As in a container, or under systemd's MemoryMax; what is cached of files is no loss."""
-    tell("calls.slice/upload.service", "max", 5)
-    tell(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
+    tell.group("calls.slice/upload.service", "max", 5)
+    tell.group(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
 
     assert machine.spare_memory(tmp_path) == 212 * MIB
 
 
-def test_a_system_that_does_not_tell(tmp_path):
-    assert machine.spare_memory(tmp_path) is None
+def test_a_control_group_may_be_slowed_down_before(tmp_path, tell):
+    """By systemd's MemoryHigh."""
+    tell.group("calls.slice", 512 * MIB, 100 * MIB, high=150 * MIB)
+
+    assert machine.spare_memory(tmp_path) == 50 * MIB
+
+
+@pytest.mark.parametrize("group", ["", "docker", "docker/x"])
+def test_a_control_group_of_version_1_may_leave_less(tmp_path, tell, group):
+    tell.group_1(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
+
+    assert machine.spare_memory(tmp_path) == 212 * MIB
+
+
+def test_where_nothing_is_told_there_is_nothing_to_spare(tmp_path):
+    assert machine.spare_memory(tmp_path) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")

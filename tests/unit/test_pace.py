@@ -281,7 +281,7 @@ async def test_the_budget_survives_a_cancelled_wait():
             pass
 
 
-@pytest.mark.parametrize(("spare", "together"), [(None, 3), (300, 3), (299, 1)])
+@pytest.mark.parametrize(("spare", "together"), [(300, 3), (299, 1)])
 async def test_the_budget_is_larger_on_a_wide_way_if_memory_is_plenty(monkeypatch, spare, together):
     monkeypatch.setattr(pace_memory, "spare_memory", lambda: spare)
     wide, most = False, []

@@ -327,6 +327,27 @@ class TestWindow:
         self.grow(window, now, 4.0)
         assert window.limit == 16, "it is the usual here"
 
+    def test_on_another_way_a_refusal_is_not_forgotten(self):
+        window = Window(64)
+        now = self.grow(window, 0.0, 0.2)
+        window.throttled(now, 1.0)
+        assert window.limit == 32
+        window.moved()
+        self.grow(window, now, 0.2, rounds=3)
+        assert window.limit <= 35
+
+    def test_one_that_goes_alone_is_not_slow_because_of_others(self):
+        """After a minute in which all was slow, half as slow looks as if fewer had made it so."""
+        window = Window(32)
+        now = self.grow(window, 0.0, 1.0)
+        now = self.grow(window, now, 16.0, rounds=3)
+        limits = []
+        while now < 900:
+            now = self.grow(window, now, 2.7, rounds=1)
+            limits.append((now, window.limit))
+        alone = sum(limit <= 8 for _, limit in limits) * 2.7
+        assert alone < 120
+
     def test_the_governor_sees_another_way(self):
         governor = Governor(Caps(64), 0.0)
         now = 0.0

@@ -118,6 +118,14 @@ def test_what_was_fast_only_before_the_first_loss_is_measured_again():
     assert world.width.proved
 
 
+def test_many_do_not_win_because_the_run_only_began():
+    """Where an answer takes a second, twice as many calls at once carry twice as much."""
+    world = World(lambda now: min(32, 4 + int(8 * now)), pause=1.0, size=MB)
+    world.run(60)
+
+    assert world.seen == [4, 32, 4]
+
+
 def test_few_that_fail_altogether_do_not_speak_for_many():
     width = Width()
     for calls, goodput in ((12, 10 * MB), (16, 11 * MB), (16, 0), (16, 10 * MB)):

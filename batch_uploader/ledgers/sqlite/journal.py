@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers import rules
@@ -152,7 +152,7 @@ def _answers(path: Path, content: bytes) -> Iterator[Answer]:
         position += length
         try:
             yield convert(json.loads(text), Answer)
-        except ValidationError as error:
+        except (ValueError, RecursionError) as error:
             raise LedgerError(
                 f"{path} holds answers that this batch-uploader does not understand ({error}): a"
                 " newer one kept them, so upgrade this one"

@@ -14,17 +14,17 @@ class Width:
     """Tries many channels when all are crowded and carry little, and takes that back if in vain.
 
     Where the way is long and loses packets, each channel carries so much and no more; elsewhere
-    more of them only cost. What is taken back is measured against the few once more: at the first
-    measurement nothing may have been lost yet. ``now`` is in seconds, of a clock that never goes
-    back.
+    more of them only cost. A trial that is lost, or was won by more calls at once than the few had,
+    is judged by another measurement of the few: at the first one nothing may have been lost yet, or
+    the run only began. ``now`` is in seconds, of a clock that never goes back.
     """
 
     def __init__(self) -> None:
         self.channels = START
         """How many there may be now."""
-        self._few: float | None = None
+        self._few: Sample | None = None
         """What few carried, while many are tried."""
-        self._many: float | None = None
+        self._many: Sample | None = None
         """What many carried, while few are measured once more."""
         self._rests_until = 0.0
         self._sample = Sample(START, passing=2 * START)
@@ -52,16 +52,16 @@ class Width:
         few, many = self._few, self._many
         self._few = self._many = None
         if few is not None:
-            if sample.goodput < _GAIN * few:
-                self._many = sample.goodput
+            if sample.goodput < _GAIN * few.goodput or sample.running > _GAIN * few.running:
+                self._many = sample
                 self.channels = START
         elif many is not None:
-            if many >= _GAIN * sample.goodput > 0:
+            if many.goodput >= _GAIN * sample.goodput > 0:
                 self.channels = MOST
             else:
                 self._rests_until = now + _REST
         elif self._pays(now, sample):
-            self._few = sample.goodput
+            self._few = sample
             self.channels = MOST
         # As many as go at once: all of them are under way together.
         self._sample = Sample(max(START, min(MOST, round(sample.running))))
