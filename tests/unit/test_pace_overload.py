@@ -340,7 +340,7 @@ class TestWindow:
         """After a minute in which all was slow, half as slow looks as if fewer had made it so."""
         window = Window(32)
         now = self.grow(window, 0.0, 1.0)
-        now = self.grow(window, now, 16.0, rounds=3)
+        now = self.grow(window, now, 16.0, rounds=2)
         limits = []
         while now < 900:
             now = self.grow(window, now, 2.7, rounds=1)
