@@ -281,9 +281,7 @@ class _SqliteStore:
         names = self._names(fingerprint, path)
         if self._execute(schema.SELECT_ANYTHING, names).fetchone() is None:
             return Standing()
-        superseded = self._one(
-            schema.SELECT_SUPERSEDED, (path, self._connection_id, fingerprint.sha256)
-        )
+        superseded = self._one(schema.SELECT_SUPERSEDED, names)
         return Standing(self.current(path), superseded, self.holder(fingerprint))
 
     def put(self, record: Record) -> None:

@@ -116,6 +116,7 @@ READABLE: Final = 2
 """The oldest version with all columns: whoever only reads needs nothing of what came after it."""
 
 _MINE: Final = "path = ? AND connection_id = ?"
+_NAMED: Final = "path = :path AND connection_id = :connection_id"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
 _SAME_AUDIO: Final = f"sha256 = :sha256 AND {_AUDIO} = {_AUDIO.replace('sha256', ':sha256')}"
 _HOLDS: Final = (
@@ -161,12 +162,12 @@ SELECT_HOLDER: Final = (
     + " ORDER BY path LIMIT 1"
 )
 SELECT_SUPERSEDED: Final = (
-    f"SELECT {COLUMNS} FROM superseded WHERE {_MINE} AND sha256 = ? ORDER BY id DESC LIMIT 1"
+    f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND sha256 = :sha256 ORDER BY id DESC LIMIT 1"
 )
 SELECT_ANYTHING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE {at}"
     for table in ("recordings", "superseded")
-    for at in ("path = :path AND connection_id = :connection_id", _SAME_AUDIO)
+    for at in (_NAMED, _SAME_AUDIO)
 )
 """Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
 PUT: Final = (
