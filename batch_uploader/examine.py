@@ -26,11 +26,13 @@ from batch_uploader.model import (
 from batch_uploader.pairing import Pair
 from batch_uploader.ports import Source
 from batch_uploader.sidecar import Schema
+from batch_uploader.system import read_ahead
 
 _HASH_STEP = 1024 * 1024
 _AT_ONCE = 256 * 1024
 """So small a recording is read in one go, and hashed in an event loop if that need not wait."""
 _SIDECAR_AT_ONCE = 4096
+_AHEAD = 1024 * 1024
 _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
@@ -127,9 +129,12 @@ class Examination(Struct, frozen=True):
         the sink's ``front`` makes. Raises SourceChanged if the file is still being written,
         SourceError if it cannot be read.
         """
-        metadata, listed = self.metadata(pair), pair.audio
+        listed = pair.audio
         with _explaining(listed.path), ExitStack() as stack:
             handle = stack.enter_context(self.source.open(listed.path))
+            # It comes from the disk while the sidecar does.
+            read_ahead(handle, 0, min(listed.size, _AHEAD))
+            metadata = self.metadata(pair)
             sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, front)
             if isinstance(sound, tuple):
                 return sound

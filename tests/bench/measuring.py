@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from bench.clients import Job
-from bench.data import warm
+from bench.data import files, warm
 from bench.lab import NotPossible
 
 _REMEMBERED = 2000
@@ -75,9 +75,8 @@ def upload(client, job, sink, *, prefix=()):
     before = sink.counts()
     run = measure(client.command(job), job.lab, prefix=prefix)
     came, octets = (now - then for now, then in zip(sink.counts(), before, strict=True))
-    # No list of them: what this process holds when it forks counts as its child's peak.
-    there = sum(1 for _ in job.folder.rglob("*.wav"))
-    size = sum(path.stat().st_size for path in job.folder.rglob("*.wav"))
+    there = sum(1 for _ in files(job.folder, ".wav"))
+    size = sum(path.stat().st_size for path in files(job.folder, ".wav"))
     if octets < size or came != (there if client.separate else 1):
         raise RuntimeError(f"{client.name}: {came} of {there} recordings came")
     return run

@@ -29,6 +29,9 @@ _SETTINGS: Final = (
     # KiB. Digests come in no order, so their index is hit all over and outgrows this in the end:
     # the system has the rest.
     "PRAGMA cache_size = -4096",
+    # Pages, 32 MB: what the log takes into the ledger at once it writes only once. With SQLite's
+    # 4 MB a sixth more is written, and a sixth more time spent.
+    "PRAGMA wal_autocheckpoint = 8000",
     "PRAGMA journal_size_limit = 67108864",
 )
 _SAVE: Final = (

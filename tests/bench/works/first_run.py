@@ -16,8 +16,10 @@ def run(lab, runs):
     few, many = lab.scaled(FEW), lab.scaled(MANY)
     with lab.sink("grpc_sink") as sink:
         start = Run.median([_first(lab, sink, 1)[0] for _ in range(runs)])
-        small = Run.median([_first(lab, sink, few)[0] for _ in range(runs)])
+        small = [_first(lab, sink, few)[0] for _ in range(runs)]
         large, _ = _first(lab, sink, many)
+        # Before and after: a disk that others use as well is not always as fast.
+        small = Run.median([*small, *(_first(lab, sink, few)[0] for _ in range(runs))])
     rows = []
     for count, taken in ((1, start), (few, small), (many, large)):
         each = (taken.wall, 1000 * taken.wall / count, 1000 * taken.cpu / count, taken.peak)

@@ -1,7 +1,7 @@
 """A link of 40 ms and 1 Gbit/s, without and with loss."""
 
 from bench.clients import PROGRAM, Client, Job, loop, program
-from bench.data import MB, recordings, warm
+from bench.data import MB, files, recordings, warm
 from bench.lab import FAR_ADDRESS, NotPossible
 from bench.measuring import Run, upload
 from bench.network import HERE, THERE, inside, link
@@ -63,7 +63,7 @@ def _speeds(lab, clients, runs, loss):
                 with lab.scratch() as scratch:
                     job = Job(folder, sink.host, sink.port, lab, scratch, CONCURRENCY)
                     run = upload(client, job, sink, prefix=inside(HERE))
-                octets = sum(path.stat().st_size for path in folder.rglob("*.wav"))
+                octets = sum(path.stat().st_size for path in files(folder, ".wav"))
                 taken[client].append((run, octets))
     return {
         client: runs[0][1] / 1e6 / Run.median([run for run, _ in runs]).wall
