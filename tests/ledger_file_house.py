@@ -1,15 +1,19 @@
 """Ledgers in files, with talks in them."""
 
-from contextlib import aclosing
+import sys
 
+import pytest
 from ledger_cases import CONNECTION, recording, uploaded
+from ledger_house import lines
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
 
-async def lines(ledger):
-    async with aclosing(ledger.rows()) as rows:
-        return [(row.path, row.status) async for row in rows]
+
+async def listed(ledger):
+    """Path and status of each line."""
+    return [(row.path, row.status) for row in await lines(ledger)]
 
 
 def names_in(folder):

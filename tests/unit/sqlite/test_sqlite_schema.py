@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import CONNECTION
-from ledger_file_house import lines, make
+from ledger_file_house import listed, make
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
 from batch_uploader.model import Failure, Status
 
-VERSION_1 = Path(__file__).parents[1] / "ledger_version_1.sql"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "state" / "ledger.db"
+VERSION_1 = Path(__file__).parents[2] / "ledger_version_1.sql"
 
 
 async def test_a_newer_ledger_is_refused(path):
@@ -37,7 +32,7 @@ async def test_an_older_ledger_is_migrated(path, monkeypatch):
     step = ("ALTER TABLE recordings ADD COLUMN note TEXT",)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     async with SqliteLedger(path, CONNECTION) as ledger:
-        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
         (version,) = ledger._connection.execute("PRAGMA user_version").fetchone()
         assert version == len(schema.MIGRATIONS)
         ledger._connection.execute("SELECT note FROM recordings")
@@ -50,7 +45,7 @@ async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
         connection.executescript(VERSION_1.read_text("utf-8"))
     path.chmod(0o600)
     async with SqliteLedger(path, CONNECTION) as ledger:
-        assert await lines(ledger) == [
+        assert await listed(ledger) == [
             ("a.wav", Status.UPLOADED),
             ("a.wav", Status.UPLOADED),
             ("d/b.wav", Status.IN_DOUBT),
@@ -83,7 +78,7 @@ async def test_an_older_ledger_can_be_read_if_it_has_all_that_is_read(path, monk
             assert await reader.unchanged("d", []) == 0
             assert await reader.doubts() == []
             assert await reader.stamped("upload_key", 1) == []
-            assert await lines(reader) == []
+            assert await listed(reader) == []
             assert await reader.counts() == {}
     assert path.read_bytes() == before
 
@@ -133,4 +128,4 @@ async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
     async with SqliteLedger(path, CONNECTION) as ledger:
         columns = ledger._connection.execute("PRAGMA table_info(recordings)").fetchall()
         assert "note" not in {column[1] for column in columns}
-        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        assert await listed(ledger) == [("a.wav", Status.UPLOADED)]

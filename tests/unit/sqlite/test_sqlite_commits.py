@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
-from ledger_file_house import lines, make
+from ledger_file_house import listed, make, posix
 from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError, LedgerLocked
@@ -24,13 +24,7 @@ from batch_uploader.model import Status
 from batch_uploader.ports import Claim, ClaimAnswer
 from batch_uploader.system import FileLock
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
-TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "state" / "ledger.db"
+TESTS = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -58,7 +52,7 @@ async def test_what_is_asked_at_once_is_committed_at_once(path):
                 await anyio.wait_all_tasks_blocked()
                 go.set()
         assert statements.count("COMMIT") == 1
-        assert len(await lines(ledger)) == 100
+        assert len(await listed(ledger)) == 100
 
 
 async def test_a_refusal_fails_alone(path):
@@ -76,7 +70,7 @@ async def test_a_refusal_fails_alone(path):
         assert granted[0].claim is Claim.GRANTED
         assert isinstance(refused, LedgerError)
         assert settled is None
-        assert await lines(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
+        assert await listed(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
 
 
 @pytest.mark.parametrize("bug", [None, ["not", "a", "size"], 2**70])
@@ -94,7 +88,7 @@ async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(pa
         assert isinstance(first, LedgerError)
         assert isinstance(second, LedgerError)
         assert first is not second
-        assert await lines(ledger) == []
+        assert await listed(ledger) == []
         with pytest.raises(LedgerError, match="unseen and was not claimed"):
             await ledger.settle(uploaded("a.wav", "talk"))
         assert (await ledger.claim([recording("a.wav")]))[0].claim is Claim.GRANTED
@@ -106,7 +100,7 @@ async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_
         with closing(sqlite3.connect(path)) as meddler, meddler:
             meddler.execute("DELETE FROM recordings")
         await ledger.settle(uploaded("a.wav", "talk"))
-        assert await lines(ledger) == [("a.wav", Status.UPLOADED)]
+        assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
         held = await ledger.claim([recording("b.wav")])
         assert held == [ClaimAnswer(Claim.DUPLICATE, "a.wav")]
 
@@ -129,7 +123,7 @@ async def test_a_caller_cancelled_before_its_transaction_wrote_nothing(path, nat
             await cancelled(ledger.claim([recording("a.wav")]), native=native)
             go.set()
         await ledger.forget([])
-        assert await lines(ledger) == []
+        assert await listed(ledger) == []
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -148,7 +142,7 @@ async def test_a_caller_cancelled_during_its_transaction_has_written(path, nativ
         finally:
             go.set()
         await ledger.settle(ended("b.wav", Status.INVALID))
-        assert await lines(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
+        assert await listed(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
 
 
 async def cancelled(work, *, native, after=None):
@@ -179,7 +173,7 @@ async def test_what_was_asked_before_leaving_is_committed(path):
     await leaving
     assert (await claiming)[0].claim is Claim.GRANTED
     async with LedgerReader(path) as reader:
-        assert await lines(reader) == [("a.wav", Status.CLAIMED)]
+        assert await listed(reader) == [("a.wav", Status.CLAIMED)]
 
 
 async def test_leaving_is_complete_even_if_cancelled(path):
@@ -241,7 +235,7 @@ async def test_a_killed_run_leaves_its_claims_and_not_its_lock(path):
         assert not is_running(path)
     async with SqliteLedger(path, CONNECTION) as ledger:
         assert await ledger.recover() == 1
-        assert await lines(ledger) == [("a.wav", Status.IN_DOUBT), ("sent.wav", Status.UPLOADED)]
+        assert await listed(ledger) == [("a.wav", Status.IN_DOUBT), ("sent.wav", Status.UPLOADED)]
         known = (await ledger.known(""))["a.wav"]
         assert known.sha256 == recording("a.wav", "B").fingerprint.sha256
         assert known.outcome.failure.code == "RUN_ENDED"
@@ -256,7 +250,7 @@ async def test_asking_whether_a_run_goes_on_does_not_keep_it_from_beginning(path
         await anyio.sleep(0.1)
         lock.release()
     async with LedgerReader(path) as reader:
-        assert await lines(reader) == [("a.wav", Status.UPLOADED)]
+        assert await listed(reader) == [("a.wav", Status.UPLOADED)]
 
 
 async def test_nothing_is_running_where_nothing_ever_ran(path):
@@ -275,7 +269,7 @@ async def test_a_claim_on_a_full_disk_fails_before_anything_is_sent(path):
         ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(LedgerError, match="its disk is full: free some space"):
             await ledger.claim([recording(f"{n:0500}.wav", str(n)) for n in range(50)])
-        assert await lines(ledger) == [("a.wav", Status.CLAIMED)]
+        assert await listed(ledger) == [("a.wav", Status.CLAIMED)]
 
 
 @posix
@@ -293,7 +287,7 @@ async def test_a_disk_that_takes_no_more_bytes_is_an_error_that_says_so(path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await ledger.claim([recording("after.wav", "after")])
     async with LedgerReader(path) as reader:
-        assert await lines(reader) == [
+        assert await listed(reader) == [
             ("after.wav", Status.CLAIMED),
             ("before.wav", Status.UPLOADED),
         ]

@@ -11,19 +11,11 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
-from ledger_file_house import lines, make, names_in
+from ledger_file_house import listed, make, names_in, posix
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
 from batch_uploader.model import Failure, Outcome, Status
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "state" / "ledger.db"
-
 
 # The file
 
@@ -116,7 +108,7 @@ async def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, damage, cure)
     assert str(path) in str(caught.value)
     with pytest.raises(LedgerError, match=cure):
         async with LedgerReader(path) as reader:
-            await lines(reader)
+            await listed(reader)
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
@@ -156,7 +148,7 @@ async def test_any_file_name_will_do(tmp_path, name):
     await make(tmp_path / name, "a.wav")
     assert (tmp_path / name).is_file()
     async with LedgerReader(tmp_path / name) as reader:
-        assert await lines(reader) == [("a.wav", Status.UPLOADED)]
+        assert await listed(reader) == [("a.wav", Status.UPLOADED)]
 
 
 async def test_a_file_may_hold_several_connections(path):
@@ -196,9 +188,9 @@ async def test_foreign_words_that_are_not_unicode_are_escaped(path):
 
 async def test_a_reader_sees_what_the_run_has_committed(path):
     async with SqliteLedger(path, CONNECTION) as ledger, LedgerReader(path, CONNECTION) as reader:
-        assert await lines(reader) == []
+        assert await listed(reader) == []
         await ledger.claim([recording("a.wav")])
-        assert await lines(reader) == [("a.wav", Status.CLAIMED)]
+        assert await listed(reader) == [("a.wav", Status.CLAIMED)]
         assert list(await reader.known("")) == ["a.wav"]
         await ledger.settle(uploaded("a.wav"))
         assert await reader.counts() == {Status.UPLOADED: Totals(1, 1000, 12.34)}
@@ -247,7 +239,7 @@ async def test_a_reader_needs_no_right_to_write(open_folder):
     open_folder.chmod(0o555)
     with as_a_stranger():
         async with LedgerReader(path) as reader:
-            assert await lines(reader) == [("a.wav", Status.UPLOADED)]
+            assert await listed(reader) == [("a.wav", Status.UPLOADED)]
             assert (await reader.counts())[Status.UPLOADED].count == 1
         assert not is_running(path)
     assert names_in(open_folder) == ["ledger.db", "ledger.db-answers", "ledger.db.lock"]
