@@ -14,11 +14,6 @@ from batch_uploader.model import Instant
 BESIDE = ["ledger.db-answers", "ledger.db.lock"]
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "state" / "ledger.db"
-
-
 async def make(path, *names):
     async with SqliteLedger(path, CONNECTION) as ledger:
         await ledger.claim([recording(name, name) for name in names])

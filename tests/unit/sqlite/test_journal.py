@@ -20,11 +20,6 @@ LONG = "x" * 9000
 """Takes a page of the ledger, which on a full disk is not there."""
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "state" / "ledger.db"
-
-
 @contextmanager
 def full_disk(ledger):
     """SQLite may have no more pages than it has."""
