@@ -32,7 +32,6 @@ _HASH_STEP = 1024 * 1024
 _AT_ONCE = 256 * 1024
 """So small a recording is read in one go, and hashed in an event loop if that need not wait."""
 _SIDECAR_AT_ONCE = 4096
-_AHEAD = 1024 * 1024
 _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
@@ -126,15 +125,17 @@ class Examination(Struct, frozen=True):
         """A recording ready to be claimed, or all that is wrong with it.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one behind room for what
-        the sink's ``front`` makes. Raises SourceChanged if the file is still being written,
-        SourceError if it cannot be read.
+        the sink's ``front`` makes. Raises SourceChanged if a file of the pair is not as it was
+        listed, SourceError if it cannot be read.
         """
         listed = pair.audio
         with _explaining(listed.path), ExitStack() as stack:
             handle = stack.enter_context(self.source.open(listed.path))
-            # It comes from the disk while the sidecar does.
-            read_ahead(handle, 0, min(listed.size, _AHEAD))
+            if listed.size <= _AT_ONCE:
+                # It comes from the disk while the sidecar does.
+                read_ahead(handle, 0, listed.size)
             metadata = self.metadata(pair)
+            self._demand_as_listed(pair.sidecar)
             sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, front)
             if isinstance(sound, tuple):
                 return sound
@@ -231,6 +232,11 @@ class Examination(Struct, frozen=True):
     def _demand_rest(self, handle: BinaryIO, listed: Entry) -> None:
         if self.source.handle_stat(handle, listed.path) != listed:
             raise changed(listed.path)
+
+    def _demand_as_listed(self, sidecar: Entry | None) -> None:
+        # The audio is: with another call's sidecar, put in its place meanwhile, it must not go up.
+        if sidecar is not None and self.source.stat(sidecar.path) != sidecar:
+            raise changed(sidecar.path)
 
     def _small_file(self, entry: Entry) -> bytes:
         with _explaining(entry.path), self.source.open(entry.path) as handle:

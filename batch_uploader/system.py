@@ -302,6 +302,10 @@ def read_cached_beneath(
         os.close(descriptor)
 
 
+_NO_DESCRIPTOR = (AttributeError, OSError, NotImplementedError, TypeError, ValueError)
+"""What a handle without one may say when it is asked for it, and a system without the call."""
+
+
 def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
     """Fill a buffer from a file if nobody has to wait for a disk; whether it is filled.
 
@@ -309,13 +313,13 @@ def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
     """
     try:
         return os.preadv(file.fileno(), [into], offset, os.RWF_NOWAIT) == len(into)
-    except (AttributeError, OSError):
+    except _NO_DESCRIPTOR:
         return False
 
 
 def read_ahead(file: BinaryIO, offset: int, length: int) -> None:
     """Have the system read what will soon be asked for; does nothing where it cannot."""
-    with suppress(AttributeError, OSError):
+    with suppress(*_NO_DESCRIPTOR):
         os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_WILLNEED)
 
 

@@ -53,6 +53,9 @@ def describe(lab, runs):
     """The machine, the versions, and how busy it was."""
     git = ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip()
+    code = ["git", "-C", ROOT, "diff", "--quiet", "HEAD", "--", "batch_uploader", "tests"]
+    if subprocess.run(code, check=False).returncode:
+        commit += " with changes"
     busy = os.getloadavg()[0]
     warning = "; **a busy machine: to be measured again**" if busy > 1 else ""
     versions = ", ".join(

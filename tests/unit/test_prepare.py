@@ -1,9 +1,11 @@
 """A small recording made ready without a thread: as with one, never where that might wait."""
 
+import hashlib
 import os
 import sys
 import tempfile
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -246,9 +248,40 @@ def test_what_is_not_as_it_was_listed_is_left_to_the_thread(tmp_path, which, cha
             os.mkfifo(file)
 
     assert looker.prepare_cached(pair, LIMIT) is None
-    if which == "audio":
-        with pytest.raises((SourceChanged, SourceError)):
-            looker.prepare(pair, LIMIT, no_front)
+    with pytest.raises((SourceChanged, SourceError)):
+        looker.prepare(pair, LIMIT, no_front)
+
+
+class Racing(DirectorySource):
+    """Somebody replaces files as soon as the first of them is open."""
+
+    def open(self, path):
+        handle = super().open(path)
+        while self.replaced:
+            new, old = self.replaced.pop(0)
+            new.replace(old)
+        return handle
+
+
+@pytest.mark.parametrize("which", [["wav", "json"], ["json", "wav"], ["wav"], ["json"]])
+@pytest.mark.parametrize("seconds", [1, 20])
+def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(tmp_path, which, seconds):
+    """Faults 33, 34: a pair that is replaced under the reader."""
+    root = tmp_path / "root"
+    pair = put(root, make.wav(seconds), b'{"n": "old"}')
+    put(tmp_path / "new", make.wav(seconds)[:-1] + b"N", b'{"n": "new"}')
+    source = Racing(root)
+    source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
+    looker = Examination(source, "connection", Rules())
+    try:
+        material = looker.prepare(pair, LIMIT, no_front)
+    except SourceChanged:
+        return
+    with closing(material):
+        old = looker.rules.schema
+        assert material.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
+        digest = hashlib.sha256(make.wav(seconds)).digest()
+        assert material.recording.fingerprint.sha256 == digest
 
 
 @needs_telling

@@ -29,9 +29,9 @@ _SETTINGS: Final = (
     # KiB. Digests come in no order, so their index is hit all over and outgrows this in the end:
     # the system has the rest.
     "PRAGMA cache_size = -4096",
-    # Pages, 32 MB: what the log takes into the ledger at once it writes only once. With SQLite's
-    # 4 MB a sixth more is written, and a sixth more time spent.
-    "PRAGMA wal_autocheckpoint = 8000",
+    # Pages, 16 MB: what goes from the log into the ledger at once is written only once. With
+    # SQLite's 4 MB a large ledger writes an eighth more.
+    "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
 _SAVE: Final = (
@@ -179,6 +179,10 @@ def connect_writing(path: Path) -> sqlite3.Connection:
                 "with --ledger"
             )
         _migrate(connection, version)
+        # A log that a kill or a full disk left is used anew and grows no further; on a disk that is
+        # still full it has to wait.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
         on_failure.pop_all()
     return connection
 

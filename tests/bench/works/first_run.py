@@ -35,7 +35,10 @@ def run(lab, runs):
         Target(f"{what}, cost of each", growth, 1.15, at_most=True, remark=remark),
         Target(f"{what}, peak memory", large.peak / small.peak, 1.15, at_most=True),
     ]
-    about = f"Recordings of {SIZE} bytes, a thousand in a folder, from the disk; {many:,} once."
+    about = (
+        f"Recordings of {SIZE} bytes, a thousand in a folder, from the disk; {many:,} once, and"
+        f" {few:,} before and after."
+    )
     return Section("first-run", about, HEADER, rows, targets)
 
 
