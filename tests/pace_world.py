@@ -9,7 +9,7 @@ import math
 import random
 from collections import deque
 
-from batch_uploader.errors import NotSent, Throttled
+from batch_uploader.errors import NotSent, Rejected, Throttled
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor
 
@@ -18,13 +18,14 @@ class Service:
     """Takes ``rate`` requests a second (a second's worth at once), and answers after ``latency``.
 
     ``refused`` is the probability of a refusal that has nothing to do with the rate. A service that
-    is ``down`` cannot be reached.
+    is ``down`` cannot be reached; one that ``rejects`` finds fault with every recording.
     """
 
     def __init__(self, latency=0.05, rate=None, burst=None, refused=0.0, most=None):
         self.latency = latency
         self.refused = refused
         self.down = False
+        self.rejects = False
         self.most = most
         self.running = 0
         self._at = 0.0
@@ -48,7 +49,7 @@ class Service:
             self._quota -= 1
         if chance < self.refused:
             return Throttled("no luck", code="RESOURCE_EXHAUSTED")
-        return None
+        return Rejected("not like this", code="INVALID_ARGUMENT") if self.rejects else None
 
 
 class World:
@@ -122,18 +123,19 @@ class World:
             self.retried.append(started)
         self.service.running += 1
         error = self.service.answer(started, self._random.random())
-        if error is not None:
+        at_work = error is None or isinstance(error, Rejected)
+        if not at_work:
             self.service.running -= 1
-        seconds = (self.service.latency if error is None else 0.005) * self._random.uniform(
-            0.8, 1.2
-        )
+        seconds = (self.service.latency if at_work else 0.005) * self._random.uniform(0.8, 1.2)
         self._later(seconds, lambda: self._end(started, error, number, fresh, paid))
 
     def _end(self, started, error, number, fresh, paid):
         counts = True
-        if error is None:
+        at_work = error is None or isinstance(error, Rejected)
+        if at_work:
             self.service.running -= 1
             self.taken.append(self.now)
+        if error is None:
             self.governor.succeeded(self.now, started, 1000)
         else:
             if isinstance(error, Throttled):
@@ -144,7 +146,7 @@ class World:
             self.budget.fresh_ended(self.now)
         elif not paid:
             self.budget.give_back()
-        if error is None:
+        if at_work:
             self._fresh()
         elif counts:
             self.burnt = max(self.burnt, number)

@@ -96,7 +96,9 @@ class Governor:
         asked = max(0.0, error.retry_after or 0.0)
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
-            # The service spoke; what it said is this recording's affair.
+            # The service spoke: it took the request, and what it said is this recording's affair.
+            self._cuts = 0
+            self.rate.succeeded(now)
             if self.outage.succeeded():
                 self.window.restart(now)
             return Verdict(pause, counts=True, stop=self._futility.spoken(error))

@@ -38,6 +38,15 @@ def test_ten_minutes_of_overload(rate, latency):
     assert world.during(world.taken, 660, 670) >= 0.9 * full * 10
 
 
+def test_what_the_service_rejects_it_has_taken():
+    """Fault 22: its rate is found where it finds fault with every recording, too."""
+    world = World(Service(0.05, 8))
+    world.service.rejects = True
+    world.run(120)
+    assert world.during(world.taken, 30, 120) >= 0.9 * 8 * 90
+    assert share(world, world.retried, 0, 120) < 0.1
+
+
 def test_a_limit_that_comes_in_the_middle():
     """Fault 22: from full speed to a hundredth of it."""
     world = World(Service(0.01))
