@@ -16,6 +16,7 @@ from msgspec import Struct
 from batch_uploader.cli.places import demand_places, own_files, the_connection
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.display.outlet import Line, Span, hint, show
+from batch_uploader.display.summary import warn_of_nothing
 from batch_uploader.display.text import format_hours, plural, printable, sentence
 from batch_uploader.examine import Examination
 from batch_uploader.intake import Batch, Intake, Remembers
@@ -58,6 +59,8 @@ async def _check(settings: Settings, as_json: bool) -> int:
             _explain(batch)
             account.take(batch, findings)
     account.print()
+    if account.sum.found_nothing:
+        warn_of_nothing(os.fspath(places.directory))
     return ExitCode.ATTENTION if account.sum.attention else ExitCode.FINE
 
 
@@ -135,6 +138,11 @@ class _Sum(Struct):
         self.waiting += batch.waiting
         self.held += len(batch.held)
         self.defective += len(batch.orphans) + len(batch.unreadable)
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether there is no recording at all, as ``Summary.found_nothing`` has it."""
+        return not (self.recordings + self.skipped + self.waiting + self.attention)
 
     @property
     def attention(self) -> int:

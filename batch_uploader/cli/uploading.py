@@ -14,10 +14,10 @@ from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
-from batch_uploader.display.outlet import Span, show, warning
+from batch_uploader.display.outlet import Span, show
 from batch_uploader.display.progress import Progress, make_renderer
 from batch_uploader.display.renderer import Renderer
-from batch_uploader.display.summary import NOTHING_FOUND, print_summary
+from batch_uploader.display.summary import print_summary, warn_of_nothing
 from batch_uploader.display.text import plural, printable
 from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
@@ -178,7 +178,7 @@ def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> Non
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
         fail(summary.reason or summary.ending)
     if summary.found_nothing:
-        show([warning(f"{printable(os.fspath(places.directory))}: {NOTHING_FOUND}")], sys.stderr)
+        warn_of_nothing(os.fspath(places.directory))
     for outcome in unlisted.first:
         fail(f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}")
     if unlisted.count > len(unlisted.first):

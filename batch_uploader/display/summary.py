@@ -64,6 +64,11 @@ def print_summary(
     show(lines, stream)
 
 
+def warn_of_nothing(directory: str) -> None:
+    """Say on stderr that there are no recordings in it. Never raises."""
+    show([warning(f"{printable(directory)}: {_NOTHING_FOUND}")], sys.stderr)
+
+
 def summary_lines(
     summary: Summary,
     room: Room,
@@ -186,7 +191,7 @@ def _groups(summary: Summary, tally: Tally | None) -> list[Group]:
     return alike(summary.attention)
 
 
-NOTHING_FOUND = (
+_NOTHING_FOUND = (
     "there are no recordings: is everything mounted, and are they wav, mp3, ogg or opus? "
     "--include takes others"
 )
@@ -204,7 +209,7 @@ def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
             rest = rest or "; the next run goes on from here"
             yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
         case Ending.COMPLETED if summary.found_nothing:
-            yield from _under(warning(""), wrap(f"warning: {NOTHING_FOUND}", width, 3))
+            yield from _under(warning(""), wrap(f"warning: {_NOTHING_FOUND}", width, 3))
 
 
 def _under(label: Line, texts: Sequence[str]) -> Iterator[Line]:

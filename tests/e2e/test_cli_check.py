@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 
@@ -35,6 +37,19 @@ class TestText:
         assert "  and 2 more" in result.out
         assert "--sidecar optional" in result.out
         assert "orphan-sidecar: 1 file\n  lonely.json\n" in result.out
+
+    @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
+    def test_an_empty_directory_is_warned_of_as_an_upload_does(self, calls, inside, flags):
+        result = inside("check", calls, *flags)
+        assert result.code == 0
+        warning = f"warning: {calls}: there are no recordings: is everything mounted"
+        assert result.err.startswith(warning)
+        assert "warning" not in result.out
+        # One that is waiting or unsound is a recording all the same.
+        calls.put("a.wav", b"")
+        assert "no recordings" not in inside("check", calls, *flags).err
+        os.utime(calls.folder / "a.wav")
+        assert "no recordings" not in inside("check", calls, "--min-age", "1m", *flags).err
 
     def test_the_rules_are_those_of_the_flags(self, calls, inside):
         """fault 53, fault 60"""
