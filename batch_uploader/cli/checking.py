@@ -151,11 +151,12 @@ class _Sum(Struct):
 
 
 class _Group(Struct):
-    """Defects of one kind: how many, the first few paths and the first cure."""
+    """Defects of one kind: how many, the first few paths, the first cure and if all have it."""
 
     first: Defect
     count: int
     paths: list[str]
+    alike: bool = True
 
 
 class _TextAccount:
@@ -177,6 +178,7 @@ class _TextAccount:
                 f"{defect.kind} {defect.field or ''}".strip(), _Group(defect, 0, [])
             )
             group.count += 1
+            group.alike &= (defect.message, defect.cure) == (group.first.message, group.first.cure)
             if len(group.paths) < _SHOWN:
                 group.paths.append(defect.path)
 
@@ -210,9 +212,13 @@ class _TextAccount:
                 yield [Span(f"  {printable(path)}")]
             if group.count > len(group.paths):
                 yield [Span(f"  and {group.count - len(group.paths):,} more")]
-            example = " (for the first of them)" if group.count > 1 else ""
-            yield [Span(f"  {sentence(group.first.message)}{example}", "dim")]
-            yield [Span(f"  {sentence(group.first.cure)}", "dim")]
+            message, cure = sentence(group.first.message), sentence(group.first.cure)
+            if not group.alike:
+                message = f"{message} (for the first of them)"
+                # Before it, so that a command at its end can be copied.
+                cure = f"for the first of them, --json has each file's own: {cure}"
+            yield [Span(f"  {message}", "dim")]
+            yield [Span(f"  {cure}", "dim")]
 
 
 class _JsonAccount:

@@ -38,6 +38,20 @@ class TestText:
         assert "--sidecar optional" in result.out
         assert "orphan-sidecar: 1 file\n  lonely.json\n" in result.out
 
+    def test_a_cure_that_is_not_for_all_of_a_kind_says_so(self, calls, inside):
+        """Fault 61: what mends a sidecar in CP1251 garbles one in UTF-16."""
+        calls.write("a.wav", "b.wav")
+        calls.put("a.json", '{"client": "Иван"}'.encode("cp1251"))
+        calls.put("b.json", '{"client": "Иван"}'.encode("cp1251"))
+        told = inside("check", calls).out
+        assert "sidecar-encoding: 2 files" in told
+        assert "for the first of them" not in told
+        calls.put("b.json", '{"client": "Иван"}'.encode("utf-16"))
+        first, second = json.loads(inside("check", calls, "--json").out)["defects"]
+        assert first["cure"] != second["cure"]
+        cure = f"  for the first of them, --json has each file's own: {first['cure']}\n"
+        assert cure in inside("check", calls).out
+
     @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
     def test_an_empty_directory_is_warned_of_as_an_upload_does(self, calls, inside, flags):
         result = inside("check", calls, *flags)
