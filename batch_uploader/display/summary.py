@@ -40,6 +40,8 @@ _WIDEST = 160
 _WIDE = 120  # from here on the cure stands beside the recording, not below
 _LABEL = 10  # "in doubt" and a gap
 _LEAST_CURE_LINES = 2
+_LEAST_ERROR_LINES = 3
+_BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
 _FEW = 3  # so many for the same reason are still worth a row each
 
 
@@ -82,7 +84,7 @@ def summary_lines(
     width = min(room.width, _WIDEST)
     left = 0 if tally is None else tally.total_files - tally.done_files
     lines = [
-        *_ending(summary, width, left),
+        *_ending(summary, width, room.height - _BESIDE_ERROR, left),
         [Span(_deeds(summary), "bold")],
         *_others(summary, width),
     ]
@@ -197,11 +199,13 @@ _NOTHING_FOUND = (
 )
 
 
-def _ending(summary: Summary, width: int, left: int) -> Iterator[Line]:
+def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterator[Line]:
     reason = sentence(summary.reason or "")
     match summary.ending:
         case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
-            texts = wrap(f"error: {reason or summary.ending.value}", width, 3)
+            # Its cause stands at its end: what is cut there is looked for in vain.
+            lines = max(_LEAST_ERROR_LINES, most_lines)
+            texts = wrap(f"error: {reason or summary.ending.value}", width, lines)
             yield from _under(error(""), texts)
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value

@@ -188,6 +188,18 @@ def test_how_a_run_ended_is_said_first():
     assert text_of(stopped).startswith("warning: interrupted; the next run goes on from here\n")
 
 
+@pytest.mark.parametrize("ending", [Ending.UNREACHABLE, Ending.UNAUTHORIZED])
+def test_what_ended_a_run_is_told_to_its_end(ending):
+    """Fault 27: the cause stands last."""
+    reason = " ".join([*("nothing gets through" for _ in range(40)), "connection refused (111)"])
+    stopped = summary([bad(f"{n}.wav", code=str(n)) for n in range(20)], ending, reason=reason)
+    text = text_of(stopped)
+    assert reason in " ".join(text.split())
+    assert text.count("\n") < 24
+    assert "hint: " in text
+    assert text_of(stopped, height=10).count("\n") < 10
+
+
 def test_it_prints_plainly_without_a_terminal():
     stream = io.StringIO()
     print_summary(summary([bad("[bold]x.wav")]), manifest=None, directory=".", stream=stream)
