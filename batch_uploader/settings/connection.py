@@ -87,7 +87,7 @@ def _field(given: Given) -> tuple[FieldType, bool]:
         return given.one_of(FieldType), False
     for key in given.value:
         if key not in _FIELD_KEYS:
-            given.refuse(f"there is no key {key!r} here", closest(key, _FIELD_KEYS, "the keys"))
+            given.refuse(f"there is no key {key!r} here", closest(key, _FIELD_KEYS, "keys"))
     kind = Given(given.value.get("type", "string"), f"type of {given.origin}", given.base)
     required = Given(given.value.get("required", False), f"required of {given.origin}", given.base)
     return kind.one_of(FieldType), required.switch()

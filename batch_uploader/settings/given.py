@@ -128,7 +128,7 @@ class Given:
         words = [each.value for each in kind]
         if self.value not in words:
             self.refuse(
-                f"{self._shown()} is not known here", closest(str(self.value), words, "the words")
+                f"{self._shown()} is not known here", closest(str(self.value), words, "words")
             )
         return kind(self.value)
 
@@ -154,5 +154,5 @@ def closest(name: str, known: Iterable[str], what: str) -> str:
     words = sorted(known)
     close = difflib.get_close_matches(name, words, 1, 0.5)
     guess = f"did you mean {close[0]}? " if close else ""
-    listing = f"{what} are {', '.join(words)}" if words else f"there are no {what}"
+    listing = f"the {what} are {', '.join(words)}" if words else f"there are no {what}"
     return guess + listing

@@ -101,7 +101,7 @@ def read_profile(file: Path, profile: Given | None) -> list[Layer]:
         if name not in profiles:
             profile.refuse(
                 f"there is no profile {name!r} in {file}",
-                closest(name, profiles, "the profiles"),
+                closest(name, profiles, "profiles"),
             )
         where = f"[profiles.{name}] of {file}"
         layers.append(_layer(_table(profiles[name], where), file, where))
@@ -139,7 +139,7 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
         if key not in KEYS | _TABLES or (key == "profiles"):
             raise refusal(
                 f"{key} in {where}: there is no such setting",
-                closest(key, KEYS | _TABLES, "the settings"),
+                closest(key, KEYS | _TABLES, "settings"),
             )
         if key not in _TABLES:
             layer[key] = Given(value, f"{key} in {where}", file.parent)
@@ -152,7 +152,7 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
         if key not in _CONNECTION_KEYS:
             raise refusal(
                 f"{origin}: there is no such setting",
-                closest(key, _CONNECTION_KEYS, "the settings there"),
+                closest(key, _CONNECTION_KEYS, "settings there"),
             )
         if key in layer:
             raise refusal(f"{origin}: it is there twice", f"keep it in [connection], not {key}")

@@ -290,6 +290,10 @@ class TestFile:
         assert "--profile: there is no profile 'nigth'" in text
         assert "did you mean night?" in text
 
+    def test_where_there_is_no_profile_at_all_that_is_said(self, settings):
+        text = refused(lambda: settings({"profile": "zz"}, {}, "concurrency = 4\n"))
+        assert text.endswith("there are no profiles"), text
+
     def test_a_profile_without_a_file_is_refused(self, settings):
         assert "name one with --config" in refused(lambda: settings({"profile": "night"}))
 
