@@ -1,6 +1,7 @@
 """``demo``: the whole way on this machine alone, with everything real but the service."""
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -70,12 +71,25 @@ async def _demo(root: Path) -> int:
         code = await upload_as_told(Settings(calls, flags, {}, service))
     manifest = manifest_path(calls)
     tell(_head(manifest))
+    program = program_as_started()
     advise(
-        f"once more, and nothing is sent: batch-uploader demo {quote(os.fspath(root))}",
-        "now with recordings of your own: batch-uploader check DIRECTORY",
-        "and then: batch-uploader upload DIRECTORY --connection-id ID --api-key-file FILE",
+        f"once more, and nothing is sent: {program} demo {quote(os.fspath(root))}",
+        f"now with recordings of your own: {program} check DIRECTORY",
+        f"and then: {program} upload DIRECTORY --connection-id ID --api-key-file FILE",
     )
     return code
+
+
+def program_as_started() -> str:
+    """What is typed to start this program again: in a fresh clone no PATH leads to it."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return f"{quote(sys.executable)} -m batch_uploader"
+    found = shutil.which(started.name)
+    with suppress(OSError):
+        if found is not None and started.samefile(found):
+            return quote(started.name)
+    return quote(sys.argv[0])
 
 
 def _prepare(calls: Path, service: Path) -> None:

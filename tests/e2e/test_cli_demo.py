@@ -1,13 +1,20 @@
 """``demo``: the whole way without an account."""
 
 import json
+import os
+import sys
+from shlex import quote
 
 import pytest
+from e2e.conftest import PROGRAM
+
+from batch_uploader.cli.demonstration import program_as_started
 
 
 @pytest.mark.slow
 def test_the_demo_uploads_its_samples_and_once_is_enough(program, tmp_path):
-    result = program("demo", tmp_path / "demo", env={"API_KEY": "of somebody else"})
+    env = {"API_KEY": "of somebody else", "PATH": os.defpath}
+    result = program("demo", tmp_path / "demo", env=env)
     assert result.code == 0, result.err
     lines = (tmp_path / "demo" / "calls" / "manifest.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
@@ -17,10 +24,20 @@ def test_the_demo_uploads_its_samples_and_once_is_enough(program, tmp_path):
     # A service that is busy now and then, which is what there is to be seen.
     assert max(row["attempts"] for row in rows) > 1
     assert result.out.splitlines() == lines[:3]
-    assert "hint: and then: batch-uploader upload DIRECTORY --connection-id ID" in result.err
-    again = program("demo", tmp_path / "demo")
+    started = quote(str(PROGRAM))
+    # No PATH leads to the program here, so it is named as it was started.
+    assert f"hint: and then: {started} upload DIRECTORY --connection-id ID" in result.err
+    once_more = f"hint: once more, and nothing is sent: {started} demo {tmp_path}/demo\n"
+    assert once_more in result.err
+    again = program("demo", tmp_path / "demo", env={"PATH": f"{PROGRAM.parent}"})
     assert again.code == 0
     assert "Nothing new" in again.err
+    assert f"nothing is sent: batch-uploader demo {tmp_path}/demo\n" in again.err
+
+
+def test_a_module_is_named_with_its_python(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/opt/batch_uploader/__main__.py", "demo"])
+    assert program_as_started() == f"{quote(sys.executable)} -m batch_uploader"
 
 
 def test_a_place_that_cannot_be_used_is_refused(inside, tmp_path):
