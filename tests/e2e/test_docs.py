@@ -1,5 +1,6 @@
 """The documentation is true: what it shows is run, what it lists is all there is."""
 
+import json
 import re
 import shutil
 import socket
@@ -49,6 +50,21 @@ def test_the_first_two_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     assert {"demo", "test"} <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
     assert "exec make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_only_the_endings_that_the_page_on_audio_names_are_looked_for(calls, inside):
+    page = (ROOT / "docs" / "audio.md").read_text("utf-8")
+    (listed,) = re.findall(r"names end in (.*?), or that `--include` takes", page, re.DOTALL)
+    endings = set(re.findall(r"`(\.\w+)`", listed))
+    for ending in {".wav", ".mp3", ".ogg", ".opus", ".flac", ".amr", ".m4a", *endings}:
+        calls.put(f"call{ending[1:]}{ending}", b"fLaC" + bytes(100))
+
+    def defects(*flags):
+        document = json.loads(inside("check", calls, "--json", "--sidecar", "optional", *flags).out)
+        return {Path(each["path"]).suffix: each["kind"] for each in document["defects"]}
+
+    assert defects().keys() == endings
+    assert defects("--include", "*.flac")[".flac"] == "format"
 
 
 def test_the_upload_that_the_readme_shows(program, calls, service):
