@@ -53,6 +53,8 @@ async def test_only_what_has_its_turn_is_claimed():
 
 @pytest.mark.parametrize("wide", [False, True])
 async def test_on_a_wide_way_more_memory_is_in_use(wide):
+    expected = 4 if wide else 2
+
     class Way(MemorySink):
         at_once = most = 0
 
@@ -63,15 +65,18 @@ async def test_on_a_wide_way_more_memory_is_in_use(wide):
         async def upload(self, recording, audio, attempt):
             self.at_once += 1
             self.most = max(self.most, self.at_once)
+            if self.most >= expected:
+                full.set()
+            await full.wait()
             await anyio.sleep(0.002)
             self.at_once -= 1
             return await super().upload(recording, audio, attempt)
 
-    sink = Way()
+    sink, full = Way(), anyio.Event()
     room = int(len(wav(0)) * 2.1)
     options = RunOptions(concurrency=32, memory=2 * room, wide_memory=4 * room)
     await House(recordings(60)).run(sink=sink, options=options)
-    assert sink.most == (4 if wide else 2)
+    assert sink.most == expected
 
 
 async def test_in_an_outage_nothing_is_claimed_but_the_probe():
