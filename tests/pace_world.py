@@ -123,16 +123,16 @@ class World:
             self.retried.append(started)
         self.service.running += 1
         error = self.service.answer(started, self._random.random())
-        at_work = error is None or isinstance(error, Rejected)
-        if not at_work:
+        if not _is_taken(error):
             self.service.running -= 1
-        seconds = (self.service.latency if at_work else 0.005) * self._random.uniform(0.8, 1.2)
+        seconds = (self.service.latency if _is_taken(error) else 0.005) * self._random.uniform(
+            0.8, 1.2
+        )
         self._later(seconds, lambda: self._end(started, error, number, fresh, paid))
 
     def _end(self, started, error, number, fresh, paid):
         counts = True
-        at_work = error is None or isinstance(error, Rejected)
-        if at_work:
+        if _is_taken(error):
             self.service.running -= 1
             self.taken.append(self.now)
         if error is None:
@@ -146,7 +146,7 @@ class World:
             self.budget.fresh_ended(self.now)
         elif not paid:
             self.budget.give_back()
-        if at_work:
+        if _is_taken(error):
             self._fresh()
         elif counts:
             self.burnt = max(self.burnt, number)
@@ -161,3 +161,7 @@ class World:
     def _again(self, number):
         self._broke.append(number)
         self._spend()
+
+
+def _is_taken(error):
+    return error is None or isinstance(error, Rejected)

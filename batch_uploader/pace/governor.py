@@ -80,15 +80,11 @@ class Governor:
 
     def succeeded(self, now: float, started: float, octets: int, *, wide: bool = False) -> None:
         """An attempt at so many bytes got through, on a wide way or not; before it has ended."""
-        self._cuts = 0
         self._futility.succeeded()
-        self.rate.succeeded(now)
         if wide is not self._wide:
             self._wide = wide
             self.window.moved()
-        if self.outage.succeeded():
-            self.window.restart(now)
-        else:
+        if not self._taken(now):
             self.window.succeeded(now, now - started, octets, self.running)
 
     def failed(self, now: float, started: float, error: SinkError) -> Verdict:
@@ -96,11 +92,8 @@ class Governor:
         asked = max(0.0, error.retry_after or 0.0)
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
-            # The service spoke: it took the request, and what it said is this recording's affair.
-            self._cuts = 0
-            self.rate.succeeded(now)
-            if self.outage.succeeded():
-                self.window.restart(now)
+            # The service spoke; what it said is this recording's affair.
+            self._taken(now)
             return Verdict(pause, counts=True, stop=self._futility.spoken(error))
         stop = self._futility.doubted(error) if isinstance(error, InDoubt) else None
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
@@ -109,6 +102,15 @@ class Governor:
             pause = self.outage.next_probe - now
             stop = stop or self._futility.probed(error)
         return Verdict(pause, counts=not self.outage.down, stop=stop)
+
+    def _taken(self, now: float) -> bool:
+        """The service took a request, whatever it made of it; whether that ends an outage."""
+        self._cuts = 0
+        self.rate.succeeded(now)
+        over = self.outage.succeeded()
+        if over:
+            self.window.restart(now)
+        return over
 
     def _throttled(self, now: float, started: float, error: SinkError) -> float:
         """Slow down, once for a burst of refusals; the pause in seconds that begins now."""
