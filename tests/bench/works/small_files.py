@@ -6,7 +6,10 @@ from bench.report import Section, faster
 from bench.throughput import HEADER, compete
 
 LIMITS = ((clients.RAW, 0.6), (clients.RCLONE, 2), (clients.VENDOR, 250))
-RIVALS = (clients.RAW, clients.PROTOBUF, clients.SENDER, clients.RCLONE, clients.S5CMD)
+RIVALS = (
+    *(clients.RAW, clients.KEPT, clients.PROTOBUF),
+    *(clients.SENDER, clients.RCLONE, clients.S5CMD),
+)
 
 
 def run(lab, runs):
