@@ -1,0 +1,14 @@
+"""What the tests of settings share beside their fixtures."""
+
+import pytest
+
+from batch_uploader.errors import ConfigError
+
+SECRET = "AQVNcanary0123456789"
+
+
+def refused(action):
+    """The error and its hints in one text, as a user reads them."""
+    with pytest.raises(ConfigError) as caught:
+        action()
+    return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
