@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import IO
 
 import anyio
+from anyio import to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.cli.places import demand_places, own_files, the_connection
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
@@ -20,7 +22,7 @@ from batch_uploader.display.summary import warn_of_nothing
 from batch_uploader.display.text import format_hours, plural, printable, sentence
 from batch_uploader.examine import Examination
 from batch_uploader.intake import Batch, Intake, Remembers
-from batch_uploader.ledgers.sqlite import LedgerReader
+from batch_uploader.ledgers.sqlite import LedgerReader, is_running
 from batch_uploader.model import Defect, Entry, Outcome, Status
 from batch_uploader.places import demand_memory
 from batch_uploader.planning import Action
@@ -75,12 +77,21 @@ class _Blank:
 
 
 class _Afresh(Struct, frozen=True):
-    """A ledger that has forgotten what was invalid: it is looked into anew, to tell all of it."""
+    """A ledger that has forgotten what was invalid: it is looked into anew, to tell all of it.
+
+    Without a run that is going on a claim is a doubt, as the next run will find.
+    """
 
     reader: LedgerReader
+    path: Path
 
     async def known(self, folder: str) -> dict[str, Known]:
         known = await self.reader.known(folder)
+        claimed = any(each.outcome.status is Status.CLAIMED for each in known.values())
+        if claimed and not await to_thread.run_sync(is_running, self.path):
+            # Read once more: a run that has just ended left no claim behind.
+            again = await self.reader.known(folder)
+            known = {path: _doubted(each) for path, each in again.items()}
         return {
             path: each for path, each in known.items() if each.outcome.status is not Status.INVALID
         }
@@ -89,13 +100,20 @@ class _Afresh(Struct, frozen=True):
         return await self.reader.unchanged(folder, entries)
 
 
+def _doubted(known: Known) -> Known:
+    if known.outcome.status is not Status.CLAIMED:
+        return known
+    return replace(known, outcome=replace(known.outcome, status=Status.IN_DOUBT))
+
+
 @asynccontextmanager
 async def _memory(ledger: Path | None, connection_id: str | None) -> AsyncIterator[Remembers]:
     async with AsyncExitStack() as stack:
         if connection_id is None or ledger is None:
             yield _Blank()
         else:
-            yield _Afresh(await stack.enter_async_context(LedgerReader(ledger, connection_id)))
+            reader = await stack.enter_async_context(LedgerReader(ledger, connection_id))
+            yield _Afresh(reader, ledger)
 
 
 def _explain(batch: Batch) -> None:
@@ -114,12 +132,18 @@ def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
         yield from finding.defects
 
 
+def _held(batch: Batch) -> list[Outcome]:
+    """What earlier runs left for a human; what is being sent needs none."""
+    return [outcome for outcome in batch.held if outcome.status is not Status.CLAIMED]
+
+
 class _Sum(Struct):
     recordings: int = 0
     seconds: float = 0.0
     octets: int = 0
     skipped: int = 0
     waiting: int = 0
+    sending: int = 0
     held: int = 0
     defective: int = 0
 
@@ -136,13 +160,15 @@ class _Sum(Struct):
         # Their talks are up; whether their sidecars say something new is for the run to see.
         self.skipped += sum(job.action is Action.UPDATE for job in batch.jobs)
         self.waiting += batch.waiting
-        self.held += len(batch.held)
+        held = len(_held(batch))
+        self.sending += len(batch.held) - held
+        self.held += held
         self.defective += len(batch.orphans) + len(batch.unreadable)
 
     @property
     def found_nothing(self) -> bool:
         """Whether there is no recording at all, as ``Summary.found_nothing`` has it."""
-        return not (self.recordings + self.skipped + self.waiting + self.attention)
+        return not (self.recordings + self.skipped + self.waiting + self.sending + self.attention)
 
     @property
     def attention(self) -> int:
@@ -171,7 +197,7 @@ class _TextAccount:
     def take(self, batch: Batch, findings: list[Finding]) -> None:
         """Hear of some more."""
         self.sum.take(batch, findings)
-        self._held.update(outcome.status for outcome in batch.held)
+        self._held.update(outcome.status for outcome in _held(batch))
         for defect in _defects(batch, findings):
             # A sidecar that lacks ten fields has ten defects, and ten cures.
             group = self._groups.setdefault(
@@ -198,6 +224,7 @@ class _TextAccount:
         for number, words in (
             (total.skipped, "already there"),
             (total.waiting, "waiting: changed just now"),
+            (total.sending, "being sent by the run that is going on"),
         ):
             if number:
                 yield [Span(f"{number:,} {words}")]
@@ -232,7 +259,7 @@ class _JsonAccount:
     def take(self, batch: Batch, findings: list[Finding]) -> None:
         """Hear of some more."""
         self.sum.take(batch, findings)
-        for outcome in batch.held:
+        for outcome in _held(batch):
             _add(self._held, _held_fields(outcome))
         for defect in _defects(batch, findings):
             _add(
@@ -255,6 +282,7 @@ class _JsonAccount:
             "bytes": total.octets,
             "skipped": total.skipped,
             "waiting": total.waiting,
+            "sending": total.sending,
         }
         with data_on_stdout(), self._held as held, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+from e2e.conftest import events
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
@@ -125,6 +126,26 @@ class TestWithLedger:
         (held,) = json.loads(program("check", calls, "--json").out)["held"]
         assert (held["path"], held["status"]) == ("a.wav", "in_doubt")
 
+    def test_what_is_being_sent_is_held_only_once_its_run_is_dead(
+        self, calls, upload, program, start_service
+    ):
+        calls.write("a.wav")
+        with start_service("--silent", "1") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            next(events(process, "upload_started"))
+            result = program("check", calls)
+            document = json.loads(program("check", calls, "--json").out)
+            process.kill()
+            process.communicate()
+        assert (result.code, result.err) == (0, "")
+        assert result.out.splitlines()[1:] == ["1 being sent by the run that is going on"]
+        assert (document["sending"], document["held"]) == (1, [])
+        result = program("check", calls)
+        assert result.code == 1
+        assert "1 held: in doubt" in result.out
+        document = json.loads(program("check", calls, "--json").out)
+        assert (document["sending"], document["held"][0]["status"]) == (0, "in_doubt")
+
     async def test_it_takes_no_lock(self, calls, program, upload):
         calls.write("a.wav")
         assert upload().code == 0
@@ -195,6 +216,7 @@ class TestJson:
             "bytes",
             "skipped",
             "waiting",
+            "sending",
             "held",
             "defects",
         ]
