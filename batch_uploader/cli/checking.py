@@ -12,7 +12,7 @@ from typing import IO
 
 import anyio
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.cli.places import demand_places, own_files, the_connection
@@ -132,19 +132,16 @@ def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
         yield from finding.defects
 
 
-def _held(batch: Batch) -> list[Outcome]:
-    """What earlier runs left for a human; what is being sent needs none."""
-    return [outcome for outcome in batch.held if outcome.status is not Status.CLAIMED]
-
-
 class _Sum(Struct):
+    """All of it in numbers; ``held`` is what earlier runs left for a human, by status."""
+
     recordings: int = 0
     seconds: float = 0.0
     octets: int = 0
     skipped: int = 0
     waiting: int = 0
     sending: int = 0
-    held: int = 0
+    held: Counter[Status] = field(default_factory=Counter)
     defective: int = 0
 
     def take(self, batch: Batch, findings: list[Finding]) -> None:
@@ -160,8 +157,9 @@ class _Sum(Struct):
         # Their talks are up; whether their sidecars say something new is for the run to see.
         self.skipped += sum(job.action is Action.UPDATE for job in batch.jobs)
         self.waiting += batch.waiting
-        held = len(_held(batch))
-        self.sending += len(batch.held) - held
+        held = Counter(outcome.status for outcome in batch.held)
+        # What is being sent needs nobody.
+        self.sending += held.pop(Status.CLAIMED, 0)
         self.held += held
         self.defective += len(batch.orphans) + len(batch.unreadable)
 
@@ -173,7 +171,7 @@ class _Sum(Struct):
     @property
     def attention(self) -> int:
         """How many need a human."""
-        return self.held + self.defective
+        return self.held.total() + self.defective
 
 
 class _Group(Struct):
@@ -192,12 +190,10 @@ class _TextAccount:
         self.sum = _Sum()
         self._directory = directory
         self._groups: dict[str, _Group] = {}
-        self._held: Counter[Status] = Counter()
 
     def take(self, batch: Batch, findings: list[Finding]) -> None:
         """Hear of some more."""
         self.sum.take(batch, findings)
-        self._held.update(outcome.status for outcome in _held(batch))
         for defect in _defects(batch, findings):
             # A sidecar that lacks ten fields has ten defects, and ten cures.
             group = self._groups.setdefault(
@@ -228,7 +224,7 @@ class _TextAccount:
         ):
             if number:
                 yield [Span(f"{number:,} {words}")]
-        for status, number in self._held.items():
+        for status, number in total.held.items():
             yield [Span(f"{number:,} held: {status.replace('_', ' ')}")]
         if total.held:
             yield hint(f"batch-uploader status {quote(self._directory)}")
@@ -259,8 +255,9 @@ class _JsonAccount:
     def take(self, batch: Batch, findings: list[Finding]) -> None:
         """Hear of some more."""
         self.sum.take(batch, findings)
-        for outcome in _held(batch):
-            _add(self._held, _held_fields(outcome))
+        for outcome in batch.held:
+            if outcome.status is not Status.CLAIMED:
+                _add(self._held, _held_fields(outcome))
         for defect in _defects(batch, findings):
             _add(
                 self._defects,
