@@ -19,6 +19,9 @@ RECORDINGS = int(os.environ.get("SOAK", "1200"))
 LONG = RECORDINGS >= 20_000
 OUTAGES = 3
 HOLD = 10 if LONG else 1.5
+DEADLINE = 1 if LONG else 0.15
+"""Seconds. What an outage cuts off before does not end by it, and in the short form outages come
+within seconds of each other."""
 FAULTS = {"silent": 0.025, "lose_answer": 0.035, "search_lag": HOLD / 3}
 """6 % of the uploads are not answered, most of these until the deadline; of 3.5 % is a talk."""
 
@@ -65,13 +68,13 @@ def test_nothing_grows_nothing_is_lost_and_nothing_is_sent_twice(tmp_path):
     began = time.monotonic()
     with (
         service(tmp_path / "service", **FAULTS) as emulator,
-        sender(calls, emulator, deadline=1, hold=HOLD) as process,
+        sender(calls, emulator, deadline=DEADLINE, hold=HOLD) as process,
     ):
         samples = watch(process, emulator)
         counts = Counter(json.loads(process.stdout.read()))
         # What is absent for the second time in a run is the next one's to send.
         while counts.pop("failed", 0):
-            with sender(calls, emulator, deadline=1, hold=HOLD) as again:
+            with sender(calls, emulator, deadline=DEADLINE, hold=HOLD) as again:
                 counts.update(json.loads(again.stdout.read()))
         talks = stored_talks(emulator.store)
     took = time.monotonic() - began
