@@ -1,6 +1,7 @@
 # Everything runs in .venv, made from the locked dependencies with hashes.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes
 
 .PHONY: demo test faults kill-test soak overload bench lock generate clean
 
@@ -55,10 +56,11 @@ $(BIN)/python:
 
 # What builds the package is in the lock too, so nothing unhashed is fetched.
 .venv/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(INSTALL) -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.runtime
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(INSTALL) -r requirements/dev.txt
+	$(BIN)/python -m pip check
 	touch $@
