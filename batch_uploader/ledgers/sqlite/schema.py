@@ -61,6 +61,15 @@ _SINCE_2: Final = (
     "missed_boot TEXT",
     "missed_boot_ns INTEGER",
 )
+_SINCE_5: Final = (
+    "ctime_ns INTEGER",
+    "inode INTEGER",
+    "inode_seen INTEGER",
+    "sidecar_ctime_ns INTEGER",
+    "claimed_seq INTEGER",
+    "answered_seq INTEGER",
+    "doubt_seq INTEGER",
+)
 
 _AUDIO: Final = "substr(sha256, 1, 5)"
 _METADATA: Final = "substr(metadata, 1, 3)"
@@ -108,6 +117,13 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP INDEX superseded_content",
         f"CREATE INDEX recordings_content ON recordings ({_CONTENT}) WHERE sha256 IS NOT NULL",
         f"CREATE INDEX superseded_content ON superseded ({_CONTENT})",
+    ),
+    # 5: what the ledger knows of itself; what else tells a file from another one; and the order in
+    # which claims, answers and doubts came, by a count that no clock sets.
+    (
+        "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_5),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_5),
     ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
@@ -189,6 +205,10 @@ DROP_DUPLICATES: Final = (
     f"DELETE FROM recordings WHERE {_SAME_AUDIO} AND coalesce(metadata = :metadata, TRUE)"
     " AND connection_id = :connection_id AND status = 'duplicate' AND duplicate_of = :path"
 )
+
+SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
+PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
+DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
 
 SELECT_CONNECTIONS: Final = (
     "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"
