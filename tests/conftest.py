@@ -1,11 +1,38 @@
-"""Fixtures for all the tests, and the table of faults."""
+"""Fixtures for all the tests, the table of faults, and what is slow or fails among others."""
 
 import pytest
 
 pytest_plugins = ["fault_table"]
+
+_LONG = {"bench", "kill", "soak"}
+"""The folders whose tests are all slow; elsewhere those are that say so."""
 
 
 @pytest.fixture
 def anyio_backend():
     """grpc.aio knows asyncio alone."""
     return "asyncio"
+
+
+def pytest_addoption(parser):
+    """For what failed among others: see the Makefile."""
+    parser.addoption(
+        "--alone", action="store_true", help="names, in .flakes too, what passes when it is alone"
+    )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """A test that fails and passes alone is a defect to mend, so it is not to go unseen."""
+    names = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
+    if config.option.alone and names:
+        terminalreporter.section("failed among the others, passed alone: to be mended")
+        terminalreporter.write_line("\n".join(names))
+        with (config.rootpath / ".flakes").open("a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in names)
+
+
+def pytest_collection_modifyitems(items):
+    """What ``make test`` has no time for, and ``make test-all`` has."""
+    for item in items:
+        if _LONG & {*item.path.parts}:
+            item.add_marker(pytest.mark.slow)

@@ -32,6 +32,7 @@ def digests(calls):
     ],
     ids=["unavailable", "mixed"],
 )
+@pytest.mark.slow
 def test_two_thousand_recordings_go_up_once_through_planned_faults(
     calls, upload, start_service, faults
 ):
@@ -147,6 +148,7 @@ sys.exit(done.returncode)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_waits_for_a_slow_service(calls, start_service):
     """Fault 28: 288 MB in six streams, of which the service reads 64 MB a second."""
     names = [f"{number}.wav" for number in range(6)]

@@ -55,6 +55,7 @@ def counts(program, calls):
 
 
 @pytest.mark.parametrize("loss", [lose, damage])
+@pytest.mark.slow
 def test_with_a_stamp_field_each_recording_ends_with_one_talk(
     loss, calls, upload, program, start_service
 ):
@@ -118,6 +119,7 @@ def test_without_a_stamp_field_nothing_is_sent_before_a_human_decides(
         assert service.counts(calls) == {**before, "new.wav": 1, absent[0]: 1}
 
 
+@pytest.mark.slow
 def test_a_stamp_that_the_talks_do_not_carry_proves_nothing(calls, upload, program, start_service):
     """Faults 8 and 29: what earlier runs sent without a stamp is not taken for absent."""
     with start_service() as service:
@@ -157,6 +159,7 @@ def test_what_cannot_be_looked_into_stays_in_doubt_until_it_can(
         assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
 
+@pytest.mark.slow
 def test_moved_copied_and_changed_files_are_no_new_calls_by_themselves(
     calls, upload, program, start_service
 ):

@@ -110,6 +110,7 @@ class TestGoesOn:
             assert "BrokenPipe" not in result.err
             assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
+    @pytest.mark.slow
     def test_a_reader_that_takes_nothing_does_not_keep_the_program(
         self, calls, upload, tmp_path, service
     ):

@@ -84,6 +84,7 @@ class Restart:
         return http(502)
 
 
+@pytest.mark.slow
 async def test_a_restart_behind_a_proxy_stops_nothing(calls, upload_to):
     """Fault 26: some answers in the service's place, then many at once, and all is well again."""
     calls.write(*(f"{number}.wav" for number in range(300)))

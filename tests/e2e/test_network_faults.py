@@ -83,6 +83,7 @@ class TestNobodyThere:
         assert_one_talk_each(calls, service, names(5))
 
 
+@pytest.mark.slow
 class TestLine:
     @pytest.mark.parametrize(
         ("late", "cut"), [("1500ms", False), ("2500ms", True)], ids=["in time", "cut"]
@@ -160,6 +161,7 @@ class TestStreams:
         assert service.served == {"Upload": 1, "UploadAsStream": 1}
 
 
+@pytest.mark.slow
 class TestDeadlines:
     """Deadlines are generous and no flag; a library may set them."""
 

@@ -107,6 +107,7 @@ async def test_stored_after_our_deadline(emulating):
         await assert_one_talk_each(emulator, ledger, 3)
 
 
+@pytest.mark.slow
 async def test_read_whole_and_never_stored(emulating):
     """Fault 15: absent is proved, and then it is sent again, once in each run."""
     ledger = MemoryLedger("calls")

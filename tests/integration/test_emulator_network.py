@@ -28,6 +28,7 @@ async def test_latency_is_added_to_every_answer(emulator):
         assert time.monotonic() - before > 0.29
 
 
+@pytest.mark.slow
 async def test_a_bandwidth_is_shared_and_felt_as_backpressure(emulator):
     """Fault 28, the server's side."""
     running, client = emulator

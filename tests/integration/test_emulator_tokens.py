@@ -145,6 +145,7 @@ EC_PEM = (
         '{"id": "1", "service_account_id": "2", "public_key": 3}',
         json.dumps({"id": "1", "service_account_id": "2", "public_key": EC_PEM}),
     ],
+    ids=range(6),  # the last one is another text in each process
 )
 def test_a_file_that_is_no_authorized_key(tmp_path, content):
     file = tmp_path / "key.json"

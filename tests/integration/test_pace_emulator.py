@@ -148,6 +148,7 @@ class TestPushback:
             assert await there.stored() == {}
 
 
+@pytest.mark.slow
 class TestOutage:
     async def test_an_outage_burns_no_attempt_and_ends_without_a_burst(self, house):
         """Fault 27: connections are refused for eight seconds, in the middle."""

@@ -256,6 +256,7 @@ async def test_after_the_body(monkeypatch, provoke, expected, text):
 
 @pytest.mark.parametrize("unavailable", list(Unavailable))
 @pytest.mark.parametrize(("provoke", "expected", "text"), named(OF_ENVOY))
+@pytest.mark.slow
 async def test_behind_envoy(monkeypatch, provoke, expected, text, unavailable):
     """Faults 15, 16 and 26, in the words of a real Envoy."""
     pytest.importorskip("envoy", reason="there is no Envoy for this system")
