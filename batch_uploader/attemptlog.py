@@ -19,7 +19,7 @@ from batch_uploader import events
 from batch_uploader.errors import ConfigError
 from batch_uploader.events import Event
 from batch_uploader.model import Failure, Outcome, Summary
-from batch_uploader.system import create_private
+from batch_uploader.system.ownfiles import create_private
 
 Warn = Callable[[str], None]
 """Takes a line of text for the user, and never raises."""
@@ -54,7 +54,7 @@ class AttemptLog:
 
     def __enter__(self) -> Self:
         try:
-            descriptor = create_private(self._path)
+            descriptor = create_private(self._path, device=True)
         except OSError as error:
             raise ConfigError(
                 f"the log file {os.fspath(self._path)!r} cannot be opened ({error.strerror});"

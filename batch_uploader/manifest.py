@@ -8,6 +8,7 @@ characters in them, and a spreadsheet no formulas.
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
@@ -21,7 +22,12 @@ from anyio import CancelScope, to_thread
 from batch_uploader.errors import LedgerError
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
-from batch_uploader.system import remove_leftovers, replace_atomically
+from batch_uploader.system.ownfiles import (
+    create_private,
+    read_own,
+    remove_leftovers,
+    replace_atomically,
+)
 
 T = TypeVar("T")
 
@@ -89,16 +95,18 @@ def mark_behind(path: Path) -> bool:
     Whether it may be behind already. Only a manifest that is written whole ends that.
     """
     note = _note_of(path)
-    behind = note.exists() or not path.exists()
+    behind = os.path.lexists(note) or not path.exists()
     with suppress(OSError):  # where no note can be made no manifest can, and that is told
-        note.touch(mode=0o600)
+        os.close(create_private(note))
     return behind
 
 
 def mark_current(path: Path) -> None:
     """Take the note back: the manifest says what the ledger says."""
+    note = _note_of(path)
     with suppress(OSError):
-        _note_of(path).unlink(missing_ok=True)
+        if read_own(note, 1) == b"":  # whatever else lies there is none of ours
+            note.unlink()
 
 
 def _note_of(path: Path) -> Path:

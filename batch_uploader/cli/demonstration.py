@@ -21,7 +21,7 @@ from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptio
 from batch_uploader.errors import ConfigError
 from batch_uploader.places import manifest_path
 from batch_uploader.settings import Settings
-from batch_uploader.system import replace_atomically
+from batch_uploader.system.ownfiles import replace_atomically
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
 # A line on which uploads can be watched, and a service that is busy now and then.

@@ -18,7 +18,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.manifest import Format, export
 from batch_uploader.ports import Row
 from batch_uploader.settings import Given, Settings
-from batch_uploader.system import replace_atomically
+from batch_uploader.system.ownfiles import replace_atomically
 
 
 def manifest(directory: Path, flags: Mapping[str, object], form: str, output: Path | None) -> int:

@@ -31,7 +31,7 @@ from batch_uploader.emulator.store import Store, Talk
 from batch_uploader.emulator.streams import Stream
 from batch_uploader.model import Container, Role, User
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.system import replace_atomically
+from batch_uploader.system.ownfiles import replace_atomically
 
 _IN_THREAD: Final = 256 * 1024
 """From this size in bytes on, looking into audio would hold up the other requests."""

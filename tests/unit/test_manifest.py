@@ -28,7 +28,7 @@ from batch_uploader.manifest import (
 )
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
-from batch_uploader.system import replace_atomically
+from batch_uploader.system.ownfiles import replace_atomically
 
 UP = Row(
     path="2025/01/a.wav",

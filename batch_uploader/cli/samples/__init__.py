@@ -12,6 +12,7 @@ import os
 import random
 import wave
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -121,8 +122,8 @@ def _wav(frames: bytes) -> bytes:
 
 
 def _write(path: Path, content: bytes, when: datetime) -> None:
-    if path.exists():
-        return
-    path.write_bytes(content)
-    # As old as they say, or the run would wait for them to come to rest.
-    os.utime(path, (when.timestamp(), when.timestamp()))
+    with suppress(FileExistsError):
+        with path.open("xb") as file:
+            file.write(content)
+        # As old as they say, or the run would wait for them to come to rest.
+        os.utime(path, (when.timestamp(), when.timestamp()))

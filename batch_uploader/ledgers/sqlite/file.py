@@ -16,7 +16,17 @@ from typing import Final
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import schema
-from batch_uploader.system import FileLock, create_private, is_private, sync_directory
+from batch_uploader.ledgers.sqlite.journal import has_journal
+from batch_uploader.system import FileLock
+from batch_uploader.system.ownfiles import (
+    NotOurs,
+    close_to_others,
+    create_private,
+    demand_own,
+    remove_leftovers,
+    sync_directory,
+    temporary_name,
+)
 
 _BUSY_SECONDS: Final = 10.0
 _LOCK_TRIES: Final = 10
@@ -38,6 +48,9 @@ _SAVE: Final = (
     "restore it from a backup, or have batch-uploader upload --rebuild make a new one from the"
     " manifest"
 )
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_LOGS: Final = ("-wal", "-shm", "-journal")
+_USUAL: Final = (".batch-uploader", "ledger.db")
 _CURES: Final = {
     sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
     sqlite3.SQLITE_BUSY: "another program is writing it: close that program and run again",
@@ -73,6 +86,11 @@ def translated(path: Path) -> Iterator[None]:
         # The low byte is the kind, the rest its detail. The module's own errors have none.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         raise _error(path, code, error) from error
+    except NotOurs as error:
+        raise LedgerError(
+            f"the ledger {path} cannot be used ({error}): see what it is and move it away, or name"
+            " another ledger with --ledger"
+        ) from error
     except OSError as error:
         code = _SYSTEM_CURES.get(error.errno or 0, 0)
         raise _error(path, code, error) from error
@@ -109,8 +127,57 @@ def lock_of(path: Path) -> FileLock:
 
 
 def real(path: Path) -> Path:
-    """The file itself: a link to it is another name of the same ledger."""
+    """The file itself: a link to a ledger is another name of it. See ``demand_ledger_or_none``."""
     return Path(os.path.realpath(path))
+
+
+def demand_ledger_or_none(path: Path) -> None:
+    """Raise LedgerError for anything but a ledger, as long as nothing was made beside it.
+
+    A damaged one will do where it is told by its place, or by what lies beside it. So will none,
+    but not at the end of a link: nothing is made where that leads.
+    """
+    there = real(path)
+    if not os.path.lexists(there):
+        if path.is_symlink():
+            raise LedgerError(
+                f"{path} is a link to {there}, where no ledger is: remove it, or name the ledger"
+                " itself with --ledger"
+            )
+        return
+    _demand_file(there)
+    if not was_ours(there):
+        raise LedgerError(
+            f"{path} is no ledger: name another file with --ledger; if it was one before it was"
+            " damaged, move it away"
+        )
+    _refuse_empty(there)
+
+
+def was_ours(path: Path) -> bool:
+    """Whether a file is a ledger, or was one before it was damaged.
+
+    A damaged one is told by its place, or by the journal beside it.
+    """
+    found = _application(path) if path.exists() else None
+    if found is not None:
+        return found == schema.APPLICATION_ID
+    return (path.parent.name, path.name) == _USUAL or has_journal(path)
+
+
+def _application(path: Path) -> int | None:
+    """Whose SQLite file it is, None if it is none; nothing is made beside it.
+
+    By SQLite, since to close a descriptor of our own would drop the locks of this process.
+    """
+    try:
+        with closing(_connect(path, "mode=ro&immutable=1")) as connection:
+            (found,) = connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in _DAMAGED:
+            return None
+        raise
+    return int(found) if path.stat().st_size else None
 
 
 def _lock_path(path: Path) -> Path:
@@ -163,9 +230,12 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     if not path.exists():
         _make(path)
     _refuse_at_sight(path)
-    for file in (path, beside(path, "-wal"), beside(path, "-shm")):
-        if file.exists() and not is_private(file):
-            file.chmod(0o600)
+    _refuse_foreign(path)
+    for suffix in _LOGS:
+        # SQLite writes them by their names, whatever they are.
+        demand_own(beside(path, suffix))
+        close_to_others(beside(path, suffix))
+    close_to_others(path)
     with ExitStack() as on_failure:
         connection = _connect(path, "mode=rw")
         on_failure.callback(connection.close)
@@ -193,7 +263,11 @@ def connect_reading(path: Path) -> sqlite3.Connection:
         raise LedgerError(
             f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
         )
+    path = real(path)
     _refuse_at_sight(path)
+    _refuse_foreign(path)
+    for suffix in _LOGS:
+        demand_own(beside(path, suffix))
     try:
         return _connect_current(path, "mode=ro")
     except sqlite3.OperationalError as error:
@@ -221,15 +295,28 @@ def is_damaged(path: Path) -> bool:
             (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             _version(connection, path)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if error.sqlite_errorcode & 0xFF in _DAMAGED:
             return True
         raise
     return bool(finding != "ok")
 
 
 def _refuse_at_sight(path: Path) -> None:
+    _demand_file(path)
+    _refuse_empty(path)
+
+
+def _demand_file(path: Path) -> None:
     if not path.is_file():
         raise LedgerError(f"{path} is no file: name another one with --ledger")
+
+
+def _refuse_foreign(path: Path) -> None:
+    if _application(path) not in (None, schema.APPLICATION_ID):
+        raise LedgerError(f"{path} is no ledger: name another file with --ledger")
+
+
+def _refuse_empty(path: Path) -> None:
     if path.stat().st_size == 0:
         # SQLite would take it for a new one.
         raise LedgerError(f"the ledger {path} is empty, so it was damaged: {_SAVE}")
@@ -266,9 +353,8 @@ def _make(path: Path) -> None:
     # Under another name until it is whole, so that an empty ledger can only be a damaged one.
     if beside(path, "-wal").exists():
         raise gone(path, f"{path.name}-wal")
-    new = beside(path, ".new")
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        beside(new, suffix).unlink(missing_ok=True)
+    remove_leftovers(path)
+    new = temporary_name(path)
     os.close(create_private(new))
     with closing(_connect(new, "mode=rw")) as connection:
         # What a crash leaves of it is removed above, so there is nothing to roll back, and the

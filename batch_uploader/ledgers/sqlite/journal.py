@@ -7,6 +7,7 @@ The file is a sequence of frames, and zeros to its end. A frame that was torn in
 one: its recording stays claimed, so it is in doubt.
 """
 
+import errno
 import json
 import os
 import struct
@@ -23,7 +24,14 @@ from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Store
 from batch_uploader.model import Instant, Outcome, Status
-from batch_uploader.system import create_private, is_private, sync_directory
+from batch_uploader.system.ownfiles import (
+    NotOurs,
+    close_descriptor_to_others,
+    create_private,
+    read_own,
+    sync_directory,
+    unshare,
+)
 
 SIZE: Final = 1024 * 1024
 """Bytes; a frame takes less than one KiB, mostly, and there are as many as are in flight."""
@@ -68,16 +76,18 @@ class Journal:
 
     def open(self) -> None:
         """Set the room aside, durably, unless it is; see what was kept there."""
-        os.close(create_private(self.path))
-        if not is_private(self.path):
-            self.path.chmod(0o600)
-        file = self._file = FileIO(self.path, "r+")
-        content = file.readall()
+        # A backup that is made of hard links keeps its own.
+        unshare(self.path, SIZE)
+        file = self._file = FileIO(create_private(self.path, append=False), "r+")
+        content = file.read(SIZE + 1) or b""
+        self.kept = list(_answers(self.path, content))
+        if len(content) > SIZE or (len(content) < SIZE and not self.kept and content.strip(b"\0")):
+            raise NotOurs(errno.EEXIST, "there is something else in it", str(self.path))
+        close_descriptor_to_others(file.fileno())
         if len(content) < SIZE:
             # Written and not just allocated: on some file systems that alone takes the blocks.
             self._write(len(content), bytes(SIZE - len(content)))
         sync_directory(self.path.parent)
-        self.kept = list(_answers(self.path, content))
         if not self.kept and content.strip(b"\0"):
             # What is torn must not come after the next frame.
             self.clear()
@@ -129,10 +139,16 @@ def kept_answers(ledger: Path) -> int:
     """
     path = journal_path(ledger)
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, PermissionError):
+        content = read_own(path, SIZE)
+    except PermissionError:
         return 0
-    return sum(1 for _ in _answers(path, content))
+    return sum(1 for _ in _answers(path, content or b""))
+
+
+def has_journal(ledger: Path) -> bool:
+    """Whether a journal of ours lies beside what was a ledger. Blocking; raises OSError."""
+    content = read_own(journal_path(ledger), SIZE + 1)
+    return content is not None and len(content) == SIZE
 
 
 def _frame(answer: Answer) -> bytes:

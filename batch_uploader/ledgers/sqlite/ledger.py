@@ -18,6 +18,7 @@ from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
     committing,
     connect_writing,
+    demand_ledger_or_none,
     gone,
     lock_of,
     locked,
@@ -183,6 +184,7 @@ class SqliteLedger:
 
     def _open(self) -> None:
         with translated(self._path):
+            demand_ledger_or_none(self._path)
             make_folder(self._path.parent)
             take(self._lock, self._path)
             self._journal.open()

@@ -9,7 +9,7 @@ from anyio import CancelScope, to_thread
 from batch_uploader.errors import ConfigError, LedgerError
 from batch_uploader.ledgers.sqlite import file
 from batch_uploader.ledgers.sqlite.journal import kept_answers
-from batch_uploader.system import sync_directory
+from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
 
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
 
@@ -24,7 +24,7 @@ class Replacement:
     def __init__(self, path: Path) -> None:
         self._path = file.real(path)
         self._lock = file.lock_of(path)
-        self.new = file.beside(self._path, ".rebuilt")
+        self.new = temporary_name(self._path)
         self.aside: Path | None = None
 
     async def __aenter__(self) -> Self:
@@ -47,10 +47,12 @@ class Replacement:
 
     def _begin(self) -> None:
         with file.translated(self._path):
+            _demand_ours(self._path)
             file.make_folder(self._path.parent)
             file.take(self._lock, self._path)
+            _demand_ours(self._path)
             _demand_lost(self._path)
-            self._clear()
+            remove_leftovers(self._path)
 
     def _swap(self) -> None:
         try:
@@ -64,7 +66,7 @@ class Replacement:
     def _give_up(self) -> None:
         try:
             with file.translated(self._path):
-                self._clear()
+                remove_leftovers(self._path)
         finally:
             self._lock.release()
 
@@ -81,9 +83,15 @@ class Replacement:
             for suffix in left:
                 file.beside(self._path, suffix).rename(file.beside(self.aside, suffix))
 
-    def _clear(self) -> None:
-        for suffix in (*_SUFFIXES, ".lock"):
-            file.beside(self.new, suffix).unlink(missing_ok=True)
+
+def _demand_ours(path: Path) -> None:
+    """Raise LedgerError if anything would be set aside that is not what is left of a ledger."""
+    left = [name for name in (file.beside(path, each) for each in _SUFFIXES) if name.exists()]
+    if left and not file.was_ours(path):
+        raise LedgerError(
+            f"{left[0]} is no ledger: name another file with --ledger; if it was one before it was"
+            " damaged, move it away"
+        )
 
 
 def _demand_lost(path: Path) -> None:

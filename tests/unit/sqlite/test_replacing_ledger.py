@@ -10,6 +10,7 @@ from batch_uploader.errors import ConfigError, LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, kept_answers, schema
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.model import Instant
+from batch_uploader.system.ownfiles import temporary_name
 
 BESIDE = ["ledger.db-answers", "ledger.db.lock"]
 
@@ -83,15 +84,17 @@ async def test_answers_that_the_lost_one_never_took_are_kept(path):
 
 async def test_a_making_that_fails_or_was_cut_off_changes_nothing(path):
     """Fault 7."""
-    path.parent.mkdir()
+    await make(path, "old")
     path.write_bytes(b"garbage" * 1000)
-    path.with_name("ledger.db.rebuilt").write_bytes(b"half of one")
+    for suffix in ("", "-wal", ".lock"):
+        temporary = temporary_name(temporary_name(path))
+        temporary.with_name(f"{temporary.name}{suffix}").write_bytes(b"half of one")
     replacement = Replacement(path)
     await replacement.__aenter__()
     await make(replacement.new, "new")
     await replacement.__aexit__(LedgerError)
     assert path.read_bytes() == b"garbage" * 1000
-    assert files(path) == ["ledger.db", "ledger.db.lock"]
+    assert files(path) == ["ledger.db", *BESIDE]
 
 
 async def test_one_that_is_fine_or_in_use_is_not_replaced(path):
@@ -118,7 +121,7 @@ async def test_one_that_only_others_understand_is_not_replaced(path, name, value
         connection.execute(f"PRAGMA {name} = {value}")
     with pytest.raises(LedgerError, match=said):
         await Replacement(path).__aenter__()
-    assert not [name for name in files(path) if ".damaged-" in name or ".rebuilt" in name]
+    assert not [name for name in files(path) if ".damaged-" in name or ".tmp" in name]
 
 
 async def test_a_page_that_was_overwritten_is_found(path):

@@ -16,6 +16,7 @@ from ledger_file_house import listed, make, names_in, posix
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
 from batch_uploader.model import Failure, Outcome, Status
+from batch_uploader.system.ownfiles import temporary_name
 
 # The file
 
@@ -53,8 +54,9 @@ async def test_a_ledger_that_others_may_read_is_closed_to_them_but_not_its_folde
 
 async def test_a_making_that_was_cut_off_is_begun_anew(path):
     path.parent.mkdir()
-    for leftover in ("ledger.db.new", "ledger.db.new-journal"):
-        path.with_name(leftover).write_bytes(b"half a ledger")
+    for suffix in ("", "-journal"):
+        leftover = temporary_name(path)
+        leftover.with_name(f"{leftover.name}{suffix}").write_bytes(b"half a ledger")
     await make(path, "a.wav")
     assert names_in(path.parent) == ["ledger.db", "ledger.db-answers", "ledger.db.lock"]
 

@@ -1,6 +1,7 @@
 """All that differs between operating systems, each with what stands in for it elsewhere.
 
-Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError.
+Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError. How
+files of our own are made and replaced is in ``ownfiles``.
 """
 
 import ctypes
@@ -11,24 +12,16 @@ import socket
 import stat
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-_PRIVATE = 0o600
-_OTHERS = 0o077
-# None of these flags exists on every system; a missing one is made up for where it matters.
-_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
-_COMMON = (
-    _NO_LINKS
-    | getattr(os, "O_NONBLOCK", 0)  # a FIFO without a writer would hold us for ever
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+from batch_uploader.system.ownfiles import COMMON as _COMMON
+from batch_uploader.system.ownfiles import FOLDER as _FOLDER
+from batch_uploader.system.ownfiles import NO_LINKS as _NO_LINKS
+from batch_uploader.system.ownfiles import create_private
 
 if sys.platform == "win32":
     import msvcrt
@@ -84,7 +77,7 @@ class FileLock:
         """
         if self._descriptor is not None:
             return True
-        descriptor = create_private(self._path)
+        descriptor = create_private(self._path, shared=True)
         try:
             _lock(descriptor)
         except OSError as error:
@@ -153,76 +146,6 @@ class ServiceManager:
             text = "\n".join(f"{name}={value}" for name, value in state.items())
             with suppress(OSError):
                 self._socket.send(text.encode())
-
-
-def create_private(path: Path) -> int:
-    """Open a file for reading and appending; if it is new, nobody but its owner may ever read it.
-
-    An existing file keeps its content and its mode. A link at ``path`` is refused, not followed.
-    The caller closes the descriptor.
-    """
-    _refuse_link(path)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _COMMON, _PRIVATE)
-
-
-@contextmanager
-def replace_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Write a file anew: at each moment, also after a crash, ``path`` is the old or the new whole.
-
-    Hands out a file to write to, which takes the place of ``path`` when the block ends and is
-    durable then. If the block or the writing fails, the old file stands and nothing is left over.
-    Nobody but the owner may read the new file. A link at ``path`` is itself replaced.
-    """
-    prefix, suffix = _around_temporary(path)
-    temporary = path.with_name(f"{prefix}{os.urandom(8).hex()}{suffix}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, _PRIVATE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what a killed ``replace_atomically`` left; for whoever alone replaces this file."""
-    prefix, suffix = _around_temporary(path)
-    for leftover in path.parent.glob(f"{prefix}*{suffix}"):
-        leftover.unlink(missing_ok=True)
-
-
-def _around_temporary(path: Path) -> tuple[str, str]:
-    # Short, whatever the file's name, and no other file's of the same folder.
-    return f".batch-uploader-{zlib.crc32(os.fsencode(path.name)):08x}-", ".tmp"
-
-
-def sync_directory(path: Path) -> None:
-    """Make names that were created, replaced or removed in a directory durable.
-
-    Does nothing on Windows, and on file systems that cannot sync a directory.
-    """
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, _FOLDER)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def is_private(path: Path) -> bool:
-    """Whether nobody but the owner may use the file; always so on Windows, which has no modes."""
-    if sys.platform == "win32":
-        return True
-    return not path.stat().st_mode & _OTHERS
 
 
 def open_beneath(root: str, parts: Sequence[str]) -> int:
@@ -387,8 +310,3 @@ def _resolve_beneath(root: str, parts: Sequence[str]) -> str:
     if os.path.normcase(os.path.realpath(plain)) != os.path.normcase(plain):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), plain)
     return plain
-
-
-def _refuse_link(path: Path) -> None:
-    if not _NO_LINKS and path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
