@@ -5,7 +5,7 @@ Each has one conformance suite in ``tests/conformance`` that every implementatio
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from enum import StrEnum
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
@@ -54,6 +54,20 @@ class Source(Protocol):
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A source that is held while a run goes on, since its name may come to lead to another one."""
+
+    def __enter__(self) -> Self:
+        """Hold it. Blocking. Raises SourceError."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Let it go."""
+
+    def demand_same(self) -> None:
+        """Raise SourceError if its name leads to another source by now. Blocking."""
 
 
 class Audio(Protocol):

@@ -16,7 +16,7 @@ from batch_uploader.errors import LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
 from batch_uploader.manifest import read_manifest
 from batch_uploader.model import Status
-from batch_uploader.ports import Row, Source
+from batch_uploader.ports import Anchored, Row, Source
 from batch_uploader.reconcile import SEARCHED
 
 _AT_ONCE = 1_000
@@ -132,3 +132,5 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
             ]
             if rows:
                 yield rows
+    if isinstance(source, Anchored):
+        source.demand_same()

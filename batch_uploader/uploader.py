@@ -5,11 +5,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Self
 
 import anyio
+from anyio import to_thread
 
 from batch_uploader.book import Book
 from batch_uploader.engine import Engine, RunOptions
@@ -34,12 +35,13 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, mark_current, write_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
-from batch_uploader.ports import Ledger, Sink, Source
+from batch_uploader.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.system import identity
 
 _ATTENTION_KEPT = 100
 """Of what needs a human a summary carries so many; the ledger has them all."""
@@ -75,6 +77,7 @@ class Uploader:
         self._resources = AsyncExitStack()
         self._recovered = 0
         self._owed = False
+        self._folder: tuple[int, int] | None = None
         self._reconciler = Reconciler(
             sink,
             ledger,
@@ -93,8 +96,10 @@ class Uploader:
         )
 
     async def __aenter__(self) -> Self:
-        """Open the ledger and the sink; what a killed run left is in doubt from here on."""
+        """Hold source, ledger and sink; what a killed run left is in doubt from here on."""
         async with AsyncExitStack() as stack:
+            if isinstance(self._source, Anchored):
+                stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
             self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
@@ -102,7 +107,7 @@ class Uploader:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close both."""
+        """Close all of them."""
         await self._resources.aclose()
 
     async def run(self) -> Summary:
@@ -112,16 +117,24 @@ class Uploader:
         after what is in flight has finished: SourceError, LedgerError, what a listener raised.
         """
         started = time.monotonic()
-        self._owed = self._manifest is not None and mark_behind(self._manifest)
+        if self._manifest is not None:
+            with suppress(OSError):  # where no note can be made no manifest can, and that is told
+                self._folder = identity(self._manifest.parent)
+            self._owed = mark_behind(self._manifest)
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
+            if isinstance(self._source, Anchored):
+                await to_thread.run_sync(self._source.demand_same)
         except LedgerError:
             raise
-        except Exception:
+        except Exception as error:
             # What a bug left claimed is in doubt, and the manifest says so.
             self._recovered += await self._ledger.recover()
-            await self._write_manifest()
+            try:
+                await self._write_manifest()
+            except LedgerError as also:
+                error.add_note(str(also))
             raise
         await self._report_unlisted()
         await self._write_manifest()
@@ -165,12 +178,26 @@ class Uploader:
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
+        self._demand_manifest_in_place(self._manifest)
         if self._owed or self._score.changed or self._recovered:
             with anyio.CancelScope(shield=True):
                 async with aclosing(self._ledger.rows()) as rows:
                     await write_manifest(rows, self._manifest)
         else:
             mark_current(self._manifest)
+
+    def _demand_manifest_in_place(self, manifest: Path) -> None:
+        """Raise LedgerError if another directory is where the manifest's was when the run began.
+
+        It is not this run's to write to, and the note in the other one tells the next run.
+        """
+        with suppress(OSError):
+            if identity(manifest.parent) == self._folder:
+                return
+        raise LedgerError(
+            f"the manifest {manifest} was not written: its directory was moved away during the run;"
+            " the next run over it, wherever it is, writes it"
+        )
 
 
 class _Score:
@@ -260,12 +287,16 @@ async def upload_directory(
     Ledger and manifest are at their usual places in the directory. Raises ConfigError, SourceError,
     LedgerLocked or LedgerError for what ends the run as a whole.
     """
-    root = Path(directory)
+    directory = Path(directory)
+    # Whatever the name leads to later, all of the run is of what it leads to now.
+    root = Path(await to_thread.run_sync(os.path.realpath, directory))
     if not connection_id:
         raise ConfigError("name the connection: its ID is in the SpeechSense console")
     demand_memory(root, ledger_path(root), manifest_path(root))
     uploader = Uploader(
-        source=DirectorySource(root, ignore=(ledger_path(root), manifest_path(root))),
+        source=DirectorySource(
+            directory, ignore=(ledger_path(root), manifest_path(root)), leads_to=root
+        ),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
         ledger=SqliteLedger(ledger_path(root), connection_id),
         rules=rules,

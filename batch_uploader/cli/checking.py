@@ -43,19 +43,22 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = demand_places(settings), settings.reading()
-    demand_memory(places.directory, places.ledger, places.manifest)
+    demand_memory(places.root, places.ledger, places.manifest)
     source = DirectorySource(
         places.directory,
         include=reading.include,
         exclude=reading.exclude,
         ignore=own_files(settings),
+        leads_to=places.root,
     )
     connection_id = await the_connection(places)
     explains = settings.switch("verbose")
     examination = Examination(source, connection_id or "", reading.rules)
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
-    async with _memory(ledger, connection_id) as memory:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(source)
+        memory = await stack.enter_async_context(_memory(ledger, connection_id))
         intake = Intake(source, memory, reading.rules.digest(), reading.min_age, explains)
         async for batch, findings in survey(intake, examination):
             _explain(batch)
@@ -63,6 +66,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
     account.print()
     if account.sum.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
+    source.demand_same()
     return ExitCode.ATTENTION if account.sum.attention else ExitCode.FINE
 
 

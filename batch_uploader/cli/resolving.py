@@ -191,7 +191,7 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     if rejected:
         advise(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
     if chosen and decision.verdict is Verdict.RESEND:
-        gone = await to_thread.run_sync(_gone, places.directory, chosen)
+        gone = await to_thread.run_sync(_gone, places.root, chosen)
         if gone:
             named = ", ".join(map(printable, gone[:_NAMED]))
             advise(f"the files of {plural(len(gone), 'recording')} are not there: {named}")
@@ -201,13 +201,13 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
 
 def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
     """Those that cannot be sent, since their files are not there."""
-    source = DirectorySource(directory)
     gone = []
-    for outcome in chosen:
-        try:
-            source.stat(outcome.path)
-        except SourceError:
-            gone.append(outcome.path)
+    with DirectorySource(directory) as source:
+        for outcome in chosen:
+            try:
+                source.stat(outcome.path)
+            except SourceError:
+                gone.append(outcome.path)
     return gone
 
 

@@ -61,6 +61,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         include=reading.include,
         exclude=reading.exclude,
         ignore=own_files(settings),
+        leads_to=places.root,
     )
     options = settings.options()
     if rebuilding:
@@ -68,7 +69,12 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
             # What this run leaves out, another one may have sent.
             include = (*reading.include, *endings)
-            return DirectorySource(places.directory, include=include, ignore=own_files(settings))
+            return DirectorySource(
+                places.directory,
+                include=include,
+                ignore=own_files(settings),
+                leads_to=places.root,
+            )
 
         _tell_rebuilt(
             await rebuild(
@@ -77,7 +83,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
             places,
             sending.stamp_field,
         )
-    demand_memory(places.directory, places.ledger, places.manifest)
+    demand_memory(places.root, places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
         source=source,
@@ -206,9 +212,9 @@ def _tell(summary: Summary, places: Places, renderer: Renderer, unlisted: _Unlis
 def _elsewhere(places: Places) -> str:
     """The flags without which other commands would not find this ledger and manifest."""
     flags = ""
-    if places.ledger != ledger_path(places.directory):
+    if places.ledger != ledger_path(places.root):
         flags += f" --ledger {quote(os.fspath(places.ledger))}"
-    if places.manifest != manifest_path(places.directory):
+    if places.manifest != manifest_path(places.root):
         flags += f" --manifest {quote(os.fspath(places.manifest))}"
     return flags
 

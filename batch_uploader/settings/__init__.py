@@ -64,6 +64,8 @@ _SHORTEST_HOLD = 1.0
 class Places(Struct, frozen=True):
     """A directory of recordings with the files that belong to it.
 
+    ``root`` is where ``directory``, which is for humans, leads to. No link on the way to any of
+    the others can be turned any more: all belong together for as long as a command goes on.
     ``connection_id`` is None where nobody named one.
     """
 
@@ -71,6 +73,7 @@ class Places(Struct, frozen=True):
     ledger: Path
     manifest: Path
     connection_id: str | None
+    root: Path
 
 
 class Reading(Struct, frozen=True):
@@ -98,6 +101,7 @@ class Settings:
     ) -> None:
         here = working_directory or Path.cwd()
         self._directory = directory
+        self._places: Places | None = None
         given: dict[str, Given] = {
             name: Given(value, f"--{name}", here) for name, value in flags.items()
         }
@@ -117,14 +121,19 @@ class Settings:
         self._layers: ChainMap[str, Given] = ChainMap(given, dict(variables), *map(dict, layers))
 
     def places(self) -> Places:
-        """Where everything is."""
-        layers, root = self._layers, self._directory
-        return Places(
-            root,
-            layers["ledger"].path() if "ledger" in layers else ledger_path(root),
-            layers["manifest"].path() if "manifest" in layers else manifest_path(root),
-            layers["connection-id"].word() if "connection-id" in layers else None,
-        )
+        """Where everything is: found out once."""
+        if self._places is None:
+            layers, root = self._layers, _real(self._directory)
+            ledger = layers["ledger"].path() if "ledger" in layers else ledger_path(root)
+            manifest = layers["manifest"].path() if "manifest" in layers else manifest_path(root)
+            self._places = Places(
+                self._directory,
+                _real(ledger.parent) / ledger.name,
+                _real(manifest.parent) / manifest.name,
+                layers["connection-id"].word() if "connection-id" in layers else None,
+                root,
+            )
+        return self._places
 
     def connection_id(self) -> str:
         """The connection to upload to."""
@@ -219,6 +228,15 @@ class Settings:
         """One word of a few."""
         given = self._layers.get(name)
         return given.one_of(type(default)) if given else default
+
+
+def _real(directory: Path) -> Path:
+    """The directory by a path without links; as it was typed if there are none."""
+    try:
+        real = os.path.realpath(directory)
+    except ValueError:
+        return directory  # no name at all, as whoever opens it will say
+    return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
 
 
 def _file(named: Given | None, environment: Mapping[str, str], here: Path) -> Path | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from anyio import to_thread
 from msgspec import Struct, field
@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from batch_uploader import system
 from batch_uploader.errors import SourceError
 from batch_uploader.model import Defect, Entry, Listing
+from batch_uploader.sources.root import HeldRoot
 from batch_uploader.sources.selection import Kind, Selection
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class DirectorySource:
     Left out: hidden files and folders, what ``exclude`` matches, the files of our own that
     ``ignore`` names, and files that are neither audio nor sidecar. ``include`` and ``exclude`` are
     patterns as ``Selection`` explains them; raises ConfigError if one cannot be read.
+
+    All is opened from the directory that ``root`` led to at first, or ``leads_to`` if that was
+    found out before: as a context manager until it is left, else until nobody uses the source.
     """
 
     def __init__(
@@ -85,18 +89,34 @@ class DirectorySource:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         ignore: Sequence[Path] = (),
+        leads_to: Path | None = None,
     ) -> None:
-        self._root = str(root.absolute())
+        self._real = os.path.realpath(root if leads_to is None else leads_to)
+        self._root = HeldRoot(str(root.absolute()), self._real, _explain)
         self._selection = Selection(include, exclude)
-        self._ignored = _within(root, ignore)
-        self._device: int | None = None
+        self._ignored = _within(Path(self._real), ignore)
+        self._tells_cached = False
         self._slow_glances = 0
         self._glances_from = 0.0
+
+    def __enter__(self) -> Self:
+        """Hold the directory. Raises SourceError."""
+        _ = self._root.held
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Let it go; another one may be there when it is asked for again."""
+        self._root.close()
+        self._tells_cached = False
 
     @property
     def where(self) -> str:
         """The directory, for a human."""
-        return os.fsencode(self._root).decode(errors="backslashreplace")
+        return self._root.where
+
+    def demand_same(self) -> None:
+        """Raise SourceError if its path leads to another directory by now. Blocking."""
+        self._root.demand_same()
 
     def is_audio(self, path: str) -> bool:
         """Whether a listed file is a recording and not a sidecar."""
@@ -107,7 +127,7 @@ class DirectorySource:
 
         A folder that cannot be read to its end has no entries: part of a folder would make
         recordings look as if they had no sidecar. Raises SourceError if the root cannot be read,
-        or is another directory all of a sudden.
+        or where folders vanish and it is another directory all of a sudden.
         """
         walk = self._walk()
         # A share that hangs must not keep a cancelled run from ending.
@@ -119,7 +139,7 @@ class DirectorySource:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""
         parts = _parts(path)
         with _explaining(path):
-            descriptor = system.open_beneath(self._root, parts)
+            descriptor = system.open_beneath(self._root.held, parts)
             try:
                 _regular(path, os.fstat(descriptor))
                 self._learn(descriptor)
@@ -131,11 +151,11 @@ class DirectorySource:
     def glance(self, listed: Entry) -> bytes | None:
         """A file on a disk of this machine that is in memory, as ``ports.Source`` says."""
         began = time.monotonic()
-        if self._device is None or began < self._glances_from:
+        if not self._tells_cached or began < self._glances_from:
             return None
         try:
             content, status = system.read_cached_beneath(
-                self._root, _parts(listed.path), listed.size, self._device
+                self._root.held, _parts(listed.path), listed.size
             )
             return content if _regular(listed.path, status) == listed else None
         except (OSError, SourceError):
@@ -147,7 +167,7 @@ class DirectorySource:
         """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
         parts = _parts(path)
         with _explaining(path):
-            return _regular(path, system.stat_beneath(self._root, parts))
+            return _regular(path, system.stat_beneath(self._root.held, parts))
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
@@ -156,10 +176,8 @@ class DirectorySource:
 
     def _learn(self, descriptor: int) -> None:
         """Find out whether the root's file system is one for glances, from a file in it."""
-        if self._device is None and system.tells_cached(descriptor):
-            device = os.fstat(descriptor).st_dev
-            if device == self._identity()[0]:
-                self._device = device
+        if not self._tells_cached and os.fstat(descriptor).st_dev == self._root.device:
+            self._tells_cached = system.tells_cached(descriptor)
 
     def _watch_glances(self, began: float, now: float) -> None:
         # A scanner that looks at each file first makes even what is in memory wait.
@@ -168,7 +186,6 @@ class DirectorySource:
             self._slow_glances, self._glances_from = 0, now + _NO_GLANCES
 
     def _walk(self) -> Iterator[Listing]:
-        identity = self._identity()
         pending = [""]
         while pending:
             folder = pending.pop()
@@ -176,10 +193,10 @@ class DirectorySource:
                 yield self._list(folder, pending)
             except OSError as error:
                 if not folder:
-                    raise self._root_error(error) from error
+                    raise self._root.error(error) from error
                 if not isinstance(error, FileNotFoundError | NotADirectoryError):
                     yield Listing(folder, (), (_defect(folder, error),))
-                elif self._identity() != identity:
+                elif not self._root.is_same():
                     # Not one folder was moved away, but all of them: a share was unmounted.
                     raise SourceError(
                         f"{self.where} became another directory during the run; "
@@ -192,7 +209,7 @@ class DirectorySource:
         entries, ignored, listed = found.entries, self._ignored, (Kind.AUDIO, Kind.SIDECAR)
         certain, kind_of = self._selection.certain, self._selection.kind
         # This loop runs once a file, a million times a run: what it writes out is faster so.
-        with system.scan_beneath(self._root, _parts(folder) if folder else ()) as items:
+        with system.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
             for item in items:
                 name = item.name
                 if name[0] == ".":
@@ -233,25 +250,10 @@ class DirectorySource:
 
     def _leads_out(self, path: str) -> bool:
         """Whether a link leads to a folder outside of the root. Raises OSError."""
-        target = os.path.realpath(os.path.join(self._root, *_parts(path)))  # noqa: PTH118 - as below
-        if Path(target).is_relative_to(os.path.realpath(self._root)):
+        target = os.path.realpath(os.path.join(self._real, *_parts(path)))  # noqa: PTH118 - as below
+        if Path(target).is_relative_to(self._real):
             return False
-        return stat.S_ISDIR(os.stat(target).st_mode)  # noqa: PTH116 - as below
-
-    def _identity(self) -> tuple[int, int]:
-        try:
-            status = os.stat(self._root)  # noqa: PTH116 - the name may be no valid Unicode
-        except OSError as error:
-            raise self._root_error(error) from error
-        return status.st_dev, status.st_ino
-
-    def _root_error(self, error: OSError) -> SourceError:
-        if isinstance(error, FileNotFoundError):
-            return SourceError(f"there is no directory {self.where}; check the name and the mount")
-        if isinstance(error, NotADirectoryError):
-            return SourceError(f"{self.where} is not a directory; name the one with the recordings")
-        message, cure = _explain(error)
-        return SourceError(f"the directory {self.where} {message}; {cure}")
+        return stat.S_ISDIR(os.stat(target).st_mode)  # noqa: PTH116 - may be no valid Unicode
 
 
 class _Found(Struct, frozen=True):
@@ -295,9 +297,8 @@ def _batch(walk: Iterator[Listing]) -> list[Listing]:
     return listings
 
 
-def _within(root: Path, ignore: Sequence[Path]) -> frozenset[str]:
+def _within(top: Path, ignore: Sequence[Path]) -> frozenset[str]:
     """Those of the files that lie below the root, as paths of this source."""
-    top = Path(os.path.realpath(root))
     real = [Path(os.path.realpath(file.parent), file.name) for file in ignore]
     below = [file.relative_to(top).parts for file in real if file.is_relative_to(top)]
     return frozenset("/".join(map(escape_name, parts)) for parts in below)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeAlias
 
 from batch_uploader.system.ownfiles import COMMON as _COMMON
 from batch_uploader.system.ownfiles import FOLDER as _FOLDER
@@ -148,7 +148,25 @@ class ServiceManager:
                 self._socket.send(text.encode())
 
 
-def open_beneath(root: str, parts: Sequence[str]) -> int:
+Root: TypeAlias = str | int
+"""A directory by its path, or held: by a descriptor, whatever its path leads to by now."""
+
+
+def identity(file: Path | Root) -> tuple[int, int]:
+    """What tells a file or a directory from all others, whatever its path."""
+    status = os.stat(file)  # noqa: PTH116 - a descriptor, or a name that is no valid Unicode
+    return status.st_dev, status.st_ino
+
+
+def hold_directory(path: str) -> Root:
+    """A directory, to open from what lies below it. The caller closes a descriptor.
+
+    The path itself where a system cannot open relative to a descriptor.
+    """
+    return path if sys.platform == "win32" else os.open(path, _FOLDER)
+
+
+def open_beneath(root: Root, parts: Sequence[str]) -> int:
     """Open what lies at ``parts`` below a directory for reading, without following any link.
 
     Never waits, not even on a FIFO: the caller looks at what kind of file it got, and closes it.
@@ -161,7 +179,7 @@ def open_beneath(root: str, parts: Sequence[str]) -> int:
         return os.open(parts[-1], os.O_RDONLY | _COMMON, dir_fd=folder)
 
 
-def stat_beneath(root: str, parts: Sequence[str]) -> os.stat_result:
+def stat_beneath(root: Root, parts: Sequence[str]) -> os.stat_result:
     """Look at what lies at ``parts`` below a directory, without following any link.
 
     As ``open_beneath``, but a link at the very end is described instead of refused.
@@ -173,7 +191,7 @@ def stat_beneath(root: str, parts: Sequence[str]) -> os.stat_result:
 
 
 @contextmanager
-def scan_beneath(root: str, parts: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
+def scan_beneath(root: Root, parts: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
     """Read the folder at ``parts`` below a directory, or that itself, without following any link.
 
     What it hands out is good within the block alone; the ``path`` of a DirEntry means nothing.
@@ -201,21 +219,17 @@ def tells_cached(descriptor: int) -> bool:
 
 
 def read_cached_beneath(
-    root: str, parts: Sequence[str], size: int, device: int
+    root: Root, parts: Sequence[str], size: int
 ) -> tuple[bytes, os.stat_result]:
     """The first ``size`` bytes of a file below a directory, and what it was when they were read.
 
     Does not block: an OSError if a disk or a share had to be waited for, even to find the file, if
-    the file has not so many bytes, if a link or a mount lies on the way, if the directory is not
-    of this ``device``, and wherever the system has no openat2 (Linux 5.12).
+    the file has not so many bytes, if a link or a mount lies on the way, and wherever the system
+    has no openat2 (Linux 5.12). The directory is one that is held.
     """
-    folder = _open_cached(_HERE, root, _FOLDER | os.O_PATH, _CACHED)
-    try:
-        if os.fstat(folder).st_dev != device:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), root)
-        descriptor = _open_cached(folder, "/".join(parts), os.O_RDONLY | _COMMON, _CACHED_BENEATH)
-    finally:
-        os.close(folder)
+    if isinstance(root, str):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), root)
+    descriptor = _open_cached(root, "/".join(parts), os.O_RDONLY | _COMMON, _CACHED_BENEATH)
     try:
         content = bytearray(size)
         if os.preadv(descriptor, [content], 0, os.RWF_NOWAIT) != size:
@@ -263,9 +277,8 @@ class _OpenHow(ctypes.Structure):
 
 
 _OPENAT2 = 437  # on every architecture, and unknown to Python
-_HERE = -100
-_CACHED = 0x20  # nothing but what is in memory
-_CACHED_BENEATH = _CACHED | 0x01 | 0x04 | 0x08  # no other mount, no link, not up and out
+# Nothing but what is in memory; no other mount, no link, not up and out.
+_CACHED_BENEATH = 0x20 | 0x01 | 0x04 | 0x08
 
 
 @functools.cache
@@ -291,9 +304,14 @@ def _open_cached(folder: int, path: str, flags: int, resolve: int) -> int:
 
 
 @contextmanager
-def _folder_beneath(root: str, parts: Sequence[str]) -> Iterator[int]:
-    # Step by step from descriptor to descriptor, since a path could be bent under our feet.
-    folder = os.open(root, _FOLDER)
+def _folder_beneath(root: Root, parts: Sequence[str]) -> Iterator[int]:
+    # Step by step from descriptor to descriptor, since a path could be bent under our feet. Each
+    # is one of its own: two readers of one descriptor would take each other's names away.
+    if isinstance(root, str):
+        folder = os.open(root, _FOLDER)
+    else:
+        first, *parts = parts or (os.curdir,)
+        folder = os.open(first, _FOLDER | _NO_LINKS, dir_fd=root)
     try:
         for part in parts:
             below = os.open(part, _FOLDER | _NO_LINKS, dir_fd=folder)
@@ -304,9 +322,9 @@ def _folder_beneath(root: str, parts: Sequence[str]) -> Iterator[int]:
         os.close(folder)
 
 
-def _resolve_beneath(root: str, parts: Sequence[str]) -> str:
-    # For systems that cannot open relative to a descriptor.
-    plain = os.path.join(os.path.realpath(root), *parts)  # noqa: PTH118 - may be no valid Unicode
+def _resolve_beneath(root: Root, parts: Sequence[str]) -> str:
+    # For systems that cannot open relative to a descriptor, and so hold none.
+    plain = os.path.join(os.path.realpath(str(root)), *parts)  # noqa: PTH118 - may be no valid Unicode
     if os.path.normcase(os.path.realpath(plain)) != os.path.normcase(plain):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), plain)
     return plain

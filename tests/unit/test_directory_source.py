@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -194,18 +195,60 @@ async def test_a_folder_that_vanishes_before_its_turn_is_passed_over_fault_35(tm
 
 
 @pytest.mark.parametrize("then", ["nothing", "another directory"])
-async def test_a_share_that_goes_in_mid_scan_is_an_error_and_no_empty_tree_fault_35(tmp_path, then):
+async def test_a_tree_that_goes_in_mid_scan_is_an_error_and_no_empty_tree_fault_35(tmp_path, then):
     root = tmp_path / "root"
     for name in "abc":
         (root / name).mkdir(parents=True)
     walk = DirectorySource(root)._walk()
     next(walk)
-    root.rename(tmp_path / "elsewhere")
+    shutil.rmtree(root)
     if then == "another directory":
-        root.mkdir()
+        for name in "abc":
+            (root / name).mkdir(parents=True)
 
     with pytest.raises(SourceError, match="mount"):
         list(walk)
+
+
+@posix
+@pytest.mark.parametrize("then", ["nothing", "another directory", "a link"])
+async def test_all_is_of_the_directory_that_the_path_led_to_at_first(tmp_path, then):
+    """Fault 93."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder, content in ((root, b"old"), (other, b"another")):
+        (folder / "f").mkdir(parents=True)
+        (folder / "f" / "a.wav").write_bytes(content)
+    (other / "g").mkdir()
+    with DirectorySource(root) as source:
+        source.demand_same()
+        root.rename(tmp_path / "elsewhere")
+        if then == "another directory":
+            other.rename(root)
+        if then == "a link":
+            root.symlink_to(other, target_is_directory=True)
+
+        entries, _ = await scan(source)
+
+        assert [(entry.path, entry.size) for entry in entries.values()] == [("f/a.wav", 3)]
+        assert source.stat("f/a.wav") == entries["f/a.wav"]
+        with source.open("f/a.wav") as handle:
+            assert handle.read() == b"old"
+        assert source.glance(entries["f/a.wav"]) in {b"old", None}
+        with pytest.raises(SourceError, match=r"another directory|there is no directory"):
+            source.demand_same()
+    if then != "nothing":
+        assert (await scan(source))[0]["f/a.wav"].size == 7
+        source.demand_same()
+
+
+@posix
+async def test_two_walks_at_once_see_all_of_it_each(tmp_path):
+    """Fault 93: they hold one directory, but not one place in its list of names."""
+    for number in range(1_000):
+        (tmp_path / f"{number}.wav").touch()
+    with DirectorySource(tmp_path) as source, ThreadPoolExecutor(4) as pool:
+        walks = pool.map(lambda _: [len(each.entries) for each in source._walk()], range(16))
+        assert list(walks) == [[1_000]] * 16
 
 
 @posix
@@ -334,12 +377,16 @@ async def test_a_relative_root_stays_where_it_was(tmp_path, monkeypatch):
 def test_refused_files_leave_no_descriptor_open(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "folder").mkdir()
-    source = DirectorySource(tmp_path)
+    gc.collect()
     before = len(list(Path("/dev/fd").iterdir()))
 
-    for name in ("pipe.wav", "folder", "gone.wav"):
-        with pytest.raises(SourceError):
-            source.open(name)
+    with DirectorySource(tmp_path) as source:
+        for name in ("pipe.wav", "folder", "gone.wav"):
+            with pytest.raises(SourceError):
+                source.open(name)
+    with pytest.raises(SourceError):  # whoever leaves none is left by it in the end
+        DirectorySource(tmp_path).stat("gone.wav")
+    gc.collect()
 
     assert len(list(Path("/dev/fd").iterdir())) == before
 

@@ -7,11 +7,13 @@ from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
+from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.model import Entry, Status
 from batch_uploader.ports import Doubt, Known, Row
+from batch_uploader.system import identity
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class LedgerReader:
         self._connection_id = connection_id
         self._connection: sqlite3.Connection | None = None
         self._worker: Worker | None = None
+        self._identity: tuple[int, int] | None = None
 
     async def __aenter__(self) -> Self:
         """Open the file for reading."""
@@ -111,7 +114,7 @@ class LedgerReader:
         if self._worker is None:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
-        lines = _Lines(self._path, *schema.select_rows(connection_id, statuses))
+        lines = _Lines(self._path, self._identity, *schema.select_rows(connection_id, statuses))
         try:
             while batch := await worker.run(lines.fetch):
                 for row in batch:
@@ -132,6 +135,7 @@ class LedgerReader:
     def _open(self) -> None:
         with translated(self._path):
             self._connection = connect_reading(self._path)
+            self._identity = identity(self._path)
 
     def _translated(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
@@ -162,8 +166,15 @@ def _unchanged(connection: sqlite3.Connection, asked: Sequence[object], left: se
 class _Lines:
     """A query under way on a connection of its own, so that it sees one moment throughout."""
 
-    def __init__(self, path: Path, query: str, values: Sequence[object]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        opened: tuple[int, int] | None,
+        query: str,
+        values: Sequence[object],
+    ) -> None:
         self._path = path
+        self._opened = opened
         self._query = query
         self._values = values
         self._connection: sqlite3.Connection | None = None
@@ -173,6 +184,11 @@ class _Lines:
         """The next lines, none at the end."""
         with translated(self._path):
             if self._cursor is None:
+                if identity(self._path) != self._opened:
+                    raise LedgerError(
+                        f"the ledger {self._path} is another one than was opened: its directory"
+                        " was moved away; what is recorded is in the old one"
+                    )
                 self._connection = connect_reading(self._path)
                 self._cursor = self._connection.execute(self._query, self._values)
             return [

@@ -1,0 +1,92 @@
+"""The root of a directory of recordings: held, so that all of a run is of one and the same."""
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+
+from batch_uploader import system
+from batch_uploader.errors import SourceError
+
+Explain = Callable[[OSError], tuple[str, str]]
+
+
+class HeldRoot:
+    """A directory that is opened once, when it is first asked for.
+
+    A path may come to lead elsewhere in the middle of a run: a link is turned, a directory is moved
+    away and another one made in its place, a share is unmounted. ``path`` is its name,
+    ``leads_to`` where that led when the rest of the run's files were found. ``explain`` tells of an
+    OSError what is wrong, and the cure.
+    """
+
+    def __init__(self, path: str, leads_to: str, explain: Explain) -> None:
+        self._path = path
+        self._leads_to = leads_to
+        self._explain = explain
+        self._opening = threading.Lock()
+        self._held: system.Root | None = None
+        self._identity = (0, 0)
+        self._let_go: weakref.finalize[[int], HeldRoot] | None = None
+
+    @property
+    def where(self) -> str:
+        """Its name, for a human."""
+        return os.fsencode(self._path).decode(errors="backslashreplace")
+
+    @property
+    def held(self) -> system.Root:
+        """What to open everything from. Blocking at first. Raises SourceError."""
+        held = self._held
+        if held is None:
+            with self._opening:
+                held = self._open() if self._held is None else self._held
+        elif sys.platform == "win32":
+            self.demand_same()
+        return held
+
+    @property
+    def device(self) -> int:
+        """The device that it is on; it is held."""
+        return self._identity[0]
+
+    def is_same(self) -> bool:
+        """Whether its path still leads to it; it is held. Blocking. Raises SourceError."""
+        try:
+            return system.identity(self._path) == self._identity
+        except OSError as error:
+            raise self.error(error) from error
+
+    def demand_same(self) -> None:
+        """Raise SourceError unless its path leads to what is held, if anything is. Blocking."""
+        if self._held is not None and not self.is_same():
+            raise SourceError(
+                f"{self.where} became another directory during the run, which went on with the one"
+                " that it was; see what was moved or mounted there, then run again over both"
+            )
+
+    def close(self) -> None:
+        """Let it go; it is opened anew, by its path, when it is asked for again."""
+        let_go, self._let_go, self._held = self._let_go, None, None
+        if let_go is not None:
+            let_go()
+
+    def error(self, error: OSError) -> SourceError:
+        """What is raised where it cannot be read."""
+        if isinstance(error, FileNotFoundError):
+            return SourceError(f"there is no directory {self.where}; check the name and the mount")
+        if isinstance(error, NotADirectoryError):
+            return SourceError(f"{self.where} is not a directory; name the one with the recordings")
+        message, cure = self._explain(error)
+        return SourceError(f"the directory {self.where} {message}; {cure}")
+
+    def _open(self) -> system.Root:
+        try:
+            held = self._held = system.hold_directory(self._leads_to)
+            self._identity = system.identity(held)
+        except OSError as error:
+            raise self.error(error) from error
+        if isinstance(held, int):
+            self._let_go = weakref.finalize(self, os.close, held)
+        return held
