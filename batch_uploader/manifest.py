@@ -6,18 +6,21 @@ characters in them, and a spreadsheet no formulas.
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
 import re
+import stat
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from anyio import CancelScope, to_thread
+from msgspec import Struct
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.model import Container, Failure, Status
@@ -32,6 +35,7 @@ from batch_uploader.system.ownfiles import (
 T = TypeVar("T")
 
 _ROWS_AT_ONCE: Final = 1000
+_PIECE: Final = 1024 * 1024
 _DIGEST_SIZE: Final = 32
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,8 +74,76 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
-    """Replace the manifest, whole or not at all, by a line for each row; how many there were.
+class Seal(Struct, frozen=True):
+    """By what a manifest is known again, at a look and by its content; ``sha256`` in hex."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str = ""
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether a file looks like it, without reading it."""
+        return (found.st_size, found.st_mtime_ns, found.st_ino) == (
+            self.size,
+            self.mtime_ns,
+            self.inode,
+        )
+
+
+class Stream(Protocol):
+    """What can be written to; as much as a pipe does, it may take a part only."""
+
+    def write(self, data: memoryview, /) -> int:
+        """How many bytes it took."""
+
+
+class _Sealing:
+    """Writes to a file, and reads nothing twice to know what it wrote."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: memoryview, /) -> int:
+        taken = self._file.write(data)
+        self._sha256.update(data[:taken])
+        return taken
+
+    def seal(self) -> Seal:
+        """Of all that was written. Blocking."""
+        self._file.flush()
+        return _seal(os.fstat(self._file.fileno()), self._sha256.hexdigest())
+
+
+def _seal(found: os.stat_result, sha256: str) -> Seal:
+    return Seal(found.st_size, found.st_mtime_ns, found.st_ino, sha256)
+
+
+def seal_of(path: Path) -> Seal:
+    """The seal of a manifest that is there: it is read. Blocking. Raises LedgerError."""
+    with _readable(path), path.open("rb") as file:
+        sha256 = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            sha256.update(piece)
+        return _seal(os.fstat(file.fileno()), sha256.hexdigest())
+
+
+def look_at(path: Path) -> os.stat_result | None:
+    """The manifest's stat, None where there is none, nor any other file. Blocking.
+
+    Raises LedgerError where this user may not look.
+    """
+    with _readable(path):
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+
+async def write_manifest(rows: AsyncIterator[Row], path: Path) -> Seal:
+    """Replace the manifest, whole or not at all, by a line for each row; its seal.
 
     For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
     or ``rows`` raises, the old one stands. Raises LedgerError.
@@ -79,14 +151,16 @@ async def write_manifest(rows: AsyncIterator[Row], path: Path) -> int:
     try:
         await to_thread.run_sync(remove_leftovers, path)
         async with _in_threads(replace_atomically(path)) as file:
-            count = await export(rows, file, Format.JSONL)
+            sealing = _Sealing(file)
+            await export(rows, sealing, Format.JSONL)
+            seal = await to_thread.run_sync(sealing.seal)
     except OSError as error:
         raise LedgerError(
             f"the manifest {path} cannot be written: see to its disk and folder, or name another "
             f"with --manifest; the ledger has it all ({error})"
         ) from error
     mark_current(path)
-    return count
+    return seal
 
 
 def mark_behind(path: Path) -> bool:
@@ -113,7 +187,7 @@ def _note_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.behind")
 
 
-async def export(rows: AsyncIterator[Row], stream: BinaryIO, form: Format) -> int:
+async def export(rows: AsyncIterator[Row], stream: Stream, form: Format) -> int:
     """Write a line for each row, for CSV after a header; how many rows there were.
 
     What the stream raises is the caller's: only the caller knows what it is.
@@ -138,18 +212,23 @@ def read_manifest(path: Path) -> Iterator[Row]:
 
     Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote.
     """
+    with _readable(path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield _row(line)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                why = "it is cut off" if not line.endswith(b"\n") else "it is damaged"
+                raise LedgerError(
+                    f"the manifest {path} cannot be read, line {number}: {why}; restore the"
+                    " manifest from a backup, or take that line out: its recording is in doubt"
+                    " then"
+                ) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield _row(line)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    why = "it is cut off" if not line.endswith(b"\n") else "it is damaged"
-                    raise LedgerError(
-                        f"the manifest {path} cannot be read, line {number}: {why}; restore the"
-                        " manifest from a backup, or take that line out: its recording is in doubt"
-                        " then"
-                    ) from error
+        yield
     except OSError as error:
         raise LedgerError(
             f"the manifest {path} cannot be read ({error.strerror}): see to it and its folder, or"
@@ -186,6 +265,7 @@ def _row(line: bytes) -> Row:
 def _text(value: object) -> str:
     if not (isinstance(value, str) and value):
         raise TypeError
+    value.encode()  # a half of a character is nothing that a ledger holds
     return value
 
 
@@ -195,12 +275,12 @@ def _moment(text: str) -> int:
 
 
 def _write_batch(
-    stream: BinaryIO, encode: Callable[[Sequence[Row]], bytes], batch: Sequence[Row]
+    stream: Stream, encode: Callable[[Sequence[Row]], bytes], batch: Sequence[Row]
 ) -> None:
     _write_all(stream, encode(batch))
 
 
-def _write_all(stream: BinaryIO, data: bytes) -> None:
+def _write_all(stream: Stream, data: bytes) -> None:
     # Without Python's buffer (python -u) a pipe may take a part only.
     rest = memoryview(data)
     while rest:

@@ -3,7 +3,7 @@
 Each has one conformance suite in ``tests/conformance`` that every implementation passes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
@@ -280,6 +280,19 @@ class Ledger(Protocol):
         """Take over lines of a lost ledger's manifest, in their order, into this, which is new.
 
         ``stamp_field`` is the field in which their keys stand. What they leave open is in doubt.
+        """
+
+    async def fact(self, name: str) -> str | None:
+        """What it knows of itself by that name, whichever connection it is the ledger of."""
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        """Know this of itself from now on. Durable when it returns."""
+
+    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of these lines that tell of what it never heard of, of any connection.
+
+        Such is a talk that it has at no path, and a recording that the service may hold where at
+        its path nothing is on record that the service may hold, of the same audio.
         """
 
     async def known(self, folder: str) -> dict[str, Known]:

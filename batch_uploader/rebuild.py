@@ -1,20 +1,23 @@
-"""A new ledger from the manifest, where the old one is gone or damaged.
+"""A new ledger from the manifest, where the old one is gone, damaged, or behind it.
 
 The manifest may be older than what was lost, and nothing tells for sure: what it does not have on
 record is therefore in doubt, if it lies in the source, and never sent before that is settled.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.errors import LedgerError, SourceError
+from batch_uploader.agreement import find_news
+from batch_uploader.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
-from batch_uploader.manifest import read_manifest
+from batch_uploader.manifest import look_at, read_manifest
 from batch_uploader.model import Status
 from batch_uploader.ports import Anchored, Row, Source
 from batch_uploader.reconcile import SEARCHED
@@ -22,11 +25,14 @@ from batch_uploader.reconcile import SEARCHED
 _AT_ONCE = 1_000
 _NONE = Totals(0, 0, 0.0)
 
+_Record = Callable[[], AsyncGenerator[Sequence[Row]]]
+"""Reads what is on record somewhere, from its start each time."""
+
 
 class Rebuilt(Struct, frozen=True):
     """How many talks the new ledger knows, and how many recordings in doubt.
 
-    ``aside`` is where the damaged one is, None if there was none.
+    ``aside`` is where what was left of the old one is, None if nothing was.
     """
 
     talks: int
@@ -37,29 +43,37 @@ class Rebuilt(Struct, frozen=True):
 async def rebuild(
     source_of: Callable[[Sequence[str]], Source],
     ledger: Path,
-    manifest: Path,
+    manifests: Sequence[Path],
     connection_id: str,
     stamp_field: str | None,
 ) -> Rebuilt:
     """Make the ledger anew, whole or not at all.
 
+    Of those ``manifests`` that there are, and of the old ledger, where that is behind one of them.
     ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
-    the endings of what is in the manifest. ``stamp_field`` is taken for the one that went with
+    the endings of what is on record. ``stamp_field`` is taken for the one that went with
     whatever was sent after the manifest was written: by it a run finds out what that was. Raises
-    ConfigError if the ledger is fine, LedgerLocked or LedgerError if it or the manifest cannot be
+    ConfigError if the ledger is fine, LedgerLocked or LedgerError if it or a manifest cannot be
     used, SourceError if not all of the source can be listed.
     """
-    async with Replacement(ledger) as replacement:
-        connections, endings = await to_thread.run_sync(_look_through, manifest)
+    async with AsyncExitStack() as stack:
+        replacement = await stack.enter_async_context(Replacement(ledger))
+        found = await to_thread.run_sync(_sorted_by_age, manifests)
+        records: list[_Record] = [partial(_lines_of, each) for each in found]
+        if replacement.whole:
+            reader = await stack.enter_async_context(LedgerReader(ledger))
+            await _demand_behind(reader, ledger, found)
+            records.insert(0, partial(_rows_of, reader))
+        elif not found:
+            raise _nothing_left(manifests[0])
+        connections, endings = await _look_through(records)
         source = source_of(sorted(endings))
         for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
                 # A duplicate is one only of a talk that is on record.
                 for wanted in (_is_no_duplicate, _is_duplicate):
-                    async for rows in _listed(manifest, each, wanted):
-                        for stamped, some in groupby(rows, _counts_as_stamped):
-                            stamp = stamp_field if stamped else None
-                            await new.adopt(tuple(some), stamp_field=stamp)
+                    for age, record in enumerate(records):
+                        await _take_over(new, record, wanted, stamp_field, first=age == 0)
                 async with aclosing(_unlisted(source, each)) as batches:
                     async for rows in batches:
                         await new.adopt(rows)
@@ -69,27 +83,76 @@ async def rebuild(
     return Rebuilt(talks.count, doubts.count, replacement.aside)
 
 
-def _look_through(manifest: Path) -> tuple[set[str], set[str]]:
-    """The connections, and the patterns of the endings; the whole manifest can be read then."""
-    if not manifest.exists():
-        error = LedgerError(f"there is no manifest {manifest} to make the ledger of")
-        error.add_note("name the right one with --manifest, or restore either from a backup")
-        raise error
-    connections, endings = set(), set()
-    for row in read_manifest(manifest):
-        connections.add(row.connection_id)
-        endings.add(f"*{PurePosixPath(row.path).suffix}")
+async def _demand_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:
+    """Raise ConfigError if the ledger knows all that there is to know."""
+    for manifest in manifests:
+        news, _ = await find_news(reader, manifest)
+        if news is not None:
+            return
+    fine = ConfigError(f"the ledger {ledger} is fine: there is nothing to rebuild")
+    fine.add_note("leave --rebuild out")
+    raise fine
+
+
+def _nothing_left(manifest: Path) -> LedgerError:
+    error = LedgerError(f"there is no manifest {manifest} to make the ledger of")
+    error.add_note("name the right one with --manifest, or restore either from a backup")
+    return error
+
+
+def _sorted_by_age(manifests: Sequence[Path]) -> list[Path]:
+    """Those that are there, the oldest first: what a later one says of a path is the news."""
+    found = {each: found for each in manifests if (found := look_at(each)) is not None}
+    return sorted(found, key=lambda each: found[each].st_mtime_ns)
+
+
+async def _lines_of(manifest: Path) -> AsyncGenerator[Sequence[Row]]:
+    lines = read_manifest(manifest)
+    while rows := await to_thread.run_sync(_take, lines):
+        yield rows
+
+
+async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Row]]:
+    batch: list[Row] = []
+    async with aclosing(reader.rows()) as rows:
+        async for row in rows:
+            batch.append(row)
+            if len(batch) == _AT_ONCE:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+async def _look_through(records: Iterable[_Record]) -> tuple[set[str], set[str]]:
+    """The connections, and the patterns of the endings; all of it can be read then."""
+    connections: set[str] = set()
+    endings: set[str] = set()
+    for record in records:
+        async with aclosing(record()) as batches:
+            async for rows in batches:
+                connections.update(row.connection_id for row in rows)
+                endings.update(f"*{PurePosixPath(row.path).suffix}" for row in rows)
     return connections, endings - {"*", "*.json"}
 
 
-async def _listed(
-    manifest: Path, connection_id: str, wanted: Callable[[Row], bool]
-) -> AsyncGenerator[Sequence[Row]]:
-    mine = (
-        row for row in read_manifest(manifest) if row.connection_id == connection_id and wanted(row)
-    )
-    while rows := await to_thread.run_sync(_take, mine):
-        yield rows
+async def _take_over(
+    new: SqliteLedger,
+    record: _Record,
+    wanted: Callable[[Row], bool],
+    stamp_field: str | None,
+    *,
+    first: bool,
+) -> None:
+    async with aclosing(record()) as batches:
+        async for batch in batches:
+            rows = [row for row in batch if row.connection_id == new.connection_id and wanted(row)]
+            if not first:
+                # What an older record tells in more detail, or takes further, stays as it is.
+                news = set(await new.unheard(rows))
+                rows = [row for row in rows if row.status not in HOLDING or row in news]
+            for stamped, some in groupby(rows, _counts_as_stamped):
+                await new.adopt(tuple(some), stamp_field=stamp_field if stamped else None)
 
 
 def _is_duplicate(row: Row) -> bool:

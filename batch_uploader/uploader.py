@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Self
 
-import anyio
 from anyio import to_thread
 
+from batch_uploader.agreement import Agreement
 from batch_uploader.book import Book
 from batch_uploader.engine import Engine, RunOptions
 from batch_uploader.errors import ConfigError, LedgerError
@@ -32,7 +32,7 @@ from batch_uploader.events import (
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import mark_behind, mark_current, write_manifest
+from batch_uploader.manifest import mark_behind, mark_current
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ports import Anchored, Ledger, Sink, Source
@@ -51,7 +51,9 @@ class Uploader:
     """One run over a source, as an async context manager that holds the ledger's lock.
 
     ``manifest`` is where the manifest is written at the end of a run that changed something; None
-    writes none. The ledger names the connection. Entering raises LedgerLocked or LedgerError.
+    writes none. ``manifests`` are where else one may lie that the ledger has to know. The ledger
+    names the connection. Entering raises LedgerLocked, or LedgerError also where the ledger is
+    behind a manifest.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Uploader:
         rules: Rules | None = None,
         options: RunOptions | None = None,
         manifest: Path | None = None,
+        manifests: Sequence[Path] = (),
         listeners: Sequence[Listener] = (),
     ) -> None:
         rules = rules or Rules()
@@ -71,6 +74,7 @@ class Uploader:
         self._sink = sink
         self._ledger = ledger
         self._manifest = manifest
+        self._agreement = Agreement(ledger, manifest, manifests)
         self._listeners = listeners
         self._broken: list[Listener] = []
         self._score = _Score()
@@ -101,6 +105,7 @@ class Uploader:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
+            await self._agreement.demand()
             self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
             self._resources = stack.pop_all()
@@ -180,9 +185,7 @@ class Uploader:
             return
         self._demand_manifest_in_place(self._manifest)
         if self._owed or self._score.changed or self._recovered:
-            with anyio.CancelScope(shield=True):
-                async with aclosing(self._ledger.rows()) as rows:
-                    await write_manifest(rows, self._manifest)
+            await self._agreement.write()
         else:
             mark_current(self._manifest)
 

@@ -24,7 +24,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
     Flag("--dry-run", "Send nothing: the same as check.", is_flag=True),
     Flag(
         "--rebuild",
-        "The ledger is gone or damaged: make a new one from the manifest first. Needs the"
+        "The ledger is gone, damaged or behind: make a new one from the manifest first. Needs the"
         " --stamp-field that earlier runs had to find out by itself what went up since.",
         is_flag=True,
     ),

@@ -15,6 +15,7 @@ import click
 from anyio import to_thread
 from msgspec import Struct
 
+from batch_uploader.agreement import Agreement
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
@@ -26,8 +27,9 @@ from batch_uploader.display.outlet import Span, show
 from batch_uploader.display.text import plural, printable
 from batch_uploader.errors import SourceError
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import mark_behind, write_manifest
+from batch_uploader.manifest import mark_behind
 from batch_uploader.model import Failure, Outcome, Status
+from batch_uploader.places import manifest_path
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import DirectorySource, escape_name
 
@@ -165,6 +167,8 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     demand_ledger(places)
     connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
+        agreement = Agreement(ledger, places.manifest, [manifest_path(places.directory)])
+        await agreement.demand()
         mark_behind(places.manifest)
         await ledger.recover()
         chosen = (
@@ -178,8 +182,7 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
         if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
             return ExitCode.ATTENTION
         await _settle(ledger, map(decision.outcome, chosen))
-        async with aclosing(ledger.rows()) as rows:
-            await write_manifest(rows, places.manifest)
+        await agreement.write()
         left = decision.verdict is Verdict.RESEND and wanted.states == _UNDECIDED
         rejected = len(await _paths(ledger, _REJECTED)) if left else 0
     words = {

@@ -7,12 +7,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
 from anyio import CancelScope
 
+from batch_uploader.agreement import Agreement
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
@@ -25,8 +26,9 @@ from batch_uploader.display.outlet import Span, show, warning
 from batch_uploader.display.text import plural, printable, sentence
 from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import mark_behind, write_manifest
+from batch_uploader.manifest import mark_behind
 from batch_uploader.model import Status
+from batch_uploader.places import manifest_path
 from batch_uploader.ports import Doubt
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.settings import Settings, refusal
@@ -84,6 +86,8 @@ async def _search(settings: Settings) -> int:
         stack.enter_context(listening(stop))
         ledger = await stack.enter_async_context(SqliteLedger(places.ledger, connection_id))
         await stack.enter_async_context(sink)
+        agreement = Agreement(ledger, places.manifest, [manifest_path(places.directory)])
+        await agreement.demand()
         mark_behind(places.manifest)
         await ledger.recover()
         patience = Patience(settings.options().hold, last_look=math.inf)
@@ -92,8 +96,7 @@ async def _search(settings: Settings) -> int:
             while await reconciler.after():
                 pass
         left = await ledger.doubts()
-        async with aclosing(ledger.rows()) as rows:
-            await write_manifest(rows, places.manifest)
+        await agreement.write()
     _tell(settled, left, sending.stamp_field, quote(os.fspath(places.directory)))
     if stop.signal is not None:
         name = signal.Signals(stop.signal).name

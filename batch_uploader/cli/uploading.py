@@ -64,6 +64,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         leads_to=places.root,
     )
     options = settings.options()
+    manifests = [places.manifest, manifest_path(places.directory)]
     if rebuilding:
 
         def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
@@ -78,7 +79,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
 
         _tell_rebuilt(
             await rebuild(
-                all_ever_sent, places.ledger, places.manifest, connection_id, sending.stamp_field
+                all_ever_sent, places.ledger, manifests, connection_id, sending.stamp_field
             ),
             places,
             sending.stamp_field,
@@ -98,6 +99,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         rules=reading.rules,
         options=options,
         manifest=places.manifest,
+        manifests=manifests,
         listeners=listeners,
     )
     stop = Stop(uploader.drain, uploader.cancel)

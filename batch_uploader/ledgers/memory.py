@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 from anyio.lowlevel import checkpoint
@@ -60,6 +60,37 @@ class MemoryLedger:
         """Take over lines of a lost ledger's manifest, in their order."""
         await checkpoint()
         adoption.adopt(self._store, rows, stamp_field, self._clock())
+
+    async def fact(self, name: str) -> str | None:
+        """What it knows of itself by that name."""
+        await checkpoint()
+        return self._store.facts.get(name)
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        """Know this of itself from now on."""
+        await checkpoint()
+        for name, value in facts.items():
+            self._store.remember(name, value)
+
+    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of these lines that tell of what it never heard of."""
+        await checkpoint()
+        past = [*self._store.history, *self._store.records()]
+        talks = {each.talk_id for each in past if each.talk_id is not None}
+        return [row for row in rows if not self._heard_of(row, talks, past)]
+
+    def _heard_of(self, row: Row, talks: set[str], past: Sequence[Record]) -> bool:
+        if row.status not in records.HOLDING:
+            return True
+        if row.talk_id is not None:
+            return row.talk_id in talks
+        return any(
+            each.path == row.path
+            and row.connection_id == self._connection_id
+            and each.status in records.STANDING
+            and (each.sha256 == row.sha256 or None in {each.sha256, row.sha256})
+            for each in past
+        )
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
@@ -142,6 +173,7 @@ class _MemoryStore:
     def __init__(self) -> None:
         self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self.history: list[Record] = []
+        self.facts: dict[str, str] = {}
         self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
 
     def records(self) -> Iterator[Record]:
@@ -184,6 +216,9 @@ class _MemoryStore:
         record = self.folders[_folder(path)].pop(path, None)
         if record is not None:
             self._by_audio[record.sha256].remove(record)
+
+    def remember(self, name: str, value: str) -> None:
+        self.facts[name] = value
 
     def drop_duplicates(self, of: Record) -> None:
         for record in tuple(self._by_audio[of.sha256]):

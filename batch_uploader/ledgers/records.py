@@ -16,6 +16,8 @@ AT_REST: Final = LASTING | {Status.DUPLICATE}
 """Nothing is done about these while their files are as they were."""
 HOLDING: Final = OPEN | LASTING
 """A copy of one of these is not sent."""
+STANDING: Final = HOLDING | {Status.DUPLICATE}
+"""Nothing is sent while one of these stands at its path, and its file is as it was."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -140,6 +142,9 @@ class Store(Protocol):
 
     def drop(self, path: str) -> None:
         """Forget the current record of a path."""
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a fact of the ledger itself, in the place of the one of that name."""
 
     def drop_duplicates(self, of: Record) -> None:
         """Forget the duplicates of a record, if it has a fingerprint.

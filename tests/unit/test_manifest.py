@@ -24,6 +24,7 @@ from batch_uploader.manifest import (
     mark_behind,
     mark_current,
     read_manifest,
+    seal_of,
     write_manifest,
 )
 from batch_uploader.model import Container, Failure, Status
@@ -184,7 +185,9 @@ def test_any_csv_has_its_shape_and_is_safe_to_open(name, message):
 async def test_the_manifest_replaces_the_old_one(tmp_path):
     path = tmp_path / "manifest.jsonl"
     path.write_text("old")
-    assert await write_manifest(stream(UP, REJECTED), path) == 2
+    seal = await write_manifest(stream(UP, REJECTED), path)
+    assert seal == seal_of(path)
+    assert seal.fits(path.stat())
     assert path.read_bytes() == await exported(Format.JSONL, UP, REJECTED)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
@@ -110,6 +110,24 @@ class SqliteLedger:
         """Take over lines of a lost ledger's manifest, in their order."""
         lines = tuple(rows)
         await self._write(lambda store: adoption.adopt(store, lines, stamp_field, self._clock()))
+
+    async def fact(self, name: str) -> str | None:
+        """What the file knows of itself by that name."""
+        return await self._reader.fact(name)
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        """Know this of itself from now on."""
+        new = dict(facts)
+
+        def write(store: Store) -> None:
+            for name, value in new.items():
+                store.remember(name, value)
+
+        await self._write(write)
+
+    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of these lines that tell of what it never heard of."""
+        return await self._reader.unheard(rows)
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path."""
@@ -308,6 +326,9 @@ class _SqliteStore:
     def drop(self, path: str) -> None:
         self._claims.pop(path, None)
         self._execute(schema.DROP, (path, self._connection_id))
+
+    def remember(self, name: str, value: str) -> None:
+        self._execute(schema.PUT_FACT, (name, value))
 
     def drop_duplicates(self, of: Record) -> None:
         self._execute(schema.DROP_DUPLICATES, self._names(of, of.path))

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from anyio import CancelScope, to_thread
 
-from batch_uploader.errors import ConfigError, LedgerError
+from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import file
 from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
@@ -15,10 +15,11 @@ _SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
 
 
 class Replacement:
-    """Holds the lock of a ledger that is gone or damaged while another one is made, at ``new``.
+    """Holds the lock of a ledger that is no good any more while another one is made, at ``new``.
 
-    When it is left without an error, what is left of the old one is set aside under another name,
-    and the new one takes its place. ``aside`` is that name, None if nothing was left.
+    ``whole`` is whether the old one is there and can be read. When it is left without an error,
+    what is left of the old one is set aside under another name, and the new one takes its place.
+    ``aside`` is that name, None if nothing was left.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,12 +27,13 @@ class Replacement:
         self._lock = file.lock_of(path)
         self.new = temporary_name(self._path)
         self.aside: Path | None = None
+        self.whole = False
 
     async def __aenter__(self) -> Self:
         """Take the lock.
 
-        Raises ConfigError if the ledger is fine, LedgerLocked if another run holds it, LedgerError
-        if it was written by a newer version, is something else, or cannot be looked at.
+        Raises LedgerLocked if another run holds the ledger, LedgerError if it was written by a
+        newer version, is something else, or cannot be looked at.
         """
         try:
             await to_thread.run_sync(self._begin)
@@ -51,7 +53,7 @@ class Replacement:
             file.make_folder(self._path.parent)
             file.take(self._lock, self._path)
             _demand_ours(self._path)
-            _demand_lost(self._path)
+            self.whole = self._path.exists() and not file.is_damaged(self._path)
             remove_leftovers(self._path)
 
     def _swap(self) -> None:
@@ -78,7 +80,7 @@ class Replacement:
             file.beside(self._path, "-answers").unlink(missing_ok=True)
         left = [each for each in _SUFFIXES if file.beside(self._path, each).exists()]
         if left:
-            self.aside = _free_name(self._path)
+            self.aside = _free_name(self._path, "behind" if self.whole else "damaged")
             # The ledger itself first: its log without it can be told from a whole ledger.
             for suffix in left:
                 file.beside(self._path, suffix).rename(file.beside(self.aside, suffix))
@@ -94,15 +96,8 @@ def _demand_ours(path: Path) -> None:
         )
 
 
-def _demand_lost(path: Path) -> None:
-    if path.exists() and not file.is_damaged(path):
-        fine = ConfigError(f"the ledger {path} is fine: there is nothing to rebuild")
-        fine.add_note("leave --rebuild out")
-        raise fine
-
-
-def _free_name(path: Path) -> Path:
-    name = f".damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+def _free_name(path: Path, why: str) -> Path:
+    name = f".{why}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     aside, number = file.beside(path, name), 1
     while any(file.beside(aside, suffix).exists() for suffix in _SUFFIXES):
         number += 1

@@ -97,10 +97,17 @@ async def test_a_making_that_fails_or_was_cut_off_changes_nothing(path):
     assert files(path) == ["ledger.db", *BESIDE]
 
 
-async def test_one_that_is_fine_or_in_use_is_not_replaced(path):
+async def test_one_that_is_whole_is_said_to_be(path):
     await make(path, "old")
-    with pytest.raises(ConfigError, match="is fine: there is nothing to rebuild"):
-        await Replacement(path).__aenter__()
+    replacement = Replacement(path)
+    await replacement.__aenter__()
+    assert replacement.whole
+    await replacement.__aexit__(ConfigError)
+    assert await known(path) == ["old"]
+
+
+async def test_one_in_use_is_not_replaced(path):
+    await make(path, "old")
     async with SqliteLedger(path, CONNECTION):
         with pytest.raises(LedgerLocked):
             await Replacement(path).__aenter__()
