@@ -1,6 +1,11 @@
 """Fixtures for all the tests, the table of faults, and what is slow or fails among others."""
 
+import hypothesis
 import pytest
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 pytest_plugins = ["fault_table"]
 
