@@ -4,10 +4,13 @@ from pathlib import Path
 
 from batch_uploader.errors import LedgerError
 
+LEDGER_FOLDER = ".batch-uploader"
+LEDGER_NAME = "ledger.db"
+
 
 def ledger_path(directory: Path) -> Path:
     """Where a directory's ledger is unless it is told otherwise."""
-    return directory / ".batch-uploader" / "ledger.db"
+    return directory / LEDGER_FOLDER / LEDGER_NAME
 
 
 def manifest_path(directory: Path) -> Path:

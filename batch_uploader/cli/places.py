@@ -18,7 +18,7 @@ from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
 
 # What SQLite and we ourselves keep beside a ledger.
-_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock", ".new", ".rebuilt")
+_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock")
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -158,7 +158,7 @@ class _File(NamedTuple):
 
 def _files(settings: Settings, places: Places, output: Path | None) -> Iterator[_File]:
     recordings = frozenset({Kind.AUDIO})
-    yield _File("the ledger", places.ledger, "--ledger")
+    yield _File("the ledger", places.ledger, "--ledger", recordings | {Kind.SIDECAR})
     real = Path(os.path.realpath(places.ledger))
     for suffix in _BESIDE_A_LEDGER:
         beside = real.with_name(real.name + suffix)
@@ -192,13 +192,19 @@ def _demand_no_recording(file: _File, directory: Path, selection: Selection) -> 
     # A link at the end would itself be replaced.
     real = Path(os.path.realpath(file.path.parent), file.path.name)
     root = os.path.realpath(directory)
-    if not file.unlike or not real.is_relative_to(root):
+    inside = real.relative_to(root).parts if real.is_relative_to(root) else ()
+    if file.flag == "--ledger" and not (
+        inside and all(not each.startswith(".") for each in inside)
+    ):
+        # No recording of this directory, but of another one.
+        kind = Selection().kind(real.name)
+    elif inside:
+        kind = selection.kind("/".join(map(escape_name, inside)))
+    else:
         return
-    inside = "/".join(map(escape_name, real.relative_to(root).parts))
-    if selection.kind(inside) in file.unlike:
+    if kind in file.unlike:
         raise refusal(
-            f"{file.flag}: {file.path} is called like a recording or a sidecar, and lies among"
-            " them",
+            f"{file.flag}: {file.path} is called like a recording or a sidecar",
             "give it another name, or another directory",
         )
 

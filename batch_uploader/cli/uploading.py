@@ -31,6 +31,7 @@ from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import ServiceManager
+from batch_uploader.system.ownfiles import Trust, trust
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader
 
@@ -122,6 +123,12 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         stack.enter_context(renderer)
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
+        if progress is not Progress.NONE and trust(places.ledger.parent) is Trust.UNTOLD:
+            say(
+                f"others may write {printable(os.fspath(places.ledger.parent))}, since its file"
+                " system keeps no modes; if others use this machine, keep the ledger elsewhere with"
+                " --ledger"
+            )
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")

@@ -18,7 +18,7 @@ from msgspec import Struct
 from batch_uploader.engine import RunOptions
 from batch_uploader.examine import Rules
 from batch_uploader.pace import Timetable
-from batch_uploader.places import ledger_path, manifest_path
+from batch_uploader.places import LEDGER_FOLDER, ledger_path, manifest_path
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
 from batch_uploader.settings.profile import (
@@ -128,7 +128,7 @@ class Settings:
             manifest = layers["manifest"].path() if "manifest" in layers else manifest_path(root)
             self._places = Places(
                 self._directory,
-                _real(ledger.parent) / ledger.name,
+                _real_ledger(ledger),
                 _real(manifest.parent) / manifest.name,
                 layers["connection-id"].word() if "connection-id" in layers else None,
                 root,
@@ -237,6 +237,14 @@ def _real(directory: Path) -> Path:
     except ValueError:
         return directory  # no name at all, as whoever opens it will say
     return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
+
+
+def _real_ledger(ledger: Path) -> Path:
+    folder = ledger.parent
+    if folder.name == LEDGER_FOLDER:
+        # A link that stands for the folder itself is to be seen.
+        return _real(folder.parent) / folder.name / ledger.name
+    return _real(folder) / ledger.name
 
 
 def _file(named: Given | None, environment: Mapping[str, str], here: Path) -> Path | None:

@@ -9,6 +9,7 @@ has no second name; what is closed to others belongs to us. Blocks, and raises O
 import errno
 import os
 import re
+import shutil
 import stat
 import sys
 import zlib
@@ -98,19 +99,19 @@ def demand_own(path: Path, *, shared: bool = False) -> None:
         _demand(path, os.lstat(path), shared=shared)
 
 
-def unshare(path: Path, most: int) -> None:
+def unshare(path: Path) -> None:
     """Give a file that has a second name a copy of its own, whole or not at all; for its only user.
 
-    So a backup that is made of hard links is not written to. One of over ``most`` bytes is refused.
+    So a backup that is made of hard links is not written to, nor whatever else it is.
     """
     with suppress(FileNotFoundError):
         if os.lstat(path).st_nlink == 1:
             return
-        content = read_own(path, most + 1) or b""
-        if len(content) > most:
-            raise _not_ours(path, _SECOND_NAME)
-        with replace_atomically(path) as file:
-            file.write(content)
+        with (
+            os.fdopen(_open_own(path, os.O_RDONLY, shared=True), "rb") as shared,
+            replace_atomically(path) as file,
+        ):
+            shutil.copyfileobj(shared, file)
 
 
 @contextmanager

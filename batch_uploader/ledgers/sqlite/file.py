@@ -16,7 +16,17 @@ from typing import Final
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import schema
-from batch_uploader.ledgers.sqlite.journal import has_journal
+from batch_uploader.ledgers.sqlite.place import (
+    DAMAGED,
+    SAVE,
+    beside,
+    connect,
+    demand_file,
+    demand_no_link,
+    real,
+    refuse_empty,
+    refuse_foreign,
+)
 from batch_uploader.system import FileLock
 from batch_uploader.system.ownfiles import (
     NotOurs,
@@ -26,9 +36,9 @@ from batch_uploader.system.ownfiles import (
     remove_leftovers,
     sync_directory,
     temporary_name,
+    unshare,
 )
 
-_BUSY_SECONDS: Final = 10.0
 _LOCK_TRIES: Final = 10
 _LOCK_PAUSE_SECONDS: Final = 0.05
 _SETTINGS: Final = (
@@ -44,19 +54,12 @@ _SETTINGS: Final = (
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
-_SAVE: Final = (
-    "restore it from a backup, or have batch-uploader upload --rebuild make a new one from the"
-    " manifest"
-)
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_LOGS: Final = ("-wal", "-shm", "-journal")
-_USUAL: Final = (".batch-uploader", "ledger.db")
 _CURES: Final = {
     sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
     sqlite3.SQLITE_BUSY: "another program is writing it: close that program and run again",
     sqlite3.SQLITE_LOCKED: "another program is writing it: close that program and run again",
-    sqlite3.SQLITE_CORRUPT: f"it is damaged: {_SAVE}",
-    sqlite3.SQLITE_NOTADB: f"it is damaged, or no ledger at all: {_SAVE}",
+    sqlite3.SQLITE_CORRUPT: f"it is damaged: {SAVE}",
+    sqlite3.SQLITE_NOTADB: f"it is damaged, or no ledger at all: {SAVE}",
     sqlite3.SQLITE_READONLY: "it cannot be written: let this user write it and its folder",
     sqlite3.SQLITE_PERM: "it cannot be written: let this user write it and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let this user read and write it and its folder",
@@ -88,8 +91,8 @@ def translated(path: Path) -> Iterator[None]:
         raise _error(path, code, error) from error
     except NotOurs as error:
         raise LedgerError(
-            f"the ledger {path} cannot be used ({error}): see what it is and move it away, or name"
-            " another ledger with --ledger"
+            f"the ledger {path} cannot be used ({error}): see what it is, and move it away if it"
+            " is none of the ledger's"
         ) from error
     except OSError as error:
         code = _SYSTEM_CURES.get(error.errno or 0, 0)
@@ -110,7 +113,7 @@ def not_open(path: Path) -> LedgerError:
 
 def gone(path: Path, left: str) -> LedgerError:
     """The error of a ledger of which only a file beside it is left."""
-    return LedgerError(f"the ledger {path} is gone, but its {left} is there: {_SAVE}")
+    return LedgerError(f"the ledger {path} is gone, but its {left} is there: {SAVE}")
 
 
 def locked(path: Path) -> LedgerLocked:
@@ -124,60 +127,6 @@ def locked(path: Path) -> LedgerLocked:
 def lock_of(path: Path) -> FileLock:
     """The lock of a ledger."""
     return FileLock(_lock_path(path))
-
-
-def real(path: Path) -> Path:
-    """The file itself: a link to a ledger is another name of it. See ``demand_ledger_or_none``."""
-    return Path(os.path.realpath(path))
-
-
-def demand_ledger_or_none(path: Path) -> None:
-    """Raise LedgerError for anything but a ledger, as long as nothing was made beside it.
-
-    A damaged one will do where it is told by its place, or by what lies beside it. So will none,
-    but not at the end of a link: nothing is made where that leads.
-    """
-    there = real(path)
-    if not os.path.lexists(there):
-        if path.is_symlink():
-            raise LedgerError(
-                f"{path} is a link to {there}, where no ledger is: remove it, or name the ledger"
-                " itself with --ledger"
-            )
-        return
-    _demand_file(there)
-    if not was_ours(there):
-        raise LedgerError(
-            f"{path} is no ledger: name another file with --ledger; if it was one before it was"
-            " damaged, move it away"
-        )
-    _refuse_empty(there)
-
-
-def was_ours(path: Path) -> bool:
-    """Whether a file is a ledger, or was one before it was damaged.
-
-    A damaged one is told by its place, or by the journal beside it.
-    """
-    found = _application(path) if path.exists() else None
-    if found is not None:
-        return found == schema.APPLICATION_ID
-    return (path.parent.name, path.name) == _USUAL or has_journal(path)
-
-
-def _application(path: Path) -> int | None:
-    """Whose SQLite file it is, None if it is none; nothing is made beside it.
-
-    By SQLite, since to close a descriptor of our own would drop the locks of this process.
-    """
-    try:
-        with closing(_connect(path, "mode=ro&immutable=1")) as connection:
-            (found,) = connection.execute("PRAGMA application_id").fetchone()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _DAMAGED:
-            return None
-        raise
-    return int(found) if path.stat().st_size else None
 
 
 def _lock_path(path: Path) -> Path:
@@ -230,14 +179,13 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     if not path.exists():
         _make(path)
     _refuse_at_sight(path)
-    _refuse_foreign(path)
-    for suffix in _LOGS:
-        # SQLite writes them by their names, whatever they are.
-        demand_own(beside(path, suffix))
-        close_to_others(beside(path, suffix))
+    refuse_foreign(path)
+    for log in _logs(path):
+        unshare(log)
+        close_to_others(log)
     close_to_others(path)
     with ExitStack() as on_failure:
-        connection = _connect(path, "mode=rw")
+        connection = connect(path, "mode=rw")
         on_failure.callback(connection.close)
         version = _version(connection, path)
         for setting in _SETTINGS:
@@ -263,11 +211,16 @@ def connect_reading(path: Path) -> sqlite3.Connection:
         raise LedgerError(
             f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
         )
+    demand_no_link(path)
     path = real(path)
     _refuse_at_sight(path)
-    _refuse_foreign(path)
-    for suffix in _LOGS:
-        demand_own(beside(path, suffix))
+    refuse_foreign(path)
+    for log in _logs(path):
+        # A run has made sure of its own, and a backup of hard links may come at any time.
+        if log.exists() and log.stat().st_nlink > 1 and not is_running(path):
+            raise LedgerError(
+                f"{log} has a second name (a hard link): the next upload makes a copy of its own"
+            )
     try:
         return _connect_current(path, "mode=ro")
     except sqlite3.OperationalError as error:
@@ -282,6 +235,10 @@ def connect_reading(path: Path) -> sqlite3.Connection:
         return _connect_current(path, "immutable=1")
 
 
+def _logs(path: Path) -> Iterator[Path]:
+    return (beside(path, suffix) for suffix in ("-wal", "-shm", "-journal"))
+
+
 def is_damaged(path: Path) -> bool:
     """Whether a ledger cannot be relied on: it is read through.
 
@@ -291,40 +248,27 @@ def is_damaged(path: Path) -> bool:
         return True
     _refuse_at_sight(path)
     try:
-        with closing(_connect(path, "mode=ro")) as connection:
+        with closing(connect(path, "mode=ro")) as connection:
             (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             _version(connection, path)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _DAMAGED:
+        if error.sqlite_errorcode & 0xFF in DAMAGED:
             return True
         raise
     return bool(finding != "ok")
 
 
 def _refuse_at_sight(path: Path) -> None:
-    _demand_file(path)
-    _refuse_empty(path)
-
-
-def _demand_file(path: Path) -> None:
-    if not path.is_file():
-        raise LedgerError(f"{path} is no file: name another one with --ledger")
-
-
-def _refuse_foreign(path: Path) -> None:
-    if _application(path) not in (None, schema.APPLICATION_ID):
-        raise LedgerError(f"{path} is no ledger: name another file with --ledger")
-
-
-def _refuse_empty(path: Path) -> None:
-    if path.stat().st_size == 0:
-        # SQLite would take it for a new one.
-        raise LedgerError(f"the ledger {path} is empty, so it was damaged: {_SAVE}")
+    demand_file(path)
+    refuse_empty(path)
+    for log in _logs(path):
+        # SQLite opens them by their names, whatever they are.
+        demand_own(log, shared=True)
 
 
 def _connect_current(path: Path, how: str) -> sqlite3.Connection:
     with ExitStack() as on_failure:
-        connection = _connect(path, how)
+        connection = connect(path, how)
         on_failure.callback(connection.close)
         if _version(connection, path) < schema.READABLE:
             raise LedgerError(
@@ -356,7 +300,7 @@ def _make(path: Path) -> None:
     remove_leftovers(path)
     new = temporary_name(path)
     os.close(create_private(new))
-    with closing(_connect(new, "mode=rw")) as connection:
+    with closing(connect(new, "mode=rw")) as connection:
         # What a crash leaves of it is removed above, so there is nothing to roll back, and the
         # disk need not be waited for at each step: what is committed has reached it.
         connection.execute("PRAGMA journal_mode = MEMORY")
@@ -386,18 +330,3 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             f"the ledger {path} was written by a newer batch-uploader: upgrade this one"
         )
     return int(version)
-
-
-def _connect(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """The file of that name with more at its end."""
-    return path.with_name(path.name + suffix)

@@ -77,7 +77,7 @@ class Journal:
     def open(self) -> None:
         """Set the room aside, durably, unless it is; see what was kept there."""
         # A backup that is made of hard links keeps its own.
-        unshare(self.path, SIZE)
+        unshare(self.path)
         file = self._file = FileIO(create_private(self.path, append=False), "r+")
         content = file.read(SIZE + 1) or b""
         self.kept = list(_answers(self.path, content))

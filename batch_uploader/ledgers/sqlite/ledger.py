@@ -18,7 +18,6 @@ from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
     committing,
     connect_writing,
-    demand_ledger_or_none,
     gone,
     lock_of,
     locked,
@@ -28,6 +27,7 @@ from batch_uploader.ledgers.sqlite.file import (
     translated,
 )
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
+from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
 from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row

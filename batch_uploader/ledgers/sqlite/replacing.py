@@ -7,8 +7,8 @@ from typing import Final, Self
 from anyio import CancelScope, to_thread
 
 from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers.sqlite import file
-from batch_uploader.ledgers.sqlite.journal import kept_answers
+from batch_uploader.ledgers.sqlite import file, place
+from batch_uploader.ledgers.sqlite.journal import has_journal, kept_answers
 from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
 
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
@@ -23,7 +23,8 @@ class Replacement:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = file.real(path)
+        self._named = path
+        self._path = place.real(path)
         self._lock = file.lock_of(path)
         self.new = temporary_name(self._path)
         self.aside: Path | None = None
@@ -49,6 +50,7 @@ class Replacement:
 
     def _begin(self) -> None:
         with file.translated(self._path):
+            place.demand_place(self._named)
             _demand_ours(self._path)
             file.make_folder(self._path.parent)
             file.take(self._lock, self._path)
@@ -73,33 +75,30 @@ class Replacement:
             self._lock.release()
 
     def _set_aside(self) -> None:
-        log = file.beside(self.new, "-wal")
+        log = place.beside(self.new, "-wal")
         if log.exists() and log.stat().st_size:
             raise LedgerError(f"the ledger {self._path} could not be made anew: try again")
-        if not kept_answers(self._path):
-            file.beside(self._path, "-answers").unlink(missing_ok=True)
-        left = [each for each in _SUFFIXES if file.beside(self._path, each).exists()]
+        if has_journal(self._path) and not kept_answers(self._path):
+            place.beside(self._path, "-answers").unlink(missing_ok=True)
+        left = [each for each in _SUFFIXES if place.beside(self._path, each).exists()]
         if left:
             self.aside = _free_name(self._path, "behind" if self.whole else "damaged")
             # The ledger itself first: its log without it can be told from a whole ledger.
             for suffix in left:
-                file.beside(self._path, suffix).rename(file.beside(self.aside, suffix))
+                place.beside(self._path, suffix).rename(place.beside(self.aside, suffix))
 
 
 def _demand_ours(path: Path) -> None:
     """Raise LedgerError if anything would be set aside that is not what is left of a ledger."""
-    left = [name for name in (file.beside(path, each) for each in _SUFFIXES) if name.exists()]
-    if left and not file.was_ours(path):
-        raise LedgerError(
-            f"{left[0]} is no ledger: name another file with --ledger; if it was one before it was"
-            " damaged, move it away"
-        )
+    left = [name for name in (place.beside(path, each) for each in _SUFFIXES) if name.exists()]
+    if left and not place.was_ours(path):
+        raise place.none_there(left[0])
 
 
 def _free_name(path: Path, why: str) -> Path:
     name = f".{why}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    aside, number = file.beside(path, name), 1
-    while any(file.beside(aside, suffix).exists() for suffix in _SUFFIXES):
+    aside, number = place.beside(path, name), 1
+    while any(place.beside(aside, suffix).exists() for suffix in _SUFFIXES):
         number += 1
-        aside = file.beside(path, f"{name}-{number}")
+        aside = place.beside(path, f"{name}-{number}")
     return aside

@@ -1,0 +1,152 @@
+"""Where a ledger lies, and what may lie there: asked before anything is made beside it.
+
+Everything here blocks.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from batch_uploader.errors import LedgerError
+from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite.journal import has_journal
+from batch_uploader.places import LEDGER_FOLDER, LEDGER_NAME
+from batch_uploader.system.ownfiles import Trust, trust
+
+DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""What SQLite says of a file that is damaged, or none of its own."""
+SAVE: Final = (
+    "restore it from a backup, or have batch-uploader upload --rebuild make a new one from the"
+    " manifest"
+)
+_BUSY_SECONDS: Final = 10.0
+
+
+def real(path: Path) -> Path:
+    """The file itself: a link to a ledger is another name of it. See ``demand_place``."""
+    return Path(os.path.realpath(path))
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file of that name with more at its end."""
+    return path.with_name(path.name + suffix)
+
+
+def connect(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file; ``how`` are the parameters of SQLite's URI. Raises sqlite3.Error."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def demand_place(path: Path) -> None:
+    """Raise LedgerError where no ledger is to be made: at the end of a link, or among others."""
+    demand_no_link(path)
+    _demand_own_folder(path.parent)
+    if path.is_symlink() and not path.exists():
+        raise LedgerError(
+            f"{path} is a link to {real(path)}, where no ledger is: remove it, or name the ledger"
+            " itself with --ledger"
+        )
+
+
+def demand_ledger_or_none(path: Path) -> None:
+    """Raise LedgerError for anything but a ledger, before the first file is made beside it.
+
+    A damaged one will do where it is told by its place, or by what lies beside it.
+    """
+    demand_place(path)
+    if path.exists():
+        demand_file(path)
+        if not was_ours(real(path)):
+            raise none_there(path)
+        refuse_empty(path)
+
+
+def demand_no_link(path: Path) -> None:
+    """Raise LedgerError if links stand where only we make files: strangers may have put them there.
+
+    A link that is named with ``--ledger`` is the user's own word.
+    """
+    if path.parent.name != LEDGER_FOLDER:
+        return
+    for link in (path.parent, path):
+        if link.is_symlink():
+            ledger = real(path)
+            error = LedgerError(
+                f"{link} is a link to {real(link)}, and others may have put it there"
+            )
+            error.add_note(f"if it is yours, name the ledger itself: --ledger {ledger}")
+            error.add_note("else remove the link")
+            raise error
+
+
+def demand_file(path: Path) -> None:
+    """Raise LedgerError for what is there and no file."""
+    if not path.is_file():
+        raise LedgerError(f"{path} is no file: name another one with --ledger")
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise LedgerError for an empty file, which SQLite would take for a new one."""
+    if path.stat().st_size == 0:
+        raise LedgerError(f"the ledger {path} is empty, so it was damaged: {SAVE}")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise LedgerError for the SQLite file of another program."""
+    if application_of(path) not in (None, schema.APPLICATION_ID):
+        raise none_there(path)
+
+
+def was_ours(path: Path) -> bool:
+    """Whether a file is a ledger, or was one before it was damaged.
+
+    A damaged one is told by its place, or by the journal beside it.
+    """
+    found = application_of(path) if path.is_file() else None
+    if found is not None:
+        return found == schema.APPLICATION_ID
+    return (path.parent.name, path.name) == (LEDGER_FOLDER, LEDGER_NAME) or has_journal(path)
+
+
+def application_of(path: Path) -> int | None:
+    """Whose SQLite file it is, None if it is none; nothing is made beside it.
+
+    By SQLite, since to close a descriptor of our own would drop the locks of this process.
+    """
+    try:
+        with closing(connect(path, "mode=ro&immutable=1")) as connection:
+            (found,) = connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in DAMAGED:
+            return None
+        raise
+    return int(found) if path.stat().st_size else None
+
+
+def none_there(path: Path) -> LedgerError:
+    """The error of something else than a ledger."""
+    error = LedgerError(f"{path} is no ledger: name another file with --ledger")
+    error.add_note(
+        "if it is one that was damaged, move it away and have batch-uploader upload --rebuild make"
+        " a new one from the manifest"
+    )
+    return error
+
+
+def _demand_own_folder(folder: Path) -> None:
+    if folder.name != LEDGER_FOLDER or trust(folder) is not Trust.OTHERS:
+        return
+    error = LedgerError(f"other users may write {folder}: what lies in it may be theirs")
+    error.add_note(
+        "see what is in it and make it your own (chmod go-w, or chown), or keep the ledger in a"
+        " folder of your own and name it with --ledger"
+    )
+    raise error
