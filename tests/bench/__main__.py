@@ -19,7 +19,7 @@ from bench.lab import Lab
 from bench.report import put
 
 WORKS = (
-    *("large-files", "small-files", "memory", "stalls", "start", "link"),
+    *("large-files", "small-files", "slope", "memory", "stalls", "start", "link"),
     *("first-run", "second-run"),
 )
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from bench.lab import FAR_ADDRESS, Lab, NotPossible
 from bench.measuring import measure, upload
 from bench.network import HERE, THERE, inside, link
 from bench.report import Section, Target, put
-from bench.works import second_run, stalls
+from bench.works import second_run, slope, stalls
 from e2e.conftest import emulator
 
 COUNT = 3
@@ -93,6 +93,12 @@ def test_a_second_run_needs_no_service(lab):
     section = second_run.run(lab, runs=1)
     assert [row[0] for row in section.rows] == ["batch-uploader", "find -printf '%p %s %T@'"]
     assert all(target.value > 0 for target in section.targets)
+
+
+def test_one_more_recording_costs_what_many_cost_more_than_few(lab):
+    section = slope.run(lab, runs=1)
+    assert [row[0] for row in section.rows] == names(slope.CONTESTANTS)
+    assert [target.limit for target in section.targets] == [1.8, 1.4, 1.4]
 
 
 def test_the_heartbeat_is_in_the_program_s_own_loop(lab, folder, tmp_path):
