@@ -10,18 +10,19 @@ import hashlib
 import io
 import json
 import os
-import re
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeVar
 
 from anyio import CancelScope, to_thread
 from msgspec import Struct
 
+from batch_uploader.cells import defuse, escape_json
 from batch_uploader.errors import LedgerError
 from batch_uploader.model import Container, Failure, Status
 from batch_uploader.ports import Row
@@ -39,16 +40,6 @@ _PIECE: Final = 1024 * 1024
 _DIGEST_SIZE: Final = 32
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TRAITOROUS: Final = (
-    "\u007f-\u009f"  # DEL and the C1 controls, which terminals obey
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text around
-    "\u2028\u2029"  # line ends to some programs
-    "\ud800-\udfff"  # halves of characters, which are not UTF-8
-)
-_JSON_ESCAPED: Final = re.compile(f"[{_TRAITOROUS}]")
-_CSV_ESCAPED: Final = re.compile(f"[\0-\x1f{_TRAITOROUS}]")
-_FORMULA_STARTS: Final = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
-"""The last four are the full-width forms of the first four, which some spreadsheets take too."""
 
 CSV_COLUMNS: Final = (
     "path",
@@ -64,7 +55,9 @@ CSV_COLUMNS: Final = (
     "duplicate_of",
     "error_code",
     "error_message",
+    "defused",
 )
+"""The last one names the columns whose cells are not what they were, as ``cells.defuse`` has it."""
 
 
 class Format(StrEnum):
@@ -187,14 +180,20 @@ def _note_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.behind")
 
 
-async def export(rows: AsyncIterator[Row], stream: Stream, form: Format) -> int:
+async def export(
+    rows: AsyncIterator[Row],
+    stream: Stream,
+    form: Format,
+    guard: Callable[[str], str] = defuse,
+) -> int:
     """Write a line for each row, for CSV after a header; how many rows there were.
 
-    What the stream raises is the caller's: only the caller knows what it is.
+    ``guard`` keeps a spreadsheet from harm; JSON says all as it is anyway. What the stream raises
+    is the caller's: only the caller knows what it is.
     """
-    encode = _json_lines if form is Format.JSONL else _csv_lines
+    encode = _json_lines if form is Format.JSONL else partial(_csv_lines, guard)
     if form is Format.CSV:
-        await to_thread.run_sync(_write_all, stream, _csv_records([CSV_COLUMNS]))
+        await to_thread.run_sync(_write_all, stream, _csv_text([CSV_COLUMNS]))
     count = 0
     batch: list[Row] = []
     async for row in rows:
@@ -289,7 +288,7 @@ def _write_all(stream: Stream, data: bytes) -> None:
 
 def _json_lines(rows: Sequence[Row]) -> bytes:
     text = "".join(f"{_encode_json(_json_object(row))}\n" for row in rows)
-    return _JSON_ESCAPED.sub(_escape, text).encode()
+    return escape_json(text).encode()
 
 
 def _json_object(row: Row) -> dict[str, object]:
@@ -297,15 +296,20 @@ def _json_object(row: Row) -> dict[str, object]:
     return {**_shared(row), "error": error}
 
 
-def _csv_lines(rows: Sequence[Row]) -> bytes:
-    return _csv_records(
-        (
-            *_shared(row).values(),
-            row.failure and row.failure.code,
-            row.failure and row.failure.message,
-        )
-        for row in rows
+def _csv_lines(guard: Callable[[str], str], rows: Sequence[Row]) -> bytes:
+    return _csv_text(_guarded(guard, row) for row in rows)
+
+
+def _guarded(guard: Callable[[str], str], row: Row) -> list[object]:
+    cells = [*_shared(row).values()]
+    cells += (row.failure.code, row.failure.message) if row.failure else (None, None)
+    guarded = [guard(cell) if isinstance(cell, str) else cell for cell in cells]
+    changed = (
+        name
+        for name, before, after in zip(CSV_COLUMNS, cells, guarded, strict=False)
+        if before != after
     )
+    return [*guarded, " ".join(changed)]
 
 
 def _shared(row: Row) -> dict[str, object]:
@@ -330,22 +334,11 @@ def _iso(moment_ns: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _csv_records(records: Iterable[Sequence[object]]) -> bytes:
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines, lineterminator="\r\n")
-    for cells in records:
-        writer.writerow(_csv_text(cell) if isinstance(cell, str) else cell for cell in cells)
-    return lines.getvalue().encode()
-
-
-def _csv_text(text: str) -> str:
-    # A leading apostrophe makes it text to a spreadsheet, whatever it looks like.
-    safe = _CSV_ESCAPED.sub(_escape, text)
-    return f"'{safe}" if text.startswith(_FORMULA_STARTS) else safe
-
-
-def _escape(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
+def _csv_text(lines: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(lines)
+    # Half a character is none that UTF-8 has, and foreign words may hold one.
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 @asynccontextmanager

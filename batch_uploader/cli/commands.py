@@ -161,20 +161,27 @@ def resolve(
         default="jsonl",
     ),
     Flag("--output -o", "Into this file. [default: stdout]", metavar="F", type=PATH),
+    Flag(
+        "--raw",
+        "Write CSV cells as they are, for a join by path. Without it, an apostrophe keeps a"
+        " spreadsheet from running what looks like a formula, and the column defused names the"
+        " cells that were changed.",
+        is_flag=True,
+    ),
     flags=PLACE,
     examples=(
         "batch-uploader manifest calls/ | jq -r 'select(.status == \"uploaded\") | .talk_id'",
         "batch-uploader manifest calls/ --format csv -o talks.csv",
     ),
 )
-def manifest(directory: Path, flags: Given, *, form: str, output: Path | None) -> int:
+def manifest(directory: Path, flags: Given, *, form: str, output: Path | None, raw: bool) -> int:
     """Print what the ledger knows of every recording, one line each, sorted by path.
 
     Also while a run is going.
     """
     from batch_uploader.cli import exporting
 
-    return exporting.manifest(directory, flags, form, output)
+    return exporting.manifest(directory, flags, form, output, raw=raw)
 
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))

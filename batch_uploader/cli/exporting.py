@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from batch_uploader.cells import defuse, escape, keep
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
@@ -21,14 +22,16 @@ from batch_uploader.settings import Given, Settings
 from batch_uploader.system.ownfiles import replace_atomically
 
 
-def manifest(directory: Path, flags: Mapping[str, object], form: str, output: Path | None) -> int:
-    """Export the ledger; the exit code."""
+def manifest(
+    directory: Path, flags: Mapping[str, object], form: str, output: Path | None, *, raw: bool
+) -> int:
+    """Export the ledger; the exit code. With ``raw`` a spreadsheet is not kept from harm."""
     settings = Settings(directory, flags)
     chosen = Given(form, "--format", Path()).one_of(Format)
-    return anyio.run(_manifest, settings, chosen, output)
+    return anyio.run(_manifest, settings, chosen, output, raw)
 
 
-async def _manifest(settings: Settings, form: Format, output: Path | None) -> int:
+async def _manifest(settings: Settings, form: Format, output: Path | None, raw: bool) -> int:
     places = demand_places(settings, output)
     if output is not None:
         demand_replaceable(output, "--output")
@@ -39,19 +42,17 @@ async def _manifest(settings: Settings, form: Format, output: Path | None) -> in
         aclosing(reader.rows()) as rows,
     ):
         if output is None:
-            await _to_stdout(rows, form)
+            await _to_stdout(rows, form, raw)
         else:
-            await _to_file(rows, form, output)
+            with replace_atomically(output) as file:
+                await export(rows, file, form, keep if raw else defuse)
     return ExitCode.FINE
 
 
-async def _to_stdout(rows: AsyncIterator[Row], form: Format) -> None:
+async def _to_stdout(rows: AsyncIterator[Row], form: Format, raw: bool) -> None:
+    # A terminal runs no formulas, but it obeys controls.
+    shown = escape if sys.stdout.isatty() else keep
     with data_on_stdout():
         sys.stdout.flush()
-        await export(rows, sys.stdout.buffer, form)
+        await export(rows, sys.stdout.buffer, form, shown if raw else defuse)
         sys.stdout.buffer.flush()
-
-
-async def _to_file(rows: AsyncIterator[Row], form: Format, output: Path) -> None:
-    with replace_atomically(output) as file:
-        await export(rows, file, form)

@@ -272,6 +272,7 @@ class TestManifest:
         assert lines == (calls.folder / "manifest.jsonl").read_text("utf-8")
         table = list(csv.DictReader(program("manifest", calls, "--format", "csv").out.splitlines()))
         assert [row["path"] for row in table] == ["'=b.wav", "a.wav"]
+        assert [row["defused"] for row in table] == ["path", ""]
 
     def test_it_writes_a_file(self, calls, program, upload, tmp_path):
         calls.write("a.wav")

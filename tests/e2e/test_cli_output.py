@@ -98,6 +98,25 @@ def test_names_that_act_on_what_shows_them(calls, upload, program, service, tmp_
     assert ACTS.findall(table) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names and terminals of POSIX")
+def test_raw_cells_join_by_path(calls, program, upload, tmp_path):
+    """Fault 65."""
+    names = ["+74951234567.wav", "a;=1.wav", "b\t-2.wav"]
+    calls.write(*names)
+    assert upload().code == 0
+    flags = ("manifest", calls, "--format", "csv", "--raw")
+    file = tmp_path / "out.csv"
+    assert program(*flags, "-o", file).code == 0
+    assert file.read_bytes() == program(*flags).out.encode()
+    with file.open(encoding="utf-8", newline="") as text:
+        table = list(csv.DictReader(text))
+    assert [row["path"] for row in table] == names
+    assert {row["defused"] for row in table} == {""}
+    with Screen() as screen:
+        program(*flags, redirection=f">{screen.name}")
+    assert "b\\u0009-2.wav" in screen.text
+
+
 def test_without_a_terminal_there_are_plain_lines_and_not_many(calls, upload, start_service):
     """Fault 75: at most one a second, and nothing that only a screen understands."""
     calls.write(*(f"{number}.wav" for number in range(10)))

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from batch_uploader.cells import defuse, keep
 from batch_uploader.errors import LedgerError
 from batch_uploader.manifest import (
     CSV_COLUMNS,
@@ -72,14 +73,14 @@ async def stream(*rows):
         yield row
 
 
-async def exported(form, *rows):
+async def exported(form, *rows, guard=defuse):
     target = io.BytesIO()
-    assert await export(stream(*rows), target, form) == len(rows)
+    assert await export(stream(*rows), target, form, guard) == len(rows)
     return target.getvalue()
 
 
-def in_loop(form, *rows):
-    return anyio.run(exported, form, *rows)
+def in_loop(form, *rows, guard=defuse):
+    return anyio.run(lambda: exported(form, *rows, guard=guard))
 
 
 # JSON lines
@@ -142,12 +143,12 @@ async def test_many_rows_come_in_their_order():
 async def test_csv_says_the_same():
     assert (await exported(Format.CSV, UP, REJECTED, DUPLICATE)).decode() == (
         "path,status,talk_id,connection_id,sha256,size,duration,format,attempts,uploaded_at,"
-        "duplicate_of,error_code,error_message\r\n"
+        "duplicate_of,error_code,error_message,defused\r\n"
         "2025/01/a.wav,uploaded,talk-1,connection-1,"
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f,123,12.346,wav,1,"
-        "2025-01-01T00:00:00Z,,,\r\n"
-        "b.wav,rejected,,connection-1,,5,,,2,,,INVALID_ARGUMENT,no such field\r\n"
-        "c.wav,duplicate,,connection-1,,5,,,0,,2025/01/a.wav,,\r\n"
+        "2025-01-01T00:00:00Z,,,,\r\n"
+        "b.wav,rejected,,connection-1,,5,,,2,,,INVALID_ARGUMENT,no such field,\r\n"
+        "c.wav,duplicate,,connection-1,,5,,,0,,2025/01/a.wav,,,\r\n"
     )
 
 
@@ -155,28 +156,67 @@ async def test_csv_without_rows_has_its_header():
     assert await exported(Format.CSV) == ",".join(CSV_COLUMNS).encode() + b"\r\n"
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff20"])
-async def test_no_cell_is_a_formula(start):
+FORMULA = re.compile("\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20](?!$)")
+SEPARATORS = ",;\t|: ^~!#&%*"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff20"])
+@pytest.mark.parametrize(
+    "before", ["", " ", "x;", "x; ", 'x;"', "x|", "x, ", "\u00e9\t;", "x ", "x:", ";;'"]
+)
+async def test_no_cell_is_a_formula(start, before):
     """Fault 65."""
-    row = replace(REJECTED, path=f"{start}1+1.wav", failure=Failure("EIO", f"{start}2"))
+    row = replace(
+        REJECTED, path=f"{before}{start}1.wav", failure=Failure("EIO", f"{before}{start}2")
+    )
     text = (await exported(Format.CSV, row)).decode()
-    _, (path, *_, message) = csv.reader(io.StringIO(text, newline=""))
-    assert path.startswith("'")
-    assert message.startswith("'")
+    _, (path, *_, message, defused) = csv.reader(io.StringIO(text, newline=""))
+    assert path.endswith(f"'{start}1.wav")
+    assert message.endswith(f"'{start}2")
+    assert defused == "path error_message"
 
 
-@given(names, names)
+@pytest.mark.parametrize(
+    "name", ["2025-01-02/+74951234567-1.wav", "a--b_-_c.wav", "A - B.wav", "x-=y", "e@x.org"]
+)
+async def test_a_name_without_a_formula_stays_as_it_is(name):
+    text = (await exported(Format.CSV, replace(REJECTED, path=name))).decode()
+    assert next(csv.DictReader(io.StringIO(text)))["path"] == name
+    assert next(csv.DictReader(io.StringIO(text)))["defused"] == ""
+
+
+formulas = st.text(alphabet="=+-@;,|: \t\"'ab1\u2028\uff1d", max_size=12)
+
+
+@given(names | formulas, names | formulas)
 def test_any_csv_has_its_shape_and_is_safe_to_open(name, message):
-    """Faults 64 and 65."""
+    """Faults 64 and 65: whatever a spreadsheet takes for the end of a cell."""
     row = replace(REJECTED, path=name, failure=Failure("EIO", message))
     text = in_loop(Format.CSV, row).decode()
     assert not CONTROLS.search(text.replace("\r\n", ""))
     header, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header == list(CSV_COLUMNS)
-    for cell, original in ((cells[0], name), (cells[-1], message)):
-        assert not cell.startswith(("=", "+", "-", "@"))
+    for separator in SEPARATORS:
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            how = {"delimiter": separator, "quoting": quoting}
+            for line in csv.reader(io.StringIO(text, newline=""), **how):
+                assert [cell for cell in line if FORMULA.match(cell)] == []
+    changed = []
+    for column, cell, original in (("path", cells[0], name), ("error_message", cells[-2], message)):
         unescaped = CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", original)
-        assert cell.removeprefix("'") == unescaped.removeprefix("'")
+        assert cell.replace("'", "") == unescaped.replace("'", "")
+        changed += [column] if cell != original else []
+    assert cells[-1] == " ".join(changed)
+
+
+@given(names | formulas)
+def test_raw_cells_are_as_they_are(name):
+    """Fault 65: for a join by path."""
+    row = replace(REJECTED, path=name)
+    text = in_loop(Format.CSV, row, guard=keep).decode()
+    (line,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert line["path"] == name.encode("utf-8", "backslashreplace").decode()
+    assert line["defused"] == ""
 
 
 # The file
