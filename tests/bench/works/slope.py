@@ -33,23 +33,27 @@ def run(lab, runs):
 
 
 def _slope(few, many, more):
-    """CPU time and wall clock of one more, in milliseconds; why not, where it could not be."""
+    """CPU time and wall clock of one more, in milliseconds; why not, where they are not known."""
     for taken in (few, many):
         if not isinstance(taken, Run):
             return taken
+    if many.cpu <= few.cpu:
+        return "too few to tell"
     return tuple(1000 * (getattr(many, of) - getattr(few, of)) / more for of in ("cpu", "wall"))
 
 
 def _row(name, slope, ours):
     if isinstance(slope, str):
         return [name, slope, "", ""]
-    return [name, *map(figure, slope), f"{figure(slope[0] / ours[0])} x"]
+    share = "" if isinstance(ours, str) else f"{figure(slope[0] / ours[0])} x"
+    return [name, *map(figure, slope), share]
 
 
 def _target(rival, ours, theirs, limit, *, of_theirs):
     """By CPU time: ours at most so many times theirs, or theirs at least so many times ours."""
     what = f"one more of 100 KB, CPU time {'against' if of_theirs else 'of'} {rival.name}"
-    if isinstance(theirs, str):
-        return Target(what, None, limit, at_most=of_theirs, remark=theirs)
+    for slope in (ours, theirs):
+        if isinstance(slope, str):
+            return Target(what, None, limit, at_most=of_theirs, remark=slope)
     value = ours[0] / theirs[0] if of_theirs else theirs[0] / ours[0]
     return Target(what, value, limit, at_most=of_theirs)
