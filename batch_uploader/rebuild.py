@@ -49,7 +49,7 @@ async def rebuild(
 ) -> Rebuilt:
     """Make the ledger anew, whole or not at all.
 
-    Of those ``manifests`` that there are, and of the old ledger, where that is behind one of them.
+    Of those ``manifests`` that there are, and of the old ledger, where that is behind.
     ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
     the endings of what is on record. ``stamp_field`` is taken for the one that went with
     whatever was sent after the manifest was written: by it a run finds out what that was. Raises
@@ -61,8 +61,10 @@ async def rebuild(
         found = await to_thread.run_sync(_sorted_by_age, manifests)
         records: list[_Record] = [partial(_lines_of, each) for each in found]
         if replacement.whole:
-            reader = await stack.enter_async_context(LedgerReader(ledger))
-            await _demand_behind(reader, ledger, found)
+            reader = LedgerReader(ledger, alone=replacement.stray)
+            await stack.enter_async_context(reader)
+            if not replacement.stray:
+                await _demand_behind(reader, ledger, found)
             records.insert(0, partial(_rows_of, reader))
         elif not found:
             raise _nothing_left(manifests[0])

@@ -18,7 +18,7 @@ from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
 
 # What SQLite and we ourselves keep beside a ledger.
-_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", ".lock")
+_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", "-run", ".lock")
 
 
 def own_files(settings: Settings) -> list[Path]:

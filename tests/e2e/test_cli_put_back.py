@@ -27,6 +27,16 @@ def manifest_of(calls):
     return calls.folder / "manifest.jsonl"
 
 
+def back_up(calls, tmp_path):
+    """All that the ledger is, as it is told to be copied."""
+    return shutil.copytree(ledger_of(calls).parent, tmp_path / "backup")
+
+
+def restore(calls, backup):
+    shutil.rmtree(ledger_of(calls).parent)
+    shutil.copytree(backup, ledger_of(calls).parent)
+
+
 def counts(program, calls, *flags):
     document = json.loads(program("status", calls, "--json", *flags).out)
     return {
@@ -36,7 +46,7 @@ def counts(program, calls, *flags):
 
 @pytest.fixture
 def put_back(calls, upload, tmp_path):
-    """Sends some with the first ledger, the others with what came of it, and puts that back.
+    """Sends some with the first ledger, the others with what came of it, and puts the first back.
 
     ``flags`` go to both runs, ``second`` to the second one.
     """
@@ -44,10 +54,11 @@ def put_back(calls, upload, tmp_path):
     def make(service, *flags, second=(), code=0):
         calls.write(*names(0, 6))
         assert upload(*flags, to=service).code == 0
-        shutil.copy2(ledger_of(calls), tmp_path / "backup.db")
+        backup = back_up(calls, tmp_path)
         calls.write(*names(6, 20))
         assert upload(*flags, *second, to=service).code == code
-        shutil.copy2(tmp_path / "backup.db", ledger_of(calls))
+        restore(calls, backup)
+        return backup
 
     return make
 
@@ -80,14 +91,13 @@ def test_nothing_goes_up_again_and_no_talk_id_is_lost(
 def test_what_neither_of_them_knows_is_in_doubt(calls, upload, program, start_service, put_back):
     """Fault 89: a run that was killed after the manifest was written, before the ledger went."""
     with start_service() as service:
-        put_back(service, *STAMP)
-        old = ledger_of(calls).read_bytes()
+        backup = put_back(service, *STAMP)
         manifest = manifest_of(calls).read_bytes()
         assert upload("--rebuild", *STAMP, to=service).code == 0
         calls.write(*names(20, 24))
         assert upload(*STAMP, to=service).code == 0
         before = service.counts(calls)
-        ledger_of(calls).write_bytes(old)
+        restore(calls, backup)
         manifest_of(calls).write_bytes(manifest)
         assert upload(*STAMP, to=service).code == 7
         assert upload("--rebuild", to=service).code == 1
@@ -102,13 +112,13 @@ def test_doubts_that_the_ledger_never_heard_of_are_news_as_well(
     calls.write("a.wav")
     with start_service() as service:
         assert upload(to=service).code == 0
-    shutil.copy2(ledger_of(calls), tmp_path / "backup.db")
+    backup = back_up(calls, tmp_path)
     calls.write("b.wav", "c.wav")
     with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
         assert upload(to=service).code == 1
         held = service.counts(calls)
         assert held == {"a.wav": 1, "b.wav": 1, "c.wav": 1}
-        shutil.copy2(tmp_path / "backup.db", ledger_of(calls))
+        restore(calls, backup)
         refused = upload(to=service)
         assert (refused.code, BEHIND in refused.err) == (7, True)
         assert upload("--rebuild", to=service).code == 1

@@ -205,8 +205,11 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_reading(path: Path) -> sqlite3.Connection:
-    """Open the ledger for reading alone, where possible also in a folder that is read-only."""
+def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """Open the ledger for reading alone, where possible also in a folder that is read-only.
+
+    With ``alone`` without the log beside it.
+    """
     if not path.exists():
         raise LedgerError(
             f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
@@ -221,6 +224,8 @@ def connect_reading(path: Path) -> sqlite3.Connection:
             raise LedgerError(
                 f"{log} has a second name (a hard link): the next upload makes a copy of its own"
             )
+    if alone:
+        return _connect_current(path, "immutable=1")
     try:
         return _connect_current(path, "mode=ro")
     except sqlite3.OperationalError as error:
@@ -239,8 +244,13 @@ def _logs(path: Path) -> Iterator[Path]:
     return (beside(path, suffix) for suffix in ("-wal", "-shm", "-journal"))
 
 
-def is_damaged(path: Path) -> bool:
-    """Whether a ledger cannot be relied on: it is read through.
+def connect_alone(path: Path) -> sqlite3.Connection:
+    """Open the file for reading as it is without the log beside it, which may be another's."""
+    return connect(path, "mode=ro&immutable=1")
+
+
+def is_damaged(path: Path, *, alone: bool = False) -> bool:
+    """Whether a ledger cannot be relied on: it is read through, with ``alone`` without its log.
 
     Raises LedgerError if it is a newer one, or something else.
     """
@@ -248,7 +258,8 @@ def is_damaged(path: Path) -> bool:
         return True
     _refuse_at_sight(path)
     try:
-        with closing(connect(path, "mode=ro")) as connection:
+        connection = connect_alone(path) if alone else connect(path, "mode=ro")
+        with closing(connection):
             (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             _version(connection, path)
     except sqlite3.DatabaseError as error:

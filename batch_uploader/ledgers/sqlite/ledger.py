@@ -27,6 +27,7 @@ from batch_uploader.ledgers.sqlite.file import (
     translated,
 )
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
+from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
@@ -59,6 +60,7 @@ class SqliteLedger:
         self._clock = clock
         self._boot = boot
         self._lock = lock_of(path)
+        self._mark = Mark(path)
         self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
         self._store: _SqliteStore | None = None
@@ -208,10 +210,21 @@ class SqliteLedger:
             self._journal.open()
             if self._journal.kept and not self._path.exists():
                 raise gone(self._path, self._journal.path.name)
+            self._begin()
             self._connection = connect_writing(self._path)
+            self._mark.set(self._connection)
         if self._journal.kept:
             with self._transaction():
                 pass
+
+    def _begin(self) -> None:
+        try:
+            self._mark.begin()
+        except LedgerError as error:
+            for answer in self._journal.kept:
+                if words := _noting(answer.outcome):
+                    error.add_note(words.removeprefix("; "))
+            raise
 
     @contextmanager
     def _transaction(self) -> Iterator[Store]:
@@ -261,9 +274,12 @@ class SqliteLedger:
         connection, self._connection = self._connection, None
         self._store = None
         if connection is not None:
-            # Closing only tidies up the log; every commit in it is durable without that.
-            with suppress(sqlite3.Error):
+            # Closing only tidies up; every commit is durable without that.
+            with suppress(sqlite3.Error, OSError):
+                self._mark.clear(connection)
+            with suppress(sqlite3.Error, OSError):
                 connection.close()
+                self._mark.end()
         self._journal.close()
         self._lock.release()
 

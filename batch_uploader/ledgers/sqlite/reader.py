@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -33,13 +34,17 @@ class Totals(Struct, frozen=True):
 class LedgerReader:
     """Reads a ledger without its lock, while a run writes it or not; never changes a line.
 
-    Looks at one connection, or at all that the file holds. A claim of a run that was killed is
+    Looks at one connection, or at all that the file holds; with ``alone`` without the log beside
+    it, which may be another ledger's. A claim of a run that was killed is
     still ``claimed``; ``is_running`` tells which it is. Entering raises LedgerError if there is no
     usable ledger at ``path``.
     """
 
-    def __init__(self, path: Path, connection_id: str | None = None) -> None:
+    def __init__(
+        self, path: Path, connection_id: str | None = None, *, alone: bool = False
+    ) -> None:
         self._path = path
+        self._connect = partial(connect_reading, path, alone=alone)
         self._connection_id = connection_id
         self._connection: sqlite3.Connection | None = None
         self._worker: Worker | None = None
@@ -125,7 +130,8 @@ class LedgerReader:
         if self._worker is None:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
-        lines = _Lines(self._path, self._identity, *schema.select_rows(connection_id, statuses))
+        query = schema.select_rows(connection_id, statuses)
+        lines = _Lines(self._path, self._connect, self._identity, query)
         try:
             while batch := await worker.run(lines.fetch):
                 for row in batch:
@@ -145,7 +151,7 @@ class LedgerReader:
 
     def _open(self) -> None:
         with translated(self._path):
-            self._connection = connect_reading(self._path)
+            self._connection = self._connect()
             self._identity = identity(self._path)
 
     def _translated(self, read: Callable[[sqlite3.Connection], T]) -> T:
@@ -204,14 +210,14 @@ class _Lines:
     def __init__(
         self,
         path: Path,
+        connect: Callable[[], sqlite3.Connection],
         opened: tuple[int, int] | None,
-        query: str,
-        values: Sequence[object],
+        query: tuple[str, Sequence[object]],
     ) -> None:
         self._path = path
+        self._connect = connect
         self._opened = opened
         self._query = query
-        self._values = values
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
 
@@ -224,8 +230,8 @@ class _Lines:
                         f"the ledger {self._path} is another one than was opened: its directory"
                         " was moved away; what is recorded is in the old one"
                     )
-                self._connection = connect_reading(self._path)
-                self._cursor = self._connection.execute(self._query, self._values)
+                self._connection = self._connect()
+                self._cursor = self._connection.execute(*self._query)
             return [
                 schema.decode(values[1:]).row(values[0])
                 for values in self._cursor.fetchmany(_ROWS_AT_ONCE)

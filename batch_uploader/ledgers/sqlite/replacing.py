@@ -9,16 +9,19 @@ from anyio import CancelScope, to_thread
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import file, place
 from batch_uploader.ledgers.sqlite.journal import has_journal, kept_answers
+from batch_uploader.ledgers.sqlite.mark import NOTE, strays
 from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
 
-_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers")
+_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers", NOTE)
 
 
 class Replacement:
     """Holds the lock of a ledger that is no good any more while another one is made, at ``new``.
 
-    ``whole`` is whether the old one is there and can be read. When it is left without an error,
-    what is left of the old one is set aside under another name, and the new one takes its place.
+    ``whole`` is whether the old one is there and can be read, ``stray`` whether it is not the one
+    that its last run left, so that the log beside it is not its own. When it is left without an
+    error, what is left of the old one is set aside under another name, and the new one takes its
+    place.
     ``aside`` is that name, None if nothing was left.
     """
 
@@ -28,7 +31,7 @@ class Replacement:
         self._lock = file.lock_of(path)
         self.new = temporary_name(self._path)
         self.aside: Path | None = None
-        self.whole = False
+        self.whole = self.stray = False
 
     async def __aenter__(self) -> Self:
         """Take the lock.
@@ -55,7 +58,9 @@ class Replacement:
             file.make_folder(self._path.parent)
             file.take(self._lock, self._path)
             _demand_ours(self._path)
-            self.whole = self._path.exists() and not file.is_damaged(self._path)
+            if self._path.exists():
+                self.stray = strays(self._path)
+                self.whole = not file.is_damaged(self._path, alone=self.stray)
             remove_leftovers(self._path)
 
     def _swap(self) -> None:

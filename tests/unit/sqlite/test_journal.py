@@ -178,13 +178,20 @@ async def test_a_journal_whose_making_was_cut_off_is_made_whole(path):
 
 
 async def test_answers_of_another_ledger_are_refused_and_kept(path):
-    """Fault 6: a backup from before the claim does not know what it was an answer to."""
+    """Fault 6: a backup from before the claim does not know what it was an answer to.
+
+    It is found out by what lies beside it, and where that is lost, by the answers.
+    """
     async with SqliteLedger(path, CONNECTION):
         pass
     shutil.copy(path, path.with_name("backup"))
     await fill_up(path, "a.wav")
     shutil.copy(path.with_name("backup"), path)
     before = journal_path(path).read_bytes()
+    with pytest.raises(LedgerError, match="is behind") as caught:
+        await SqliteLedger(path, CONNECTION).__aenter__()
+    assert caught.value.__notes__[-1].startswith("note that a.wav is up as talk talk of")
+    path.with_name("ledger.db-run").unlink()
     for _ in range(2):
         with pytest.raises(LedgerError, match=r"put that one back.*a\.wav is up as talk talk of"):
             await SqliteLedger(path, CONNECTION).__aenter__()

@@ -111,6 +111,7 @@ async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
         ledger._connection.set_trace_callback(statements.append)
         await ledger.claim([recording("a.wav")])
         await ledger.settle(uploaded("a.wav", "talk"))
+        ledger._connection.set_trace_callback(None)
     (settled,) = [each for each in statements if each.startswith("UPDATE")]
     assert "sha256" not in settled
     assert len(statements) == len(["BEGIN", "ask", "claim", "COMMIT", "BEGIN", settled, "COMMIT"])

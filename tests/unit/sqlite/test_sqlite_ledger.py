@@ -34,7 +34,10 @@ async def test_nobody_else_may_read_it(path):
     finally:
         os.umask(before)
     assert files == dict.fromkeys(
-        ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-answers", "ledger.db.lock"],
+        [
+            *("ledger.db", "ledger.db-wal", "ledger.db-shm"),
+            *("ledger.db-answers", "ledger.db-run", "ledger.db.lock"),
+        ],
         0o600,
     )
     assert modes.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -58,7 +61,12 @@ async def test_a_making_that_was_cut_off_is_begun_anew(path):
         leftover = temporary_name(path)
         leftover.with_name(f"{leftover.name}{suffix}").write_bytes(b"half a ledger")
     await make(path, "a.wav")
-    assert names_in(path.parent) == ["ledger.db", "ledger.db-answers", "ledger.db.lock"]
+    assert names_in(path.parent) == [
+        "ledger.db",
+        "ledger.db-answers",
+        "ledger.db-run",
+        "ledger.db.lock",
+    ]
 
 
 def _garbage(path):
@@ -111,7 +119,10 @@ async def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, damage, cure)
     with pytest.raises(LedgerError, match=cure):
         async with LedgerReader(path) as reader:
             await listed(reader)
-    assert (path.read_bytes() if path.is_file() else None) == before
+    after = path.read_bytes() if path.is_file() else None
+    if damage is _overwritten:  # who opened it stands in it
+        before, after = (content[4096 : 4096 * 4] for content in (before, after))
+    assert after == before
 
 
 async def test_a_ledger_whose_log_alone_is_left_is_not_started_afresh(path):
@@ -122,7 +133,7 @@ async def test_a_ledger_whose_log_alone_is_left_is_not_started_afresh(path):
         copy = log.read_bytes()
     path.unlink()
     log.write_bytes(copy)
-    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-wal is there"):
+    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-run is there"):
         await SqliteLedger(path, CONNECTION).__aenter__()
     assert log.read_bytes() == copy
 
@@ -244,7 +255,12 @@ async def test_a_reader_needs_no_right_to_write(open_folder):
             assert await listed(reader) == [("a.wav", Status.UPLOADED)]
             assert (await reader.counts())[Status.UPLOADED].count == 1
         assert not is_running(path)
-    assert names_in(open_folder) == ["ledger.db", "ledger.db-answers", "ledger.db.lock"]
+    assert names_in(open_folder) == [
+        "ledger.db",
+        "ledger.db-answers",
+        "ledger.db-run",
+        "ledger.db.lock",
+    ]
 
 
 @contextmanager
