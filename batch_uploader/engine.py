@@ -34,6 +34,7 @@ from batch_uploader.events import (
 from batch_uploader.examine import Examination, stat_of
 from batch_uploader.intake import Intake, Job, invalid
 from batch_uploader.ledgers.adoption import LEDGER_LOST
+from batch_uploader.looks import Looks
 from batch_uploader.material import Material
 from batch_uploader.model import Ending, Failure, Outcome, Receipt, Status
 from batch_uploader.pace import Allowance, Bell, ByteBudget, Caps, Pacer, Timetable, Verdict
@@ -63,7 +64,8 @@ class RunOptions(Struct, frozen=True):
     before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
     audio, or when nothing has got through for ``max_outage``.
     ``hold`` is for how long after a doubt arose it proves nothing that Search does not find the
-    recording; ``wait_for_doubt`` makes a run wait for that.
+    recording; ``wait_for_doubt`` makes a run wait for that. With ``trust_times`` files of the same
+    sizes and times are not looked at, whatever else of them is new.
     """
 
     # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
@@ -77,6 +79,7 @@ class RunOptions(Struct, frozen=True):
     max_recordings: int | None = None
     max_audio: float | None = None
     max_outage: float = 7200.0
+    trust_times: bool = False
     explain: bool = False
     hold: float = 1800.0
     wait_for_doubt: bool = False
@@ -124,6 +127,7 @@ class Engine:
         self._examination = examination
         self._sink = sink
         self._ledger = ledger
+        self._looks = Looks(examination, ledger, publish)
         self._planner = Planner(intake, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
@@ -155,6 +159,12 @@ class Engine:
         self._over = True
         if self._failure is not None:
             raise self._failure
+
+    def limit(self, reason: str) -> None:
+        """The time that a run may take is over: drain, or leave mere looks to the next one."""
+        self._planner.looks_enough = True
+        if not self._planner.looking or self._in_flight:
+            self.drain(Ending.LIMIT, reason)
 
     def drain(self, ending: Ending, reason: str) -> None:
         """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
@@ -215,6 +225,10 @@ class Engine:
                     self._planner.finished()
 
     async def _process(self, job: Job) -> None:
+        if job.action is Action.LOOK and (
+            self._planner.looks_enough or not await self._looks.is_other(job)
+        ):
+            return
         whole_limit = self._sink.whole_limit
         cost = int(job.size * _COPIES) if job.size <= whole_limit else _STREAM_COST
         async with self._budget.hold(cost):
@@ -236,7 +250,8 @@ class Engine:
             else:
                 if isinstance(prepared, Material):
                     with closing(prepared):
-                        await self._send_if_allowed(job, prepared)
+                        if not await self._looks.still_rejected(job, prepared.recording):
+                            await self._send_if_allowed(job, prepared)
                 else:
                     await self._settle_unsound(job, invalid(job.path, stat_of(job.pair), prepared))
 

@@ -6,6 +6,7 @@ metadata value.
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -110,6 +111,37 @@ class AlreadyThere(Struct, frozen=True):
     outdated: bool
 
 
+class LooksBegun(Struct, frozen=True):
+    """All else has been sent; so many recordings, counted as skipped, are to be compared now.
+
+    They are at rest, and of the same sizes and times, but their times of change or inodes are new.
+    """
+
+    to_look: int
+    to_look_bytes: int
+
+
+class Sight(StrEnum):
+    """What a look at files of the same sizes and times found."""
+
+    SAME = "same"
+    """They were only touched."""
+    OUTDATED = "outdated"
+    """The audio is as it was, but not what the sidecar says."""
+    OTHER = "other"
+    """Something else: it goes on its way as a new recording does."""
+    UNREAD = "unread"
+    """Nothing, since they could not be read; the next run looks again."""
+
+
+class Looked(Struct, frozen=True):
+    """One of those that ``LooksBegun`` counted was compared."""
+
+    path: str
+    size: int
+    found: Sight
+
+
 class NotReady(Struct, frozen=True):
     """A recording counted as to be sent was still being written; the next run looks again."""
 
@@ -184,6 +216,8 @@ Event = (
     | Settled
     | Found
     | AlreadyThere
+    | LooksBegun
+    | Looked
     | NotReady
     | Released
     | Held

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from batch_uploader import audio, sidecar
 from batch_uploader.audio import AudioRules, TakesLonger
 from batch_uploader.errors import SourceError
+from batch_uploader.events import Sight
 from batch_uploader.material import Content, Material, changed, read_behind
 from batch_uploader.model import (
     AudioInfo,
@@ -24,7 +25,7 @@ from batch_uploader.model import (
     recording_key,
 )
 from batch_uploader.pairing import Pair
-from batch_uploader.ports import Source
+from batch_uploader.ports import Known, Source
 from batch_uploader.sidecar import Schema
 from batch_uploader.system import read_ahead
 
@@ -68,11 +69,20 @@ class Rules(Struct, frozen=True):
 
 def stat_of(pair: Pair) -> Stat:
     """What the ledger compares, without opening anything."""
-    size, mtime_ns = pair.audio.size, pair.audio.mtime_ns
-    if pair.sidecar is None:
-        return Stat(size, mtime_ns)
-    name = pair.sidecar.path.rpartition("/")[2]
-    return Stat(size, mtime_ns, name, pair.sidecar.size, pair.sidecar.mtime_ns)
+    audio, sidecar = pair.audio, pair.sidecar
+    if sidecar is None:
+        return Stat(audio.size, audio.mtime_ns, ctime_ns=audio.ctime_ns, inode=audio.inode)
+    return Stat(
+        audio.size,
+        audio.mtime_ns,
+        sidecar.path.rpartition("/")[2],
+        sidecar.size,
+        sidecar.mtime_ns,
+        audio.ctime_ns,
+        audio.inode,
+        sidecar.ctime_ns,
+        sidecar.inode,
+    )
 
 
 class Examination(Struct, frozen=True):
@@ -118,6 +128,23 @@ class Examination(Struct, frozen=True):
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         return info
+
+    def compare(self, pair: Pair, known: Known) -> Sight:
+        """Whether files of the same sizes and times hold what they held. Raises as ``prepare``."""
+        before, now = known.outcome.stat, stat_of(pair)
+        if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
+            with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
+                sha256 = _hash(handle, pair.audio)
+                self._demand_rest(handle, pair.audio)
+            if sha256 != known.sha256:
+                return Sight.OTHER
+        seen = (before.sidecar_ctime_ns, before.sidecar_inode)
+        if seen == (now.sidecar_ctime_ns, now.sidecar_inode):
+            return Sight.SAME
+        metadata = self.metadata(pair)
+        self._demand_as_listed(pair.sidecar)
+        same = not isinstance(metadata, tuple) and metadata.digest() == known.metadata
+        return Sight.SAME if same else Sight.OUTDATED
 
     def prepare(
         self, pair: Pair, whole_limit: int, front: Callable[[Recording], bytes]
@@ -230,12 +257,12 @@ class Examination(Struct, frozen=True):
         return info
 
     def _demand_rest(self, handle: BinaryIO, listed: Entry) -> None:
-        if self.source.handle_stat(handle, listed.path) != listed:
+        if not self.source.handle_stat(handle, listed.path).is_like(listed):
             raise changed(listed.path)
 
     def _demand_as_listed(self, sidecar: Entry | None) -> None:
         # The audio is: with another call's sidecar, put in its place meanwhile, it must not go up.
-        if sidecar is not None and self.source.stat(sidecar.path) != sidecar:
+        if sidecar is not None and not self.source.stat(sidecar.path).is_like(sidecar):
             raise changed(sidecar.path)
 
     def _small_file(self, entry: Entry) -> bytes:

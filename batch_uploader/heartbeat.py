@@ -66,7 +66,7 @@ class Heartbeat:
 
     def _count(self, event: Event) -> None:
         match event:
-            case events.FolderPlanned(to_send=files):
+            case events.FolderPlanned(to_send=files) | events.LooksBegun(to_look=files):
                 self._planned += files
             case events.Settled(outcome):
                 self._ended += 1
@@ -75,6 +75,8 @@ class Heartbeat:
                 self._attention += outcome.status in NEEDS_ATTENTION
             case events.AlreadyThere() | events.NotReady() | events.Released():
                 self._ended += 1
+            case events.Looked(found=found):
+                self._ended += found is not events.Sight.OTHER
             case events.AttemptEnded(code="OK") if self._notice.startswith(("paused", "searching")):
                 self._notice = ""
             case _:

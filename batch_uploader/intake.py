@@ -12,7 +12,7 @@ from batch_uploader.examine import stat_of
 from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.pairing import Orphan, Pair, is_sidecar, pair
 from batch_uploader.planning import Action, Decision, plan
-from batch_uploader.ports import Known, Source
+from batch_uploader.ports import Known, Likeness, Source
 
 _SMALL_FOLDER = 1_000
 """A larger one is planned in a thread: the transfers must not stand still meanwhile."""
@@ -28,7 +28,9 @@ class Remembers(Protocol):
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder, by path."""
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
         """How many recordings a folder holds that no run has to look at: all, or 0."""
 
 
@@ -57,10 +59,17 @@ class Batch(Struct):
     the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
     known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored,
     ``left_out`` those that were to be planned again and are not to be sent as they lie now.
+    ``looks``, which are among ``skipped``, come when all else is done; ``strays`` are those of them
+    that an inode alone is the reason for. ``kept`` counts the recordings that have the inodes that
+    they had, ``moved`` those that have others, though nothing else is new. Of ``learned`` nothing
+    was known by which to tell that they were touched.
     """
 
     folder: str
     jobs: list[Job] = field(default_factory=list)
+    looks: list[Job] = field(default_factory=list)
+    strays: list[Job] = field(default_factory=list)
+    learned: list[tuple[str, Stat]] = field(default_factory=list)
     decisions: list[tuple[str, Decision]] = field(default_factory=list)
     held: list[Outcome] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
@@ -69,13 +78,17 @@ class Batch(Struct):
     left_out: list[str] = field(default_factory=list)
     skipped: int = 0
     waiting: int = 0
+    kept: int = 0
+    moved: int = 0
 
 
 class Intake(Struct, frozen=True):
     """Plans a whole source against a ledger.
 
     ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
-    ``explain`` the batches carry every decision. ``clock`` gives UTC nanoseconds.
+    ``explain`` the batches carry every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
+    a reason to look at files of the same sizes and times; with ``watches_inodes`` these are at
+    least counted.
     """
 
     source: Source
@@ -84,6 +97,8 @@ class Intake(Struct, frozen=True):
     min_age: float
     explain: bool = False
     clock: Callable[[], int] = time.time_ns
+    by: Likeness = Likeness.CTIME
+    watches_inodes: bool = False
 
     async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
@@ -134,9 +149,11 @@ class Intake(Struct, frozen=True):
     async def _planned(self, listing: Listing) -> Batch:
         # Most folders of most runs are as they were: then nothing is made of what is recorded.
         if listing.entries and not listing.unreadable and not self.explain:
-            unchanged = await self.ledger.unchanged(listing.folder, listing.entries)
+            by = Likeness.INODE if self.watches_inodes else self.by
+            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
             if unchanged and not self._young(self.clock(), *listing.entries):
-                return Batch(listing.folder, skipped=unchanged)
+                kept = unchanged if by is Likeness.INODE else 0
+                return Batch(listing.folder, skipped=unchanged, kept=kept)
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
     async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:
@@ -182,15 +199,32 @@ class Intake(Struct, frozen=True):
         return self.source.is_audio(path) or is_sidecar(path)
 
     def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:
-        decision = plan(stat_of(pair), before, self.policy)
+        stat = stat_of(pair)
+        decision = plan(stat, before, self.policy, self.by)
         if self.explain:
             batch.decisions.append((pair.audio.path, decision))
-        if decision.action is Action.SKIP:
+        if before is not None and before.outcome.stat.is_like(stat):
+            self._compare(batch, pair.audio.path, before.outcome, stat)
+        if decision.action is Action.LOOK:
+            batch.skipped += 1
+            inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
+            some = batch.strays if inode_alone else batch.looks
+            some.append(Job(pair, decision.action, before))
+        elif decision.action is Action.SKIP:
             batch.skipped += 1
         elif decision.action is Action.HOLD and before is not None:
             batch.held.append(before.outcome)
         else:
             batch.jobs.append(Job(pair, decision.action, before))
+
+    def _compare(self, batch: Batch, path: str, before: Outcome, stat: Stat) -> None:
+        """Take notice of what else there is to know of files of the same sizes and times."""
+        if before.stat.inode is not None and before.stat.ctime_ns == stat.ctime_ns:
+            same = before.stat.inode == stat.inode
+            batch.kept += same
+            batch.moved += not same
+        if self.by > Likeness.MTIME and before.status not in _OPEN and before.stat.lacks(stat):
+            batch.learned.append((path, stat))
 
     def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
         if before is None:

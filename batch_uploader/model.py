@@ -59,11 +59,21 @@ class Instant(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entry(NamedTuple):
-    """A regular file that a source listed; a tuple, since a run makes one of each file."""
+    """A regular file that a source listed; a tuple, since a run makes one of each file.
+
+    ``ctime_ns`` is when anything of it changed, which no copying sets back, and ``inode`` what the
+    file system tells it from others by; None where a source has none.
+    """
 
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int | None = None
+    inode: int | None = None
+
+    def is_like(self, other: "Entry") -> bool:
+        """Whether it was not written since: a change of rights or names alone is none."""
+        return self[:3] == other[:3]
 
 
 class Listing(Struct, frozen=True):
@@ -156,13 +166,40 @@ class Metadata(Struct, frozen=True):
 
 
 class Stat(Struct, frozen=True, forbid_unknown_fields=True):
-    """What tells, without opening a file, that a recording is as it was."""
+    """What tells, without opening a file, that a recording is as it was.
+
+    The last four are as in ``Entry``: another one is no change, but a reason to look, and None,
+    as in the ledgers of older versions, is like any.
+    """
 
     size: int
     mtime_ns: int
     sidecar: str | None = None
     sidecar_size: int = 0
     sidecar_mtime_ns: int = 0
+    ctime_ns: int | None = None
+    inode: int | None = None
+    sidecar_ctime_ns: int | None = None
+    sidecar_inode: int | None = None
+
+    def is_like(self, other: "Stat") -> bool:
+        """Whether both are of the same names, sizes and times."""
+        return (
+            self.size == other.size
+            and self.mtime_ns == other.mtime_ns
+            and self.sidecar == other.sidecar
+            and self.sidecar_size == other.sidecar_size
+            and self.sidecar_mtime_ns == other.sidecar_mtime_ns
+        )
+
+    def lacks(self, other: "Stat") -> bool:
+        """Whether the other one, of the same files, knows more of them."""
+        return (
+            (self.ctime_ns is None and other.ctime_ns is not None)
+            or (self.inode is None and other.inode is not None)
+            or (self.sidecar_ctime_ns is None and other.sidecar_ctime_ns is not None)
+            or (self.sidecar_inode is None and other.sidecar_inode is not None)
+        )
 
 
 class Fingerprint(Struct, frozen=True):
@@ -250,7 +287,9 @@ class Summary(Struct, frozen=True):
     those that were already there, ``waiting`` those too young to be touched, ``outdated`` those
     whose sidecar changed after their talk was uploaded (the talk keeps the old metadata).
     ``uploaded_bytes`` and ``uploaded_seconds`` count what this run put up. ``attention`` is cut at
-    a length that fits a screen; the ledger has them all.
+    a length that fits a screen; the ledger has them all. ``to_look`` are those among ``skipped``
+    whose times of change or inodes are new, ``looked`` of how many the content was compared, and
+    ``changed`` how many of these hold something else.
     """
 
     ending: Ending
@@ -263,6 +302,9 @@ class Summary(Struct, frozen=True):
     elapsed: float
     attention: tuple[Outcome, ...]
     reason: str | None = None
+    to_look: int = 0
+    looked: int = 0
+    changed: int = 0
 
     @property
     def found_nothing(self) -> bool:

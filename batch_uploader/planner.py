@@ -9,14 +9,30 @@ from contextlib import aclosing
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
+from msgspec import Struct
+from msgspec.structs import replace
 
-from batch_uploader.events import Decided, FolderPlanned, Found, Held, Listener, ScanFinished
+from batch_uploader.events import (
+    Decided,
+    FolderPlanned,
+    Found,
+    Held,
+    Listener,
+    LooksBegun,
+    ScanFinished,
+)
 from batch_uploader.intake import Batch, Intake, Job, invalid, orphaned
 from batch_uploader.model import Stat
 from batch_uploader.planning import Action
-from batch_uploader.ports import Ledger
+from batch_uploader.ports import Ledger, Likeness
 from batch_uploader.reconcile import Reconciler
 
+_INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
+"""The fact that says whether files have the inodes in one run that they had in another."""
+_FEW_LOOKS = 100
+"""So many are looked at without asking whether inodes mean anything."""
+_LEARNED_AT_ONCE = 10_000
+"""Recordings of a ledger that knew less of them, in one transaction: after an upgrade all are."""
 _LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
 
 
@@ -45,15 +61,29 @@ class Planner:
         self._unfinished = 0
         self._all_finished = anyio.Event()
         self._told = False
+        self._kept_inodes: bool | None = None
+        self._kept = self._moved = 0
+        self._looks = _Looks()
+        self._strays = _Looks()
+        self._learned: list[tuple[str, Stat]] = []
+        self.looking = False
+        """Whether nothing is left to do but looks at what may have been touched."""
+        self.looks_enough = False
+        """Whether these are left to the next run."""
 
     async def run(self, jobs: MemoryObjectSendStream[Job]) -> None:
         """Put every job into the stream, and return when all of them have ended."""
         async with anyio.create_task_group() as ahead:
             try:
                 await self._reconciler.before()
+                await self._choose_likeness()
                 await self._walk(jobs, ahead)
                 self._tell_totals(*self._planned)
+                await self._learn()
                 await self._settle_doubts(jobs)
+                await self._judge_inodes()
+                if self._looks.files:
+                    await self._look(jobs)
             except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
                 self._fail(error)
             ahead.cancel_scope.cancel()
@@ -63,6 +93,50 @@ class Planner:
         self._unfinished -= 1
         if not self._unfinished:
             self._all_finished.set()
+
+    async def _choose_likeness(self) -> None:
+        """Inodes are a reason to look only where two runs saw that files keep them."""
+        if self._intake.by is Likeness.MTIME:
+            return
+        told = await self._ledger.fact(_INODES)
+        self._kept_inodes = None if told is None else told == _KEPT
+        self._intake = replace(
+            self._intake,
+            by=Likeness.INODE if self._kept_inodes else Likeness.CTIME,
+            watches_inodes=self._kept_inodes is not False,
+        )
+
+    async def _judge_inodes(self) -> None:
+        """Many that are new at once are made up, as some file systems do each time."""
+        if not self._intake.watches_inodes:
+            return
+        if self._kept_inodes and self._moved <= max(self._kept, _FEW_LOOKS):
+            self._looks.add(self._strays.files, self._strays.octets)
+            return
+        if self._kept or self._moved:
+            kept = self._kept_inodes is None and self._kept >= self._moved
+            await self._ledger.remember({_INODES: _KEPT if kept else _MADE_UP})
+        self._intake = replace(self._intake, by=Likeness.CTIME, watches_inodes=False)
+
+    async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        """Compare what may have been touched: last, since a change of owner may be of a million.
+
+        The source is walked once more, since so many are not kept in mind.
+        """
+        doubts = len(await self._ledger.doubts())
+        self._publish(LooksBegun(self._looks.files, self._looks.octets))
+        self.looking = True
+        async with aclosing(self._intake.batches()) as batches:
+            async for batch in batches:
+                for job in batch.looks + batch.strays:
+                    if not self.looks_enough:
+                        await self._hand_on(job, jobs)
+                if self.looks_enough:
+                    break
+        await self._all_ended()
+        self.looking = False
+        if len(await self._ledger.doubts()) > doubts:
+            await self._settle_doubts(jobs)
 
     async def _walk(self, jobs: MemoryObjectSendStream[Job], ahead: TaskGroup) -> None:
         began = self._intake.clock()
@@ -83,9 +157,7 @@ class Planner:
     async def _settle_doubts(self, jobs: MemoryObjectSendStream[Job]) -> None:
         """When all has ended, look for what is in doubt, and send again what proves absent."""
         while True:
-            while self._unfinished:
-                self._all_finished = anyio.Event()
-                await self._all_finished.wait()
+            await self._all_ended()
             absent = await self._reconciler.after()
             if not absent:
                 return
@@ -95,6 +167,11 @@ class Planner:
                 self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
             for job in batch.jobs:
                 await self._hand_on(job, jobs)
+
+    async def _all_ended(self) -> None:
+        while self._unfinished:
+            self._all_finished = anyio.Event()
+            await self._all_finished.wait()
 
     async def _count_ahead(self, began: int) -> None:
         """The uploads hold the planner up: find out meanwhile how much there is in all."""
@@ -120,6 +197,13 @@ class Planner:
             self._publish(Found(invalid(defect.path, Stat(0, 0), [defect])))
         if batch.gone:
             await self._ledger.forget(batch.gone)
+        self._kept += batch.kept
+        self._moved += batch.moved
+        self._looks.add(len(batch.looks), sum(job.size for job in batch.looks))
+        self._strays.add(len(batch.strays), sum(job.size for job in batch.strays))
+        self._learned += batch.learned
+        if len(self._learned) >= _LEARNED_AT_ONCE:
+            await self._learn()
         files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
         self._planned = (self._planned[0] + files, self._planned[1] + octets)
         self._publish(
@@ -132,6 +216,22 @@ class Planner:
                 forgotten=len(batch.gone),
             )
         )
+
+    async def _learn(self) -> None:
+        learned, self._learned = self._learned, []
+        if learned:
+            await self._ledger.learn(learned)
+
+
+class _Looks(Struct):
+    """How many recordings are to be looked at, and their bytes."""
+
+    files: int = 0
+    octets: int = 0
+
+    def add(self, files: int, octets: int) -> None:
+        self.files += files
+        self.octets += octets
 
 
 def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:

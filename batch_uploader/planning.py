@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batch_uploader.model import Stat, Status
-from batch_uploader.ports import Known
+from batch_uploader.ports import Known, Likeness
 
 
 class Action(StrEnum):
@@ -17,6 +17,8 @@ class Action(StrEnum):
     """Its talk is up and the audio is as it was; the sidecar may say something new."""
     SKIP = "skip"
     """It is up; nothing is opened."""
+    LOOK = "look"
+    """It is at rest, but may hold something else: it is compared when all else has been sent."""
     HOLD = "hold"
     """A human must act before a run touches it again."""
 
@@ -32,6 +34,8 @@ _NEW = Decision(Action.UPLOAD, "it is new")
 _UNCHANGED = Decision(Action.SKIP, "it is up and unchanged")
 _DUPLICATE = Decision(Action.SKIP, "it is a known duplicate and unchanged")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
+_TOUCHED = Decision(Action.UPLOAD, "the time of change or the inode of its files is new")
+_LOOK = Decision(Action.LOOK, "the time of change or the inode of its files is new")
 _NEW_SIDECAR = Decision(Action.UPDATE, "its talk is up and the sidecar was touched")
 _GIVEN_UP = Decision(Action.SKIP, "somebody decided to let it be")
 _AGAIN = Decision(Action.UPLOAD, "earlier attempts failed before anything was stored")
@@ -60,12 +64,38 @@ _NEW_SIDECAR_OF = {
     Status.GIVEN_UP: _GIVEN_UP,
 }
 
+_TOUCHABLE = {
+    Status.UPLOADED: _LOOK,
+    Status.DUPLICATE: _LOOK,
+    Status.GIVEN_UP: _LOOK,
+    Status.INVALID: _TOUCHED,
+    Status.REJECTED: _TOUCHED,
+}
 
-def plan(stat: Stat, known: Known | None, policy: bytes) -> Decision:
+
+def is_touched(before: Stat, now: Stat, by: Likeness) -> bool:
+    """Whether files of the same sizes and times may hold something else. What is unknown is not."""
+    return (
+        by >= Likeness.CTIME
+        and (
+            _differ(before.ctime_ns, now.ctime_ns)
+            or _differ(before.sidecar_ctime_ns, now.sidecar_ctime_ns)
+        )
+    ) or (
+        by >= Likeness.INODE
+        and (_differ(before.inode, now.inode) or _differ(before.sidecar_inode, now.sidecar_inode))
+    )
+
+
+def _differ(before: int | None, now: int | None) -> bool:
+    return before != now and before is not None and now is not None
+
+
+def plan(stat: Stat, known: Known | None, policy: bytes, by: Likeness = Likeness.INODE) -> Decision:
     """Decide without opening anything.
 
     ``policy`` is the digest of the rules in force: what was invalid under other rules is looked
-    into anew.
+    into anew. ``by`` is what else than name, size and time is a reason to look.
     """
     if known is None:
         return _NEW
@@ -73,10 +103,16 @@ def plan(stat: Stat, known: Known | None, policy: bytes) -> Decision:
     if before.status in _OPEN:
         unseen = before.status is Status.IN_DOUBT and known.sha256 is None
         return _LOST if unseen else _OPEN[before.status]
-    if before.stat == stat:
-        if before.status is Status.INVALID:
-            return _STILL_INVALID if known.policy == policy else _OTHER_RULES
-        return _UNTOUCHED[before.status]
+    if before.stat.is_like(stat):
+        if is_touched(before.stat, stat, by) and before.status in _TOUCHABLE:
+            return _TOUCHABLE[before.status]
+        return _untouched(known, policy)
     if (before.stat.size, before.stat.mtime_ns) == (stat.size, stat.mtime_ns):
         return _NEW_SIDECAR_OF.get(before.status, _CHANGED)
     return _CHANGED
+
+
+def _untouched(known: Known, policy: bytes) -> Decision:
+    if known.outcome.status is Status.INVALID:
+        return _STILL_INVALID if known.policy == policy else _OTHER_RULES
+    return _UNTOUCHED[known.outcome.status]

@@ -4,7 +4,7 @@ Each has one conformance suite in ``tests/conformance`` that every implementatio
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from batch_uploader.model import (
     Outcome,
     Receipt,
     Recording,
+    Stat,
     Status,
 )
 
@@ -194,6 +195,17 @@ class Known(Struct, frozen=True):
         return self.metadata is None and (undecided or self.sha256 is not None)
 
 
+class Likeness(IntEnum):
+    """What files are told apart by; the number is how many fields of an ``Entry`` that takes."""
+
+    MTIME = 3
+    """Path, size and time of the last writing."""
+    CTIME = 4
+    """The time of the last change of any kind as well."""
+    INODE = 5
+    """The inode as well."""
+
+
 class Row(Struct, frozen=True):
     """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
 
@@ -298,11 +310,19 @@ class Ledger(Protocol):
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
         """How many recordings a folder holds that a run has no reason to look at: all, or 0.
 
-        All if ``entries`` are just those that were recorded of it, by path, size and time, with
+        All if ``entries`` are just those that were recorded of it, by all that ``by`` names, with
         their sidecars, and each is up, a duplicate or given up.
+        """
+
+    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
+        """Record times of change and inodes of recordings whose files are like those on record.
+
+        What is being sent, or has other files by now, is left as it is.
         """
 
     async def claim(

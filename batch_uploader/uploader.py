@@ -22,11 +22,14 @@ from batch_uploader.events import (
     Found,
     Held,
     Listener,
+    Looked,
+    LooksBegun,
     NotReady,
     Reconciled,
     RunFinished,
     RunStarted,
     Settled,
+    Sight,
     UploadStarted,
 )
 from batch_uploader.examine import Examination, Rules
@@ -35,7 +38,7 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind, mark_current
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
-from batch_uploader.ports import Anchored, Ledger, Sink, Source
+from batch_uploader.ports import Anchored, Ledger, Likeness, Sink, Source
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
@@ -90,7 +93,14 @@ class Uploader:
             waits=options.wait_for_doubt,
         )
         self._engine = Engine(
-            Intake(source, ledger, rules.digest(), options.min_age, options.explain),
+            Intake(
+                source,
+                ledger,
+                rules.digest(),
+                options.min_age,
+                options.explain,
+                by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+            ),
             Examination(source, ledger.connection_id, rules),
             sink,
             ledger,
@@ -150,8 +160,14 @@ class Uploader:
         return summary
 
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
-        """End politely: nothing new begins, what is in flight finishes within the grace."""
-        self._engine.drain(ending, reason)
+        """End politely: nothing new begins, what is in flight finishes within the grace.
+
+        Looks at what may have been touched are no work that a limit leaves undone.
+        """
+        if ending is Ending.LIMIT:
+            self._engine.limit(reason)
+        else:
+            self._engine.drain(ending, reason)
 
     def cancel(self) -> None:
         """End now: what is in flight is left in doubt."""
@@ -213,6 +229,7 @@ class _Score:
         self._skipped = 0
         self._waiting = 0
         self._outdated = 0
+        self._to_look = self._looked = self._changed = 0
         self._bytes = 0
         self._seconds = 0.0
         self._attention: list[Outcome] = []
@@ -240,6 +257,13 @@ class _Score:
                 self._outdated += outdated
             case NotReady():
                 self._waiting += 1
+            case LooksBegun(to_look):
+                self._to_look = to_look
+            case Looked(found=found):
+                self._looked += found is not Sight.UNREAD
+                self._outdated += found is Sight.OUTDATED
+                self._changed += found is Sight.OTHER
+                self._skipped -= found is Sight.OTHER
             case _:
                 pass
 
@@ -256,6 +280,9 @@ class _Score:
             elapsed=elapsed,
             attention=tuple(self._attention),
             reason=reason,
+            to_look=self._to_look,
+            looked=self._looked,
+            changed=self._changed,
         )
 
     def _enter(self, outcome: Outcome) -> None:

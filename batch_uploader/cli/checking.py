@@ -26,7 +26,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, is_running
 from batch_uploader.model import Defect, Entry, Outcome, Status
 from batch_uploader.places import demand_memory
 from batch_uploader.planning import Action
-from batch_uploader.ports import Known
+from batch_uploader.ports import Known, Likeness
 from batch_uploader.settings import Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.survey import Finding, survey
@@ -76,7 +76,9 @@ class _Blank:
     async def known(self, _folder: str) -> dict[str, Known]:
         return {}
 
-    async def unchanged(self, _folder: str, _entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
+    ) -> int:
         return 0
 
 
@@ -100,8 +102,10 @@ class _Afresh(Struct, frozen=True):
             path: each for path, each in known.items() if each.outcome.status is not Status.INVALID
         }
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
-        return await self.reader.unchanged(folder, entries)
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
+        return await self.reader.unchanged(folder, entries, by)
 
 
 def _doubted(known: Known) -> Known:

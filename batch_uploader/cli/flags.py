@@ -166,6 +166,12 @@ READING: Final = (*STAMP, *_READING)
 UPLOAD: Final = (
     *SEARCH,
     *_READING,
+    _switch(
+        "--trust-times",
+        "A file of the same size and modification time is unchanged: do not compare its content"
+        " when its change time or inode is new.",
+        Panel.WHAT,
+    ),
     Flag(
         "--concurrency",
         "At most so many at a time; how many are is found out. [default: 32]",

@@ -32,6 +32,8 @@ NAMES: Mapping[type[Event], str] = {
     events.Settled: "settled",
     events.Found: "found",
     events.AlreadyThere: "already_there",
+    events.LooksBegun: "looks_begun",
+    events.Looked: "looked",
     events.NotReady: "not_ready",
     events.Released: "released",
     events.Held: "held",
@@ -169,6 +171,9 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "uploaded_bytes": summary.uploaded_bytes,
         "uploaded_seconds": _finite(summary.uploaded_seconds),
         "elapsed": _finite(summary.elapsed),
+        "to_look": summary.to_look,
+        "looked": summary.looked,
+        "changed": summary.changed,
     }
 
 

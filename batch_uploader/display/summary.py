@@ -87,6 +87,7 @@ def summary_lines(
         *_ending(summary, width, room.height - _BESIDE_ERROR, left),
         [Span(_deeds(summary), "bold")],
         *_others(summary, width),
+        *_looks(summary),
     ]
     if manifest is not None:
         lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
@@ -258,6 +259,19 @@ def _others(summary: Summary, width: int) -> list[Line]:
     ]
     items = [[Span(f"{word} ", "dim"), Span(format_count(n))] for word, n in pairs if n]
     return pack(items, width)
+
+
+def _looks(summary: Summary) -> Iterator[Line]:
+    """What became of files that may have been touched, and why that was asked."""
+    if not summary.to_look:
+        return
+    have = "has a new change time" if summary.to_look == 1 else "have new change times"
+    left = summary.to_look - summary.looked
+    looked = "looked at" if not left else f"{format_count(summary.looked)} looked at"
+    hold = "holds" if summary.changed == 1 else "hold"
+    found = f"{format_count(summary.changed)} {hold} other audio"
+    text = f"{plural(summary.to_look, 'recording')} {have}: {looked}, {found}"
+    yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
 
 
 def _length(line: Line) -> int:

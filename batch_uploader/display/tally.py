@@ -143,6 +143,8 @@ class Tally:
                 pass
             case events.Reconciled() | events.DoubtsWaiting():
                 self._hear_doubt(event)
+            case events.LooksBegun() | events.Looked():
+                self._hear_look(event)
             case _:
                 self._hear_rare(event)
 
@@ -329,6 +331,18 @@ class Tally:
                 self._pause_reason, self._pause_doubts = "", recordings
             case events.Reconciled(outcome, before):
                 self._book.reconcile(outcome, before)
+
+    def _hear_look(self, event: events.LooksBegun | events.Looked) -> None:
+        match event:
+            case events.LooksBegun(to_look, to_look_bytes):
+                self._seen = (self._seen[0] + to_look, self._seen[1] + to_look_bytes)
+                self._counted = (self._counted[0] + to_look, self._counted[1] + to_look_bytes)
+                self._total()
+            case events.Looked(path, size, found):
+                self.outdated += found is events.Sight.OUTDATED
+                self.already_there -= found is events.Sight.OTHER
+                if found is not events.Sight.OTHER:
+                    self._done(path, size)
 
     def _strike(self, outcome: Outcome) -> None:
         self.counts[outcome.status] -= 1

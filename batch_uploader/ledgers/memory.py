@@ -1,17 +1,18 @@
 """A ledger that forgets all when the process ends: for tests, and for trying things out."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers import adoption, records, rules
 from batch_uploader.ledgers.records import Record, Standing
-from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
-from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
+from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row
 from batch_uploader.system import boot_time
 
 
@@ -97,14 +98,22 @@ class MemoryLedger:
         await checkpoint()
         return {path: record.known() for path, record in self._store.folders[folder].items()}
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
         """How many recordings a folder holds that no run has to look at: all, or 0."""
         await checkpoint()
         recordings = self._store.folders[folder].values()
-        files = [file for record in recordings for file in _files(folder, record)]
-        same = sorted(files) == sorted(entries)
+        files = Counter(file[:by] for record in recordings for file in _files(folder, record))
+        same = files == Counter(entry[:by] for entry in entries)
         at_rest = all(record.status in records.AT_REST for record in recordings)
         return len(recordings) if same and at_rest else 0
+
+    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
+        """Record times of change and inodes of recordings whose files are like those on record."""
+        await checkpoint()
+        for path, stat in stats:
+            self._store.renew(path, stat)
 
     async def claim(
         self, recordings: Sequence[Recording], *, stamp_field: str | None = None
@@ -203,6 +212,11 @@ class _MemoryStore:
         self.folders[_folder(record.path)][record.path] = record
         self._by_audio[record.sha256].append(record)
 
+    def renew(self, path: str, stat: Stat) -> None:
+        record = self.current(path)
+        if record and record.status is not Status.CLAIMED and record.stat.is_like(stat):
+            self.put(replace(record, stat=stat))
+
     def supersede(self, path: str) -> None:
         # It stands for its content as before.
         self.history.append(self.folders[_folder(path)].pop(path))
@@ -229,10 +243,16 @@ class _MemoryStore:
 
 def _files(folder: str, record: Record) -> Iterator[Entry]:
     stat = record.stat
-    yield Entry(record.path, stat.size, stat.mtime_ns)
+    yield Entry(record.path, stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
     if stat.sidecar is not None:
         path = f"{folder}/{stat.sidecar}" if folder else stat.sidecar
-        yield Entry(path, stat.sidecar_size, stat.sidecar_mtime_ns)
+        yield Entry(
+            path,
+            stat.sidecar_size,
+            stat.sidecar_mtime_ns,
+            stat.sidecar_ctime_ns,
+            stat.sidecar_inode,
+        )
 
 
 def _folder(path: str) -> str:

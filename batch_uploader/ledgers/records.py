@@ -134,6 +134,12 @@ class Store(Protocol):
     def put(self, record: Record) -> None:
         """Make it the current record of its path; the one before vanishes."""
 
+    def renew(self, path: str, stat: Stat) -> None:
+        """Renew the times of change and the inodes of a record with files like these.
+
+        Not of what is being sent.
+        """
+
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history; the path has none then."""
 

@@ -182,10 +182,10 @@ def _only_touched(current: Record, outcome: Outcome) -> bool:
 def _about_the_same(current: Record, outcome: Outcome) -> bool:
     """Whether the outcome is one of the content on record, so that its fingerprint stays."""
     if current.status is outcome.status is Status.DUPLICATE:
-        return current.stat == outcome.stat
+        return current.stat.is_like(outcome.stat)
     if current.status is Status.GIVEN_UP:
         # Another stat is another file, of which nothing was decided.
-        return current.stat == outcome.stat
+        return current.stat.is_like(outcome.stat)
     return current.status in OPEN
 
 

@@ -182,6 +182,7 @@ class Settings:
             max_outage=self.limit("max-outage") or usual.max_outage,
             min_age=self.duration("min-age", usual.min_age),
             grace=self.duration("grace", usual.grace),
+            trust_times=self.switch("trust-times"),
             explain=self.switch("verbose"),
             hold=self._hold(usual.hold),
             wait_for_doubt=self._waits_for_doubt(),

@@ -75,6 +75,7 @@ KEYS = frozenset(
         "service-account-key-file",
         "sidecar",
         "stamp-field",
+        "trust-times",
         "verbose",
         "wait-for-doubt",
         "whole-limit",

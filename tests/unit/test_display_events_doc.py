@@ -31,6 +31,8 @@ SAMPLES = [
     events.Settled(OUTCOME),
     events.Found(OUTCOME),
     events.AlreadyThere("a", 1, outdated=False),
+    events.LooksBegun(1, 100),
+    events.Looked("a", 1, events.Sight.SAME),
     events.NotReady("a", 1),
     events.Released("a", 1),
     events.Held(OUTCOME),

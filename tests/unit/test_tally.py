@@ -53,6 +53,8 @@ SAMPLES = {
     events.Settled: events.Settled(outcome("a")),
     events.Found: events.Found(outcome("b", Status.INVALID, code="orphan")),
     events.AlreadyThere: events.AlreadyThere("a", 100, outdated=False),
+    events.LooksBegun: events.LooksBegun(1, 100),
+    events.Looked: events.Looked("a", 100, events.Sight.SAME),
     events.NotReady: events.NotReady("a", 100),
     events.Released: events.Released("a", 100),
     events.Held: events.Held(outcome("b", Status.IN_DOUBT, code="X")),

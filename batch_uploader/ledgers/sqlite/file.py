@@ -281,11 +281,15 @@ def _connect_current(path: Path, how: str) -> sqlite3.Connection:
     with ExitStack() as on_failure:
         connection = connect(path, how)
         on_failure.callback(connection.close)
-        if _version(connection, path) < schema.READABLE:
+        version = _version(connection, path)
+        if version < schema.READABLE:
             raise LedgerError(
                 f"the ledger {path} was written by an older batch-uploader: the next upload "
                 "brings it up to date"
             )
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for view in schema.view_of_older(version):
+            connection.execute(view)
         on_failure.pop_all()
     return connection
 

@@ -30,8 +30,8 @@ from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
-from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Status
-from batch_uploader.ports import ClaimAnswer, Doubt, Known, Row
+from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row
 from batch_uploader.system import boot_time
 
 T = TypeVar("T")
@@ -135,9 +135,21 @@ class SqliteLedger:
         """All that is recorded of a folder (not of those below), by path."""
         return await self._reader.known(folder)
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
         """How many recordings a folder holds that no run has to look at: all, or 0."""
-        return await self._reader.unchanged(folder, entries)
+        return await self._reader.unchanged(folder, entries, by)
+
+    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
+        """Record times of change and inodes of recordings whose files are like those on record."""
+        seen = tuple(stats)
+
+        def renew(store: Store) -> None:
+            for path, stat in seen:
+                store.renew(path, stat)
+
+        await self._write(renew)
 
     async def claim(
         self, recordings: Sequence[Recording], *, stamp_field: str | None = None
@@ -328,6 +340,11 @@ class _SqliteStore:
             self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
         if record.status is Status.CLAIMED:
             self._claims[record.path] = record
+
+    def renew(self, path: str, stat: Stat) -> None:
+        seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
+        like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
+        self._execute(schema.RENEW, (*seen, path, self._connection_id, *like))
 
     def supersede(self, path: str) -> None:
         self._execute(schema.SUPERSEDE, (path, self._connection_id))

@@ -15,7 +15,7 @@ from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.model import Entry, Status
-from batch_uploader.ports import Doubt, Known, Row
+from batch_uploader.ports import Doubt, Known, Likeness, Row
 from batch_uploader.system import identity
 
 T = TypeVar("T")
@@ -74,13 +74,18 @@ class LedgerReader:
         lines = await self._fetch(schema.SELECT_FOLDER, (self._connection_id, folder))
         return {values[0]: schema.decode_known(values) for values in lines}
 
-    async def unchanged(self, folder: str, entries: Sequence[Entry]) -> int:
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
         """How many recordings a folder holds that no run has to look at: all, or 0.
 
         For a reader of one connection.
         """
         asked = (self._connection_id, folder)
-        return await self._run(lambda connection: _unchanged(connection, asked, set(entries)))
+        left: set[tuple[object, ...]] = (
+            set(entries) if by is Likeness.INODE else {entry[:by] for entry in entries}
+        )
+        return await self._run(lambda connection: _unchanged(connection, asked, left, by))
 
     async def fact(self, name: str) -> str | None:
         """What the file knows of itself by that name; one of an older version knows nothing."""
@@ -166,12 +171,17 @@ class LedgerReader:
             connection.close()
 
 
-def _unchanged(connection: sqlite3.Connection, asked: Sequence[object], left: set[Entry]) -> int:
+def _unchanged(
+    connection: sqlite3.Connection,
+    asked: Sequence[object],
+    left: set[tuple[object, ...]],
+    by: Likeness,
+) -> int:
     # Rows are compared as they come, without making anything of them: of a folder that is as it was
     # this is all that a run does, a million times.
     there = len(left)
     counts = []
-    for query in (schema.SELECT_AUDIO, schema.SELECT_SIDECARS):
+    for query in (schema.SELECT_AUDIO[by], schema.SELECT_SIDECARS[by]):
         rows = connection.execute(query, asked)
         counts.append(0)
         while some := rows.fetchmany(_ROWS_AT_ONCE):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from batch_uploader.ledgers.records import AT_REST, STANDING, Record
 from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
-from batch_uploader.ports import Known
+from batch_uploader.ports import Known, Likeness
 
 APPLICATION_ID: Final = 0x42555064
 """Tells a ledger from any other SQLite file: "BUPd"."""
@@ -20,7 +20,8 @@ COLUMNS: Final = (
     "path, status, size, mtime_ns, sidecar, sidecar_size, sidecar_mtime_ns, sha256, metadata, "
     "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
     "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
-    "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns"
+    "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns, "
+    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode"
 )
 _NAMES: Final = COLUMNS.split(", ")
 _DEFINITIONS: Final = """
@@ -64,8 +65,8 @@ _SINCE_2: Final = (
 _SINCE_5: Final = (
     "ctime_ns INTEGER",
     "inode INTEGER",
-    "inode_seen INTEGER",
     "sidecar_ctime_ns INTEGER",
+    "sidecar_inode INTEGER",
     "claimed_seq INTEGER",
     "answered_seq INTEGER",
     "doubt_seq INTEGER",
@@ -129,7 +130,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 """What leads from each version of the schema (its place in here) to the next."""
 
 READABLE: Final = 2
-"""The oldest version with all columns: whoever only reads needs nothing of what came after it."""
+"""The oldest version that can be read without being brought up to date."""
+
+
+def view_of_older(version: int) -> Sequence[str]:
+    """What has a reader see a table of an older version as one of today: what it lacks is NULL."""
+    lacking = {2: _SINCE_5, 3: _SINCE_5, 4: _SINCE_5}.get(version, ())
+    names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
+    return [
+        f"CREATE TEMP VIEW {table} AS SELECT *, {names} FROM main.{table}"
+        for table in ("recordings", "superseded")
+        if names
+    ]
+
 
 _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
@@ -147,15 +160,22 @@ _SAME_METADATA: Final = (
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
 _AT_REST: Final = ", ".join(sorted(repr(status.value) for status in AT_REST))
-SELECT_AUDIO: Final = (
+_IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
+_AUDIO_MARKS: Final = (
+    "path",
     # What is not at rest has no size, and so is like no file.
-    f"SELECT path, CASE WHEN status IN ({_AT_REST}) THEN size END, mtime_ns FROM recordings"
-    " WHERE connection_id = ? AND folder = ?"
+    f"CASE WHEN status IN ({_AT_REST}) THEN size END",
+    *("mtime_ns", "ctime_ns", "inode"),
 )
-SELECT_SIDECARS: Final = (
-    "SELECT iif(folder = '', sidecar, folder || '/' || sidecar), sidecar_size, sidecar_mtime_ns"
-    " FROM recordings WHERE connection_id = ? AND folder = ? AND sidecar IS NOT NULL"
+_SIDECAR_MARKS: Final = (
+    "iif(folder = '', sidecar, folder || '/' || sidecar)",
+    *("sidecar_size", "sidecar_mtime_ns", "sidecar_ctime_ns", "sidecar_inode"),
 )
+SELECT_AUDIO: Final = {by: f"SELECT {', '.join(_AUDIO_MARKS[:by])} {_IN_FOLDER}" for by in Likeness}
+SELECT_SIDECARS: Final = {
+    by: f"SELECT {', '.join(_SIDECAR_MARKS[:by])} {_IN_FOLDER} AND sidecar IS NOT NULL"
+    for by in Likeness
+}
 SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
 )
@@ -190,6 +210,11 @@ PUT: Final = (
     f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * len(_NAMES)})"
     " ON CONFLICT (path, connection_id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _NAMES[1:])
+)
+RENEW: Final = (
+    "UPDATE recordings SET ctime_ns = ?, inode = ?, sidecar_ctime_ns = ?, sidecar_inode = ?"
+    f" WHERE {_MINE} AND status <> 'claimed' AND size = ? AND mtime_ns = ? AND sidecar IS ?"
+    " AND sidecar_size = ? AND sidecar_mtime_ns = ?"
 )
 DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
 SUPERSEDE: Final = (
@@ -324,6 +349,10 @@ def encode(record: Record) -> tuple[object, ...]:
         record.stamp_field,
         *_encode_instant(record.arose),
         *_encode_instant(record.missed),
+        stat.ctime_ns,
+        stat.inode,
+        stat.sidecar_ctime_ns,
+        stat.sidecar_inode,
     )
 
 
@@ -332,7 +361,7 @@ def decode(values: Sequence[Any]) -> Record:
     return Record(
         path=values[0],
         status=_STATUSES[values[1]],
-        stat=Stat(*values[2:7]),
+        stat=Stat(*values[2:7], *values[28:32]),
         sha256=values[7],
         metadata=values[8],
         key=values[9],
@@ -356,7 +385,7 @@ def decode_known(values: Sequence[Any]) -> Known:
     outcome = Outcome(
         values[0],
         _STATUSES[values[1]],
-        Stat(*values[2:7]),
+        Stat(*values[2:7], *values[28:32]),
         values[13],
         values[14],
         None if values[16] is None else Failure(*values[16:19]),
