@@ -51,7 +51,7 @@ _COPIES = 2.1
 """A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
 _STREAM_COST = 3 * _MIB
 """What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
-_HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT})
+_HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT, Status.CONFLICT})
 
 
 class RunOptions(Struct, frozen=True):

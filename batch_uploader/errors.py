@@ -14,6 +14,7 @@
         Rejected              this recording, never again
           UnknownConnection   nor any other; the run drains if it goes on so; exit 3
         InDoubt               may be stored: never retried by itself
+          Contradicted        stored, as the service says, and it names no talk that can be believed
         Unauthorized          not stored; the run drains; exit 3
         SearchFailed          no upload: it is not known what the service holds; doubts stay
 
@@ -85,6 +86,10 @@ class UnknownConnection(Rejected):
 
 class InDoubt(SinkError):  # noqa: N818
     """The service may have stored the recording and we did not hear so."""
+
+
+class Contradicted(InDoubt):
+    """The service says that it stored the recording, and contradicts itself: a human decides."""
 
 
 class Unauthorized(SinkError):  # noqa: N818

@@ -4,6 +4,7 @@ import time
 import uuid
 
 from batch_uploader.errors import (
+    Contradicted,
     InDoubt,
     NotSent,
     Rejected,
@@ -26,6 +27,7 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
     Rejected: Status.REJECTED,
     UnknownConnection: Status.REJECTED,
     InDoubt: Status.IN_DOUBT,
+    Contradicted: Status.CONFLICT,
 }
 
 

@@ -23,6 +23,7 @@ class FrameServer:
     def __init__(self, script):
         self._script = script
         self._tasks = set()
+        self._writers = []
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -34,6 +35,9 @@ class FrameServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     @property
     def endpoint(self):
@@ -42,6 +46,7 @@ class FrameServer:
     def _serve(self, reader, writer):
         task = asyncio.ensure_future(self._talk(reader, writer))
         self._tasks.add(task)
+        self._writers.append(writer)
 
     async def _talk(self, reader, writer):
         try:
@@ -83,9 +88,21 @@ class FrameServer:
         block = b""
         for name, value in headers:
             assert len(name) < 127
-            length = bytes((len(value),)) if len(value) < 127 else bytes((127, len(value) - 127))
-            block += b"\x00" + bytes((len(name),)) + name.encode() + length + value.encode()
+            block += b"\x00" + bytes((len(name),)) + name.encode()
+            block += _length(len(value)) + value.encode()
         return cls.frame(cls.HEADERS, flags, stream, block)
+
+
+def _length(number):
+    """An integer of HPACK behind a prefix of seven bits."""
+    if number < 127:
+        return bytes((number,))
+    number -= 127
+    digits = [127]
+    while number >= 128:
+        digits.append(number % 128 + 128)
+        number //= 128
+    return bytes((*digits, number))
 
 
 def reset(code):
@@ -147,21 +164,63 @@ async def keeps_silent(writer, stream):
     pass
 
 
+def answers(*parts):
+    """Writes these in turn, each made for the stream; see ``head``, ``message`` and ``ends``."""
+
+    async def script(writer, stream):
+        for part in parts:
+            writer.write(part(stream))
+            await writer.drain()
+
+    return script
+
+
+def head(*headers):
+    """The headers of an answer that goes on."""
+    usual = ((":status", "200"), ("content-type", "application/grpc"))
+    return lambda stream: FrameServer.answer(stream, *usual, *headers, flags=END_HEADERS)
+
+
+def message(content, *, flag=0, size=None):
+    """A message in frames; ``size`` is what it says of itself, where that is a lie."""
+    body = struct.pack(">BI", flag, len(content) if size is None else size) + content
+    frames = [body[start : start + 16_000] for start in range(0, len(body), 16_000)]
+    return lambda stream: b"".join(
+        FrameServer.frame(FrameServer.DATA, 0, stream, frame) for frame in frames
+    )
+
+
+def talk(talk_id, **how):
+    """The message that names a talk."""
+    return message(wire.UploadTalkResponse(talk_id=talk_id).SerializeToString(), **how)
+
+
+def ends(status, text="", *headers):
+    """The trailers, the last of an answer."""
+    said = (("grpc-message", text),) if text else ()
+    return lambda stream: FrameServer.answer(stream, ("grpc-status", str(status)), *said, *headers)
+
+
+def breaks(code):
+    """A reset of the stream in the middle of an answer."""
+    return lambda stream: FrameServer.frame(FrameServer.RST, 0, stream, struct.pack(">I", code))
+
+
 def stores_talks(troubles):
-    """Answers with talk IDs, but for as long as ``troubles`` has something else to run."""
+    """Answers with talk IDs, but for as long as ``troubles`` has something else to run.
+
+    ``requests`` counts all that came in, ``talks`` are those that it named.
+    """
     talks = []
 
     async def script(writer, stream):
+        script.requests += 1
         if (trouble := next(troubles, None)) is not None:
             await trouble(writer, stream)
             return
         talks.append(f"talk-{len(talks) + 1}")
-        message = wire.UploadTalkResponse(talk_id=talks[-1]).SerializeToString()
-        head = ((":status", "200"), ("content-type", "application/grpc"))
-        writer.write(FrameServer.answer(stream, *head, flags=END_HEADERS))
-        data = struct.pack(">BI", 0, len(message)) + message
-        writer.write(FrameServer.frame(FrameServer.DATA, 0, stream, data))
-        writer.write(FrameServer.answer(stream, ("grpc-status", "0")))
+        await answers(head(), talk(talks[-1]), ends(0))(writer, stream)
 
     script.talks = talks
+    script.requests = 0
     return script

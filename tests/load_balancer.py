@@ -19,10 +19,28 @@ class Envoy:
 
     ``action`` is a Route, None for no route at all. ``upstream`` is the port that its one cluster,
     ``service``, leads to, None for nowhere; ``cluster`` is what else is in that cluster.
+    ``manager`` is laid over the connection manager's settings, ``host`` over the virtual host's,
+    ``protocol`` over the options of HTTP towards the cluster.
     """
 
-    def __init__(self, action, *, upstream=1, **cluster):
+    def __init__(
+        self,
+        action,
+        *,
+        upstream=1,
+        manager=None,
+        host=None,
+        protocol=None,
+        **cluster,
+    ):
         self._config = _config(action, upstream, cluster)
+        (way,) = self._config["static_resources"]["listeners"]
+        (service,) = self._config["static_resources"]["clusters"]
+        http = way["filter_chains"][0]["filters"][0]["typed_config"]
+        http["route_config"]["virtual_hosts"][0].update(host or {})
+        http.update(manager or {})
+        (options,) = service["typed_extension_protocol_options"].values()
+        options.update(protocol or {})
 
     async def __aenter__(self):
         self._folder = tempfile.TemporaryDirectory()

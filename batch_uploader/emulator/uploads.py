@@ -204,7 +204,7 @@ class Uploads:
         if mishap in _BUSY:
             raise Refusal(*_BUSY[mishap], pushback=faults.pushback)
         if mishap is Mishap.ABORT_EARLY:
-            raise Refusal(faults.abort_code, "The request was aborted early, on purpose")
+            raise Refusal(faults.abort_code, "The request is refused early, on purpose")
         return Fate(mishap, faults)
 
     async def _settle(

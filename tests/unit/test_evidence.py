@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from batch_uploader.errors import (
+    Contradicted,
     InDoubt,
     NotSent,
     Rejected,
@@ -20,11 +21,15 @@ from batch_uploader.errors import (
     Unauthorized,
     UnknownConnection,
 )
-from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense import transport, wire
 from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
 
 WHERE = "api.example:443"
+UNCONNECTED = (
+    "upstream connect error or disconnect/reset before headers. reset reason: remote connection "
+    "failure, transport failure reason: delayed connect error: Connection refused"
+)
 
 # What each status means that the service sent with words of its own.
 WORD = {
@@ -125,36 +130,161 @@ SILENT = [
     "transport is closing",
     "error reading from server: EOF",
     "io exception",
+    # What gateways pass on of a request that had left.
+    "upstream max stream duration reached",
+    "unexpected HTTP status code received from server: 502 (Bad Gateway)",
+    "Connection dropped",
+    "The response ended prematurely, with at least 9 additional bytes expected.",
+    "http2: client connection lost",
+    "stream error: stream ID 5; INTERNAL_ERROR; received from peer",
+    "hyper::Error(IncompleteMessage)",
+    "EOF",
+    "unexpected EOF",
+    "java.nio.channels.ClosedChannelException",
+    "Network closed for unknown reason",
+    "Channel shutdownNow invoked",
+    "An error occurred while sending the request.",
+    "A task was canceled.",
+    "aborted",
+    "socket hang up",
+    "read ECONNRESET",
+    "write EPIPE",
+    "h2 protocol error: error reading a body from connection",
+    "504 Gateway Time-out",
+    "upstream_reset_before_response_started{connection_termination}",
+    "read tcp 10.0.0.1:41250->10.0.0.2:443: i/o timeout",
+    "context deadline exceeded",
+    "ServerDisconnectedError",
+    "Соединение разорвано",
+    "503",
+    "...",
+    "",
 ]
 
 
+ASKING_AGAIN = [StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.RESOURCE_EXHAUSTED]
+
+
+@pytest.mark.parametrize("code", ASKING_AGAIN)
 @pytest.mark.parametrize("text", SILENT)
-def test_an_unavailable_that_nobody_said_on_purpose_is_silence(text):
-    """Faults 15 and 16: it is in doubt once the whole may have left, and safe before."""
-    assert type(decide(Answer(StatusCode.UNAVAILABLE, text))) is InDoubt
-    assert type(decide(Answer(StatusCode.UNAVAILABLE, text), Extent.PART)) is NotSent
+def test_what_nobody_said_on_purpose_is_silence(code, text):
+    """Faults 15, 16 and 77: it is in doubt once the whole may have left, and safe before."""
+    assert type(decide(Answer(code, text))) is InDoubt
+    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+
+
+POLITE = [
+    "busy",
+    "as the service says",
+    "try again later",
+    "The service is unavailable, try again",
+    "Service Unavailable",
+    "Too many requests, slow down",
+    "Rate limit of 500 requests per second exceeded",
+    "Too many concurrent uploads",
+    "the quota is used up",
+    "Server overloaded",
+    "The service is under maintenance",
+    "not ready",
+    "deadlock, retry",
+    "ThrottlingException: Rate exceeded",
+    "Сервис перегружен, попробуйте позже",
+]
+
+
+@pytest.mark.parametrize("code", ASKING_AGAIN)
+@pytest.mark.parametrize("text", POLITE)
+def test_what_speaks_of_the_service_is_its_word(code, text):
+    """Fault 22: an overload that is said politely leaves nothing in doubt."""
+    assert type(decide(Answer(code, text))) is WORD[code][0]
+
+
+WORDS = sorted(set(transport.CARRIED) - {"abort"})
+"""Without the one that is the name of a status."""
+ENDINGS = ["", "s", "ed", "ing", ":", ".", ";", "!", " 14", "_ERROR", "()"]
+CASES = [str, str.upper, str.capitalize, str.title]
+
+
+@st.composite
+def texts_of_the_way(draw):
+    """A text that speaks of the service and, somewhere, of what carried the request."""
+    word = draw(st.sampled_from(WORDS))
+    if not word.endswith(" "):
+        word += draw(st.sampled_from(ENDINGS))
+    word = draw(st.sampled_from(CASES))(word)
+    if draw(st.booleans()):
+        word = word.rstrip(" ").replace(" ", draw(st.sampled_from(["_", "-", " ", "  ", "/"])))
+    others = draw(st.lists(st.sampled_from(POLITE), max_size=3))
+    others.insert(draw(st.integers(0, len(others))), word)
+    return draw(st.sampled_from([" ", ": ", "; ", " (", '"', "\n"])).join(others)
+
+
+@given(text=texts_of_the_way(), code=st.sampled_from(ASKING_AGAIN))
+def test_one_word_of_the_transport_makes_it_silence(text, code):
+    """Fault 77: however it is written, and whatever else is said."""
+    assert type(decide(Answer(code, text))) is InDoubt
+    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+
+
+@given(
+    text=st.sampled_from(["", "busy", "failed to connect to all addresses", *SILENT]),
+    code=st.sampled_from(StatusCode),
+    extent=st.sampled_from(Extent),
+    talk_id=st.sampled_from(["talk-1", ""]),
+)
+def test_a_talk_that_was_named_is_there_whatever_is_said_of_it(text, code, extent, talk_id):
+    """Fault 78."""
+    error = decide(Answer(code, text, talk_id=talk_id), extent)
+    assert type(error) is (Contradicted if code is StatusCode.OK else InDoubt)
+    assert code is StatusCode.OK or talk_id in str(error)
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second"),
+    [("x-envoy-attempt-count", "1", "2"), ("grpc-previous-rpc-attempts", "0", "1")],
+)
+@pytest.mark.parametrize("text", ["busy", "Received http2 header with status: 429", UNCONNECTED])
+def test_one_who_had_tried_before_speaks_of_the_last_try_alone(header, first, second, text):
+    """Fault 77."""
+    answers = [
+        Answer(StatusCode.UNAVAILABLE, text, ((header, count),)) for count in (first, second, "x")
+    ]
+    assert type(decide(answers[0])) in {NotSent, Throttled}
+    assert type(decide(answers[1])) is InDoubt
+    assert type(decide(answers[2])) in {NotSent, Throttled}
 
 
 @pytest.mark.parametrize(
     "code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.PERMISSION_DENIED, StatusCode.ABORTED]
 )
 def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
-    text = "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))"
-    assert type(decide(Answer(code, text))) is InDoubt
-    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+    for text in (
+        "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))",
+        "stream terminated by RST_STREAM with error code: INADEQUATE_SECURITY",
+        "stream error: stream ID 7; INADEQUATE_SECURITY",
+    ):
+        assert type(decide(Answer(code, text))) is InDoubt
+        assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (StatusCode.NOT_FOUND, "Connection calls is not found", UnknownConnection),
+        (StatusCode.PERMISSION_DENIED, "No access to the connection", Unauthorized),
+        (StatusCode.UNAUTHENTICATED, "The key was reset", Unauthorized),
+        (StatusCode.INVALID_ARGUMENT, "unexpected EOF in the header of the stream", Rejected),
+        (StatusCode.UNIMPLEMENTED, "", Unauthorized),
+    ],
+)
+def test_a_refusal_may_speak_of_connections_and_streams_of_its_own(code, text, expected):
+    assert type(decide(Answer(code, text))) is expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            (
-                "upstream connect error or disconnect/reset before headers. reset reason: "
-                "remote connection failure, transport failure reason: delayed connect error: "
-                "Connection refused"
-            ),
-            NotSent,
-        ),
+        (UNCONNECTED, NotSent),
         (
             (
                 "upstream connect error or disconnect/reset before headers. reset reason: "
@@ -163,7 +293,6 @@ def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
             NotSent,
         ),
         ("try again later", NotSent),
-        ("", NotSent),
         ("Received http2 header with status: 429", Throttled),
     ],
 )
@@ -200,19 +329,21 @@ def test_without_a_connection_nothing_was_sent(text, named, unavailable):
     assert WHERE in str(error)
 
 
-def test_a_service_that_repeats_the_words_of_its_own_client_was_connected_to():
+@pytest.mark.parametrize("how", [{"metadata": (("x-request-id", "1"),)}, {"connected": True}])
+def test_a_service_that_repeats_the_words_of_its_own_client_was_connected_to(how):
+    """Fault 77."""
     text = "failed to connect to all addresses; last error: Connection refused"
-    answer = Answer(StatusCode.UNAVAILABLE, text, (("x-request-id", "1"),))
+    answer = Answer(StatusCode.UNAVAILABLE, text, **how)
     assert not never_left(answer)
-    assert type(decide(answer, unavailable=Unavailable.DOUBTED)) is InDoubt
+    assert type(decide(answer)) is InDoubt
 
 
-@pytest.mark.parametrize("text", ["busy", "Received http2 header with status: 429", ""])
+@pytest.mark.parametrize("text", ["busy", "Received http2 header with status: 429"])
 def test_those_who_doubt_believe_no_unavailable(text):
     answer = Answer(StatusCode.UNAVAILABLE, text)
     assert type(decide(answer, unavailable=Unavailable.DOUBTED)) is InDoubt
     assert type(decide(answer, Extent.PART, unavailable=Unavailable.DOUBTED)) is NotSent
-    aborted = Answer(StatusCode.ABORTED, text)
+    aborted = Answer(StatusCode.ABORTED, "busy")
     assert type(decide(aborted, unavailable=Unavailable.DOUBTED)) is NotSent
 
 
@@ -232,10 +363,28 @@ def test_a_message_that_is_too_large_is_no_throttling(text):
     assert "streams" in str(error)
 
 
+def test_a_message_that_is_too_large_is_ours_if_its_size_is():
+    """Faults 24 and 78: a gateway says the same of the answer to it."""
+    text = "grpc: received message larger than max (6291456 vs. 4194304)"
+    answer = Answer(StatusCode.RESOURCE_EXHAUSTED, text)
+    assert type(decide(answer, size=6291440)) is Rejected
+    assert type(decide(answer, size=2000)) is InDoubt
+    assert type(decide(answer, size=8_000_000)) is InDoubt
+
+
 @pytest.mark.parametrize(
-    "text", ["CLIENT: Received message larger than max", "SERVER: Sent message larger than max"]
+    "text",
+    [
+        "CLIENT: Received message larger than max (6291456 vs. 4194304)",
+        "SERVER: Sent message larger than max (6291456 vs. 4194304)",
+        "Decompressed message larger than max",
+        "Decompressed message larger than max (6291456 vs. 4194304)",
+        "received metadata size exceeds hard limit (16554 vs. 16384);  grpc-status:44B x-0:235B",
+        "Stream removed (received metadata size exceeds soft limit (16554 vs. 16384);  x-0:235B)",
+    ],
 )
 def test_an_answer_that_is_too_large_was_an_answer(text):
+    """Fault 78."""
     assert type(decide(Answer(StatusCode.RESOURCE_EXHAUSTED, text))) is InDoubt
 
 

@@ -13,13 +13,18 @@ from batch_uploader.sinks.speechsense import wire
 _QUOTED: Final = 300
 _ID_QUOTED: Final = 100
 _SHORTEST_HIDDEN: Final = 3
+_LONGEST_ID: Final = 256
 _UNWILLING: Final = -1.0
+_COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts", 0))
+"""The headers in which tries are counted, and what they say of the first one."""
 
 
 class Answer:
     """How a call ended: its status, and the metadata that came with it, the trailing first.
 
-    ``secrets`` are texts that must not be repeated if the peer did. It has no repr to show them.
+    ``secrets`` are texts that must not be repeated if the peer did. ``connected`` tells that there
+    was a connection all the same, ``talk_id`` which talk was named before a status that is not OK
+    ("" if that could not be read). It has no repr to show the secrets.
     """
 
     def __init__(
@@ -28,17 +33,35 @@ class Answer:
         details: str = "",
         metadata: tuple[tuple[str, str | bytes], ...] = (),
         secrets: tuple[str, ...] = (),
+        *,
+        connected: bool = False,
+        talk_id: str | None = None,
     ) -> None:
         self.code = code
         self.details = details
         self.metadata = metadata
         self.secrets = secrets
+        self.connected = connected
+        self.talk_id = talk_id
 
     @classmethod
-    def of(cls, error: AioRpcError, secrets: Iterable[str] = ()) -> Self:
+    def of(
+        cls,
+        error: AioRpcError,
+        secrets: Iterable[str] = (),
+        *,
+        connected: bool = False,
+        talk_id: str | None = None,
+    ) -> Self:
         """The answer that a failed call holds."""
-        metadata = (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ()))
-        return cls(error.code(), error.details() or "", metadata, tuple(secrets))
+        return cls(
+            error.code(),
+            error.details() or "",
+            (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ())),
+            tuple(secrets),
+            connected=connected,
+            talk_id=talk_id,
+        )
 
     def quote(self) -> str:
         """What the peer said, short, in one line, without the secrets."""
@@ -49,9 +72,39 @@ class Answer:
                 said = said.replace(secret, "[...]")
         return printable(said, _QUOTED)
 
+    @property
+    def tried_before(self) -> bool:
+        """Whether somebody in between says that this is the answer to another try of his."""
+        return any(
+            _number(value) > first
+            for name, value in self.metadata
+            for counter, first in _COUNTERS
+            if name == counter
+        )
+
     def faulty_fields(self) -> set[str]:
         """The fields of the request at fault, each by the last part of its name."""
         return {each.field.rpartition(".")[2] for each in _violations(self.metadata)}
+
+
+ENDED_WITHIN: Final = Answer(StatusCode.CANCELLED, "the call was ended within this program")
+
+
+def unreadable(error: Exception, talk_id: str | None = None) -> Answer:
+    """The answer to a call that gRPC could make nothing of, which it tells by any exception."""
+    said = f"gRPC makes no sense of the answer: {type(error).__name__}"
+    return Answer(StatusCode.UNKNOWN, said, talk_id=talk_id)
+
+
+def flaw(talk_id: str) -> str | None:
+    """What makes a talk ID one that cannot be believed, if anything does."""
+    if not talk_id.strip():
+        return "a blank talk ID"
+    if len(talk_id) > _LONGEST_ID:
+        return f"a talk ID of {len(talk_id)} characters"
+    if not talk_id.isprintable():
+        return "a talk ID that cannot be printed"
+    return None
 
 
 def request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
@@ -88,6 +141,13 @@ def printable(text: str, limit: int) -> str:
     """The text in one line without control characters, cut at ``limit`` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _number(value: str | bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        return 0
 
 
 def _violations(

@@ -3,14 +3,14 @@
 Three kinds of evidence, the first that holds decides:
 
 - *Not sent*: no connection was made, or the last message of a stream had not left. Safe.
-- *The server's word*: a status that the peer sent. It is believed.
-- *Silence*: the connection broke, the deadline passed, or the status says nothing. In doubt.
+- *The server's word*: a status whose text speaks of the service itself. It is believed.
+- *Silence*: the connection broke, the deadline passed, the text is empty or speaks of what carried
+  the request (``transport``), or the status says nothing. In doubt.
 
-gRPC reports a broken connection with the codes that servers use themselves; the texts tell them
-apart. The tests provoke those of the locked grpcio and of an Envoy, so an upgrade that changes one
-fails.
+gRPC reports a broken connection with the codes that servers use themselves, and so do gateways.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -19,6 +19,7 @@ from typing import Final
 from grpc import StatusCode
 
 from batch_uploader.errors import (
+    Contradicted,
     InDoubt,
     NotSent,
     Rejected,
@@ -27,6 +28,7 @@ from batch_uploader.errors import (
     Unauthorized,
     UnknownConnection,
 )
+from batch_uploader.sinks.speechsense import transport
 from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
 
 
@@ -48,74 +50,31 @@ class Unavailable(StrEnum):
     """Nobody knows: in doubt."""
 
 
-# What the locked grpcio cannot be made to say: older ones do (from 1.70 on), and peers and proxies
-# whose gRPC is another. All other texts are provoked in tests/integration/test_sink_evidence.py.
-ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
-    "look-up": ("dns resolution failed",),
-    "unreached": ("connections to all backends failing",),
-    "broken": (
-        "socket closed",
-        "recvmsg:",
-        "sendmsg:",
-        "connection reset",
-        "broken pipe",
-        "rst_stream",
-        "goaway",
-        "ping timeout",
-        "keepalive",
-        "endpoint closing",
-        "transport closed",
-    ),
-    "abandoned": (
-        "timed out",
-        "deadline exceeded",
-        "transport is closing",
-        "error reading from server",
-        "connection closed",
-        "network closed",
-        "channel shutdown",
-        "io exception",
-        "unexpected eof",
-    ),
-    "unconnected": (
-        "reset reason: connection failure",
-        "reset reason: local connection failure",
-    ),
-    "too large": ("exceeds maximum size", "exceeds the maximum configured message size"),
-    "answer too large": ("server: sent message",),
-}
-
 # No call leaves before there is a connection.
-_LOOK_UP: Final = ("errors resolving", *ELSEWHERE["look-up"])
+_LOOK_UP: Final = ("errors resolving", "dns resolution failed")
 _NEVER_LEFT: Final = (
     "failed to connect to all addresses",
+    "connections to all backends failing",
     *_LOOK_UP,
-    *ELSEWHERE["unreached"],
 )
 
-# The client's own words for a connection that broke, under whatever code.
-_BROKEN: Final = ("stream removed", *ELSEWHERE["broken"])
-
-# UNAVAILABLE from the peer's side that speaks of a request given up, not of one refused: a server
-# that is being shut down under its handlers, and proxies whose backend may have stored the talk.
-_ABANDONED: Final = (
-    "max connection age",
-    "cancelling all calls",
-    "received http2 header with status",
-    "reset",
-    "timeout",
-    # Also when Envoy had tried before, and what it tried took the talk: it does not tell.
-    "no healthy upstream",
-    *ELSEWHERE["abandoned"],
+# Envoy could not even connect to its backend, and says so of its only try.
+_UNCONNECTED: Final = re.compile(
+    r"upstream connect error or disconnect/reset before headers\. "
+    r"reset reason: (?:remote |local )?connection failure\b"
 )
-# Envoy could not even connect to its backend; unless it had tried before.
-_UNCONNECTED: Final = ("reset reason: remote connection failure", *ELSEWHERE["unconnected"])
-_RETRIED: Final = "retried"
+# Our client's word for a limit at the door, said before a request is let in: as good as the
+# service's own "too many". Whether somebody in between had tried before, neither can tell.
 _TOO_MANY_REQUESTS: Final = "received http2 header with status: 429"
 
-_TOO_LARGE: Final = ("larger than max", *ELSEWHERE["too large"])
+_TOO_LARGE: Final = re.compile(
+    r"(?<!decompressed )(?:message larger than max|message exceeds (?:the )?maximum)"
+)
 # The same complaint about the answer, which means that the request was carried out.
-_ANSWER_TOO_LARGE: Final = ("client: received message", *ELSEWHERE["answer too large"])
+_ANSWER_TOO_LARGE: Final = re.compile(r"client: received|server: sent")
+_NUMBER: Final = re.compile(r"\d{1,18}")
+_ABORTED: Final = re.compile(r"\baborted\b", re.IGNORECASE)
+"""What the code itself says."""
 
 # For the advice alone.
 _NOT_GRPC: Final = ("received http2 header", "no status received", "end_stream flag", "upstream")
@@ -136,11 +95,13 @@ _WORD: Final[Mapping[StatusCode, type[SinkError]]] = {
     StatusCode.UNIMPLEMENTED: Unauthorized,
 }
 """Whatever is not here is silence."""
+_ASKS_AGAIN: Final = frozenset({NotSent, Throttled})
+"""What is only believed in words that speak of the service."""
 
 
 def never_left(answer: Answer) -> bool:
-    """Whether no connection was made; a peer that sent metadata was connected to."""
-    if answer.code is not StatusCode.UNAVAILABLE or answer.metadata:
+    """Whether no connection was made; one that there is, or that brought metadata, was."""
+    if answer.code is not StatusCode.UNAVAILABLE or answer.connected or answer.metadata:
         return False
     return answer.details.lower().startswith(_NEVER_LEFT)
 
@@ -151,14 +112,16 @@ def judge(
     extent: Extent,
     where: str,
     unavailable: Unavailable = Unavailable.BELIEVED,
+    size: int = 0,
 ) -> SinkError:
     """The error that a call's end amounts to. Total: each answer has one, OK too.
 
-    OK stands for an answer without a talk ID. ``where`` names the endpoint for a human.
+    OK stands for an answer without a talk ID. ``where`` names the endpoint for a human, ``size`` is
+    that of the largest message that was sent, in bytes.
     """
-    kind = _decide(answer, extent, unavailable)
+    kind = _decide(answer, extent, unavailable, size)
     advice = _advice(kind, answer, extent, where)
-    said = answer.quote()
+    said = "" if kind is Contradicted else answer.quote()
     return kind(
         f'{advice} ("{said}")' if said else advice,
         code=answer.code.name,
@@ -167,10 +130,13 @@ def judge(
     )
 
 
-def _decide(answer: Answer, extent: Extent, unavailable: Unavailable) -> type[SinkError]:
+def _decide(answer: Answer, extent: Extent, unavailable: Unavailable, size: int) -> type[SinkError]:
+    if answer.talk_id is not None:
+        # It was carried out, whatever was said afterwards.
+        return Contradicted if answer.code is StatusCode.OK else InDoubt
     if never_left(answer):
         return NotSent
-    if _too_large(answer):
+    if _too_large(answer, size):
         return Rejected
     kind = _word(answer)
     if answer.code is StatusCode.UNAVAILABLE and unavailable is Unavailable.DOUBTED:
@@ -182,28 +148,43 @@ def _decide(answer: Answer, extent: Extent, unavailable: Unavailable) -> type[Si
 
 
 def _word(answer: Answer) -> type[SinkError]:
-    text = answer.details.lower()
-    if _any(_BROKEN, text) or _any(_ANSWER_TOO_LARGE, text):
+    kind = _WORD.get(answer.code, InDoubt)
+    if transport.is_of_a_break(answer.details) and not _unconnected(answer):
         return InDoubt
-    if answer.code is StatusCode.UNAVAILABLE:
-        if text.startswith(_TOO_MANY_REQUESTS):
-            return Throttled
-        if _any(_UNCONNECTED, text) and _RETRIED not in text:
-            return NotSent
-        if _any(_ABANDONED, text):
-            return InDoubt
+    if kind in _ASKS_AGAIN:
+        return _asked_again(answer, kind)
     if answer.code is StatusCode.INVALID_ARGUMENT and "connection_id" in answer.faulty_fields():
         return UnknownConnection
-    return _WORD.get(answer.code, InDoubt)
+    return kind
 
 
-def _too_large(answer: Answer) -> bool:
+def _asked_again(answer: Answer, kind: type[SinkError]) -> type[SinkError]:
+    text = answer.details
+    if answer.tried_before:
+        return InDoubt
+    if _unconnected(answer):
+        return NotSent
+    if answer.code is StatusCode.UNAVAILABLE and text.lower().startswith(_TOO_MANY_REQUESTS):
+        return Throttled
+    if answer.code is StatusCode.ABORTED:
+        text = _ABORTED.sub("", text)
+    return InDoubt if transport.is_of_the_way(text) else kind
+
+
+def _unconnected(answer: Answer) -> bool:
     text = answer.details.lower()
-    return (
-        answer.code is StatusCode.RESOURCE_EXHAUSTED
-        and _any(_TOO_LARGE, text)
-        and not _any(_ANSWER_TOO_LARGE, text)
-    )
+    return answer.code is StatusCode.UNAVAILABLE and _UNCONNECTED.match(text) is not None
+
+
+def _too_large(answer: Answer, size: int) -> bool:
+    """Whether a message of ours was more than somebody takes: the text tells its size."""
+    text = answer.details.lower()
+    if answer.code is not StatusCode.RESOURCE_EXHAUSTED or _ANSWER_TOO_LARGE.search(text):
+        return False
+    # Who packs it once more makes it a bit larger.
+    most = size + size // 8 + 1024 if size else math.inf
+    told = any(size <= int(number) <= most for number in _NUMBER.findall(text))
+    return told and _TOO_LARGE.search(text) is not None
 
 
 def _any(needles: Iterable[str], text: str) -> bool:
@@ -244,6 +225,9 @@ def _unreached(text: str, where: str) -> str:
 
 def _doubted(answer: Answer, where: str) -> str:
     do = "find out whether the service has it before it is sent again"
+    if answer.talk_id is not None:
+        named = f"as talk {answer.talk_id}" if answer.talk_id else "without a talk ID"
+        return f"{do}: {where} accepted it {named}, and then said otherwise"
     if answer.code is StatusCode.OK:
         return f"{do}: {where} accepted it without naming a talk ID"
     if answer.code is StatusCode.DEADLINE_EXCEEDED:
@@ -273,7 +257,7 @@ def _refused(answer: Answer, where: str) -> str:
 
 
 def _rejected(answer: Answer, where: str) -> str:
-    if _too_large(answer):
+    if answer.code is StatusCode.RESOURCE_EXHAUSTED:
         return (
             f"send recordings of this size as streams, by a lower limit for whole ones: "
             f"the message was too large on the way to {where}"
@@ -285,7 +269,15 @@ def _unknown(answer: Answer, where: str) -> str:  # noqa: ARG001 - as the others
     return f"check the connection ID: {where} does not know this one"
 
 
+def _contradicted(answer: Answer, where: str) -> str:
+    return (
+        f"{where} accepted it, but named {answer.details or 'no talk'}; look for it among the "
+        "connection's talks, then decide with 'batch-uploader resolve'"
+    )
+
+
 _ADVICE: Final[Mapping[type[SinkError], Callable[[Answer, str], str]]] = {
+    Contradicted: _contradicted,
     InDoubt: _doubted,
     Unauthorized: _refused,
     Rejected: _rejected,

@@ -135,6 +135,15 @@ class Call:
         self._line = line
         self._lane = lane
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, or there was one: a channel that cannot make any tells."""
+        try:
+            state = self.channel.get_state()
+        except grpc.aio.UsageError:
+            return True
+        return state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
     def reached(self, *, delivered: bool = True) -> None:
         """It got through, if only to be refused; with ``delivered`` its bytes did."""
         self._lane.unreached_since = None

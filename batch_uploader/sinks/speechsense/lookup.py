@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from batch_uploader.errors import SearchFailed
 from batch_uploader.ports import Match
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import Answer, request_id
+from batch_uploader.sinks.speechsense.answer import Answer, flaw, request_id
 from batch_uploader.sinks.speechsense.quota import Quota, Waits
 
 Ask = Callable[[str, bytes], Awaitable[bytes | Answer]]
@@ -84,6 +84,8 @@ class Lookup:
                 f"Search by {name} brings up {page.talks_count} talks, so it does not go by it",
                 code="SEARCH_INEXACT",
             )
+        if any(flaw(talk_id) for talk_id in page.talk_ids):
+            raise SearchFailed("the service names talks that cannot be", code="UNREADABLE")
         return page.talk_ids
 
     async def _get(
@@ -141,5 +143,5 @@ def _bare(name: str) -> str:
 def _parse(read: Callable[[bytes], _M], answer: bytes) -> _M:
     try:
         return read(answer)
-    except DecodeError:
+    except (DecodeError, TypeError):  # None is what gRPC makes of an answer without a message
         raise SearchFailed("the service's answer makes no sense", code="UNREADABLE") from None

@@ -5,10 +5,9 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from batch_uploader.errors import (
     ConfigError,
@@ -22,13 +21,14 @@ from batch_uploader.errors import (
 from batch_uploader.model import Receipt, Recording
 from batch_uploader.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import framing, wire
-from batch_uploader.sinks.speechsense.answer import Answer, request_id
+from batch_uploader.sinks.speechsense.answer import ENDED_WITHIN, Answer, unreadable
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
-from batch_uploader.sinks.speechsense.line import Line
+from batch_uploader.sinks.speechsense.line import Call, Line
 from batch_uploader.sinks.speechsense.lookup import Lookup
 from batch_uploader.sinks.speechsense.quota import Quota
+from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
 
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
 """The service takes less than 128 MB in one message."""
@@ -38,10 +38,7 @@ LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
 _QUERY_SECONDS: Final = 30.0
 _CLOSED: Final = "open the sink before uploading, and close it after the last upload has ended"
 
-_WRITE_FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 _UNPARSABLE: Final = b"\xff"
-
-_Call: TypeAlias = grpc.aio.UnaryUnaryCall[bytes, bytes] | grpc.aio.StreamUnaryCall[bytes, bytes]
 
 
 class SpeechSenseSink:
@@ -138,9 +135,9 @@ class SpeechSenseSink:
             try:
                 message = audio.message(self.front(recording))
                 if message is None:
-                    end = await self._stream(call.channel, sending)
+                    end = await self._stream(call, sending)
                 else:
-                    end = await self._whole(call.channel, sending, message)
+                    end = await self._whole(call, sending, message)
             except grpc.aio.UsageError:
                 # The channel was closed before the call began.
                 raise NotSent(_CLOSED, code="CLOSED") from None
@@ -155,6 +152,7 @@ class SpeechSenseSink:
             extent=sending.extent,
             where=str(self._endpoint),
             unavailable=self._unavailable,
+            size=sending.largest,
         )
 
     async def find(
@@ -186,7 +184,7 @@ class SpeechSenseSink:
                     method
                 )
                 ids = (("authorization", header), ("x-client-request-id", str(uuid.uuid4())))
-                return await _response(query(request, metadata=ids, timeout=_QUERY_SECONDS))
+                return await query(request, metadata=ids, timeout=_QUERY_SECONDS)
             except grpc.aio.UsageError:
                 raise SearchFailed(_CLOSED, code="CLOSED") from None
             except grpc.aio.AioRpcError as error:
@@ -194,45 +192,57 @@ class SpeechSenseSink:
             except asyncio.CancelledError:
                 if _asked_to_stop():
                     raise
-                return Answer(grpc.StatusCode.CANCELLED, "the call was ended within this program")
+                return ENDED_WITHIN
+            except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
+                return unreadable(error)
 
-    async def _whole(
-        self, channel: grpc.aio.Channel, sending: "_Sending", message: bytes
-    ) -> Receipt | Answer:
+    async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | Answer:
         sending.extent = Extent.WHOLE
-        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(wire.UPLOAD)
-        call = method(message, metadata=sending.headers, timeout=sending.timeout)
-        end = await _end(call, sending)
+        sending.largest = len(message)
+        rpc, reply = self._begin(call, wire.UPLOAD, sending)
+        try:
+            await write(rpc, message)
+            await write(rpc, None)
+        except Over:
+            pass  # The call knows best how it ended.
+        except asyncio.CancelledError:
+            rpc.cancel()
+            if _asked_to_stop():
+                raise
+        end = await reply.end()
         if isinstance(end, Receipt) or not never_left(end):
             sending.attempt.sent(sending.audio.size)
         return end
 
-    async def _stream(self, channel: grpc.aio.Channel, sending: "_Sending") -> Receipt | Answer:
-        call: grpc.aio.StreamUnaryCall[bytes, bytes] = channel.stream_unary(wire.UPLOAD_AS_STREAM)(
-            metadata=sending.headers, timeout=sending.timeout
-        )
+    async def _stream(self, call: Call, sending: "_Sending") -> Receipt | Answer:
+        rpc, reply = self._begin(call, wire.UPLOAD_AS_STREAM, sending)
         try:
-            await self._feed(call, sending)
+            await self._feed(rpc, sending)
         except SourceError as error:
-            await _spoil(call, sending)
+            await _spoil(rpc, reply)
             raise SourceChanged(str(error)) from error
-        except _WRITE_FAILED:
-            pass  # The call is over, and knows best how it ended.
+        except Over:
+            pass  # The call knows best how it ended.
         except asyncio.CancelledError:
-            call.cancel()
+            rpc.cancel()
             if _asked_to_stop():
                 raise
         except BaseException:
-            call.cancel()
+            rpc.cancel()
             raise
-        return await _end(call, sending)
+        return await reply.end()
 
-    async def _feed(
-        self, call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: "_Sending"
-    ) -> None:
+    def _begin(self, call: Call, method: str, sending: "_Sending") -> tuple[Rpc, Reply]:
+        upload: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = call.channel.stream_stream(
+            method
+        )
+        rpc = upload(metadata=sending.headers, timeout=sending.timeout)
+        return rpc, Reply(rpc, sending.secrets, call)
+
+    async def _feed(self, rpc: Rpc, sending: "_Sending") -> None:
         metadata, audio = self._small_parts(sending.recording)
-        await call.write(framing.stream_start(metadata))
-        await call.write(framing.stream_format(audio))
+        await write(rpc, framing.stream_start(metadata))
+        await write(rpc, framing.stream_format(audio))
         size = sending.audio.size
         read = 0
         chunks = sending.audio.chunks(self._chunk_size)
@@ -241,7 +251,9 @@ class SpeechSenseSink:
                 read += len(chunk)
                 if read >= size:
                     sending.extent = Extent.WHOLE
-                await call.write(framing.stream_chunk(chunk))
+                message = framing.stream_chunk(chunk)
+                sending.largest = max(sending.largest, len(message))
+                await write(rpc, message)
                 sending.attempt.sent(len(chunk))
         finally:
             if isinstance(chunks, AsyncGenerator):
@@ -249,7 +261,7 @@ class SpeechSenseSink:
         if read != size:
             raise SourceChanged(f"{sending.recording.path} ended after {read} of {size} bytes")
         sending.extent = Extent.WHOLE
-        await call.done_writing()
+        await write(rpc, None)
 
     def _small_parts(self, recording: Recording) -> tuple[bytes, bytes]:
         metadata = framing.talk_metadata(recording, self._stamp_field)
@@ -273,6 +285,7 @@ class _Sending:
         self.authorization = authorization
         self.timeout = timeout
         self.extent = Extent.PART
+        self.largest = 0  # of the messages, in bytes
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -294,13 +307,13 @@ class _Sending:
         )
 
 
-async def _spoil(call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: _Sending) -> None:
+async def _spoil(rpc: Rpc, reply: Reply) -> None:
     # A stream that we cancel can look to a careless server as if it had ended well, and then it
     # stores what it has. A message that no parser takes is an error to any server.
-    with suppress(*_WRITE_FAILED):
-        await call.write(_UNPARSABLE)
-        await call.done_writing()
-    end = await _end(call, sending)
+    with suppress(Over):
+        await write(rpc, _UNPARSABLE)
+        await write(rpc, None)
+    end = await reply.end()
     if isinstance(end, Receipt):
         raise InDoubt(
             f"compare talk {end.talk_id} with the recording: its file changed while it was sent, "
@@ -308,36 +321,6 @@ async def _spoil(call: grpc.aio.StreamUnaryCall[bytes, bytes], sending: _Sending
             code="SOURCE_CHANGED",
             request_id=end.request_id,
         )
-
-
-async def _end(call: _Call, sending: _Sending) -> Receipt | Answer:
-    try:
-        response = await _response(call)
-    except grpc.aio.AioRpcError as error:
-        return Answer.of(error, sending.secrets)
-    except asyncio.CancelledError:
-        # One that nobody asked for must not end the worker without a word.
-        if _asked_to_stop():
-            raise
-        return Answer(grpc.StatusCode.CANCELLED, "the call was ended within this program")
-    metadata = (*await call.trailing_metadata(), *await call.initial_metadata())
-    try:
-        talk_id = wire.UploadTalkResponse.FromString(response).talk_id
-    except DecodeError:
-        talk_id = ""
-    if not talk_id:
-        return Answer(grpc.StatusCode.OK, metadata=metadata)
-    return Receipt(talk_id, request_id(metadata))
-
-
-async def _response(call: _Call) -> bytes:
-    try:
-        return await call
-    except asyncio.CancelledError:
-        # One that comes when the answer is here already must not lose it.
-        if call.done() and not call.cancelled():
-            return await call
-        raise
 
 
 def _asked_to_stop() -> bool:

@@ -1,0 +1,139 @@
+"""What goes out in an upload, and what comes back of it, to its very end.
+
+The methods are called as if they took and answered with any number of messages. Of a method that
+answers with one, gRPC drops the message if a bad status follows, and with it the talk that was
+named; of one that takes one, it listens so late that it may miss what a proxy answered.
+"""
+
+import asyncio
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from batch_uploader.model import Receipt
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.answer import (
+    ENDED_WITHIN,
+    Answer,
+    flaw,
+    request_id,
+    unreadable,
+)
+from batch_uploader.sinks.speechsense.line import Call
+
+Rpc: TypeAlias = grpc.aio.StreamStreamCall[bytes, bytes]
+
+
+_FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
+
+
+class Over(Exception):  # noqa: N818 - a way out, not a mistake
+    """The call ended before all was written; its reply knows best how."""
+
+
+async def write(rpc: Rpc, message: bytes | None) -> None:
+    """Write a message, or with None the end. Raises Over.
+
+    gRPC's own ``write`` makes up a status (INTERNAL) where that of the service is on its way
+    (grpc/grpc#36066), so what is beneath it is called, where it is to be found.
+    """
+    try:
+        await (rpc.done_writing() if message is None else _write(rpc, message))
+    except _FAILED as error:
+        raise Over from error
+    except Exception as error:
+        # Whatever that is, some of it may have left.
+        rpc.cancel()
+        raise Over from error
+
+
+async def _write(rpc: Rpc, message: bytes) -> None:
+    beneath: Any = getattr(rpc, "_cython_call", None)
+    ready: Any = getattr(rpc, "_metadata_sent", None)
+    if beneath is None or ready is None:
+        await rpc.write(message)
+        return
+    await ready.wait()
+    if rpc.done():
+        raise asyncio.InvalidStateError("the call is over")
+    await beneath.send_serialized_message(message)
+
+
+class Reply:
+    """Hears a call from its beginning, and goes on when nobody waits for it any more."""
+
+    def __init__(self, rpc: Rpc, secrets: tuple[str, ...], call: Call) -> None:
+        self._rpc = rpc
+        self._secrets = secrets
+        self._call = call
+        self._talk_ids: set[str] = set()
+        loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[Receipt | Answer | grpc.aio.UsageError] = loop.create_future()
+        # By itself, so that what is here already is not lost by one who is told to stop.
+        self._task = loop.create_task(self._listen())
+
+    async def end(self) -> Receipt | Answer:
+        """How the call ended. Raises UsageError if it never began."""
+        try:
+            end = await self._end
+        except asyncio.CancelledError:
+            if self._end.cancelled():
+                self._rpc.cancel()
+                raise
+            end = self._end.result()
+        if isinstance(end, grpc.aio.UsageError):
+            raise end
+        return end
+
+    async def _listen(self) -> None:
+        end = await self._hear()
+        if not self._end.done():
+            self._end.set_result(end)
+
+    async def _hear(self) -> Receipt | Answer | grpc.aio.UsageError:
+        try:
+            async for message in self._rpc:
+                # Two that differ say it all, however many there are.
+                if len(self._talk_ids) < 2:  # noqa: PLR2004
+                    self._talk_ids.add(_talk_id(message))
+            metadata = (*await self._rpc.trailing_metadata(), *await self._rpc.initial_metadata())
+        except grpc.aio.AioRpcError as error:
+            connected = self._call.connected
+            return Answer.of(error, self._secrets, connected=connected, talk_id=self._shown)
+        except grpc.aio.UsageError as error:
+            return error
+        except asyncio.CancelledError:
+            # Nobody asked for that here: the channel was closed under it.
+            return ENDED_WITHIN
+        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer, there was one
+            return unreadable(error, talk_id=self._shown)
+        return self._accepted(metadata)
+
+    def _accepted(self, metadata: tuple[tuple[str, str | bytes], ...]) -> Receipt | Answer:
+        talk_id = self._named
+        if not talk_id:
+            return Answer(StatusCode.OK, metadata=metadata)
+        wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
+        if wrong is not None:
+            return Answer(StatusCode.OK, wrong, metadata, talk_id="")
+        return Receipt(talk_id, request_id(metadata))
+
+    @property
+    def _named(self) -> str | None:
+        """The talk ID that came, "" for none that could be read, None for no message at all."""
+        return max(self._talk_ids, default=None)
+
+    @property
+    def _shown(self) -> str | None:
+        """The same, as far as it can be shown."""
+        named = self._named
+        return "" if named and flaw(named) else named
+
+
+def _talk_id(message: bytes) -> str:
+    try:
+        return wire.UploadTalkResponse.FromString(message).talk_id
+    except DecodeError:
+        return ""

@@ -1,0 +1,99 @@
+"""The words by which what carried a request gives itself away in the text of a status.
+
+Gateways pass on, as UNAVAILABLE and its kin, that a request which had left came to nothing: "The
+response ended prematurely", "stream error: stream ID 5; INTERNAL_ERROR", "EOF". No list of such
+texts is ever complete, so a text is told by its words.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+BROKEN: Final = (
+    *("stream removed", "stream reset", "stream terminated", "stream error stream id"),
+    *("connection reset", "reset reason", "reset before", "rst stream", "rststream", "goaway"),
+    *("broken pipe", "epipe", "econn", "socket", "recvmsg", "sendmsg", "disconnect"),
+    *("upstream connect", "upstream request", "upstream reset", "ping timeout"),
+)
+"""What is only ever said of a way that broke, whatever the code; the service's own refusals speak
+of connections, streams and headers as well."""
+
+CARRIED: Final = (
+    # What carries a request, and what it is carried in.
+    *("connect", "reconnect", "disconnect", "unconnect", "channel", "transport", "network"),
+    *("stream", "substream", "upstream", "downstream", "socket", "websocket", "pipe", "tunnel"),
+    *("http", "nghttp", "h2 ", "h2c ", "h3 ", "grpc", "tcp", "udp", "quic", "tls", "ssl", "dns"),
+    *("handshake", "certificate", "alpn", "keepalive", "keep alive", "ping ", "pings ", "packet"),
+    *("framing", "frame size", "frame with", "frame too", "header", "trailer", "body", "hpack"),
+    *("respon", "unrespon", "compress", "decompress", "received metadata", "hard limit"),
+    *("larger than max", "message exceeds", "status code", "bad status", "unexpected status"),
+    *("protocol", "resolving", "not resolve", "name resolution", "resolver", "lookup", "look up"),
+    # Who stands in between, and with what.
+    *("prox", "gateway", "balancer", "backend", "peer", "remote", "host", "endpoint", "origin "),
+    *("mesh", "sidecar", "ingress", "egress", "relay", "route", "healthy", "unhealthy", "ejected"),
+    *("circuit", "breaker", "overflow", "envoy", "istio", "linkerd", "nginx", "openresty"),
+    *("haproxy", "traefik", "cloudflare", "varnish", "squid", "hyper", "tonic", "netty", "undici"),
+    *("okhttp", "kestrel", "reqwest", "rustls", "libuv", "aiohttp"),
+    # How it ends without an answer.
+    *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away", "removed"),
+    *("timeout", "timedout", "timed out", "time out", "deadline", "expired", "took too long"),
+    *("clos", "eof", "end of file", "unexpected end", "ended", "premature", "incomplete"),
+    *("truncat", "broken", "drop", "lost", "hang up", "hung up", "interrupted", "abandon"),
+    *("cancel", "abort", "terminat", "shut", "drain", "unreachable", "no answer", "unanswered"),
+    *("not answer", "died", "crash", "panic", "killed", "recv", "recvmsg", "sendmsg"),
+    *("io exception", "ioexception", "error occurred", "error reading", "error writing"),
+    *("internal error", "unknown error", "unexpected", "malformed", "max age", "refused stream"),
+    *("errno", "os error", "econn", "epipe", "etimedout", "enet", "ehost", "enotfound", "eproto"),
+    # One who tried again by himself speaks of the last try alone.
+    *("retried", "retries", "all attempts", "max attempts", "attempts failed"),
+    *("attempts exhausted", "attempt count"),
+    # The vendor's language.
+    *("соединен", "подключен", "поток", "прокси", "шлюз", "балансир", "таймаут", "тайм аут"),
+    *("время ожидан", "истек", "сброше", "сброси", "закры", "разорв", "разрыв", "прерван", "обрыв"),
+    *(
+        "оборван",
+        "сокет",
+        "транспорт",
+        "сеть",
+        "сети",
+        "сетев",
+        "заголов",
+        "нет ответа",
+        "удаленн",
+        "удалённ",
+    ),
+)
+"""What speaks of the way and not of the service. Each is how a word begins, or several together; a
+space at the end ends the word."""
+
+_OF_HTTP: Final = re.compile(r"\b(?:408|499|50[234]|52\d)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+"""Statuses that gateways give, and addresses."""
+
+_WORDS: Final = re.compile(r"[\W_]+")
+_CAMEL: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def _any_of(beginnings: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(" (?:" + "|".join(map(re.escape, beginnings)) + ")")
+
+
+_BROKEN: Final = _any_of(BROKEN)
+_CARRIED: Final = _any_of(CARRIED)
+
+
+def is_of_a_break(text: str) -> bool:
+    """Whether a text can only be of a way that broke."""
+    return _BROKEN.search(_words(text)) is not None
+
+
+def is_of_the_way(text: str) -> bool:
+    """Whether a text speaks of what carried the request, or does not speak at all."""
+    if not any(character.isalpha() for character in text):
+        return True
+    return _CARRIED.search(_words(text)) is not None or _OF_HTTP.search(text) is not None
+
+
+def _words(text: str) -> str:
+    """The words in small letters, those of a name like ``ClosedChannelException`` apart as well."""
+    forms = (text, _CAMEL.sub(" ", text))
+    return " ".join(f" {_WORDS.sub(' ', form.lower()).strip()} " for form in forms)
