@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeVar
+from typing import Annotated, BinaryIO, Final, Protocol, TypeVar
 
 from anyio import CancelScope, to_thread
-from msgspec import Struct
+from msgspec import Meta, Struct, convert
 
 from batch_uploader.cells import defuse, escape_json
 from batch_uploader.errors import LedgerError
@@ -38,6 +38,12 @@ T = TypeVar("T")
 _ROWS_AT_ONCE: Final = 1000
 _PIECE: Final = 1024 * 1024
 _DIGEST_SIZE: Final = 32
+_LONGEST_LINE: Final = 1024 * 1024
+"""Bytes: a path has 4 KiB at most, and a service's message no more."""
+_LARGEST: Final = 2**63 - 1
+_Text = Annotated[str, Meta(min_length=1)]
+_Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
+_Length = Annotated[float, Meta(ge=0, lt=1e9)]
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -212,11 +218,13 @@ def read_manifest(path: Path) -> Iterator[Row]:
     Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote.
     """
     with _readable(path), path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        lines = iter(partial(file.readline, _LONGEST_LINE), b"")
+        for number, line in enumerate(lines, 1):
             try:
                 yield _row(line)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                why = "it is cut off" if not line.endswith(b"\n") else "it is damaged"
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                whole = line.endswith(b"\n") or len(line) == _LONGEST_LINE
+                why = "it is damaged" if whole else "it is cut off"
                 raise LedgerError(
                     f"the manifest {path} cannot be read, line {number}: {why}; restore the"
                     " manifest from a backup, or take that line out: its recording is in doubt"
@@ -235,42 +243,74 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _row(line: bytes) -> Row:
-    """Raises ValueError, KeyError, TypeError or AttributeError."""
-    if not line.endswith(b"\n"):
+class _Error(Struct):
+    """``error`` of a line."""
+
+    code: _Text
+    message: _Text
+
+
+class _Line(Struct):
+    """What a line has to hold; what a later version adds to it is passed over."""
+
+    path: _Text
+    connection_id: _Text
+    status: Status
+    talk_id: _Text | None
+    sha256: str | None
+    size: _Count
+    duration: _Length | None
+    format: Container | None
+    attempts: _Count
+    uploaded_at: str | None
+    duplicate_of: _Text | None
+    error: _Error | None
+
+
+def _row(text: bytes) -> Row:
+    """Raises ValueError, TypeError, OverflowError or RecursionError."""
+    if not text.endswith(b"\n"):
         raise ValueError
-    fields = json.loads(line)
-    status, sha256, error = Status(fields["status"]), fields["sha256"], fields["error"]
-    up, container = status is Status.UPLOADED, fields["format"]
+    line = convert(json.loads(text, object_pairs_hook=_once), _Line)
+    for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of):
+        (each or "").encode()  # a half of a character is nothing that a ledger holds
+    up = line.status is Status.UPLOADED
     row = Row(
-        path=_text(fields["path"]),
-        connection_id=_text(fields["connection_id"]),
-        status=status,
-        size=int(fields["size"]),
-        attempts=int(fields["attempts"]),
-        sha256=None if sha256 is None else bytes.fromhex(sha256),
-        talk_id=_text(fields["talk_id"]) if up else None,
-        duration=None if fields["duration"] is None else float(fields["duration"]),
-        container=None if container is None else Container(container),
-        settled_at_ns=_moment(fields["uploaded_at"]) if up else None,
-        duplicate_of=fields["duplicate_of"],
-        failure=error and Failure(_text(error["code"]), _text(error["message"])),
+        path=line.path,
+        connection_id=line.connection_id,
+        status=line.status,
+        size=line.size,
+        attempts=line.attempts,
+        sha256=None if line.sha256 is None else bytes.fromhex(line.sha256),
+        talk_id=line.talk_id if up else None,
+        duration=line.duration,
+        container=line.format,
+        settled_at_ns=_moment(line.uploaded_at) if up else None,
+        duplicate_of=line.duplicate_of,
+        failure=None if line.error is None else Failure(line.error.code, line.error.message),
     )
-    if len(row.sha256 or b"") != _DIGEST_SIZE and (up or row.sha256 is not None):
+    if (up or row.sha256 is not None) and len(row.sha256 or b"") != _DIGEST_SIZE:
+        raise ValueError
+    if up and row.talk_id is None:
         raise ValueError
     return row
 
 
-def _text(value: object) -> str:
-    if not (isinstance(value, str) and value):
-        raise TypeError
-    value.encode()  # a half of a character is nothing that a ledger holds
-    return value
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
-def _moment(text: str) -> int:
+def _moment(text: str | None) -> int:
     """UTC nanoseconds of what ``_iso`` wrote."""
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
+    if text is None:
+        raise TypeError
+    moment = (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
+    if not 0 <= moment <= _LARGEST:
+        raise OverflowError
+    return moment
 
 
 def _write_batch(

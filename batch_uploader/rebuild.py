@@ -21,6 +21,7 @@ from batch_uploader.manifest import look_at, read_manifest
 from batch_uploader.model import Status
 from batch_uploader.ports import Anchored, Row, Source
 from batch_uploader.reconcile import SEARCHED
+from batch_uploader.sources.selection import literal
 
 _AT_ONCE = 1_000
 _NONE = Totals(0, 0, 0.0)
@@ -134,7 +135,7 @@ async def _look_through(records: Iterable[_Record]) -> tuple[set[str], set[str]]
         async with aclosing(record()) as batches:
             async for rows in batches:
                 connections.update(row.connection_id for row in rows)
-                endings.update(f"*{PurePosixPath(row.path).suffix}" for row in rows)
+                endings.update(f"*{literal(PurePosixPath(row.path).suffix)}" for row in rows)
     return connections, endings - {"*", "*.json"}
 
 

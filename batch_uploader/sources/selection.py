@@ -80,6 +80,11 @@ class Selection:
         return bool(patterns.fullmatch(path) or patterns.fullmatch(f"{path}/"))
 
 
+def literal(text: str) -> str:
+    """A pattern, or a part of one, that matches this text alone."""
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
 def _described_by(audio: Iterable[str]) -> set[str]:
     return {key for path in audio for key in (path, stem(path))}
 

@@ -240,10 +240,12 @@ class TestRefusals:
             (lambda manifest: manifest[:-10], "line 3: it is cut off"),
             (lambda manifest: manifest.replace(b"{", b"(", 1), "line 1: it is damaged"),
             (lambda manifest: manifest.replace(b'"talk_id": "', b'"x": "', 1), "line 1: it is"),
+            (lambda manifest: manifest.replace(b'"size": ', b'"size": 1e400, "x": ', 1), "line 1"),
+            (lambda manifest: manifest + b"[" * 100_000 + b"\n", "line 4: it is damaged"),
         ],
     )
     def test_a_manifest_that_cannot_be_read(self, calls, upload, spoil, line):
-        """Faults 7 and 12: the line is named, and the damaged ledger stays where it is."""
+        """Faults 7, 12 and 101: the line is named, and the damaged ledger stays where it is."""
         calls.write("a.wav", "b.wav", "c.wav")
         assert upload().code == 0
         damage(calls)

@@ -356,10 +356,41 @@ def test_what_was_written_is_read_as_it_was(name, message):
         ('"path": "2025/01/a.wav"', '"path": ""'),
         ("{", "["),
         ("{", "\ufffd"),
+        ("{", "[" * 100_000),
+        ("{", '{"x": ' * 100_000),
+        ("{", '{"size": 5, '),
+        ("{", '{"x": "' + "x" * 2**21 + '", '),
+        ('"size": 123', '"size": 1e400'),
+        ('"size": 123', '"size": NaN'),
+        ('"size": 123', '"size": true'),
+        ('"size": 123', '"size": -1'),
+        ('"size": 123', '"size": 9223372036854775808'),
+        ('"size": 123', '"size": 1' + "0" * 5000),
+        ('"attempts": 1', '"attempts": [1]'),
+        ('"attempts": 1', '"attempts": 1.5'),
+        ('"duration": 12.346', '"duration": 1e400'),
+        ('"duration": 12.346', '"duration": NaN'),
+        ('"duration": 12.346', '"duration": "12"'),
+        ('"duration": 12.346', '"duration": 1' + "0" * 400),
+        ('"format": "wav"', '"format": {}'),
+        ('"sha256": "', '"sha256": 1, "x": "'),
+        ('"uploaded_at": "2025', '"uploaded_at": "9999'),
+        ('"uploaded_at": "2025', '"uploaded_at": "0001'),
+        ('00:00:00Z"', '00:00:00"'),
+        ('"uploaded_at": "', '"uploaded_at": null, "x": "'),
+        ('"duplicate_of": null', '"duplicate_of": 5'),
+        ('"error": null', '"error": "no"'),
+        ('"error": null', '"error": []'),
+        ('"error": null', '"error": {"code": "X"}'),
+        ('"path": "', '"path": "\\ud800'),
+        ('"connection_id": "', '"connection_id": "\\udfff'),
+        ('"talk_id": "', '"talk_id": "\\ud800'),
+        ('"error": null', '"erorr": null'),
     ],
+    ids=lambda text: text[:40],
 )
 async def test_a_line_that_nobody_wrote_is_named(tmp_path, old, new):
-    """Faults 7 and 12."""
+    """Faults 7, 12 and 101."""
     good = (await exported(Format.JSONL, REJECTED)).decode()
     bad = (await exported(Format.JSONL, UP)).decode().replace(old, new, 1)
     path = tmp_path / "manifest.jsonl"
