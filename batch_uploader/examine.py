@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct, field
 
-from batch_uploader import audio, sidecar
+from batch_uploader import __version__, audio, sidecar
 from batch_uploader.audio import AudioRules, TakesLonger
 from batch_uploader.errors import SourceError
 from batch_uploader.events import Sight
@@ -53,9 +53,13 @@ class Rules(Struct, frozen=True):
     sidecar: SidecarMode = SidecarMode.REQUIRED
 
     def digest(self) -> bytes:
-        """The same for the same rules: what was invalid under them is so until the files change."""
+        """The same for the same rules: what was invalid under them is so until the files change.
+
+        Another version may know better, so all that an older one found invalid is looked into anew.
+        """
         schema = self.schema
         form = (
+            __version__,
             sorted(schema.defaults.items()),
             sorted(schema.required),
             sorted(schema.types.items()),

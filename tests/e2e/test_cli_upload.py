@@ -1,7 +1,9 @@
 """``upload`` as its users and their scripts see it: talks, manifest, exit codes."""
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from e2e.conftest import assert_one_talk_each, events
@@ -313,3 +315,15 @@ class TestExitCodes:
             finally:
                 file.chmod(0o700)
             assert {result.code for result in results} == {7}, results
+
+
+def test_what_an_older_version_called_invalid_is_looked_into_again(calls, upload, service):
+    """Fault 102: it is on record with the digest that the first version had for these rules."""
+    calls.write("a.wav")
+    assert upload("--require", "never").code == 1
+    assert upload("--require", "never").code == 1
+    first = bytes.fromhex("8ea1aa05d1ec543610884ed8e73f7db75cf460c536acd75a4fa9bac80a5049b0")
+    with closing(sqlite3.connect(calls.folder / ".batch-uploader" / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE recordings SET policy = ? WHERE status = 'invalid'", (first,))
+    assert upload().code == 0
+    assert service.counts(calls) == {"a.wav": 1}

@@ -15,7 +15,7 @@ from audio_samples import SEEDS, mutants
 from engine_house import CountsOpening
 from hypothesis import HealthCheck, given, settings
 
-from batch_uploader import audio, sidecar, system
+from batch_uploader import audio, examine, sidecar, system
 from batch_uploader.audio import AudioRules, RawFormat
 from batch_uploader.engine import RunOptions
 from batch_uploader.errors import SourceChanged, SourceError
@@ -111,32 +111,30 @@ def test_a_key_is_a_uuid_of_version_5():
         assert key == str(uuid.uuid5(namespace, name))
 
 
-@pytest.mark.parametrize(
-    ("rules", "digest"),
-    [
-        (Rules(), "8ea1aa05d1ec543610884ed8e73f7db75cf460c536acd75a4fa9bac80a5049b0"),
-        (
-            Rules(audio=AudioRules(1, RawFormat(8000, 2), 600.5)),
-            "a9dced0caf1ab319448aced167e1a5b9594a63212f4a05d4df50ef5880212032",
-        ),
-        (
-            Rules(
-                Schema.for_kind(
-                    Kind.TWO_CHANNEL,
-                    defaults={"language": "ru"},
-                    types={"n": FieldType.NUMBER},
-                    declared=["a"],
-                    stamp_field="k",
-                ),
-                AudioRules(2),
-            ),
-            "41b2c9ffb62ba7cb0391396623e75ff05b3c81c41f263c0ab6262eaf1a0454f0",
-        ),
-    ],
-)
-def test_the_digest_of_rules_stays_what_it_is(rules, digest):
-    """It stands in ledgers: under another one, all that was invalid would be looked into again."""
-    assert rules.digest().hex() == digest
+RULES = [
+    Rules,
+    lambda: Rules(audio=AudioRules(1, RawFormat(8000, 2), 600.5)),
+    lambda: Rules(Schema(defaults={"language": "ru"})),
+    lambda: Rules(Schema(types={"n": FieldType.NUMBER})),
+    lambda: Rules(Schema(declared=frozenset({"a"}))),
+    lambda: Rules(Schema(stamp_field="k")),
+    lambda: Rules(Schema.for_kind(Kind.TWO_CHANNEL)),
+    lambda: Rules(sidecar=SidecarMode.OPTIONAL),
+]
+
+
+def test_the_digest_of_rules_is_that_of_what_they_say(monkeypatch):
+    """Fault 102: and of the version, since an older one may have been wrong."""
+    digests = [make().digest() for make in RULES]
+    assert digests == [make().digest() for make in RULES]
+    monkeypatch.setattr(examine, "__version__", "0.0.9")
+    assert len({*digests, *(make().digest() for make in RULES)}) == 2 * len(RULES)
+
+
+def test_the_digest_is_another_than_that_of_the_first_version():
+    """Fault 102: its rules had no version."""
+    first = "8ea1aa05d1ec543610884ed8e73f7db75cf460c536acd75a4fa9bac80a5049b0"
+    assert Rules().digest().hex() != first
 
 
 @needs_telling
