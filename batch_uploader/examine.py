@@ -25,7 +25,7 @@ from batch_uploader.model import (
     recording_key,
 )
 from batch_uploader.pairing import Pair
-from batch_uploader.ports import Known, Source
+from batch_uploader.ports import Known, Likeness, Source
 from batch_uploader.sidecar import Schema
 from batch_uploader.system import read_ahead
 
@@ -134,7 +134,10 @@ class Examination(Struct, frozen=True):
         return info
 
     def compare(self, pair: Pair, known: Known) -> Sight:
-        """Whether files of the same sizes and times hold what they held. Raises as ``prepare``."""
+        """Whether audio of the same size and time, and its sidecar, are what they were.
+
+        Raises as ``prepare``.
+        """
         before, now = known.outcome.stat, stat_of(pair)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
             with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
@@ -143,10 +146,10 @@ class Examination(Struct, frozen=True):
             if sha256 != known.sha256:
                 return Sight.OTHER
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
-        if seen == (now.sidecar_ctime_ns, now.sidecar_inode):
+        if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
             return Sight.SAME
         metadata = self.metadata(pair)
-        self._demand_as_listed(pair.sidecar)
+        _ = self._sidecar_now(pair.sidecar)
         same = not isinstance(metadata, tuple) and metadata.digest() == known.metadata
         return Sight.SAME if same else Sight.OUTDATED
 
@@ -161,12 +164,14 @@ class Examination(Struct, frozen=True):
         """
         listed = pair.audio
         with _explaining(listed.path), ExitStack() as stack:
+            before = self._sidecar_now(pair.sidecar)
             handle = stack.enter_context(self.source.open(listed.path))
             if listed.size <= _AT_ONCE:
                 # It comes from the disk while the sidecar does.
                 read_ahead(handle, 0, listed.size)
             metadata = self.metadata(pair)
-            self._demand_as_listed(pair.sidecar)
+            if self._sidecar_now(pair.sidecar) != before:
+                raise changed(listed.path)
             sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, front)
             if isinstance(sound, tuple):
                 return sound
@@ -264,10 +269,18 @@ class Examination(Struct, frozen=True):
         if not self.source.handle_stat(handle, listed.path).is_like(listed):
             raise changed(listed.path)
 
-    def _demand_as_listed(self, sidecar: Entry | None) -> None:
-        # The audio is: with another call's sidecar, put in its place meanwhile, it must not go up.
-        if sidecar is not None and not self.source.stat(sidecar.path).is_like(sidecar):
-            raise changed(sidecar.path)
+    def _sidecar_now(self, listed: Entry | None) -> tuple[object, ...]:
+        """What tells, without an inode, if it is replaced between now and another time.
+
+        With another call's sidecar, put in its place meanwhile, the audio must not go up. Raises
+        SourceChanged if it is not as it was listed.
+        """
+        if listed is None:
+            return ()
+        now = self.source.stat(listed.path)
+        if not now.is_like(listed):
+            raise changed(listed.path)
+        return now[: Likeness.CTIME]
 
     def _small_file(self, entry: Entry) -> bytes:
         with _explaining(entry.path), self.source.open(entry.path) as handle:

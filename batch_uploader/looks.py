@@ -8,7 +8,7 @@ from batch_uploader.errors import SourceError
 from batch_uploader.events import Listener, Looked, Settled, Sight
 from batch_uploader.examine import Examination, stat_of
 from batch_uploader.intake import Job
-from batch_uploader.model import Fingerprint, Recording, Stat, Status
+from batch_uploader.model import Fingerprint, Outcome, Recording, Stat, Status
 from batch_uploader.ports import Ledger
 
 
@@ -32,15 +32,14 @@ class Looks(Struct, frozen=True):
         if found is Sight.OUTDATED and before.status is not Status.UPLOADED:
             # Another call of the same audio, unless somebody decided to let it be.
             found = Sight.OTHER if before.status is Status.DUPLICATE else Sight.SAME
-        if found is Sight.OUTDATED:
-            # What the sidecar says is not on record, so it is news each time.
-            now = replace(
-                now,
-                sidecar_ctime_ns=before.stat.sidecar_ctime_ns,
-                sidecar_inode=before.stat.sidecar_inode,
-            )
-        if found in {Sight.SAME, Sight.OUTDATED}:
+        if found is Sight.SAME and before.stat.is_like(now):
             await self._learn(job.path, now)
+        elif found is Sight.SAME and before.status is Status.UPLOADED:
+            await self._settle(replace(before, stat=now))
+        elif found in {Sight.SAME, Sight.OUTDATED}:
+            # What the sidecar says is not on record, so it is news each time.
+            seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
+            await self._learn(job.path, seen)
         self.publish(Looked(job.path, job.size, found))
         return found is Sight.OTHER
 
@@ -55,6 +54,10 @@ class Looks(Struct, frozen=True):
         await self._learn(job.path, recording.stat)
         self.publish(Settled(known.outcome))
         return True
+
+    async def _settle(self, outcome: Outcome) -> None:
+        with CancelScope(shield=True):
+            await self.ledger.settle(outcome)
 
     async def _learn(self, path: str, stat: Stat) -> None:
         with CancelScope(shield=True):

@@ -64,26 +64,26 @@ _NEW_SIDECAR_OF = {
     Status.GIVEN_UP: _GIVEN_UP,
 }
 
-_TOUCHABLE = {
+_TOUCHED_WHILE = {
     Status.UPLOADED: _LOOK,
     Status.DUPLICATE: _LOOK,
     Status.GIVEN_UP: _LOOK,
     Status.INVALID: _TOUCHED,
     Status.REJECTED: _TOUCHED,
+    Status.FAILED: _AGAIN,
 }
 
 
-def is_touched(before: Stat, now: Stat, by: Likeness) -> bool:
-    """Whether files of the same sizes and times may hold something else. What is unknown is not."""
-    return (
-        by >= Likeness.CTIME
-        and (
-            _differ(before.ctime_ns, now.ctime_ns)
-            or _differ(before.sidecar_ctime_ns, now.sidecar_ctime_ns)
-        )
-    ) or (
-        by >= Likeness.INODE
-        and (_differ(before.inode, now.inode) or _differ(before.sidecar_inode, now.sidecar_inode))
+def _is_audio_touched(before: Stat, now: Stat, by: Likeness) -> bool:
+    """Whether audio of the same size and time may be another. What is unknown is not."""
+    return (by >= Likeness.CTIME and _differ(before.ctime_ns, now.ctime_ns)) or (
+        by >= Likeness.INODE and _differ(before.inode, now.inode)
+    )
+
+
+def _is_sidecar_touched(before: Stat, now: Stat, by: Likeness) -> bool:
+    return (by >= Likeness.CTIME and _differ(before.sidecar_ctime_ns, now.sidecar_ctime_ns)) or (
+        by >= Likeness.INODE and _differ(before.sidecar_inode, now.sidecar_inode)
     )
 
 
@@ -103,13 +103,15 @@ def plan(stat: Stat, known: Known | None, policy: bytes, by: Likeness = Likeness
     if before.status in _OPEN:
         unseen = before.status is Status.IN_DOUBT and known.sha256 is None
         return _LOST if unseen else _OPEN[before.status]
+    audio_touched = _is_audio_touched(before.stat, stat, by)
     if before.stat.is_like(stat):
-        if is_touched(before.stat, stat, by) and before.status in _TOUCHABLE:
-            return _TOUCHABLE[before.status]
-        return _untouched(known, policy)
-    if (before.stat.size, before.stat.mtime_ns) == (stat.size, stat.mtime_ns):
-        return _NEW_SIDECAR_OF.get(before.status, _CHANGED)
-    return _CHANGED
+        touched = audio_touched or _is_sidecar_touched(before.stat, stat, by)
+        return _TOUCHED_WHILE[before.status] if touched else _untouched(known, policy)
+    if (before.stat.size, before.stat.mtime_ns) != (stat.size, stat.mtime_ns):
+        return _CHANGED
+    if audio_touched and before.status in _NEW_SIDECAR_OF:
+        return _LOOK  # what the sidecar says is not all that may be new
+    return _NEW_SIDECAR_OF.get(before.status, _CHANGED)
 
 
 def _untouched(known: Known, policy: bytes) -> Decision:

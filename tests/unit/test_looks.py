@@ -252,3 +252,22 @@ async def test_what_a_sidecar_says_anew_needs_no_look_at_the_audio_each_time(dis
         assert disk.looked == {"0/call-3.wav": Sight.OUTDATED}
         assert (summary.outdated, disk.source.opened) == (1, opened)
     assert len(disk.sink.talks) == 6
+
+
+@pytest.mark.parametrize("says", [b"3", b"8"])
+async def test_a_sidecar_that_was_written_anew_hides_no_other_audio(disk, says):
+    """Fault 94: nor does it have the audio looked at again and again."""
+    await disk.run()
+    sidecar, audio = disk.root / "0/call-3.json", "0/call-3.wav"
+    found = Sight.SAME if says == b"3" else Sight.OUTDATED
+    sidecar.write_bytes(sidecar.read_bytes().replace(b"3", says))
+    os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15))
+    disk.touch(audio)
+    await disk.run()
+    assert disk.looked == {audio: found}
+    summary = await disk.run()
+    assert (disk.looked, disk.source.opened[audio], summary.skipped) == ({}, 0, 6)
+    disk.fill(audio, wav(103))
+    os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15 + 1))
+    assert (await disk.run()).changed == 1
+    assert (disk.looked, len(disk.sink.talks)) == ({audio: Sight.OTHER}, 7)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import uuid
@@ -263,11 +264,16 @@ class Racing(DirectorySource):
 
 @pytest.mark.parametrize("which", [["wav", "json"], ["json", "wav"], ["wav"], ["json"]])
 @pytest.mark.parametrize("seconds", [1, 20])
-def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(tmp_path, which, seconds):
-    """Faults 33, 34: a pair that is replaced under the reader."""
+@pytest.mark.parametrize("as_old", [False, True])
+def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
+    tmp_path, which, seconds, as_old
+):
+    """Faults 33, 34, 94: a pair that is replaced under the reader, perhaps with the same times."""
     root = tmp_path / "root"
     pair = put(root, make.wav(seconds), b'{"n": "old"}')
     put(tmp_path / "new", make.wav(seconds)[:-1] + b"N", b'{"n": "new"}')
+    for kind in ("wav", "json") if as_old else ():
+        shutil.copystat(root / f"a.{kind}", tmp_path / "new" / f"a.{kind}")
     source = Racing(root)
     source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
     looker = Examination(source, "connection", Rules())

@@ -11,7 +11,9 @@ from ledger_file_house import listed, make
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
-from batch_uploader.model import Failure, Status
+from batch_uploader.model import Entry, Failure, Stat, Status
+from batch_uploader.planning import Action, plan
+from batch_uploader.ports import Likeness
 
 VERSION_1 = Path(__file__).parents[2] / "ledger_version_1.sql"
 
@@ -129,3 +131,26 @@ async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
         columns = ledger._connection.execute("PRAGMA table_info(recordings)").fetchall()
         assert "note" not in {column[1] for column in columns}
         assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
+
+
+async def test_of_files_in_an_older_ledger_no_more_is_known_than_it_held(path, monkeypatch):
+    """Faults 11, 94: it can be read as it is, and what it lacks is like anything."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+        path.parent.mkdir()
+        with closing(connect_writing(path)) as connection:
+            connection.execute(
+                "INSERT INTO recordings (connection_id, folder, path, status, size, mtime_ns,"
+                " sidecar_size, sidecar_mtime_ns, attempts, talk_id, sha256)"
+                " VALUES (?, 'd', 'd/a.wav', 'uploaded', 5, 7, 0, 0, 1, 't', zeroblob(32))",
+                (CONNECTION,),
+            )
+    for opening in (LedgerReader(path, CONNECTION), SqliteLedger(path, CONNECTION)):
+        async with opening as ledger:
+            known = (await ledger.known("d"))["d/a.wav"]
+            assert known.outcome.stat == Stat(5, 7)
+            assert plan(Stat(5, 7, ctime_ns=8, inode=9), known, b"").action is Action.SKIP
+            assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7)]) == 1
+            assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7, 8, 9)]) == 0
+            assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7, 8, 9)], Likeness.MTIME) == 1
+            assert [row.path async for row in ledger.rows()] == ["d/a.wav"]
