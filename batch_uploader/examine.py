@@ -141,8 +141,9 @@ class Examination(Struct, frozen=True):
         before, now = known.outcome.stat, stat_of(pair)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
             with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
+                opened = self._demand_rest(handle, pair.audio)
                 sha256 = _hash(handle, pair.audio)
-                self._demand_rest(handle, pair.audio)
+                self._demand_rest(handle, pair.audio, opened)
             if sha256 != known.sha256:
                 return Sight.OTHER
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
@@ -226,11 +227,12 @@ class Examination(Struct, frozen=True):
     ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
         """The recording behind the handle, or all that is wrong; its content if that is kept."""
         listed = pair.audio
+        opened = self._demand_rest(handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
             content = handle.read(listed.size)
             if len(content) != listed.size:
                 raise changed(listed.path)
-            self._demand_rest(handle, listed)
+            self._demand_rest(handle, listed, opened)
             return self._judge(pair, metadata, content), content
         # A large one that is not sound is not worth reading.
         info = self._probe(handle, listed)
@@ -242,7 +244,7 @@ class Examination(Struct, frozen=True):
             sha256, kept = read_behind(room, handle, listed)
         else:
             sha256 = _hash(handle, listed)
-        self._demand_rest(handle, listed)
+        self._demand_rest(handle, listed, opened)
         return self._recording(pair, metadata, info, sha256), kept
 
     def _recording(
@@ -265,9 +267,18 @@ class Examination(Struct, frozen=True):
         self._demand_rest(handle, entry)
         return info
 
-    def _demand_rest(self, handle: BinaryIO, listed: Entry) -> None:
-        if not self.source.handle_stat(handle, listed.path).is_like(listed):
+    def _demand_rest(
+        self, handle: BinaryIO, listed: Entry, opened: tuple[object, ...] | None = None
+    ) -> tuple[object, ...]:
+        """Raise SourceChanged if it is not as listed, or was touched since ``opened``; what is now.
+
+        Who writes into a file may set its time back when all is written, but not its change time.
+        """
+        now = self.source.handle_stat(handle, listed.path)
+        seen = now[: Likeness.CTIME]
+        if not now.is_like(listed) or opened not in {None, seen}:
             raise changed(listed.path)
+        return seen
 
     def _sidecar_now(self, listed: Entry | None) -> tuple[object, ...]:
         """What tells, without an inode, if it is replaced between now and another time.

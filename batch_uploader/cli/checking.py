@@ -147,6 +147,7 @@ class _Sum(Struct):
     seconds: float = 0.0
     octets: int = 0
     skipped: int = 0
+    to_look: int = 0
     waiting: int = 0
     sending: int = 0
     held: Counter[Status] = field(default_factory=Counter)
@@ -162,6 +163,7 @@ class _Sum(Struct):
                 self.seconds += finding.audio.duration
                 self.octets += finding.size
         self.skipped += batch.skipped
+        self.to_look += len(batch.looks)
         # Their talks are up; whether their sidecars say something new is for the run to see.
         self.skipped += sum(job.action is Action.UPDATE for job in batch.jobs)
         self.waiting += batch.waiting
@@ -227,6 +229,7 @@ class _TextAccount:
         ]
         for number, words in (
             (total.skipped, "already there"),
+            (total.to_look, "of these with new change times: upload compares them last"),
             (total.waiting, "waiting: changed just now"),
             (total.sending, "being sent by the run that is going on"),
         ):

@@ -271,7 +271,11 @@ def _looks(summary: Summary) -> Iterator[Line]:
     hold = "holds" if summary.changed == 1 else "hold"
     found = f"{format_count(summary.changed)} {hold} other audio"
     text = f"{plural(summary.to_look, 'recording')} {have}: {looked}, {found}"
-    yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
+    if not left:
+        yield [Span(text)]
+        return
+    yield [Span(f"{text}, {format_count(left)} left for the next run")]
+    yield hint("--trust-times goes by size and modification time alone")
 
 
 def _length(line: Line) -> int:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from e2e.conftest import assert_one_talk_each
+from e2e.conftest import CONNECTION, assert_one_talk_each
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no change times there")
 
@@ -109,11 +109,13 @@ def test_a_change_of_rights_costs_one_look_each_and_nothing_else(calls, upload, 
     assert "change time" not in result.err
 
 
-def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service):
+def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, inside):
     """Fault 95."""
     calls.write("a.wav", "b.wav")
     assert upload().code == 0
     (calls.folder / "a.wav").chmod(0o640)
+    told = "1 of these with new change times: upload compares them last"
+    assert told in inside("check", calls, "--connection-id", CONNECTION).out
     result = upload("--trust-times")
     assert result.code == 0
     assert "change time" not in result.err
@@ -132,6 +134,7 @@ def test_a_talk_whose_file_may_not_be_read_any_more_stays_one(calls, upload, unp
         assert result.code == 0, result.err
         assert "1 recording has a new change time: 0 looked at" in result.err
         assert "1 left for the next run" in result.err
+        assert "hint: --trust-times" in result.err
     assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
     (calls.folder / "a.wav").chmod(0o600)
     assert "1 recording has a new change time: looked at" in upload().err

@@ -288,6 +288,33 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
         assert material.recording.fingerprint.sha256 == digest
 
 
+class Rewriting(DirectorySource):
+    """Somebody writes into an open file, and sets its time back."""
+
+    looks = 0
+
+    def handle_stat(self, handle, path):
+        seen = super().handle_stat(handle, path)
+        self.looks += 1
+        if self.looks == self.after:
+            file = self.root / path
+            file.write_bytes(self.content)
+            os.utime(file, ns=(seen.mtime_ns, seen.mtime_ns))
+        return seen
+
+
+@pytest.mark.parametrize("seconds", [1, 20])
+def test_what_is_written_into_while_it_is_read_is_no_recording(tmp_path, seconds):
+    """Faults 33, 94: half of it may be of the old one, whatever its size and time say then."""
+    pair = put(tmp_path, make.wav(seconds), b"{}")
+    source = Rewriting(tmp_path)
+    source.root, source.content, source.after = tmp_path, make.wav(seconds)[:-1] + b"N", 1
+    looker = Examination(source, "connection", Rules())
+    with pytest.raises(SourceChanged):
+        looker.prepare(pair, LIMIT, no_front)
+    looker.prepare(pair, LIMIT, no_front).close()
+
+
 @needs_telling
 def test_a_folder_that_became_a_link_is_not_followed(tmp_path):
     """Fault 38."""
