@@ -256,7 +256,8 @@ class Doubt(Struct, frozen=True):
     ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
     stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
     counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed, in UTC
-    nanoseconds since the epoch.
+    nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed after
+    it went up after the doubt arose, whatever any clock said.
     """
 
     outcome: Outcome
@@ -265,11 +266,23 @@ class Doubt(Struct, frozen=True):
     arose: Instant | None
     missed: Instant | None = None
     claimed_at_ns: int | None = None
+    seq: int = 0
 
     @property
     def path(self) -> str:
         """The recording's path."""
         return self.outcome.path
+
+
+class Witness(Struct, frozen=True):
+    """A recording of which the service itself said that it stored it, as this talk, by its stamp.
+
+    ``seq`` is the place of its claim in the ledger's order.
+    """
+
+    key: str
+    talk_id: str
+    seq: int
 
 
 class Ledger(Protocol):
@@ -354,8 +367,11 @@ class Ledger(Protocol):
         One that is not in doubt any more, or under another key, is left as it is.
         """
 
-    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
-        """Keys of so many recordings that are up and carry that stamp, the latest first."""
+    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        """The latest claims with that stamp that the service answered with a talk, latest first.
+
+        Neither what a search found is among them nor what a human decided.
+        """
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
         """Every line (of these statuses), sorted by path, as of one moment.

@@ -5,6 +5,8 @@ import json
 import wave
 
 import anyio
+from ledger_cases import recording, uploaded
+from sink_samples import Sound, Tries
 
 from batch_uploader.display.tally import Tally
 from batch_uploader.engine import RunOptions
@@ -130,9 +132,20 @@ class House:
         async with self.ledger as ledger:
             return {row.path: row async for row in ledger.rows()}
 
+    async def another_goes_up(self):
+        """One that is not of this source, while a run has the ledger open."""
+        name = f"another {len(self.sink.talks)}"
+        new = recording(name, name, connection_id=self.ledger.connection_id)
+        await self.ledger.claim([new], stamp_field=STAMP)
+        receipt = await MemorySink.upload(
+            self.sink, new, Sound(name.encode(), whole=True), Tries()()
+        )
+        await self.ledger.settle(uploaded(name, receipt.talk_id))
+
     def talks(self):
-        """How often each recording is at the service."""
-        keys = [talk.metadata.fields["n"] for talk in self.sink.talks]
+        """How often each recording of the source is at the service."""
+        fields = [talk.metadata.fields for talk in self.sink.talks]
+        keys = [each["n"] for each in fields if "n" in each]
         return {key: keys.count(key) for key in sorted(keys)}
 
     def told(self, kind):

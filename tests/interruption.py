@@ -148,6 +148,13 @@ class Faulty:
     def __getattr__(self, name):
         return getattr(self._part, name)
 
+    def __enter__(self):
+        self._part.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self._part.__exit__(*exc)
+
     async def __aenter__(self):
         await self._part.__aenter__()
         return self
@@ -187,7 +194,7 @@ def _failing_at_once(name, error):
 _BROKEN = LedgerError("injected")
 _GONE = SourceError("injected")
 _SEARCH = SearchFailed("injected", code="UNAVAILABLE")
-_CALLS = ("recover", "claim", "settle", "release", "forget", "known", "doubts", "note", "stamped")
+_CALLS = ("recover", "claim", "settle", "release", "forget", "known", "doubts", "note", "witnesses")
 FaultyLedger = type(
     "FaultyLedger",
     (Faulty,),

@@ -31,7 +31,7 @@ def adopt(store: Store, rows: Iterable[Row], stamp_field: str | None, now: int) 
         if _still_true(store, row):
             if current is not None and current.status in LASTING:
                 store.supersede(row.path)
-            store.put(_adopted(row, stamp_field, now))
+            store.put(_adopted(store, row, stamp_field, now))
         elif current is None:
             store.put(
                 Record(
@@ -40,6 +40,7 @@ def adopt(store: Store, rows: Iterable[Row], stamp_field: str | None, now: int) 
                     stat=Stat(row.size, _NEVER_NS),
                     failure=LEDGER_LOST,
                     settled_at_ns=now,
+                    doubt_seq=store.tick(),
                 )
             )
 
@@ -57,7 +58,7 @@ def _still_true(store: Store, row: Row) -> bool:
     return row.status in {Status.UPLOADED, Status.CONFLICT}
 
 
-def _adopted(row: Row, stamp_field: str | None, now: int) -> Record:
+def _adopted(store: Store, row: Row, stamp_field: str | None, now: int) -> Record:
     sha256 = row.sha256
     return Record(
         path=row.path,
@@ -73,6 +74,7 @@ def _adopted(row: Row, stamp_field: str | None, now: int) -> Record:
         failure=row.failure,
         settled_at_ns=now if row.settled_at_ns is None else row.settled_at_ns,
         stamp_field=stamp_field,
+        doubt_seq=store.tick() if row.status is Status.IN_DOUBT else None,
     )
 
 
@@ -101,6 +103,7 @@ def looked_into(
             failure=current.failure if let_be else LEDGER_LOST,
             settled_at_ns=now,
             stamp_field=stamp_field,
+            doubt_seq=None if let_be else store.tick(),
         )
     )
     return ClaimAnswer(Claim.KNOWN if let_be else Claim.DOUBTED)

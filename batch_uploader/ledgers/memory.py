@@ -12,7 +12,7 @@ from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers import adoption, records, rules
 from batch_uploader.ledgers.records import Record, Standing
 from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
 from batch_uploader.system import boot_time
 
 
@@ -148,15 +148,10 @@ class MemoryLedger:
         await checkpoint()
         rules.note(self._store, doubts)
 
-    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
-        """Keys of so many recordings that are up and carry that stamp, the latest first."""
+    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        """The latest claims with that stamp that the service answered with a talk, latest first."""
         await checkpoint()
-        found = [
-            (record.settled_at_ns or 0, record.key)
-            for record in self._store.records()
-            if record.status is Status.UPLOADED and record.stamp_field == stamp_field and record.key
-        ]
-        return [key for _, key in sorted(found, reverse=True)[:limit]]
+        return self._store.witnesses(stamp_field, limit)
 
     async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first."""
@@ -180,6 +175,7 @@ class _MemoryStore:
     """``rules.Store``: the current records by folder and path, and the superseded by age."""
 
     def __init__(self) -> None:
+        self.sequence = 0
         self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self.history: list[Record] = []
         self.facts: dict[str, str] = {}
@@ -189,6 +185,20 @@ class _MemoryStore:
         """The current ones, in no order."""
         for folder in self.folders.values():
             yield from folder.values()
+
+    def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        found = [
+            Witness(record.key, record.talk_id, record.claimed_seq)
+            for record in self.records()
+            if record.answered_seq is not None
+            and record.stamp_field == stamp_field
+            and (record.key and record.talk_id and record.claimed_seq)
+        ]
+        return sorted(found, key=lambda witness: -witness.seq)[:limit]
+
+    def tick(self) -> int:
+        self.sequence += 1
+        return self.sequence
 
     def current(self, path: str) -> Record | None:
         return self.folders[_folder(path)].get(path)

@@ -28,6 +28,10 @@ class Record(Struct, frozen=True, kw_only=True):
     ``settled_at_ns`` is None while the recording is being sent.
     ``stamp_field`` is the one it was claimed with; ``arose`` and ``missed`` are as in ``Doubt`` and
     None unless it is in doubt.
+
+    ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
+    clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
+    there was none, and before ledgers had this order: that is, before all that is in it.
     """
 
     path: str
@@ -48,6 +52,9 @@ class Record(Struct, frozen=True, kw_only=True):
     stamp_field: str | None = None
     arose: Instant | None = None
     missed: Instant | None = None
+    claimed_seq: int | None = None
+    answered_seq: int | None = None
+    doubt_seq: int | None = None
 
     def outcome(self) -> Outcome:
         """How it ended, or that it has not."""
@@ -78,6 +85,7 @@ class Record(Struct, frozen=True, kw_only=True):
             self.arose,
             self.missed,
             self.claimed_at_ns,
+            self.doubt_seq or 0,
         )
 
     def row(self, connection_id: str) -> Row:
@@ -113,6 +121,9 @@ class Standing(NamedTuple):
 
 class Store(Protocol):
     """Where the records of one connection are kept, within one transaction."""
+
+    def tick(self) -> int:
+        """The next place in the ledger's order, higher than any that was given before."""
 
     def current(self, path: str) -> Record | None:
         """The current record of a path."""

@@ -69,7 +69,7 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
         stamp_field=stamp_field,
     )
     if other is None:
-        store.put(record)
+        store.put(replace(record, claimed_seq=store.tick()))
         return ClaimAnswer(Claim.GRANTED)
     # Recorded here and not when it is settled, since an outcome carries no fingerprint.
     store.put(
@@ -133,6 +133,8 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
             store.supersede(outcome.path)
         current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
     doubtful = outcome.status is Status.IN_DOUBT
+    # What a search or a human says of a doubt shows nothing of how far Search's index has come.
+    answered = outcome.status is Status.UPLOADED and before is Status.CLAIMED
     # A doubt that is reported once more is as old as it was.
     still = doubtful and before is Status.IN_DOUBT
     store.put(
@@ -149,6 +151,8 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
             settled_at_ns=now.wall_ns,
             arose=current.arose if still else now if doubtful else None,
             missed=current.missed if still else None,
+            answered_seq=store.tick() if answered else None,
+            doubt_seq=current.doubt_seq if still else store.tick() if doubtful else None,
         )
     )
 
@@ -192,12 +196,14 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
 def recover(store: Store, now: Instant) -> int:
     """Turn every claim into a doubt; how many there were. For a run that begins.
 
-    The doubt is as old as this: when that run died is not known.
+    The doubt is as old as this: when that run died is not known. What it claimed later may have
+    been stored before, so that does not show either what the service holds.
     """
     claims = store.claimed()
+    place = store.tick() if claims else None
     for record in claims:
         doubt = replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, arose=now)
-        store.put(replace(doubt, settled_at_ns=now.wall_ns))
+        store.put(replace(doubt, settled_at_ns=now.wall_ns, doubt_seq=place))
     return len(claims)
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from batch_uploader.errors import SearchFailed
 from batch_uploader.events import DoubtsWaiting, Event, Held, Listener, Reconciled, Settled
 from batch_uploader.model import Failure, Instant, Outcome, Status
-from batch_uploader.ports import Doubt, Ledger, Sink
+from batch_uploader.ports import Doubt, Ledger, Sink, Witness
 from batch_uploader.reconcile.policy import (
     Absent,
     Answer,
@@ -159,7 +159,7 @@ class Reconciler:
             return look
         self._narrowed = 0
         doubts = [each for each in await self._ledger.doubts() if each.stamp_field == stamp_field]
-        witnesses = await self._ledger.stamped(stamp_field, _WITNESSES) if doubts else []
+        witnesses = await self._ledger.witnesses(stamp_field, _WITNESSES) if doubts else []
         failed: SearchFailed | None = None
         for start in range(0, len(doubts), _AT_ONCE):
             some = doubts[start : start + _AT_ONCE]
@@ -171,9 +171,10 @@ class Reconciler:
         return look
 
     async def _search(
-        self, doubts: Sequence[Doubt], witnesses: Sequence[str], wider: Answer | None = None
+        self, doubts: Sequence[Doubt], witnesses: Sequence[Witness], wider: Answer | None = None
     ) -> Answer | SearchFailed:
         keys = [doubt.key for doubt in doubts]
+        asked = [*keys, *(witness.key for witness in witnesses)]
 
         def waits(seconds: float) -> None:
             if seconds >= _SHORT_PAUSE:
@@ -181,10 +182,10 @@ class Reconciler:
 
         connection_id = self._ledger.connection_id
         try:
-            matches = await self._sink.find(connection_id, [*keys, *witnesses], waits=waits)
+            matches = await self._sink.find(connection_id, asked, waits=waits)
         except SearchFailed as error:
             return error
-        return Answer(frozenset(keys), frozenset(witnesses), matches, wider)
+        return Answer(frozenset(keys), tuple(witnesses), matches, wider)
 
     async def _conclude(
         self, doubts: Sequence[Doubt], answer: Answer | SearchFailed, now: Instant, look: Look

@@ -1,10 +1,11 @@
 """What follows from a search for one recording in doubt: pure.
 
 A hit counts at once, if the talk can be this recording. A miss counts only after the hold and while
-the service keeps every talk, only if the same search brought up every stamp that is known to be
-there (a wrong key of the field finds nothing either, an index that is behind not all of them), and
-only together with a second one some time later. Whatever contradicts itself is for a human, and so
-is a miss where it is not known when, and whether, the recording was claimed: its ledger was lost.
+the service keeps every talk, only if the same search brought up what is known to have gone up since
+the doubt arose (a wrong key of the field finds nothing either, an index that is behind not all of
+it), and only together with a second one some time later. Whatever contradicts itself is for a
+human, and so is a miss where it is not known when, and whether, the recording was claimed: its
+ledger was lost.
 """
 
 import math
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.model import Failure, Instant
-from batch_uploader.ports import Doubt, Match
+from batch_uploader.ports import Doubt, Match, Witness
 
 _LONGEST_SPACING = 60.0
 # How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
@@ -54,31 +55,32 @@ class Patience(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """What one search for several keys brought.
 
-    ``keys`` are those of the doubts, ``witnesses`` those of recordings known to be up: the latest,
-    so that one of them went up after the doubt arose if any did. ``wider`` is the search that had
-    the witnesses, where this one is for some of its keys alone.
+    ``keys`` are those of the doubts, ``witnesses`` the latest recordings that the service stored:
+    one of them was claimed after a doubt arose if any was. ``wider`` is the search that had the
+    witnesses, where this one is for some of its keys alone.
     """
 
     keys: frozenset[str]
-    witnesses: frozenset[str]
+    witnesses: tuple[Witness, ...]
     matches: Sequence[Match]
     wider: "Answer | None" = None
 
-    @property
-    def found(self) -> int:
-        """How many of the witnesses it brought up."""
-        proof = self.wider or self
-        return len(proof.witnesses & {match.key for match in proof.matches})
+    def since(self, doubt: Doubt) -> list[bool]:
+        """Of each witness that went up after the doubt arose, whether the search brought it up.
 
-    @property
-    def proved(self) -> bool:
-        """Whether it goes by the stamp field, and is up to date: it found all that is up."""
-        return 0 < self.found == len((self.wider or self).witnesses)
+        That is the very talk: an earlier one of the same recording says nothing of what came later.
+        """
+        proof = self.wider or self
+        found = {(match.key, match.talk_id) for match in proof.matches}
+        return [
+            (each.key, each.talk_id) in found for each in proof.witnesses if each.seq > doubt.seq
+        ]
 
     @property
     def strays(self) -> list[Match]:
         """Talks that carry none of the stamps that were asked for."""
-        return [match for match in self.matches if match.key not in self.keys | self.witnesses]
+        asked = self.keys | {witness.key for witness in self.witnesses}
+        return [match for match in self.matches if match.key not in asked]
 
     def hits(self, key: str) -> list[Match]:
         """The talks that carry this stamp."""
@@ -184,8 +186,9 @@ def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdi
             " have gone up from another path, without this stamp, or long ago"
         )
         return _stays(doubt, "LEDGER_LOST", reason, math.inf)
-    if not answer.proved:
-        return _unproved(doubt, answer)
+    since = answer.since(doubt)
+    if not (since and all(since)):
+        return _unproved(doubt, since)
     gap = passed(doubt.missed, now) if doubt.missed else None
     if gap is not None and gap >= wait.spacing:
         return Absent()
@@ -196,19 +199,22 @@ def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdi
     return _stays(doubt, "MISSED_ONCE", reason, left)
 
 
-def _unproved(doubt: Doubt, answer: Answer) -> Stays:
-    if not answer.found:
+def _unproved(doubt: Doubt, since: Sequence[bool]) -> Stays:
+    if not since:
         return _stays(
             doubt,
             "SEARCH_UNPROVED",
-            f"Search finds no talk by its {doubt.stamp_field}, so that it does not find this one"
-            f" proves nothing: upload others with this stamp field, and {_run(doubt)} looks again",
+            "Search does not find it, and nothing went up since that shows whether Search is up to"
+            f" date: the next upload with --stamp-field {doubt.stamp_field} does; or look for it"
+            " yourself, and decide with resolve",
+            math.inf,
         )
+    some = "all" if any(since) else "any"
     return _stays(
         doubt,
         "SEARCH_BEHIND",
-        "Search does not find all that went up lately, so that it does not find this one"
-        f" proves nothing: {_run(doubt)} looks again",
+        f"Search does not find {some} of what went up since by its {doubt.stamp_field}, so that it"
+        f" does not find this one proves nothing: {_run(doubt)} looks again",
     )
 
 

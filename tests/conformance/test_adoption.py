@@ -156,9 +156,22 @@ async def test_given_up_and_changed(ledger):
     assert await claim(ledger, "b", "D") is Claim.DOUBTED
 
 
-async def test_talks_bear_witness(ledger):
+async def test_talks_of_a_manifest_bear_no_witness(ledger):
+    """Fault 82: in which order they went up, and by whose word, it does not tell."""
     await ledger.adopt([line("a")], stamp_field=STAMP)
-    assert await ledger.stamped(STAMP, 3) == [recording("a").key]
+    assert await ledger.witnesses(STAMP, 3) == []
+
+
+async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
+    """Fault 82."""
+    assert await claim(ledger, "before", "B") is Claim.GRANTED
+    await ledger.settle(uploaded("before", "talk-1"))
+    await ledger.adopt([line("a"), line("b", Status.IN_DOUBT), line("c", Status.FAILED)])
+    assert await claim(ledger, "a", "other") is Claim.DOUBTED
+    (witness,) = await ledger.witnesses(STAMP, 3)
+    doubts = await ledger.doubts()
+    assert [doubt.path for doubt in doubts] == ["a", "b", "c"]
+    assert all(doubt.seq > witness.seq for doubt in doubts)
 
 
 async def test_what_the_manifest_knows_is_not_unlisted(ledger):

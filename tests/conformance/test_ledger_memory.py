@@ -181,18 +181,67 @@ async def test_a_note_about_other_audio_at_the_path_is_left_out(ledger):
     assert await ledger.doubts() == [new]
 
 
-async def test_stamps_that_are_known_to_be_up_the_latest_first(ledger):
-    keys = []
+async def asked_for(ledger, stamp_field=STAMP, limit=9):
+    """The talks of the witnesses."""
+    return [witness.talk_id for witness in await ledger.witnesses(stamp_field, limit)]
+
+
+async def test_witnesses_are_what_the_service_answered_the_latest_claim_first(ledger):
+    """Fault 83: in the order of the claims, whatever came when by any clock."""
     for number in range(4):
         new = recording(f"{number}.wav", str(number))
         await ledger.claim([new], stamp_field=STAMP if number != 1 else "other")
+    for number in (3, 0, 1, 2):
         await ledger.settle(uploaded(f"{number}.wav", f"talk-{number}"))
-        keys.append(new.key)
-    await upload(ledger, "bare.wav", "bare")
+    await upload(ledger, "bare.wav", "bare", talk_id="talk-bare")
     await doubt_about(ledger, "doubt.wav", "doubt")
-    assert await ledger.stamped(STAMP, 2) == [keys[3], keys[2]]
-    assert await ledger.stamped(STAMP, 9) == [keys[3], keys[2], keys[0]]
-    assert await ledger.stamped("other", 9) == [keys[1]]
+    assert await asked_for(ledger, limit=2) == ["talk-3", "talk-2"]
+    assert await asked_for(ledger) == ["talk-3", "talk-2", "talk-0"]
+    assert await asked_for(ledger, "other") == ["talk-1"]
+    (first, *_) = await ledger.witnesses(STAMP, 9)
+    assert first.key == recording("3.wav", "3").key
+
+
+@pytest.mark.parametrize("before", [Status.IN_DOUBT, Status.CONFLICT, Status.GIVEN_UP])
+async def test_what_a_search_or_a_human_said_of_it_is_no_witness(ledger, before):
+    """Fault 82."""
+    await ledger.claim([recording("a.wav")], stamp_field=STAMP)
+    if before is Status.GIVEN_UP:
+        await ledger.settle(ended("a.wav", Status.IN_DOUBT))
+    await ledger.settle(ended("a.wav", before))
+    await ledger.settle(uploaded("a.wav"))
+    assert await asked_for(ledger) == []
+    # Other audio at its path goes up, as ever.
+    await ledger.claim([recording("a.wav", "B")], stamp_field=STAMP)
+    await ledger.settle(uploaded("a.wav", "talk-2"))
+    assert await asked_for(ledger) == ["talk-2"]
+
+
+async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(opening):
+    """Faults 82 and 83: also what a killed run claimed later, and in the order of the runs."""
+    async with opening() as ledger:
+        await ledger.claim([recording("0.wav", "0"), recording("1.wav", "1")], stamp_field=STAMP)
+        await ledger.settle(ended("0.wav", Status.IN_DOUBT))
+        await ledger.settle(uploaded("1.wav", "talk-1"))
+        (doubt,) = await ledger.doubts()
+        assert [each.seq < doubt.seq for each in await ledger.witnesses(STAMP, 9)] == [True]
+        await ledger.claim([recording("2.wav", "2")], stamp_field=STAMP)
+        await ledger.claim([recording("3.wav", "3")], stamp_field=STAMP)
+        await ledger.settle(uploaded("3.wav", "talk-3"))
+    async with opening() as ledger:
+        await ledger.recover()
+        await ledger.claim([recording("4.wav", "4")], stamp_field=STAMP)
+        await ledger.settle(uploaded("4.wav", "talk-4"))
+        first, killed = await ledger.doubts()
+        since = {
+            each.path: [w.talk_id for w in await ledger.witnesses(STAMP, 9) if w.seq > each.seq]
+            for each in (first, killed)
+        }
+        assert since == {"0.wav": ["talk-4", "talk-3"], "2.wav": ["talk-4"]}
+        # Reported once more it is as old as it was, and so it is when a look says why it stays.
+        await ledger.settle(ended("0.wav", Status.IN_DOUBT))
+        await ledger.note([replace(killed, missed=Instant(7))])
+        assert [each.seq for each in await ledger.doubts()] == [first.seq, killed.seq]
 
 
 # The lock and the life
@@ -221,7 +270,7 @@ async def test_a_ledger_that_is_not_entered_refuses_everything(opening):
         lambda: ledger.forget(["a.wav"]),
         ledger.doubts,
         lambda: ledger.note([]),
-        lambda: ledger.stamped(STAMP, 1),
+        lambda: ledger.witnesses(STAMP, 1),
         lambda: lines(ledger),
     ]
     for call in calls:

@@ -6,12 +6,13 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import wave
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,10 +200,32 @@ class Calls:
             then = time.time() - 3600
             os.utime(self.folder / name, (then, then))
 
+    @property
+    def ledger(self):
+        """Where its ledger is."""
+        return self.folder / ".batch-uploader" / "ledger.db"
+
+    def change_ledger(self, query, *values):
+        """Change what is on record behind the program's back."""
+        with closing(sqlite3.connect(self.ledger)) as ledger, ledger:
+            ledger.execute(query, values)
+
+    def age_doubts(self, seconds):
+        """Have all that is in doubt have been so for longer."""
+        self.change_ledger(
+            "UPDATE recordings SET doubt_wall_ns = doubt_wall_ns - ?,"
+            " doubt_boot_ns = doubt_boot_ns - ? WHERE status = 'in_doubt'",
+            *(seconds * 10**9,) * 2,
+        )
+
     def manifest(self):
         """The manifest's lines by path."""
         lines = (self.folder / "manifest.jsonl").read_text("utf-8").splitlines()
         return {line["path"]: line for line in map(json.loads, lines)}
+
+    def in_doubt(self):
+        """The manifest's lines about what is in doubt."""
+        return [line for line in self.manifest().values() if line["status"] == "in_doubt"]
 
 
 def events(process, name):

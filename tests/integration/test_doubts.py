@@ -63,13 +63,17 @@ async def run(emulator, ledger, files, **options):
         return await uploader.run()
 
 
-async def run_until_all_is_up(emulator, ledger, files):
-    """Run after run: what is absent twice in one of them has failed there."""
-    for _ in range(6):
-        summary = await run(emulator, ledger, files)
+async def run_until_all_is_up(emulator, ledger, count):
+    """Run after run, each with one recording more; how many there are in the end.
+
+    What is absent too often in one of them has failed there; what came into doubt last waits for
+    the next one to go up.
+    """
+    for more in range(8):
+        summary = await run(emulator, ledger, recordings(count + more))
         if not summary.needs_attention:
-            return
-        assert {each.status for each in summary.attention} == {Status.FAILED}
+            return count + more
+        assert {each.status for each in summary.attention} <= {Status.FAILED, Status.IN_DOUBT}
     pytest.fail(str(summary.attention))
 
 
@@ -88,8 +92,8 @@ async def test_a_fifth_of_the_answers_lost_in_every_way(emulating, loss):
     async with emulating(
         lose_answer=0.2, lost_answer=loss, search_lag=0.3, search_unavailable=0.2
     ) as emulator:
-        await run_until_all_is_up(emulator, ledger, recordings(30))
-        await assert_one_talk_each(emulator, ledger, 30)
+        count = await run_until_all_is_up(emulator, ledger, 30)
+        await assert_one_talk_each(emulator, ledger, count)
 
 
 async def test_stored_after_our_deadline(emulating):
@@ -112,8 +116,8 @@ async def test_read_whole_and_never_stored(emulating):
     """Fault 15: absent is proved, and then it is sent again, once in each run."""
     ledger = MemoryLedger("calls")
     async with emulating(silent=0.3) as emulator:
-        await run_until_all_is_up(emulator, ledger, recordings(20))
-        await assert_one_talk_each(emulator, ledger, 20)
+        count = await run_until_all_is_up(emulator, ledger, 20)
+        await assert_one_talk_each(emulator, ledger, count)
 
 
 async def test_two_talks_of_one_key_are_a_conflict(emulating):

@@ -113,6 +113,7 @@ def test_the_hold_alone_keeps_what_is_stored_late_from_being_sent_twice(
         time.sleep(1)
         process.kill()
         process.communicate()
+        siege.write(1)  # It goes up at once, so nothing but the hold stands in the way.
         assert siege.upload("--wait-for-doubt")[0] == 0
         siege.wait_for_quiet(late + 1)
         print(siege.report())  # noqa: T201 - for whoever runs the long form

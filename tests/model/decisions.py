@@ -6,8 +6,9 @@ thousand times in a walk.
 """
 
 from functools import cache
+from typing import NamedTuple
 
-from model.world import File, Ledger, Worker
+from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
 from batch_uploader import planning
@@ -29,6 +30,13 @@ from batch_uploader.reconcile.policy import (
 from batch_uploader.transfer import Transfer
 
 _NOW = Instant(0)
+
+
+class Search(NamedTuple):
+    """What is found of a recording, and all that Search knows."""
+
+    hits: tuple[str, ...]
+    index: frozenset[str]
 
 
 @cache
@@ -55,7 +63,7 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 @cache
 def claimed(ledger: Ledger, file: File) -> tuple[Claim, str | None, Ledger]:
     store = ledger.store()
-    (answer,) = rules.claim(store, [file.recording()], None, 0)
+    (answer,) = rules.claim(store, [file.recording()], STAMP, 0)
     return answer.claim, answer.other, Ledger.of(store)
 
 
@@ -77,14 +85,14 @@ def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
 
 
 @cache
-def judged(
-    ledger: Ledger, record: Record, hits: tuple[str, ...], after: float, wait: Patience
-) -> Ledger:
-    """What a search so many seconds after the doubt arose leaves; one that works, by a witness."""
-    found = [Match(talk_id, "c", record.key) for talk_id in hits]
-    answer = Answer(
-        frozenset({record.key or ""}), frozenset({"w"}), [Match("another", "c", "w"), *found]
-    )
+def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: Patience) -> Ledger:
+    """What a search so many seconds after the doubt arose leaves."""
+    witnesses = ledger.store().witnesses(STAMP, 3)
+    found = [Match(talk_id, "c", record.key) for talk_id in search.hits]
+    found += [
+        Match(each.talk_id, "c", each.key) for each in witnesses if each.talk_id in search.index
+    ]
+    answer = Answer(frozenset({record.key or ""}), tuple(witnesses), found)
     verdict = judge(record.doubt(), answer, "c", Instant(int(after * 1e9)), wait)
     before = record.outcome()
     match verdict:

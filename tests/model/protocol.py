@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from model.decisions import (
+    Search,
     claimed,
     decided,
     judged,
@@ -45,7 +46,11 @@ from batch_uploader.reconcile.policy import Patience
 from batch_uploader.transfer import outcome_of
 
 HOLD = 1800.0
-"""Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then."""
+"""Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then.
+
+What arrived after the doubt arose is seen by Search by then as well. Of all else nothing is known:
+Search sees talks in the order in which they were stored, and may stand still for any time.
+"""
 WAIT = Patience(HOLD)
 _NOT_SENT = NotSent("refused", code="UNAVAILABLE")
 _REJECTED = Rejected("bad", code="INVALID_ARGUMENT")
@@ -97,10 +102,10 @@ class Model:
             rest = removed(world.wire, message)
             yield f"what {message.sender} sent is stored", stored(world, message)
             yield f"what {message.sender} sent is lost", replace(world, wire=rest)
-        for talk in world.talks:
-            if not talk.found:
-                found = replaced(world.talks, talk, replace(talk, found=True))
-                yield f"{talk.talk_id} is found", replace(world, talks=found)
+        unseen = [talk for talk in world.talks if not talk.found]
+        for talk in unseen[:1]:
+            found = replaced(world.talks, talk, replace(talk, found=True))
+            yield f"{talk.talk_id} is found", replace(world, talks=found)
         if world.edits:
             files, *edits = world.edits
             yield f"the files become {files}", replace(world, files=files, edits=tuple(edits))
@@ -134,22 +139,25 @@ class Model:
         yield f"{record.path} is resolved: {hits or 'again'}", written(world, after)
 
     def _search(self, world: World, record: Record) -> Iterator[Step]:
-        """A run looks for what is in doubt, and sends again what is not there."""
-        if record.status is not Status.IN_DOUBT or not world.runs:
+        """A run looks for what is in doubt, and sends again what is not there.
+
+        It may have ended all else by then.
+        """
+        if record.status is not Status.IN_DOUBT:
             return
+        index = frozenset(talk.talk_id for talk in world.talks if talk.found)
         mine = [talk for talk in world.talks if talk.key == record.key]
-        ages = [0.0]
-        if record.key not in {message.key for message in world.wire}:
-            # That is what the hold is for: by its end all is stored or lost. Search may overlook
-            # it once more even then, and that is what the second miss is for.
-            ages.append(HOLD)
-            if all(talk.found for talk in mine):
-                ages.append(HOLD + WAIT.spacing)
         hits = tuple(talk.talk_id for talk in mine if talk.found)
-        for age in ages:
-            after = judged(world.seen, record, hits, age, self.wait)
+        looks = [(0.0, hits)]
+        on_its_way = record.key in {message.key for message in world.wire}
+        if not on_its_way and all(talk.found for talk in mine if talk.late):
+            # That is what the hold is for. Search may overlook it once even then, and that is what
+            # the second miss is for.
+            looks += [(HOLD, hits), (HOLD, ()), (HOLD + WAIT.spacing, hits)]
+        for age, seen in looks:
+            after = judged(world.seen, record, Search(seen, index), age, self.wait)
             searched = written(world, after)
-            yield f"{record.path} is searched for after {age} s: {hits}", searched
+            yield f"{record.path} is searched for after {age} s: {seen}", searched
             again = after.at(record.path)
             if again is not None and again.status is Status.FAILED:
                 yield f"{record.path} is absent and sent again", _once_more(searched, record.path)
@@ -223,10 +231,13 @@ class Model:
 
 
 def _once_more(world: World, path: str) -> World:
-    run = world.runs[0]
     due = [Worker(file) for file in world.files if file.path == path]
-    busy = {worker.file.path for worker in run.workers}
-    if not due or path in busy:
+    if not due:
+        return world
+    if not world.runs:
+        return replace(world, runs=(Run(world.starts, tuple(due)),))
+    run = world.runs[0]
+    if path in {worker.file.path for worker in run.workers}:
         return world
     workers = tuple(sorted((*run.workers, *due)))
     return replace(world, runs=replaced(world.runs, run, replace(run, workers=workers)))

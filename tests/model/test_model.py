@@ -11,7 +11,7 @@ from model.world import File, World
 from msgspec.structs import replace
 
 from batch_uploader.errors import InDoubt
-from batch_uploader.ledgers import records
+from batch_uploader.ledgers import records, rules
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.model import Status
 from batch_uploader.reconcile import policy
@@ -22,18 +22,18 @@ A, B = File("a", "A"), File("b", "B")
 COPY = File("b", "A")
 
 SITUATIONS = {
-    "two recordings": (World((A, B)), 3800),
-    "the same call at two paths": (World((A, COPY)), 900),
-    "the same audio for two calls": (World((A, File("b", "A", about="another"))), 3800),
+    "two recordings": (World((A, B)), 8000),
+    "the same call at two paths": (World((A, COPY)), 1500),
+    "the same audio for two calls": (World((A, File("b", "A", about="another"))), 8000),
     "other audio at the path, and the old one back": (
         World((A,), edits=((File("a", "B", 1),), (File("a", "A", 2),))),
-        1200,
+        2000,
     ),
-    "moved": (World((A,), edits=((COPY,),)), 450),
-    "copied, and the first one gone": (World((A,), edits=((A, COPY), (COPY,))), 1900),
-    "two change places": (World((A, B), edits=((File("a", "B", 1), File("b", "A", 1)),)), 14_000),
-    "a new sidecar": (World((A,), edits=((File("a", "A", 0, "new", 1),),)), 300),
-    "a touched sidecar": (World((A,), edits=((File("a", "A", 0, "", 1),),)), 300),
+    "moved": (World((A,), edits=((COPY,),)), 600),
+    "copied, and the first one gone": (World((A,), edits=((A, COPY), (COPY,))), 3000),
+    "two change places": (World((A, B), edits=((File("a", "B", 1), File("b", "A", 1)),)), 32_000),
+    "a new sidecar": (World((A,), edits=((File("a", "A", 0, "new", 1),),)), 400),
+    "a touched sidecar": (World((A,), edits=((File("a", "A", 0, "", 1),),)), 400),
 }
 """Each with how many worlds it leads to at least: a walk that ends early proves nothing."""
 
@@ -114,6 +114,58 @@ def test_a_single_miss_that_is_believed_is_caught(monkeypatch, changed_code):
     _, fault = explore(Model(strict=False), World((A, B)))
     assert fault is not None
     assert "two talks" in fault
+
+
+def _out_of_order(answer, doubt):
+    return _SINCE(answer, replace(doubt, seq=0))
+
+
+def _as_old_as_its_claim(store, now):
+    claims = store.claimed()
+    count = _RECOVER(store, now)
+    for record in claims:
+        doubt = store.current(record.path)
+        store.put(replace(doubt, doubt_seq=record.claimed_seq))
+    return count
+
+
+def _goes_up_when_it_is_found(store, outcome, policy, now):
+    before = store.current(outcome.path)
+    _SETTLE(store, outcome, policy, now)
+    after = store.current(outcome.path)
+    if before.status is Status.IN_DOUBT and after.status is Status.UPLOADED:
+        store.put(replace(after, claimed_seq=store.tick(), answered_seq=store.tick()))
+
+
+_SINCE, _RECOVER, _SETTLE = policy.Answer.since, rules.recover, rules.settle
+WITNESSES = {
+    "none is asked for": (policy.Answer, "since", lambda _answer, _doubt: [True]),
+    "one that was claimed before the doubt counts": (policy.Answer, "since", _out_of_order),
+    "one that a killed run claimed later counts": (rules, "recover", _as_old_as_its_claim),
+    "one that a search found counts": (rules, "settle", _goes_up_when_it_is_found),
+}
+
+
+@pytest.mark.parametrize("mutant", WITNESSES)
+def test_witnesses_that_prove_nothing_are_caught(mutant, monkeypatch, changed_code):
+    """Fault 82: Search stands still behind them."""
+    monkeypatch.setattr(*WITNESSES[mutant])
+    _, fault = explore(Model(strict=False), World((A, B)))
+    assert fault is not None
+    assert "two talks" in fault
+
+
+def test_what_went_up_since_proves_a_doubt_absent():
+    """Fault 82: else nothing would ever be sent again, and the walk would prove nothing."""
+    world = World((A, B))
+    seen, absent = {world}, 0
+    front = [world]
+    while front:
+        steps = [step for each in front for step in Model(runs=1).steps(each)]
+        absent += sum("absent and sent again" in name for name, _ in steps)
+        front = list({after for _, after in steps} - seen)
+        seen |= set(front)
+    assert absent
 
 
 @pytest.mark.parametrize("mutant", RULES)

@@ -16,9 +16,11 @@ from batch_uploader.model import (
     Metadata,
     Recording,
     Stat,
+    Status,
     recording_key,
 )
 
+STAMP = "upload_key"
 _AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)
 
 Content = tuple[str, str]
@@ -69,13 +71,21 @@ class Ledger:
             store.supersede(record.path)
         for record in self.current:
             store.put(record)
+        store.sequence = max((*_places(store.history), *_places(self.current)), default=0)
         return store
 
     @classmethod
     def of(cls, store):
-        """What a store holds, but for the words about failures: nothing follows from them."""
-        records = [structs.replace(record, failure=None) for record in store.records()]
-        return cls(tuple(sorted(records, key=lambda record: record.path)), tuple(store.history))
+        """What a store holds, but for what nothing follows from.
+
+        That are the words about failures, and of the places all but the order of those that are
+        compared.
+        """
+        records = [_bare(record) for record in store.records()]
+        history = [_bare(record) for record in store.history]
+        places = sorted({0, *_places(records), *_places(history)})
+        records, history = ([_ranked(each, places) for each in some] for some in (records, history))
+        return cls(tuple(sorted(records, key=lambda record: record.path)), tuple(history))
 
     def at(self, path):
         """The current record of a path."""
@@ -111,13 +121,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Talk:
-    """A recording at the service; ``found`` once Search sees it."""
+    """A recording at the service; ``found`` once Search sees it.
+
+    ``late``: it was stored when its recording was in doubt already.
+    """
 
     talk_id: str
     key: str
     content: Content
     sender: Sender
     found: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +158,12 @@ def written(world: World, ledger: Ledger) -> World:
 
 
 def stored(world: World, message: Message) -> World:
-    talk = Talk(f"t{len(world.talks)}", message.key, message.content, message.sender)
+    late = any(
+        record.key == message.key and record.status is Status.IN_DOUBT
+        for record in world.seen.current
+    )
+    name = f"t{len(world.talks)}"
+    talk = Talk(name, message.key, message.content, message.sender, late=late)
     return replace(
         world, wire=removed(world.wire, message), talks=tuple(sorted((*world.talks, talk)))
     )
@@ -178,6 +197,30 @@ def removed(items, item):
 def replaced(items, item, other):
     index = items.index(item)
     return (*items[:index], other, *items[index + 1 :])
+
+
+def _bare(record):
+    witness = record.answered_seq is not None
+    return structs.replace(
+        record,
+        failure=None,
+        claimed_seq=record.claimed_seq if witness or record.status is Status.CLAIMED else None,
+        answered_seq=0 if witness else None,
+    )
+
+
+def _places(records):
+    places = (place for record in records for place in (record.claimed_seq, record.doubt_seq))
+    return [place for place in places if place is not None]
+
+
+def _ranked(record, places):
+    def rank(place):
+        return None if place is None else places.index(place)
+
+    return structs.replace(
+        record, claimed_seq=rank(record.claimed_seq), doubt_seq=rank(record.doubt_seq)
+    )
 
 
 def _digest(audio: str) -> bytes:

@@ -1,5 +1,7 @@
 """What follows from a search for a doubt: every hit, miss, clock and contradiction. Fault 29."""
 
+import math
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from msgspec.structs import replace
 
 from batch_uploader.errors import SearchFailed
 from batch_uploader.model import Failure, Instant, Outcome, Stat, Status
-from batch_uploader.ports import Doubt, Match
+from batch_uploader.ports import Doubt, Match, Witness
 from batch_uploader.reconcile.policy import (
     Absent,
     Answer,
@@ -25,6 +27,9 @@ DAY = 24 * HOUR
 YEAR = 365 * DAY
 START = Instant(1_700_000_000 * 10**9, "this boot", 5_000 * 10**9)
 WAIT = Patience(1800.0)
+PLACE = 5
+WITNESS = Witness("witness", "talk-w", PLACE + 1)
+BEFORE = Witness("before", "talk-b", PLACE)
 PROVED = Match("talk-w", CONNECTION, "witness")
 STRAY = Match("talk-9", CONNECTION, "foreign")
 CHANGED = Failure("SOURCE_CHANGED", "compare talk talk-7 with the recording", "request-1")
@@ -46,15 +51,15 @@ def doubt(*, arose=START, missed=None, duration=60.0, claimed_at_ns=START.wall_n
     outcome = Outcome(
         "a.wav", Status.IN_DOUBT, Stat(1, 1), attempts=1, failure=failure, duration=duration
     )
-    return Doubt(outcome, "key-a", "upload_key", arose, missed, claimed_at_ns)
+    return Doubt(outcome, "key-a", "upload_key", arose, missed, claimed_at_ns, PLACE)
 
 
 def hit(talk_id="talk-1", *, key="key-a", connection_id=CONNECTION, reaches=None):
     return Match(talk_id, connection_id, key, reaches)
 
 
-def answer(*matches, others=("key-b",), witnesses=("witness",), wider=None):
-    return Answer(frozenset({"key-a", *others}), frozenset(witnesses), matches, wider)
+def answer(*matches, others=("key-b",), witnesses=(WITNESS, BEFORE), wider=None):
+    return Answer(frozenset({"key-a", *others}), tuple(witnesses), matches, wider)
 
 
 def alone(*matches):
@@ -180,20 +185,37 @@ def test_a_search_for_some_of_the_keys_goes_by_the_witnesses_of_the_wider_one():
 @pytest.mark.parametrize(
     ("found", "code"),
     [
-        (answer(), "SEARCH_UNPROVED"),
-        (answer(hit("talk-b", key="key-b")), "SEARCH_UNPROVED"),
-        (answer(witnesses=()), "SEARCH_UNPROVED"),
-        (answer(PROVED, witnesses=("witness", "latest")), "SEARCH_BEHIND"),
+        (answer(), "SEARCH_BEHIND"),
+        (answer(hit("talk-b", key="key-b")), "SEARCH_BEHIND"),
+        (answer(hit("talk-w0", key="witness")), "SEARCH_BEHIND"),
+        (answer(PROVED, witnesses=(WITNESS, Witness("l", "latest", PLACE + 2))), "SEARCH_BEHIND"),
         (answer(PROVED, STRAY), "SEARCH_ASTRAY"),
         (answer(hit(key=None)), "SEARCH_ASTRAY"),
     ],
+    ids=["nothing", "others", "an earlier talk of one", "not the latest", "astray", "no key"],
 )
 def test_a_miss_of_a_search_that_is_not_proved_never_counts(found, code):
-    """Fault 29: a wrong key of the field finds nothing either, an index that is behind not all."""
+    """Faults 29 and 82: a wrong key of the field finds nothing, an index that is behind not all."""
     decided = verdict(doubt(missed=START), found, later(START, 10 * DAY))
     assert isinstance(decided, Stays)
     assert decided.doubt.outcome.failure.code == code
     assert decided.due is None
+
+
+@pytest.mark.parametrize("witnesses", [(), (BEFORE,)], ids=["none", "before the doubt"])
+def test_where_nothing_went_up_since_no_wait_helps_but_an_upload(witnesses):
+    """Faults 82 and 83."""
+    found = answer(hit("talk-b", key="before"), witnesses=witnesses, others=("before",))
+    decided = verdict(doubt(missed=START), found, later(START, 10 * DAY))
+    assert decided.doubt.outcome.failure.code == "SEARCH_UNPROVED"
+    assert "the next upload with --stamp-field upload_key" in decided.doubt.outcome.failure.message
+    assert decided.due == math.inf
+
+
+def test_a_witness_of_before_the_doubt_need_not_be_there_any_more():
+    """The service deletes talks after three months."""
+    found = answer(PROVED, witnesses=(WITNESS, BEFORE))
+    assert verdict(doubt(missed=START), found, later(START, HOUR)) == Absent()
 
 
 @pytest.mark.parametrize(
@@ -340,9 +362,9 @@ def test_after_any_jump_two_looks_are_enough_once_the_clocks_go_right(jump, rest
     st.lists(
         st.builds(
             Match,
-            st.sampled_from(["talk-1", "talk-2", "talk-3"]),
+            st.sampled_from(["talk-1", "talk-2", "talk-w", "talk-b"]),
             st.sampled_from([CONNECTION, "other"]),
-            st.sampled_from(["key-a", "key-b", "witness", "foreign", None]),
+            st.sampled_from(["key-a", "key-b", "witness", "before", "foreign", None]),
             st.none() | st.floats(0, 200),
         ),
         max_size=4,
@@ -364,7 +386,7 @@ def test_what_is_found_is_never_absent_and_what_is_not_never_up(matches, missed,
             assert not ours
             assert age >= WAIT.hold
             assert missed
-            assert "witness" in {match.key for match in matches}
+            assert ("witness", "talk-w") in {(match.key, match.talk_id) for match in matches}
         case Contradiction():
             assert ours
         case Stays():

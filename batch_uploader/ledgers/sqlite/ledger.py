@@ -31,13 +31,15 @@ from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row
+from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
 from batch_uploader.system import boot_time
 
 T = TypeVar("T")
 
 _FOUND_AGAIN = frozenset({Status.INVALID, Status.DUPLICATE})
 """What the next run sees for itself."""
+_TICKS_AT_ONCE = 1_000
+"""Places in the order are set aside so many at a time: hardly any transaction writes the count."""
 
 
 class SqliteLedger:
@@ -193,9 +195,9 @@ class SqliteLedger:
         seen = tuple(doubts)
         await self._write(lambda store: rules.note(store, seen))
 
-    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
-        """Keys of so many recordings that are up and carry that stamp, the latest first."""
-        return await self._reader.stamped(stamp_field, limit)
+    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        """The latest claims with that stamp that the service answered with a talk, latest first."""
+        return await self._reader.witnesses(stamp_field, limit)
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first.
@@ -313,6 +315,16 @@ class _SqliteStore:
         self._execute = connection.execute
         self._connection_id = connection_id
         self._claims: dict[str, Record] = {}
+        self._sequence = self._set_aside = 0
+
+    def tick(self) -> int:
+        if self._sequence == self._set_aside:
+            count = self._execute(schema.SELECT_FACT, (schema.SEQUENCE,)).fetchone()
+            self._sequence = 0 if count is None else count[0]
+            self._set_aside = self._sequence + _TICKS_AT_ONCE
+            self._execute(schema.PUT_FACT, (schema.SEQUENCE, self._set_aside))
+        self._sequence += 1
+        return self._sequence
 
     def current(self, path: str) -> Record | None:
         claim = self._claims.get(path)

@@ -15,7 +15,7 @@ from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.model import Entry, Status
-from batch_uploader.ports import Doubt, Known, Likeness, Row
+from batch_uploader.ports import Doubt, Known, Likeness, Row, Witness
 from batch_uploader.system import identity
 
 T = TypeVar("T")
@@ -106,13 +106,13 @@ class LedgerReader:
         lines = await self._fetch(schema.SELECT_DOUBTS, (self._connection_id,))
         return [schema.decode(values).doubt() for values in lines]
 
-    async def stamped(self, stamp_field: str, limit: int) -> list[str]:
-        """Keys of so many recordings that are up and carry that stamp, the latest first.
+    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        """The latest claims with that stamp that the service answered with a talk, latest first.
 
         For a reader of one connection.
         """
         asked = (self._connection_id, stamp_field, limit)
-        return [key for (key,) in await self._fetch(schema.SELECT_STAMPED, asked)]
+        return [Witness(*values) for values in await self._fetch(schema.SELECT_WITNESSES, asked)]
 
     async def connections(self) -> list[str]:
         """The connections that the file holds recordings of, sorted."""

@@ -21,7 +21,7 @@ COLUMNS: Final = (
     "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
     "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
     "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns, "
-    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode"
+    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode, claimed_seq, answered_seq, doubt_seq"
 )
 _NAMES: Final = COLUMNS.split(", ")
 _DEFINITIONS: Final = """
@@ -125,6 +125,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_5),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_5),
+        "DROP INDEX recordings_stamped",
+        (
+            "CREATE INDEX recordings_witnesses ON recordings (connection_id, stamp_field, "
+            "claimed_seq) WHERE answered_seq IS NOT NULL AND stamp_field IS NOT NULL"
+        ),
     ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
@@ -183,10 +188,10 @@ SELECT_DOUBTS: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {_DOUBTED}"
     " AND status = 'in_doubt' ORDER BY path"
 )
-SELECT_STAMPED: Final = (
-    "SELECT upload_key FROM recordings WHERE connection_id = ? AND stamp_field = ?"
-    " AND stamp_field IS NOT NULL AND status = 'uploaded'"
-    " ORDER BY settled_at_ns DESC LIMIT ?"
+SELECT_WITNESSES: Final = (
+    "SELECT upload_key, talk_id, claimed_seq FROM recordings WHERE connection_id = ?"
+    " AND stamp_field = ? AND stamp_field IS NOT NULL AND answered_seq IS NOT NULL"
+    " AND claimed_seq > 0 ORDER BY claimed_seq DESC LIMIT ?"
 )
 SELECT_HOLDER: Final = (
     # One question for each kind of metadata: the same audio may be there thousands of times.
@@ -232,6 +237,8 @@ DROP_DUPLICATES: Final = (
 )
 
 SELECT_FACTS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'facts'"
+SEQUENCE: Final = "sequence"
+"""The fact that says up to where places in the ledger's order are taken."""
 SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
 PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
 DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
@@ -353,6 +360,9 @@ def encode(record: Record) -> tuple[object, ...]:
         stat.inode,
         stat.sidecar_ctime_ns,
         stat.sidecar_inode,
+        record.claimed_seq,
+        record.answered_seq,
+        record.doubt_seq,
     )
 
 
@@ -377,6 +387,9 @@ def decode(values: Sequence[Any]) -> Record:
         stamp_field=values[21],
         arose=None if values[22] is None else Instant(*values[22:25]),
         missed=None if values[25] is None else Instant(*values[25:28]),
+        claimed_seq=values[32],
+        answered_seq=values[33],
+        doubt_seq=values[34],
     )
 
 

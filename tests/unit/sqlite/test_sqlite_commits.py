@@ -106,7 +106,9 @@ async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_
 
 
 async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
+    await make(path, "first.wav")
     async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording("b.wav", "B")])
         statements = []
         ledger._connection.set_trace_callback(statements.append)
         await ledger.claim([recording("a.wav")])

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_cases import CONNECTION
+from ledger_cases import CONNECTION, recording, uploaded
 from ledger_file_house import listed, make
 
 from batch_uploader.errors import LedgerError
@@ -41,7 +41,10 @@ async def test_an_older_ledger_is_migrated(path, monkeypatch):
 
 
 async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
-    """Fault 11: what was in doubt before stamps were noted can't be searched for."""
+    """Fault 11: what was in doubt before stamps were noted can't be searched for.
+
+    Fault 82: what it had up is no witness, and what goes up now came after all of its doubts.
+    """
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1.read_text("utf-8"))
@@ -57,9 +60,14 @@ async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
         assert (doubt.path, doubt.key, doubt.outcome.attempts) == ("d/b.wav", "key-b", 2)
         assert doubt.outcome.failure == Failure("INTERNAL", "look for it", "r-2")
         assert (doubt.stamp_field, doubt.arose, doubt.missed) == (None, None, None)
-        assert await ledger.stamped("upload_key", 9) == []
+        assert await ledger.witnesses("upload_key", 9) == []
         assert await ledger.recover() == 1
-        assert [each.path for each in await ledger.doubts()] == ["d/b.wav", "d/c.wav"]
+        await ledger.claim([recording("new.wav", "new")], stamp_field="upload_key")
+        await ledger.settle(uploaded("new.wav", "talk-new"))
+        (witness,) = await ledger.witnesses("upload_key", 9)
+        doubts = await ledger.doubts()
+        assert [each.path for each in doubts] == ["d/b.wav", "d/c.wav"]
+        assert all(each.seq < witness.seq for each in doubts)
         assert (await ledger.known("d"))["d/b.wav"].settled_at_ns == 8
 
 
@@ -79,7 +87,7 @@ async def test_an_older_ledger_can_be_read_if_it_has_all_that_is_read(path, monk
             assert await reader.known("d") == {}
             assert await reader.unchanged("d", []) == 0
             assert await reader.doubts() == []
-            assert await reader.stamped("upload_key", 1) == []
+            assert await reader.witnesses("upload_key", 1) == []
             assert await listed(reader) == []
             assert await reader.counts() == {}
     assert path.read_bytes() == before
@@ -93,7 +101,7 @@ async def test_the_indexes_serve_the_questions_about_doubts(path):
         for query, values, index in (
             (schema.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
             (*schema.select_rows(None, doubtful), "recordings_doubted"),
-            (schema.SELECT_STAMPED, (CONNECTION, "upload_key", 3), "recordings_stamped"),
+            (schema.SELECT_WITNESSES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
         ):
             plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
             steps = [line[3].partition(" recordings USING INDEX ")[2] for line in plan]
