@@ -1,11 +1,21 @@
-"""The memory of this machine: how it is kept, how much there is. Nothing here blocks."""
+"""What this machine gives: memory and how it is kept, threads, descriptors.
+
+Nothing here blocks, unless it says so.
+"""
 
 import ctypes
+import errno
+import mmap
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+if sys.platform != "win32":
+    import resource
 
 # Of glibc's malloc.h, in the order in which they are set: how many heaps, how much free memory at
 # the end of one before the system gets it back, and how large a block is that has pages of its own
@@ -28,6 +38,45 @@ def keep_one_heap() -> bool:
     except (AttributeError, OSError):
         return False  # musl, which has one heap anyway
     return all(mallopt(what, value) for what, value in _HEAP)
+
+
+def gives_memory(size: int) -> bool:
+    """Whether so many bytes more may be had, whatever is done with them."""
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def spare_threads(most: int) -> int:
+    """How many threads more may run at a time, ``most`` at most. Blocks for a moment: it tries."""
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    with suppress(RuntimeError, MemoryError):
+        while len(started) < most:
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    done.set()
+    for each in started:
+        each.join()
+    return len(started)
+
+
+def spare_descriptors() -> int | None:
+    """How many files more this process may open, None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        # The one that it takes to count them is among them.
+        taken = len(os.listdir("/dev/fd")) - 1  # noqa: PTH208 - a Path would take as many objects
+    except OSError as error:
+        return 0 if error.errno == errno.EMFILE else None
+    return max(0, limit - taken)
 
 
 class _Groups(NamedTuple):

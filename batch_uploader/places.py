@@ -18,13 +18,24 @@ def manifest_path(directory: Path) -> Path:
     return directory / "manifest.jsonl"
 
 
+def has_ledger(ledger: Path) -> bool:
+    """Whether there is one. Raises LedgerError where this user may not look."""
+    try:
+        return ledger.exists()
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {ledger} cannot be read ({error.strerror}): run as the user that made it,"
+            " or let this user read and write it and its folder"
+        ) from error
+
+
 def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
     """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
 
     Such is the one at its usual place as well, wherever this run keeps its own.
     """
     manifests = [each for each in (manifest, manifest_path(directory)) if each.is_file()]
-    if ledger.exists() or not manifests:
+    if has_ledger(ledger) or not manifests:
         return
     error = LedgerError(
         f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from anyio import to_thread
+from msgspec.structs import replace
 
 from batch_uploader.agreement import Agreement
 from batch_uploader.book import Book
@@ -35,6 +36,7 @@ from batch_uploader.events import (
 from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.machine import spare_descriptors
 from batch_uploader.manifest import mark_behind, mark_current
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
@@ -42,12 +44,15 @@ from batch_uploader.ports import Anchored, Ledger, Likeness, Sink, Source
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import identity
 
 _ATTENTION_KEPT = 100
 """Of what needs a human a summary carries so many; the ledger has them all."""
+_DESCRIPTORS_EACH = 4
+"""A recording on its way has its file and a connection, for a moment its folder and its sidecar."""
 
 
 class Uploader:
@@ -72,7 +77,7 @@ class Uploader:
         listeners: Sequence[Listener] = (),
     ) -> None:
         rules = rules or Rules()
-        options = options or RunOptions()
+        options = within_descriptors(options or RunOptions())
         self._source = source
         self._sink = sink
         self._ledger = ledger
@@ -217,6 +222,15 @@ class Uploader:
             f"the manifest {manifest} was not written: its directory was moved away during the run;"
             " the next run over it, wherever it is, writes it"
         )
+
+
+def within_descriptors(options: RunOptions) -> RunOptions:
+    """The options, with no more at a time than this process may open files and connections for."""
+    spare = spare_descriptors()
+    if spare is None:
+        return options
+    most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
+    return replace(options, concurrency=min(options.concurrency, most))
 
 
 class _Score:

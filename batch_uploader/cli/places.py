@@ -13,6 +13,7 @@ from batch_uploader.cli.voice import advise, quote
 from batch_uploader.display.text import plural
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.ledgers.sqlite import LedgerReader, kept_answers
+from batch_uploader.places import has_ledger
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
@@ -57,7 +58,7 @@ def demand_replaceable(file: Path, flag: str) -> None:
         problem = _reason(error)
     if problem is None and not file.parent.is_dir():
         problem = "there is no such directory"
-    if problem is None and not os.access(file.parent, os.W_OK | os.X_OK):
+    if problem is None and not _may_write(file.parent):
         problem = "its directory may not be written"
     if problem is not None:
         raise refusal(
@@ -66,16 +67,15 @@ def demand_replaceable(file: Path, flag: str) -> None:
         )
 
 
+def _may_write(folder: Path) -> bool:
+    # Whoever this process acts as, not who started it.
+    acting = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=acting)
+
+
 def demand_ledger(places: Places) -> None:
     """Raise LedgerError unless there is a ledger already."""
-    try:
-        there = places.ledger.exists()
-    except OSError as error:
-        raise LedgerError(
-            f"the ledger {places.ledger} cannot be read ({_reason(error)}):"
-            " let this user read it and its folder"
-        ) from error
-    if not there:
+    if not has_ledger(places.ledger):
         if places.manifest.is_file():
             what = f"there is a manifest {places.manifest}, but its ledger is gone"
             cure = "batch-uploader upload --rebuild makes a new one from it"

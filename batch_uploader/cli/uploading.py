@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
@@ -28,12 +29,13 @@ from batch_uploader.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.rebuild import Rebuilt, rebuild
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
+from batch_uploader.sinks.speechsense.resources import demand_resources
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import ServiceManager
 from batch_uploader.system.ownfiles import Trust, trust
 from batch_uploader.units import format_duration
-from batch_uploader.uploader import Uploader
+from batch_uploader.uploader import Uploader, within_descriptors
 
 _MOST_UNLISTED = 20
 _COLLECT_AFTER = 10_000
@@ -51,6 +53,9 @@ def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = F
 
 async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     """Upload what the settings say, and say how it went; the exit code."""
+    # What blocks waits for its turn where the system does not start as many threads as usual.
+    limiter = to_thread.current_default_thread_limiter()
+    limiter.total_tokens = min(limiter.total_tokens, demand_resources())
     places = demand_places(settings)
     reading, sending = settings.reading(), settings.sending()
     progress = settings.one_of("progress", Progress.AUTO)
@@ -64,7 +69,8 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         ignore=own_files(settings),
         leads_to=places.root,
     )
-    options = settings.options()
+    wanted = settings.options()
+    options = within_descriptors(wanted)
     manifests = [places.manifest, manifest_path(places.directory)]
     if rebuilding:
 
@@ -129,6 +135,8 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
                 " system keeps no modes; if others use this machine, keep the ledger elsewhere with"
                 " --ledger"
             )
+        if options.concurrency < wanted.concurrency and progress is not Progress.NONE:
+            say(f"at most {options.concurrency} at a time: ulimit -n allows no more open files")
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")

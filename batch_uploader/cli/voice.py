@@ -42,6 +42,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.LedgerError, ExitCode.LEDGER),
     (errors.UploaderError, ExitCode.LEDGER),
     (OSError, ExitCode.LEDGER),
+    (MemoryError, ExitCode.LEDGER),
 )
 
 
@@ -53,6 +54,8 @@ def explain_failure(failure: Exception) -> ExitCode:
 
         traceback.print_exception(failure, file=sys.stderr)
     code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
+    if code is ExitCode.BUG and _wants_threads(cause):
+        code = ExitCode.LEDGER
     show(list(_lines(cause, code)), sys.stderr)
     return code
 
@@ -106,6 +109,11 @@ def quote(text: str) -> str:
     return f"$'{''.join(safe)}'"
 
 
+def _wants_threads(cause: Exception) -> bool:
+    # Python has no type for it.
+    return isinstance(cause, RuntimeError) and "start new thread" in str(cause)
+
+
 def _cause(failure: Exception) -> Exception:
     # Task groups wrap what happened in them.
     while isinstance(failure, ExceptionGroup):
@@ -121,7 +129,18 @@ def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
             f" {TRACEBACK_VARIABLE}=1 (nothing is sent twice: the ledger knows what was on its way)"
         )
         return
-    if isinstance(cause, OSError):
+    if isinstance(cause, MemoryError):
+        yield error("this machine gives no more memory")
+        yield hint(
+            "what is on its way takes less with --whole-limit 2M and --concurrency 4; or"
+            " allow more: ulimit -v, MemoryMax= in a unit of systemd, --memory of a container"
+        )
+    elif _wants_threads(cause):
+        yield error("this machine starts no more threads")
+        yield hint(
+            "allow more: ulimit -u, TasksMax= in a unit of systemd, --pids-limit of a container"
+        )
+    elif isinstance(cause, OSError):
         where = f" {cause.filename}" if cause.filename else ""
         yield error(sentence(f"a file or the disk failed:{where} {cause.strerror or cause}"))
     else:

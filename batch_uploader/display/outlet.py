@@ -140,8 +140,13 @@ def show(lines: Iterable[Line], stream: TextIO | None) -> None:
     """
     if not can_draw(stream):
         outlet = Outlet(stream)
-        writer = threading.Thread(target=outlet.write, args=(plain_text(lines),), daemon=True)
-        writer.start()
+        text = plain_text(lines)
+        writer = threading.Thread(target=outlet.write, args=(text,), daemon=True)
+        try:
+            writer.start()
+        except RuntimeError:  # the machine starts no more of them
+            outlet.write(text)
+            return
         outlet.await_writer(writer)
         return
     from batch_uploader.display import terminal

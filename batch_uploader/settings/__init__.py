@@ -99,7 +99,7 @@ class Settings:
         environment: Mapping[str, str] = os.environ,
         working_directory: Path | None = None,
     ) -> None:
-        here = working_directory or Path.cwd()
+        here = working_directory or _working_directory()
         self._directory = directory
         self._places: Places | None = None
         given: dict[str, Given] = {
@@ -238,6 +238,16 @@ def _real(directory: Path) -> Path:
     except ValueError:
         return directory  # no name at all, as whoever opens it will say
     return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise refusal(
+            f"the working directory cannot be told ({error.strerror}): was it removed?",
+            "change to one that is there: cd /",
+        ) from error
 
 
 def _real_ledger(ledger: Path) -> Path:

@@ -85,8 +85,9 @@ def test_a_secret_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [ApiKey, IamToken])
-@pytest.mark.parametrize("secret", ["", "a\nb", "a b", "ключ", "a\x00b"])
+@pytest.mark.parametrize("secret", ["", "a\nb", "a b", "ключ", "a\x00b", "a" * 8193])
 def test_a_secret_that_no_header_can_carry_is_refused(kind, secret):
+    """Fault 100."""
     with pytest.raises(ConfigError):
         kind(secret)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from batch_uploader import __version__
 from batch_uploader.errors import ConfigError
+from batch_uploader.sinks.speechsense.resources import demand_resources
 
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
@@ -124,7 +125,8 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """A channel without retries of its own. Connects when first used.
 
-    Reads the certificates to trust as ``channel_credentials`` does unless they are given.
+    Reads the certificates to trust as ``channel_credentials`` does unless they are given. Raises
+    ConfigError as well where the system has not left what gRPC needs.
     """
     proxied = endpoint.proxy is Proxy.ENVIRONMENT and not endpoint.loopback
     options = (
@@ -144,6 +146,7 @@ def open_channel(
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.primary_user_agent", f"batch-uploader/{__version__}"),
     )
+    demand_resources()
     credentials = credentials or channel_credentials(endpoint)
     if credentials is None:
         return grpc.aio.insecure_channel(str(endpoint), options=options)

@@ -10,7 +10,12 @@ import anyio
 
 from batch_uploader.errors import ConfigError, NotSent, Unauthorized
 from batch_uploader.sinks.speechsense.channel import Endpoint
-from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT, AuthorizedKey, exchange
+from batch_uploader.sinks.speechsense.iam import (
+    DEFAULT_IAM_ENDPOINT,
+    LONGEST_SECRET,
+    AuthorizedKey,
+    exchange,
+)
 from batch_uploader.system.ownfiles import is_private
 
 _LOOK_EVERY: Final = 5.0
@@ -18,6 +23,7 @@ _RENEW_BEFORE: Final = 3600.0
 _RENEW_AGAIN: Final = 60.0
 _LONGEST_LIFE: Final = 12 * 3600.0
 _SHORTEST_LIFE: Final = 60.0
+_LARGEST_FILE: Final = 1024 * 1024
 
 
 class Credentials(Protocol):
@@ -170,7 +176,8 @@ def _read_private(path: Path) -> str:
         if not is_private(path):
             raise ConfigError(f"others may read {path}: run 'chmod 600' on it")
         # Anything else than UTF-8 is refused with the other characters that no secret has.
-        return path.read_bytes().decode("utf-8-sig", errors="replace")
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): check its name, owner and mode"
@@ -185,6 +192,11 @@ def _sound(secret: str, name: str) -> str:
         raise ConfigError(
             f"{name} holds more than one word or characters that no secret has: "
             "put in the secret alone, in one line"
+        )
+    if len(word) > LONGEST_SECRET:
+        raise ConfigError(
+            f"{name} holds {len(word):,} characters, which no secret has and no request takes:"
+            " put in the secret alone"
         )
     return word
 

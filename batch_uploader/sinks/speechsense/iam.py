@@ -26,6 +26,8 @@ DEFAULT_IAM_ENDPOINT: Final = Endpoint("iam.api.cloud.yandex.net", 443)
 _AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 _JWT_LIFE: Final = 3600
 _TIMEOUT: Final = 30.0
+LONGEST_SECRET: Final = 8 * 1024
+"""Characters. Of a header a server may refuse more; the longest IAM token has less than half."""
 _SALT: Final = 32
 _REFUSED: Final = frozenset(
     {
@@ -148,7 +150,12 @@ def _refusal(answer: Answer, endpoint: Endpoint) -> SinkError:
 
 
 def _plain(text: object) -> bool:
-    return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable()
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= LONGEST_SECRET
+        and text.isascii()
+        and text.isprintable()
+    )
 
 
 def _part(content: Mapping[str, object]) -> str:

@@ -1,0 +1,51 @@
+"""What gRPC takes of the machine as it starts: where that is refused, it dies without a word."""
+
+import os
+from functools import cache
+from typing import Final
+
+from batch_uploader.errors import ConfigError
+from batch_uploader.machine import gives_memory, spare_descriptors, spare_threads
+
+DESCRIPTORS: Final = 24
+"""To begin with: gRPC's, the ledger's, and what is open for a moment."""
+_MEMORY: Final = 128 * 1024 * 1024
+# It starts one more for each processor, up to so many; some are the ledger's and the display's.
+_THREADS: Final = 16 + min(os.cpu_count() or 1, 16)
+_WORKERS: Final = 40
+"""As many as anyio has at most."""
+
+
+@cache
+def demand_resources() -> int:
+    """Ask the system for what gRPC will ask for; how many threads more may do what blocks.
+
+    Asks once: by the next time it is taken. Blocks for a moment. Raises ConfigError, with the limit
+    to raise.
+    """
+    spare = spare_descriptors()
+    if spare is not None and spare < DESCRIPTORS:
+        raise _refused(
+            f"only {spare} more files may be opened, and {DESCRIPTORS} are needed to begin with",
+            "allow more: 'ulimit -n 1024', or LimitNOFILE= in a unit of systemd",
+        )
+    if not gives_memory(_MEMORY):
+        raise _refused(
+            "this machine gives no memory: 128 MiB are needed to begin with",
+            "allow more: 'ulimit -v unlimited', or a larger MemoryMax= or --memory of a container",
+        )
+    threads = spare_threads(_THREADS + _WORKERS)
+    if threads <= _THREADS:
+        raise _refused(
+            f"only {threads} more threads may be started, and {_THREADS + 1} are needed to begin"
+            " with",
+            "allow more: 'ulimit -u', TasksMax= in a unit of systemd, --pids-limit of a container,"
+            " or memory ('ulimit -v')",
+        )
+    return threads - _THREADS
+
+
+def _refused(message: str, cure: str) -> ConfigError:
+    error = ConfigError(message)
+    error.add_note(cure)
+    return error
