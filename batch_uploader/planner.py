@@ -3,13 +3,14 @@
 The jobs go into a bounded stream, so the scan never runs far ahead of the uploads.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.events import (
@@ -31,6 +32,8 @@ _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
 """The fact that says whether files have the inodes in one run that they had in another."""
 _FEW_LOOKS = 100
 """So many are looked at without asking whether inodes mean anything."""
+_LOOKS_KEPT = 4_096
+"""So many are kept in mind, some MB; for more of them the source is walked once more."""
 _LEARNED_AT_ONCE = 10_000
 """Recordings of a ledger that knew less of them, in one transaction: after an upgrade all are."""
 _LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
@@ -111,7 +114,7 @@ class Planner:
         if not self._intake.watches_inodes:
             return
         if self._kept_inodes and self._moved <= max(self._kept, _FEW_LOOKS):
-            self._looks.add(self._strays.files, self._strays.octets)
+            self._looks.add(self._strays)
             return
         if self._kept or self._moved:
             kept = self._kept_inodes is None and self._kept >= self._moved
@@ -119,24 +122,29 @@ class Planner:
         self._intake = replace(self._intake, by=Likeness.CTIME, watches_inodes=False)
 
     async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
-        """Compare what may have been touched: last, since a change of owner may be of a million.
-
-        The source is walked once more, since so many are not kept in mind.
-        """
+        """Compare what may have been touched: last, since a change of owner may be of a million."""
         doubts = len(await self._ledger.doubts())
         self._publish(LooksBegun(self._looks.files, self._looks.octets))
         self.looking = True
-        async with aclosing(self._intake.batches()) as batches:
-            async for batch in batches:
-                for job in batch.looks + batch.strays:
-                    if not self.looks_enough:
-                        await self._hand_on(job, jobs)
+        async with aclosing(self._due_looks()) as due:
+            async for job in due:
                 if self.looks_enough:
                     break
+                await self._hand_on(job, jobs)
         await self._all_ended()
         self.looking = False
         if len(await self._ledger.doubts()) > doubts:
             await self._settle_doubts(jobs)
+
+    async def _due_looks(self) -> AsyncGenerator[Job]:
+        if len(self._looks.jobs) == self._looks.files:
+            for job in self._looks.jobs:
+                yield job
+            return
+        async with aclosing(self._intake.batches()) as batches:
+            async for batch in batches:
+                for job in batch.looks + batch.strays:
+                    yield job
 
     async def _walk(self, jobs: MemoryObjectSendStream[Job], ahead: TaskGroup) -> None:
         began = self._intake.clock()
@@ -199,8 +207,8 @@ class Planner:
             await self._ledger.forget(batch.gone)
         self._kept += batch.kept
         self._moved += batch.moved
-        self._looks.add(len(batch.looks), sum(job.size for job in batch.looks))
-        self._strays.add(len(batch.strays), sum(job.size for job in batch.strays))
+        self._looks.add(_Looks.of(batch.looks))
+        self._strays.add(_Looks.of(batch.strays))
         self._learned += batch.learned
         if len(self._learned) >= _LEARNED_AT_ONCE:
             await self._learn()
@@ -224,14 +232,22 @@ class Planner:
 
 
 class _Looks(Struct):
-    """How many recordings are to be looked at, and their bytes."""
+    """How many recordings are to be looked at, and their bytes; all of them, if not too many."""
 
     files: int = 0
     octets: int = 0
+    jobs: list[Job] = field(default_factory=list)
 
-    def add(self, files: int, octets: int) -> None:
-        self.files += files
-        self.octets += octets
+    @classmethod
+    def of(cls, jobs: list[Job]) -> Self:
+        return cls(len(jobs), sum(job.size for job in jobs), jobs)
+
+    def add(self, more: Self) -> None:
+        if not more.files:
+            return
+        self.jobs = [*self.jobs, *more.jobs] if self.files + more.files <= _LOOKS_KEPT else []
+        self.files += more.files
+        self.octets += more.octets
 
 
 def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:

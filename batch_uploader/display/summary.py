@@ -42,6 +42,8 @@ _LABEL = 10  # "in doubt" and a gap
 _LEAST_CURE_LINES = 2
 _LEAST_ERROR_LINES = 3
 _BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
+_MANY_LOOKS = 1_000
+"""Of so many in vain somebody may wish to know how to do without: some backups touch all files."""
 _FEW = 3  # so many for the same reason are still worth a row each
 
 
@@ -271,11 +273,9 @@ def _looks(summary: Summary) -> Iterator[Line]:
     hold = "holds" if summary.changed == 1 else "hold"
     found = f"{format_count(summary.changed)} {hold} other audio"
     text = f"{plural(summary.to_look, 'recording')} {have}: {looked}, {found}"
-    if not left:
-        yield [Span(text)]
-        return
-    yield [Span(f"{text}, {format_count(left)} left for the next run")]
-    yield hint("--trust-times goes by size and modification time alone")
+    yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
+    if left or (summary.to_look >= _MANY_LOOKS and not summary.changed):
+        yield hint("--trust-times goes by size and modification time alone")
 
 
 def _length(line: Line) -> int:

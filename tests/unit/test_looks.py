@@ -23,8 +23,10 @@ class Inodes(CountsOpening, DirectorySource):
 
     shift = 0
     of = None
+    walks = 0
 
     async def entries(self):
+        self.walks += 1
         async with aclosing(super().entries()) as listings:
             async for listing in listings:
                 yield Listing(listing.folder, tuple(map(self.moved, listing.entries)))
@@ -78,12 +80,18 @@ def kept(tmp_path):
 FILES = [f"{n % 3}/call-{n}.wav" for n in range(6)]
 
 
-async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(disk):
-    """Faults 94, 95: what is up stays up, and counts as it did."""
+@pytest.mark.parametrize("kept", [6, 5, 0])
+async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(
+    disk, monkeypatch, kept
+):
+    """Faults 94, 95: what is up stays up, and counts as it did; few are not searched for twice."""
+    monkeypatch.setattr(planner, "_LOOKS_KEPT", kept)
     await disk.run()
     disk.touch()
     disk.fill("0/call-3.wav", wav(103))
+    disk.source.walks = 0
     summary = await disk.run()
+    assert disk.source.walks == (1 if kept == len(FILES) else 2)
     assert disk.looked == dict.fromkeys(FILES, Sight.SAME) | {"0/call-3.wav": Sight.OTHER}
     assert len(disk.sink.talks) == 7
     assert len({talk.sha256 for talk in disk.sink.talks}) == 7
