@@ -5,6 +5,9 @@ sink and a ledger for all the rest. They are imported when first used, so that t
 starts fast.
 """
 
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -75,6 +78,27 @@ _ROOMS = {
     "uploader": ("Uploader", "upload_directory"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def _silence_grpc() -> None:
+    """Take away what makes gRPC print by itself, before it is loaded, which is when it reads that.
+
+    A trace shows the authorization header of each request, and a notice what a peer said, with
+    whatever the peer repeats in it. What it has to say of handshakes and closed connections is in
+    our errors, and would tear the display. Where gRPC had been loaded before, it is too late.
+    """
+    loud = [name for name in ("GRPC_TRACE", "GRPC_VERBOSITY") if os.environ.get(name)]
+    if os.environ.pop("GRPC_VERBOSITY", "").upper() in {"ERROR", "NONE"}:
+        loud.remove("GRPC_VERBOSITY")
+    os.environ.pop("GRPC_TRACE", None)
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    if loud and sys.stderr is not None:
+        names = " and ".join(loud)
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"hint: {names} ignored; gRPC would print the credentials\n")
+
+
+_silence_grpc()
 
 
 def __getattr__(name: str) -> object:

@@ -63,9 +63,6 @@ for _command in (
 def main() -> None:
     """Run the command line of this process, and exit."""
     _open_streams()
-    # What gRPC's core has to say of handshakes and closed connections is in our errors, and on
-    # stderr it would tear the display.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     code = _run()
     sys.exit(_flush_streams(code))
 

@@ -9,10 +9,10 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.redaction import reveals, shown
 
 _QUOTED: Final = 300
 _ID_QUOTED: Final = 100
-_SHORTEST_HIDDEN: Final = 3
 _LONGEST_ID: Final = 256
 _UNWILLING: Final = -1.0
 _COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts", 0))
@@ -24,7 +24,7 @@ class Answer:
 
     ``secrets`` are texts that must not be repeated if the peer did. ``connected`` tells that there
     was a connection all the same, ``talk_id`` which talk was named before a status that is not OK
-    ("" if that could not be read). It has no repr to show the secrets.
+    ("" if that could not be read). It has no repr to show them.
     """
 
     def __init__(
@@ -64,13 +64,10 @@ class Answer:
         )
 
     def quote(self) -> str:
-        """What the peer said, short, in one line, without the secrets."""
+        """What the peer said, short, in one line, without what must not be repeated."""
         violations = (f"{each.field}: {each.description}" for each in _violations(self.metadata))
         said = "; ".join(filter(None, (*violations, self.details)))
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_HIDDEN:
-                said = said.replace(secret, "[...]")
-        return printable(said, _QUOTED)
+        return shown(said, _QUOTED, self.secrets)
 
     @property
     def tried_before(self) -> bool:
@@ -104,6 +101,8 @@ def flaw(talk_id: str) -> str | None:
         return f"a talk ID of {len(talk_id)} characters"
     if not talk_id.isprintable():
         return "a talk ID that cannot be printed"
+    if reveals(talk_id):
+        return "a part of the credential as its talk ID"
     return None
 
 
@@ -111,7 +110,7 @@ def request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
     """What the vendor's support asks for: ``x-request-id``, else ``x-server-trace-id``."""
     found = dict(reversed([(name, value) for name, value in metadata if isinstance(value, str)]))
     given = found.get("x-request-id") or found.get("x-server-trace-id")
-    return printable(given, _ID_QUOTED) if given else None
+    return shown(given, _ID_QUOTED) if given else None
 
 
 def retry_after(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
@@ -135,12 +134,6 @@ def retry_after(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
             continue
         return delay.seconds + delay.nanos / 1e9
     return None
-
-
-def printable(text: str, limit: int) -> str:
-    """The text in one line without control characters, cut at ``limit`` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def _number(value: str | bytes) -> int:

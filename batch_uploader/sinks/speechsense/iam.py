@@ -15,8 +15,14 @@ from msgspec import Struct
 
 from batch_uploader.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
+from batch_uploader.sinks.speechsense.answer import (
+    Answer,
+    request_id,
+    retry_after,
+    unreadable,
+)
 from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
+from batch_uploader.sinks.speechsense.redaction import remember
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -112,7 +118,9 @@ class IssuedToken:
 async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
     """Ask IAM for a token. Raises Unauthorized if it refuses the key, else NotSent."""
     now = time.time()
-    request = wire.CreateIamTokenRequest(jwt=key.sign(now)).SerializeToString()
+    jwt = key.sign(now)
+    remember(jwt)
+    request = wire.CreateIamTokenRequest(jwt=jwt).SerializeToString()
     async with open_channel(endpoint) as channel:
         create: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             wire.CREATE_IAM_TOKEN
@@ -121,14 +129,17 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
             answer = await create(request, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise _refusal(Answer.of(error), endpoint) from None
+        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
+            raise _refusal(unreadable(error), endpoint) from None
     try:
         issued = wire.CreateIamTokenResponse.FromString(answer)
-    except DecodeError:
+    except (DecodeError, TypeError):  # None is what gRPC makes of an answer without a message
         issued = wire.CreateIamTokenResponse()
     if not _plain(issued.iam_token):
         raise NotSent(
             f"check the IAM endpoint: {endpoint} gave no token", code="IAM_TOKEN_UNAVAILABLE"
         )
+    remember(issued.iam_token)
     return IssuedToken(issued.iam_token, issued.expires_at.seconds - now)
 
 

@@ -5,7 +5,7 @@ Whether Search's key of a metadata field is ``userMeta.NAME``, as the guide has 
 may not even be refused, so both are tried until one has brought up a talk that was asked for.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import grpc
@@ -84,8 +84,7 @@ class Lookup:
                 f"Search by {name} brings up {page.talks_count} talks, so it does not go by it",
                 code="SEARCH_INEXACT",
             )
-        if any(flaw(talk_id) for talk_id in page.talk_ids):
-            raise SearchFailed("the service names talks that cannot be", code="UNREADABLE")
+        _demand_sound(page.talk_ids)
         return page.talk_ids
 
     async def _get(
@@ -103,6 +102,7 @@ class Lookup:
             if isinstance(answer, Answer):
                 raise failed(answer)
             talks = _parse(wire.GetTalkResponse.FromString, answer).talk
+            _demand_sound(talk.id for talk in talks)
             matches += map(self._match, talks)
             told = {talk.id for talk in talks}
             # Found, and yet not to be had: it says nothing of its stamp.
@@ -132,6 +132,11 @@ def failed(answer: Answer) -> SearchFailed:
         code=answer.code.name,
         request_id=request_id(answer.metadata),
     )
+
+
+def _demand_sound(talk_ids: Iterable[str]) -> None:
+    for wrong in filter(None, map(flaw, talk_ids)):
+        raise SearchFailed(f"the service names {wrong}", code="UNREADABLE")
 
 
 def _bare(name: str) -> str:

@@ -28,6 +28,7 @@ from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge
 from batch_uploader.sinks.speechsense.line import Call, Line
 from batch_uploader.sinks.speechsense.lookup import Lookup
 from batch_uploader.sinks.speechsense.quota import Quota
+from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
 
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
@@ -123,7 +124,7 @@ class SpeechSenseSink:
             raise NotSent(_CLOSED, code="CLOSED")
         started = time.monotonic()
         try:
-            header = await self._credentials.header()
+            header = await self._header()
         except asyncio.CancelledError:
             attempt.never_began()
             raise
@@ -170,12 +171,17 @@ class SpeechSenseSink:
             raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
         return await self._lookup.find(connection_id, keys, self._ask, waits)
 
+    async def _header(self) -> str:
+        header = await self._credentials.header()
+        remember(header.partition(" ")[2])
+        return header
+
     async def _ask(self, method: str, request: bytes) -> bytes | Answer:
         line = self._line
         if line is None:
             raise SearchFailed(_CLOSED, code="CLOSED")
         try:
-            header = await self._credentials.header()
+            header = await self._header()
         except SinkError as error:
             raise SearchFailed(str(error), code=error.code) from error
         async with line.call() as call:
@@ -188,7 +194,7 @@ class SpeechSenseSink:
             except grpc.aio.UsageError:
                 raise SearchFailed(_CLOSED, code="CLOSED") from None
             except grpc.aio.AioRpcError as error:
-                return Answer.of(error, (header.partition(" ")[2],))
+                return Answer.of(error)
             except asyncio.CancelledError:
                 if _asked_to_stop():
                     raise
@@ -237,7 +243,7 @@ class SpeechSenseSink:
             method
         )
         rpc = upload(metadata=sending.headers, timeout=sending.timeout)
-        return rpc, Reply(rpc, sending.secrets, call)
+        return rpc, Reply(rpc, sending.private, call)
 
     async def _feed(self, rpc: Rpc, sending: "_Sending") -> None:
         metadata, audio = self._small_parts(sending.recording)
@@ -296,11 +302,10 @@ class _Sending:
         )
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated if the service does: the credential, the personal data."""
+    def private(self) -> tuple[str, ...]:
+        """The personal data, which must not be repeated if the service does."""
         metadata = self.recording.metadata
         return (
-            self.authorization.partition(" ")[2],
             *metadata.fields.values(),
             *(user.id for user in metadata.users),
             *(value for user in metadata.users for value in user.fields.values()),
