@@ -4,7 +4,7 @@ A ledger only ever learns, so a manifest that it once agreed with, it agrees wit
 remembers the last few by their seals; any other one is compared with it, line by line.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Final, Protocol
 import msgspec
 from anyio import CancelScope, to_thread
 
+from batch_uploader.belonging import Belonging
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
+from batch_uploader.places import manifest_path
 from batch_uploader.ports import Ledger, Row
 
 _FACT: Final = "manifests"
@@ -59,16 +61,35 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | N
 class Agreement:
     """A ledger that is open, with its manifest: none of them may tell what the other never heard.
 
-    ``manifest`` is None where none is written. ``others`` are manifests that may lie there as well.
+    ``manifest`` is None where none is written. ``belonging`` tells what the ledger has to be of:
+    then it has to know the manifest at the usual place of that as well.
     """
 
-    def __init__(self, ledger: Ledger, manifest: Path | None, others: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        manifest: Path | None,
+        belonging: Belonging | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._belonging = belonging
         self._manifest = manifest
-        self._all = [*dict.fromkeys([each for each in (manifest, *others) if each is not None])]
+        usual = None if belonging is None else manifest_path(belonging.root)
+        self._all = [*dict.fromkeys(each for each in (manifest, usual) if each is not None)]
 
-    async def demand(self) -> None:
-        """Raise LedgerError if the ledger is behind; before anything follows from what it says."""
+    async def begin(self) -> None:
+        """See that the ledger is the right one, before anything follows from what it says.
+
+        Raises LedgerError if it is behind, ConfigError if it is of another directory. From here on
+        it is this one's.
+        """
+        if self._belonging is not None:
+            await self._belonging.demand(self._ledger)
+        await self._demand()
+        if self._belonging is not None:
+            await self._belonging.settle(self._ledger)
+
+    async def _demand(self) -> None:
         for manifest in self._all:
             news, seal = await find_news(self._ledger, manifest)
             if news is not None:
@@ -81,7 +102,7 @@ class Agreement:
         if self._manifest is None:
             return
         with CancelScope(shield=True):
-            await self.demand()
+            await self._demand()
             async with aclosing(self._ledger.rows()) as rows:
                 seal = await write_manifest(rows, self._manifest)
             # A kill in between leaves one that is compared once: the ledger knows all of it.

@@ -14,11 +14,13 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.agreement import find_news
+from batch_uploader.belonging import Belonging, carry_over, known_source
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
 from batch_uploader.manifest import look_at, read_manifest
 from batch_uploader.model import Status
+from batch_uploader.places import manifest_path
 from batch_uploader.ports import Anchored, Row, Source
 from batch_uploader.reconcile import SEARCHED
 from batch_uploader.sources.selection import literal
@@ -43,20 +45,23 @@ class Rebuilt(Struct, frozen=True):
 
 async def rebuild(
     source_of: Callable[[Sequence[str]], Source],
-    ledger: Path,
-    manifests: Sequence[Path],
+    belonging: Belonging,
+    manifest: Path,
     connection_id: str,
     stamp_field: str | None,
 ) -> Rebuilt:
-    """Make the ledger anew, whole or not at all.
+    """Make a directory's ledger anew, whole or not at all.
 
-    Of those ``manifests`` that there are, and of the old ledger, where that is behind.
+    Of ``manifest`` and the one at its usual place, as far as they are there, and of the old ledger,
+    where that is behind.
     ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
     the endings of what is on record. ``stamp_field`` is taken for the one that went with
     whatever was sent after the manifest was written: by it a run finds out what that was. Raises
-    ConfigError if the ledger is fine, LedgerLocked or LedgerError if it or a manifest cannot be
-    used, SourceError if not all of the source can be listed.
+    ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if it or a
+    manifest cannot be used, SourceError if not all of the source can be listed.
     """
+    ledger = belonging.path
+    manifests = (manifest, manifest_path(belonging.root))
     async with AsyncExitStack() as stack:
         replacement = await stack.enter_async_context(Replacement(ledger))
         found = await to_thread.run_sync(_sorted_by_age, manifests)
@@ -64,15 +69,19 @@ async def rebuild(
         if replacement.whole:
             reader = LedgerReader(ledger, alone=replacement.stray)
             await stack.enter_async_context(reader)
+            source_id = await belonging.demand(reader)
             if not replacement.stray:
                 await _demand_behind(reader, ledger, found)
             records.insert(0, partial(_rows_of, reader))
         elif not found:
-            raise _nothing_left(manifests[0])
+            raise _nothing_left(manifest)
+        else:
+            source_id = await known_source(belonging.root)
         connections, endings = await _look_through(records)
         source = source_of(sorted(endings))
         for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
+                await carry_over(new, source_id)
                 # A duplicate is one only of a talk that is on record.
                 for wanted in (_is_no_duplicate, _is_duplicate):
                     for age, record in enumerate(records):

@@ -13,6 +13,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.agreement import Agreement
+from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.book import Book
 from batch_uploader.engine import Engine, RunOptions
 from batch_uploader.errors import ConfigError, LedgerError
@@ -59,9 +60,9 @@ class Uploader:
     """One run over a source, as an async context manager that holds the ledger's lock.
 
     ``manifest`` is where the manifest is written at the end of a run that changed something; None
-    writes none. ``manifests`` are where else one may lie that the ledger has to know. The ledger
-    names the connection. Entering raises LedgerLocked, or LedgerError also where the ledger is
-    behind a manifest.
+    writes none. ``belonging`` says which directory the ledger has to be of. The ledger names the
+    connection. Entering raises LedgerLocked, LedgerError also where the ledger is behind its
+    manifest, and ConfigError where it is another directory's.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Uploader:
         rules: Rules | None = None,
         options: RunOptions | None = None,
         manifest: Path | None = None,
-        manifests: Sequence[Path] = (),
+        belonging: Belonging | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         rules = rules or Rules()
@@ -82,7 +83,7 @@ class Uploader:
         self._sink = sink
         self._ledger = ledger
         self._manifest = manifest
-        self._agreement = Agreement(ledger, manifest, manifests)
+        self._agreement = Agreement(ledger, manifest, belonging)
         self._listeners = listeners
         self._broken: list[Listener] = []
         self._score = _Score()
@@ -120,7 +121,7 @@ class Uploader:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
-            await self._agreement.demand()
+            await self._agreement.begin()
             self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
             self._resources = stack.pop_all()
@@ -336,6 +337,7 @@ async def upload_directory(
     root = Path(await to_thread.run_sync(os.path.realpath, directory))
     if not connection_id:
         raise ConfigError("name the connection: its ID is in the SpeechSense console")
+    await to_thread.run_sync(demand_known, root, ledger_path(root))
     demand_memory(root, ledger_path(root), manifest_path(root))
     uploader = Uploader(
         source=DirectorySource(
@@ -346,6 +348,7 @@ async def upload_directory(
         rules=rules,
         options=options,
         manifest=manifest_path(root),
+        belonging=Belonging(ledger_path(root), root),
         listeners=listeners,
     )
     async with uploader:

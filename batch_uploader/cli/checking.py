@@ -15,6 +15,7 @@ from anyio import to_thread
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from batch_uploader.belonging import demand_known
 from batch_uploader.cli.places import demand_places, own_files, the_connection
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.display.outlet import Line, Span, hint, show
@@ -43,6 +44,7 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = demand_places(settings), settings.reading()
+    demand_known(places.root, places.ledger)
     demand_memory(places.root, places.ledger, places.manifest)
     source = DirectorySource(
         places.directory,

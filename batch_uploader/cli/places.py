@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
+from batch_uploader.agreement import Agreement
+from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.cli.voice import advise, quote
 from batch_uploader.display.text import plural
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.ledgers.sqlite import LedgerReader, kept_answers
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers
 from batch_uploader.places import has_ledger
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
@@ -76,6 +78,7 @@ def _may_write(folder: Path) -> bool:
 def demand_ledger(places: Places) -> None:
     """Raise LedgerError unless there is a ledger already."""
     if not has_ledger(places.ledger):
+        demand_known(places.root, places.ledger)
         if places.manifest.is_file():
             what = f"there is a manifest {places.manifest}, but its ledger is gone"
             cure = "batch-uploader upload --rebuild makes a new one from it"
@@ -85,6 +88,11 @@ def demand_ledger(places: Places) -> None:
         missing = LedgerError(f"there is no ledger {places.ledger}: {what}")
         missing.add_note(f"{cure}, or name the right one with --ledger")
         raise missing
+
+
+def agreed(ledger: SqliteLedger, places: Places) -> Agreement:
+    """An open ledger, which is to be this directory's, with its manifest."""
+    return Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
 
 
 async def tell_of_kept(places: Places) -> int:

@@ -15,8 +15,8 @@ import click
 from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.agreement import Agreement
 from batch_uploader.cli.places import (
+    agreed,
     demand_ledger,
     demand_places,
     demand_replaceable,
@@ -29,7 +29,6 @@ from batch_uploader.errors import SourceError
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind
 from batch_uploader.model import Failure, Outcome, Status
-from batch_uploader.places import manifest_path
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import DirectorySource, escape_name
 
@@ -167,8 +166,8 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     demand_ledger(places)
     connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
-        agreement = Agreement(ledger, places.manifest, [manifest_path(places.directory)])
-        await agreement.demand()
+        agreement = agreed(ledger, places)
+        await agreement.begin()
         mark_behind(places.manifest)
         await ledger.recover()
         chosen = (

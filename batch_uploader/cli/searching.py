@@ -13,8 +13,8 @@ from pathlib import Path
 import anyio
 from anyio import CancelScope
 
-from batch_uploader.agreement import Agreement
 from batch_uploader.cli.places import (
+    agreed,
     demand_ledger,
     demand_places,
     demand_replaceable,
@@ -28,7 +28,6 @@ from batch_uploader.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.manifest import mark_behind
 from batch_uploader.model import Status
-from batch_uploader.places import manifest_path
 from batch_uploader.ports import Doubt
 from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.settings import Settings, refusal
@@ -86,8 +85,8 @@ async def _search(settings: Settings) -> int:
         stack.enter_context(listening(stop))
         ledger = await stack.enter_async_context(SqliteLedger(places.ledger, connection_id))
         await stack.enter_async_context(sink)
-        agreement = Agreement(ledger, places.manifest, [manifest_path(places.directory)])
-        await agreement.demand()
+        agreement = agreed(ledger, places)
+        await agreement.begin()
         mark_behind(places.manifest)
         await ledger.recover()
         patience = Patience(settings.options().hold, last_look=math.inf)

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
+from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
@@ -71,26 +72,9 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     )
     wanted = settings.options()
     options = within_descriptors(wanted)
-    manifests = [places.manifest, manifest_path(places.directory)]
+    demand_known(places.root, places.ledger, rebuilding=rebuilding)
     if rebuilding:
-
-        def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
-            # What this run leaves out, another one may have sent.
-            include = (*reading.include, *endings)
-            return DirectorySource(
-                places.directory,
-                include=include,
-                ignore=own_files(settings),
-                leads_to=places.root,
-            )
-
-        _tell_rebuilt(
-            await rebuild(
-                all_ever_sent, places.ledger, manifests, connection_id, sending.stamp_field
-            ),
-            places,
-            sending.stamp_field,
-        )
+        await _make_anew(settings, places, connection_id, sending.stamp_field)
     demand_memory(places.root, places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
@@ -106,7 +90,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         rules=reading.rules,
         options=options,
         manifest=places.manifest,
-        manifests=manifests,
+        belonging=Belonging(places.ledger, places.root),
         listeners=listeners,
     )
     stop = Stop(uploader.drain, uploader.cancel)
@@ -146,6 +130,25 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     else:
         _tell(summary, places, renderer, unlisted)
     return _exit_code(summary, stop)
+
+
+async def _make_anew(
+    settings: Settings, places: Places, connection_id: str, stamp_field: str | None
+) -> None:
+    """``--rebuild``."""
+
+    def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
+        # What this run leaves out, another one may have sent.
+        return DirectorySource(
+            places.directory,
+            include=(*settings.reading().include, *endings),
+            ignore=own_files(settings),
+            leads_to=places.root,
+        )
+
+    belonging = Belonging(places.ledger, places.root)
+    rebuilt = await rebuild(all_ever_sent, belonging, places.manifest, connection_id, stamp_field)
+    _tell_rebuilt(rebuilt, places, stamp_field)
 
 
 def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> None:

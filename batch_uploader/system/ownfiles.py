@@ -137,6 +137,33 @@ def replace_atomically(path: Path) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
+def create_once(path: Path, content: bytes) -> bool:
+    """Make a file whole, unless there is something; whether it was made. Durable when it returns.
+
+    Of several that try at once, one makes it. Nobody but the owner may read it.
+    """
+    temporary = temporary_name(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | COMMON, PRIVATE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError:
+            # Not every file system has links; then the later one of two wins.
+            if os.path.lexists(path):
+                return False
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
 def temporary_name(path: Path) -> Path:
     """A name beside a file for what may take its place, of no file that anybody ever made."""
     prefix, suffix = _around_temporary(path)

@@ -59,6 +59,9 @@ def find(client):
 
 def program(job, *more):
     """Our own, with everything on."""
+    if not (job.scratch / "ledger.db").exists():
+        # The folder's ledger was that of another measurement, and is gone.
+        shutil.rmtree(job.folder / ".batch-uploader", ignore_errors=True)
     return [
         *(TOOLS / "batch-uploader", "upload", job.folder, "--connection-id", CONNECTION),
         *("--endpoint", job.endpoint, "--ca-file", job.lab.certificate),

@@ -150,7 +150,7 @@ def test_what_was_copied_while_no_run_went_on_goes_on(calls, upload, start_servi
         assert upload(*moved, to=service).code == 0
         assert service.counts(calls) == dict.fromkeys(["a.wav", "b.wav", "c.wav"], 1)
         # What went on elsewhere is ahead of what lies beside it here.
-        shutil.copy(tmp_path / "moved.db", ledger_of(calls))
+        (tmp_path / "moved.db").rename(ledger_of(calls))
         assert upload(to=service).code == 0
         shutil.copy(tmp_path / "old.db", ledger_of(calls))
         assert upload(to=service).code == 7

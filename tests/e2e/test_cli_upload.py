@@ -74,7 +74,8 @@ class TestHappyPath:
         assert result.code == 0, result.err
         assert f"--ledger {tmp_path}/l.db --manifest {tmp_path}/m.jsonl" in result.err
         assert (tmp_path / "m.jsonl").read_text().count("\n") == 1
-        assert not (calls.folder / ".batch-uploader").exists()
+        left = [each.name for each in (calls.folder / ".batch-uploader").iterdir()]
+        assert left == ["source.json"], "what says where the ledger is"
 
     def test_headerless_pcm_goes_up_once_it_is_declared(self, calls, upload, service):
         """fault 54"""

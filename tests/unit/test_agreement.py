@@ -36,10 +36,10 @@ async def test_what_was_written_last_is_not_read(ledger, manifest):
     agreement = Agreement(ledger, manifest)
     await agreement.write()
     overwrite(manifest, b"not a line")
-    await agreement.demand()
+    await agreement.begin()
     os.utime(manifest)
     with pytest.raises(LedgerError, match="cannot be read, line 1"):
-        await agreement.demand()
+        await agreement.begin()
 
 
 async def test_one_that_a_killed_run_wrote_is_compared_once(ledger, manifest, tmp_path):
@@ -48,9 +48,9 @@ async def test_one_that_a_killed_run_wrote_is_compared_once(ledger, manifest, tm
     (tmp_path / "another.jsonl").rename(manifest)
     await ledger.remember({"manifests": "[]"})
     agreement = Agreement(ledger, manifest)
-    await agreement.demand()
+    await agreement.begin()
     overwrite(manifest, b"not a line")
-    await agreement.demand()
+    await agreement.begin()
 
 
 async def test_manifests_that_are_written_in_turns_are_all_remembered(ledger, tmp_path):
@@ -60,7 +60,7 @@ async def test_manifests_that_are_written_in_turns_are_all_remembered(ledger, tm
         await Agreement(ledger, place).write()
     for place in places:
         overwrite(place, b"not a line")
-        await Agreement(ledger, tmp_path / "fourth.jsonl", [place]).demand()
+        await Agreement(ledger, place).begin()
 
 
 async def test_the_same_content_under_another_look_is_read_and_not_compared(ledger, manifest):

@@ -11,10 +11,11 @@ Everything blocks, for whoever holds the ledger's lock.
 
 import os
 import sqlite3
+import stat
 import time
 import zlib
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -79,10 +80,7 @@ def strays(path: Path) -> bool:
     """Whether what lies there is a copy from the middle of a run, or an older ledger."""
     place = real(path)
     run = _run_in(place)
-    log = beside(place, "-wal")
-    return run is not None and is_stray(
-        _read(place), run, log=log.exists() and log.stat().st_size > 0
-    )
+    return run is not None and is_stray(_read(place), run, log=_has_log(place))
 
 
 class Mark:
@@ -156,6 +154,13 @@ def _stray(path: Path) -> LedgerError:
         " what neither of them knows is in doubt then"
     )
     return error
+
+
+def _has_log(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        found = os.lstat(beside(path, "-wal"))
+        return stat.S_ISREG(found.st_mode) and found.st_size > 0
+    return False
 
 
 def _put(connection: sqlite3.Connection, run: Run) -> None:
