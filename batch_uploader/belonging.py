@@ -84,6 +84,11 @@ def read_pointer(root: Path) -> Pointer | None:
         return Pointer(str(fields["source_id"]), str(fields["ledger"]))
     except NotADirectoryError:
         return None
+    except PermissionError as error:
+        raise LedgerError(
+            f"what belongs to the ledger of {root} cannot be read ({error}): run as the user that"
+            " made it, or let this user read and write it and its folder"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LedgerError(
             f"{path} cannot be read ({error}): it says which ledger is this directory's; restore"

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -146,3 +147,25 @@ def test_where_nothing_is_told_there_is_nothing_to_spare(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_this_machine_has_some_to_spare():
     assert machine.spare_memory() > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+def test_what_is_left_of_the_limits_of_this_process(monkeypatch):
+    """Fault 99."""
+    resource = pytest.importorskip("resource")
+    limits = {}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits[kind], limits[kind]))
+    open_now = len(list(Path("/dev/fd").iterdir())) - 1
+    for limit, left in ((resource.RLIM_INFINITY, None), (open_now + 7, 7), (1, 0)):
+        limits[resource.RLIMIT_NOFILE] = limit
+        assert machine.spare_descriptors() == left
+    if sys.platform == "linux":
+        limits[resource.RLIMIT_AS] = 1
+        assert machine.spare_memory() < 0
+    assert machine.spare_threads(3) == 3
+
+
+def test_memory_that_is_not_there_is_not_taken():
+    """Fault 99."""
+    with pytest.raises(MemoryError), machine.taking(2**62):
+        pytest.fail("it was taken")

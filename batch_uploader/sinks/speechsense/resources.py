@@ -5,11 +5,12 @@ from functools import cache
 from typing import Final
 
 from batch_uploader.errors import ConfigError
-from batch_uploader.machine import gives_memory, spare_descriptors, spare_threads
+from batch_uploader.machine import spare_descriptors, spare_threads, taking
 
 DESCRIPTORS: Final = 24
 """To begin with: gRPC's, the ledger's, and what is open for a moment."""
-_MEMORY: Final = 128 * 1024 * 1024
+_MEMORY: Final = 192
+"""MiB: half of it for the recordings on their way."""
 # It starts one more for each processor, up to so many; some are the ledger's and the display's.
 _THREADS: Final = 16 + min(os.cpu_count() or 1, 16)
 _WORKERS: Final = 40
@@ -29,12 +30,15 @@ def demand_resources() -> int:
             f"only {spare} more files may be opened, and {DESCRIPTORS} are needed to begin with",
             "allow more: 'ulimit -n 1024', or LimitNOFILE= in a unit of systemd",
         )
-    if not gives_memory(_MEMORY):
+    try:
+        # Threads take some as well.
+        with taking(_MEMORY * 1024 * 1024):
+            threads = spare_threads(_THREADS + _WORKERS)
+    except MemoryError:
         raise _refused(
-            "this machine gives no memory: 128 MiB are needed to begin with",
-            "allow more: 'ulimit -v unlimited', or a larger MemoryMax= or --memory of a container",
-        )
-    threads = spare_threads(_THREADS + _WORKERS)
+            f"this machine gives too little memory: {_MEMORY} MiB are needed to begin with",
+            "allow more: 'ulimit -v unlimited'",
+        ) from None
     if threads <= _THREADS:
         raise _refused(
             f"only {threads} more threads may be started, and {_THREADS + 1} are needed to begin"
