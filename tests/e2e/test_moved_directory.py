@@ -45,16 +45,21 @@ def turn(link, to):
     new.replace(link)
 
 
+@pytest.mark.parametrize("below", ["", "calls"], ids=["link", "link on the way"])
 def test_a_link_that_is_turned_takes_nothing_of_the_other_directory_along(
-    program, start_service, tmp_path
+    program, start_service, tmp_path, below
 ):
     """Fault 93: neither its recordings, nor does it get a ledger or a manifest of this run."""
-    monday, names = day(tmp_path / "monday")
-    tuesday, _ = day(tmp_path / "tuesday")
-    today = tmp_path / "today"
-    today.symlink_to("monday", target_is_directory=True)
+    if below:
+        for name in ("monday", "tuesday"):
+            (tmp_path / name).mkdir()
+    monday, names = day(tmp_path / "monday" / below)
+    tuesday, _ = day(tmp_path / "tuesday" / below)
+    link = tmp_path / "today"
+    link.symlink_to("monday", target_is_directory=True)
+    today = link / below
     with start_service("--latency", "300ms") as service:
-        result = upload_while(program, service, today, monday, lambda: turn(today, tuesday.folder))
+        result = upload_while(program, service, today, monday, lambda: turn(link, "tuesday"))
         assert result.code == 4, result.said
         assert f"{today} became another directory" in result.err
         assert_one_talk_each(monday, service, names)
