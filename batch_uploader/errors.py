@@ -6,6 +6,7 @@
       ConfigError             the user's settings; exit 2
       LedgerError             the ledger or the disk; exit 7
         LedgerLocked          another run holds it; exit 5
+        LedgerGone            it is not where it was opened; nothing more is sent
       SourceError             the directory cannot be read; exit 4
         SourceChanged         one file is not what it was when it was hashed; that one fails
       SinkError               one attempt at one recording; see the five below
@@ -36,6 +37,10 @@ class LedgerError(UploaderError):
 
 class LedgerLocked(LedgerError):  # noqa: N818 - the state of the ledger, not a mistake
     """Another run is using this ledger."""
+
+
+class LedgerGone(LedgerError):  # noqa: N818 - as above
+    """The ledger was removed or replaced under the run that holds it, and can be read by it yet."""
 
 
 class SourceError(UploaderError):

@@ -25,6 +25,7 @@ from msgspec import Meta, Struct, convert
 from batch_uploader.cells import defuse, escape_json
 from batch_uploader.errors import LedgerError
 from batch_uploader.model import Container, Failure, Status
+from batch_uploader.places import behind_note
 from batch_uploader.ports import Row
 from batch_uploader.system.ownfiles import (
     create_private,
@@ -167,7 +168,7 @@ def mark_behind(path: Path) -> bool:
 
     Whether it may be behind already. Only a manifest that is written whole ends that.
     """
-    note = _note_of(path)
+    note = behind_note(path)
     behind = os.path.lexists(note) or not path.exists()
     with suppress(OSError):  # where no note can be made no manifest can, and that is told
         os.close(create_private(note))
@@ -176,14 +177,10 @@ def mark_behind(path: Path) -> bool:
 
 def mark_current(path: Path) -> None:
     """Take the note back: the manifest says what the ledger says."""
-    note = _note_of(path)
+    note = behind_note(path)
     with suppress(OSError):
         if read_own(note, 1) == b"":  # whatever else lies there is none of ours
             note.unlink()
-
-
-def _note_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.behind")
 
 
 async def export(

@@ -296,7 +296,16 @@ class Ledger(Protocol):
         """Open it and take its lock. Raises LedgerLocked or LedgerError."""
 
     async def __aexit__(self, *exc: object) -> None:
-        """Let the lock go. Everything settled before is durable."""
+        """Let the lock go. Everything settled before is durable.
+
+        Raises what ``check`` does, unless something was raised.
+        """
+
+    async def check(self) -> None:
+        """Raise LedgerGone if it was taken away under us: what it knows can be read until we leave.
+
+        Raises LedgerLocked if somebody else has it by now. Then claims are refused as well.
+        """
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""

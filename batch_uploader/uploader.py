@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from anyio import to_thread
@@ -16,7 +17,7 @@ from batch_uploader.agreement import Agreement
 from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.book import Book
 from batch_uploader.engine import Engine, RunOptions
-from batch_uploader.errors import ConfigError, LedgerError
+from batch_uploader.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.events import (
     AlreadyThere,
     Event,
@@ -38,7 +39,7 @@ from batch_uploader.examine import Examination, Rules
 from batch_uploader.intake import Intake
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.machine import spare_descriptors
-from batch_uploader.manifest import mark_behind, mark_current
+from batch_uploader.manifest import mark_behind, mark_current, read_manifest
 from batch_uploader.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ports import Anchored, Ledger, Likeness, Sink, Source
@@ -50,6 +51,7 @@ from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import identity
 
+_MAY_BE_UP = frozenset({Status.UPLOADED, Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 _ATTENTION_KEPT = 100
 """Of what needs a human a summary carries so many; the ledger has them all."""
 _DESCRIPTORS_EACH = 4
@@ -127,9 +129,14 @@ class Uploader:
             self._resources = stack.pop_all()
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close all of them."""
-        await self._resources.aclose()
+        await self._resources.__aexit__(kind, error, trace)
 
     async def run(self) -> Summary:
         """Upload everything that is due. Call it once.
@@ -147,6 +154,10 @@ class Uploader:
             await self._engine.run()
             if isinstance(self._source, Anchored):
                 await to_thread.run_sync(self._source.demand_same)
+            await self._ledger.check()
+        except LedgerGone as error:
+            await self._save(error)
+            raise
         except LedgerError:
             raise
         except Exception as error:
@@ -211,6 +222,29 @@ class Uploader:
         else:
             mark_current(self._manifest)
 
+    async def _save(self, error: LedgerGone) -> None:
+        """Put what a ledger knew that is gone into the manifest, or else into the error's notes."""
+        known: set[str | None] = set()
+        try:
+            if self._manifest is not None:
+                with suppress(LedgerError):
+                    known = await to_thread.run_sync(_talks, self._manifest)
+                self._owed = True
+                await self._write_manifest()
+                error.add_note(
+                    f"the manifest {self._manifest} has all that it knew: put the ledger back, or"
+                    " have batch-uploader upload --rebuild make a new one from the manifest"
+                )
+                return
+        except LedgerError as also:
+            error.add_note(str(also))
+        async with aclosing(self._ledger.rows(_MAY_BE_UP)) as rows:
+            async for row in rows:
+                if row.talk_id is None:
+                    error.add_note(f"note that {row.path} may be up")
+                elif row.talk_id not in known:
+                    error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
+
     def _demand_manifest_in_place(self, manifest: Path) -> None:
         """Raise LedgerError if another directory is where the manifest's was when the run began.
 
@@ -232,6 +266,10 @@ def within_descriptors(options: RunOptions) -> RunOptions:
         return options
     most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
     return replace(options, concurrency=min(options.concurrency, most))
+
+
+def _talks(manifest: Path) -> set[str | None]:
+    return {row.talk_id for row in read_manifest(manifest)}
 
 
 class _Score:

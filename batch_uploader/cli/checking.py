@@ -16,9 +16,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.belonging import demand_known
-from batch_uploader.cli.places import demand_places, own_files, the_connection
+from batch_uploader.cli.places import (
+    demand_no_trace,
+    demand_places,
+    own_files,
+    risks_of,
+    the_connection,
+)
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
-from batch_uploader.display.outlet import Line, Span, hint, show
+from batch_uploader.display.outlet import Line, Span, hint, show, warning
 from batch_uploader.display.summary import warn_of_nothing
 from batch_uploader.display.text import format_hours, plural, printable, sentence
 from batch_uploader.examine import Examination
@@ -46,6 +52,8 @@ async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = demand_places(settings), settings.reading()
     demand_known(places.root, places.ledger)
     demand_memory(places.root, places.ledger, places.manifest)
+    demand_no_trace(places)
+    show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
     source = DirectorySource(
         places.directory,
         include=reading.include,

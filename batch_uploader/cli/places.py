@@ -12,16 +12,27 @@ from anyio import to_thread
 from batch_uploader.agreement import Agreement
 from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.cli.voice import advise, quote
-from batch_uploader.display.text import plural
+from batch_uploader.display.text import plural, printable
 from batch_uploader.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers
-from batch_uploader.places import has_ledger
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers, remains
+from batch_uploader.places import behind_note, forgotten, has_ledger
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
+from batch_uploader.system.ownfiles import Trust, trust
+from batch_uploader.system.processes import network_file_system
 
 # What SQLite and we ourselves keep beside a ledger.
-_BESIDE_A_LEDGER = ("-wal", "-shm", "-journal", "-answers", "-run", ".lock")
+_BESIDE_A_LEDGER = (
+    "-wal",
+    "-shm",
+    "-journal",
+    "-answers",
+    "-run",
+    "-owner",
+    "-owner.next",
+    ".lock",
+)
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -82,6 +93,8 @@ def demand_ledger(places: Places) -> None:
         if places.manifest.is_file():
             what = f"there is a manifest {places.manifest}, but its ledger is gone"
             cure = "batch-uploader upload --rebuild makes a new one from it"
+        elif trace := _trace(places):
+            raise forgotten(places.ledger, trace)
         else:
             what = "nothing was uploaded with it yet"
             cure = "begin with batch-uploader upload"
@@ -93,6 +106,36 @@ def demand_ledger(places: Places) -> None:
 def agreed(ledger: SqliteLedger, places: Places) -> Agreement:
     """An open ledger, which is to be this directory's, with its manifest."""
     return Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
+
+
+def risks_of(ledger: Path) -> Iterator[str]:
+    """What the user should know of where a ledger lies, with the cure."""
+    if trust(ledger.parent) is Trust.UNTOLD:
+        yield (
+            f"others may write {printable(os.fspath(ledger.parent))}, since its file system keeps"
+            " no modes; if others use this machine, keep the ledger elsewhere with --ledger"
+        )
+    kind = network_file_system(ledger)
+    if kind is not None:
+        yield (
+            f"the ledger {printable(os.fspath(ledger))} is on a network file system ({kind}): other"
+            " machines may not see its locks, and its writes may be lost; keep it on a disk of this"
+            " machine with --ledger"
+        )
+
+
+def demand_no_trace(places: Places) -> None:
+    """Raise LedgerError where there is no ledger, but what lies beside its place shows that it was.
+
+    Opening it to write does the same.
+    """
+    if not places.ledger.exists() and (trace := remains(places.ledger)):
+        raise forgotten(places.ledger, trace)
+
+
+def _trace(places: Places) -> Path | None:
+    note = behind_note(places.manifest)
+    return note if note.is_file() else remains(places.ledger)
 
 
 async def tell_of_kept(places: Places) -> int:

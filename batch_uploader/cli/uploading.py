@@ -13,7 +13,12 @@ from anyio import to_thread
 
 from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.belonging import Belonging, demand_known
-from batch_uploader.cli.places import demand_places, demand_replaceable, own_files
+from batch_uploader.cli.places import (
+    demand_places,
+    demand_replaceable,
+    own_files,
+    risks_of,
+)
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
 from batch_uploader.display.outlet import Span, show
@@ -21,6 +26,7 @@ from batch_uploader.display.progress import Progress, make_renderer
 from batch_uploader.display.renderer import Renderer
 from batch_uploader.display.summary import print_summary, warn_of_nothing
 from batch_uploader.display.text import plural, printable
+from batch_uploader.engine import RunOptions
 from batch_uploader.events import Event, Found, Listener
 from batch_uploader.heartbeat import Heartbeat
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -34,7 +40,6 @@ from batch_uploader.sinks.speechsense.resources import demand_resources
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.system import ServiceManager
-from batch_uploader.system.ownfiles import Trust, trust
 from batch_uploader.units import format_duration
 from batch_uploader.uploader import Uploader, within_descriptors
 
@@ -113,14 +118,9 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         stack.enter_context(renderer)
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
-        if progress is not Progress.NONE and trust(places.ledger.parent) is Trust.UNTOLD:
-            say(
-                f"others may write {printable(os.fspath(places.ledger.parent))}, since its file"
-                " system keeps no modes; if others use this machine, keep the ledger elsewhere with"
-                " --ledger"
-            )
-        if options.concurrency < wanted.concurrency and progress is not Progress.NONE:
-            say(f"at most {options.concurrency} at a time: ulimit -n allows no more open files")
+        if progress is not Progress.NONE:
+            for text in (*risks_of(places.ledger), *_limits(options, wanted)):
+                say(text)
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
@@ -149,6 +149,11 @@ async def _make_anew(
     belonging = Belonging(places.ledger, places.root)
     rebuilt = await rebuild(all_ever_sent, belonging, places.manifest, connection_id, stamp_field)
     _tell_rebuilt(rebuilt, places, stamp_field)
+
+
+def _limits(options: RunOptions, wanted: RunOptions) -> Iterator[str]:
+    if options.concurrency < wanted.concurrency:
+        yield f"at most {options.concurrency} at a time: ulimit -n allows no more open files"
 
 
 def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> None:

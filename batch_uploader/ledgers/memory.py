@@ -52,6 +52,10 @@ class MemoryLedger:
         """Let the lock go."""
         self._opened = None
 
+    async def check(self) -> None:
+        """Nobody can take it away."""
+        await checkpoint()
+
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
         await checkpoint()

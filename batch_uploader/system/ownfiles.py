@@ -22,6 +22,7 @@ from typing import BinaryIO
 PRIVATE = 0o600
 OTHERS = 0o077
 _WRITABLE = 0o022
+_PIECE = 1024 * 1024
 # None of these flags exists on every system; a missing one is made up for where it matters.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 COMMON = (
@@ -45,16 +46,22 @@ class NotOurs(OSError):  # noqa: N818 - what lies there, not a mistake
 
 
 def create_private(
-    path: Path, *, append: bool = True, shared: bool = False, device: bool = False
+    path: Path,
+    *,
+    append: bool = True,
+    shared: bool = False,
+    device: bool = False,
+    exclusive: bool = False,
 ) -> int:
     """Open a file for reading and writing; if it is new, nobody but its owner may ever read it.
 
-    An existing file keeps its content and its mode. A link at ``path`` is refused, not followed,
-    and so is all but a plain file; with ``device`` one that keeps nothing will do. A file with a
-    second name is refused unless it is ``shared``, as one that nobody writes may be. The caller
-    closes the descriptor.
+    An existing file keeps its content and its mode; with ``exclusive`` it is a FileExistsError. A
+    link at ``path`` is refused, not followed, and so is all but a plain file; with ``device`` one
+    that keeps nothing will do. A file with a second name is refused unless it is ``shared``, as one
+    that nobody writes may be. The caller closes the descriptor.
     """
-    flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0)
+    flags = os.O_RDWR | os.O_CREAT
+    flags |= (os.O_APPEND if append else 0) | (os.O_EXCL if exclusive else 0)
     return _open_own(path, flags, shared=shared, device=device)
 
 
@@ -105,7 +112,8 @@ def unshare(path: Path) -> None:
     So a backup that is made of hard links is not written to, nor whatever else it is.
     """
     with suppress(FileNotFoundError):
-        if os.lstat(path).st_nlink == 1:
+        status = os.lstat(path)
+        if status.st_nlink == 1:
             return
         with (
             os.fdopen(_open_own(path, os.O_RDONLY, shared=True), "rb") as shared,

@@ -3,7 +3,7 @@
 The only import of sqlite3 besides the emulator's.
 """
 
-from batch_uploader.ledgers.sqlite.file import is_running
+from batch_uploader.ledgers.sqlite.hold import is_running, remains
 from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
@@ -16,4 +16,5 @@ __all__ = [
     "Totals",
     "is_running",
     "kept_answers",
+    "remains",
 ]

@@ -130,8 +130,10 @@ class GroupCommit:
 
 
 def _failure(error: Exception) -> LedgerError:
-    what = "" if isinstance(error, LedgerError) else "the ledger has a bug, please report: "
-    failure = LedgerError(f"{what}{error}")
+    if isinstance(error, LedgerError):
+        failure = type(error)(*error.args)
+    else:
+        failure = LedgerError(f"the ledger has a bug, please report: {error}")
     failure.__cause__ = error
     return failure
 

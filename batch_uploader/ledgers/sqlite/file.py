@@ -7,7 +7,6 @@ would send everything once more.
 import errno
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain
@@ -16,6 +15,7 @@ from typing import Final
 
 from batch_uploader.errors import LedgerError, LedgerLocked
 from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import (
     DAMAGED,
     SAVE,
@@ -27,7 +27,6 @@ from batch_uploader.ledgers.sqlite.place import (
     refuse_empty,
     refuse_foreign,
 )
-from batch_uploader.system import FileLock
 from batch_uploader.system.ownfiles import (
     NotOurs,
     close_to_others,
@@ -39,8 +38,6 @@ from batch_uploader.system.ownfiles import (
     unshare,
 )
 
-_LOCK_TRIES: Final = 10
-_LOCK_PAUSE_SECONDS: Final = 0.05
 _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
     "PRAGMA fullfsync = ON",  # macOS alone needs to be told that it should really do so
@@ -116,54 +113,13 @@ def gone(path: Path, left: str) -> LedgerError:
     return LedgerError(f"the ledger {path} is gone, but its {left} is there: {SAVE}")
 
 
-def locked(path: Path) -> LedgerLocked:
+def locked(path: Path, who: object = None) -> LedgerLocked:
     """The error of a second run."""
+    name = f" ({who})" if who is not None else ""
     return LedgerLocked(
-        f"another run is using the ledger {path}: wait for its end, or stop it; "
+        f"another run{name} is using the ledger {path}: wait for its end, or stop it; "
         "with any other ledger everything would go up twice"
     )
-
-
-def lock_of(path: Path) -> FileLock:
-    """The lock of a ledger."""
-    return FileLock(_lock_path(path))
-
-
-def _lock_path(path: Path) -> Path:
-    return beside(real(path), ".lock")
-
-
-def take(lock: FileLock, path: Path) -> None:
-    """Take the lock of a ledger. Raises LedgerLocked if another run holds it."""
-    for _ in range(_LOCK_TRIES):
-        if lock.acquire():
-            return
-        # Whoever asked is_running() held it for a moment.
-        time.sleep(_LOCK_PAUSE_SECONDS)
-    raise locked(path)
-
-
-def is_running(path: Path) -> bool:
-    """Whether a run holds the ledger now. Blocking.
-
-    Where this user may not ask for the lock, the answer is no. Raises LedgerError.
-    """
-    if not _lock_path(path).exists():
-        return False
-    lock = lock_of(path)
-    try:
-        with translated(path):
-            return not lock.acquire()
-    except LedgerError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in {
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-        }:
-            return False
-        raise
-    finally:
-        lock.release()
 
 
 def make_folder(path: Path) -> None:
@@ -174,8 +130,11 @@ def make_folder(path: Path) -> None:
         sync_directory(each.parent)
 
 
-def connect_writing(path: Path) -> sqlite3.Connection:
-    """Open the ledger, made if there is none and migrated if it is old, for the lock's holder."""
+def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connection:
+    """Open the ledger, made if there is none and migrated if it is old, for the hold's holder.
+
+    With ``exclusive`` nobody else may have it open, by whatever name.
+    """
     if not path.exists():
         _make(path)
     _refuse_at_sight(path)
@@ -183,10 +142,13 @@ def connect_writing(path: Path) -> sqlite3.Connection:
     for log in _logs(path):
         unshare(log)
         close_to_others(log)
-    close_to_others(path)
+    if not exclusive:
+        close_to_others(path)
     with ExitStack() as on_failure:
         connection = connect(path, "mode=rw")
         on_failure.callback(connection.close)
+        if exclusive:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE").close()
         version = _version(connection, path)
         for setting in _SETTINGS:
             connection.execute(setting).close()
@@ -220,7 +182,7 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     refuse_foreign(path)
     for log in _logs(path):
         # A run has made sure of its own, and a backup of hard links may come at any time.
-        if log.exists() and log.stat().st_nlink > 1 and not is_running(path):
+        if log.exists() and log.stat().st_nlink > 1 and not is_owned(owner_path(path)):
             raise LedgerError(
                 f"{log} has a second name (a hard link): the next upload makes a copy of its own"
             )

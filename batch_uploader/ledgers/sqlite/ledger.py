@@ -1,5 +1,6 @@
 """The ledger that a run writes."""
 
+import ctypes
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Self, TypeVar
 
 from anyio import CancelScope
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.ledgers import adoption, rules
 from batch_uploader.ledgers.records import Record, Standing, Store
 from batch_uploader.ledgers.sqlite import schema
@@ -17,15 +18,14 @@ from batch_uploader.ledgers.sqlite.commits import GroupCommit, Rescue, Worker
 from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
     committing,
-    connect_writing,
     gone,
-    lock_of,
     locked,
     make_folder,
     not_open,
-    take,
     translated,
 )
+from batch_uploader.ledgers.sqlite.hold import Hold, remains, taken_over
+from batch_uploader.ledgers.sqlite.identity import open_held, owner_of, take_over
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
@@ -61,7 +61,9 @@ class SqliteLedger:
         self._connection_id = connection_id
         self._clock = clock
         self._boot = boot
-        self._lock = lock_of(path)
+        self._hold = Hold(path)
+        self._lost: LedgerError | None = None
+        self._entered = False
         self._mark = Mark(path)
         self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
@@ -87,14 +89,17 @@ class SqliteLedger:
         try:
             await worker.run(self._open)
             await self._reader.__aenter__()
-        except BaseException:
-            await self.__aexit__()
+        except BaseException as error:
+            await self.__aexit__(error)
             raise
         self._commits = GroupCommit(worker, self._transaction)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Commit what was asked for, close the file and let the lock go."""
+        """Commit what was asked for, close the file and let the lock go.
+
+        Raises LedgerGone or LedgerLocked if it was lost meanwhile, unless something was raised.
+        """
         worker, self._worker = self._worker, None
         commits, self._commits = self._commits, None
         if worker is not None:
@@ -105,6 +110,15 @@ class SqliteLedger:
                     await self._reader.__aexit__()
             finally:
                 await worker.finish(self._close)
+        if not any(exc):
+            self._demand_here()
+
+    async def check(self) -> None:
+        """Raise LedgerGone or LedgerLocked if it is not what was opened, or another's."""
+        if self._worker is None:
+            raise not_open(self._path)
+        await self._worker.run(self._look)
+        self._demand_here()
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
@@ -158,9 +172,12 @@ class SqliteLedger:
     ) -> list[ClaimAnswer]:
         """Claim each for sending; a duplicate is on record with its fingerprint already."""
         batch = tuple(recordings)
-        return await self._write(
-            lambda store: rules.claim(store, batch, stamp_field, self._clock())
-        )
+
+        def write(store: Store) -> list[ClaimAnswer]:
+            self._demand_here()
+            return rules.claim(store, batch, stamp_field, self._clock())
+
+        return await self._write(write)
 
     async def release(self, path: str) -> None:
         """Take back a claim. Raises LedgerError if there is none, or as ``settle`` does."""
@@ -219,13 +236,17 @@ class SqliteLedger:
     def _open(self) -> None:
         with translated(self._path):
             demand_ledger_or_none(self._path)
+            left = None if self._path.exists() else remains(self._path)
             make_folder(self._path.parent)
-            take(self._lock, self._path)
+            self._hold.take()
+            if left is not None and not self._path.exists():
+                raise gone(self._path, left.name)
             self._journal.open()
             if self._journal.kept and not self._path.exists():
                 raise gone(self._path, self._journal.path.name)
+            self._lost, self._entered = None, False
             self._begin()
-            self._connection = connect_writing(self._path)
+            self._connection = open_held(self._path, self._hold)
             self._mark.set(self._connection)
         if self._journal.kept:
             with self._transaction():
@@ -246,16 +267,40 @@ class SqliteLedger:
         if connection is None:
             raise not_open(self._path)
         store, self._store = self._store, None  # what fails is not to be remembered
+        self._look()
+        if isinstance(self._lost, LedgerLocked):
+            self._demand_here()
         with translated(self._path):
             with committing(connection):
+                self._enter(connection)
                 for answer in self._journal.kept:
                     self._replay(answer, connection)
                 if store is None or self._journal.kept:
                     store = _SqliteStore(connection, self._connection_id)
                 yield store
-            self._store = store
+            self._store, self._entered = store, True
             if self._journal.kept:
                 self._journal.clear()
+
+    def _look(self) -> None:
+        """See whether the ledger is where it was opened, and ours."""
+        if self._lost is None:
+            try:
+                self._hold.demand_ledger()
+            except (LedgerGone, LedgerLocked) as error:
+                self._lost = error
+
+    def _enter(self, connection: sqlite3.Connection) -> None:
+        """Note in the ledger itself that it is ours, and later see that it is."""
+        if not self._entered:
+            take_over(connection, self._hold.token)
+        elif owner_of(connection) != self._hold.token:
+            self._lost = taken_over(self._path)
+            self._demand_here()
+
+    def _demand_here(self) -> None:
+        if self._lost is not None:
+            raise type(self._lost)(*self._lost.args)
 
     def _replay(self, answer: Answer, connection: sqlite3.Connection) -> None:
         try:
@@ -280,14 +325,18 @@ class SqliteLedger:
                         f"{error}; what the service answered is kept in {self._journal.path},"
                         " and the next run records it"
                     )
-            return LedgerError(f"{error}{_noting(outcome)}")
+            return type(error)(f"{error}{_noting(outcome)}")
 
         return rescue
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         self._store = None
-        if connection is not None:
+        if connection is not None and self._lost is not None:
+            # SQLite would remove the log by its name, and that is another ledger's by now, or in
+            # use: it stays open as long as this process.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        elif connection is not None:
             # Closing only tidies up; every commit is durable without that.
             with suppress(sqlite3.Error, OSError):
                 self._mark.clear(connection)
@@ -295,7 +344,7 @@ class SqliteLedger:
                 connection.close()
                 self._mark.end()
         self._journal.close()
-        self._lock.release()
+        self._hold.release()
 
 
 def _noting(outcome: Outcome | None) -> str:

@@ -3,13 +3,13 @@
 import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
-from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
@@ -48,7 +48,7 @@ class LedgerReader:
         self._connection_id = connection_id
         self._connection: sqlite3.Connection | None = None
         self._worker: Worker | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity = (0, 0)
 
     async def __aenter__(self) -> Self:
         """Open the file for reading."""
@@ -136,7 +136,7 @@ class LedgerReader:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
         query = schema.select_rows(connection_id, statuses)
-        lines = _Lines(self._path, self._connect, self._identity, query)
+        lines = _Lines(self._path, self._connect, query, self._identity, self._connection)
         try:
             while batch := await worker.run(lines.fetch):
                 for row in batch:
@@ -215,19 +215,25 @@ def _stands(connection: sqlite3.Connection, row: Row) -> bool:
 
 
 class _Lines:
-    """A query under way on a connection of its own, so that it sees one moment throughout."""
+    """A query under way on a connection of its own, so that it sees one moment throughout.
+
+    Where another file is at the path than was ``opened``, or none, it uses the connection that is
+    ``held``.
+    """
 
     def __init__(
         self,
         path: Path,
         connect: Callable[[], sqlite3.Connection],
-        opened: tuple[int, int] | None,
         query: tuple[str, Sequence[object]],
+        opened: tuple[int, int],
+        held: sqlite3.Connection | None,
     ) -> None:
         self._path = path
         self._connect = connect
-        self._opened = opened
         self._query = query
+        self._opened = opened
+        self._held = held
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
 
@@ -235,13 +241,7 @@ class _Lines:
         """The next lines, none at the end."""
         with translated(self._path):
             if self._cursor is None:
-                if identity(self._path) != self._opened:
-                    raise LedgerError(
-                        f"the ledger {self._path} is another one than was opened: its directory"
-                        " was moved away; what is recorded is in the old one"
-                    )
-                self._connection = self._connect()
-                self._cursor = self._connection.execute(*self._query)
+                self._cursor = self._connected().execute(*self._query)
             return [
                 schema.decode(values[1:]).row(values[0])
                 for values in self._cursor.fetchmany(_ROWS_AT_ONCE)
@@ -249,5 +249,13 @@ class _Lines:
 
     def close(self) -> None:
         """End the query, wherever it is."""
+        if self._cursor is not None:
+            self._cursor.close()
         if self._connection is not None:
             self._connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if self._held is None or identity(self._path) == self._opened:
+                self._connection = self._connect()
+        return self._connection or self._held or self._connect()

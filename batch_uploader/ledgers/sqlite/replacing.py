@@ -8,6 +8,7 @@ from anyio import CancelScope, to_thread
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.sqlite import file, place
+from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.journal import has_journal, kept_answers
 from batch_uploader.ledgers.sqlite.mark import NOTE, strays
 from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
@@ -28,7 +29,7 @@ class Replacement:
     def __init__(self, path: Path) -> None:
         self._named = path
         self._path = place.real(path)
-        self._lock = file.lock_of(path)
+        self._hold = Hold(path)
         self.new = temporary_name(self._path)
         self.aside: Path | None = None
         self.whole = self.stray = False
@@ -42,7 +43,7 @@ class Replacement:
         try:
             await to_thread.run_sync(self._begin)
         except BaseException:
-            self._lock.release()
+            self._hold.release()
             raise
         return self
 
@@ -56,7 +57,7 @@ class Replacement:
             place.demand_place(self._named)
             _demand_ours(self._path)
             file.make_folder(self._path.parent)
-            file.take(self._lock, self._path)
+            self._hold.take()
             _demand_ours(self._path)
             if self._path.exists():
                 self.stray = strays(self._path)
@@ -77,7 +78,7 @@ class Replacement:
             with file.translated(self._path):
                 remove_leftovers(self._path)
         finally:
-            self._lock.release()
+            self._hold.release()
 
     def _set_aside(self) -> None:
         log = place.beside(self.new, "-wal")

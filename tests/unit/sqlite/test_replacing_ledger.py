@@ -12,7 +12,7 @@ from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.model import Instant
 from batch_uploader.system.ownfiles import temporary_name
 
-BESIDE = ["ledger.db-answers", "ledger.db-run", "ledger.db.lock"]
+BESIDE = ["ledger.db-answers", "ledger.db-owner", "ledger.db-run", "ledger.db.lock"]
 
 
 async def make(path, *names):

@@ -36,7 +36,7 @@ async def test_nobody_else_may_read_it(path):
     assert files == dict.fromkeys(
         [
             *("ledger.db", "ledger.db-wal", "ledger.db-shm"),
-            *("ledger.db-answers", "ledger.db-run", "ledger.db.lock"),
+            *("ledger.db-answers", "ledger.db-owner", "ledger.db-run", "ledger.db.lock"),
         ],
         0o600,
     )
@@ -64,6 +64,7 @@ async def test_a_making_that_was_cut_off_is_begun_anew(path):
     assert names_in(path.parent) == [
         "ledger.db",
         "ledger.db-answers",
+        "ledger.db-owner",
         "ledger.db-run",
         "ledger.db.lock",
     ]
@@ -133,7 +134,7 @@ async def test_a_ledger_whose_log_alone_is_left_is_not_started_afresh(path):
         copy = log.read_bytes()
     path.unlink()
     log.write_bytes(copy)
-    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-run is there"):
+    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-wal is there"):
         await SqliteLedger(path, CONNECTION).__aenter__()
     assert log.read_bytes() == copy
 
@@ -258,6 +259,7 @@ async def test_a_reader_needs_no_right_to_write(open_folder):
     assert names_in(open_folder) == [
         "ledger.db",
         "ledger.db-answers",
+        "ledger.db-owner",
         "ledger.db-run",
         "ledger.db.lock",
     ]

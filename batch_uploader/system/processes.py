@@ -1,0 +1,128 @@
+"""Which processes of this machine live, and on what its files lie. Nothing here waits."""
+
+import ctypes
+import os
+import platform
+import sys
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Process(Struct, frozen=True):
+    """A process, told from any other one of any machine.
+
+    ``boot`` is the start of its machine, ``view`` the namespaces in which ``pid`` and ``started``
+    (in ticks since that start) are counted. None is what the system does not tell.
+    """
+
+    host: str
+    pid: int
+    boot: str | None = None
+    view: str | None = None
+    started: int | None = None
+
+
+def this_process() -> Process:
+    """Who asks. Does not block."""
+    host, pid = platform.node(), os.getpid()
+    # Where /proc shows another namespace's processes than ours, its numbers say nothing to us.
+    if _link("/proc/self") != str(pid):
+        return Process(host, pid)
+    boot = "".join(_lines(Path("/proc/sys/kernel/random/boot_id"))) or None
+    view = f"{_link('/proc/self/ns/pid')} {_link('/proc/self/ns/time')}"
+    return Process(host, pid, boot, view, _started(pid))
+
+
+def lives(process: Process) -> bool | None:
+    """Whether a process still runs; None where nobody can tell from here. Does not block."""
+    me = this_process()
+    if None in {me.boot, me.started, process.started}:
+        return None
+    if (process.host, process.boot, process.view) != (me.host, me.boot, me.view):
+        return None
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # not ours to signal, but there
+    started = _started(process.pid)
+    return None if started is None else started == process.started
+
+
+def _started(pid: int) -> int | None:
+    """In ticks; -1 for one that has ended and that nobody has buried."""
+    # What stands before the last bracket is its name, which may hold anything.
+    fields = " ".join(_lines(Path(f"/proc/{pid}/stat"))).rpartition(")")[2].split()
+    try:
+        return -1 if fields[0] in "ZX" else int(fields[19])
+    except (IndexError, ValueError):
+        return None
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - it leads to no path
+    except OSError:
+        return ""
+
+
+_REMOTE = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB",
+    0x65735546: "FUSE",
+    0x01021997: "9P",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x73757245: "Coda",
+    0x00C36400: "Ceph",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+    0x01161970: "GFS2",
+    0x7461636F: "OCFS2",
+    0x19830326: "BeeGFS",
+    0x20030528: "OrangeFS",
+    0xAAD7AAEA: "PanFS",
+    0x786F4256: "VirtualBox",
+    0xBACBACBC: "VMware",
+    0x7C7C6673: "Parallels",
+}
+"""By the number that statfs tells: behind these are other machines, or programs."""
+
+
+def network_file_system(path: Path) -> str | None:
+    """What kind of network file system a file lies on, or will; None on a local one.
+
+    None as well where the system does not tell: only Linux does. FUSE is counted among them, unless
+    a disk of this machine is behind it.
+    """
+    if sys.platform != "linux":
+        return None
+    there = next((each for each in (path, *path.absolute().parents) if each.exists()), Path("/"))
+    told = ctypes.create_string_buffer(512)
+    try:
+        failed = ctypes.CDLL(None).statfs(os.fsencode(there), told)
+    except (AttributeError, OSError):
+        return None
+    number = ctypes.cast(told, ctypes.POINTER(ctypes.c_long))[0] & 0xFFFFFFFF
+    kind = None if failed else _REMOTE.get(number)
+    return None if kind == "FUSE" and _is_on_a_disk(there) else kind
+
+
+def _is_on_a_disk(path: Path) -> bool:
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = (line.split() for line in _lines(Path("/proc/self/mountinfo")))
+    return any(
+        fields[2] == number and fields[fields.index("-") + 1] == "fuseblk" for fields in mounts
+    )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,183 @@
+"""Who holds the ledger, where its lock tells nothing; the emulator's records are the judge.
+
+A shim of C, preloaded, grants every lock to whoever asks. Runs have process namespaces of their own
+and come to the directory by another mount.
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from e2e.conftest import PATIENCE, PROGRAM, Calls, emulator, environment, events
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="preloading and /proc of Linux")
+
+COUNT = 24
+SLOW = ("--store-late", "0.3s")
+
+
+@pytest.fixture(scope="session")
+def no_locks(compiled):
+    """The variables with which no lock keeps anybody out."""
+    return {"LD_PRELOAD": str(compiled("nolocks")), "NO_LOCKS": "1"}
+
+
+def namespaces():
+    """A command of one's own processes and mounts: what goes before another command."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]
+    command += [] if os.geteuid() == 0 else ["--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this machine gives no namespaces")
+    return command
+
+
+class House:
+    """A directory and a service that takes its time; starts runs in several ways."""
+
+    def __init__(self, folder, service, variables):
+        self.calls = Calls(folder / "calls")
+        self.names = [f"{number}.wav" for number in range(COUNT)]
+        self.calls.write(*self.names, seconds=0.01)
+        self.ledger = self.calls.folder / ".batch-uploader" / "ledger.db"
+        self.other = folder / "mount"
+        self.other.mkdir()
+        self.service = service
+        self.variables = variables
+
+    def start(self, *flags, directory=None, inside=()):
+        """A run that tells its events."""
+        where = (*self.service.flags, "--api-key-file", self.calls.key_file)
+        upload = [PROGRAM, "upload", directory or self.calls, *where, "--progress", "json"]
+        return subprocess.Popen(
+            [*inside, *map(str, (*upload, "--concurrency", 2, *flags))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**self.variables),
+            cwd=self.calls.folder.parent,
+        )
+
+    def start_elsewhere(self, *flags):
+        """A run with processes of its own, by another mount."""
+        mount = f'mount --bind {self.calls} {self.other} && exec "$0" "$@"'
+        inside = [*namespaces(), "/bin/sh", "-c", mount]
+        return self.start(*flags, directory=self.other, inside=inside)
+
+    def check(self):
+        """What foretells a run."""
+        return subprocess.Popen(
+            [PROGRAM, "check", self.calls.folder],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**self.variables),
+            cwd=self.calls.folder.parent,
+        )
+
+    def begin(self, *flags, start=None, uploads=4):
+        """The same once so many uploads began."""
+        run = (start or self.start)(*flags)
+        begun = events(run, "upload_started")
+        for _ in range(uploads):
+            next(begun)
+        return run
+
+    def talks(self):
+        """How many talks there are of each recording."""
+        return self.service.counts(self.calls)
+
+    def assert_whole(self):
+        """Each is up once and the ledger is not damaged."""
+        assert self.talks() == dict.fromkeys(self.names, 1)
+        assert {line["status"] for line in self.calls.manifest().values()} == {"uploaded"}
+        with closing(sqlite3.connect(self.ledger)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def end(run):
+    """Its exit code and what it said."""
+    _, said = run.communicate(timeout=PATIENCE)
+    return run.returncode, said.decode()
+
+
+@pytest.fixture
+def house(tmp_path, no_locks):
+    """With a service of its own, where no lock keeps anybody out."""
+    with emulator(tmp_path / "service", *SLOW) as service:
+        yield House(tmp_path, service, no_locks)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_of_two_runs_without_locks_the_second_ends(house, elsewhere):
+    """Fault 85."""
+    first = house.begin()
+    code, said = end(house.start_elsewhere() if elsewhere else house.start())
+    assert code == 5, said
+    assert "another run (process " in said
+    assert end(first)[0] == 0
+    house.assert_whole()
+
+
+def test_a_run_that_was_killed_in_its_own_namespace_is_found_dead(house):
+    """Fault 85: by another run that cannot see its processes."""
+    first = house.begin(start=house.start_elsewhere)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    code, said = end(house.start("--stamp-field", "key"))
+    assert code == 1, said
+    assert max(house.talks().values()) == 1
+    doubtful = [p for p, line in house.calls.manifest().items() if line["status"] == "in_doubt"]
+    assert 0 < len(doubtful) <= 4
+
+
+def test_a_run_that_was_taken_for_dead_sends_nothing_more(house):
+    """Fault 85: it stood still for long, as a machine that sleeps does."""
+    first = house.begin(start=house.start_elsewhere)
+    inside = [int(p) for p in children(first.pid)]
+    for process in inside:
+        os.kill(process, signal.SIGSTOP)
+    second = house.start()
+    begun = events(second, "upload_started")
+    next(begun)
+    for process in inside:
+        os.kill(process, signal.SIGCONT)
+    code, said = end(first)
+    assert code == 5, said
+    assert "took over the ledger" in said
+    assert end(second)[0] == 1
+    assert max(house.talks().values()) == 1
+    lines = house.calls.manifest()
+    assert {line["status"] for line in lines.values()} == {"uploaded", "in_doubt"}
+
+
+@pytest.mark.parametrize("command", ["upload", "check"])
+@pytest.mark.parametrize(("number", "name"), [("0x6969", "NFS"), ("0xff534d42", "CIFS")])
+def test_a_ledger_on_a_network_file_system_is_told_of(house, command, number, name):
+    """Fault 88: once, with the cure."""
+    house.variables = {**house.variables, "FS_TYPE": number}
+    run = house.start() if command == "upload" else house.check()
+    code, said = end(run)
+    assert code == 0
+    assert said.count(f"is on a network file system ({name})") == 1
+    assert "keep it on a disk of this machine with --ledger" in said
+
+
+def test_a_ledger_on_a_disk_of_this_machine_is_not(house):
+    """Fault 88: nor is anything said that nobody wants to hear."""
+    for run in (house.start(), house.check()):
+        code, said = end(run)
+        assert code == 0
+        assert "network" not in said
+    house.variables = {**house.variables, "FS_TYPE": "0x6969"}
+    assert "network" not in end(house.start("--progress", "none"))[1]
+
+
+def children(process):
+    """All processes below it."""
+    for each in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        yield each
+        yield from children(each)
