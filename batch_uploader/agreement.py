@@ -5,7 +5,7 @@ remembers the last few by their seals; any other one is compared with it, line b
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -58,6 +58,15 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | N
     return None, seal
 
 
+async def demand_agreement(ledger: Knows, manifest: Path, belonging: Belonging) -> None:
+    """Raise ConfigError or LedgerError as ``Agreement.begin`` does, for whoever only reads."""
+    await belonging.demand(ledger)
+    for each in dict.fromkeys((manifest, manifest_path(belonging.root))):
+        news, _ = await find_news(ledger, each)
+        if news is not None:
+            raise behind(each, news)
+
+
 class Agreement:
     """A ledger that is open, with its manifest: none of them may tell what the other never heard.
 
@@ -105,8 +114,10 @@ class Agreement:
             await self._demand()
             async with aclosing(self._ledger.rows()) as rows:
                 seal = await write_manifest(rows, self._manifest)
-            # A kill in between leaves one that is compared once: the ledger knows all of it.
-            await self._remember(seal)
+            # A kill in between leaves one that is compared once, and so does a ledger that is gone
+            # by now: it knew all of it.
+            with suppress(LedgerError):
+                await self._remember(seal)
 
     async def _remember(self, seal: Seal) -> None:
         before = _decode(await self._ledger.fact(_FACT))

@@ -15,7 +15,8 @@ from anyio import to_thread
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.belonging import demand_known
+from batch_uploader.agreement import demand_agreement
+from batch_uploader.belonging import Belonging, demand_known
 from batch_uploader.cli.places import (
     demand_no_trace,
     demand_places,
@@ -66,6 +67,10 @@ async def _check(settings: Settings, as_json: bool) -> int:
     examination = Examination(source, connection_id or "", reading.rules)
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
+    if ledger is not None:
+        async with LedgerReader(ledger) as reader:
+            belonging = Belonging(places.ledger, places.root)
+            await demand_agreement(reader, places.manifest, belonging)
     async with AsyncExitStack() as stack:
         stack.enter_context(source)
         memory = await stack.enter_async_context(_memory(ledger, connection_id))

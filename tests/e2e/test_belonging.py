@@ -89,9 +89,10 @@ def test_two_that_have_ledgers_of_their_own(send, calls, another, ledger):
 def test_a_ledger_that_decides_about_another_directory(send, program, calls, another, ledger):
     """Fault 91: its manifest would be written into that."""
     assert send(calls, "--ledger", ledger).code == 0
-    refused = program("resolve", another, "--ledger", ledger, NAMES[0], "--give-up")
-    assert refused.code == 2
-    assert "is of" in refused.err
+    for command, *rest in (("resolve", NAMES[0], "--give-up"), ("check",)):
+        refused = program(command, another, "--ledger", ledger, *rest)
+        assert refused.code == 2
+        assert "is of" in refused.err
     assert not (another.folder / "manifest.jsonl").exists()
 
 

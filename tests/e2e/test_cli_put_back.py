@@ -72,7 +72,8 @@ def test_nothing_goes_up_again_and_no_talk_id_is_lost(
         before, lines = service.counts(calls), manifest_of(calls).read_bytes()
         decide = ("resolve", calls, "--all", "--resend", "--yes", "--connection-id", "calls")
         look = ("resolve", calls, "--search", *service.flags, "--api-key-file", calls.key_file)
-        for refused in (upload(to=service), program(*decide), program(*look, *STAMP)):
+        looked, decided = program(*look, *STAMP), program(*decide)
+        for refused in (upload(to=service), program("check", calls), looked, decided):
             assert refused.code == 7, refused.err
             assert BEHIND in refused.err
             assert "upload --rebuild" in refused.err.replace("\n", " ")

@@ -1,6 +1,5 @@
 """Reading a ledger, also while a run writes it."""
 
-import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
@@ -10,10 +9,10 @@ from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
-from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
+from batch_uploader.ledgers.sqlite.news import fact_of, unheard_of
 from batch_uploader.model import Entry, Status
 from batch_uploader.ports import Doubt, Known, Likeness, Row, Witness
 from batch_uploader.system import identity
@@ -89,12 +88,12 @@ class LedgerReader:
 
     async def fact(self, name: str) -> str | None:
         """What the file knows of itself by that name; one of an older version knows nothing."""
-        return await self._run(lambda connection: _fact(connection, name))
+        return await self._run(lambda connection: fact_of(connection, name))
 
     async def unheard(self, rows: Sequence[Row]) -> list[Row]:
         """Those of these lines that tell of what it never heard of, of any connection."""
         lines = tuple(rows)
-        return await self._run(lambda connection: _unheard(connection, lines))
+        return await self._run(lambda connection: unheard_of(connection, lines))
 
     async def counts(self) -> dict[Status, Totals]:
         """The sums over all lines by status: those of ``uploaded`` count talks."""
@@ -188,30 +187,6 @@ def _unchanged(
             counts[-1] += len(some)
             left.difference_update(some)
     return 0 if left or sum(counts) != there else counts[0]
-
-
-def _fact(connection: sqlite3.Connection, name: str) -> str | None:
-    if connection.execute(schema.SELECT_FACTS_TABLE).fetchone() is None:
-        return None
-    line = connection.execute(schema.SELECT_FACT, (name,)).fetchone()
-    return None if line is None else str(line[0])
-
-
-def _unheard(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
-    news = [row for row in rows if row.status in HOLDING and not _stands(connection, row)]
-    talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
-    if talks == "[]":
-        return news
-    # Rarely asked, and there is no index for it: a talk that is not at its path may be elsewhere.
-    elsewhere = {talk_id for (talk_id,) in connection.execute(schema.SELECT_TALKS, (talks,))}
-    return [row for row in news if row.talk_id not in elsewhere]
-
-
-def _stands(connection: sqlite3.Connection, row: Row) -> bool:
-    talk = row.talk_id is not None
-    query = schema.SELECT_TALK if talk else schema.SELECT_STANDING
-    values = (row.path, row.connection_id, row.talk_id if talk else row.sha256)
-    return connection.execute(query, values).fetchone() is not None
 
 
 class _Lines:

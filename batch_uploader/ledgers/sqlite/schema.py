@@ -9,7 +9,7 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Sequence
 from typing import Any, Final
 
-from batch_uploader.ledgers.records import AT_REST, STANDING, Record
+from batch_uploader.ledgers.records import AT_REST, Record
 from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ports import Known, Likeness
 
@@ -242,23 +242,6 @@ SEQUENCE: Final = "sequence"
 SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
 PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
 DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
-
-SELECT_TALK: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND talk_id = ?3"
-    for table in ("recordings", "superseded")
-)
-SELECT_TALKS: Final = " UNION ALL ".join(
-    f"SELECT talk_id FROM {table} WHERE talk_id IN (SELECT value FROM json_each(?1))"
-    for table in ("recordings", "superseded")
-)
-"""Which of these talks, a JSON array, are on record, wherever: both tables are read through."""
-_STANDING: Final = ", ".join(sorted(repr(status.value) for status in STANDING))
-SELECT_STANDING: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND status IN ({_STANDING})"
-    " AND coalesce(sha256 = ?3, TRUE)"
-    for table in ("recordings", "superseded")
-)
-"""Whether a content stands at a path, or may: of some not even the digest is known."""
 
 SELECT_CONNECTIONS: Final = (
     "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"

@@ -1,0 +1,55 @@
+"""What a ledger knows of itself, and what of a manifest it never heard of."""
+
+# ruff: noqa: S608 - what is put together here are our own constants; values are parameters
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from batch_uploader.ledgers.records import HOLDING, STANDING
+from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ports import Row
+
+_SELECT_TALK: Final = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND talk_id = ?3"
+    for table in ("recordings", "superseded")
+)
+_SELECT_TALKS: Final = " UNION ALL ".join(
+    f"SELECT talk_id FROM {table} WHERE talk_id IN (SELECT value FROM json_each(?1))"
+    for table in ("recordings", "superseded")
+)
+"""Which of these talks, a JSON array, are on record, wherever: both tables are read through."""
+_STANDING: Final = ", ".join(sorted(repr(status.value) for status in STANDING))
+_SELECT_STANDING: Final = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND status IN ({_STANDING})"
+    " AND coalesce(sha256 = ?3, TRUE)"
+    for table in ("recordings", "superseded")
+)
+"""Whether a content stands at a path, or may: of some not even the digest is known."""
+
+
+def fact_of(connection: sqlite3.Connection, name: str) -> str | None:
+    """A fact by its name; a ledger of an older version knows none."""
+    if connection.execute(schema.SELECT_FACTS_TABLE).fetchone() is None:
+        return None
+    line = connection.execute(schema.SELECT_FACT, (name,)).fetchone()
+    return None if line is None else str(line[0])
+
+
+def unheard_of(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
+    """Those of these lines that tell of what the ledger never heard of."""
+    news = [row for row in rows if row.status in HOLDING and not _stands(connection, row)]
+    talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
+    if talks == "[]":
+        return news
+    # Rarely asked, and there is no index for it: a talk that is not at its path may be elsewhere.
+    elsewhere = {talk_id for (talk_id,) in connection.execute(_SELECT_TALKS, (talks,))}
+    return [row for row in news if row.talk_id not in elsewhere]
+
+
+def _stands(connection: sqlite3.Connection, row: Row) -> bool:
+    talk = row.talk_id is not None
+    query = _SELECT_TALK if talk else _SELECT_STANDING
+    values = (row.path, row.connection_id, row.talk_id if talk else row.sha256)
+    return connection.execute(query, values).fetchone() is not None
