@@ -19,7 +19,6 @@ ODD = {
     "no protobuf": answers(head(), message(b"\xff\xff"), ends(0)),
     "a cut frame": answers(head(), talk("talk-1", size=200), ends(0)),
     "an unknown flag": answers(head(), talk("talk-1", flag=7), ends(0)),
-    "compressed, it says": answers(head(), talk("talk-1", flag=1, size=8), ends(0)),
     "an unknown encoding": answers(head(("grpc-encoding", "nope")), talk("t", flag=1), ends(0)),
     "status 17": answers(head(), talk("talk-1"), ends(17)),
     "status 99": answers(head(), ends(99, BUSY[1])),
