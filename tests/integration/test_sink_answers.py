@@ -3,11 +3,16 @@
 import zlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from grpc import StatusCode
 from http2_peers import FrameServer, answers, breaks, ends, head, message, says, talk
 from sink_failures import failure
 
-from batch_uploader.errors import Contradicted, InDoubt
+from batch_uploader.errors import Contradicted, InDoubt, NotSent, SearchFailed
+from batch_uploader.sinks.speechsense.credentials import ApiKey, ServiceAccountKey
+from batch_uploader.sinks.speechsense.iam import AuthorizedKey
+from batch_uploader.sinks.speechsense.reply import write
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
 BUSY = (StatusCode.UNAVAILABLE.value[0], "busy, try again later")
 MANY = tuple((f"x-{number}", "v" * 200) for number in range(100))
@@ -83,3 +88,59 @@ async def test_a_talk_that_was_named_before_an_error_is_told():
     assert "as talk talk-1" in str(error)
     assert "busy, try again later" in str(error)
     assert error.code == "UNAVAILABLE"
+
+
+NO_ANSWERS = {
+    "OK alone": answers(head(), ends(0)),
+    "no protobuf": answers(head(), message(b"\xff\xff"), ends(0)),
+    "a cut frame": answers(head(), message(b"\x0a\x01a", size=200), ends(0)),
+    "an unknown flag": answers(head(), message(b"\x0a\x01a", flag=7), ends(0)),
+    "status 99": answers(head(), ends(99)),
+    "status -1": answers(head(), ends(-1)),
+    "6 MB once unpacked": ODD["6 MB once unpacked"],
+    "a talk with a huge ID": answers(head(), message(b"\x0a\xac\x02" + b"t" * 300), ends(0)),
+    "a talk with a blank ID": answers(head(), message(b"\x0a\x02  "), ends(0)),
+}
+
+
+@pytest.mark.parametrize("script", NO_ANSWERS.values(), ids=NO_ANSWERS)
+async def test_a_search_that_makes_no_sense_has_found_nothing_out(script):
+    """Faults 29 and 79: what is in doubt stays so."""
+    async with (
+        FrameServer(script) as server,
+        SpeechSenseSink(server.endpoint, ApiKey("k"), stamp_field="stamp") as sink,
+    ):
+        with pytest.raises(SearchFailed):
+            await sink.find("conn-1", ["key-1"])
+
+
+@pytest.mark.parametrize("script", list(NO_ANSWERS.values())[:7], ids=list(NO_ANSWERS)[:7])
+async def test_a_token_that_makes_no_sense_is_none(script):
+    """Fault 79."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    async with FrameServer(script) as server:
+        credentials = ServiceAccountKey(
+            AuthorizedKey("key-1", "account-1", key), endpoint=server.endpoint
+        )
+        with pytest.raises(NotSent):
+            await credentials.header()
+
+
+class Plain:
+    """A call of a gRPC that keeps what is beneath it elsewhere."""
+
+    def __init__(self):
+        self.written = []
+
+    async def write(self, message):
+        self.written.append(message)
+
+    async def done_writing(self):
+        self.written.append(None)
+
+
+async def test_grpcs_own_write_serves_where_there_is_nothing_beneath_it():
+    rpc = Plain()
+    await write(rpc, b"message")
+    await write(rpc, None)
+    assert rpc.written == [b"message", None]

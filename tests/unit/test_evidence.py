@@ -90,12 +90,20 @@ def test_the_services_own_word(code):
     ),
     extent=st.sampled_from(Extent),
     unavailable=st.sampled_from(Unavailable),
+    how=st.fixed_dictionaries(
+        {"connected": st.booleans(), "talk_id": st.none() | st.sampled_from(["", "talk-1"])}
+    ),
+    size=st.integers(0, 1 << 27),
 )
 def test_whatever_comes_is_one_of_the_five_in_one_short_line(
-    code, details, metadata, extent, unavailable
+    *, code, details, metadata, extent, unavailable, how, size
 ):
-    error = decide(Answer(code, details, tuple(metadata)), extent, unavailable=unavailable)
-    assert type(error) in {NotSent, Throttled, Rejected, UnknownConnection, InDoubt, Unauthorized}
+    answer = Answer(code, details, tuple(metadata), **how)
+    error = decide(answer, extent, unavailable=unavailable, size=size)
+    assert type(error) in {
+        *(NotSent, Throttled, Rejected, UnknownConnection),
+        *(InDoubt, Contradicted, Unauthorized),
+    }
     assert str(error).isprintable()
     assert len(str(error)) < 600
     assert error.retry_after is None or error.retry_after == error.retry_after  # never NaN
@@ -187,6 +195,9 @@ POLITE = [
     "The service is under maintenance",
     "not ready",
     "deadlock, retry",
+    "local_rate_limited",
+    "the processing pipeline is busy",
+    "requests are too close together",
     "ThrottlingException: Rate exceeded",
     "Сервис перегружен, попробуйте позже",
 ]

@@ -13,7 +13,8 @@ BROKEN: Final = (
     *("stream removed", "stream reset", "stream terminated", "stream error stream id"),
     *("connection reset", "reset reason", "reset before", "rst stream", "rststream", "goaway"),
     *("broken pipe", "epipe", "econn", "socket", "recvmsg", "sendmsg", "disconnect"),
-    *("upstream connect", "upstream request", "upstream reset", "ping timeout"),
+    *("upstream connect", "upstream request", "upstream reset", "transport", "ping timeout"),
+    *("i o timeout", "io exception", "bad gateway", "gateway time"),
 )
 """What is only ever said of a way that broke, whatever the code; the service's own refusals speak
 of connections, streams and headers as well."""
@@ -21,7 +22,7 @@ of connections, streams and headers as well."""
 CARRIED: Final = (
     # What carries a request, and what it is carried in.
     *("connect", "reconnect", "disconnect", "unconnect", "channel", "transport", "network"),
-    *("stream", "substream", "upstream", "downstream", "socket", "websocket", "pipe", "tunnel"),
+    *("stream", "substream", "upstream", "downstream", "socket", "websocket", "pipe ", "tunnel"),
     *("http", "nghttp", "h2 ", "h2c ", "h3 ", "grpc", "tcp", "udp", "quic", "tls", "ssl", "dns"),
     *("handshake", "certificate", "alpn", "keepalive", "keep alive", "ping ", "pings ", "packet"),
     *("framing", "frame size", "frame with", "frame too", "header", "trailer", "body", "hpack"),
@@ -35,9 +36,20 @@ CARRIED: Final = (
     *("haproxy", "traefik", "cloudflare", "varnish", "squid", "hyper", "tonic", "netty", "undici"),
     *("okhttp", "kestrel", "reqwest", "rustls", "libuv", "aiohttp"),
     # How it ends without an answer.
-    *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away", "removed"),
+    *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away"),
     *("timeout", "timedout", "timed out", "time out", "deadline", "expired", "took too long"),
-    *("clos", "eof", "end of file", "unexpected end", "ended", "premature", "incomplete"),
+    *(
+        "closed",
+        "closing",
+        "closure",
+        "close notify",
+        "eof",
+        "end of file",
+        "unexpected end",
+        "ended",
+        "premature",
+        "incomplete",
+    ),
     *("truncat", "broken", "drop", "lost", "hang up", "hung up", "interrupted", "abandon"),
     *("cancel", "abort", "terminat", "shut", "drain", "unreachable", "no answer", "unanswered"),
     *("not answer", "died", "crash", "panic", "killed", "recv", "recvmsg", "sendmsg"),
