@@ -1,6 +1,7 @@
 """What several commands ask about a directory and its files before they begin."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from itertools import combinations
@@ -33,6 +34,8 @@ _BESIDE_A_LEDGER = (
     "-owner.next",
     ".lock",
 )
+_SYSTEMS_OWN = re.compile(r"/(dev|dev/fd|proc|proc/.*|sys|sys/.*)\Z")
+"""Where to put a file in the place of /dev/stdout would do harm for good."""
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -71,6 +74,8 @@ def demand_replaceable(file: Path, flag: str) -> None:
         problem = _reason(error)
     if problem is None and not file.parent.is_dir():
         problem = "there is no such directory"
+    if problem is None and _SYSTEMS_OWN.match(os.path.realpath(file.parent)):
+        problem = "it is the system's own"
     if problem is None and not _may_write(file.parent):
         problem = "its directory may not be written"
     if problem is not None:

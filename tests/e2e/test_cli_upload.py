@@ -4,9 +4,13 @@ import os
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from e2e.conftest import assert_one_talk_each, events
+
+from batch_uploader.cli.places import demand_replaceable
+from batch_uploader.errors import ConfigError
 
 
 def modes(*files):
@@ -316,6 +320,19 @@ class TestExitCodes:
             finally:
                 file.chmod(0o700)
             assert {result.code for result in results} == {7}, results
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").is_symlink(), reason="a link of Linux")
+@pytest.mark.parametrize(
+    "name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/new", "link"]
+)
+def test_what_belongs_to_the_system_is_not_replaced(tmp_path, monkeypatch, name):
+    """Fault 96: a link to a file that somebody redirected to looks like one to be written anew."""
+    (tmp_path / "link").symlink_to("/dev", target_is_directory=True)
+    monkeypatch.setattr(os, "access", lambda *_args, **_how: True)
+    path = tmp_path / "link" / "stdout" if name == "link" else Path(name)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        demand_replaceable(path, "--output")
 
 
 def test_what_an_older_version_called_invalid_is_looked_into_again(calls, upload, service):

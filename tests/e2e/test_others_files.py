@@ -73,6 +73,8 @@ def remove(path):
         (".batch-uploader/ledger.db-shm", second_name, 0),
         (".batch-uploader/ledger.db-journal", pipe, 7),
         (".batch-uploader/ledger.db-answers", second_name, 7),
+        (".batch-uploader/ledger.db-run", link_to_nothing, 7),
+        (".batch-uploader/source.json", link, 7),
         ("manifest.jsonl", link_to_nothing, 0),
         ("manifest.jsonl", second_name, 7),
     ],
