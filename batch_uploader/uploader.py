@@ -123,6 +123,8 @@ class Uploader:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
+            # Or the ledger may be that of another directory, which took its place just now.
+            await self._demand_same_source()
             await self._agreement.begin()
             self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
@@ -152,8 +154,7 @@ class Uploader:
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
-            if isinstance(self._source, Anchored):
-                await to_thread.run_sync(self._source.demand_same)
+            await self._demand_same_source()
             await self._ledger.check()
         except LedgerGone as error:
             await self._save(error)
@@ -189,6 +190,10 @@ class Uploader:
     def cancel(self) -> None:
         """End now: what is in flight is left in doubt."""
         self._engine.cancel()
+
+    async def _demand_same_source(self) -> None:
+        if isinstance(self._source, Anchored):
+            await to_thread.run_sync(self._source.demand_same)
 
     def _publish(self, event: Event) -> None:
         self._score.hear(event)

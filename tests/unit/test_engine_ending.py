@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from engine_house import OPTIONS, House, Slow, recordings
+from msgspec.structs import replace
 
 from batch_uploader import events
 from batch_uploader.engine import RunOptions
@@ -16,6 +17,7 @@ from batch_uploader.errors import (
     SourceError,
 )
 from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.model import Ending, Status
 from batch_uploader.retry import RetryPolicy
 from batch_uploader.sinks.memory import MemorySink
@@ -156,6 +158,34 @@ async def test_a_root_that_is_gone_ends_the_run(tmp_path):
     house = House({})
     with pytest.raises(SourceError):
         await house.run(source=DirectorySource(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_directory_goes_with_its_own_ledger_or_not_at_all(tmp_path, when):
+    """Fault 93: it is rotated between the two, so that neither a link nor a name tells."""
+    root = tmp_path / "calls"
+
+    class Rotated(SqliteLedger):
+        async def __aenter__(self):
+            if when == "before":
+                rotate()
+            await super().__aenter__()
+            if when == "after":
+                rotate()
+            return self
+
+    def rotate():
+        root.rename(tmp_path / "calls.1")
+        root.mkdir()
+
+    house = House({})
+    house.ledger = Rotated(root / ".batch-uploader" / "ledger.db", "connection")
+    for path, content in recordings(3).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    with pytest.raises(SourceError, match="became another directory"):
+        await house.run(source=DirectorySource(root), options=replace(OPTIONS, min_age=0))
+    assert house.sink.attempts == 0
 
 
 async def test_a_ledger_that_fails_loses_no_talk_id():
