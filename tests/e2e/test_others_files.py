@@ -75,6 +75,11 @@ def remove(path):
         (".batch-uploader/ledger.db-answers", second_name, 7),
         (".batch-uploader/ledger.db-run", link_to_nothing, 7),
         (".batch-uploader/source.json", link, 7),
+        (".batch-uploader/ledger.db-owner", link, 7),
+        (".batch-uploader/ledger.db-owner", second_name, 0),
+        (".batch-uploader/ledger.db-owner", pipe, 7),
+        (".batch-uploader/ledger.db-owner.next", second_name, 7),
+        (".batch-uploader/ledger.db-owner.next", link, 7),
         ("manifest.jsonl", link_to_nothing, 0),
         ("manifest.jsonl", second_name, 7),
     ],
@@ -197,6 +202,21 @@ class TestFolder:
         assert service.counts(calls) == {}
         folder.chmod(0o755)
         assert upload().code == 0
+
+    def test_one_whose_file_system_keeps_no_modes_is_told_of(
+        self, calls, service, inside, monkeypatch
+    ):
+        """Fault 98: as on FAT or CIFS, which show one mode for all there is."""
+        calls.write("a.wav")
+        folder = calls.folder / ".batch-uploader"
+        folder.mkdir()
+        folder.chmod(0o777)
+        monkeypatch.setattr(os, "fchmod", lambda *_: None)
+        flags = ("--api-key-file", calls.key_file)
+        result = inside("upload", calls, *service.flags, *flags)
+        assert result.code == 0, result.err
+        assert "keeps no modes" in " ".join(result.err.split())
+        assert service.counts(calls) == {"a.wav": 1}
 
     def test_a_link_is_refused_with_the_place_that_it_leads_to(
         self, calls, upload, program, service, outside
