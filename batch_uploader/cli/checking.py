@@ -74,7 +74,9 @@ async def _check(settings: Settings, as_json: bool) -> int:
     async with AsyncExitStack() as stack:
         stack.enter_context(source)
         memory = await stack.enter_async_context(_memory(ledger, connection_id))
-        intake = Intake(source, memory, reading.rules.digest(), reading.min_age, explains)
+        by = Likeness.MTIME if settings.switch("trust-times") else Likeness.CTIME
+        policy = reading.rules.digest()
+        intake = Intake(source, memory, policy, reading.min_age, explains, by=by)
         async for batch, findings in survey(intake, examination):
             _explain(batch)
             account.take(batch, findings)

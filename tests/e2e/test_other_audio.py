@@ -109,13 +109,16 @@ def test_a_change_of_rights_costs_one_look_each_and_nothing_else(calls, upload, 
     assert "change time" not in result.err
 
 
-def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, inside):
+def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, inside, tmp_path):
     """Fault 95."""
     calls.write("a.wav", "b.wav")
     assert upload().code == 0
     (calls.folder / "a.wav").chmod(0o640)
     told = "1 of these with new change times: upload compares them last"
     assert told in inside("check", calls, "--connection-id", CONNECTION).out
+    trusting = tmp_path / "trusting.toml"
+    trusting.write_text("trust-times = true\n")
+    assert told not in inside("check", calls, "--config", trusting).out
     result = upload("--trust-times")
     assert result.code == 0
     assert "change time" not in result.err
