@@ -247,6 +247,7 @@ def test_a_talk_that_was_named_is_there_whatever_is_said_of_it(text, code, exten
     """Fault 78."""
     error = decide(Answer(code, text, talk_id=talk_id), extent)
     assert type(error) is (Contradicted if code is StatusCode.OK else InDoubt)
+    assert error.code == ("CONTRADICTION" if code is StatusCode.OK else code.name)
     assert code is StatusCode.OK or talk_id in str(error)
 
 

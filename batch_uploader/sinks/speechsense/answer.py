@@ -13,7 +13,7 @@ from batch_uploader.sinks.speechsense.redaction import reveals, shown
 
 _QUOTED: Final = 300
 _ID_QUOTED: Final = 100
-_LONGEST_ID: Final = 256
+_LONGEST_ID: Final = 200
 _UNWILLING: Final = -1.0
 _COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts", 0))
 """The headers in which tries are counted, and what they say of the first one."""

@@ -124,7 +124,7 @@ def judge(
     said = "" if kind is Contradicted else answer.quote()
     return kind(
         f'{advice} ("{said}")' if said else advice,
-        code=answer.code.name,
+        code="CONTRADICTION" if kind is Contradicted else answer.code.name,
         request_id=request_id(answer.metadata),
         retry_after=retry_after(answer.metadata),
     )
@@ -271,7 +271,7 @@ def _unknown(answer: Answer, where: str) -> str:  # noqa: ARG001 - as the others
 
 def _contradicted(answer: Answer, where: str) -> str:
     return (
-        f"{where} accepted it, but named {answer.details or 'no talk'}; look for it among the "
+        f"{where} accepted it, but named {answer.quote() or 'no talk'}; look for it among the "
         "connection's talks, then decide with 'batch-uploader resolve'"
     )
 

@@ -18,6 +18,8 @@ _WITH_PARTS: Final = 12
 """A secret of fewer counts as a whole, since its parts may be words."""
 _SHORTEST: Final = 3
 """Characters of what is looked for as it is."""
+_LONGEST: Final = 4096
+"""Characters of a text that are looked at; what is behind them is not shown."""
 _REMEMBERED: Final = 32
 """A run of days has a token every few hours; what is older is good for nothing."""
 
@@ -55,6 +57,7 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
 
     ``private`` is what must not be repeated either, as a whole.
     """
+    text = text[:_LONGEST]
     text = _ENCODED.sub(lambda run: _HIDDEN if _decodes_to_a_secret(run[0]) else run[0], text)
     text = _without_parts(text)
     for value in sorted((*private, *_parts), key=len, reverse=True):
