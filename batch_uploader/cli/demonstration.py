@@ -21,6 +21,7 @@ from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptio
 from batch_uploader.errors import ConfigError
 from batch_uploader.places import manifest_path
 from batch_uploader.settings import Settings
+from batch_uploader.sinks.speechsense.resources import demand_resources
 from batch_uploader.system.ownfiles import replace_atomically
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
@@ -31,6 +32,7 @@ _LINES = 3
 
 def demo(directory: Path | None) -> int:
     """Run it; the exit code is that of the upload."""
+    demand_resources()
     try:
         root = directory.absolute() if directory else Path(tempfile.mkdtemp(prefix="demo-calls-"))
         return anyio.run(_demo, root)

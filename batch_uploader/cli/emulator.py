@@ -223,6 +223,9 @@ def emulator(**given: Any) -> None:
     """
     import anyio
 
+    from batch_uploader.sinks.speechsense.resources import demand_resources
+
+    demand_resources()
     from batch_uploader.emulator import (
         CONNECTION,
         EmulatorOptions,

@@ -91,6 +91,23 @@ def test_a_working_directory_that_was_removed(calls, program, tmp_path, command)
     assert "the working directory" in result.err
 
 
+@pytest.mark.parametrize(
+    ("command", "amount"),
+    [
+        *((name, amount) for name in ("check", "status", "manifest") for amount in (6, 7, 9, 14)),
+        *((name, amount) for name in ("demo", "emulator") for amount in (9, 12, 16, 20)),
+    ],
+)
+def test_few_descriptors_are_told_of_by_every_command(calls, upload, program, command, amount):
+    """Fault 99: and not taken for a fault of the ledger, nor of the directory."""
+    calls.write("a.wav")
+    assert upload().code == 0
+    arguments = {"demo": [calls.folder.parent / "demo"], "emulator": ["--connection", "c"]}
+    result = program(command, *arguments.get(command, [calls]), preexec=files(amount))
+    assert result.code == 2, result.said
+    assert "ulimit -n" in result.err
+
+
 @root
 @pytest.mark.parametrize("command", ["upload", "rebuild", "check", "status", "manifest", "resolve"])
 def test_the_ledger_of_another_user(calls, upload, program, unprivileged, command):

@@ -9,6 +9,7 @@ from batch_uploader.machine import spare_descriptors, spare_threads, taking
 
 DESCRIPTORS: Final = 24
 """To begin with: gRPC's, the ledger's, and what is open for a moment."""
+DESCRIPTORS_WITHOUT_GRPC: Final = 16
 _MEMORY: Final = 192
 """MiB: half of it for the recordings on their way."""
 # It starts one more for each processor, up to so many; some are the ledger's and the display's.
@@ -24,12 +25,7 @@ def demand_resources() -> int:
     Asks once: by the next time it is taken. Blocks for a moment. Raises ConfigError, with the limit
     to raise.
     """
-    spare = spare_descriptors()
-    if spare is not None and spare < DESCRIPTORS:
-        raise _refused(
-            f"only {spare} more files may be opened, and {DESCRIPTORS} are needed to begin with",
-            "allow more: 'ulimit -n 1024', or LimitNOFILE= in a unit of systemd",
-        )
+    demand_descriptors(DESCRIPTORS)
     try:
         # Threads take some as well.
         with taking(_MEMORY * 1024 * 1024):
@@ -47,6 +43,16 @@ def demand_resources() -> int:
             " or memory ('ulimit -v')",
         )
     return threads - _THREADS
+
+
+def demand_descriptors(count: int) -> None:
+    """Raise ConfigError unless this process may open so many files more."""
+    spare = spare_descriptors()
+    if spare is not None and spare < count:
+        raise _refused(
+            f"only {spare} more files may be opened, and {count} are needed to begin with",
+            "allow more: 'ulimit -n 1024', or LimitNOFILE= in a unit of systemd",
+        )
 
 
 def _refused(message: str, cure: str) -> ConfigError:
