@@ -92,10 +92,10 @@ class DirectorySource:
         ignore: Sequence[Path] = (),
         leads_to: Path | None = None,
     ) -> None:
-        self._real = os.path.realpath(root if leads_to is None else leads_to)
-        self._root = HeldRoot(str(root.absolute()), self._real, _explain)
+        opened = (leads_to or root).absolute()
+        self._root = HeldRoot(str(root.absolute()), str(opened), _explain)
         self._selection = Selection(include, exclude)
-        self._ignored = _within(Path(self._real), ignore)
+        self._ignored = _within(Path(os.path.realpath(opened)), ignore)
         self._tells_cached = False
         self._slow_glances = 0
         self._glances_from = 0.0
@@ -251,8 +251,9 @@ class DirectorySource:
 
     def _leads_out(self, path: str) -> bool:
         """Whether a link leads to a folder outside of the root. Raises OSError."""
-        target = os.path.realpath(os.path.join(self._real, *_parts(path)))  # noqa: PTH118 - as below
-        if Path(target).is_relative_to(self._real):
+        real = self._root.real
+        target = os.path.realpath(os.path.join(real, *_parts(path)))  # noqa: PTH118 - as below
+        if Path(target).is_relative_to(real):
             return False
         return stat.S_ISDIR(os.stat(target).st_mode)  # noqa: PTH116 - may be no valid Unicode
 

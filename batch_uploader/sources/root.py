@@ -28,6 +28,8 @@ class HeldRoot:
         self._opening = threading.Lock()
         self._held: system.Root | None = None
         self._identity = (0, 0)
+        self.real = leads_to
+        """Its path without links, when it was opened."""
         self._let_go: weakref.finalize[[int], HeldRoot] | None = None
 
     @property
@@ -85,6 +87,7 @@ class HeldRoot:
         try:
             held = self._held = system.hold_directory(self._leads_to)
             self._identity = system.identity(held)
+            self.real = os.path.realpath(self._leads_to)
         except OSError as error:
             raise self.error(error) from error
         if isinstance(held, int):

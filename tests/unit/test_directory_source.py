@@ -242,6 +242,22 @@ async def test_all_is_of_the_directory_that_the_path_led_to_at_first(tmp_path, t
 
 
 @posix
+async def test_each_run_of_one_source_is_of_what_the_path_leads_to_by_then(tmp_path):
+    """Fault 93: a link that is turned between two runs is no other directory in mid-run."""
+    link = tmp_path / "today"
+    for name in ("monday", "tuesday"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.wav").touch()
+    source = DirectorySource(link)
+    for name in ("monday", "tuesday"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / name, target_is_directory=True)
+        with source:
+            assert await kinds(source) == ([f"{name}.wav"], {})
+            source.demand_same()
+
+
+@posix
 async def test_two_walks_at_once_see_all_of_it_each(tmp_path):
     """Fault 93: they hold one directory, but not one place in its list of names."""
     for number in range(1_000):
