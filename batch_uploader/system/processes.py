@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-import platform
+import socket
 import sys
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Process(Struct, frozen=True):
 
 def this_process() -> Process:
     """Who asks. Does not block."""
-    host, pid = platform.node(), os.getpid()
+    host, pid = socket.gethostname(), os.getpid()
     # Where /proc shows another namespace's processes than ours, its numbers say nothing to us.
     if _link("/proc/self") != str(pid):
         return Process(host, pid)

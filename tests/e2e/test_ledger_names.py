@@ -157,6 +157,22 @@ def test_another_path_to_the_same_directory_is_the_same_ledger(
     assert service.counts(calls) == {"a.wav": 1}
 
 
+def test_a_ledger_below_a_directory_that_may_only_be_passed_through(
+    calls, upload, service, unprivileged, tmp_path
+):
+    """Fault 87: to see that it is there takes no right to list anything."""
+    calls.write("a.wav")
+    above = tmp_path / "above"
+    (above / "state").mkdir(parents=True)
+    above.chmod(0o100)
+    try:
+        result = upload("--ledger", above / "state" / "ledger.db", preexec=unprivileged)
+    finally:
+        above.chmod(0o700)
+    assert result.code == 0, result.err
+    assert service.counts(calls) == {"a.wav": 1}
+
+
 # None any more
 
 

@@ -4,6 +4,7 @@ A shim of C, preloaded, grants every lock to whoever asks. Runs have process nam
 and come to the directory by another mount.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -78,6 +79,17 @@ class House:
             cwd=self.calls.folder.parent,
         )
 
+    def ask(self, command, *flags):
+        """What a command that sends nothing says."""
+        done = subprocess.run(
+            [PROGRAM, command, self.calls.folder, *flags],
+            capture_output=True,
+            check=False,
+            env=environment(**self.variables),
+            cwd=self.calls.folder.parent,
+        )
+        return done.stdout
+
     def begin(self, *flags, start=None, uploads=4):
         """The same once so many uploads began."""
         run = (start or self.start)(*flags)
@@ -117,6 +129,8 @@ def test_of_two_runs_without_locks_the_second_ends(house, elsewhere):
     first = house.begin()
     code, said = end(house.start_elsewhere() if elsewhere else house.start())
     assert code == 5, said
+    asked = house.ask("status", "--json")
+    assert json.loads(asked)["running"], "others see it as well"
     assert "another run (process " in said
     assert end(first)[0] == 0
     house.assert_whole()

@@ -134,7 +134,8 @@ class _Place:
         self.close()
         self._real = real(self._path)
         if sys.platform != "win32":
-            self._above = os.open(self._real.parent.parent, FOLDER)
+            # Linux asks for no more than the right to pass through it.
+            self._above = os.open(self._real.parent.parent, FOLDER | getattr(os, "O_PATH", 0))
 
     def ledger(self) -> tuple[int, int]:
         """What tells the file that lies there now from all others."""
