@@ -452,7 +452,7 @@ class Engine:
     async def _settle(self, outcome: Outcome) -> Status:
         policy = self._policy if outcome.status is Status.INVALID else None
         with CancelScope(shield=True):
-            await self._ledger.settle(outcome, policy=policy)
+            outcome = await self._ledger.settle(outcome, policy=policy)
         self._publish(Settled(outcome))
         return outcome.status
 

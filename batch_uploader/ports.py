@@ -358,9 +358,11 @@ class Ledger(Protocol):
     async def release(self, path: str) -> None:
         """Take back a claim of which nothing was sent; the path is as if unseen."""
 
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
-        """Record how a recording ended. Durable when it returns.
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
+        """Record how a recording ended; what is on record then. Durable when it returns.
 
+        That is a conflict where the talk is another recording's already, superseded or not: that
+        one stays as it is.
         Ends a claim, or records an outcome that needed none (invalid, duplicate).
         """
 

@@ -7,7 +7,9 @@ that is true all the same, but it does not tell the metadata. Anything else may 
 from collections.abc import Iterable
 from typing import Final
 
-from batch_uploader.ledgers.records import LASTING, Record, Store
+from msgspec.structs import replace
+
+from batch_uploader.ledgers.records import LASTING, Record, Store, of_another
 from batch_uploader.model import Failure, Fingerprint, Recording, Stat, Status, recording_key
 from batch_uploader.ports import Claim, ClaimAnswer, Row
 
@@ -28,10 +30,17 @@ def adopt(store: Store, rows: Iterable[Row], stamp_field: str | None, now: int) 
     """
     for row in rows:
         current = store.current(row.path)
+        other = store.talk(row.talk_id) if row.talk_id is not None else None
+        if other is not None and (other.path, other.sha256) == (row.path, row.sha256):
+            continue  # it is on record
         if _still_true(store, row):
             if current is not None and current.status in LASTING:
                 store.supersede(row.path)
-            store.put(_adopted(store, row, stamp_field, now))
+            record = _adopted(store, row, stamp_field, now)
+            if other is not None and row.talk_id is not None:
+                failure = of_another(row.path, row.talk_id, other)
+                record = replace(record, status=Status.CONFLICT, talk_id=None, failure=failure)
+            store.put(record)
         elif current is None:
             store.put(
                 Record(

@@ -131,10 +131,10 @@ class MemoryLedger:
         await checkpoint()
         rules.release(self._store, path)
 
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
         """Record how a recording ended. Raises LedgerError if that cannot follow."""
         await checkpoint()
-        rules.settle(self._store, outcome, policy, self._now())
+        return rules.settle(self._store, outcome, policy, self._now())
 
     async def forget(self, paths: Sequence[str]) -> None:
         """Drop the invalid ones among these paths."""
@@ -184,6 +184,7 @@ class _MemoryStore:
         self.history: list[Record] = []
         self.facts: dict[str, str] = {}
         self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
+        self._by_talk: dict[str | None, Record] = {}
 
     def records(self) -> Iterator[Record]:
         """The current ones, in no order."""
@@ -216,6 +217,9 @@ class _MemoryStore:
         holders = (record for record in same if record.status in records.HOLDING)
         return min(holders, key=lambda record: record.path, default=None)
 
+    def talk(self, talk_id: str) -> Record | None:
+        return self._by_talk.get(talk_id)
+
     def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
         past = (each for each in reversed(self.history) if each.path == path)
         same = (record for record in past if record.sha256 == fingerprint.sha256)
@@ -225,6 +229,8 @@ class _MemoryStore:
         self.drop(record.path)
         self.folders[_folder(record.path)][record.path] = record
         self._by_audio[record.sha256].append(record)
+        if record.talk_id is not None:
+            self._by_talk[record.talk_id] = record
 
     def renew(self, path: str, stat: Stat) -> None:
         record = self.current(path)
@@ -244,6 +250,8 @@ class _MemoryStore:
         record = self.folders[_folder(path)].pop(path, None)
         if record is not None:
             self._by_audio[record.sha256].remove(record)
+            if self._by_talk.get(record.talk_id) is record:
+                del self._by_talk[record.talk_id]
 
     def remember(self, name: str, value: str) -> None:
         self.facts[name] = value

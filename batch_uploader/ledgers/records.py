@@ -107,6 +107,16 @@ class Record(Struct, frozen=True, kw_only=True):
         )
 
 
+def of_another(path: str, talk_id: str, other: Record) -> Failure:
+    """Why a talk that the service or a human named is not this recording's: it is another's."""
+    earlier = " as it was earlier" if other.path == path else ""
+    return Failure(
+        "CONFLICT",
+        f"talk {talk_id} was named for {path} and is {other.path}{earlier}, and a talk is one"
+        " recording: look at both in the SpeechSense console and decide",
+    )
+
+
 class Standing(NamedTuple):
     """What a claim has to know: the records that stand at its path, or for its content.
 
@@ -138,6 +148,9 @@ class Store(Protocol):
         stands for all of the same audio. Only in a rebuilt ledger there may be several: the first
         by path.
         """
+
+    def talk(self, talk_id: str) -> Record | None:
+        """The recording that is up as this talk, a superseded one included."""
 
     def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
         """All that a claim of this content at this path has to know, at once."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.adoption import looked_into
-from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store
+from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store, of_another
 from batch_uploader.model import Failure, Instant, Outcome, Recording, Status
 from batch_uploader.ports import Claim, ClaimAnswer, Doubt
 
@@ -110,20 +110,26 @@ def _restored(store: Store, current: Record | None, talk: Record) -> Record:
     return talk
 
 
-def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -> None:
-    """Record how a recording ended. Raises LedgerError if that cannot follow from what is known."""
+def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -> Outcome:
+    """Record how a recording ended; what is on record then, a conflict if the talk is another's.
+
+    Raises LedgerError if that cannot follow from what is known.
+    """
     current = store.current(outcome.path)
     before = current.status if current is not None else None
     same = current is not None and _about_the_same(current, outcome)
     if current is not None and _only_touched(current, outcome):
         store.put(replace(current, stat=outcome.stat))
-        return
+        return outcome
     _demand_possible(outcome, before, same=same)
     if outcome.status is Status.UPLOADED and current is not None and current.sha256 is None:
         raise LedgerError(
             f"nobody has looked into {outcome.path} since the ledger was lost, so a talk cannot be"
             " told to be of it: mend what batch-uploader check says of it, upload, and decide then"
         )
+    if outcome.talk_id is not None and (other := store.talk(outcome.talk_id)) is not None:
+        failure = of_another(outcome.path, outcome.talk_id, other)
+        outcome = replace(outcome, status=Status.CONFLICT, talk_id=None, failure=failure)
     if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps under the name that a copy of it has: its own file may
         # be gone. Whoever comes first is sent, and the others are its duplicates.
@@ -155,6 +161,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
             doubt_seq=current.doubt_seq if still else store.tick() if doubtful else None,
         )
     )
+    return outcome
 
 
 def _demand_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:

@@ -246,8 +246,7 @@ class Reconciler:
         failure: Failure | None = None,
     ) -> None:
         outcome: Outcome = replace(doubt.outcome, status=status, talk_id=talk_id, failure=failure)
-        await self._ledger.settle(outcome)
-        self._tell(outcome, doubt.outcome)
+        self._tell(await self._ledger.settle(outcome), doubt.outcome)
 
     def _tell(self, outcome: Outcome, before: Outcome) -> None:
         reported = before.path in self._reported

@@ -177,3 +177,18 @@ async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
 async def test_what_the_manifest_knows_is_not_unlisted(ledger):
     await ledger.adopt([line("a"), line("a", Status.IN_DOUBT, None)])
     assert await statuses(ledger) == [("a", Status.UPLOADED)]
+
+
+async def test_a_line_that_is_on_record_already_changes_nothing(ledger):
+    """Fault 84: no talk is there twice, and none overwrites itself."""
+    for _ in range(2):
+        await ledger.adopt([line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
+    assert await statuses(ledger) == [("a", Status.UPLOADED)] * 2
+
+
+async def test_a_talk_that_two_lines_have_is_that_of_the_first(ledger):
+    """Fault 84."""
+    await ledger.adopt([line("a", talk_id="talk-1"), line("b", audio="B", talk_id="talk-1")])
+    assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.CONFLICT)]
+    message = (await known(ledger, "b")).outcome.failure.message
+    assert "talk talk-1 was named for b and is a, and" in message

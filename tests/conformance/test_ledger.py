@@ -279,3 +279,34 @@ async def test_forgetting_a_defect_keeps_the_talk_beneath(ledger):
     await ledger.forget(["a.wav"])
     assert await ledger.known("") == {}
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
+
+
+# A talk is one recording
+
+
+@pytest.mark.parametrize("before", [Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT])
+async def test_the_talk_of_another_recording_makes_a_conflict_and_stays_where_it_is(ledger, before):
+    """Fault 84: whoever names it, the service, a search or a human."""
+    await upload(ledger, "a.wav", "A", talk_id="talk-1")
+    await bring_to(ledger, "b.wav", before, "B")
+    recorded = await ledger.settle(uploaded("b.wav", "talk-1"))
+    assert (recorded.status, recorded.talk_id) == (Status.CONFLICT, None)
+    assert "talk talk-1 was named for b.wav and is a.wav, and" in recorded.failure.message
+    assert [(row.status, row.talk_id) for row in await lines(ledger)] == [
+        (Status.UPLOADED, "talk-1"),
+        (Status.CONFLICT, None),
+    ]
+    assert await ledger.settle(uploaded("b.wav", "talk-2")) == uploaded("b.wav", "talk-2")
+
+
+async def test_the_talk_of_what_was_at_a_path_before_is_another_recordings(ledger):
+    """Fault 84: superseded, and back again."""
+    await upload(ledger, "a.wav", "A", talk_id="talk-1")
+    assert await claim(ledger, recording("a.wav", "B")) == GRANTED
+    recorded = await ledger.settle(uploaded("a.wav", "talk-1"))
+    assert recorded.status is Status.CONFLICT
+    assert "is a.wav as it was earlier" in recorded.failure.message
+    await ledger.settle(ended("a.wav", Status.FAILED))
+    assert await claim(ledger, recording("a.wav", "A", seen=LATER)) == KNOWN
+    assert await claim(ledger, recording("b.wav", "B")) == GRANTED
+    assert (await ledger.settle(uploaded("b.wav", "talk-1"))).status is Status.CONFLICT

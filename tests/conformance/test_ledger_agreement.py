@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from batch_uploader.errors import LedgerError
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
-from batch_uploader.model import Status
+from batch_uploader.model import Outcome, Status
 from batch_uploader.ports import Claim
 
 paths = st.sampled_from(["a.wav", "d/a.wav"])
@@ -112,7 +112,7 @@ async def live(history):
                 assert await take(sqlite, step, value) == answer
                 lines, known = await lines_of(memory), await known_to(memory)
                 assert await known_to(sqlite) == known
-                if step == "settle" and value.status is Status.UPLOADED and answer is None:
+                if isinstance(answer, Outcome) and answer.status is Status.UPLOADED:
                     talks.add((value.path, value.talk_id))
                 assert_sound(lines, known, talks)
                 if step == "claim":
@@ -128,6 +128,8 @@ async def live(history):
 def assert_sound(lines, known, talks):
     remembered = {(row.path, row.talk_id) for row in lines if row.status is Status.UPLOADED}
     assert talks <= remembered, "a talk ID was lost"
+    named = Counter(row.talk_id for row in lines if row.talk_id is not None)
+    assert all(count == 1 for count in named.values()), "a talk is two recordings"
     current = Counter(row.path for row in lines if row.path in known)
     assert set(current) == set(known)
     holding = {Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT, Status.UPLOADED}

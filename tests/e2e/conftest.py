@@ -218,10 +218,14 @@ class Calls:
             *(seconds * 10**9,) * 2,
         )
 
+    def every_line(self):
+        """The manifest's lines, several of a path that held one recording after another."""
+        text = (self.folder / "manifest.jsonl").read_text("utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
     def manifest(self):
         """The manifest's lines by path."""
-        lines = (self.folder / "manifest.jsonl").read_text("utf-8").splitlines()
-        return {line["path"]: line for line in map(json.loads, lines)}
+        return {line["path"]: line for line in self.every_line()}
 
     def in_doubt(self):
         """The manifest's lines about what is in doubt."""

@@ -4,6 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
+from msgspec.structs import replace
 
 from batch_uploader import events
 from batch_uploader.errors import InDoubt, SearchFailed
@@ -111,6 +112,27 @@ async def test_what_the_service_may_have_deleted_since_is_not_sent_again():
         assert summary.attention[0].failure.code == "TOO_OLD"
         house.time.seconds += HOUR
     assert len(house.sink.talks) == 2
+
+
+async def test_a_search_that_brings_up_the_talk_of_another_recording_is_a_conflict():
+    """Fault 84: the first stays up."""
+
+    class Confused(Swallowing):
+        async def find(self, connection_id, keys, *, waits=None):
+            found = await super().find(connection_id, keys, waits=waits)
+            return [replace(each, talk_id="talk-1") for each in found if each.talk_id != "talk-1"]
+
+    house = House(recordings(1))
+    house.sink = Confused(stamp_field=STAMP)
+    await house.run()
+    house.more(recordings(2))
+    house.sink.lose_next(LOST)
+    summary = await house.run()
+    assert summary.counts == {Status.CONFLICT: 1}
+    assert "is d/0.wav, and a talk is one" in summary.attention[0].failure.message
+    rows = await house.rows()
+    assert rows["d/0.wav"].talk_id == "talk-1"
+    assert [event.outcome.status for event in house.told(events.Reconciled)] == [Status.CONFLICT]
 
 
 class Astray(Swallowing):
@@ -315,9 +337,10 @@ async def test_a_look_that_is_cut_off_cuts_off_no_settlement():
         settle = house.ledger.settle
 
         async def slowly(outcome, **how):
-            await settle(outcome, **how)
+            recorded = await settle(outcome, **how)
             scope.cancel()
             await anyio.lowlevel.checkpoint()
+            return recorded
 
         house.ledger.settle = slowly
         with anyio.CancelScope() as scope:

@@ -185,7 +185,7 @@ class SqliteLedger:
             lambda store: rules.release(store, path), self._rescue(path, self._now, None)
         )
 
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> None:
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
         """Record how a recording ended.
 
         Raises LedgerError if that fails. Where the disk is at fault, the answer is in the journal
@@ -193,7 +193,7 @@ class SqliteLedger:
         be written, the error names the talk ID.
         """
         now = self._now()
-        await self._write(
+        return await self._write(
             lambda store: rules.settle(store, outcome, policy, now),
             self._rescue(outcome.path, lambda: now, outcome),
         )
@@ -385,6 +385,13 @@ class _SqliteStore:
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         return self._one(schema.SELECT_HOLDER, self._names(fingerprint))
+
+    def talk(self, talk_id: str) -> Record | None:
+        names: dict[str, object] = {
+            "talk_id": talk_id,
+            "connection_id": self._connection_id,
+        }
+        return self._one(schema.SELECT_OF_TALK, names)
 
     def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
         names = self._names(fingerprint, path)

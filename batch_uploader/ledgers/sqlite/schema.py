@@ -74,6 +74,7 @@ _SINCE_5: Final = (
 
 _AUDIO: Final = "substr(sha256, 1, 5)"
 _METADATA: Final = "substr(metadata, 1, 3)"
+_TALK: Final = "substr(talk_id, -6)"
 _CONTENT: Final = f"{_AUDIO}, {_METADATA}"
 """How a content is found: by so much of both digests that hardly any two share it."""
 
@@ -130,6 +131,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             "CREATE INDEX recordings_witnesses ON recordings (connection_id, stamp_field, "
             "claimed_seq) WHERE answered_seq IS NOT NULL AND stamp_field IS NOT NULL"
         ),
+        # The end of a talk's ID alone, which few share: a third of the pages. IDs in no order cost
+        # 8 KB more written for each recording, of 29, and 16 µs.
+        f"CREATE INDEX recordings_talk ON recordings ({_TALK}) WHERE talk_id IS NOT NULL",
+        f"CREATE INDEX superseded_talk ON superseded ({_TALK}) WHERE talk_id IS NOT NULL",
     ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
@@ -204,6 +209,15 @@ SELECT_HOLDER: Final = (
 )
 SELECT_SUPERSEDED: Final = (
     f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND sha256 = :sha256 ORDER BY id DESC LIMIT 1"
+)
+SELECT_OF_TALK: Final = (
+    # "+": no index but that one, and the end is not taken for known because the whole is.
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS} FROM {table} WHERE {_TALK} = {_TALK.replace('talk_id', ':talk_id')}"
+        " AND talk_id IS NOT NULL AND +talk_id = :talk_id AND +connection_id = :connection_id"
+        for table in ("recordings", "superseded")
+    )
+    + " LIMIT 1"
 )
 SELECT_ANYTHING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE {at}"

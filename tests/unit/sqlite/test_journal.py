@@ -332,3 +332,18 @@ async def test_what_a_newer_version_kept_is_not_read_by_halves(path, news):
     with pytest.raises(LedgerError, match="upgrade this one"):
         kept_answers(path)
     assert journal_path(path).read_bytes().startswith(frame)
+
+
+async def test_of_two_kept_answers_that_name_one_talk_the_first_has_it(path):
+    """Faults 6 and 84."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.claim([recording(each, each) for each in ("a.wav", "b.wav")])
+        with full_disk(ledger):
+            for each in ("a.wav", "b.wav"):
+                with pytest.raises(LedgerError, match="the next run records it"):
+                    await ledger.settle(uploaded(each, f"talk {LONG}"))
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        assert await talks(ledger) == {
+            "a.wav": (Status.UPLOADED, f"talk {LONG}"),
+            "b.wav": (Status.CONFLICT, None),
+        }

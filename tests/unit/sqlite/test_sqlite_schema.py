@@ -112,6 +112,7 @@ async def test_the_index_serves_the_questions_about_content(path):
     """Of thousands with the same audio none is read but the one with the same metadata."""
     await make(path, "a.wav")
     names = {"sha256": b"A" * 32, "metadata": b"m" * 32, "connection_id": CONNECTION, "path": "a"}
+    names["talk_id"] = "talk-1"
     with closing(sqlite3.connect(path)) as connection:
 
         def searches(query):
@@ -122,6 +123,10 @@ async def test_the_index_serves_the_questions_about_content(path):
         assert searches(schema.SELECT_HOLDER) == [
             f"SEARCH {table} {both.format(table)}"
             for table in ("recordings", "recordings", "superseded", "superseded")
+        ]
+        assert searches(schema.SELECT_OF_TALK) == [
+            f"SEARCH {table} USING INDEX {table}_talk (<expr>=?)"
+            for table in ("recordings", "superseded")
         ]
         assert all("_content (<expr>=?)" in step for step in searches(schema.DROP_DUPLICATES))
         assert not [step for step in searches(schema.SELECT_ANYTHING) if "=?" not in step]
