@@ -477,6 +477,13 @@ def test_what_the_service_repeats_of_us_is_not_repeated():
     assert "canary" not in pretty_repr(answer)
 
 
+def test_an_id_repeats_no_value_that_cannot_be_there_by_chance():
+    """Fault 70."""
+    metadata = (("x-request-id", "r-123-+79001234567"),)
+    answer = Answer(StatusCode.INTERNAL, "", metadata, secrets=("123", "+79001234567"))
+    assert decide(answer).request_id == "r-123-[...]"
+
+
 def test_what_the_service_says_cannot_break_a_line_or_a_terminal():
     """Fault 64."""
     error = decide(Answer(StatusCode.INTERNAL, "a\r\nb\x1b[31m\u202ec" + "x" * 1000))

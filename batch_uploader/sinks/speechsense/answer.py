@@ -14,6 +14,7 @@ from batch_uploader.sinks.speechsense.redaction import reveals, shown
 _QUOTED: Final = 300
 _ID_QUOTED: Final = 100
 _LONGEST_ID: Final = 200
+_BY_CHANCE: Final = 8
 _UNWILLING: Final = -1.0
 _COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts", 0))
 """The headers in which tries are counted, and what they say of the first one."""
@@ -106,11 +107,17 @@ def flaw(talk_id: str) -> str | None:
     return None
 
 
-def request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
-    """What the vendor's support asks for: ``x-request-id``, else ``x-server-trace-id``."""
+def request_id(
+    metadata: Iterable[tuple[str, str | bytes]], secrets: Iterable[str] = ()
+) -> str | None:
+    """What the vendor's support asks for: ``x-request-id``, else ``x-server-trace-id``.
+
+    ``secrets`` must not be repeated in it; shorter ones may be there by chance.
+    """
     found = dict(reversed([(name, value) for name, value in metadata if isinstance(value, str)]))
     given = found.get("x-request-id") or found.get("x-server-trace-id")
-    return shown(given, _ID_QUOTED) if given else None
+    long = (secret for secret in secrets if len(secret) >= _BY_CHANCE)
+    return shown(given, _ID_QUOTED, long) if given else None
 
 
 def retry_after(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:

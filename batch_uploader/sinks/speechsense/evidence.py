@@ -125,7 +125,7 @@ def judge(
     return kind(
         f'{advice} ("{said}")' if said else advice,
         code="CONTRADICTION" if kind is Contradicted else answer.code.name,
-        request_id=request_id(answer.metadata),
+        request_id=request_id(answer.metadata, answer.secrets),
         retry_after=retry_after(answer.metadata),
     )
 

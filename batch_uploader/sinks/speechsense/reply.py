@@ -118,7 +118,7 @@ class Reply:
         wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
         if wrong is not None:
             return Answer(StatusCode.OK, wrong, metadata, talk_id="")
-        return Receipt(talk_id, request_id(metadata))
+        return Receipt(talk_id, request_id(metadata, self._private))
 
     @property
     def _named(self) -> str | None:
