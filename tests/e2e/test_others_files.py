@@ -170,6 +170,20 @@ def test_another_file_that_is_named_as_the_ledger(calls, upload, program, other)
     assert tree(other.parent) == before
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-answers"])
+def test_another_file_whose_name_is_that_of_a_ledgers_log(calls, upload, outside, service, suffix):
+    """Fault 97: SQLite would write to it, or remove it."""
+    calls.write("a.wav")
+    (outside / f"data{suffix}").write_bytes(b"dear diary\n" * 100)
+    before = tree(outside)
+    result = upload("--ledger", outside / "data")
+    assert result.code == 7, result.err
+    assert f"data{suffix}" in result.err.replace("\n", "")
+    assert {path: each for path, each in tree(outside).items() if path in before} == before
+    assert not (outside / "data").exists()
+    assert service.counts(calls) == {}
+
+
 @pytest.mark.parametrize("name", ["b.wav", "a.wav", "a.json", "b.JSON", "new.mp3"])
 def test_a_recording_or_a_sidecar_is_no_ledger(calls, upload, service, outside, name):
     """Fault 97: neither in the directory nor elsewhere, be it there or not."""

@@ -23,6 +23,7 @@ from batch_uploader.ledgers.sqlite.place import (
     connect,
     demand_file,
     demand_no_link,
+    logs_of,
     real,
     refuse_empty,
     refuse_foreign,
@@ -139,7 +140,7 @@ def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connectio
         _make(path)
     _refuse_at_sight(path)
     refuse_foreign(path)
-    for log in _logs(path):
+    for log in logs_of(path):
         unshare(log)
         close_to_others(log)
     if not exclusive:
@@ -180,7 +181,7 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     path = real(path)
     _refuse_at_sight(path)
     refuse_foreign(path)
-    for log in _logs(path):
+    for log in logs_of(path):
         # A run has made sure of its own, and a backup of hard links may come at any time.
         if log.exists() and log.stat().st_nlink > 1 and not is_owned(owner_path(path)):
             raise LedgerError(
@@ -200,10 +201,6 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
         } or (log.exists() and log.stat().st_size > 0):
             raise
         return _connect_current(path, "immutable=1")
-
-
-def _logs(path: Path) -> Iterator[Path]:
-    return (beside(path, suffix) for suffix in ("-wal", "-shm", "-journal"))
 
 
 def connect_alone(path: Path) -> sqlite3.Connection:
@@ -234,7 +231,7 @@ def is_damaged(path: Path, *, alone: bool = False) -> bool:
 def _refuse_at_sight(path: Path) -> None:
     demand_file(path)
     refuse_empty(path)
-    for log in _logs(path):
+    for log in logs_of(path):
         # SQLite opens them by their names, whatever they are.
         demand_own(log, shared=True)
 

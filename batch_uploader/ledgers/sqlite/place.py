@@ -5,6 +5,7 @@ Everything here blocks.
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,11 @@ def real(path: Path) -> Path:
 def beside(path: Path, suffix: str) -> Path:
     """The file of that name with more at its end."""
     return path.with_name(path.name + suffix)
+
+
+def logs_of(path: Path) -> Iterator[Path]:
+    """The files that SQLite keeps beside it, and opens by their names."""
+    return (beside(path, suffix) for suffix in ("-wal", "-shm", "-journal"))
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:
@@ -67,6 +73,10 @@ def demand_ledger_or_none(path: Path) -> None:
         if not was_ours(real(path)):
             raise none_there(path)
         refuse_empty(path)
+        return
+    left = [each for each in logs_of(real(path)) if os.path.lexists(each)]
+    if left and not was_ours(real(path)):
+        raise none_there(left[0])
 
 
 def demand_no_link(path: Path) -> None:
