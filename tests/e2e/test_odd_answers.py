@@ -9,6 +9,7 @@ import anyio
 import pytest
 from grpc import StatusCode
 from http2_peers import FrameServer, answers, ends, head, says, stores_talks, talk
+from sink_servers import Moment, TalkServer, Trouble
 
 BUSY = (14, "busy, try again later")
 RECORDINGS = 8
@@ -90,3 +91,20 @@ async def test_what_gateways_pass_on_is_not_sent_again(calls, upload_to):
     assert script.requests == 48
     counts = Counter(line["status"] for line in calls.manifest().values())
     assert counts == {"uploaded": 48 - len(TEXTS), "in_doubt": len(TEXTS)}
+
+
+async def test_a_balancer_that_gives_up_on_what_is_stored_has_it_stored_once(calls, upload_to):
+    """Fault 77: behind a real Envoy that lets no request last."""
+    pytest.importorskip("envoy", reason="there is no Envoy for this system")
+    from load_balancer import Envoy  # not everywhere
+
+    calls.write(*(f"{number}.wav" for number in range(4)))
+    forwards = {"route": {"cluster": "service", "timeout": "0s"}}
+    impatient = {"common_http_protocol_options": {"max_stream_duration": "0.3s"}}
+    async with TalkServer() as server:
+        server.troubles.extend([Trouble(moment=Moment.STORED, hang=True)] * 20)
+        async with Envoy(forwards, upstream=server.port, protocol=impatient) as between:
+            results = [await upload_to(between), await upload_to(between)]
+        assert len(server.talks) == 4
+    assert {result.code for result in results} == {1}
+    assert {line["status"] for line in calls.manifest().values()} == {"in_doubt"}
