@@ -148,6 +148,17 @@ def test_a_run_that_was_killed_in_its_own_namespace_is_found_dead(house):
     assert 0 < len(doubtful) <= 4
 
 
+def test_of_many_that_follow_a_dead_one_at_once_one_runs(house):
+    """Fault 85: all of them watch it, and none sees another's process."""
+    first = house.begin(start=house.start_elsewhere)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    runs = [house.start_elsewhere("--stamp-field", "key") for _ in range(3)]
+    codes = sorted(end(run)[0] for run in runs)
+    assert codes == [1, 5, 5]
+    assert max(house.talks().values()) == 1
+
+
 def test_a_run_that_was_taken_for_dead_sends_nothing_more(house):
     """Fault 85: it stood still for long, as a machine that sleeps does."""
     first = house.begin(start=house.start_elsewhere)
