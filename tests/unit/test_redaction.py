@@ -117,13 +117,11 @@ def test_any_text_is_shown_in_one_line(text):
 
 
 def test_a_short_secret_counts_as_a_whole():
-    remember("e-key")
-    remember("ab")
     remember("emulator-key")
-    assert shown("the e-key, the key, ab, an emulator, emulator-key", 100) == (
-        "the [...], the key, ab, an emulator, [...]"
-    )
-    assert not reveals("a-talk-of-the-e-key")
+    remember("t-1")
+    assert shown("an emulator, emulator-key, t-1", 100) == "an emulator, [...], t-1"
+    assert shown("an emulator, t-1", 100, ("t-1",)) == "an emulator, [...]"
+    assert not reveals("talk-1-of-t-1")
 
 
 def test_an_old_secret_is_forgotten_only_after_many_others():

@@ -39,16 +39,19 @@ def remember(secret: str) -> None:
     if secret in _parts:
         return
     bare = _bare(secret)
+    if len(bare) < _PART:
+        # Not worth the name, and part of many a word.
+        return
     while len(_parts) >= _REMEMBERED:
         del _parts[next(iter(_parts))]
-    size = _PART if len(bare) >= _WITH_PARTS else max(_PART, len(bare))
+    size = _PART if len(bare) >= _WITH_PARTS else len(bare)
     _parts[secret] = frozenset(bare[at : at + size] for at in range(len(bare) - size + 1))
     _all = frozenset().union(*_parts.values())
     _sizes = frozenset(map(len, _all))
 
 
 def reveals(text: str) -> bool:
-    """Whether a text has a part of a secret in it; a short secret may be there by chance."""
+    """Whether a text has a part of a secret in it."""
     return bool(_found(_bare(text))) or any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
 
 
@@ -60,7 +63,7 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
     text = text[:_LONGEST]
     text = _ENCODED.sub(lambda run: _HIDDEN if _decodes_to_a_secret(run[0]) else run[0], text)
     text = _without_parts(text)
-    for value in sorted((*private, *_parts), key=len, reverse=True):
+    for value in sorted(private, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, _HIDDEN)
     if not text.isprintable():

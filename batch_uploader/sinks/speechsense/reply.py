@@ -64,9 +64,9 @@ async def _write(rpc: Rpc, message: bytes) -> None:
 class Reply:
     """Hears a call from its beginning, and goes on when nobody waits for it any more."""
 
-    def __init__(self, rpc: Rpc, private: tuple[str, ...], call: Call) -> None:
+    def __init__(self, rpc: Rpc, secrets: tuple[str, ...], call: Call) -> None:
         self._rpc = rpc
-        self._private = private
+        self._secrets = secrets
         self._call = call
         self._talk_ids: set[str] = set()
         loop = asyncio.get_running_loop()
@@ -101,7 +101,7 @@ class Reply:
             metadata = (*await self._rpc.trailing_metadata(), *await self._rpc.initial_metadata())
         except grpc.aio.AioRpcError as error:
             connected = self._call.connected
-            return Answer.of(error, self._private, connected=connected, talk_id=self._shown)
+            return Answer.of(error, self._secrets, connected=connected, talk_id=self._shown)
         except grpc.aio.UsageError as error:
             return error
         except asyncio.CancelledError:
@@ -118,7 +118,7 @@ class Reply:
         wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
         if wrong is not None:
             return Answer(StatusCode.OK, wrong, metadata, talk_id="")
-        return Receipt(talk_id, request_id(metadata, self._private))
+        return Receipt(talk_id, request_id(metadata, self._secrets))
 
     @property
     def _named(self) -> str | None:

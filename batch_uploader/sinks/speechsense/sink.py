@@ -194,7 +194,7 @@ class SpeechSenseSink:
             except grpc.aio.UsageError:
                 raise SearchFailed(_CLOSED, code="CLOSED") from None
             except grpc.aio.AioRpcError as error:
-                return Answer.of(error)
+                return Answer.of(error, (header.partition(" ")[2],))
             except asyncio.CancelledError:
                 if _asked_to_stop():
                     raise
@@ -243,7 +243,7 @@ class SpeechSenseSink:
             method
         )
         rpc = upload(metadata=sending.headers, timeout=sending.timeout)
-        return rpc, Reply(rpc, sending.private, call)
+        return rpc, Reply(rpc, sending.secrets, call)
 
     async def _feed(self, rpc: Rpc, sending: "_Sending") -> None:
         metadata, audio = self._small_parts(sending.recording)
@@ -302,10 +302,11 @@ class _Sending:
         )
 
     @property
-    def private(self) -> tuple[str, ...]:
-        """The personal data, which must not be repeated if the service does."""
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated if the service does: the credential, the personal data."""
         metadata = self.recording.metadata
         return (
+            self.authorization.partition(" ")[2],
             *metadata.fields.values(),
             *(user.id for user in metadata.users),
             *(value for user in metadata.users for value in user.fields.values()),
