@@ -70,6 +70,7 @@ LIMITS = [
     limit(
         "outlier_detection",
         retries("reset", per_try_timeout=SOON),
+        after=(STORED, STORED),  # it may be tried again before it is ejected
         outlier_detection={"consecutive_5xx": 1, "max_ejection_percent": 100},
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
     ),
