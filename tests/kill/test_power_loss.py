@@ -72,11 +72,12 @@ async def main():
             (pages,) = ask("PRAGMA page_count").fetchone()
             ask(f"PRAGMA max_page_count = {pages}")
             for path in together[:2]:
+                talk = path + "9" * 9000
                 try:
-                    await settle(ledger, path, "9" * 9000)
+                    await settle(ledger, path, talk)
                 except LedgerError as error:
                     assert "the next run records it" in str(error)
-                    hear("up", path, "9" * 9000)
+                    hear("up", path, talk)
 
 asyncio.run(main())
 """
@@ -146,14 +147,18 @@ class Disk:
             self._sync_names(change.path)
         elif change.kind == "r":
             before = PurePosixPath(change.data.decode()).relative_to(self._root)
+            self._forget(self._names.get(change.path))
             self._rename(change.path, self._names[before])
             self._rename(before, None)
         elif change.kind == "u":
-            gone = self._names[change.path]
-            self._files = {inode: file for inode, file in self._files.items() if file is not gone}
+            self._forget(self._names[change.path])
             self._rename(change.path, None)
         elif change.kind == "m":
             self._rename(change.path, FOLDER)
+
+    def _forget(self, gone):
+        # Its inode may be that of the next file.
+        self._files = {inode: file for inode, file in self._files.items() if file is not gone}
 
     def _sync_names(self, folder):
         for path, file in self._since:

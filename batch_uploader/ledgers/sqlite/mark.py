@@ -30,7 +30,6 @@ from batch_uploader.system.ownfiles import read_own, replace_atomically, sync_di
 
 NOTE: Final = "-run"
 """What the note's name has at its end."""
-_FACT: Final = "run"
 _LONGEST_NOTE: Final = 1024 * 1024
 _TRIES: Final = 20
 _PAUSE_SECONDS: Final = 0.05
@@ -164,9 +163,9 @@ def _has_log(path: Path) -> bool:
 
 
 def _put(connection: sqlite3.Connection, run: Run) -> None:
-    text = msgspec.json.encode(run).decode()
+    text = f"{run.number:014x}{run.word}{'ac'[run.open]}"
     with committing(connection):
-        connection.execute(schema.PUT_FACT, (_FACT, f"{zlib.crc32(text.encode()):08x} {text}"))
+        connection.execute(schema.UPDATE_MARK, (f"{text}-{zlib.crc32(text.encode()):08x}",))
 
 
 def _settled(connection: sqlite3.Connection) -> bool:
@@ -184,17 +183,17 @@ def _run_in(path: Path) -> Run | None:
     """What stands in the file itself; None where a torn page does not tell, or no ledger at all."""
     try:
         with closing(connect_alone(path)) as connection:
-            if connection.execute(schema.SELECT_FACTS_TABLE).fetchone() is None:
+            if connection.execute(schema.SELECT_MARK_TABLE).fetchone() is None:
                 return NO_RUN
-            line = connection.execute(schema.SELECT_FACT, (_FACT,)).fetchone()
+            line = connection.execute(schema.SELECT_MARK).fetchone()
     except sqlite3.DatabaseError:
         return None  # whoever opens it says what is wrong with it
-    if line is None:
-        return NO_RUN
-    checksum, _, text = str(line[0]).partition(" ")
+    if line is None or line[0] == schema.NO_MARK:
+        return None if line is None else NO_RUN
+    text, _, checksum = str(line[0]).partition("-")
     if checksum != f"{zlib.crc32(text.encode()):08x}":
         return None
-    return msgspec.json.decode(text, type=Run)
+    return Run(int(text[:14], 16), text[14:30], open=text[30] == "c")
 
 
 def _read(path: Path) -> Note | None:

@@ -78,6 +78,9 @@ _TALK: Final = "substr(talk_id, -6)"
 _CONTENT: Final = f"{_AUDIO}, {_METADATA}"
 """How a content is found: by so much of both digests that hardly any two share it."""
 
+NO_MARK: Final = "0" * 40
+"""The mark has a page of its own, and always this length: to write it changes one sector."""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         f"CREATE TABLE recordings ({_DEFINITIONS}, UNIQUE (path, connection_id))",
@@ -124,6 +127,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     # which claims, answers and doubts came, by a count that no clock sets.
     (
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+        "CREATE TABLE mark (id INTEGER PRIMARY KEY, run TEXT NOT NULL)",
+        f"INSERT INTO mark VALUES (1, '{NO_MARK}')",
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_5),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_5),
         "DROP INDEX recordings_stamped",
@@ -250,6 +255,9 @@ DROP_DUPLICATES: Final = (
     " AND connection_id = :connection_id AND status = 'duplicate' AND duplicate_of = :path"
 )
 
+SELECT_MARK_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'mark'"
+SELECT_MARK: Final = "SELECT run FROM mark WHERE id = 1"
+UPDATE_MARK: Final = "UPDATE mark SET run = ? WHERE id = 1"
 SELECT_FACTS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'facts'"
 SEQUENCE: Final = "sequence"
 """The fact that says up to where places in the ledger's order are taken."""

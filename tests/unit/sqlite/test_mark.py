@@ -80,7 +80,7 @@ async def test_a_mark_that_a_power_loss_tore_tells_nothing(path):
     """Faults 4 and 90."""
     await make(path, "a.wav")
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE facts SET value = substr(value, 2) WHERE name = 'run'")
+        connection.execute("UPDATE mark SET run = substr(run, 2)")
     assert not strays(path)
     await make(path, "b.wav")
     assert not strays(path)
