@@ -187,13 +187,20 @@ class TestDeadlines:
         assert service.served["Upload"] == 6
 
     async def test_silence(self, calls, start_service):
-        """Fault 21: the deadline ends it; what is proved absent is sent again, till it is up."""
+        """Fault 21: the deadline ends it; what is proved absent is sent again, till it is up.
+
+        What came into doubt last waits for another one to go up.
+        """
         calls.write(*names(12))
-        with start_service("--silent", "0.3", "--seed", "3") as service:
+        with start_service("--silent", "0.5", "--seed", "3") as service:
+            summary = await self.run(calls, service, hold=2.0)
+            assert summary.needs_attention
+            assert {each.status for each in summary.attention} <= {"in_doubt", "failed"}
+        calls.write("last.wav")
+        with start_service() as service:
             summary = await self.run(calls, service, hold=2.0)
             assert summary.needs_attention == 0, summary.attention
-            assert_one_talk_each(calls, service, names(12))
-        assert service.served["Upload"] > 12
+            assert_one_talk_each(calls, service, [*names(12), "last.wav"])
 
 
 class TestService:

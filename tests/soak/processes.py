@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 A_FOLDER = 1000
 
 
-def write_recordings(folder, count):
-    """Small ones with sidecars, no two alike; their SHA-256 by path."""
-    chance = random.Random(count)
+def write_recordings(folder, count, first=0):
+    """Small ones with sidecars, no two alike, from a number on; their SHA-256 by path."""
+    chance = random.Random(first + count)
     digests = {}
-    for number in range(count):
+    for number in range(first, first + count):
         path = folder / f"{number // A_FOLDER}" / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = chance.randbytes(2 * chance.randrange(50, 2000))

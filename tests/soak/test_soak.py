@@ -72,8 +72,10 @@ def test_nothing_grows_nothing_is_lost_and_nothing_is_sent_twice(tmp_path):
     ):
         samples = watch(process, emulator)
         counts = Counter(json.loads(process.stdout.read()))
-        # What is absent for the second time in a run is the next one's to send.
-        while counts.pop("failed", 0):
+        # What is absent too often in a run is the next one's to send, and what came into doubt last
+        # waits for another one to go up.
+        while counts.pop("failed", 0) + counts.pop("in_doubt", 0):
+            digests |= write_recordings(calls, 1, first=len(digests))
             with sender(calls, emulator, deadline=DEADLINE, hold=HOLD) as again:
                 counts.update(json.loads(again.stdout.read()))
         talks = stored_talks(emulator.store)
@@ -85,7 +87,7 @@ def test_nothing_grows_nothing_is_lost_and_nothing_is_sent_twice(tmp_path):
         f"\n{RECORDINGS:,} recordings in {took:.0f} s, {dict(ends)}"
         f"\n   third       MiB   descriptors   threads\n{table}"
     )
-    assert counts == {"uploaded": RECORDINGS}
+    assert counts == {"uploaded": len(digests)}
     held = Counter((talk.fields["name"], talk.sha256.hex()) for talk in talks)
     assert held == Counter(digests.items())
     assert ends["DEADLINE_EXCEEDED"] > RECORDINGS / 100
