@@ -122,7 +122,7 @@ async def two_that_are_up(age=3600.0):
             name = sidecar.path.removeprefix("d/")
             seen = Stat(audio.size, audio.mtime_ns, name, sidecar.size, sidecar.mtime_ns)
             await ledger.claim([recording(audio.path, audio.path, connection_id="c", seen=seen)])
-            await ledger.settle(uploaded(audio.path, seen=seen))
+            await ledger.settle(uploaded(audio.path, audio.path, seen=seen))
     return ledger, files
 
 
