@@ -46,7 +46,7 @@ def defuse(text: str) -> str:
 
 def _quoted(text: str, found: re.Match[str]) -> str:
     before = text[: found.start()].rstrip(" ")
-    apart = found.start() > len(before) and text[found.end() : found.end() + 1] not in {"", " "}
+    apart = found.start() > len(before) and text[found.end() : found.end() + 1] != " "
     within = before[-1:].isalnum() or before[-1:] in _WITHIN_WORDS
     return found[0] if before and within and not apart else f"'{found[0]}"
 
