@@ -12,13 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batch_uploader.engine import RunOptions
-    from batch_uploader.examine import Rules, SidecarMode
+    from batch_uploader.app.uploader import Uploader, upload_directory
+    from batch_uploader.core.model import Ending, Outcome, Status, Summary
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
-    from batch_uploader.model import Ending, Outcome, Status, Summary
-    from batch_uploader.retry import RetryPolicy
-    from batch_uploader.sidecar import Kind, Schema
+    from batch_uploader.pace.retry import RetryPolicy
+    from batch_uploader.prepare.examine import Rules, SidecarMode
+    from batch_uploader.prepare.sidecar import Kind, Schema
+    from batch_uploader.run.engine import RunOptions
     from batch_uploader.sinks.memory import MemorySink
     from batch_uploader.sinks.speechsense.channel import Endpoint, Security
     from batch_uploader.sinks.speechsense.credentials import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
     from batch_uploader.sources.directory import DirectorySource
     from batch_uploader.sources.memory import MemorySource
-    from batch_uploader.uploader import Uploader, upload_directory
 
 __version__ = "0.1.0"
 
@@ -62,20 +62,20 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "engine": ("RunOptions",),
-    "examine": ("Rules", "SidecarMode"),
+    "run.engine": ("RunOptions",),
+    "prepare.examine": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),
-    "model": ("Ending", "Outcome", "Status", "Summary"),
-    "retry": ("RetryPolicy",),
-    "sidecar": ("Kind", "Schema"),
+    "core.model": ("Ending", "Outcome", "Status", "Summary"),
+    "pace.retry": ("RetryPolicy",),
+    "prepare.sidecar": ("Kind", "Schema"),
     "sinks.memory": ("MemorySink",),
     "sinks.speechsense.channel": ("Endpoint", "Security"),
     "sinks.speechsense.credentials": ("ApiKey", "IamToken", "IamTokenFile", "ServiceAccountKey"),
     "sinks.speechsense.sink": ("SpeechSenseSink",),
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),
-    "uploader": ("Uploader", "upload_directory"),
+    "app.uploader": ("Uploader", "upload_directory"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

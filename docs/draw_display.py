@@ -16,14 +16,14 @@ import anyio
 from rich.console import Console
 
 from batch_uploader import ApiKey, DirectorySource, SpeechSenseSink, SqliteLedger, Uploader
-from batch_uploader.display.outlet import Room
-from batch_uploader.display.tally import Tally
-from batch_uploader.display.terminal import picture
+from batch_uploader.core.events import Event
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
-from batch_uploader.engine import RunOptions
-from batch_uploader.events import Event
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
+from batch_uploader.ui.outlet import Room
+from batch_uploader.ui.tally import Tally
+from batch_uploader.ui.terminal import picture
 
 ROOM = Room(84, 12)
 TARGET = Path(__file__).with_name("display.svg")

@@ -3,7 +3,7 @@
     python examples/listener.py calls/ talks.csv
 
 Goes up to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
-place. A listener is any callable that takes an event (batch_uploader/events.py has them all).
+place. A listener is any callable that takes an event (batch_uploader/core/events.py has them all).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from batch_uploader import (
     Status,
     Uploader,
 )
-from batch_uploader.events import Event, Settled
+from batch_uploader.core.events import Event, Settled
 
 
 class TalkTable:

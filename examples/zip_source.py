@@ -3,7 +3,7 @@
     python examples/zip_source.py calls.zip
 
 Goes up to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
-place. `Source` in batch_uploader/ports.py says what a source promises.
+place. `Source` in batch_uploader/core/ports.py says what a source promises.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch_uploader import MemorySink, SqliteLedger, Status, Uploader
-from batch_uploader.errors import SourceError
-from batch_uploader.model import Entry, Listing
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Entry, Listing
 
 AUDIO = (".wav", ".mp3", ".ogg", ".opus")
 

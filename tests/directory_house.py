@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from batch_uploader.model import Defect
+from batch_uploader.core.model import Defect
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 

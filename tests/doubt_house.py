@@ -8,15 +8,15 @@ import anyio
 from ledger_cases import recording, uploaded
 from sink_samples import Sound, Tries
 
-from batch_uploader.display.tally import Tally
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import InDoubt
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.errors import InDoubt
+from batch_uploader.core.model import Instant
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Instant
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
-from batch_uploader.uploader import Uploader
+from batch_uploader.ui.tally import Tally
 
 STAMP = "upload_key"
 LOST = InDoubt("told to", code="INTERNAL", request_id="request-9")

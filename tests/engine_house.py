@@ -7,13 +7,13 @@ from collections import Counter
 
 import anyio
 
-from batch_uploader.engine import RunOptions
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.model import Status
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Status
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
-from batch_uploader.uploader import Uploader
 
 OPTIONS = RunOptions(concurrency=4, retry=RetryPolicy(attempts=3, first_pause=0.001))
 

@@ -10,14 +10,14 @@ from contextvars import ContextVar
 import anyio
 from msgspec.structs import replace
 
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import InDoubt, LedgerError, NotSent, SearchFailed, SourceError
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, SearchFailed, SourceError
+from batch_uploader.core.model import Failure, Status
+from batch_uploader.ledgers.manifest import write_manifest
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import write_manifest
-from batch_uploader.model import Failure, Status
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.uploader import Uploader
 
 CONNECTION = "calls"
 OPTIONS = RunOptions(

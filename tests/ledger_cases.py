@@ -1,6 +1,6 @@
 """Recordings and outcomes for the tests of the ledgers."""
 
-from batch_uploader.model import (
+from batch_uploader.core.model import (
     AudioInfo,
     Container,
     Failure,

@@ -4,8 +4,8 @@ from contextlib import aclosing
 
 from ledger_cases import ended, recording, stat, uploaded
 
-from batch_uploader.model import Status
-from batch_uploader.ports import Claim, ClaimAnswer
+from batch_uploader.core.model import Status
+from batch_uploader.core.ports import Claim, ClaimAnswer
 
 GRANTED = ClaimAnswer(Claim.GRANTED)
 KNOWN = ClaimAnswer(Claim.KNOWN)

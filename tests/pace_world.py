@@ -9,7 +9,7 @@ import math
 import random
 from collections import deque
 
-from batch_uploader.errors import NotSent, Rejected, Throttled
+from batch_uploader.core.errors import NotSent, Rejected, Throttled
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 
 SECRET = "AQVNcanary0123456789"
 

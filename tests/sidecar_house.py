@@ -1,7 +1,7 @@
 """What the tests of sidecars ask of a text: its fields, its defects, the cure of its only one."""
 
-from batch_uploader.model import Metadata
-from batch_uploader.sidecar import Schema, parse
+from batch_uploader.core.model import Metadata
+from batch_uploader.prepare.sidecar import Schema, parse
 
 ANYTHING = Schema()
 

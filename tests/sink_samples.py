@@ -4,8 +4,8 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
-from batch_uploader.errors import SourceError
-from batch_uploader.model import (
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import (
     AudioInfo,
     Container,
     Fingerprint,
@@ -16,7 +16,7 @@ from batch_uploader.model import (
     User,
     recording_key,
 )
-from batch_uploader.ports import Attempt
+from batch_uploader.core.ports import Attempt
 
 METADATA = Metadata(
     {"operator_name": "Ольга", "date": "2025-04-24T14:34:19+03:00", "empty": ""},

@@ -15,8 +15,9 @@ from anyio import to_thread
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.agreement import demand_agreement
-from batch_uploader.belonging import Belonging, demand_known
+from batch_uploader.app.agreement import demand_agreement
+from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.survey import Finding, survey
 from batch_uploader.cli.places import (
     demand_no_trace,
     demand_places,
@@ -25,20 +26,20 @@ from batch_uploader.cli.places import (
     the_connection,
 )
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
-from batch_uploader.display.outlet import Line, Span, hint, show, warning
-from batch_uploader.display.summary import warn_of_nothing
-from batch_uploader.display.text import format_hours, plural, printable, sentence
-from batch_uploader.examine import Examination
-from batch_uploader.intake import Batch, Intake, Remembers
+from batch_uploader.core.model import Defect, Entry, Outcome, Status
+from batch_uploader.core.ports import Known, Likeness
+from batch_uploader.core.units import format_size
+from batch_uploader.ledgers.places import demand_memory
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running
-from batch_uploader.model import Defect, Entry, Outcome, Status
-from batch_uploader.places import demand_memory
-from batch_uploader.planning import Action
-from batch_uploader.ports import Known, Likeness
+from batch_uploader.plan.intake import Batch, Intake, Remembers
+from batch_uploader.plan.planning import Action
+from batch_uploader.prepare.examine import Examination
 from batch_uploader.settings import Settings
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.survey import Finding, survey
-from batch_uploader.units import format_size
+from batch_uploader.ui.outlet import Line, Span, hint, warning
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.summary import warn_of_nothing
+from batch_uploader.ui.text import format_hours, plural, printable, sentence
 
 _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024

@@ -15,14 +15,15 @@ from anyio import to_thread
 from batch_uploader.cli.samples import FIELDS, write_samples
 from batch_uploader.cli.uploading import upload_as_told
 from batch_uploader.cli.voice import advise, quote, tell
-from batch_uploader.display.outlet import Line, Span, show
-from batch_uploader.display.text import printable
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
-from batch_uploader.errors import ConfigError
-from batch_uploader.places import manifest_path
+from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.ledgers.places import manifest_path
 from batch_uploader.settings import Settings
 from batch_uploader.sinks.speechsense.resources import demand_resources
-from batch_uploader.system.ownfiles import replace_atomically
+from batch_uploader.ui.outlet import Line, Span
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.text import printable
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
 # A line on which uploads can be watched, and a service that is busy now and then.

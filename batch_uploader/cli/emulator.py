@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from batch_uploader.cli.options import PATH, Flag, Panel, Parsed, command
-from batch_uploader.errors import ConfigError
-from batch_uploader.units import parse_duration, parse_size
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from batch_uploader.emulator import Connection, Outage

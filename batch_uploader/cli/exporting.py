@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 
-from batch_uploader.cells import defuse, escape, keep
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
@@ -15,11 +14,12 @@ from batch_uploader.cli.places import (
     tell_of_kept,
 )
 from batch_uploader.cli.voice import ExitCode, data_on_stdout
+from batch_uploader.core.cells import defuse, escape, keep
+from batch_uploader.core.ports import Row
+from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.ledgers.manifest import Format, export
 from batch_uploader.ledgers.sqlite import LedgerReader
-from batch_uploader.manifest import Format, export
-from batch_uploader.ports import Row
 from batch_uploader.settings import Given, Settings
-from batch_uploader.system.ownfiles import replace_atomically
 
 
 def manifest(

@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
-from batch_uploader.agreement import Agreement
-from batch_uploader.belonging import Belonging, demand_known
+from batch_uploader.app.agreement import Agreement
+from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.cli.voice import advise, quote
-from batch_uploader.display.text import plural, printable
-from batch_uploader.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.host.system.ownfiles import Trust, trust
+from batch_uploader.host.system.processes import network_file_system
+from batch_uploader.ledgers.places import behind_note, forgotten, has_ledger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers, remains
-from batch_uploader.places import behind_note, forgotten, has_ledger
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
-from batch_uploader.system.ownfiles import Trust, trust
-from batch_uploader.system.processes import network_file_system
+from batch_uploader.ui.text import plural, printable
 
 # What SQLite and we ourselves keep beside a ledger.
 _BESIDE_A_LEDGER = (

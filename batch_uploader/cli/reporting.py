@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
-from batch_uploader.display.outlet import Line, Span, hint
-from batch_uploader.display.text import format_count, format_hours, printable, sentence
+from batch_uploader.core.model import NEEDS_ATTENTION, Status
+from batch_uploader.core.ports import Row
+from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running
-from batch_uploader.model import NEEDS_ATTENTION, Status
-from batch_uploader.ports import Row
 from batch_uploader.settings import Places, Settings
-from batch_uploader.units import format_size
+from batch_uploader.ui.outlet import Line, Span, hint
+from batch_uploader.ui.text import format_count, format_hours, printable, sentence
 
 _SHOWN = 20
 _LABEL = 11

@@ -23,14 +23,15 @@ from batch_uploader.cli.places import (
     known_connection,
 )
 from batch_uploader.cli.voice import ExitCode, advise, quote
-from batch_uploader.display.outlet import Span, show
-from batch_uploader.display.text import plural, printable
-from batch_uploader.errors import SourceError
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import mark_behind
-from batch_uploader.model import Failure, Outcome, Status
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import DirectorySource, escape_name
+from batch_uploader.ui.outlet import Span
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.text import plural, printable
 
 _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _REJECTED = frozenset({Status.REJECTED})

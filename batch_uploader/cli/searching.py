@@ -22,17 +22,18 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, quote
-from batch_uploader.display.outlet import Span, show, warning
-from batch_uploader.display.text import plural, printable, sentence
-from batch_uploader.events import DoubtsWaiting, Event, Reconciled
+from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
+from batch_uploader.core.model import Status
+from batch_uploader.core.ports import Doubt
+from batch_uploader.core.units import format_duration
+from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.manifest import mark_behind
-from batch_uploader.model import Status
-from batch_uploader.ports import Doubt
-from batch_uploader.reconcile import Patience, Reconciler
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
-from batch_uploader.units import format_duration
+from batch_uploader.ui.outlet import Span, warning
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.text import plural, printable, sentence
 
 _SHOWN = 20
 _APART = 60.0

@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from batch_uploader.attemptlog import AttemptLog, warn_on_stderr
-from batch_uploader.belonging import Belonging, demand_known
+from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.rebuild import Rebuilt, rebuild
+from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli.places import (
     demand_places,
     demand_replaceable,
@@ -21,27 +22,27 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, fail, quote
-from batch_uploader.display.outlet import Span, show
-from batch_uploader.display.progress import Progress, make_renderer
-from batch_uploader.display.renderer import Renderer
-from batch_uploader.display.summary import print_summary, warn_of_nothing
-from batch_uploader.display.text import plural, printable
-from batch_uploader.engine import RunOptions
-from batch_uploader.events import Event, Found, Listener
-from batch_uploader.heartbeat import Heartbeat
+from batch_uploader.core.events import Event, Found, Listener
+from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.units import format_duration
+from batch_uploader.host.machine import keep_one_heap
+from batch_uploader.host.system import ServiceManager
+from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.machine import keep_one_heap
-from batch_uploader.model import Ending, Outcome, Stat, Summary
-from batch_uploader.places import demand_memory, ledger_path, manifest_path
-from batch_uploader.rebuild import Rebuilt, rebuild
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import demand_resources
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.system import ServiceManager
-from batch_uploader.units import format_duration
-from batch_uploader.uploader import Uploader, within_descriptors
+from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
+from batch_uploader.ui.heartbeat import Heartbeat
+from batch_uploader.ui.outlet import Span
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.progress import Progress, make_renderer
+from batch_uploader.ui.renderer import Renderer
+from batch_uploader.ui.summary import print_summary, warn_of_nothing
+from batch_uploader.ui.text import plural, printable
 
 _MOST_UNLISTED = 20
 _COLLECT_AFTER = 10_000

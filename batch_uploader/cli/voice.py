@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from batch_uploader import errors
-from batch_uploader.display.outlet import Line, can_draw, error, hint, plain_text, show
-from batch_uploader.display.text import printable, sentence
+from batch_uploader.core import errors
+from batch_uploader.ui.outlet import Line, can_draw, error, hint, plain_text
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.text import printable, sentence
 
 TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 

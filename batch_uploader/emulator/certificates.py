@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
-from batch_uploader.errors import ConfigError
-from batch_uploader.system.ownfiles import replace_atomically
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.host.system.ownfiles import replace_atomically
 
 _VALID: Final = dt.timedelta(days=365)
 _RENEW: Final = dt.timedelta(days=7)

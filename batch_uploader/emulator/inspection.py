@@ -7,9 +7,9 @@ only the length of MP3 and Ogg Opus is left to that one.
 import struct
 from typing import BinaryIO, Final
 
-from batch_uploader import audio
+from batch_uploader.core.model import Container, Defect
 from batch_uploader.emulator.rules import DURATION_LIMIT, SAMPLE_RATES, Refusal, invalid
-from batch_uploader.model import Container, Defect
+from batch_uploader.prepare import audio
 from batch_uploader.sinks.speechsense import wire
 
 _PCM: Final = 1

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import grpc
 from msgspec import Struct, field
 
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator.certificates import Certificates, certificates
 from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.faults import Faults, LostAnswer, Outage
@@ -23,7 +24,6 @@ from batch_uploader.emulator.service import Service
 from batch_uploader.emulator.store import Store
 from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Doorkeeper, ServiceAccountKey
 from batch_uploader.emulator.uploads import Policy, Uploads
-from batch_uploader.errors import ConfigError
 
 API_KEY: Final = "emulator-key"
 """Let in where no credential is declared."""

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from msgspec import Struct
 
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator.rules import Refusal
-from batch_uploader.errors import ConfigError
 
 AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 TOKEN_LIFETIME: Final = 12 * 3600.0

@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToJson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batch_uploader.core.model import Container, Role, User
 from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.faults import Faults, LostAnswer, Mishap
 from batch_uploader.emulator.inspection import check_declaration, inspect, length_of_truncated
@@ -29,9 +30,8 @@ from batch_uploader.emulator.rules import (
 )
 from batch_uploader.emulator.store import Store, Talk
 from batch_uploader.emulator.streams import Stream
-from batch_uploader.model import Container, Role, User
+from batch_uploader.host.system.ownfiles import replace_atomically
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.system.ownfiles import replace_atomically
 
 _IN_THREAD: Final = 256 * 1024
 """From this size in bytes on, looking into audio would hold up the other requests."""

@@ -9,14 +9,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from batch_uploader.ledgers.records import LASTING, Record, Store, of_another
-from batch_uploader.model import Failure, Fingerprint, Recording, Stat, Status, recording_key
-from batch_uploader.ports import Claim, ClaimAnswer, Row
-
-LEDGER_LOST: Final = Failure(
-    "LEDGER_LOST",
-    "its ledger was lost, and it may have gone up after the manifest was written",
+from batch_uploader.core.model import (
+    LEDGER_LOST,
+    Fingerprint,
+    Recording,
+    Stat,
+    Status,
+    recording_key,
 )
+from batch_uploader.core.ports import Claim, ClaimAnswer, Row
+from batch_uploader.ledgers.records import LASTING, Record, Store, of_another
+
 _NEVER_NS: Final = -1
 """The time of a file that the manifest does not tell: no file has it, so each is looked into."""
 

@@ -5,8 +5,16 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from batch_uploader.model import Container, Failure, Fingerprint, Instant, Outcome, Stat, Status
-from batch_uploader.ports import Doubt, Known, Row
+from batch_uploader.core.model import (
+    Container,
+    Failure,
+    Fingerprint,
+    Instant,
+    Outcome,
+    Stat,
+    Status,
+)
+from batch_uploader.core.ports import Doubt, Known, Row
 
 OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 """Of these it is not known whether the service holds them."""

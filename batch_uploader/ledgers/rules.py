@@ -10,11 +10,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Failure, Instant, Outcome, Recording, Status
+from batch_uploader.core.ports import Claim, ClaimAnswer, Doubt
 from batch_uploader.ledgers.adoption import looked_into
 from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store, of_another
-from batch_uploader.model import Failure, Instant, Outcome, Recording, Status
-from batch_uploader.ports import Claim, ClaimAnswer, Doubt
 
 _IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _DECIDABLE: Final = OPEN | {Status.GIVEN_UP}

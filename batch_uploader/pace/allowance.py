@@ -4,8 +4,8 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from batch_uploader.core.units import format_duration
 from batch_uploader.pace.bell import Bell
-from batch_uploader.units import format_duration
 
 _A_MATTER_OF_ADDING_UP = 1e-6
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from batch_uploader.units import parse_size
+from batch_uploader.core.units import parse_size
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _OFF = "off"

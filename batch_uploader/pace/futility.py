@@ -4,8 +4,8 @@ from collections import deque
 
 from msgspec import Struct
 
-from batch_uploader.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
-from batch_uploader.model import Ending
+from batch_uploader.core.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
+from batch_uploader.core.model import Ending
 
 UNKNOWN = 16
 """So many recordings in a row are refused since the service does not know the connection, after it

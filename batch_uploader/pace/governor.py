@@ -7,7 +7,7 @@ import math
 
 from msgspec import Struct
 
-from batch_uploader.errors import InDoubt, NotSent, SinkError, Throttled
+from batch_uploader.core.errors import InDoubt, NotSent, SinkError, Throttled
 from batch_uploader.pace.bandwidth import Timetable
 from batch_uploader.pace.futility import Futility, Stop
 from batch_uploader.pace.outage import LONGEST_PAUSE, Outage

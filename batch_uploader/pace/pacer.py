@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from batch_uploader.errors import SinkError
+from batch_uploader.core.errors import SinkError
+from batch_uploader.core.ports import Audio
 from batch_uploader.pace.bandwidth import Pipe, local_minute
 from batch_uploader.pace.bell import Bell
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
-from batch_uploader.ports import Audio
 
 _LONG_WAIT = 20.0
 _LONGEST_WAIT = 3600.0

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from batch_uploader.engine import RunOptions
-from batch_uploader.examine import Rules
+from batch_uploader.core.units import parse_duration, parse_hours
+from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path, manifest_path
 from batch_uploader.pace import Timetable
-from batch_uploader.places import LEDGER_FOLDER, ledger_path, manifest_path
+from batch_uploader.prepare.examine import Rules
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
 from batch_uploader.settings.profile import (
@@ -28,7 +29,6 @@ from batch_uploader.settings.profile import (
     Layer,
     read_profile,
 )
-from batch_uploader.units import parse_duration, parse_hours
 
 __all__ = [
     "FILE_NAME",

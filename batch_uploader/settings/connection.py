@@ -7,11 +7,11 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 
-from batch_uploader.audio import AudioRules, RawFormat
-from batch_uploader.errors import ConfigError
-from batch_uploader.examine import Rules, SidecarMode
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.examine import Rules, SidecarMode
+from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import Given, closest, refusal
-from batch_uploader.sidecar import FieldType, Kind, Schema
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16

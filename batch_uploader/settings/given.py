@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from batch_uploader.errors import ConfigError
-from batch_uploader.units import parse_duration, parse_rate, parse_size
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.units import parse_duration, parse_rate, parse_size
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")

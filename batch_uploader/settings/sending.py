@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.settings.given import Given, refusal
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint, Proxy, Security

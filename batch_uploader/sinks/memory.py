@@ -7,9 +7,9 @@ from typing import Self
 
 from msgspec import Struct
 
-from batch_uploader.errors import SearchFailed, SinkError, SourceChanged, SourceError
-from batch_uploader.model import AudioInfo, Metadata, Receipt, Recording
-from batch_uploader.ports import Attempt, Audio, Match
+from batch_uploader.core.errors import SearchFailed, SinkError, SourceChanged, SourceError
+from batch_uploader.core.model import AudioInfo, Metadata, Receipt, Recording
+from batch_uploader.core.ports import Attempt, Audio, Match
 
 _CHUNK = 64 * 1024
 

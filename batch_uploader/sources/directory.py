@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from anyio import to_thread
 from msgspec import Struct, field
 
-from batch_uploader import system
-from batch_uploader.errors import SourceError
-from batch_uploader.model import Defect, Entry, Listing
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Defect, Entry, Listing
+from batch_uploader.host import system
 from batch_uploader.sources.root import HeldRoot
 from batch_uploader.sources.selection import Kind, Selection
 

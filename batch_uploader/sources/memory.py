@@ -8,8 +8,8 @@ from typing import BinaryIO
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
-from batch_uploader.errors import SourceError
-from batch_uploader.model import Entry, Listing
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Entry, Listing
 from batch_uploader.sources.selection import Kind, Selection
 
 _LONG_AGO_NS = 1_700_000_000_000_000_000

@@ -6,8 +6,8 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from batch_uploader import system
-from batch_uploader.errors import SourceError
+from batch_uploader.core.errors import SourceError
+from batch_uploader.host import system
 
 Explain = Callable[[OSError], tuple[str, str]]
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
-from batch_uploader.errors import ConfigError
-from batch_uploader.model import Entry
-from batch_uploader.pairing import described, is_sidecar, stem
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import Entry
+from batch_uploader.core.naming import described, is_sidecar, stem
 
 
 class Kind(Enum):

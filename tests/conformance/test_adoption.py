@@ -6,11 +6,11 @@ from contextlib import aclosing
 import pytest
 from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Failure, Status
+from batch_uploader.core.ports import Claim, Row
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Failure, Status
-from batch_uploader.ports import Claim, Row
 
 STAMP = "upload_key"
 UNLISTED = [Status.FAILED, Status.REJECTED, Status.INVALID, Status.CLAIMED, Status.DUPLICATE]

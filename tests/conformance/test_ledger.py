@@ -19,9 +19,9 @@ from ledger_house import (
 )
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError
-from batch_uploader.model import Outcome, Status
-from batch_uploader.ports import Known
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.ports import Known
 
 # Settling
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.ports import Claim
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
-from batch_uploader.model import Outcome, Status
-from batch_uploader.ports import Claim
 
 paths = st.sampled_from(["a.wav", "d/a.wav"])
 stats = st.integers(1, 3).map(lambda hour: stat(mtime_ns=hour * 3_600_000_000_000))

@@ -24,8 +24,8 @@ from ledger_house import (
 )
 from msgspec.structs import replace
 
-from batch_uploader.model import Outcome, Status
-from batch_uploader.ports import Claim, Known, Row
+from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.ports import Claim, Known, Row
 
 # A claim, by what is known of its path
 

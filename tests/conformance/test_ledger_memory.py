@@ -7,8 +7,8 @@ from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 from ledger_house import GRANTED, LATER, bring_to, claim, known, lines, upload
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError, LedgerLocked
-from batch_uploader.model import Failure, Instant, Status
+from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.model import Failure, Instant, Status
 
 
 def test_it_names_its_connection(opening):

@@ -11,7 +11,7 @@ from grpc import StatusCode
 from sink_samples import GONE, METADATA, ShortSound, Sound, Tries, sample
 from sink_servers import Moment, TalkServer, Trouble
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
     Rejected,
@@ -20,7 +20,7 @@ from batch_uploader.errors import (
     Throttled,
     Unauthorized,
 )
-from batch_uploader.model import Container, Role
+from batch_uploader.core.model import Container, Role
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.credentials import ApiKey

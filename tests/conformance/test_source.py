@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from batch_uploader.errors import ConfigError, SourceError
-from batch_uploader.model import Entry
-from batch_uploader.pairing import pair
+from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.model import Entry
+from batch_uploader.prepare.pairing import pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 

@@ -3,9 +3,9 @@
 import pytest
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
 
+from batch_uploader.core.model import Entry, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Entry, Status
 
 TIME_NS = stat().mtime_ns
 AT_REST = {Status.UPLOADED, Status.DUPLICATE, Status.GIVEN_UP}

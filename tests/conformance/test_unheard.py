@@ -5,7 +5,7 @@ from conformance.test_adoption import line
 from ledger_cases import ended, recording
 from ledger_house import bring_to, claim, upload
 
-from batch_uploader.model import Status
+from batch_uploader.core.model import Status
 
 HOLDING = [
     Status.CLAIMED,

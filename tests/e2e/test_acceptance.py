@@ -12,7 +12,7 @@ from collections import Counter
 import audio_makers
 import pytest
 
-from batch_uploader.audio import DefectKind
+from batch_uploader.prepare.audio import DefectKind
 
 MANY = 2000
 

@@ -11,7 +11,7 @@ import pytest
 from e2e.conftest import API_KEY, Calls
 
 from batch_uploader import ApiKey, Endpoint, upload_directory
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 
 NAMES = [f"{number}.wav" for number in range(4)]
 

@@ -10,7 +10,7 @@ from e2e.conftest import assert_one_talk_each
 
 from batch_uploader import __version__
 from batch_uploader.cli import app, voice
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
 
 COMMANDS = ["upload", "check", "status", "resolve", "manifest", "emulator", "demo"]
 HEAVY = [
@@ -24,7 +24,7 @@ HEAVY = [
     "anyio",
     "asyncio",
     "json",
-    "batch_uploader.model",
+    "batch_uploader.core.model",
 ]
 NETWORK = ["grpc", "google.protobuf", "cryptography"]
 FOR_THE_FEW = ["tomllib", "tempfile", "numpy"]

@@ -9,7 +9,7 @@ import pytest
 from e2e.conftest import API_KEY
 
 from batch_uploader import ApiKey, Endpoint, upload_directory
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
 
 STAMP = ("--stamp-field", "upload_key")
 BEHIND = "is behind the manifest"

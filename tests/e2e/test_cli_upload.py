@@ -10,7 +10,7 @@ import pytest
 from e2e.conftest import assert_one_talk_each, events
 
 from batch_uploader.cli.places import demand_replaceable
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 
 
 def modes(*files):

@@ -5,16 +5,16 @@ from collections import Counter
 import pytest
 from emulator_client import wav
 
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.model import Status
 from batch_uploader.emulator import Connection, Emulator, EmulatorOptions, Faults, LostAnswer
-from batch_uploader.engine import RunOptions
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Status
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.memory import MemorySource
-from batch_uploader.uploader import Uploader
 
 STAMP = "upload_key"
 KEY = "integration-key"

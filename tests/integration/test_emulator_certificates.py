@@ -8,9 +8,9 @@ import stat
 import pytest
 from emulator_client import running
 
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import certificates as module
 from batch_uploader.emulator.certificates import certificates
-from batch_uploader.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])

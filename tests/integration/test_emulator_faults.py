@@ -17,13 +17,13 @@ from emulator_client import (
     wav,
 )
 
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import (
     Faults,
     LostAnswer,
     status_code,
     stored_talks,
 )
-from batch_uploader.errors import ConfigError
 from batch_uploader.sinks.speechsense import wire
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

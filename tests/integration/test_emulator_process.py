@@ -13,9 +13,9 @@ import pytest
 from emulator_client import connected, metadata, refused, stream, upload, wav
 
 from batch_uploader.cli.emulator import _parse_connection, _parse_outage
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import Emulator, EmulatorOptions, Outage, stored_talks
 from batch_uploader.emulator.rules import Connection
-from batch_uploader.errors import ConfigError
 
 ANY = "0.0.0.0"  # noqa: S104 - to see it refused
 COMMAND = [sys.executable, "-m", "batch_uploader", "emulator"]

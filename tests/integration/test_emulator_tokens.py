@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from emulator_client import connected, refused, running
 
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import ServiceAccountKey
 from batch_uploader.emulator.rules import Refusal
 from batch_uploader.emulator.tokens import AUDIENCE, Doorkeeper
-from batch_uploader.errors import ConfigError
 
 PRIVATE, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 ACCOUNT = ServiceAccountKey("key-1", "account-1", PRIVATE.public_key())

@@ -23,9 +23,9 @@ from emulator_client import (
     wav,
 )
 
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import Role, User
 from batch_uploader.emulator import Connection, Emulator, EmulatorOptions, stored_talks
-from batch_uploader.errors import ConfigError
-from batch_uploader.model import Role, User
 from batch_uploader.sinks.speechsense import wire
 
 GOOD_AUDIO = {

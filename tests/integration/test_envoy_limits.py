@@ -10,7 +10,7 @@ from grpc import StatusCode
 from sink_failures import failure
 from sink_servers import Moment, TalkServer, Trouble
 
-from batch_uploader.errors import InDoubt
+from batch_uploader.core.errors import InDoubt
 
 SOON = "0.3s"
 STORED = Trouble(moment=Moment.STORED, hang=True)

@@ -11,19 +11,19 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from batch_uploader import events
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core import events
+from batch_uploader.core.model import Ending, Status
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, Outage
 from batch_uploader.emulator.server import API_KEY
-from batch_uploader.engine import RunOptions
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Ending, Status
+from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.pace.window import START
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.memory import MemorySource
-from batch_uploader.uploader import Uploader
 
 
 def wav(seed, seconds=0.05):

@@ -8,7 +8,7 @@ from grpc import StatusCode
 from http2_peers import FrameServer, answers, breaks, ends, head, message, says, talk
 from sink_failures import failure
 
-from batch_uploader.errors import Contradicted, InDoubt, NotSent, SearchFailed
+from batch_uploader.core.errors import Contradicted, InDoubt, NotSent, SearchFailed
 from batch_uploader.sinks.speechsense.credentials import ApiKey, ServiceAccountKey
 from batch_uploader.sinks.speechsense.iam import AuthorizedKey
 from batch_uploader.sinks.speechsense.reply import write

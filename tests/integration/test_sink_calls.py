@@ -11,7 +11,7 @@ from grpc import StatusCode
 from sink_samples import METADATA, Sound, Tries, sample
 from sink_servers import Moment, TalkServer, Trouble
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     ConfigError,
     InDoubt,
     NotSent,
@@ -20,7 +20,7 @@ from batch_uploader.errors import (
     SourceChanged,
     Unauthorized,
 )
-from batch_uploader.model import Metadata, Role, User
+from batch_uploader.core.model import Metadata, Role, User
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey, IamToken

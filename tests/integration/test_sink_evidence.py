@@ -25,7 +25,7 @@ from http2_peers import (
 from sink_failures import ServerProcess, failure, plain
 from sink_servers import Moment, TalkServer, Trouble
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, Throttled, Unauthorized
+from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled, Unauthorized
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.evidence import Unavailable
 

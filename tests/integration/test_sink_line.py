@@ -6,7 +6,7 @@ import pytest
 from sink_samples import Sound, Tries, sample
 from sink_servers import TalkServer
 
-from batch_uploader.errors import NotSent
+from batch_uploader.core.errors import NotSent
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from sink_samples import METADATA, Sound, Tries, sample
 
-from batch_uploader.model import Container
+from batch_uploader.core.model import Container
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

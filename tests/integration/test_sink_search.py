@@ -8,8 +8,8 @@ from grpc import StatusCode
 from sink_samples import Sound, Tries, sample
 from sink_servers import TalkServer, Trouble
 
-from batch_uploader.errors import SearchFailed
-from batch_uploader.ports import Match
+from batch_uploader.core.errors import SearchFailed
+from batch_uploader.core.ports import Match
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

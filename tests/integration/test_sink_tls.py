@@ -17,9 +17,9 @@ from sink_samples import Sound, Tries, sample
 from sink_servers import TalkServer
 
 from batch_uploader import upload_directory
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import ConfigError, NotSent
-from batch_uploader.model import Ending
+from batch_uploader.core.errors import ConfigError, NotSent
+from batch_uploader.core.model import Ending
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import (
     DEFAULT_ENDPOINT,
     Endpoint,

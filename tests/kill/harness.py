@@ -23,7 +23,7 @@ import pytest
 from e2e.conftest import CONNECTION, PATIENCE, PROGRAM, environment
 
 from batch_uploader.cli import main
-from batch_uploader.model import recording_key
+from batch_uploader.core.model import recording_key
 
 STORE_LATE = 0.2
 """Seconds from the last byte of a recording to its talk."""

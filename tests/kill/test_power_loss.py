@@ -19,8 +19,8 @@ import pytest
 from kill.harness import SEED, number
 from ledger_cases import CONNECTION
 
+from batch_uploader.core.model import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Status
 
 CUTS = number("CUTS", 30)
 SECTOR = 512
@@ -39,7 +39,7 @@ import asyncio, os, sys
 from contextlib import suppress
 from pathlib import Path
 from ledger_cases import CONNECTION, recording, uploaded
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 heard = os.open(Path(sys.argv[1], "heard"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)

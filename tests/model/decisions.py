@@ -11,14 +11,10 @@ from typing import NamedTuple
 from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
-from batch_uploader import planning
 from batch_uploader.cli.resolving import Decision, Verdict
-from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Record
-from batch_uploader.model import Instant, Outcome, Status
-from batch_uploader.planning import Action
-from batch_uploader.ports import Claim, Match
-from batch_uploader.reconcile.policy import (
+from batch_uploader.core.model import Instant, Outcome, Status
+from batch_uploader.core.ports import Claim, Match
+from batch_uploader.doubts.policy import (
     Absent,
     Answer,
     Contradiction,
@@ -27,7 +23,11 @@ from batch_uploader.reconcile.policy import (
     Up,
     judge,
 )
-from batch_uploader.transfer import Transfer
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.records import Record
+from batch_uploader.plan import planning
+from batch_uploader.plan.planning import Action
+from batch_uploader.run.transfer import Transfer
 
 _NOW = Instant(0)
 

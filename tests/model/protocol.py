@@ -36,14 +36,14 @@ from model.world import (
     written,
 )
 
-from batch_uploader import retry
-from batch_uploader.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
+from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
+from batch_uploader.core.model import Outcome, Receipt, Status
+from batch_uploader.core.ports import Claim
+from batch_uploader.doubts.policy import Patience
 from batch_uploader.ledgers.records import Record
-from batch_uploader.model import Outcome, Receipt, Status
-from batch_uploader.planning import Action
-from batch_uploader.ports import Claim
-from batch_uploader.reconcile.policy import Patience
-from batch_uploader.transfer import outcome_of
+from batch_uploader.pace import retry
+from batch_uploader.plan.planning import Action
+from batch_uploader.run.transfer import outcome_of
 
 HOLD = 1800.0
 """Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then.

@@ -10,13 +10,13 @@ from model.protocol import Model, explore
 from model.world import File, World
 from msgspec.structs import replace
 
-from batch_uploader.errors import InDoubt
+from batch_uploader.core.errors import InDoubt
+from batch_uploader.core.model import Status
+from batch_uploader.doubts import policy
+from batch_uploader.doubts.policy import Patience
 from batch_uploader.ledgers import records, rules
 from batch_uploader.ledgers.memory import _MemoryStore
-from batch_uploader.model import Status
-from batch_uploader.reconcile import policy
-from batch_uploader.reconcile.policy import Patience
-from batch_uploader.retry import may_repeat
+from batch_uploader.pace.retry import may_repeat
 
 A, B = File("a", "A"), File("b", "B")
 COPY = File("b", "A")

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
-from batch_uploader.ledgers.memory import _MemoryStore
-from batch_uploader.ledgers.records import Record
-from batch_uploader.model import (
+from batch_uploader.core.model import (
     AudioInfo,
     Container,
     Fingerprint,
@@ -19,6 +17,8 @@ from batch_uploader.model import (
     Status,
     recording_key,
 )
+from batch_uploader.ledgers.memory import _MemoryStore
+from batch_uploader.ledgers.records import Record
 
 STAMP = "upload_key"
 _AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import anyio
 
-from batch_uploader.attemptlog import AttemptLog
+from batch_uploader.app.uploader import Uploader, ledger_path, manifest_path
 from batch_uploader.emulator import API_KEY
-from batch_uploader.engine import RunOptions
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.quota import Quota
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.uploader import Uploader, ledger_path, manifest_path
+from batch_uploader.ui.attemptlog import AttemptLog
 
 SQLITE_BYTES = 2 * 1024 * 1024
 

@@ -6,8 +6,8 @@ import pytest
 from ledger_cases import CONNECTION
 from ledger_house import upload
 
-from batch_uploader.agreement import Agreement, find_news
-from batch_uploader.errors import LedgerError
+from batch_uploader.app.agreement import Agreement, find_news
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.memory import MemoryLedger
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from batch_uploader import events
-from batch_uploader.attemptlog import AttemptLog
-from batch_uploader.errors import ConfigError
-from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core import events
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.attemptlog import AttemptLog
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and /dev/full are POSIX")
 FAILED = events.AttemptEnded(

@@ -6,8 +6,8 @@ import shlex
 import audio_makers as make
 import pytest
 
-from batch_uploader.audio import AudioRules, DefectKind, RawFormat, probe
-from batch_uploader.model import AudioInfo, Container, Defect
+from batch_uploader.core.model import AudioInfo, Container, Defect
+from batch_uploader.prepare.audio import AudioRules, DefectKind, RawFormat, probe
 
 LAYER_2 = "MPEG audio Layer II"
 RAW = AudioRules(raw=RawFormat(8000, 2))

@@ -8,8 +8,8 @@ from audio_samples import SEEDS, mutants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_uploader.audio import AudioRules, RawFormat, probe
-from batch_uploader.model import AudioInfo, Defect
+from batch_uploader.core.model import AudioInfo, Defect
+from batch_uploader.prepare.audio import AudioRules, RawFormat, probe
 
 HUGE = 6 << 30
 

@@ -6,9 +6,9 @@ import audio_makers as make
 import pytest
 import soundfile
 
-from batch_uploader.audio import AudioRules, mpeg, probe
-from batch_uploader.audio.content import Content
-from batch_uploader.model import Container
+from batch_uploader.core.model import Container
+from batch_uploader.prepare.audio import AudioRules, mpeg, probe
+from batch_uploader.prepare.audio.content import Content
 
 FRAME = 0.036
 ID3V1 = b"TAG" + bytes(125)

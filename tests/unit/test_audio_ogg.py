@@ -6,8 +6,8 @@ import audio_makers as make
 import pytest
 import soundfile
 
-from batch_uploader.audio import AudioRules, probe
-from batch_uploader.model import AudioInfo, Container
+from batch_uploader.core.model import AudioInfo, Container
+from batch_uploader.prepare.audio import AudioRules, probe
 
 SECOND = 48_000
 

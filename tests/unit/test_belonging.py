@@ -7,8 +7,8 @@ import anyio
 import pytest
 from ledger_cases import CONNECTION
 
-from batch_uploader.belonging import Belonging, demand_known, pointer_path, read_pointer
-from batch_uploader.errors import ConfigError, LedgerError
+from batch_uploader.app.belonging import Belonging, demand_known, pointer_path, read_pointer
+from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.ledgers.memory import MemoryLedger
 
 

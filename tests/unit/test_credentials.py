@@ -15,7 +15,7 @@ from grpc import StatusCode
 from rich.pretty import pretty_repr
 from sink_servers import TalkServer, Trouble
 
-from batch_uploader.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
 from batch_uploader.settings.given import Given
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,

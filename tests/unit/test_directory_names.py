@@ -9,7 +9,7 @@ from directory_house import posix, scan
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_uploader.errors import SourceError
+from batch_uploader.core.errors import SourceError
 from batch_uploader.sources.directory import DirectorySource, escape_name, unescape_name
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

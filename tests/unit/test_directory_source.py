@@ -17,9 +17,9 @@ import anyio
 import pytest
 from directory_house import posix, scan
 
-from batch_uploader import system
-from batch_uploader.errors import SourceError
-from batch_uploader.pairing import pair
+from batch_uploader.core.errors import SourceError
+from batch_uploader.host import system
+from batch_uploader.prepare.pairing import pair
 from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
 

@@ -6,15 +6,15 @@ import typing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_uploader import events
-from batch_uploader.display.jsonlines import (
+from batch_uploader.core import events
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.jsonlines import (
     NAMES,
     event_fields,
     outcome_fields,
     progress_fields,
 )
-from batch_uploader.display.tally import Tally
-from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.tally import Tally
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
 ROWS = {

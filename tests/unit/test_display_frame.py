@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from batch_uploader import events
-from batch_uploader.display.frame import ASCII, MOST_TRANSFERS, frame, glyphs_for, percent
-from batch_uploader.display.outlet import Room, plain_text
-from batch_uploader.display.tally import Tally
-from batch_uploader.model import Failure, Outcome, Stat, Status
+from batch_uploader.core import events
+from batch_uploader.core.model import Failure, Outcome, Stat, Status
+from batch_uploader.ui.frame import ASCII, MOST_TRANSFERS, frame, glyphs_for, percent
+from batch_uploader.ui.outlet import Room, plain_text
+from batch_uploader.ui.tally import Tally
 
 MIB = 1 << 20
 

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from batch_uploader import events
-from batch_uploader.display.explain import explain, explain_nothing
-from batch_uploader.display.jsonlines import JsonView
-from batch_uploader.display.outlet import Outlet, Room, can_draw, room_of
-from batch_uploader.display.plain import PlainView
-from batch_uploader.display.progress import Progress, make_renderer
-from batch_uploader.display.renderer import MOST_QUEUED, Renderer
-from batch_uploader.display.tally import Tally
-from batch_uploader.display.terminal import picture
-from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core import events
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.explain import explain, explain_nothing
+from batch_uploader.ui.jsonlines import JsonView
+from batch_uploader.ui.outlet import Outlet, Room, can_draw, room_of
+from batch_uploader.ui.plain import PlainView
+from batch_uploader.ui.progress import Progress, make_renderer
+from batch_uploader.ui.renderer import MOST_QUEUED, Renderer
+from batch_uploader.ui.tally import Tally
+from batch_uploader.ui.terminal import picture
 
 SUMMARY = Summary(Ending.COMPLETED, {Status.UPLOADED: 1}, 0, 0, 0, 100, 1.0, 1.0, ())
 RUN = [
@@ -266,8 +266,8 @@ def on_a_terminal(code, **environment):
 
 LIVE = """
 import time
-from batch_uploader import events as e
-from batch_uploader.display.progress import *
+from batch_uploader.core import events as e
+from batch_uploader.ui.progress import *
 with make_renderer(Progress.AUTO, explain_decisions=True) as listener:
     listener(e.RunStarted("r", "/calls"))
     listener(e.FolderPlanned("", 2, 200, 0, 0))
@@ -318,9 +318,9 @@ def test_a_console_that_records_gives_a_picture():
 def test_rich_is_not_imported_where_nothing_is_drawn():
     code = """
 import io, sys
-from batch_uploader.display.progress import *
-from batch_uploader.display.summary import print_summary
-from batch_uploader.model import *
+from batch_uploader.ui.progress import *
+from batch_uploader.ui.summary import print_summary
+from batch_uploader.core.model import *
 for progress in (Progress.AUTO, Progress.PLAIN, Progress.JSON, Progress.NONE):
     with make_renderer(progress, stderr=io.StringIO(), stdout=io.StringIO()):
         pass
@@ -361,7 +361,7 @@ def test_no_stream_at_all_is_fine(monkeypatch):
 
 def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
     """Fault 73: more is said than a pipe holds, and nobody reads it."""
-    monkeypatch.setattr("batch_uploader.display.outlet.PATIENCE", 0.3)
+    monkeypatch.setattr("batch_uploader.ui.outlet.PATIENCE", 0.3)
     ours, theirs = os.pipe()
     stream = os.fdopen(theirs, "w")
     listener = make_renderer(Progress.JSON, stdout=stream)

@@ -8,17 +8,25 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from batch_uploader import events
-from batch_uploader.display.outlet import Room, plain_text
-from batch_uploader.display.summary import (
+from batch_uploader.core import events
+from batch_uploader.core.model import (
+    NEEDS_ATTENTION,
+    Ending,
+    Failure,
+    Outcome,
+    Stat,
+    Status,
+    Summary,
+)
+from batch_uploader.ui.outlet import Room, plain_text
+from batch_uploader.ui.summary import (
     MOST_ROWS,
     alike,
     attention_table,
     print_summary,
     summary_lines,
 )
-from batch_uploader.display.tally import Tally
-from batch_uploader.model import NEEDS_ATTENTION, Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.tally import Tally
 
 MANIFEST = Path("/data/calls/manifest.jsonl")
 CURE = "there is no sidecar; put a JSON file of the same name beside it"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from batch_uploader.display.text import (
+from batch_uploader.ui.text import (
     cell_width,
     clip,
     format_hours,

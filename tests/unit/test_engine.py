@@ -6,9 +6,9 @@ import anyio
 import pytest
 from engine_house import OPTIONS, CountingSource, House, Slow, recordings, sidecar, wav
 
-from batch_uploader import events
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import (
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core import events
+from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
     Rejected,
@@ -16,10 +16,10 @@ from batch_uploader.errors import (
     Throttled,
     Unauthorized,
 )
-from batch_uploader.model import Ending, Status
+from batch_uploader.core.model import Ending, Status
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.uploader import Uploader
 
 
 async def test_everything_goes_up_once():

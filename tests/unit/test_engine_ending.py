@@ -8,21 +8,21 @@ import pytest
 from engine_house import OPTIONS, House, Slow, recordings
 from msgspec.structs import replace
 
-from batch_uploader import events
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import (
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core import events
+from batch_uploader.core.errors import (
     ConfigError,
     LedgerError,
     NotSent,
     SourceError,
 )
+from batch_uploader.core.model import Ending, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Ending, Status
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.pace.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.uploader import Uploader
 
 
 async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():

@@ -6,18 +6,18 @@ import anyio
 import pytest
 from engine_house import House, Slow, recordings, sidecar, wav
 
-from batch_uploader import events
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import (
+from batch_uploader.core import events
+from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
     Rejected,
     Throttled,
 )
-from batch_uploader.model import Ending, Status
+from batch_uploader.core.model import Ending, Status
 from batch_uploader.pace import Pacer, Timetable
+from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.pace.window import START
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 
 

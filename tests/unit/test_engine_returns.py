@@ -4,12 +4,12 @@ import pytest
 from engine_house import House, recordings, sidecar, wav
 from msgspec.structs import replace
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     InDoubt,
 )
-from batch_uploader.examine import Rules
-from batch_uploader.model import Failure, Status
-from batch_uploader.sidecar import Schema
+from batch_uploader.core.model import Failure, Status
+from batch_uploader.prepare.examine import Rules
+from batch_uploader.prepare.sidecar import Schema
 
 
 async def given_up(house):

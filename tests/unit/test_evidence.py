@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     Contradicted,
     InDoubt,
     NotSent,

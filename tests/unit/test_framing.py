@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sink_samples import sample
 
-from batch_uploader.model import AudioInfo, Container, Metadata, Role, User
+from batch_uploader.core.model import AudioInfo, Container, Metadata, Role, User
 from batch_uploader.sinks.speechsense import framing, wire
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -6,9 +6,9 @@ import pytest
 from ledger_cases import recording, uploaded
 from msgspec.structs import replace
 
-from batch_uploader.intake import Intake
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.plan.intake import Intake
 from batch_uploader.sources.memory import MemorySource
 
 NOW = time.time_ns()

@@ -7,10 +7,10 @@ import pytest
 from anyio.lowlevel import checkpoint
 from interruption import Fault, Injected, Place, counted_tasks, struck
 
-from batch_uploader.errors import UploaderError
+from batch_uploader.core.errors import UploaderError
 from batch_uploader.ledgers import rules
+from batch_uploader.run.transfer import Transfer
 from batch_uploader.sinks.memory import MemorySink
-from batch_uploader.transfer import Transfer
 
 WHOLE_LIMIT = 1000
 """In bytes; some of the recordings are streamed."""

@@ -9,12 +9,12 @@ import pytest
 from engine_house import OPTIONS, CountsOpening, House, recordings, wav
 from msgspec.structs import replace
 
-from batch_uploader import planner
-from batch_uploader.errors import Rejected
-from batch_uploader.events import Looked, LooksBegun, Settled, Sight, UploadStarted
+from batch_uploader.core.errors import Rejected
+from batch_uploader.core.events import Looked, LooksBegun, Settled, Sight, UploadStarted
+from batch_uploader.core.model import Ending, Listing, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.model import Ending, Listing, Status
+from batch_uploader.run import planner
 from batch_uploader.sources.directory import DirectorySource
 
 

@@ -16,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batch_uploader.cells import defuse, keep
-from batch_uploader.errors import LedgerError
-from batch_uploader.manifest import (
+from batch_uploader.core.cells import defuse, keep
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Container, Failure, Status
+from batch_uploader.core.ports import Row
+from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.ledgers.manifest import (
     CSV_COLUMNS,
     Format,
     export,
@@ -28,9 +31,6 @@ from batch_uploader.manifest import (
     seal_of,
     write_manifest,
 )
-from batch_uploader.model import Container, Failure, Status
-from batch_uploader.ports import Row
-from batch_uploader.system.ownfiles import replace_atomically
 
 UP = Row(
     path="2025/01/a.wav",

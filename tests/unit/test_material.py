@@ -10,12 +10,12 @@ import pytest
 from anyio import to_thread
 from audio_makers import wav
 
-from batch_uploader import system
-from batch_uploader.errors import SourceChanged
-from batch_uploader.examine import Examination, Rules, SidecarMode
-from batch_uploader.material import Material, read_behind
-from batch_uploader.model import Entry
-from batch_uploader.pairing import Pair
+from batch_uploader.core.errors import SourceChanged
+from batch_uploader.core.model import Entry
+from batch_uploader.host import system
+from batch_uploader.prepare.examine import Examination, Rules, SidecarMode
+from batch_uploader.prepare.material import Material, read_behind
+from batch_uploader.prepare.pairing import Pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 

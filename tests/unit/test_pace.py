@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from batch_uploader.errors import NotSent, Throttled
+from batch_uploader.core.errors import NotSent, Throttled
 from batch_uploader.pace import Bell, ByteBudget, Caps, Pacer, Timetable
 from batch_uploader.pace import memory as pace_memory
 from batch_uploader.pace.window import START

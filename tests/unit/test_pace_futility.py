@@ -2,8 +2,8 @@
 
 import pytest
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, Unauthorized, UnknownConnection
-from batch_uploader.model import Ending
+from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Unauthorized, UnknownConnection
+from batch_uploader.core.model import Ending
 from batch_uploader.pace.futility import DOUBTS, FIRST_DOUBTS, RECENT, UNKNOWN
 from batch_uploader.pace.governor import Caps, Governor
 

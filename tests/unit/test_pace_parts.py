@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, Throttled
+from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled
 from batch_uploader.pace.bandwidth import Pipe, Timetable
 from batch_uploader.pace.governor import Caps, Governor
 from batch_uploader.pace.outage import Outage

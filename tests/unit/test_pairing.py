@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_uploader.model import Defect, Entry, Listing
-from batch_uploader.pairing import Orphan, Pair, is_sidecar, pair, stem
+from batch_uploader.core.model import Defect, Entry, Listing
+from batch_uploader.core.naming import is_sidecar, stem
+from batch_uploader.prepare.pairing import Orphan, Pair, pair
 
 
 def is_audio(path):

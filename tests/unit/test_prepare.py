@@ -16,21 +16,22 @@ from audio_samples import SEEDS, mutants
 from engine_house import CountsOpening
 from hypothesis import HealthCheck, given, settings
 
-from batch_uploader import audio, examine, sidecar, system
-from batch_uploader.audio import AudioRules, RawFormat
-from batch_uploader.engine import RunOptions
-from batch_uploader.errors import SourceChanged, SourceError
-from batch_uploader.examine import Examination, Rules, SidecarMode
+from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.errors import SourceChanged, SourceError
+from batch_uploader.core.model import Defect, Entry, Status, recording_key
+from batch_uploader.host import system
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.material import Material
-from batch_uploader.model import Defect, Entry, Status, recording_key
-from batch_uploader.pairing import Pair
-from batch_uploader.sidecar import SIZE_LIMIT, Kind, Schema
-from batch_uploader.sidecar.schema import FieldType
+from batch_uploader.prepare import audio, examine, sidecar
+from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.examine import Examination, Rules, SidecarMode
+from batch_uploader.prepare.material import Material
+from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
+from batch_uploader.prepare.sidecar.schema import FieldType
+from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.uploader import Uploader
 
 LIMIT = 1 << 24
 SIDECARS = [

@@ -6,12 +6,12 @@ from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recording
 from msgspec.structs import replace
 from sink_samples import Tries
 
-from batch_uploader import events
-from batch_uploader.errors import LedgerError, SearchFailed
-from batch_uploader.examine import Examination, Rules
-from batch_uploader.intake import Intake
-from batch_uploader.model import Ending, Status
-from batch_uploader.reconcile import Patience, Reconciler
+from batch_uploader.core import events
+from batch_uploader.core.errors import LedgerError, SearchFailed
+from batch_uploader.core.model import Ending, Status
+from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.plan.intake import Intake
+from batch_uploader.prepare.examine import Examination, Rules
 from batch_uploader.sinks.memory import MemorySink
 
 
@@ -261,7 +261,7 @@ async def test_the_first_look_holds_the_uploads_up_for_a_while_at_most(monkeypat
     house.sink.lose_next(LOST)
     house.sink.fail_search(SearchFailed("no", code="UNAVAILABLE"))
     await house.run()
-    monkeypatch.setattr("batch_uploader.reconcile.loop._HEAD_START", 0.05)
+    monkeypatch.setattr("batch_uploader.doubts.loop._HEAD_START", 0.05)
     reconciler = Reconciler(
         Endless(stamp_field=STAMP), house.ledger, house.heard.append, patience=Patience()
     )

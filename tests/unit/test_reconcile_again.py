@@ -6,11 +6,11 @@ import pytest
 from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
 from msgspec.structs import replace
 
-from batch_uploader import events
-from batch_uploader.errors import InDoubt, SearchFailed
-from batch_uploader.model import Status
-from batch_uploader.ports import Match
-from batch_uploader.reconcile.loop import AGAIN
+from batch_uploader.core import events
+from batch_uploader.core.errors import InDoubt, SearchFailed
+from batch_uploader.core.model import Status
+from batch_uploader.core.ports import Match
+from batch_uploader.doubts.loop import AGAIN
 from batch_uploader.sinks.memory import MemorySink
 
 DAY = 24 * HOUR

@@ -7,10 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batch_uploader.errors import SearchFailed
-from batch_uploader.model import Failure, Instant, Outcome, Stat, Status
-from batch_uploader.ports import Doubt, Match, Witness
-from batch_uploader.reconcile.policy import (
+from batch_uploader.core.errors import SearchFailed
+from batch_uploader.core.model import Failure, Instant, Outcome, Stat, Status
+from batch_uploader.core.ports import Doubt, Match, Witness
+from batch_uploader.doubts.policy import (
     Absent,
     Answer,
     Contradiction,

@@ -2,8 +2,15 @@
 
 import pytest
 
-from batch_uploader.errors import InDoubt, NotSent, Rejected, SinkError, Throttled, Unauthorized
-from batch_uploader.retry import RetryPolicy
+from batch_uploader.core.errors import (
+    InDoubt,
+    NotSent,
+    Rejected,
+    SinkError,
+    Throttled,
+    Unauthorized,
+)
+from batch_uploader.pace.retry import RetryPolicy
 
 
 class Attempts:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sidecar_house import ANYTHING, cure_of, defects_of, fields_of
 
-from batch_uploader.model import Defect, Metadata, Role, User
-from batch_uploader.sidecar import (
+from batch_uploader.core.model import Defect, Metadata, Role, User
+from batch_uploader.prepare.sidecar import (
     DEFECT_LIMIT,
     SIZE_LIMIT,
     VALUE_LIMIT,

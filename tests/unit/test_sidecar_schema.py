@@ -5,9 +5,9 @@ import json
 import pytest
 from sidecar_house import cure_of, defects_of, fields_of
 
-from batch_uploader.errors import ConfigError
-from batch_uploader.model import Defect, Metadata
-from batch_uploader.sidecar import FieldType, Kind, Schema, without_sidecar
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import Defect, Metadata
+from batch_uploader.prepare.sidecar import FieldType, Kind, Schema, without_sidecar
 
 TWO_CHANNEL = {
     "operator_name": "Анна",

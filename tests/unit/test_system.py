@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from batch_uploader import system
+from batch_uploader.host import system
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor FIFOs")
 
 HOLD_A_LOCK = """
 import sys, time
 from pathlib import Path
-from batch_uploader.system import FileLock
+from batch_uploader.host.system import FileLock
 assert FileLock(Path(sys.argv[1])).acquire()
 lock = FileLock(Path(sys.argv[2]))
 print(lock.acquire(), flush=True)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_uploader import events
-from batch_uploader.display.tally import Stage, Tally
-from batch_uploader.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core import events
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.ui.tally import Stage, Tally
 
 
 class Clock:

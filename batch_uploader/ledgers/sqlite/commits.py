@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from anyio import CancelScope
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.records import Store
 
 T = TypeVar("T")

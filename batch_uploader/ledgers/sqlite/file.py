@@ -13,7 +13,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.host.system.ownfiles import (
+    NotOurs,
+    close_to_others,
+    create_private,
+    demand_own,
+    remove_leftovers,
+    sync_directory,
+    temporary_name,
+    unshare,
+)
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import (
@@ -27,16 +37,6 @@ from batch_uploader.ledgers.sqlite.place import (
     real,
     refuse_empty,
     refuse_foreign,
-)
-from batch_uploader.system.ownfiles import (
-    NotOurs,
-    close_to_others,
-    create_private,
-    demand_own,
-    remove_leftovers,
-    sync_directory,
-    temporary_name,
-    unshare,
 )
 
 _SETTINGS: Final = (

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from batch_uploader.errors import LedgerError, LedgerGone, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
+from batch_uploader.host.system import FileLock
+from batch_uploader.host.system.ownfiles import FOLDER
 from batch_uploader.ledgers.sqlite.file import locked, not_open, translated
 from batch_uploader.ledgers.sqlite.owner import (
     Owned,
@@ -21,8 +23,6 @@ from batch_uploader.ledgers.sqlite.owner import (
     owner_path,
 )
 from batch_uploader.ledgers.sqlite.place import beside, real
-from batch_uploader.system import FileLock
-from batch_uploader.system.ownfiles import FOLDER
 
 _LOCK_TRIES: Final = 10
 _LOCK_PAUSE_SECONDS: Final = 0.05

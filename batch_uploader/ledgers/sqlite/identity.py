@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.host.system.ownfiles import unshare
 from batch_uploader.ledgers.sqlite import file, schema
 from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import real
-from batch_uploader.system.ownfiles import unshare
 
 _ID: Final = "ledger_id"
 _HOME: Final = "ledger_home"

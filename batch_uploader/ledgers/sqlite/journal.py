@@ -20,11 +20,9 @@ from typing import Final
 
 from msgspec import Struct, convert, to_builtins
 
-from batch_uploader.errors import LedgerError
-from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Store
-from batch_uploader.model import Instant, Outcome, Status
-from batch_uploader.system.ownfiles import (
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Instant, Outcome, Status
+from batch_uploader.host.system.ownfiles import (
     NotOurs,
     close_descriptor_to_others,
     create_private,
@@ -32,6 +30,8 @@ from batch_uploader.system.ownfiles import (
     sync_directory,
     unshare,
 )
+from batch_uploader.ledgers import rules
+from batch_uploader.ledgers.records import Store
 
 SIZE: Final = 1024 * 1024
 """Bytes; a frame takes less than one KiB, mostly, and there are as many as are in flight."""

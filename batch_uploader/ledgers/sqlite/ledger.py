@@ -10,7 +10,10 @@ from typing import Self, TypeVar
 
 from anyio import CancelScope
 
-from batch_uploader.errors import LedgerError, LedgerGone, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
+from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
+from batch_uploader.core.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.host.system import boot_time
 from batch_uploader.ledgers import adoption, rules
 from batch_uploader.ledgers.records import Record, Standing, Store
 from batch_uploader.ledgers.sqlite import schema
@@ -30,9 +33,6 @@ from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
-from batch_uploader.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
-from batch_uploader.system import boot_time
 
 T = TypeVar("T")
 

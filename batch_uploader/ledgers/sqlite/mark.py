@@ -22,11 +22,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.host.system.ownfiles import read_own, replace_atomically, sync_directory
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real
-from batch_uploader.system.ownfiles import read_own, replace_atomically, sync_directory
 
 NOTE: Final = "-run"
 """What the note's name has at its end."""

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from batch_uploader.core.ports import Row
 from batch_uploader.ledgers.records import HOLDING, STANDING
 from batch_uploader.ledgers.sqlite import schema
-from batch_uploader.ports import Row
 
 _SELECT_TALK: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND talk_id = ?3"

@@ -21,9 +21,9 @@ from msgspec import DecodeError, Struct
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
+from batch_uploader.host.system.ownfiles import create_private, read_own
+from batch_uploader.host.system.processes import Process, lives, network_file_system, this_process
 from batch_uploader.ledgers.sqlite.place import beside, real
-from batch_uploader.system.ownfiles import create_private, read_own
-from batch_uploader.system.processes import Process, lives, network_file_system, this_process
 
 _SIZE: Final = 1024
 """Bytes. The record fills them from the start, so that a full disk stops no count."""

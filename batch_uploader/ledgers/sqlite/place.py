@@ -10,11 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.host.system.ownfiles import Trust, trust
+from batch_uploader.ledgers.places import LEDGER_FOLDER, LEDGER_NAME
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.journal import has_journal
-from batch_uploader.places import LEDGER_FOLDER, LEDGER_NAME
-from batch_uploader.system.ownfiles import Trust, trust
 
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """What SQLite says of a file that is damaged, or none of its own."""

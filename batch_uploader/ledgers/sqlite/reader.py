@@ -9,13 +9,13 @@ from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
+from batch_uploader.core.model import Entry, Status
+from batch_uploader.core.ports import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.host.system import identity
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.ledgers.sqlite.news import fact_of, unheard_of
-from batch_uploader.model import Entry, Status
-from batch_uploader.ports import Doubt, Known, Likeness, Row, Witness
-from batch_uploader.system import identity
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from typing import Final, Self
 
 from anyio import CancelScope, to_thread
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.host.system.ownfiles import remove_leftovers, sync_directory, temporary_name
 from batch_uploader.ledgers.sqlite import file, place
 from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.journal import has_journal, kept_answers
 from batch_uploader.ledgers.sqlite.mark import NOTE, strays
-from batch_uploader.system.ownfiles import remove_leftovers, sync_directory, temporary_name
 
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers", NOTE)
 

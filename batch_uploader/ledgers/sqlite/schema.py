@@ -9,9 +9,9 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Sequence
 from typing import Any, Final
 
+from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
+from batch_uploader.core.ports import Known, Likeness
 from batch_uploader.ledgers.records import AT_REST, Record
-from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
-from batch_uploader.ports import Known, Likeness
 
 APPLICATION_ID: Final = 0x42555064
 """Tells a ledger from any other SQLite file: "BUPd"."""

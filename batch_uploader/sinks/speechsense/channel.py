@@ -13,7 +13,7 @@ import grpc
 from msgspec import Struct
 
 from batch_uploader import __version__
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.sinks.speechsense.resources import demand_resources
 
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024

@@ -8,7 +8,8 @@ from typing import Final, Protocol, Self
 
 import anyio
 
-from batch_uploader.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.host.system.ownfiles import is_private
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.iam import (
     DEFAULT_IAM_ENDPOINT,
@@ -16,7 +17,6 @@ from batch_uploader.sinks.speechsense.iam import (
     AuthorizedKey,
     exchange,
 )
-from batch_uploader.system.ownfiles import is_private
 
 _LOOK_EVERY: Final = 5.0
 _RENEW_BEFORE: Final = 3600.0

@@ -18,7 +18,7 @@ from typing import Final
 
 from grpc import StatusCode
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     Contradicted,
     InDoubt,
     NotSent,

@@ -7,7 +7,7 @@ gRPC would otherwise make three copies of each recording on the event loop.
 from collections.abc import Mapping
 from typing import Final
 
-from batch_uploader.model import AudioInfo, Container, Recording, Role
+from batch_uploader.core.model import AudioInfo, Container, Recording, Role
 from batch_uploader.sinks.speechsense import wire
 
 OVERHEAD: Final = 64 * 1024

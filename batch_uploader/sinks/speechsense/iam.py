@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
-from batch_uploader.errors import ConfigError, NotSent, SinkError, Unauthorized
+from batch_uploader.core.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.answer import (
     Answer,

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import grpc
 
-from batch_uploader.errors import ConfigError
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.sinks.speechsense.channel import Endpoint, channel_credentials, open_channel
 from batch_uploader.sinks.speechsense.width import Sample, Width
 

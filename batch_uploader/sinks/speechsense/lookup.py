@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from batch_uploader.errors import SearchFailed
-from batch_uploader.ports import Match
+from batch_uploader.core.errors import SearchFailed
+from batch_uploader.core.ports import Match
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.answer import Answer, flaw, request_id
 from batch_uploader.sinks.speechsense.quota import Quota, Waits

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
-from batch_uploader.model import Receipt
+from batch_uploader.core.model import Receipt
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.answer import (
     ENDED_WITHIN,

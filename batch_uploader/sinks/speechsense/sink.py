@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import grpc
 
-from batch_uploader.errors import (
+from batch_uploader.core.errors import (
     ConfigError,
     InDoubt,
     NotSent,
@@ -18,8 +18,8 @@ from batch_uploader.errors import (
     SourceChanged,
     SourceError,
 )
-from batch_uploader.model import Receipt, Recording
-from batch_uploader.ports import Attempt, Audio, Match
+from batch_uploader.core.model import Receipt, Recording
+from batch_uploader.core.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import framing, wire
 from batch_uploader.sinks.speechsense.answer import ENDED_WITHIN, Answer, unreadable
 from batch_uploader.sinks.speechsense.channel import Endpoint

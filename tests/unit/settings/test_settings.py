@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from settings_house import SECRET, refused
 
-from batch_uploader.audio import RawFormat
 from batch_uploader.cli.flags import UPLOAD
-from batch_uploader.display.progress import Progress
-from batch_uploader.examine import SidecarMode
 from batch_uploader.pace import Timetable
+from batch_uploader.prepare.audio import RawFormat
+from batch_uploader.prepare.examine import SidecarMode
+from batch_uploader.prepare.sidecar import FieldType
 from batch_uploader.settings import KEYS, VARIABLES, Settings
-from batch_uploader.sidecar import FieldType
+from batch_uploader.ui.progress import Progress
 
 
 class TestPrecedence:

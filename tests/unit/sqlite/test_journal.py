@@ -11,10 +11,10 @@ import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
 from batch_uploader.ledgers.sqlite.journal import SIZE, Answer, _answers, _frame, journal_path
-from batch_uploader.model import Container, Failure, Instant, Outcome, Stat, Status
 
 LONG = "x" * 9000
 """Takes a page of the ledger, which on a full disk is not there."""

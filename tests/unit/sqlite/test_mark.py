@@ -8,7 +8,7 @@ import pytest
 from ledger_cases import CONNECTION, recording
 from ledger_file_house import make
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
 from batch_uploader.ledgers.sqlite.mark import NO_RUN, Mark, Note, Run, is_stray, strays
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
+from batch_uploader.host.system.processes import Process, this_process
 from batch_uploader.ledgers.sqlite.owner import Owned, Owner, Record, is_owned, last_record
-from batch_uploader.system.processes import Process, this_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all of it")
 

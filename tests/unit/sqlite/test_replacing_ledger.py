@@ -6,11 +6,11 @@ from contextlib import closing
 import pytest
 from ledger_cases import CONNECTION, recording
 
-from batch_uploader.errors import ConfigError, LedgerError, LedgerLocked
+from batch_uploader.core.errors import ConfigError, LedgerError, LedgerLocked
+from batch_uploader.core.model import Instant
+from batch_uploader.host.system.ownfiles import temporary_name
 from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, kept_answers, schema
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
-from batch_uploader.model import Instant
-from batch_uploader.system.ownfiles import temporary_name
 
 BESIDE = ["ledger.db-answers", "ledger.db-owner", "ledger.db-run", "ledger.db.lock"]
 

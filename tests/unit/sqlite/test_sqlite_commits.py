@@ -17,12 +17,12 @@ from ledger_cases import CONNECTION, ended, recording, uploaded
 from ledger_file_house import listed, make, posix
 from msgspec.structs import replace
 
-from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.model import Status
+from batch_uploader.core.ports import Claim, ClaimAnswer
+from batch_uploader.host.system import FileLock
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
 from batch_uploader.ledgers.sqlite.file import translated
-from batch_uploader.model import Status
-from batch_uploader.ports import Claim, ClaimAnswer
-from batch_uploader.system import FileLock
 
 TESTS = Path(__file__).parents[2]
 

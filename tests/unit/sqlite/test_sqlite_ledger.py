@@ -13,10 +13,10 @@ import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
 from ledger_file_house import listed, make, names_in, posix
 
-from batch_uploader.errors import LedgerError, LedgerLocked
+from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.host.system.ownfiles import temporary_name
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
-from batch_uploader.model import Failure, Outcome, Status
-from batch_uploader.system.ownfiles import temporary_name
 
 # The file
 

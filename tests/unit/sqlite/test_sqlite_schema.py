@@ -8,12 +8,12 @@ import pytest
 from ledger_cases import CONNECTION, recording, uploaded
 from ledger_file_house import listed, make
 
-from batch_uploader.errors import LedgerError
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Entry, Failure, Stat, Status
+from batch_uploader.core.ports import Likeness
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
-from batch_uploader.model import Entry, Failure, Stat, Status
-from batch_uploader.planning import Action, plan
-from batch_uploader.ports import Likeness
+from batch_uploader.plan.planning import Action, plan
 
 VERSION_1 = Path(__file__).parents[2] / "ledger_version_1.sql"
 

@@ -1,0 +1,151 @@
+"""Whether a ledger knows all that its manifest tells: an older one that was put back does not.
+
+A ledger only ever learns, so a manifest that it once agreed with, it agrees with for good. It
+remembers the last few by their seals; any other one is compared with it, line by line.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+from anyio import CancelScope, to_thread
+
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.ports import Ledger, Row
+from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
+from batch_uploader.ledgers.places import manifest_path
+from batch_uploader.ledgers.records import HOLDING
+
+_FACT: Final = "manifests"
+_REMEMBERED: Final = 8
+"""More than anybody writes in turns with ``--manifest``."""
+_AT_ONCE: Final = 1_000
+
+
+class Knows(Protocol):
+    """As much of a ledger as it takes to compare it."""
+
+    async def fact(self, name: str) -> str | None:
+        """As ``ports.Ledger``."""
+
+    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+        """As ``ports.Ledger``."""
+
+
+async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | None]:
+    """What a manifest tells that its ledger never heard of, the first of it, and its seal.
+
+    No seal where there is no manifest. Raises LedgerError where it cannot be read.
+    """
+    found = await to_thread.run_sync(look_at, manifest)
+    if found is None:
+        return None, None
+    remembered = _decode(await ledger.fact(_FACT))
+    for seal in remembered:
+        if seal.fits(found):
+            return None, seal
+    seal = await to_thread.run_sync(seal_of, manifest)
+    if seal.sha256 in {each.sha256 for each in remembered}:
+        return None, seal
+    lines = (row for row in read_manifest(manifest) if row.status in HOLDING)
+    while rows := await to_thread.run_sync(_take, lines):
+        for row in await ledger.unheard(rows):
+            return row, seal
+    return None, seal
+
+
+async def demand_agreement(ledger: Knows, manifest: Path, belonging: Belonging) -> None:
+    """Raise ConfigError or LedgerError as ``Agreement.begin`` does, for whoever only reads."""
+    await belonging.demand(ledger)
+    for each in dict.fromkeys((manifest, manifest_path(belonging.root))):
+        news, _ = await find_news(ledger, each)
+        if news is not None:
+            raise behind(each, news)
+
+
+class Agreement:
+    """A ledger that is open, with its manifest: none of them may tell what the other never heard.
+
+    ``manifest`` is None where none is written. ``belonging`` tells what the ledger has to be of:
+    then it has to know the manifest at the usual place of that as well.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        manifest: Path | None,
+        belonging: Belonging | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._belonging = belonging
+        self._manifest = manifest
+        usual = None if belonging is None else manifest_path(belonging.root)
+        self._all = [*dict.fromkeys(each for each in (manifest, usual) if each is not None)]
+
+    async def begin(self) -> None:
+        """See that the ledger is the right one, before anything follows from what it says.
+
+        Raises LedgerError if it is behind, ConfigError if it is of another directory. From here on
+        it is this one's.
+        """
+        if self._belonging is not None:
+            await self._belonging.demand(self._ledger)
+        await self._demand()
+        if self._belonging is not None:
+            await self._belonging.settle(self._ledger)
+
+    async def _demand(self) -> None:
+        for manifest in self._all:
+            news, seal = await find_news(self._ledger, manifest)
+            if news is not None:
+                raise behind(manifest, news)
+            if seal is not None:
+                await self._remember(seal)
+
+    async def write(self) -> None:
+        """Write the manifest anew, unless another one lies there by now. Raises LedgerError."""
+        if self._manifest is None:
+            return
+        with CancelScope(shield=True):
+            await self._demand()
+            async with aclosing(self._ledger.rows()) as rows:
+                seal = await write_manifest(rows, self._manifest)
+            # A kill in between leaves one that is compared once, and so does a ledger that is gone
+            # by now: it knew all of it.
+            with suppress(LedgerError):
+                await self._remember(seal)
+
+    async def _remember(self, seal: Seal) -> None:
+        before = _decode(await self._ledger.fact(_FACT))
+        if seal not in before:
+            others = [each for each in before if each.sha256 != seal.sha256]
+            kept = [seal, *others][:_REMEMBERED]
+            await self._ledger.remember({_FACT: msgspec.json.encode(kept).decode()})
+
+
+def behind(manifest: Path, news: Row) -> LedgerError:
+    """The error of a ledger that never heard of what a manifest tells."""
+    what = f"the talk {news.talk_id} of {news.path}" if news.talk_id else f"{news.path}"
+    error = LedgerError(
+        f"the ledger is behind the manifest {manifest}, which knows {what}"
+        f" ({news.status.replace('_', ' ')}): an older ledger was put back, or this is another"
+        " ledger's manifest; nothing is sent, since it may go up twice"
+    )
+    error.add_note("put the newest ledger back, with all of ledger.db*, or name the right one")
+    error.add_note(
+        "else have batch-uploader upload --rebuild take over what the manifest knows;"
+        " what neither of them knows is in doubt then"
+    )
+    return error
+
+
+def _decode(text: str | None) -> list[Seal]:
+    return [] if text is None else msgspec.json.decode(text, type=list[Seal])
+
+
+def _take(rows: Iterator[Row]) -> list[Row]:
+    return list(islice(rows, _AT_ONCE))

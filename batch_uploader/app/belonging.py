@@ -1,0 +1,297 @@
+"""What a ledger is of: one directory, wherever that is mounted or moved to, and no other.
+
+The directory has an ID, which stands in its ledger and in a small file in it, the pointer, which
+also says where that ledger is. So a ledger is not taken for that of another directory with paths
+alike, and a directory whose ledger is elsewhere is not begun anew. A directory that cannot be
+written has no pointer; then the place that it had counts.
+"""
+
+import json
+import os
+import stat
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from anyio import to_thread
+from msgspec import Struct
+
+from batch_uploader.core.errors import ConfigError, LedgerError
+from batch_uploader.core.ports import Ledger
+from batch_uploader.host.system.ownfiles import (
+    Trust,
+    create_once,
+    read_own,
+    replace_atomically,
+    sync_directory,
+    trust,
+)
+from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path
+
+POINTER_NAME: Final = "source.json"
+_LONGEST: Final = 64 * 1024
+_ID, _ROOT, _POINTED = "source_id", "source_root", "source_pointed"
+
+
+class Pointer(Struct, frozen=True):
+    """What stands in the directory; ``ledger`` is relative to it if the ledger lies within."""
+
+    source_id: str
+    ledger: str
+
+    def leads_to(self, root: Path) -> Path:
+        """The ledger that it names."""
+        return root / self.ledger
+
+
+class Origin(Struct, frozen=True):
+    """What a ledger says it is of: the directory's ID, where it was, and if it had a pointer."""
+
+    source_id: str | None = None
+    root: Path | None = None
+    pointed: bool = False
+
+
+class Knows(Protocol):
+    """As much of a ledger as tells what it is of."""
+
+    async def fact(self, name: str) -> str | None:
+        """As ``ports.Ledger``."""
+
+
+def pointer_path(root: Path) -> Path:
+    """Where a directory's pointer is."""
+    return root / LEDGER_FOLDER / POINTER_NAME
+
+
+def read_pointer(root: Path) -> Pointer | None:
+    """The directory's pointer, None where it has none that is its own. Blocking.
+
+    Raises LedgerError for one that cannot be read.
+    """
+    path = pointer_path(root)
+    try:
+        # What others could have put there, or elsewhere, says nothing about this directory.
+        if trust(path.parent) not in {Trust.OURS, Trust.UNTOLD}:
+            return None
+        content = read_own(path, _LONGEST)
+        if content is None:
+            return None
+        # Not msgspec's: a path may hold what is no valid Unicode.
+        fields = json.loads(content)
+        return Pointer(str(fields["source_id"]), str(fields["ledger"]))
+    except NotADirectoryError:
+        return None
+    except PermissionError as error:
+        raise LedgerError(
+            f"what belongs to the ledger of {root} cannot be read ({error}): run as the user that"
+            " made it, or let this user read and write it and its folder"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LedgerError(
+            f"{path} cannot be read ({error}): it says which ledger is this directory's; restore"
+            " it, or if you know the ledger, remove it and name that with --ledger"
+        ) from error
+
+
+def demand_known(root: Path, ledger: Path, *, rebuilding: bool = False) -> None:
+    """Refuse to begin anew where the directory's pointer names a ledger. Blocking.
+
+    Raises ConfigError where that is there, under another name, and LedgerError where it is gone,
+    unless it is to be made anew.
+    """
+    if os.path.lexists(ledger):
+        return
+    pointer = read_pointer(root)
+    if pointer is None:
+        return
+    named = pointer.leads_to(root)
+    if named.exists() and not _same(named, ledger):
+        raise _named_elsewhere(root, ledger, named)
+    if not rebuilding:
+        error = LedgerError(
+            f"there is no ledger {ledger}, but {pointer_path(root)} says that {named} is the"
+            f" ledger of {root}, and it is gone: recordings may have gone up"
+        )
+        error.add_note("put it back, or name the right one with --ledger")
+        error.add_note(
+            "else have batch-uploader upload --rebuild make a new one from a manifest; if nothing"
+            f" ever went up, remove {pointer_path(root)}: all is sent then"
+        )
+        raise error
+
+
+class Belonging:
+    """A ledger's place, and the directory that it is used for by its real path."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self.root = root
+
+    async def demand(self, ledger: Knows) -> str | None:
+        """The ID of the directory, None if it has none yet; nothing is changed.
+
+        Raises ConfigError if the ledger is of another directory, or not the one that is kept of
+        this one, LedgerError if nobody can tell.
+        """
+        root = await ledger.fact(_ROOT)
+        origin = Origin(
+            await ledger.fact(_ID),
+            None if root is None else Path(json.loads(root)),
+            await ledger.fact(_POINTED) is not None,
+        )
+        return await to_thread.run_sync(_judge, origin, self.path, self.root)
+
+    async def settle(self, ledger: Ledger) -> None:
+        """Have the ledger, which is open, and the directory know of each other, or raise so.
+
+        For the ledger's holder, once it is clear that nothing else is wrong with it.
+        """
+        source_id = await self.demand(ledger) or str(uuid.uuid4())
+        await _learn(ledger, {_ID: source_id, _ROOT: json.dumps(os.fspath(self.root))})
+        if await to_thread.run_sync(_point, source_id, self.path, self.root):
+            # Whoever came before us with another ledger has the directory.
+            await self.demand(ledger)
+            await _learn(ledger, {_POINTED: "1"})
+
+
+async def known_source(root: Path) -> str | None:
+    """The ID of a directory whose ledger is lost, None if nothing tells it. Raises LedgerError."""
+    pointer = await to_thread.run_sync(read_pointer, root)
+    return None if pointer is None else pointer.source_id
+
+
+async def carry_over(ledger: Ledger, source_id: str | None) -> None:
+    """Tell a ledger that was made anew which directory it is of."""
+    if source_id is not None:
+        await _learn(ledger, {_ID: source_id})
+
+
+async def _learn(ledger: Ledger, facts: Mapping[str, str]) -> None:
+    news = {name: value for name, value in facts.items() if await ledger.fact(name) != value}
+    if news:
+        await ledger.remember(news)
+
+
+def _judge(origin: Origin, path: Path, root: Path) -> str | None:
+    pointer = read_pointer(root)
+    if pointer is None:
+        _judge_by_place(origin, path, root)
+        return origin.source_id
+    named = pointer.leads_to(root)
+    if origin.source_id not in {None, pointer.source_id}:
+        if named.exists() and not _same(named, path):
+            raise _named_elsewhere(root, path, named)
+        raise _of_another(path, origin, root)
+    if _same(named, path):
+        if Path(pointer.ledger).is_absolute():
+            _demand_no_twin(origin, pointer, path, root)
+        return pointer.source_id
+    if named.exists():
+        raise _named_elsewhere(root, path, named)
+    if origin.source_id is None:
+        error = LedgerError(
+            f"the ledger {path} does not say of which directory it is, and that of {root},"
+            f" {named}, is gone"
+        )
+        error.add_note("put that one back, or name the right one with --ledger")
+        error.add_note(f"if this one is the newest that there is, remove {pointer_path(root)}")
+        raise error
+    _demand_no_twin(origin, pointer, path, root)
+    return pointer.source_id
+
+
+def _judge_by_place(origin: Origin, path: Path, root: Path) -> None:
+    """Of a directory without a pointer: Raises ConfigError if it is another than the ledger's."""
+    at_home = origin.root is None or _same(origin.root, root) or _same(ledger_path(root), path)
+    if origin.source_id is None or at_home:
+        return
+    if origin.pointed or _is_directory(origin.root):
+        raise _of_another(path, origin, root)
+
+
+def _demand_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) -> None:
+    """Raise ConfigError if the directory was copied, pointer and all, and the other is there."""
+    if origin.root is None or _same(origin.root, root):
+        return
+    with suppress(LedgerError):
+        twin = read_pointer(origin.root)
+        alike = twin is not None and twin.source_id == pointer.source_id
+        if alike and not _by_another_mount(origin.root, root):
+            raise _of_another(path, origin, root)
+
+
+def _by_another_mount(one: Path, other: Path) -> bool:
+    """Whether two paths may lead to one directory by two mounts: a copy is of another moment."""
+    if one.stat().st_dev == other.stat().st_dev:
+        return False
+    pointers = [pointer_path(each).stat() for each in (one, other)]
+    looks = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in pointers]
+    return looks[0] == looks[1]
+
+
+def _point(source_id: str, path: Path, root: Path) -> bool:
+    """Write the pointer, unless it stands; whether there is one now."""
+    pointer = pointer_path(root)
+    ledger = os.path.realpath(path)
+    with suppress(ValueError):  # it lies elsewhere
+        ledger = Path(ledger).relative_to(os.path.realpath(root)).as_posix()
+    wanted = Pointer(source_id, ledger)
+    content = json.dumps({"source_id": source_id, "ledger": ledger}).encode("ascii") + b"\n"
+    try:
+        there = read_pointer(root)
+        if there == wanted:
+            return True
+        if trust(pointer.parent) not in {Trust.OURS, Trust.UNTOLD}:
+            return False
+        pointer.parent.mkdir(mode=0o700, exist_ok=True)
+        if there is not None and there.source_id == source_id:
+            with replace_atomically(pointer) as file:
+                file.write(content)
+        else:
+            create_once(pointer, content)
+        sync_directory(root)
+    except OSError:
+        return False  # of what nobody may write there is none
+    return True
+
+
+def _named_elsewhere(root: Path, path: Path, named: Path) -> ConfigError:
+    error = ConfigError(
+        f"--ledger: the ledger of {root} is {named}, and not {path}: with another one all that is"
+        " up would go up again"
+    )
+    usual = _same(named, ledger_path(root))
+    error.add_note("leave --ledger out" if usual else f"name it: --ledger {named}")
+    error.add_note(f"if this one is to take its place, move that one away first: {named}")
+    return error
+
+
+def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
+    where = origin.root or "another directory"
+    error = ConfigError(
+        f"--ledger: the ledger {path} is of {where}, and not of {root}: what has the same path in"
+        " both would be taken for the same recording"
+    )
+    error.add_note("name another one for this directory; each has one of its own")
+    pointer = pointer_path(root)
+    if not pointer.exists():
+        error.add_note(
+            f"if it is the same directory, moved: put {POINTER_NAME} back, as {pointer}, with"
+            f' {{"source_id": "{origin.source_id}", "ledger": {json.dumps(os.fspath(path))}}}'
+        )
+    return error
+
+
+def _is_directory(path: Path | None) -> bool:
+    with suppress(OSError):
+        return path is not None and stat.S_ISDIR(path.stat().st_mode)
+    return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,211 @@
+"""A new ledger from the manifest, where the old one is gone, damaged, or behind it.
+
+The manifest may be older than what was lost, and nothing tells for sure: what it does not have on
+record is therefore in doubt, if it lies in the source, and never sent before that is settled.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path, PurePosixPath
+
+from anyio import to_thread
+from msgspec import Struct
+
+from batch_uploader.app.agreement import find_news
+from batch_uploader.app.belonging import Belonging, carry_over, known_source
+from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.core.model import Status
+from batch_uploader.core.ports import Anchored, Row, Source
+from batch_uploader.doubts import SEARCHED
+from batch_uploader.ledgers.manifest import look_at, read_manifest
+from batch_uploader.ledgers.places import manifest_path
+from batch_uploader.ledgers.records import HOLDING
+from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
+from batch_uploader.sources.selection import literal
+
+_AT_ONCE = 1_000
+_NONE = Totals(0, 0, 0.0)
+
+_Record = Callable[[], AsyncGenerator[Sequence[Row]]]
+"""Reads what is on record somewhere, from its start each time."""
+
+
+class Rebuilt(Struct, frozen=True):
+    """How many talks the new ledger knows, and how many recordings in doubt.
+
+    ``aside`` is where what was left of the old one is, None if nothing was.
+    """
+
+    talks: int
+    doubts: int
+    aside: Path | None
+
+
+async def rebuild(
+    source_of: Callable[[Sequence[str]], Source],
+    belonging: Belonging,
+    manifest: Path,
+    connection_id: str,
+    stamp_field: str | None,
+) -> Rebuilt:
+    """Make a directory's ledger anew, whole or not at all.
+
+    Of ``manifest`` and the one at its usual place, as far as they are there, and of the old ledger,
+    where that is behind.
+    ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
+    the endings of what is on record. ``stamp_field`` is taken for the one that went with
+    whatever was sent after the manifest was written: by it a run finds out what that was. Raises
+    ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if it or a
+    manifest cannot be used, SourceError if not all of the source can be listed.
+    """
+    ledger = belonging.path
+    manifests = (manifest, manifest_path(belonging.root))
+    async with AsyncExitStack() as stack:
+        replacement = await stack.enter_async_context(Replacement(ledger))
+        found = await to_thread.run_sync(_sorted_by_age, manifests)
+        records: list[_Record] = [partial(_lines_of, each) for each in found]
+        if replacement.whole:
+            reader = LedgerReader(ledger, alone=replacement.stray)
+            await stack.enter_async_context(reader)
+            source_id = await belonging.demand(reader)
+            if not replacement.stray:
+                await _demand_behind(reader, ledger, found)
+            records.insert(0, partial(_rows_of, reader))
+        elif not found:
+            raise _nothing_left(manifest)
+        else:
+            source_id = await known_source(belonging.root)
+        connections, endings = await _look_through(records)
+        source = source_of(sorted(endings))
+        for each in sorted({connection_id, *connections}):
+            async with SqliteLedger(replacement.new, each) as new:
+                await carry_over(new, source_id)
+                # A duplicate is one only of a talk that is on record.
+                for wanted in (_is_no_duplicate, _is_duplicate):
+                    for age, record in enumerate(records):
+                        await _take_over(new, record, wanted, stamp_field, first=age == 0)
+                async with aclosing(_unlisted(source, each)) as batches:
+                    async for rows in batches:
+                        await new.adopt(rows)
+    async with LedgerReader(ledger) as reader:
+        counts = await reader.counts()
+    talks, doubts = (counts.get(each, _NONE) for each in (Status.UPLOADED, Status.IN_DOUBT))
+    return Rebuilt(talks.count, doubts.count, replacement.aside)
+
+
+async def _demand_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:
+    """Raise ConfigError if the ledger knows all that there is to know."""
+    for manifest in manifests:
+        news, _ = await find_news(reader, manifest)
+        if news is not None:
+            return
+    fine = ConfigError(f"the ledger {ledger} is fine: there is nothing to rebuild")
+    fine.add_note("leave --rebuild out")
+    raise fine
+
+
+def _nothing_left(manifest: Path) -> LedgerError:
+    error = LedgerError(f"there is no manifest {manifest} to make the ledger of")
+    error.add_note("name the right one with --manifest, or restore either from a backup")
+    return error
+
+
+def _sorted_by_age(manifests: Sequence[Path]) -> list[Path]:
+    """Those that are there, the oldest first: what a later one says of a path is the news."""
+    found = {each: found for each in manifests if (found := look_at(each)) is not None}
+    return sorted(found, key=lambda each: found[each].st_mtime_ns)
+
+
+async def _lines_of(manifest: Path) -> AsyncGenerator[Sequence[Row]]:
+    lines = read_manifest(manifest)
+    while rows := await to_thread.run_sync(_take, lines):
+        yield rows
+
+
+async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Row]]:
+    batch: list[Row] = []
+    async with aclosing(reader.rows()) as rows:
+        async for row in rows:
+            batch.append(row)
+            if len(batch) == _AT_ONCE:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+async def _look_through(records: Iterable[_Record]) -> tuple[set[str], set[str]]:
+    """The connections, and the patterns of the endings; all of it can be read then."""
+    connections: set[str] = set()
+    endings: set[str] = set()
+    for record in records:
+        async with aclosing(record()) as batches:
+            async for rows in batches:
+                connections.update(row.connection_id for row in rows)
+                endings.update(f"*{literal(PurePosixPath(row.path).suffix)}" for row in rows)
+    return connections, endings - {"*", "*.json"}
+
+
+async def _take_over(
+    new: SqliteLedger,
+    record: _Record,
+    wanted: Callable[[Row], bool],
+    stamp_field: str | None,
+    *,
+    first: bool,
+) -> None:
+    async with aclosing(record()) as batches:
+        async for batch in batches:
+            rows = [row for row in batch if row.connection_id == new.connection_id and wanted(row)]
+            if not first:
+                # What an older record tells in more detail, or takes further, stays as it is.
+                news = set(await new.unheard(rows))
+                rows = [row for row in rows if row.status not in HOLDING or row in news]
+            for stamped, some in groupby(rows, _counts_as_stamped):
+                await new.adopt(tuple(some), stamp_field=stamp_field if stamped else None)
+
+
+def _is_duplicate(row: Row) -> bool:
+    return row.status is Status.DUPLICATE
+
+
+def _is_no_duplicate(row: Row) -> bool:
+    return row.status is not Status.DUPLICATE
+
+
+def _take(rows: Iterator[Row]) -> list[Row]:
+    return list(islice(rows, _AT_ONCE))
+
+
+def _counts_as_stamped(row: Row) -> bool:
+    """Whether to take it for sent with the stamp field.
+
+    A talk taken for it wrongly is not found by its stamp, so it bears no witness. A doubt taken for
+    it wrongly would not be found either, and be sent again: only one that was searched for is.
+    """
+    return row.status is Status.UPLOADED or (
+        row.failure is not None and row.failure.code in SEARCHED
+    )
+
+
+async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequence[Row]]:
+    """Whatever lies in the source; on record already are those that the manifest knows."""
+    async with aclosing(source.entries()) as listings:
+        async for listing in listings:
+            for defect in listing.unreadable:
+                if defect.kind == "unreadable":
+                    raise SourceError(
+                        f"{defect.path}: {defect.message}, and whether it may have been uploaded"
+                        f" has to be known before the ledger is rebuilt; {defect.cure}"
+                    )
+            rows = [
+                Row(entry.path, connection_id, Status.IN_DOUBT, entry.size, 0)
+                for entry in listing.entries
+                if source.is_audio(entry.path)
+            ]
+            if rows:
+                yield rows
+    if isinstance(source, Anchored):
+        source.demand_same()

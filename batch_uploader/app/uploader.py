@@ -1,0 +1,398 @@
+"""The composition root: a source, a sink and a ledger become a run."""
+
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from anyio import to_thread
+from msgspec.structs import replace
+
+from batch_uploader.app.agreement import Agreement
+from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.core.book import Book
+from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
+from batch_uploader.core.events import (
+    AlreadyThere,
+    Event,
+    FolderPlanned,
+    Found,
+    Held,
+    Listener,
+    Looked,
+    LooksBegun,
+    NotReady,
+    Reconciled,
+    RunFinished,
+    RunStarted,
+    Settled,
+    Sight,
+    UploadStarted,
+)
+from batch_uploader.core.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
+from batch_uploader.core.ports import Anchored, Ledger, Likeness, Sink, Source
+from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.host.machine import spare_descriptors
+from batch_uploader.host.system import identity
+from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
+from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.plan.intake import Intake
+from batch_uploader.prepare.examine import Examination, Rules
+from batch_uploader.run.engine import Engine, RunOptions
+from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
+from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.sources.directory import DirectorySource
+
+_MAY_BE_UP = frozenset({Status.UPLOADED, Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+_ATTENTION_KEPT = 100
+"""Of what needs a human a summary carries so many; the ledger has them all."""
+_DESCRIPTORS_EACH = 4
+"""A recording on its way has its file and a connection, for a moment its folder and its sidecar."""
+
+
+class Uploader:
+    """One run over a source, as an async context manager that holds the ledger's lock.
+
+    ``manifest`` is where the manifest is written at the end of a run that changed something; None
+    writes none. ``belonging`` says which directory the ledger has to be of. The ledger names the
+    connection. Entering raises LedgerLocked, LedgerError also where the ledger is behind its
+    manifest, and ConfigError where it is another directory's.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        sink: Sink,
+        ledger: Ledger,
+        rules: Rules | None = None,
+        options: RunOptions | None = None,
+        manifest: Path | None = None,
+        belonging: Belonging | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        rules = rules or Rules()
+        options = within_descriptors(options or RunOptions())
+        self._source = source
+        self._sink = sink
+        self._ledger = ledger
+        self._manifest = manifest
+        self._agreement = Agreement(ledger, manifest, belonging)
+        self._listeners = listeners
+        self._broken: list[Listener] = []
+        self._score = _Score()
+        self._resources = AsyncExitStack()
+        self._recovered = 0
+        self._owed = False
+        self._folder: tuple[int, int] | None = None
+        self._reconciler = Reconciler(
+            sink,
+            ledger,
+            self._publish,
+            patience=Patience(options.hold),
+            waits=options.wait_for_doubt,
+        )
+        self._engine = Engine(
+            Intake(
+                source,
+                ledger,
+                rules.digest(),
+                options.min_age,
+                options.explain,
+                by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+            ),
+            Examination(source, ledger.connection_id, rules),
+            sink,
+            ledger,
+            self._reconciler,
+            options=options,
+            publish=self._publish,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Hold source, ledger and sink; what a killed run left is in doubt from here on."""
+        async with AsyncExitStack() as stack:
+            if isinstance(self._source, Anchored):
+                stack.enter_context(self._source)
+            await stack.enter_async_context(self._ledger)
+            # Or the ledger may be that of another directory, which took its place just now.
+            await self._demand_same_source()
+            await self._agreement.begin()
+            self._recovered = await self._ledger.recover()
+            await stack.enter_async_context(self._sink)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all of them."""
+        await self._resources.__aexit__(kind, error, trace)
+
+    async def run(self) -> Summary:
+        """Upload everything that is due. Call it once.
+
+        What happens to single recordings are outcomes; raises only what ends the run as a whole,
+        after what is in flight has finished: SourceError, LedgerError, what a listener raised.
+        """
+        started = time.monotonic()
+        if self._manifest is not None:
+            with suppress(OSError):  # where no note can be made no manifest can, and that is told
+                self._folder = identity(self._manifest.parent)
+            self._owed = mark_behind(self._manifest)
+        self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
+        try:
+            await self._engine.run()
+            await self._demand_same_source()
+            await self._ledger.check()
+        except LedgerGone as error:
+            await self._save(error)
+            raise
+        except LedgerError:
+            raise
+        except Exception as error:
+            # What a bug left claimed is in doubt, and the manifest says so.
+            self._recovered += await self._ledger.recover()
+            try:
+                await self._write_manifest()
+            except LedgerError as also:
+                error.add_note(str(also))
+            raise
+        await self._report_unlisted()
+        await self._write_manifest()
+        summary = self._score.summary(
+            self._engine.ending, self._engine.reason, time.monotonic() - started
+        )
+        self._publish(RunFinished(summary))
+        return summary
+
+    def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
+        """End politely: nothing new begins, what is in flight finishes within the grace.
+
+        Looks at what may have been touched are no work that a limit leaves undone.
+        """
+        if ending is Ending.LIMIT:
+            self._engine.limit(reason)
+        else:
+            self._engine.drain(ending, reason)
+
+    def cancel(self) -> None:
+        """End now: what is in flight is left in doubt."""
+        self._engine.cancel()
+
+    async def _demand_same_source(self) -> None:
+        if isinstance(self._source, Anchored):
+            await to_thread.run_sync(self._source.demand_same)
+
+    def _publish(self, event: Event) -> None:
+        self._score.hear(event)
+        self._reconciler.hear(event)
+        for listener in self._listeners:
+            if listener in self._broken:
+                continue
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - theirs, and no reason to doubt an upload
+                self._broken.append(listener)
+                self._engine.fail(error)
+
+    async def _report_unlisted(self) -> None:
+        """A doubt whose file was moved or removed is a doubt all the same."""
+        doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
+        async with aclosing(self._ledger.rows(doubtful)) as rows:
+            async for row in rows:
+                mine = row.connection_id == self._ledger.connection_id
+                if mine and row.path not in self._score.doubts:
+                    stat = Stat(row.size, 0)
+                    outcome = Outcome(row.path, row.status, stat, failure=row.failure)
+                    self._publish(Held(outcome))
+
+    async def _write_manifest(self) -> None:
+        if self._manifest is None:
+            return
+        self._demand_manifest_in_place(self._manifest)
+        if self._owed or self._score.changed or self._recovered:
+            await self._agreement.write()
+        else:
+            mark_current(self._manifest)
+
+    async def _save(self, error: LedgerGone) -> None:
+        """Put what a ledger knew that is gone into the manifest, or else into the error's notes."""
+        known: set[str | None] = set()
+        try:
+            if self._manifest is not None:
+                with suppress(LedgerError):
+                    known = await to_thread.run_sync(_talks, self._manifest)
+                self._owed = True
+                await self._write_manifest()
+                error.add_note(
+                    f"the manifest {self._manifest} has all that it knew: put the ledger back, or"
+                    " have batch-uploader upload --rebuild make a new one from the manifest"
+                )
+                return
+        except LedgerError as also:
+            error.add_note(str(also))
+        async with aclosing(self._ledger.rows(_MAY_BE_UP)) as rows:
+            async for row in rows:
+                if row.talk_id is None:
+                    error.add_note(f"note that {row.path} may be up")
+                elif row.talk_id not in known:
+                    error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
+
+    def _demand_manifest_in_place(self, manifest: Path) -> None:
+        """Raise LedgerError if another directory is where the manifest's was when the run began.
+
+        It is not this run's to write to, and the note in the other one tells the next run.
+        """
+        with suppress(OSError):
+            if identity(manifest.parent) == self._folder:
+                return
+        raise LedgerError(
+            f"the manifest {manifest} was not written: its directory was moved away during the run;"
+            " the next run over it, wherever it is, writes it"
+        )
+
+
+def within_descriptors(options: RunOptions) -> RunOptions:
+    """The options, with no more at a time than this process may open files and connections for."""
+    spare = spare_descriptors()
+    if spare is None:
+        return options
+    most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
+    return replace(options, concurrency=min(options.concurrency, most))
+
+
+def _talks(manifest: Path) -> set[str | None]:
+    return {row.talk_id for row in read_manifest(manifest)}
+
+
+class _Score:
+    """Counts a run for its summary."""
+
+    def __init__(self) -> None:
+        self.changed = False
+        self.doubts: set[str] = set()
+        self._counts: Counter[Status] = Counter()
+        self._skipped = 0
+        self._waiting = 0
+        self._outdated = 0
+        self._to_look = self._looked = self._changed = 0
+        self._bytes = 0
+        self._seconds = 0.0
+        self._attention: list[Outcome] = []
+        self._book = Book(self._enter, self._strike)
+
+    def hear(self, event: Event) -> None:
+        """Take one event into account."""
+        match event:
+            case Settled(outcome) | Found(outcome):
+                self.changed = True
+                self._book.end(outcome)
+            case Held(outcome):
+                self._enter(outcome)
+            case UploadStarted(path):
+                self._book.begin(path)
+            case Reconciled(outcome, before):
+                self.changed = True
+                self._book.reconcile(outcome, before)
+            case FolderPlanned(skipped=skipped, waiting=waiting, forgotten=forgotten):
+                self.changed |= forgotten > 0
+                self._skipped += skipped
+                self._waiting += waiting
+            case AlreadyThere(outdated=outdated):
+                self._skipped += 1
+                self._outdated += outdated
+            case NotReady():
+                self._waiting += 1
+            case LooksBegun(to_look):
+                self._to_look = to_look
+            case Looked(found=found):
+                self._looked += found is not Sight.UNREAD
+                self._outdated += found is Sight.OUTDATED
+                self._changed += found is Sight.OTHER
+                self._skipped -= found is Sight.OTHER
+            case _:
+                pass
+
+    def summary(self, ending: Ending, reason: str | None, elapsed: float) -> Summary:
+        """All of it."""
+        return Summary(
+            ending=ending,
+            counts=dict(+self._counts),  # no status that all have left by now
+            skipped=self._skipped,
+            waiting=self._waiting,
+            outdated=self._outdated,
+            uploaded_bytes=self._bytes,
+            uploaded_seconds=self._seconds,
+            elapsed=elapsed,
+            attention=tuple(self._attention),
+            reason=reason,
+            to_look=self._to_look,
+            looked=self._looked,
+            changed=self._changed,
+        )
+
+    def _enter(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] += 1
+        if outcome.status is Status.UPLOADED:
+            self._bytes += outcome.stat.size
+            self._seconds += outcome.duration or 0.0
+        if outcome.status in {Status.IN_DOUBT, Status.CONFLICT}:
+            self.doubts.add(outcome.path)
+        if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
+            self._attention.append(outcome)
+
+    def _strike(self, outcome: Outcome) -> None:
+        self._counts[outcome.status] -= 1
+        self.doubts.discard(outcome.path)
+        self._attention = [each for each in self._attention if each.path != outcome.path]
+
+
+async def upload_directory(
+    directory: str | os.PathLike[str],
+    *,
+    connection_id: str,
+    credentials: Credentials,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
+    stamp_field: str | None = None,
+    rules: Rules | None = None,
+    options: RunOptions | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Summary:
+    """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
+
+    Ledger and manifest are at their usual places in the directory. Raises ConfigError, SourceError,
+    LedgerLocked or LedgerError for what ends the run as a whole.
+    """
+    directory = Path(directory)
+    # Whatever the name leads to later, all of the run is of what it leads to now.
+    root = Path(await to_thread.run_sync(os.path.realpath, directory))
+    if not connection_id:
+        raise ConfigError("name the connection: its ID is in the SpeechSense console")
+    await to_thread.run_sync(demand_known, root, ledger_path(root))
+    demand_memory(root, ledger_path(root), manifest_path(root))
+    uploader = Uploader(
+        source=DirectorySource(
+            directory, ignore=(ledger_path(root), manifest_path(root)), leads_to=root
+        ),
+        sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
+        ledger=SqliteLedger(ledger_path(root), connection_id),
+        rules=rules,
+        options=options,
+        manifest=manifest_path(root),
+        belonging=Belonging(ledger_path(root), root),
+        listeners=listeners,
+    )
+    async with uploader:
+        return await uploader.run()

@@ -1,0 +1,1 @@
+"""The values, the seams and the errors that everything else speaks in."""

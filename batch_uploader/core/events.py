@@ -1,0 +1,231 @@
+"""What happens in a run, as frozen values for whoever listens: displays, logs, programs.
+
+A listener is called on the event loop, in order, and must return quickly. One that raises is not
+called again; the run drains and raises that at its end. No event carries a secret or a
+metadata value.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batch_uploader.core.model import Outcome, Summary
+
+
+class RunStarted(Struct, frozen=True):
+    """The ledger is open and the scan begins. ``where`` names the source for a human."""
+
+    run_id: str
+    where: str
+
+
+class FolderPlanned(Struct, frozen=True):
+    """A folder was listed and planned: so much of it is to be sent.
+
+    ``skipped`` are already there, ``waiting`` too young. ``forgotten`` were never stored, and
+    their files are gone.
+    """
+
+    folder: str
+    to_send: int
+    to_send_bytes: int
+    skipped: int
+    waiting: int
+    forgotten: int = 0
+
+
+class Decided(Struct, frozen=True):
+    """Why one recording is sent, skipped or held: for those who ask for explanations."""
+
+    path: str
+    decision: str
+    reason: str
+
+
+class ScanFinished(Struct, frozen=True):
+    """All that this run has to send is counted, with what it has sent already.
+
+    Comes at the end of the scan or, if the uploads hold that up, from a count that runs ahead of
+    them; folders may still be planned then.
+    """
+
+    to_send: int
+    to_send_bytes: int
+
+
+class UploadStarted(Struct, frozen=True):
+    """A recording is claimed, its first attempt begins. ``size`` in bytes."""
+
+    path: str
+    size: int
+
+
+class BytesSent(Struct, frozen=True):
+    """``octets`` more bytes of a recording's audio left; of this attempt alone."""
+
+    path: str
+    octets: int
+
+
+class AttemptEnded(Struct, frozen=True):
+    """One attempt is over: ``code`` is ``OK`` or why not, ``seconds`` its length.
+
+    ``octets`` is how many bytes of audio left. ``retry_in`` is the pause before the next attempt
+    in seconds, None where there will be none. ``talk_id`` is there if all went well, also when the
+    ledger fails to record it right afterwards.
+    """
+
+    path: str
+    attempt: int
+    client_request_id: str
+    request_id: str | None
+    code: str
+    message: str
+    octets: int
+    seconds: float
+    retry_in: float | None
+    talk_id: str | None = None
+
+
+class Settled(Struct, frozen=True):
+    """A recording that ``FolderPlanned.to_send`` counted reached the end of its way in this run."""
+
+    outcome: Outcome
+
+
+class Found(Struct, frozen=True):
+    """Something that was never counted as to be sent needs a human: an orphan, a locked folder."""
+
+    outcome: Outcome
+
+
+class AlreadyThere(Struct, frozen=True):
+    """A recording counted as to be sent turned out to be up: its file was only touched.
+
+    ``outdated`` tells that its sidecar differs from what the talk holds.
+    """
+
+    path: str
+    size: int
+    outdated: bool
+
+
+class LooksBegun(Struct, frozen=True):
+    """All else has been sent; so many recordings, counted as skipped, are to be compared now.
+
+    They are at rest, and of the same sizes and times, but their times of change or inodes are new.
+    """
+
+    to_look: int
+    to_look_bytes: int
+
+
+class Sight(StrEnum):
+    """What a look at files of the same sizes and times found."""
+
+    SAME = "same"
+    """They were only touched."""
+    OUTDATED = "outdated"
+    """The audio is as it was, but not what the sidecar says."""
+    OTHER = "other"
+    """Something else: it goes on its way as a new recording does."""
+    UNREAD = "unread"
+    """Nothing, since they could not be read; the next run looks again."""
+
+
+class Looked(Struct, frozen=True):
+    """One of those that ``LooksBegun`` counted was compared."""
+
+    path: str
+    size: int
+    found: Sight
+
+
+class NotReady(Struct, frozen=True):
+    """A recording counted as to be sent was still being written; the next run looks again."""
+
+    path: str
+    size: int
+
+
+class Released(Struct, frozen=True):
+    """A recording was given back unsent, since the run is ending; the next run sends it."""
+
+    path: str
+    size: int
+
+
+class Held(Struct, frozen=True):
+    """What an earlier run left: open (in doubt, conflict) or ended (rejected, invalid).
+
+    It is not touched by this run, and a human must look at it.
+    """
+
+    outcome: Outcome
+
+
+class Reconciled(Struct, frozen=True):
+    """A search brought news of a recording in doubt: up, in conflict, still in doubt, or absent.
+
+    Absent is ``failed`` and counts as that until this run takes it up again, which it does once and
+    if its file is there. ``before`` is what this run had reported of it, None if it had not yet.
+    """
+
+    outcome: Outcome
+    before: Outcome | None
+
+
+class DoubtsWaiting(Struct, frozen=True):
+    """All waits for the doubts: in ``seconds`` the search for so many recordings goes on."""
+
+    seconds: float
+    recordings: int
+
+
+class Paused(Struct, frozen=True):
+    """Nobody sends for ``seconds``: the service has too much to do or cannot be reached.
+
+    ``reason`` says which, and what to do about it.
+    """
+
+    seconds: float
+    reason: str
+
+
+class Draining(Struct, frozen=True):
+    """No new work is begun; what is in flight is finished."""
+
+    reason: str
+
+
+class RunFinished(Struct, frozen=True):
+    """The last event of a run that was not cut off."""
+
+    summary: Summary
+
+
+Event = (
+    RunStarted
+    | FolderPlanned
+    | Decided
+    | ScanFinished
+    | UploadStarted
+    | BytesSent
+    | AttemptEnded
+    | Settled
+    | Found
+    | AlreadyThere
+    | LooksBegun
+    | Looked
+    | NotReady
+    | Released
+    | Held
+    | Reconciled
+    | DoubtsWaiting
+    | Paused
+    | Draining
+    | RunFinished
+)
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,324 @@
+"""The values that flow through a run: frozen, comparable, free of any library.
+
+Sizes are bytes, durations seconds, times on the wall clock are UTC nanoseconds since the epoch.
+A path is the text that names a recording everywhere (ledger, manifest, log, screen): relative to
+the source's root, with ``/`` between the parts, always valid Unicode.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+_KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
+
+
+class Status(StrEnum):
+    """What the ledger knows of a recording; the state machine is drawn in docs/design.md."""
+
+    CLAIMED = "claimed"
+    """Being sent by a run, or by one that was killed."""
+    UPLOADED = "uploaded"
+    """The service holds it; its talk ID is known."""
+    REJECTED = "rejected"
+    """The service refused it; nothing changes until the file or the sidecar does."""
+    FAILED = "failed"
+    """Attempts ran out on errors that prove that no talk was stored; the next run tries again."""
+    IN_DOUBT = "in_doubt"
+    """The service may hold it; never sent again before that is known."""
+    CONFLICT = "conflict"
+    """The service's answers contradict each other; a human decides."""
+    INVALID = "invalid"
+    """A defect of the file or the sidecar; never sent."""
+    GIVEN_UP = "given_up"
+    """A human decided to let it be, though the service may hold it; never sent again unasked."""
+    DUPLICATE = "duplicate"
+    """The same audio and metadata is another recording's; not sent."""
+
+
+NEEDS_ATTENTION = frozenset(
+    {Status.REJECTED, Status.FAILED, Status.IN_DOUBT, Status.CONFLICT, Status.INVALID}
+)
+
+
+class Instant(Struct, frozen=True, forbid_unknown_fields=True):
+    """A moment by two clocks, since either alone may be set, or stand still.
+
+    ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,
+    which nobody sets; both are None where the system does not tell.
+    """
+
+    wall_ns: int
+    boot: str | None = None
+    boot_ns: int | None = None
+
+
+class Entry(NamedTuple):
+    """A regular file that a source listed; a tuple, since a run makes one of each file.
+
+    ``ctime_ns`` is when anything of it changed, which no copying sets back, and ``inode`` what the
+    file system tells it from others by; None where a source has none.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None = None
+    inode: int | None = None
+
+    def is_like(self, other: "Entry") -> bool:
+        """Whether it was not written since: a change of rights or names alone is none."""
+        return self[:3] == other[:3]
+
+
+class Listing(Struct, frozen=True):
+    """All that a source holds in one folder, not of the folders below it.
+
+    ``folder`` is ``""`` for the root. ``entries`` are in no order. ``unreadable`` pairs a path in
+    the folder (or the folder itself) with the reason why nothing can be said of it.
+    """
+
+    folder: str
+    entries: tuple[Entry, ...]
+    unreadable: tuple["Defect", ...] = ()
+
+
+class Defect(Struct, frozen=True):
+    """Something that the user must mend before this recording can go up.
+
+    ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` names the metadata
+    field or header at fault where there is one, ``cure`` says what to do.
+    """
+
+    path: str
+    kind: str
+    message: str
+    cure: str
+    field: str | None = None
+
+    def __str__(self) -> str:
+        """The whole of it in one line, path excluded."""
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}{self.message}; {self.cure}"
+
+
+class Container(StrEnum):
+    """What the service tells apart; the value is the manifest's ``format``."""
+
+    WAV = "wav"
+    OGG_OPUS = "ogg-opus"
+    MP3 = "mp3"
+    RAW = "raw"
+
+
+class AudioInfo(Struct, frozen=True):
+    """What is in an audio file, found by looking at its content."""
+
+    container: Container
+    channels: int
+    sample_rate: int
+    duration: float
+
+
+class Role(StrEnum):
+    """Who took part in a recording."""
+
+    UNSPECIFIED = "unspecified"
+    OPERATOR = "operator"
+    CLIENT = "client"
+    BOT = "bot"
+
+
+class User(Struct, frozen=True):
+    """A participant, in the full form of a sidecar."""
+
+    id: str
+    role: Role
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class Metadata(Struct, frozen=True):
+    """What goes with a recording: every value is the string that goes over the wire.
+
+    ``defaulted`` names the fields that came from the settings and not from the sidecar.
+    """
+
+    fields: Mapping[str, str]
+    users: tuple[User, ...] = ()
+    defaulted: frozenset[str] = frozenset()
+
+    def digest(self) -> bytes:
+        """SHA-256 of what the sidecar says, in a form that is the same for any order of fields.
+
+        Without the defaults: other settings do not make another call of the same recording.
+        """
+        own = {name: text for name, text in self.fields.items() if name not in self.defaulted}
+        form = {
+            "fields": own,
+            "users": [[user.id, user.role.value, dict(user.fields)] for user in self.users],
+        }
+        return hashlib.sha256(_CANONICAL.encode(form).encode("ascii")).digest()
+
+
+class Stat(Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells, without opening a file, that a recording is as it was.
+
+    The last four are as in ``Entry``: another one is no change, but a reason to look, and None,
+    as in the ledgers of older versions, is like any.
+    """
+
+    size: int
+    mtime_ns: int
+    sidecar: str | None = None
+    sidecar_size: int = 0
+    sidecar_mtime_ns: int = 0
+    ctime_ns: int | None = None
+    inode: int | None = None
+    sidecar_ctime_ns: int | None = None
+    sidecar_inode: int | None = None
+
+    def is_like(self, other: "Stat") -> bool:
+        """Whether both are of the same names, sizes and times."""
+        return (
+            self.size == other.size
+            and self.mtime_ns == other.mtime_ns
+            and self.sidecar == other.sidecar
+            and self.sidecar_size == other.sidecar_size
+            and self.sidecar_mtime_ns == other.sidecar_mtime_ns
+        )
+
+    def lacks(self, other: "Stat") -> bool:
+        """Whether the other one, of the same files, knows more of them."""
+        return (
+            (self.ctime_ns is None and other.ctime_ns is not None)
+            or (self.inode is None and other.inode is not None)
+            or (self.sidecar_ctime_ns is None and other.sidecar_ctime_ns is not None)
+            or (self.sidecar_inode is None and other.sidecar_inode is not None)
+        )
+
+
+class Fingerprint(Struct, frozen=True):
+    """What tells that a recording's content is as it was."""
+
+    sha256: bytes
+    metadata: bytes
+
+
+class Recording(Struct, frozen=True):
+    """An audio file with its metadata, looked into and hashed, ready to be claimed and sent.
+
+    ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
+    """
+
+    connection_id: str
+    path: str
+    stat: Stat
+    fingerprint: Fingerprint
+    metadata: Metadata
+    audio: AudioInfo
+    key: str
+
+
+def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
+    """The key of a recording: what the stamp field carries and the idempotency header repeats."""
+    name = json.dumps([connection_id, path, sha256.hex()], ensure_ascii=True)
+    # As uuid.uuid5 does it, in a third of the time: its object costs more than the hash.
+    digest = hashlib.sha1(_KEY_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    raw = bytearray(digest[:16])
+    raw[6] = raw[6] & 0x0F | 0x50  # version 5
+    raw[8] = raw[8] & 0x3F | 0x80  # of RFC 9562
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Failure(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a recording is not up, for the manifest: a code to sort by and a sentence.
+
+    ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
+    ``request_id`` is what the vendor's support asks for.
+    """
+
+    code: str
+    message: str
+    request_id: str | None = None
+
+
+LEDGER_LOST = Failure(
+    "LEDGER_LOST",
+    "its ledger was lost, and it may have gone up after the manifest was written",
+)
+
+
+class Receipt(Struct, frozen=True):
+    """The service's answer to an upload: the talk, and the ids that support asks for."""
+
+    talk_id: str
+    request_id: str | None = None
+
+
+class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
+    """How one recording ended; what the ledger settles and the listeners hear."""
+
+    path: str
+    status: Status
+    stat: Stat
+    attempts: int = 0
+    talk_id: str | None = None
+    failure: Failure | None = None
+    duplicate_of: str | None = None
+    duration: float | None = None
+    container: Container | None = None
+
+
+class Ending(StrEnum):
+    """Why a run came to its end."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    UNAUTHORIZED = "unauthorized"
+    UNREACHABLE = "unreachable"
+    """For so long that somebody should know."""
+    LIMIT = "limit"
+
+
+class Summary(Struct, frozen=True):
+    """All of a run in numbers, and the first recordings that need a human.
+
+    ``counts`` holds the recordings settled or held by this run by their status. ``skipped`` are
+    those that were already there, ``waiting`` those too young to be touched, ``outdated`` those
+    whose sidecar changed after their talk was uploaded (the talk keeps the old metadata).
+    ``uploaded_bytes`` and ``uploaded_seconds`` count what this run put up. ``attention`` is cut at
+    a length that fits a screen; the ledger has them all. ``to_look`` are those among ``skipped``
+    whose times of change or inodes are new, ``looked`` of how many the content was compared, and
+    ``changed`` how many of these hold something else.
+    """
+
+    ending: Ending
+    counts: Mapping[Status, int]
+    skipped: int
+    waiting: int
+    outdated: int
+    uploaded_bytes: int
+    uploaded_seconds: float
+    elapsed: float
+    attention: tuple[Outcome, ...]
+    reason: str | None = None
+    to_look: int = 0
+    looked: int = 0
+    changed: int = 0
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the source held no recording at all: perhaps a share is not mounted."""
+        seen = self.skipped + self.waiting + sum(self.counts.values())
+        return self.ending is Ending.COMPLETED and not seen
+
+    @property
+    def needs_attention(self) -> int:
+        """How many recordings a human must look at."""
+        return sum(self.counts.get(status, 0) for status in NEEDS_ATTENTION)

@@ -1,0 +1,393 @@
+"""The three seams: where recordings come from, where they go, and what is remembered of them.
+
+Each has one conformance suite in ``tests/conformance`` that every implementation passes.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import BinaryIO, Protocol, Self, runtime_checkable
+
+from msgspec import Struct
+
+from batch_uploader.core.model import (
+    Container,
+    Entry,
+    Failure,
+    Instant,
+    Listing,
+    Outcome,
+    Receipt,
+    Recording,
+    Stat,
+    Status,
+)
+
+
+class Source(Protocol):
+    """Where recordings and sidecars are."""
+
+    @property
+    def where(self) -> str:
+        """The source's name for a human."""
+
+    def entries(self) -> AsyncGenerator[Listing]:
+        """Every folder once, as a stream, in no order. Raises SourceError if the root is gone."""
+
+    def is_audio(self, path: str) -> bool:
+        """Whether a listed file is a recording, by its name; everything else may be a sidecar."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading from its start: seekable, unbuffered, its reads complete.
+
+        Blocking: call it in a thread. One handle sees one file throughout, whatever happens to the
+        name. Raises SourceError, whose text names the cure, for anything that is not a readable
+        regular file within the source.
+        """
+
+    def glance(self, listed: Entry) -> bytes | None:
+        """A whole file that is just as it was listed, if nobody has to wait for a disk or a share.
+
+        Does not block. None wherever that is not known to be so: then ``open`` tells.
+        """
+
+    def stat(self, path: str) -> Entry:
+        """The file as it is now. Blocking. Raises SourceError if it is gone."""
+
+    def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
+        """The file behind an open handle as it is now. Blocking. Raises SourceError."""
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A source that is held while a run goes on, since its name may come to lead to another one."""
+
+    def __enter__(self) -> Self:
+        """Hold it. Blocking. Raises SourceError."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Let it go."""
+
+    def demand_same(self) -> None:
+        """Raise SourceError if its name leads to another source by now. Blocking."""
+
+
+class Audio(Protocol):
+    """The bytes of one recording for a sink, guaranteed to be those that were hashed."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def message(self, front: bytes) -> bytes | None:
+        """``front`` and the whole behind it: whenever ``size`` is at most ``Sink.whole_limit``.
+
+        It is made once, for all attempts, and takes the place of the whole in memory.
+        """
+
+    def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """The whole in pieces of ``size`` bytes, the last one shorter, from the start each time.
+
+        Raises SourceChanged *before* the last piece is handed out if the bytes are not those that
+        were hashed: a sink that fails on it has not sent the whole, so nothing is stored.
+        """
+
+
+class Attempt(Struct, frozen=True):
+    """One try at sending one recording.
+
+    ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
+    seconds bounds the whole of the try. A sink that is cancelled before it sent anything calls
+    ``never_began``; otherwise the recording is in doubt.
+    """
+
+    number: int
+    client_request_id: str
+    timeout: float
+    sent: Callable[[int], None]
+    never_began: Callable[[], None]
+
+
+class Match(Struct, frozen=True):
+    """A talk that a search by keys found.
+
+    ``key`` is what the talk itself says its stamp is, None where it says none. ``reaches`` is where
+    in its audio, in seconds from the start, the service heard the conversation end: the audio is
+    as long or longer. None where it does not tell, or not yet.
+    """
+
+    talk_id: str
+    connection_id: str
+    key: str | None
+    reaches: float | None = None
+
+
+class Sink(Protocol):
+    """Where recordings go."""
+
+    async def __aenter__(self) -> Self:
+        """Make it ready; nothing is sent yet. Raises ConfigError."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it."""
+
+    @property
+    def whole_limit(self) -> int:
+        """Up to this size in bytes a recording is sent in one message, above it as a stream."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether many ways carry more than few now, so that more at once is worth its memory."""
+
+    @property
+    def stamp_field(self) -> str | None:
+        """The metadata field that carries each recording's key; without one nothing is found."""
+
+    def front(self, recording: Recording) -> bytes:
+        """What goes before the whole of a recording in its message; blocks for no time.
+
+        It has the same length for every digest and key, so there can be room for it beforehand.
+        """
+
+    async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
+        """Send one recording, once, without repeating anything by itself.
+
+        Raises one of the five SinkError classes, which say whether it may be repeated, or
+        SourceChanged if ``audio`` did (nothing was stored then).
+        """
+
+    async def find(
+        self,
+        connection_id: str,
+        keys: Sequence[str],
+        *,
+        waits: Callable[[float], None] | None = None,
+    ) -> list[Match]:
+        """The talks that a search for any of these stamps brings up, in no order.
+
+        It may bring up talks with other stamps. A key that is not among them proves nothing by
+        itself: the index may lag, the search may not go by this field at all. Waits as the
+        service's quotas ask for, and tells ``waits`` the seconds of each pause before it. Raises
+        SearchFailed, also without a stamp field.
+        """
+
+
+class Known(Struct, frozen=True):
+    """What the ledger remembers of one path: the latest that was recorded of it.
+
+    ``policy`` is the digest of the rules by which an invalid recording was found invalid,
+    ``settled_at_ns`` UTC nanoseconds since the epoch, None while it is being sent.
+    """
+
+    outcome: Outcome
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    policy: bytes | None = None
+    key: str | None = None
+    settled_at_ns: int | None = None
+
+    @property
+    def unproved(self) -> bool:
+        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
+
+        What the ledger says of it stands until somebody has.
+        """
+        undecided = self.outcome.status in {Status.IN_DOUBT, Status.GIVEN_UP}
+        return self.metadata is None and (undecided or self.sha256 is not None)
+
+
+class Likeness(IntEnum):
+    """What files are told apart by; the number is how many fields of an ``Entry`` that takes."""
+
+    MTIME = 3
+    """Path, size and time of the last writing."""
+    CTIME = 4
+    """The time of the last change of any kind as well."""
+    INODE = 5
+    """The inode as well."""
+
+
+class Row(Struct, frozen=True):
+    """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
+
+    path: str
+    connection_id: str
+    status: Status
+    size: int
+    attempts: int
+    sha256: bytes | None = None
+    talk_id: str | None = None
+    duration: float | None = None
+    container: Container | None = None
+    settled_at_ns: int | None = None
+    duplicate_of: str | None = None
+    failure: Failure | None = None
+    stamp_field: str | None = None
+
+
+class Claim(StrEnum):
+    """How the ledger answers to a claim."""
+
+    GRANTED = "granted"
+    """Durably recorded: send it."""
+    DUPLICATE = "duplicate"
+    """Another path holds the same audio and metadata and is up, or in doubt."""
+    BUSY = "busy"
+    """Another path with the same audio and metadata is being sent: ask again when it is settled."""
+    KNOWN = "known"
+    """This very path is up with the same audio (its file was only touched); the stat is renewed."""
+    OUTDATED = "outdated"
+    """This path is up with the same audio but other metadata; nothing is sent."""
+    DOUBTED = "doubted"
+    """The ledger was lost and this may have gone up before: recorded as in doubt, nothing sent."""
+    HELD = "held"
+    """This path is in doubt or in conflict, or claimed by somebody else."""
+
+
+class ClaimAnswer(Struct, frozen=True):
+    """The answer, and for a duplicate or a busy one the other path."""
+
+    claim: Claim
+    other: str | None = None
+
+
+class Doubt(Struct, frozen=True):
+    """A recording in doubt, with what is known for the search.
+
+    ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
+    stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
+    counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed, in UTC
+    nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed after
+    it went up after the doubt arose, whatever any clock said.
+    """
+
+    outcome: Outcome
+    key: str
+    stamp_field: str | None
+    arose: Instant | None
+    missed: Instant | None = None
+    claimed_at_ns: int | None = None
+    seq: int = 0
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.outcome.path
+
+
+class Witness(Struct, frozen=True):
+    """A recording of which the service itself said that it stored it, as this talk, by its stamp.
+
+    ``seq`` is the place of its claim in the ledger's order.
+    """
+
+    key: str
+    talk_id: str
+    seq: int
+
+
+class Ledger(Protocol):
+    """What is remembered, durably, of every recording of one connection."""
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that it is the ledger of."""
+
+    async def __aenter__(self) -> Self:
+        """Open it and take its lock. Raises LedgerLocked or LedgerError."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Let the lock go. Everything settled before is durable.
+
+        Raises what ``check`` does, unless something was raised.
+        """
+
+    async def check(self) -> None:
+        """Raise LedgerGone if it was taken away under us: what it knows can be read until we leave.
+
+        Raises LedgerLocked if somebody else has it by now. Then claims are refused as well.
+        """
+
+    async def recover(self) -> int:
+        """Turn the claims of runs that died into doubts; how many there were."""
+
+    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
+        """Take over lines of a lost ledger's manifest, in their order, into this, which is new.
+
+        ``stamp_field`` is the field in which their keys stand. What they leave open is in doubt.
+        """
+
+    async def fact(self, name: str) -> str | None:
+        """What it knows of itself by that name, whichever connection it is the ledger of."""
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        """Know this of itself from now on. Durable when it returns."""
+
+    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of these lines that tell of what it never heard of, of any connection.
+
+        Such is a talk that it has at no path, and a recording that the service may hold where at
+        its path nothing is on record that the service may hold, of the same audio.
+        """
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder (not of those below), by path, in one range read."""
+
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
+        """How many recordings a folder holds that a run has no reason to look at: all, or 0.
+
+        All if ``entries`` are just those that were recorded of it, by all that ``by`` names, with
+        their sidecars, and each is up, a duplicate or given up.
+        """
+
+    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
+        """Record times of change and inodes of recordings whose files are like those on record.
+
+        What is being sent, or has other files by now, is left as it is.
+        """
+
+    async def claim(
+        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
+    ) -> list[ClaimAnswer]:
+        """Claim each for sending, atomically; durable when it returns.
+
+        ``stamp_field`` is the field in which its key will stand.
+        """
+
+    async def release(self, path: str) -> None:
+        """Take back a claim of which nothing was sent; the path is as if unseen."""
+
+    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
+        """Record how a recording ended; what is on record then. Durable when it returns.
+
+        That is a conflict where the talk is another recording's already, superseded or not: that
+        one stays as it is.
+        Ends a claim, or records an outcome that needed none (invalid, duplicate).
+        """
+
+    async def forget(self, paths: Sequence[str]) -> None:
+        """Drop recordings whose files are gone, if it is proved that nothing of them is stored."""
+
+    async def doubts(self) -> list[Doubt]:
+        """Every recording in doubt, sorted by path."""
+
+    async def note(self, doubts: Sequence[Doubt]) -> None:
+        """Remember what a look at doubts that stay brought: failure, ``arose`` and ``missed``.
+
+        One that is not in doubt any more, or under another key, is left as it is.
+        """
+
+    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+        """The latest claims with that stamp that the service answered with a talk, latest first.
+
+        Neither what a search found is among them nor what a human decided.
+        """
+
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
+        """Every line (of these statuses), sorted by path, as of one moment.
+
+        A file that several connections share has the lines of all of them. Superseded talks, whose
+        path holds other audio by now, are lines of their own. Close the iterator
+        (``contextlib.aclosing``) if it is not read to its end.
+        """

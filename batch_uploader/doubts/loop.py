@@ -1,0 +1,265 @@
+"""Looking for what is in doubt: at the start of a run, and when all else in it has ended."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+from anyio import CancelScope
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import SearchFailed
+from batch_uploader.core.events import DoubtsWaiting, Event, Held, Listener, Reconciled, Settled
+from batch_uploader.core.model import Failure, Instant, Outcome, Status
+from batch_uploader.core.ports import Doubt, Ledger, Sink, Witness
+from batch_uploader.doubts.policy import (
+    Absent,
+    Answer,
+    Contradiction,
+    Patience,
+    Stays,
+    Up,
+    Verdict,
+    judge,
+)
+from batch_uploader.host.system import boot_time
+
+_AT_ONCE = 96
+"""So many keys go into one search, with the witnesses."""
+_WITNESSES = 3
+_MOST_NARROWED = 32
+"""So many more searches a look makes to find out by which key a talk comes up."""
+_HEAD_START = 30.0
+"""For so many seconds the uploads wait for the doubts of earlier runs."""
+_SHORT_PAUSE = 1.0
+"""In seconds; a quota's pause that is shorter is told to nobody."""
+AGAIN = 3
+"""Whatever becomes of it, a run ends."""
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 300.0
+_PAUSE_SHARE = 0.25
+_LEAST_PATIENCE = 60.0
+
+
+def wall_and_boot() -> Instant:
+    """This moment, by the system's clocks."""
+    return Instant(time.time_ns(), *(boot_time() or ()))
+
+
+class Look(Struct):
+    """What a look at all doubts brought: paths that may be sent again, and what stays in doubt."""
+
+    absent: list[str] = field(default_factory=list)
+    stays: list[Stays] = field(default_factory=list)
+
+    @property
+    def hopeful(self) -> list[Stays]:
+        """Of these another look may bring more."""
+        return [each for each in self.stays if each.due != math.inf]
+
+
+class Reconciler:
+    """Settles the doubts of one connection by the sink's stamp field; without one it does nothing.
+
+    A doubt that was claimed with another stamp field, or with none, is left to a human. With
+    ``waits`` a run that has nothing else to do waits for the hold to end, otherwise at most for
+    the second of two misses. What proves absent is sent again ``AGAIN`` times in a run at most.
+    ``hear`` has to hear all events of the run.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        ledger: Ledger,
+        publish: Listener,
+        *,
+        patience: Patience | None = None,
+        waits: bool = False,
+        now: Callable[[], Instant] = wall_and_boot,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._sink = sink
+        self._ledger = ledger
+        self._publish = publish
+        self._patience = patience or Patience()
+        self._waits = waits
+        self._now = now
+        self._clock = clock
+        self._sleep = sleep
+        self._reported: set[str] = set()
+        self._absent: Counter[str] = Counter()
+        self._time_left = self._patience.spacing + self._patience.last_look
+        self._narrowed = 0
+
+    def hear(self, event: Event) -> None:
+        """Keep in mind what this run has reported as in doubt; a look alone reports nothing."""
+        match event:
+            case Settled(outcome) | Held(outcome) if outcome.status is Status.IN_DOUBT:
+                self._reported.add(outcome.path)
+            case Settled(outcome) | Reconciled(outcome) if outcome.status is not Status.IN_DOUBT:
+                self._reported.discard(outcome.path)
+            case _:
+                pass
+
+    async def before(self) -> None:
+        """Look for what earlier runs left. Raises LedgerError."""
+        with anyio.move_on_after(_HEAD_START):
+            await self.look()
+
+    async def after(self) -> list[str]:
+        """Look for what is left when everything else has ended; the paths to be sent again.
+
+        Call it until there are none. Raises LedgerError.
+        """
+        if self._waits:
+            return await self._wait()
+        began = self._clock()
+        look = Look()
+        with anyio.move_on_after(self._time_left):
+            await self.look(look)
+            second = [
+                each.due for each in look.hopeful if each.doubt.missed and each.due is not None
+            ]
+            if second and not look.absent:
+                await self._rest(min(second), look)
+                look.stays.clear()
+                await self.look(look)
+        self._time_left = max(0.0, self._time_left - (self._clock() - began))
+        return look.absent
+
+    async def _wait(self) -> list[str]:
+        """Look until nothing is left, or for as long as time can bring anything."""
+        most = 2 * self._patience.hold + 3 * self._patience.spacing + _LEAST_PATIENCE
+        until = self._clock() + most
+        longest = min(max(_FIRST_PAUSE, _PAUSE_SHARE * self._patience.hold), _LONGEST_PAUSE)
+        pause = _FIRST_PAUSE
+        while True:
+            look = await self.look()
+            if look.absent or not look.hopeful or self._clock() > until:
+                return look.absent
+            due = min((each.due for each in look.hopeful if each.due is not None), default=pause)
+            await self._rest(min(due, pause), look)
+            pause = min(2 * pause, longest)
+
+    async def _rest(self, seconds: float, look: Look) -> None:
+        self._publish(DoubtsWaiting(seconds, len(look.stays)))
+        await self._sleep(seconds)
+
+    async def look(self, look: Look | None = None) -> Look:
+        """Search for every doubt once, and record what follows. Raises LedgerError.
+
+        What is known of each is in ``look`` as soon as it is recorded.
+        """
+        look = look or Look()
+        stamp_field = self._sink.stamp_field
+        if stamp_field is None:
+            return look
+        self._narrowed = 0
+        doubts = [each for each in await self._ledger.doubts() if each.stamp_field == stamp_field]
+        witnesses = await self._ledger.witnesses(stamp_field, _WITNESSES) if doubts else []
+        failed: SearchFailed | None = None
+        for start in range(0, len(doubts), _AT_ONCE):
+            some = doubts[start : start + _AT_ONCE]
+            now = self._now()
+            answer = failed or await self._search(some, witnesses)
+            if isinstance(answer, SearchFailed):
+                failed = answer
+            await self._conclude(some, answer, now, look)
+        return look
+
+    async def _search(
+        self, doubts: Sequence[Doubt], witnesses: Sequence[Witness], wider: Answer | None = None
+    ) -> Answer | SearchFailed:
+        keys = [doubt.key for doubt in doubts]
+        asked = [*keys, *(witness.key for witness in witnesses)]
+
+        def waits(seconds: float) -> None:
+            if seconds >= _SHORT_PAUSE:
+                self._publish(DoubtsWaiting(seconds, len(doubts)))
+
+        connection_id = self._ledger.connection_id
+        try:
+            matches = await self._sink.find(connection_id, asked, waits=waits)
+        except SearchFailed as error:
+            return error
+        return Answer(frozenset(keys), tuple(witnesses), matches, wider)
+
+    async def _conclude(
+        self, doubts: Sequence[Doubt], answer: Answer | SearchFailed, now: Instant, look: Look
+    ) -> None:
+        """Record what follows; where a talk came up that nobody asked for, look more narrowly."""
+        if isinstance(answer, Answer) and answer.strays and self._narrowed < _MOST_NARROWED:
+            unclear = [doubt for doubt in doubts if not answer.hits(doubt.key)]
+            if answer.witnesses or len(unclear) > 1:
+                doubts = [doubt for doubt in doubts if answer.hits(doubt.key)]
+                await self._narrow(unclear, answer, look)
+        connection_id = self._ledger.connection_id
+        verdicts = [
+            (doubt, judge(doubt, answer, connection_id, now, self._patience)) for doubt in doubts
+        ]
+        with CancelScope(shield=True):
+            await self._record(verdicts, look)
+
+    async def _narrow(self, doubts: Sequence[Doubt], answer: Answer, look: Look) -> None:
+        """Search without the witnesses, then by halves: whose search is clean is not concerned."""
+        middle = 0 if answer.witnesses else len(doubts) // 2
+        for some in (doubts[:middle], doubts[middle:]):
+            if some:
+                self._narrowed += 1
+                now = self._now()
+                narrower = await self._search(some, (), answer.wider or answer)
+                await self._conclude(some, narrower, now, look)
+
+    async def _record(self, verdicts: Sequence[tuple[Doubt, Verdict]], look: Look) -> None:
+        before = {doubt.path: doubt.outcome for doubt, _ in verdicts}
+        changed: list[Doubt] = []
+        for doubt, verdict in verdicts:
+            match verdict:
+                case Stays():
+                    look.stays.append(verdict)
+                    if verdict.doubt != doubt:
+                        changed.append(verdict.doubt)
+                case Up(talk_id):
+                    await self._settle(doubt, Status.UPLOADED, talk_id=talk_id)
+                case Contradiction(failure):
+                    await self._settle(doubt, Status.CONFLICT, failure=failure)
+                case Absent() if self._absent[doubt.path] == AGAIN:
+                    await self._settle(doubt, Status.FAILED, failure=_ABSENT_AGAIN)
+                case Absent():
+                    self._absent[doubt.path] += 1
+                    look.absent.append(doubt.path)
+                    await self._settle(doubt, Status.FAILED, failure=_ABSENT)
+        if changed:
+            await self._ledger.note(changed)
+            for doubt in changed:
+                self._tell(doubt.outcome, before[doubt.path])
+
+    async def _settle(
+        self,
+        doubt: Doubt,
+        status: Status,
+        *,
+        talk_id: str | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        outcome: Outcome = replace(doubt.outcome, status=status, talk_id=talk_id, failure=failure)
+        self._tell(await self._ledger.settle(outcome), doubt.outcome)
+
+    def _tell(self, outcome: Outcome, before: Outcome) -> None:
+        reported = before.path in self._reported
+        self._publish(Reconciled(outcome, before if reported else None))
+
+
+_ABSENT = Failure(
+    "ABSENT",
+    "two searches some time apart did not find it, so the service does not hold it: the next run"
+    " that finds its file sends it",
+)
+_ABSENT_AGAIN = Failure(
+    "ABSENT",
+    f"it was sent again {AGAIN} times and is absent again: see what lies between here and the"
+    " service; the next run sends it once more",
+)

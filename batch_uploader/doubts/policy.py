@@ -1,0 +1,290 @@
+"""What follows from a search for one recording in doubt: pure.
+
+A hit counts at once, if the talk can be this recording. A miss counts only after the hold and while
+the service keeps every talk, only if the same search brought up what is known to have gone up since
+the doubt arose (a wrong key of the field finds nothing either, an index that is behind not all of
+it), and only together with a second one some time later. Whatever contradicts itself is for a
+human, and so is a miss where it is not known when, and whether, the recording was claimed: its
+ledger was lost.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import SearchFailed
+from batch_uploader.core.model import Failure, Instant
+from batch_uploader.core.ports import Doubt, Match, Witness
+
+_LONGEST_SPACING = 60.0
+# How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
+# and what the service measures ends with the last word.
+_SLACK = 2.0
+_SLACK_SHARE = 0.02
+_LEAST_SHARE = 0.5
+_KEPT = 60 * 24 * 3600.0
+"""For so many seconds a talk is there for sure; the service deletes them after three months."""
+_NAMED = "SOURCE_CHANGED"
+"""The service named a talk of which it is known that it is not the recording."""
+
+SEARCHED = frozenset(
+    {"HELD", "MISSED_ONCE", "SEARCH_ASTRAY", "SEARCH_BEHIND", "SEARCH_UNPROVED", "TOO_OLD"}
+)
+"""The codes of doubts that stay although Search answered: each was sent with a stamp."""
+
+
+class Patience(Struct, frozen=True):
+    """For how many seconds after a doubt arose a miss proves nothing.
+
+    ``last_look`` is for how many seconds, beside the pause before a second miss, a run that does
+    not wait for the hold looks when all else has ended.
+    """
+
+    hold: float = 1800.0
+    last_look: float = 30.0
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two misses that count."""
+        return min(_LONGEST_SPACING, self.hold)
+
+
+class Answer(Struct, frozen=True):
+    """What one search for several keys brought.
+
+    ``keys`` are those of the doubts, ``witnesses`` the latest recordings that the service stored:
+    one of them was claimed after a doubt arose if any was. ``wider`` is the search that had the
+    witnesses, where this one is for some of its keys alone.
+    """
+
+    keys: frozenset[str]
+    witnesses: tuple[Witness, ...]
+    matches: Sequence[Match]
+    wider: "Answer | None" = None
+
+    def since(self, doubt: Doubt) -> list[bool]:
+        """Of each witness that went up after the doubt arose, whether the search brought it up.
+
+        That is the very talk: an earlier one of the same recording says nothing of what came later.
+        """
+        proof = self.wider or self
+        found = {(match.key, match.talk_id) for match in proof.matches}
+        return [
+            (each.key, each.talk_id) in found for each in proof.witnesses if each.seq > doubt.seq
+        ]
+
+    @property
+    def strays(self) -> list[Match]:
+        """Talks that carry none of the stamps that were asked for."""
+        asked = self.keys | {witness.key for witness in self.witnesses}
+        return [match for match in self.matches if match.key not in asked]
+
+    def hits(self, key: str) -> list[Match]:
+        """The talks that carry this stamp."""
+        return [match for match in self.matches if match.key == key]
+
+
+class Up(Struct, frozen=True):
+    """The service holds it."""
+
+    talk_id: str
+
+
+class Absent(Struct, frozen=True):
+    """The service does not hold it: it may be sent again."""
+
+
+class Contradiction(Struct, frozen=True):
+    """A human decides."""
+
+    failure: Failure
+
+
+class Stays(Struct, frozen=True):
+    """It stays in doubt.
+
+    ``doubt`` is what to remember of it, with the reason as its failure. ``due`` is in how many
+    seconds a look can bring more than this one did, None where that does not depend on time,
+    infinite where a human has to decide.
+    """
+
+    doubt: Doubt
+    due: float | None = None
+
+
+Verdict = Up | Absent | Contradiction | Stays
+
+
+def passed(then: Instant, now: Instant) -> float | None:
+    """The seconds that have passed for sure; None if ``then`` lies in the future.
+
+    Within one start of the machine the clock that nobody sets decides. Across starts, or machines,
+    the wall clock may have been set and the time since the start may be another machine's: the
+    lesser of the two counts.
+    """
+    nanoseconds = now.wall_ns - then.wall_ns
+    if then.boot_ns is not None and now.boot_ns is not None:
+        if then.boot == now.boot:
+            nanoseconds = now.boot_ns - then.boot_ns
+        else:
+            nanoseconds = min(nanoseconds, now.boot_ns)
+    return nanoseconds / 1e9 if nanoseconds >= 0 else None
+
+
+def judge(
+    doubt: Doubt, answer: Answer | SearchFailed, connection_id: str, now: Instant, wait: Patience
+) -> Verdict:
+    """What follows for one doubt; ``now`` is when the search began."""
+    if isinstance(answer, SearchFailed):
+        reason = f"{answer}: {_run(doubt)} asks again"
+        return _stays(_aged(doubt, now), answer.code, reason)
+    hits = answer.hits(doubt.key)
+    if hits:
+        problem = _problem(hits, doubt, connection_id)
+        return Up(hits[0].talk_id) if problem is None else _contradiction(doubt, problem)
+    if answer.strays:
+        return _astray(_aged(doubt, now), answer)
+    if _named(doubt):
+        return Stays(doubt)
+    return _missed(_aged(doubt, now), answer, now, wait)
+
+
+def _astray(doubt: Doubt, answer: Answer) -> Verdict:
+    """What follows where Search brings up what nobody asked for."""
+    strays = answer.strays
+    named = ", ".join(match.talk_id for match in strays[:3])
+    if answer.keys != {doubt.key} or answer.witnesses:
+        reason = f"Search brings up {named} as well, and it is not clear yet by which stamp"
+    elif any(match.key is None for match in strays):
+        reason = f"Search for its key brings up {named}, and the service does not tell whose it is"
+    else:
+        return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
+    return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
+
+
+def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdict:
+    age = passed(doubt.arose, now) if doubt.arose else None
+    if _expired(doubt, now):
+        days = round(_KEPT / 86400)
+        return _stays(
+            doubt,
+            "TOO_OLD",
+            f"Search does not find it, which proves nothing {days} days after it was sent: the"
+            " service may have deleted it since; look for it in your own records",
+            math.inf,
+        )
+    if age is None or age < wait.hold:
+        left = wait.hold - (age or 0.0)
+        reason = f"Search does not find it yet, which proves nothing before {_clock(now, left)}"
+        return _stays(doubt, "HELD", f"{reason}: {_run(doubt)} looks again after that", left)
+    if doubt.claimed_at_ns is None:
+        reason = (
+            f"Search does not find it by its {doubt.stamp_field}, but its ledger was lost: it may"
+            " have gone up from another path, without this stamp, or long ago"
+        )
+        return _stays(doubt, "LEDGER_LOST", reason, math.inf)
+    since = answer.since(doubt)
+    if not (since and all(since)):
+        return _unproved(doubt, since)
+    gap = passed(doubt.missed, now) if doubt.missed else None
+    if gap is not None and gap >= wait.spacing:
+        return Absent()
+    if gap is None:
+        doubt = replace(doubt, missed=now)
+    left = wait.spacing - (gap or 0.0)
+    reason = f"Search did not find it once: {_run(doubt)} looks again from {_clock(now, left)} on"
+    return _stays(doubt, "MISSED_ONCE", reason, left)
+
+
+def _unproved(doubt: Doubt, since: Sequence[bool]) -> Stays:
+    if not since:
+        return _stays(
+            doubt,
+            "SEARCH_UNPROVED",
+            "Search does not find it, and nothing went up since that shows whether Search is up to"
+            f" date: the next upload with --stamp-field {doubt.stamp_field} does; or look for it"
+            " yourself, and decide with resolve",
+            math.inf,
+        )
+    some = "all" if any(since) else "any"
+    return _stays(
+        doubt,
+        "SEARCH_BEHIND",
+        f"Search does not find {some} of what went up since by its {doubt.stamp_field}, so that it"
+        f" does not find this one proves nothing: {_run(doubt)} looks again",
+    )
+
+
+def _expired(doubt: Doubt, now: Instant) -> bool:
+    """Whether a talk of it may be deleted by now, by any clock; a claim is older than its doubt."""
+    if doubt.claimed_at_ns is not None and now.wall_ns - doubt.claimed_at_ns > _KEPT * 1e9:
+        return True
+    if doubt.arose is None:
+        return False
+    age = passed(doubt.arose, now) or 0.0
+    return max(age, (now.wall_ns - doubt.arose.wall_ns) / 1e9) > _KEPT
+
+
+def _run(doubt: Doubt) -> str:
+    """The run that looks for it: no other one does."""
+    return f"the next run with --stamp-field {doubt.stamp_field}"
+
+
+def _aged(doubt: Doubt, now: Instant) -> Doubt:
+    """The doubt with its hold begun anew if a clock says that it has not arisen yet."""
+    if doubt.arose is None or passed(doubt.arose, now) is None:
+        return replace(doubt, arose=now, missed=None)
+    return doubt
+
+
+def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | None:
+    """Why what was found cannot just be taken for the recording."""
+    first = hits[0]
+    if len(hits) > 1:
+        named = ", ".join(match.talk_id for match in hits[:3])
+        return f"{len(hits)} talks carry its key: {named}"
+    if _named(doubt):
+        return f"talk {first.talk_id} carries its key"
+    if first.connection_id != connection_id:
+        return f"talk {first.talk_id} carries its key and belongs to another connection"
+    length = doubt.outcome.duration
+    if first.reaches is None or length is None:
+        return None
+    slack = _SLACK + _SLACK_SHARE * length
+    if not length * _LEAST_SHARE - slack <= first.reaches <= length + slack:
+        return (
+            f"talk {first.talk_id} carries its key, and goes to second {first.reaches:.0f}"
+            f" where the recording has {length:.0f}"
+        )
+    return None
+
+
+def _contradiction(doubt: Doubt, problem: str) -> Contradiction:
+    failure = doubt.outcome.failure
+    request_id = failure.request_id if failure else None
+    known = f"; {failure.message}" if failure and _named(doubt) else ""
+    return Contradiction(
+        Failure("CONFLICT", f"look at the talks and decide: {problem}{known}", request_id)
+    )
+
+
+def _named(doubt: Doubt) -> bool:
+    return doubt.outcome.failure is not None and doubt.outcome.failure.code == _NAMED
+
+
+def _stays(doubt: Doubt, code: str, reason: str, due: float | None = None) -> Stays:
+    if _named(doubt):
+        # Which talk that is stands there and nowhere else.
+        return Stays(doubt)
+    request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
+    outcome = replace(doubt.outcome, failure=Failure(code, reason, request_id))
+    return Stays(replace(doubt, outcome=outcome), due)
+
+
+def _clock(now: Instant, seconds: float) -> str:
+    """The minute in which that will be over, on the wall clock."""
+    when = math.ceil((now.wall_ns / 1e9 + seconds) / 60) * 60
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,392 @@
+"""The ledger as a file for others: JSON lines, or CSV for spreadsheets; and back, if it is lost.
+
+One line a recording, in the order of the rows, cumulative over all runs. File names come from
+strangers and the lines end up on terminals and in spreadsheets, so neither finds control
+characters in them, and a spreadsheet no formulas.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final, Protocol, TypeVar
+
+from anyio import CancelScope, to_thread
+from msgspec import Meta, Struct, convert
+
+from batch_uploader.core.cells import defuse, escape_json
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Container, Failure, Status
+from batch_uploader.core.ports import Row
+from batch_uploader.host.system.ownfiles import (
+    create_private,
+    read_own,
+    remove_leftovers,
+    replace_atomically,
+)
+from batch_uploader.ledgers.places import behind_note
+
+T = TypeVar("T")
+
+_ROWS_AT_ONCE: Final = 1000
+_PIECE: Final = 1024 * 1024
+_DIGEST_SIZE: Final = 32
+_LONGEST_LINE: Final = 1024 * 1024
+"""Bytes: a path has 4 KiB at most, and a service's message no more."""
+_LARGEST: Final = 2**63 - 1
+_Text = Annotated[str, Meta(min_length=1)]
+_Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
+_Length = Annotated[float, Meta(ge=0, lt=1e9)]
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+CSV_COLUMNS: Final = (
+    "path",
+    "status",
+    "talk_id",
+    "connection_id",
+    "sha256",
+    "size",
+    "duration",
+    "format",
+    "attempts",
+    "uploaded_at",
+    "duplicate_of",
+    "error_code",
+    "error_message",
+    "defused",
+)
+"""The last one names the columns whose cells are not what they were, as ``cells.defuse`` has it."""
+
+
+class Format(StrEnum):
+    """What the lines are written as."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Seal(Struct, frozen=True):
+    """By what a manifest is known again, at a look and by its content; ``sha256`` in hex."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str = ""
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether a file looks like it, without reading it."""
+        return (found.st_size, found.st_mtime_ns, found.st_ino) == (
+            self.size,
+            self.mtime_ns,
+            self.inode,
+        )
+
+
+class Stream(Protocol):
+    """What can be written to; as much as a pipe does, it may take a part only."""
+
+    def write(self, data: memoryview, /) -> int:
+        """How many bytes it took."""
+
+
+class _Sealing:
+    """Writes to a file, and reads nothing twice to know what it wrote."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: memoryview, /) -> int:
+        taken = self._file.write(data)
+        self._sha256.update(data[:taken])
+        return taken
+
+    def seal(self) -> Seal:
+        """Of all that was written. Blocking."""
+        self._file.flush()
+        return _seal(os.fstat(self._file.fileno()), self._sha256.hexdigest())
+
+
+def _seal(found: os.stat_result, sha256: str) -> Seal:
+    return Seal(found.st_size, found.st_mtime_ns, found.st_ino, sha256)
+
+
+def seal_of(path: Path) -> Seal:
+    """The seal of a manifest that is there: it is read. Blocking. Raises LedgerError."""
+    with _readable(path), path.open("rb") as file:
+        sha256 = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            sha256.update(piece)
+        return _seal(os.fstat(file.fileno()), sha256.hexdigest())
+
+
+def look_at(path: Path) -> os.stat_result | None:
+    """The manifest's stat, None where there is none, nor any other file. Blocking.
+
+    Raises LedgerError where this user may not look.
+    """
+    with _readable(path):
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+
+async def write_manifest(rows: AsyncIterator[Row], path: Path) -> Seal:
+    """Replace the manifest, whole or not at all, by a line for each row; its seal.
+
+    For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
+    or ``rows`` raises, the old one stands. Raises LedgerError.
+    """
+    try:
+        await to_thread.run_sync(remove_leftovers, path)
+        async with _in_threads(replace_atomically(path)) as file:
+            sealing = _Sealing(file)
+            await export(rows, sealing, Format.JSONL)
+            seal = await to_thread.run_sync(sealing.seal)
+    except OSError as error:
+        raise LedgerError(
+            f"the manifest {path} cannot be written: see to its disk and folder, or name another "
+            f"with --manifest; the ledger has it all ({error})"
+        ) from error
+    mark_current(path)
+    return seal
+
+
+def mark_behind(path: Path) -> bool:
+    """Note, before the ledger changes, that the manifest may fall behind it: this may be killed.
+
+    Whether it may be behind already. Only a manifest that is written whole ends that.
+    """
+    note = behind_note(path)
+    behind = os.path.lexists(note) or not path.exists()
+    with suppress(OSError):  # where no note can be made no manifest can, and that is told
+        os.close(create_private(note))
+    return behind
+
+
+def mark_current(path: Path) -> None:
+    """Take the note back: the manifest says what the ledger says."""
+    note = behind_note(path)
+    with suppress(OSError):
+        if read_own(note, 1) == b"":  # whatever else lies there is none of ours
+            note.unlink()
+
+
+async def export(
+    rows: AsyncIterator[Row],
+    stream: Stream,
+    form: Format,
+    guard: Callable[[str], str] = defuse,
+) -> int:
+    """Write a line for each row, for CSV after a header; how many rows there were.
+
+    ``guard`` keeps a spreadsheet from harm; JSON says all as it is anyway. What the stream raises
+    is the caller's: only the caller knows what it is.
+    """
+    encode = _json_lines if form is Format.JSONL else partial(_csv_lines, guard)
+    if form is Format.CSV:
+        await to_thread.run_sync(_write_all, stream, _csv_text([CSV_COLUMNS]))
+    count = 0
+    batch: list[Row] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == _ROWS_AT_ONCE:
+            await to_thread.run_sync(_write_batch, stream, encode, batch)
+            count += len(batch)
+            batch = []
+    await to_thread.run_sync(_write_batch, stream, encode, batch)
+    return count + len(batch)
+
+
+def read_manifest(path: Path) -> Iterator[Row]:
+    """The lines of a manifest, as far as a line tells of its row. Blocking.
+
+    Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote.
+    """
+    with _readable(path), path.open("rb") as file:
+        lines = iter(partial(file.readline, _LONGEST_LINE), b"")
+        for number, line in enumerate(lines, 1):
+            try:
+                yield _row(line)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                whole = line.endswith(b"\n") or len(line) == _LONGEST_LINE
+                why = "it is damaged" if whole else "it is cut off"
+                raise LedgerError(
+                    f"the manifest {path} cannot be read, line {number}: {why}; restore the"
+                    " manifest from a backup, or take that line out: its recording is in doubt"
+                    " then"
+                ) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError(
+            f"the manifest {path} cannot be read ({error.strerror}): see to it and its folder, or"
+            " name another with --manifest"
+        ) from error
+
+
+class _Error(Struct):
+    """``error`` of a line."""
+
+    code: _Text
+    message: _Text
+
+
+class _Line(Struct):
+    """What a line has to hold; what a later version adds to it is passed over."""
+
+    path: _Text
+    connection_id: _Text
+    status: Status
+    talk_id: _Text | None
+    sha256: str | None
+    size: _Count
+    duration: _Length | None
+    format: Container | None
+    attempts: _Count
+    uploaded_at: str | None
+    duplicate_of: _Text | None
+    error: _Error | None
+
+
+def _row(text: bytes) -> Row:
+    """Raises ValueError, TypeError, OverflowError or RecursionError."""
+    if not text.endswith(b"\n"):
+        raise ValueError
+    line = convert(json.loads(text, object_pairs_hook=_once), _Line)
+    for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of):
+        (each or "").encode()  # a half of a character is nothing that a ledger holds
+    up = line.status is Status.UPLOADED
+    row = Row(
+        path=line.path,
+        connection_id=line.connection_id,
+        status=line.status,
+        size=line.size,
+        attempts=line.attempts,
+        sha256=None if line.sha256 is None else bytes.fromhex(line.sha256),
+        talk_id=line.talk_id if up else None,
+        duration=line.duration,
+        container=line.format,
+        settled_at_ns=_moment(line.uploaded_at) if up else None,
+        duplicate_of=line.duplicate_of,
+        failure=None if line.error is None else Failure(line.error.code, line.error.message),
+    )
+    if (up or row.sha256 is not None) and len(row.sha256 or b"") != _DIGEST_SIZE:
+        raise ValueError
+    if up and row.talk_id is None:
+        raise ValueError
+    return row
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _moment(text: str | None) -> int:
+    """UTC nanoseconds of what ``_iso`` wrote."""
+    if text is None:
+        raise TypeError
+    moment = (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
+    if not 0 <= moment <= _LARGEST:
+        raise OverflowError
+    return moment
+
+
+def _write_batch(
+    stream: Stream, encode: Callable[[Sequence[Row]], bytes], batch: Sequence[Row]
+) -> None:
+    _write_all(stream, encode(batch))
+
+
+def _write_all(stream: Stream, data: bytes) -> None:
+    # Without Python's buffer (python -u) a pipe may take a part only.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def _json_lines(rows: Sequence[Row]) -> bytes:
+    text = "".join(f"{_encode_json(_json_object(row))}\n" for row in rows)
+    return escape_json(text).encode()
+
+
+def _json_object(row: Row) -> dict[str, object]:
+    error = row.failure and {"code": row.failure.code, "message": row.failure.message}
+    return {**_shared(row), "error": error}
+
+
+def _csv_lines(guard: Callable[[str], str], rows: Sequence[Row]) -> bytes:
+    return _csv_text(_guarded(guard, row) for row in rows)
+
+
+def _guarded(guard: Callable[[str], str], row: Row) -> list[object]:
+    cells = [*_shared(row).values()]
+    cells += (row.failure.code, row.failure.message) if row.failure else (None, None)
+    guarded = [guard(cell) if isinstance(cell, str) else cell for cell in cells]
+    changed = (
+        name
+        for name, before, after in zip(CSV_COLUMNS, cells, guarded, strict=False)
+        if before != after
+    )
+    return [*guarded, " ".join(changed)]
+
+
+def _shared(row: Row) -> dict[str, object]:
+    uploaded_at_ns = row.settled_at_ns if row.status is Status.UPLOADED else None
+    return {
+        "path": row.path,
+        "status": row.status.value,
+        "talk_id": row.talk_id,
+        "connection_id": row.connection_id,
+        "sha256": None if row.sha256 is None else row.sha256.hex(),
+        "size": row.size,
+        "duration": None if row.duration is None else round(row.duration, 3),
+        "format": None if row.container is None else row.container.value,
+        "attempts": row.attempts,
+        "uploaded_at": None if uploaded_at_ns is None else _iso(uploaded_at_ns),
+        "duplicate_of": row.duplicate_of,
+    }
+
+
+def _iso(moment_ns: int) -> str:
+    moment = _EPOCH + timedelta(seconds=moment_ns // 1_000_000_000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _csv_text(lines: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(lines)
+    # Half a character is none that UTF-8 has, and foreign words may hold one.
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+@asynccontextmanager
+async def _in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and leave what blocks without holding up the event loop."""
+    entered = await to_thread.run_sync(manager.__enter__)
+    try:
+        yield entered
+    except BaseException as error:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    with CancelScope(shield=True):
+        await to_thread.run_sync(manager.__exit__, None, None, None)

@@ -1,0 +1,95 @@
+"""When to try again, and how long one try may take; the only import of tenacity."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from msgspec import Struct
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random,
+    wait_random_exponential,
+)
+
+from batch_uploader.core.errors import NotSent, SinkError, Throttled
+
+_T = TypeVar("_T")
+
+Sleep = Callable[[float], Awaitable[None]]
+OnRetry = Callable[[SinkError, float], None]
+
+
+class RetryPolicy(Struct, frozen=True):
+    """Exponential backoff with full jitter; all times in seconds.
+
+    An attempt at ``size`` bytes may take ``deadline + size / slowest_rate``: the rate is what one
+    of many transfers gets on a poor line, in bytes a second. A deadline that cuts a healthy
+    transfer leaves a recording in doubt, so it is meant for the hopeless ones.
+    """
+
+    attempts: int = 10
+    first_pause: float = 0.5
+    longest_pause: float = 60.0
+    deadline: float = 60.0
+    slowest_rate: int = 32 * 1024
+
+    def timeout(self, size: int) -> float:
+        """How long one attempt at ``size`` bytes may take."""
+        return self.deadline + size / self.slowest_rate
+
+    async def run(
+        self, attempt: Callable[[int], Awaitable[_T]], *, sleep: Sleep, on_retry: OnRetry
+    ) -> _T:
+        """Call ``attempt`` with 1, 2, … until it returns or raises what may not be repeated.
+
+        ``on_retry`` hears of each failure that will be repeated, and after what pause; ``sleep``
+        is that pause and may raise to end it all. The last error is raised as it is.
+        """
+        try:
+            # Nearly all need no other, and tenacity costs as much as all else that is done here.
+            return await attempt(1)
+        except SinkError as error:
+            if not may_repeat(error):
+                raise
+            failure = error
+
+        async def again(number: int) -> _T:
+            if number == 1:
+                raise failure
+            return await attempt(number)
+
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            stop=stop_after_attempt(self.attempts),
+            retry=retry_if_exception(may_repeat),
+            wait=self._pause,
+            before_sleep=lambda state: on_retry(_error(state), state.upcoming_sleep),
+            reraise=True,
+        )
+        async for step in retrying:
+            with step:
+                result = await again(step.retry_state.attempt_number)
+        return result
+
+    def _pause(self, state: RetryCallState) -> float:
+        asked = _error(state).retry_after
+        if asked is not None:
+            # Never earlier than the service said, and not everybody at the same moment.
+            return asked + wait_random(0, self.first_pause)(state)
+        return wait_random_exponential(self.first_pause, max=self.longest_pause)(state)
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Whether it is proved that nothing was stored, and the service allows another try."""
+    if not isinstance(error, NotSent | Throttled):
+        return False
+    return error.retry_after is None or error.retry_after >= 0
+
+
+def _error(state: RetryCallState) -> SinkError:
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, SinkError):  # pragma: no cover - may_repeat lets nothing else here
+        raise TypeError(f"not an error to repeat after: {error!r}")
+    return error

@@ -1,0 +1,1 @@
+"""What is to be done about what lies in a source."""

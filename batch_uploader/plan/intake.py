@@ -1,0 +1,261 @@
+"""From listings to decisions, folder by folder: what a run sends, skips, holds and reports."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from anyio import to_thread
+from msgspec import Struct, field
+
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.core.naming import is_sidecar
+from batch_uploader.core.ports import Known, Likeness, Source
+from batch_uploader.plan.planning import Action, Decision, plan
+from batch_uploader.prepare.examine import stat_of
+from batch_uploader.prepare.pairing import Orphan, Pair, pair
+
+_SMALL_FOLDER = 1_000
+"""A larger one is planned in a thread: the transfers must not stand still meanwhile."""
+_FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
+_OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
+_AT_REST = frozenset({Status.UPLOADED, Status.DUPLICATE, Status.GIVEN_UP})
+_NOT_STORED = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
+
+
+class Remembers(Protocol):
+    """What the intake asks of a ledger, or of a reader of one."""
+
+    async def known(self, folder: str) -> dict[str, Known]:
+        """All that is recorded of a folder, by path."""
+
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
+        """How many recordings a folder holds that no run has to look at: all, or 0."""
+
+
+class Job(Struct, frozen=True):
+    """A pair to be looked into, and what is known of its path."""
+
+    pair: Pair
+    action: Action
+    known: Known | None
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.pair.audio.path
+
+    @property
+    def size(self) -> int:
+        """The audio's size in bytes."""
+        return self.pair.audio.size
+
+
+class Batch(Struct):
+    """One folder, decided.
+
+    ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
+    the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
+    known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored,
+    ``left_out`` those that were to be planned again and are not to be sent as they lie now.
+    ``looks``, which are among ``skipped``, come when all else is done; ``strays`` are those of them
+    that an inode alone is the reason for. ``kept`` counts the recordings that have the inodes that
+    they had, ``moved`` those that have others, though nothing else is new. Of ``learned`` nothing
+    was known by which to tell that they were touched.
+    """
+
+    folder: str
+    jobs: list[Job] = field(default_factory=list)
+    looks: list[Job] = field(default_factory=list)
+    strays: list[Job] = field(default_factory=list)
+    learned: list[tuple[str, Stat]] = field(default_factory=list)
+    decisions: list[tuple[str, Decision]] = field(default_factory=list)
+    held: list[Outcome] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
+    unreadable: list[Defect] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    skipped: int = 0
+    waiting: int = 0
+    kept: int = 0
+    moved: int = 0
+
+
+class Intake(Struct, frozen=True):
+    """Plans a whole source against a ledger.
+
+    ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
+    ``explain`` the batches carry every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
+    a reason to look at files of the same sizes and times; with ``watches_inodes`` these are at
+    least counted.
+    """
+
+    source: Source
+    ledger: Remembers
+    policy: bytes
+    min_age: float
+    explain: bool = False
+    clock: Callable[[], int] = time.time_ns
+    by: Likeness = Likeness.CTIME
+    watches_inodes: bool = False
+
+    async def batches(self) -> AsyncGenerator[Batch]:
+        """One batch a folder. Raises SourceError if the root cannot be read."""
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                yield await self._planned(listing)
+
+    async def again(self, paths: Collection[str]) -> Batch:
+        """Plan single recordings once more, with the sidecars that they have by now.
+
+        Walks the whole source, as a run does. Raises SourceError if the root cannot be read.
+        """
+        wanted, batch = set(paths), Batch("")
+        folders = {path.rpartition("/")[0] for path in wanted}
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                if listing.folder not in folders:
+                    continue
+                known = await self.ledger.known(listing.folder)
+                found = await to_thread.run_sync(self._plan, listing, known, wanted)
+                batch.jobs += found.jobs
+                batch.decisions += found.decisions
+                batch.orphans += found.orphans
+        found_again = {*(job.path for job in batch.jobs), *(o.entry.path for o in batch.orphans)}
+        batch.left_out = sorted(wanted - found_again)
+        return batch
+
+    async def count(self, began: int) -> tuple[int, int]:
+        """How many recordings, and bytes, a run has to send, with what it has sent already.
+
+        ``began`` is when it did, by the clock. Keeps nothing but the sums.
+        """
+        files = octets = 0
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                known = await self.ledger.known(listing.folder)
+                before = {
+                    path: each
+                    for path, each in known.items()
+                    # What is open, or was settled since, was this run's to send.
+                    if each.settled_at_ns is not None and each.settled_at_ns < began
+                }
+                batch = await self._off_the_loop(listing, before)
+                files += len(batch.jobs)
+                octets += sum(job.size for job in batch.jobs)
+        return files, octets
+
+    async def _planned(self, listing: Listing) -> Batch:
+        # Most folders of most runs are as they were: then nothing is made of what is recorded.
+        if listing.entries and not listing.unreadable and not self.explain:
+            by = Likeness.INODE if self.watches_inodes else self.by
+            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
+            if unchanged and not self._young(self.clock(), *listing.entries):
+                kept = unchanged if by is Likeness.INODE else 0
+                return Batch(listing.folder, skipped=unchanged, kept=kept)
+        return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
+
+    async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:
+        if len(listing.entries) <= _SMALL_FOLDER:
+            return self._plan(listing, known)
+        return await to_thread.run_sync(self._plan, listing, known)
+
+    def _plan(
+        self, listing: Listing, known: dict[str, Known], only: Collection[str] | None = None
+    ) -> Batch:
+        batch = Batch(listing.folder)
+        pairs, orphans = pair(listing, self.source.is_audio)
+        if only is not None:
+            pairs = [each for each in pairs if each.audio.path in only]
+            orphans = [each for each in orphans if each.entry.path in only]
+        now = self.clock()
+        for each in pairs:
+            before = known.pop(each.audio.path, None)
+            if self._young(now, each.audio, each.sidecar):
+                batch.waiting += 1
+            else:
+                self._decide(batch, each, before)
+        for orphan in orphans:
+            before = known.pop(orphan.entry.path, None)
+            if self._young(now, orphan.entry):
+                batch.waiting += 1
+            else:
+                self._report(batch, orphan, before)
+        for defect in listing.unreadable:
+            known.pop(defect.path, None)
+            batch.unreadable.append(defect)
+        if all(defect.path != listing.folder for defect in listing.unreadable):
+            # Of a folder that cannot be listed nothing is known to be gone.
+            batch.gone.extend(
+                path
+                for path, left in known.items()
+                if left.outcome.status in _NOT_STORED and self._would_be_listed(path)
+            )
+        return batch
+
+    def _would_be_listed(self, path: str) -> bool:
+        """Whether it is gone, and not just left out by this run."""
+        return self.source.is_audio(path) or is_sidecar(path)
+
+    def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:
+        stat = stat_of(pair)
+        decision = plan(stat, before, self.policy, self.by)
+        if self.explain:
+            batch.decisions.append((pair.audio.path, decision))
+        if before is not None and before.outcome.stat.is_like(stat):
+            self._compare(batch, pair.audio.path, before.outcome, stat)
+        if decision.action is Action.LOOK:
+            batch.skipped += 1
+            inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
+            some = batch.strays if inode_alone else batch.looks
+            some.append(Job(pair, decision.action, before))
+        elif decision.action is Action.SKIP:
+            batch.skipped += 1
+        elif decision.action is Action.HOLD and before is not None:
+            batch.held.append(before.outcome)
+        else:
+            batch.jobs.append(Job(pair, decision.action, before))
+
+    def _compare(self, batch: Batch, path: str, before: Outcome, stat: Stat) -> None:
+        """Take notice of what else there is to know of files of the same sizes and times."""
+        if before.stat.inode is not None and before.stat.ctime_ns == stat.ctime_ns:
+            same = before.stat.inode == stat.inode
+            batch.kept += same
+            batch.moved += not same
+        if self.by > Likeness.MTIME and before.status not in _OPEN and before.stat.lacks(stat):
+            batch.learned.append((path, stat))
+
+    def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
+        if before is None:
+            batch.orphans.append(orphan)
+        elif before.outcome.status in _AT_REST:
+            # It is up; a sidecar too many takes nothing back.
+            batch.skipped += 1
+        elif before.outcome.status in _OPEN or before.outcome == orphaned(orphan):
+            batch.held.append(before.outcome)
+        else:
+            batch.orphans.append(orphan)
+
+    def _young(self, now: int, *entries: Entry | None) -> bool:
+        youngest = now - self.min_age * 1e9
+        # A little in the future is another machine's clock, which a file may be written by; far
+        # in the future is nonsense, and no reason to wait for ever.
+        return any(
+            youngest < entry.mtime_ns < now + _FAR_FUTURE_NS
+            for entry in entries
+            if entry is not None
+        )
+
+
+def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
+    """The outcome of a recording that is not sound: every defect in one sentence."""
+    text = ". ".join(str(defect) for defect in defects)
+    return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))
+
+
+def orphaned(orphan: Orphan) -> Outcome:
+    """The outcome of a file that belongs to nothing, or to too much."""
+    entry = orphan.entry
+    return invalid(entry.path, Stat(entry.size, entry.mtime_ns), [orphan.defect])

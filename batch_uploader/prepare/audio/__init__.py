@@ -1,0 +1,211 @@
+"""File -> AudioInfo | Defect: is it what the service takes, and is all of it there?
+
+The content decides, never the name. The service takes WAV with 16-bit linear PCM, MP3, Ogg Opus,
+and raw PCM if somebody declares how it is to be read. The kinds of defects are DefectKind's.
+
+RF64 and BW64 (WAV with 64-bit sizes) are refused. The API names a type WAV and nothing of them,
+and no recording needs them: four hours of two channels at 48 kHz are 2.8 GB, and a plain WAV
+holds 4.
+
+Only headers and ends of a file are read, whatever its size, except for an MP3 without a believable
+announcement of its length (see ``mpeg``). Each defect of which ffmpeg can be the cure names the
+command, to be run in the recordings' directory.
+"""
+
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from batch_uploader.core.model import AudioInfo, Container, Defect
+from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
+from batch_uploader.prepare.audio.content import Content, TakesLonger
+from batch_uploader.prepare.audio.refusal import (
+    FASTEST,
+    SLOWEST,
+    Command,
+    DefectKind,
+    Refusal,
+    to_pcm,
+)
+
+__all__ = ["AudioRules", "DefectKind", "RawFormat", "TakesLonger", "probe"]
+
+_SAMPLE_BYTES = 2
+_TAKEN = "the service takes WAV, MP3 and Ogg Opus"
+_EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".opus"})
+_EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
+
+
+class RawFormat(Struct, frozen=True):
+    """How files without a header are to be read: 16-bit signed little-endian samples."""
+
+    sample_rate: int
+    channels: int
+
+
+class AudioRules(Struct, frozen=True):
+    """What the connection wants of a recording.
+
+    ``channels`` is the number that it takes, None for any. ``raw`` is applied to content without a
+    known header in a file whose extension promises none. ``max_duration`` is in seconds.
+    """
+
+    channels: int | None = None
+    raw: RawFormat | None = None
+    max_duration: float = 4 * 3600
+
+
+def probe(
+    handle: BinaryIO, path: str, size: int, rules: AudioRules, *, at_once: bool = False
+) -> AudioInfo | Defect:
+    """What is in the file, or why it is not to be sent.
+
+    ``handle`` must be seekable; it is left open, at any position. ``path`` names the file in the
+    defect and its cure, ``size`` is its length in bytes. Blocking: call it in a thread. Raises
+    OSError if the handle does, and nothing for any content; ``at_once`` TakesLonger for content
+    that libsndfile has to be asked about, which is loaded then.
+    """
+    try:
+        info = _look(Content(handle, size, at_once=at_once), path, rules)
+        _demand_fit(info, rules)
+    except Refusal as refusal:
+        return refusal.defect(path)
+    return info
+
+
+def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
+    if not content.size:
+        raise _empty()
+    head = content.at(0, 12)
+    if riff.matches(head):
+        return riff.read(content)
+    if head.startswith(ogg.MAGIC):
+        return ogg.read(content)
+    start = mpeg.after_tags(content)
+    found = foreign.by_magic(content, start)
+    if found:
+        raise _format(found)
+    info = mpeg.read(content, start, rules.max_duration)
+    return info or _without_header(content, start, path, rules.raw)
+
+
+def _without_header(content: Content, start: int, path: str, raw: RawFormat | None) -> AudioInfo:
+    extension = PurePosixPath(path).suffix.lower()
+    may_be_raw = extension in _EXTENSIONS_OF_RAW or (
+        raw is not None and extension not in _EXTENSIONS_WITH_HEADER
+    )
+    found = foreign.by_frames(content, start, extension)
+    if not found and content.at(0, 3) == mpeg.TAG:
+        raise Refusal(
+            DefectKind.DAMAGED,
+            "it bears the tag of an MP3, and no MP3 follows",
+            "copy it again from where it was recorded",
+        )
+    found = found or foreign.by_library(content, only_sure=may_be_raw)
+    if found:
+        raise _format(found)
+    if may_be_raw and raw:
+        return _raw(content.size, raw)
+    if may_be_raw:
+        raise Refusal(
+            DefectKind.RAW_UNDECLARED,
+            "it has no header that tells how to read it",
+            "if it is raw PCM, declare it with --raw-rate and --raw-channels",
+        )
+    raise Refusal(
+        DefectKind.UNKNOWN,
+        f"it is nothing that can be recognised, and {_TAKEN}",
+        "check what wrote it; a recording must be a whole WAV, MP3 or Ogg Opus file",
+    )
+
+
+def _raw(size: int, raw: RawFormat) -> AudioInfo:
+    frame = _SAMPLE_BYTES * raw.channels
+    if size % frame:
+        raise Refusal(
+            DefectKind.RAW_SIZE,
+            f"its {size} bytes are no multiple of the {frame} that a sample of {raw.channels}"
+            " channels takes",
+            "check --raw-channels, and whether the file is whole and 16-bit PCM",
+        )
+    return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, size / frame / raw.sample_rate)
+
+
+def _demand_fit(info: AudioInfo, rules: AudioRules) -> None:
+    linear = info.container in {Container.WAV, Container.RAW}
+    if info.duration <= 0:
+        raise _empty()
+    if linear and not SLOWEST <= info.sample_rate <= FASTEST:
+        raise Refusal(
+            DefectKind.SAMPLE_RATE,
+            f"its sample rate is {info.sample_rate} Hz, and the service takes PCM of"
+            f" {SLOWEST} to {FASTEST} Hz",
+            to_pcm(info.sample_rate, _input_options(info)),
+        )
+    if rules.channels not in {None, info.channels}:
+        raise _wrong_channels(info, rules.channels or 0)
+    if info.duration > rules.max_duration:
+        raise _too_long(info, rules.max_duration)
+
+
+def _wrong_channels(info: AudioInfo, wanted: int) -> Refusal:
+    message = f"it has {info.channels} channel(s), and the connection wants {wanted}"
+    if info.channels < wanted:
+        return Refusal(
+            DefectKind.CHANNELS,
+            message,
+            "have each speaker recorded in a channel of their own,"
+            f" or send it to a connection for {info.channels}",
+        )
+    return Refusal(
+        DefectKind.CHANNELS,
+        message,
+        Command(
+            f"-ac {wanted}",
+            _suffix(info),
+            _input_options(info),
+            text="mix it down with `{command}` and put the result in its place,"
+            f" or send it to a connection for {info.channels}",
+        ),
+    )
+
+
+def _too_long(info: AudioInfo, limit: float) -> Refusal:
+    # Parts of an Ogg that ffmpeg cuts out without decoding lack the mark of the end.
+    opus = info.container is Container.OGG_OPUS
+    codec, suffix = ("-c:a libmp3lame", ".mp3") if opus else ("-c copy", _suffix(info))
+    return Refusal(
+        DefectKind.TOO_LONG,
+        f"it plays for {info.duration:.0f} s, and {limit:.0f} s are the limit",
+        Command(
+            # A little less than the limit, since ffmpeg cuts behind it, at the end of a frame.
+            f"{codec} -f segment -segment_time {limit * 0.99:.0f}",
+            suffix,
+            _input_options(info),
+            mark="-%03d",
+            text="split it with `{command}` and give each part a sidecar of its own",
+        ),
+    )
+
+
+def _suffix(info: AudioInfo) -> str:
+    return {Container.MP3: ".mp3", Container.OGG_OPUS: ".opus"}.get(info.container, ".wav")
+
+
+def _input_options(info: AudioInfo) -> str:
+    if info.container is not Container.RAW:
+        return ""
+    return f"-f s16le -ar {info.sample_rate} -ac {info.channels}"
+
+
+def _empty() -> Refusal:
+    return Refusal(
+        DefectKind.EMPTY,
+        "there is no sound in it",
+        "remove it, or copy it again from where it was recorded",
+    )
+
+
+def _format(found: foreign.Foreign) -> Refusal:
+    return Refusal(DefectKind.FORMAT, f"it is {found.name}, and {_TAKEN}", found.cure)

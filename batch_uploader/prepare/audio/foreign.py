@@ -1,0 +1,184 @@
+"""Names for what the service does not take, so that the user knows what to mend.
+
+libsndfile knows most containers and codecs; what it does not know stands in the tables here. It
+sees only files that are refused anyway or have no known header: what is sent has been judged by
+the readers beside this module, and a flaw of the library cannot cost a sound recording.
+"""
+
+import os
+
+from msgspec import Struct
+
+from batch_uploader.prepare.audio.content import Content, TakesLonger
+from batch_uploader.prepare.audio.refusal import Command, to_pcm
+
+
+class Foreign(Struct, frozen=True):
+    """Something recognised, by a name for the user, and how to make it into what is taken."""
+
+    name: str
+    cure: Command
+
+
+# Where, what stands there, and what it is: those that libsndfile does not know, that may hold MP3
+# frames one behind the other and be taken for an MP3, or that may stand behind an ID3 tag.
+_MAGICS = (
+    (4, b"ftyp", "MPEG-4 audio (M4A)"),
+    (8, b"AVI ", "AVI"),
+    (0, b"RF64", "RF64 (WAV with 64-bit sizes)"),
+    (0, b"BW64", "BW64 (WAV with 64-bit sizes)"),
+    (0, b"RIFX", "RIFX (big-endian WAV)"),
+    (0, b"caff", "CAF (Apple Core Audio File)"),
+    (0, b"fLaC", "FLAC"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"ADIF", "AAC"),
+    (0, bytes.fromhex("3026b2758e66cf11"), "Windows Media Audio"),
+    (0, bytes.fromhex("1a45dfa3"), "WebM or Matroska"),
+)
+
+# Codecs without a header, by extension: nothing in the content tells them from raw PCM.
+_HEADERLESS = {
+    ".al": ("A-law", "-f alaw -ar 8000"),
+    ".alaw": ("A-law", "-f alaw -ar 8000"),
+    ".ul": ("mu-law", "-f mulaw -ar 8000"),
+    ".ulaw": ("mu-law", "-f mulaw -ar 8000"),
+    ".g722": ("G.722", "-f g722"),
+    ".g729": ("G.729", "-f g729"),
+    ".gsm": ("GSM 06.10", "-f gsm"),
+}
+
+_GSM_FRAME, _GSM_MARK = 33, "d"
+_GSM_LOOKS = 16
+_ADTS_HEADER, _ADTS_SYNC, _ADTS_MASK = 7, 0xFFF0, 0xFFF6
+
+# What libsndfile recognises by two bytes or by plausible numbers: raw PCM can look like it.
+_UNSURE = frozenset({"HTK", "MAT4", "MPC2K", "SD2", "WVE"})
+
+
+def by_magic(content: Content, start: int) -> Foreign | None:
+    """What announces itself by a magic number, where libsndfile does not know it."""
+    head = content.at(start, 12)
+    for at, magic, name in _MAGICS:
+        if head[at : at + len(magic)] == magic:
+            return Foreign(name, to_pcm())
+    return None
+
+
+def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
+    """AAC and GSM by the marks that each of their frames bears, others by the extension alone."""
+    if _is_adts(content, start):
+        return Foreign("AAC", to_pcm())
+    if _is_gsm(content):
+        extension = ".gsm"
+    if extension in _HEADERLESS:
+        name, options = _HEADERLESS[extension]
+        return Foreign(f"{name} without a header", to_pcm(before=options))
+    return None
+
+
+def _is_adts(content: Content, start: int) -> bool:
+    for _ in range(3):
+        head = content.at(start, _ADTS_HEADER)
+        sync = int.from_bytes(head[:2], "big") & _ADTS_MASK
+        if len(head) < _ADTS_HEADER or sync != _ADTS_SYNC:
+            return False
+        start += max((head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5, _ADTS_HEADER)
+    return True
+
+
+def _is_gsm(content: Content) -> bool:
+    frames, rest = divmod(content.size, _GSM_FRAME)
+    if rest or frames < 4:  # noqa: PLR2004 - fewer may be an accident
+        return False
+    looks = {frames * look // _GSM_LOOKS for look in range(_GSM_LOOKS)}
+    marks = {content.at(look * _GSM_FRAME, 1).hex()[:1] for look in looks}
+    return marks == {_GSM_MARK}
+
+
+def by_library(content: Content, *, only_sure: bool) -> Foreign | None:
+    """What else it may be; ``only_sure`` where it may as well be raw PCM.
+
+    Not for a file with an ID3 tag: libsndfile hands these and MPEG frames to libmpg123, which
+    talks to the terminal about what it dislikes.
+    """
+    head = content.at(0, 3)
+    if head[:1] == b"\xff" and head[1:] >= b"\xe0":
+        layer = {2: "II", 3: "I"}.get(head[1] >> 1 & 3)
+        sure = layer and head[2:] < b"\xf0" and not only_sure
+        return Foreign(f"MPEG audio Layer {layer}", to_pcm()) if sure else None
+    found = _ask(content)
+    if found is None or (only_sure and found.format in _UNSURE):
+        return None
+    name = f"{found.format_info} with {found.subtype_info}"
+    return Foreign(name, to_pcm(found.samplerate))
+
+
+def codec(content: Content) -> str | None:
+    """The name of the codec in this WAV, if libsndfile knows it."""
+    found = _ask(content)
+    return found.subtype_info if found else None
+
+
+class _Answer(Struct, frozen=True):
+    format: str
+    format_info: str
+    subtype: str
+    subtype_info: str
+    samplerate: int
+
+
+def _ask(content: Content) -> _Answer | None:
+    if content.at_once:
+        raise TakesLonger
+    reader = _Reader(content)
+    answer = None
+    try:
+        import soundfile  # 0.1 s that a run over sound recordings never spends
+
+        with soundfile.SoundFile(reader) as file:
+            answer = _Answer(
+                file.format, file.format_info, file.subtype, file.subtype_info, file.samplerate
+            )
+    except Exception:  # noqa: BLE001, S110 - it has no name for it, or cannot be loaded here
+        pass
+    if reader.error is not None:
+        raise reader.error
+    return answer
+
+
+class _Reader:
+    """The content as a file for libsndfile, which may read so much of it and no more.
+
+    An error of the disk is kept for later, since no exception may pass through libsndfile.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self.error: OSError | None = None
+        self._content = content
+        self._position = 0
+        self._left = 1024 * 1024
+        self._reads_left = 1000
+
+    def read(self, count: int) -> bytes:
+        """As of any file; nothing when the ration is used up."""
+        if self._reads_left <= 0 or self.error is not None:
+            return b""
+        try:
+            data = self._content.at(self._position, min(count, self._left))
+        except OSError as error:
+            self.error = error
+            return b""
+        self._reads_left -= 1
+        self._left -= len(data)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file; a place before the start is the start."""
+        base = {os.SEEK_CUR: self._position, os.SEEK_END: self._content.size}.get(whence, 0)
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._position

@@ -1,0 +1,285 @@
+"""MP3: where its frames begin and end, and for how long they play.
+
+A file has no header of its own, only frames, each telling its length in four bytes. Encoders put
+an announcement into the first one (Xing, Info or VBRI: the number of frames and of bytes). It is
+believed if it agrees with the size of the file. Without one, a stream of constant bitrate is told
+from a few places and its end; any other is walked through from frame to frame.
+
+The duration includes the padding that encoders add, less than 0.2 s. That of a stream taken for
+one of constant bitrate may be off by about 1 %, if a few of its frames differ after all.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from functools import cache
+
+from msgspec import Struct
+
+from batch_uploader.core.model import AudioInfo, Container
+from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.refusal import STRAY, DefectKind, Refusal, salvage
+
+_MPEG_1, _MPEG_2, _MPEG_2_5 = 3, 2, 0  # as the headers have it
+_HEADER = 4
+_FULL = 0xFF  # begins each header
+TAG = b"ID3"
+
+_SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+_SAMPLES_1, _SAMPLES_2 = 1152, 576  # in a frame of MPEG-1, of MPEG-2 and 2.5
+_RATES = (44_100, 48_000, 32_000)
+_KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
+_KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+_SHORTEST_FRAME, _LONGEST_FRAME = 24, 1441
+
+_WINDOW = 65_536
+_SEARCH = 16_384
+_SAMPLE = 32_768
+_RUN = 4
+"""So many frames in a row are no accident."""
+
+_PLACES = 16
+_LARGE = 2 * _PLACES * _SAMPLE
+"""Below this size walking from frame to frame is as fast as looking at a few places."""
+
+_MOST_GAPS = 64
+
+
+class _Stream(Struct, frozen=True):
+    """What all frames of a stream share.
+
+    ``second`` is the second byte of their headers with its lowest bit set, ``lengths`` gives the
+    length of a frame by the third byte, 0 for one that is no frame of this stream.
+    """
+
+    second: int
+    rate: int
+    channels: int
+    samples: int
+    lengths: tuple[int, ...]
+
+
+class _Announced(Struct, frozen=True):
+    frames: int
+    octets: int
+
+
+class _Walk(Struct):
+    """What was met on the way: whole frames, stray bytes, and bytes that the last frame lacks."""
+
+    frames: int = 0
+    stray: int = 0
+    gaps: int = 0
+    cut: int = 0
+
+
+def after_tags(content: Content, offset: int = 0) -> int:
+    """Where the content begins behind any ID3v2 tags."""
+    for _ in range(_RUN):
+        head = content.at(offset, 10)
+        if head[:3] != TAG or len(head) < 10 or max(head[6:]) > 0x7F:  # noqa: PLR2004 - ID3v2
+            break
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        offset += 10 + size + (10 if head[5] & 0x10 else 0)
+    return offset
+
+
+def read(content: Content, start: int, enough: float) -> AudioInfo | None:
+    """What is in the MP3 that begins about here, or None if none does. Raises Refusal.
+
+    Frames are not counted much further than to ``enough`` seconds.
+    """
+    end = _end_of_audio(content)
+    found = _find(content, start, end, _WINDOW)
+    if found is None:
+        return None
+    first, stream = found
+    seconds = _seconds(content, stream, first, end, enough)
+    return AudioInfo(Container.MP3, stream.channels, stream.rate, seconds)
+
+
+def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: float) -> float:
+    per_frame = stream.samples / stream.rate
+    announced = _announced(content, stream, first)
+    told = announced.frames if announced else 0
+    if announced and told and 0 <= end - first - announced.octets <= STRAY < announced.octets:
+        return told * per_frame
+    if not told and end - first > _LARGE:
+        constant = _constant(content, stream, first, end)
+        if constant:
+            return constant
+    walk = _walk(content, stream, first, end, int(enough / per_frame) + 2)
+    if walk.frames < told and walk.frames * per_frame <= enough:
+        raise _truncated(f"{(told - walk.frames) * per_frame:.2f} s before its announced end")
+    if walk.cut and not told:
+        # How much is missing behind a cut frame nobody can tell.
+        raise _truncated("in the middle of a frame")
+    return (walk.frames - (1 if announced else 0)) * per_frame
+
+
+def _end_of_audio(content: Content) -> int:
+    """Where the audio ends before an ID3v1 and an APE tag."""
+    end = content.size
+    tail = content.at(max(end - 160, 0), 160)
+    if tail[-128:-125] == b"TAG":
+        end -= 128
+        tail = tail[:-128]
+    footer = tail[-32:]
+    if footer[:8] == b"APETAGEX" and len(footer) == 32:  # noqa: PLR2004 - APEv2
+        size, _, flags = struct.unpack_from("<III", footer, 12)
+        size += 32 if flags & 0x8000_0000 else 0
+        end -= size if size <= end else 0
+    return end
+
+
+def _find(
+    content: Content, start: int, end: int, within: int, stream: _Stream | None = None
+) -> tuple[int, _Stream] | None:
+    """The first place from ``start`` on where frames follow each other, and what they share."""
+    data = content.at(start, min(within, end - start))
+    last = start + len(data) == end
+    for match in _SYNC.finditer(data):
+        at = match.start()
+        candidate = _stream(data[at : at + _HEADER])
+        if candidate and stream in (None, candidate) and _runs(candidate, data, at, last=last):
+            return start + at, candidate
+    return None
+
+
+def _runs(stream: _Stream, data: bytes, at: int, *, last: bool) -> bool:
+    """Whether frames follow each other from here, four or up to the end of the last data."""
+    for frames in range(_RUN):
+        length = _length(stream, data[at : at + _HEADER])
+        if not length:
+            return (
+                last
+                and (frames > 1 or (frames == 1 and at == len(data)))
+                and at + _HEADER > len(data)
+            )
+        at += length
+    return True
+
+
+def _length(stream: _Stream, header: bytes) -> int:
+    """The length of the frame, 0 if this begins no frame of the stream."""
+    return _follow(stream, header)[1]
+
+
+def _stream(header: bytes) -> _Stream | None:
+    rate_index = header[2] >> 2 & 3 if len(header) == _HEADER else len(_RATES)
+    if rate_index == len(_RATES):
+        return None
+    mono = header[3] >> 6 == 3  # noqa: PLR2004 - the channel mode
+    stream = _stream_like(header[1] | 1, rate_index, 1 if mono else 2)
+    return stream if _length(stream, header) else None
+
+
+@cache
+def _stream_like(second: int, rate_index: int, channels: int) -> _Stream:
+    version = second >> 3 & 3
+    rate = _RATES[rate_index] >> {_MPEG_1: 0, _MPEG_2: 1, _MPEG_2_5: 2}[version]
+    samples, kbits = (_SAMPLES_1, _KBITS_1) if version == _MPEG_1 else (_SAMPLES_2, _KBITS_2)
+    lengths = [0] * 256
+    for third in range(256):
+        if kbits[third >> 4] and third >> 2 & 3 == rate_index:
+            lengths[third] = samples * kbits[third >> 4] * 125 // rate + (third >> 1 & 1)
+    return _Stream(second, rate, channels, samples, tuple(lengths))
+
+
+def _announced(content: Content, stream: _Stream, first: int) -> _Announced | None:
+    """What a Xing, Info or VBRI header in the first frame says, nothing but zeros if it cannot be.
+
+    Zeros are also what an encoder leaves that writes to a pipe.
+    """
+    frame = content.at(first, 64)
+    side = {_SAMPLES_1: (17, 32), _SAMPLES_2: (9, 17)}[stream.samples][stream.channels - 1]
+    xing = frame[_HEADER + side : _HEADER + side + 16].ljust(16, b"\0")
+    vbri = frame[_HEADER + 32 : _HEADER + 32 + 18].ljust(18, b"\0")
+    frames = octets = 0
+    if xing[:4] in {b"Xing", b"Info"}:
+        frames, octets = struct.unpack_from(">II", xing, 8) if xing[7] & 1 else (0, 0)
+        octets = octets if xing[7] & 2 else 0
+    elif vbri[:4] == b"VBRI":
+        octets, frames = struct.unpack_from(">II", vbri, 10)
+    else:
+        return None
+    possible = not octets or _SHORTEST_FRAME * frames <= octets <= _LONGEST_FRAME * (frames + 2)
+    return _Announced(frames, octets) if possible else _Announced(0, 0)
+
+
+def _constant(content: Content, stream: _Stream, first: int, end: int) -> float | None:
+    """The seconds of a stream of constant bitrate; None if it is of another kind."""
+    place, seen = first, set[int]()
+    for number in range(1, _PLACES + 1):
+        # The last place is where the walk to the end begins.
+        place = first + (end - first - _SAMPLE) * number // _PLACES
+        found = _find(content, place, end, _SAMPLE, stream)
+        if found is None:
+            return None
+        place = found[0]
+        seen.update(_bitrates(stream, content.at(place, min(_SAMPLE, end - place))))
+        if len(seen) > 1:
+            return None
+    walk = _walk(content, stream, place, end, _WINDOW)
+    if walk.cut:
+        raise _truncated("in the middle of a frame")
+    kbits = (_KBITS_1 if stream.samples == _SAMPLES_1 else _KBITS_2)[seen.pop()]
+    return (end - first - walk.stray) / (kbits * 125)
+
+
+def _bitrates(stream: _Stream, data: bytes) -> Iterator[int]:
+    at = 0
+    while length := _length(stream, data[at : at + _HEADER]):
+        yield data[at + 2] >> 4
+        at += length
+
+
+def _walk(content: Content, stream: _Stream, start: int, end: int, most: int) -> _Walk:
+    """From frame to frame, at most about so many. Raises Refusal if much of it is no frame."""
+    walk = _Walk()
+    place = start
+    while place < end and walk.frames < most:
+        frames, length = _follow(stream, content.at(place, min(_WINDOW, end - place)))
+        walk.frames += frames
+        place += length
+        if place > end:
+            walk.frames -= 1
+            walk.cut = place - end
+        elif not frames:
+            place = _over_gap(content, stream, walk, place, end)
+    return walk
+
+
+def _follow(stream: _Stream, data: bytes) -> tuple[int, int]:
+    """How many frames begin in the data one behind the other, and how long they are together."""
+    frames = at = 0
+    lengths, second, last = stream.lengths, stream.second, len(data) - _HEADER
+    while at <= last and data[at] == _FULL and data[at + 1] | 1 == second:
+        length = lengths[data[at + 2]]
+        if not length:
+            break
+        frames += 1
+        at += length
+    return frames, at
+
+
+def _over_gap(content: Content, stream: _Stream, walk: _Walk, place: int, end: int) -> int:
+    """Where the frames go on: behind the tag of a file that was appended, or a few stray bytes."""
+    old_tag = 128 if content.at(place, 3) == b"TAG" else 0
+    onward = min(after_tags(content, place + old_tag), end)
+    if onward == place:
+        found = _find(content, place, end, _SEARCH, stream)
+        onward = found[0] if found else min(place + _SEARCH, end)
+        walk.stray += onward - place
+    walk.gaps += 1
+    if walk.stray > STRAY or walk.gaps > _MOST_GAPS:
+        raise Refusal(
+            DefectKind.DAMAGED,
+            f"the MP3 is damaged: from byte {place} on it holds something else",
+            salvage(".mp3"),
+        )
+    return onward
+
+
+def _truncated(where: str) -> Refusal:
+    return Refusal(DefectKind.TRUNCATED, f"the MP3 breaks off {where}", salvage(".mp3"))

@@ -1,0 +1,183 @@
+"""Ogg Opus: its length, and whether its last page is there.
+
+A page is a header of 27 bytes, a table of up to 255 segment lengths, and the segments; the format
+is RFC 3533, what Opus puts into it RFC 7845. Only the first pages and the last one are read.
+"""
+
+import struct
+
+from msgspec import Struct
+
+from batch_uploader.core.model import AudioInfo, Container
+from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.refusal import (
+    STRAY,
+    Command,
+    DefectKind,
+    Refusal,
+    salvage,
+    to_pcm,
+)
+
+MAGIC = b"OggS"
+
+_HEADER = struct.Struct("<4sBBqIIIB")
+_LONGEST_PAGE = _HEADER.size + 255 + 255 * 255
+_BEGIN, _END = 0x02, 0x04
+_RATE = 48_000
+_MOST_HEADER_PAGES = 1000
+
+_CODECS = {
+    b"\x01vorbis": "Vorbis",
+    b"\x7fFLAC": "FLAC",
+    b"Speex   ": "Speex",
+    b"fishead\0": "a Skeleton",
+    b"\x80theora": "Theora video",
+}
+
+
+class _Page(Struct, frozen=True):
+    flags: int
+    position: int
+    serial: int
+    lacing: bytes
+    body: int
+
+    @property
+    def end(self) -> int:
+        return self.body + sum(self.lacing)
+
+
+def read(content: Content) -> AudioInfo:
+    """What is in the Ogg. Raises Refusal."""
+    first = _page(content, 0)
+    head = content.at(first.body, 19)
+    if not head.startswith(b"OpusHead"):
+        codec = next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)
+        raise Refusal(
+            DefectKind.CODEC,
+            f"the Ogg holds {codec or 'an unknown codec'}, and in Ogg the service takes Opus alone",
+            to_pcm(),
+        )
+    if len(head) < 19 or not head[9] or sum(first.lacing) < 19:  # noqa: PLR2004 - RFC 7845, 5.1
+        raise _damaged("its Opus header is cut or names no channels")
+    audio = _first_audio_page(content, first)
+    last, position = _last_page(content, first.serial)
+    if not last.flags & _END:
+        raise Refusal(
+            DefectKind.TRUNCATED,
+            "the Ogg breaks off: its last page is not marked as the last",
+            salvage(".opus"),
+        )
+    pre_skip = int.from_bytes(head[10:12], "little")
+    samples = position - _start_of_audio(content, audio) - pre_skip
+    return AudioInfo(Container.OGG_OPUS, head[9], _RATE, max(samples, 0) / _RATE)
+
+
+def _page(content: Content, offset: int) -> _Page:
+    """The page that must be here."""
+    page = _whole_page(content, offset)
+    if page is None:
+        head = content.at(offset, _HEADER.size)
+        if len(head) < _HEADER.size or head.startswith(MAGIC + b"\0"):
+            raise _cut()
+        raise _damaged(f"at byte {offset} a page should begin and does not")
+    return page
+
+
+def _whole_page(content: Content, offset: int) -> _Page | None:
+    raw = content.at(offset, _HEADER.size + 255)
+    if len(raw) < _HEADER.size:
+        return None
+    magic, version, flags, position, serial, _, _, segments = _HEADER.unpack_from(raw)
+    lacing = raw[_HEADER.size : _HEADER.size + segments]
+    page = _Page(flags, position, serial, lacing, offset + _HEADER.size + segments)
+    whole = len(lacing) == segments and page.end <= content.size
+    return page if whole and magic == MAGIC and not version else None
+
+
+def _first_audio_page(content: Content, first: _Page) -> _Page:
+    """The page behind the comment header, which may be megabytes of pictures."""
+    page, complete = first, False
+    for _ in range(_MOST_HEADER_PAGES):
+        if page.end == content.size:
+            raise Refusal(
+                DefectKind.EMPTY if page.flags & _END else DefectKind.TRUNCATED,
+                "the Ogg ends behind its headers, before any audio",
+                "copy it again from where it was recorded",
+            )
+        page = _page(content, page.end)
+        if page.flags & _BEGIN or page.serial != first.serial:
+            raise _several()
+        if complete:
+            return page
+        complete = page.lacing[-1:] < b"\xff"  # the comment ends on this page
+    raise _damaged("its headers have no end")
+
+
+def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
+    """The last page, and the position in samples that the last page with a position tells."""
+    offset = max(content.size - _LONGEST_PAGE - STRAY, 0)
+    tail = content.at(offset, content.size - offset)
+    last, last_at = None, -1
+    at = tail.rfind(MAGIC)
+    while at >= 0:
+        page = _whole_page(content, offset + at)
+        # The four letters occur by chance too, in the middle of a page that ends behind them.
+        if page and content.size - page.end <= STRAY and page.end > offset + last_at:
+            last, last_at = page, at
+        if page and last and page.serial == last.serial == serial and page.position >= 0:
+            return last, page.position
+        at = tail.rfind(MAGIC, 0, at)
+    if last and last.serial != serial:
+        raise _several()
+    raise _cut()
+
+
+def _start_of_audio(content: Content, page: _Page) -> int:
+    """The position before the first packet: not 0 where a stream was joined in the middle."""
+    samples, offset, length = 0, page.body, 0
+    for segment in page.lacing:
+        length += segment
+        if segment < 255:  # noqa: PLR2004 - a packet ends here
+            samples += _packet_samples(content.at(offset, min(length, 2)))
+            offset, length = offset + length, 0
+    return max(page.position - samples, 0)
+
+
+def _packet_samples(packet: bytes) -> int:
+    """How long a packet plays, in samples at 48 kHz, from its first bytes (RFC 6716, 3.1)."""
+    if not packet:
+        return 0
+    mode, code = packet[0] >> 3, packet[0] & 3
+    if mode < 12:  # noqa: PLR2004 - SILK: 10, 20, 40, 60 ms
+        frame = (480, 960, 1920, 2880)[mode & 3]
+    elif mode < 16:  # noqa: PLR2004 - hybrid: 10, 20 ms
+        frame = (480, 960)[mode & 1]
+    else:  # CELT: 2.5, 5, 10, 20 ms
+        frame = (120, 240, 480, 960)[mode & 3]
+    several = packet[1] & 0x3F if len(packet) > 1 else 0
+    return frame * (1, 2, 2, several)[code]
+
+
+def _cut() -> Refusal:
+    return Refusal(
+        DefectKind.TRUNCATED, "the Ogg breaks off in the middle of a page", salvage(".opus")
+    )
+
+
+def _damaged(what: str) -> Refusal:
+    return Refusal(
+        DefectKind.DAMAGED,
+        f"the Ogg is damaged: {what}",
+        "copy it again from where it was recorded",
+    )
+
+
+def _several() -> Refusal:
+    # A decoder that stops at the end of the first stream loses the rest of the call.
+    return Refusal(
+        DefectKind.STREAMS,
+        "the Ogg holds several streams, and nobody knows which of them the service hears",
+        Command("-c:a pcm_s16le", ".wav"),
+    )

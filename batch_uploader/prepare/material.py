@@ -1,0 +1,126 @@
+"""A recording with its audio, as it goes to a sink."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from io import BufferedIOBase, BytesIO, RawIOBase
+from typing import BinaryIO, TypeAlias
+
+from anyio import to_thread
+
+from batch_uploader.core.errors import SourceChanged
+from batch_uploader.core.model import Entry, Recording
+from batch_uploader.host.system import read_ahead, read_cached
+
+_STEP = 1024 * 1024
+
+Content: TypeAlias = bytes | BytesIO
+"""All of a recording's audio; in a BytesIO, behind room for the front of its message."""
+
+
+class Material:
+    """A recording with its open file: the ``ports.Audio`` of a sink. Close it.
+
+    Where ``content`` is all of it, as bytes, there need be no file.
+    """
+
+    def __init__(
+        self, recording: Recording, handle: BinaryIO | None, content: Content | None
+    ) -> None:
+        self.recording = recording
+        self._content = content
+        self._message: bytes | None = None
+        self._handle = handle or BytesIO(content if isinstance(content, bytes) else b"")
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.recording.stat.size
+
+    def close(self) -> None:
+        """Let the file and the content go."""
+        self._content = self._message = None
+        self._handle.close()
+
+    def message(self, front: bytes) -> bytes | None:
+        """``front`` and the content behind it, held in its place; None if it is not held."""
+        if self._content is not None:
+            self._message, self._content = _behind(front, self._content, self.size), None
+        return self._message
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """Pieces of ``size`` bytes; SourceChanged instead of the last one if they differ."""
+        digest = hashlib.sha256()
+        buffer = bytearray(min(size, self.size))
+        for offset in range(0, self.size, size):
+            length = min(size, self.size - offset)
+            # A hop into a thread and back costs more than a piece that is in memory already.
+            with memoryview(buffer)[:length] as view:
+                piece = bytes(view) if read_cached(self._handle, offset, view) else None
+            if piece is None:
+                piece = await to_thread.run_sync(self._read, offset, length)
+            digest.update(piece)
+            if offset + length == self.size and digest.digest() != self._sha256:
+                raise changed(self.recording.path)
+            yield piece
+
+    @property
+    def _sha256(self) -> bytes:
+        return self.recording.fingerprint.sha256
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            self._handle.seek(offset)
+            piece = self._handle.read(length)
+            read_ahead(self._handle, offset + length, length)
+        except OSError as error:
+            raise SourceChanged(
+                f"{self.recording.path} could not be read to its end ({error.strerror}); "
+                "the next run tries again"
+            ) from error
+        if len(piece) != length:
+            raise changed(self.recording.path)
+        return piece
+
+
+def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, BytesIO]:
+    """The digest of all of a file, and its content behind so much room; read once, copied never.
+
+    Blocking. Raises OSError, and SourceChanged if it is shorter than it was listed.
+    """
+    whole = BytesIO(bytes(room + listed.size))
+    handle.seek(0)
+    with whole.getbuffer() as buffer, buffer[room:] as content:
+        filled = 0
+        while filled < listed.size:
+            with content[filled:] as rest:
+                filled += (count := _read_into(rest, handle))
+            if not count:
+                raise changed(listed.path)
+        return hashlib.sha256(content).digest(), whole
+
+
+def changed(path: str) -> SourceChanged:
+    """What is raised of a file that is not as it was listed."""
+    return SourceChanged(
+        f"{path} changed while it was read; it is taken up again when it has come to rest"
+    )
+
+
+def _read_into(buffer: memoryview, handle: BinaryIO) -> int:
+    if isinstance(handle, RawIOBase | BufferedIOBase):
+        return handle.readinto(buffer) or 0
+    piece = handle.read(min(len(buffer), _STEP))
+    buffer[: len(piece)] = piece
+    return len(piece)
+
+
+def _behind(front: bytes, content: Content, size: int) -> bytes:
+    if isinstance(content, bytes):
+        return b"".join((front, content))
+    with content.getbuffer() as buffer:
+        room = len(buffer) - size
+        if len(front) != room:
+            return b"".join((front, buffer[room:]))
+        buffer[:room] = front
+    # Handed over, not copied, as long as its size is the buffer's and nobody looks into it.
+    return content.getvalue()

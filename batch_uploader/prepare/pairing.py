@@ -1,0 +1,122 @@
+"""Which sidecar belongs to which recording: a folder's listing in, pairs and misfits out.
+
+``call.json`` and ``call.wav.json`` both belong to ``call.wav``. Extensions are compared without
+regard to case, all before them exactly: names that differ by case or by the form of an accented
+letter are different files. A sidecar whose name is a recording's full name and ``.json`` belongs
+to that one alone.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import chain
+
+from msgspec import Struct
+
+from batch_uploader.core.model import Defect, Entry, Listing
+from batch_uploader.core.naming import described, is_sidecar, stem
+
+
+class Pair(Struct, frozen=True):
+    """A recording and what describes it, if anything does."""
+
+    audio: Entry
+    sidecar: Entry | None
+
+
+class Orphan(Struct, frozen=True):
+    """A recording without a certain sidecar, or a sidecar without a recording."""
+
+    entry: Entry
+    defect: Defect
+
+
+def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair], list[Orphan]]:
+    """Pair the recordings of one folder with their sidecars.
+
+    Files that are neither are left out. What the listing calls unreadable counts as being there:
+    its sidecar is no orphan, and a recording whose sidecar cannot be read is not sent without.
+    """
+    audio, sidecars = _sort(listing, is_audio)
+    unreadable = {
+        described(lost.path): lost for lost in listing.unreadable if is_sidecar(lost.path)
+    }
+    names = {entry.path for entry in audio}
+    names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
+    sharing = Counter(map(stem, names))
+
+    pairs: list[Pair] = []
+    orphans: list[Orphan] = []
+    for entry in audio:
+        # A stem that is itself a recording's name is that one's affair.
+        keys = [entry.path]
+        if (short := stem(entry.path)) not in names:
+            keys.append(short)
+        found = [sidecar for key in keys for sidecar in sidecars.get(key, ())]
+        lost = next((unreadable[key] for key in keys if key in unreadable), None)
+        if lost is not None:
+            orphans.append(Orphan(entry, _unreadable(entry, lost)))
+        elif len(found) > 1:
+            orphans.append(Orphan(entry, _several(entry, found)))
+        elif found and described(found[0].path) != entry.path and sharing[short] > 1:
+            orphans.append(Orphan(entry, _shared(entry, found[0])))
+        else:
+            pairs.append(Pair(entry, found[0] if found else None))
+    lonely = (sidecars[key] for key in sidecars if key not in names and key not in sharing)
+    orphans.extend(Orphan(entry, _orphan(entry)) for entry in chain.from_iterable(lonely))
+    return pairs, orphans
+
+
+def _sort(
+    listing: Listing, is_audio: Callable[[str], bool]
+) -> tuple[list[Entry], dict[str, list[Entry]]]:
+    # The recordings, and the sidecars by what they describe.
+    audio: list[Entry] = []
+    sidecars: dict[str, list[Entry]] = {}
+    for entry in listing.entries:
+        if is_sidecar(entry.path):
+            sidecars.setdefault(described(entry.path), []).append(entry)
+        elif is_audio(entry.path):
+            audio.append(entry)
+    return audio, sidecars
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _unreadable(entry: Entry, lost: Defect) -> Defect:
+    return Defect(
+        entry.path,
+        "sidecar-unreadable",
+        f"its sidecar {_name(lost.path)} cannot be used: {lost.message}",
+        lost.cure,
+    )
+
+
+def _several(entry: Entry, found: list[Entry]) -> Defect:
+    names = ", ".join(sorted(_name(sidecar.path) for sidecar in found))
+    return Defect(
+        entry.path,
+        "two-sidecars",
+        f"it has more than one sidecar: {names}",
+        "remove all but the right one",
+    )
+
+
+def _shared(entry: Entry, sidecar: Entry) -> Defect:
+    name = _name(sidecar.path)
+    return Defect(
+        entry.path,
+        "shared-sidecar",
+        f"{name} could be the sidecar of more than one recording",
+        f"give each recording its own: {_name(entry.path)}.json for this one; then remove {name}",
+    )
+
+
+def _orphan(entry: Entry) -> Defect:
+    return Defect(
+        entry.path,
+        "orphan-sidecar",
+        "there is no recording of this name beside it",
+        "put the recording beside it, remove the sidecar, or exclude it",
+    )

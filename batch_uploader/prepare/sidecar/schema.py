@@ -1,0 +1,170 @@
+"""What is known of a connection's fields, and whether a value fits."""
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Self
+
+from msgspec import Struct, field
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.sidecar.tree import Problem, bad_key, bad_text, is_json, shown
+
+
+class FieldType(StrEnum):
+    """The types that a connection can declare for a field; on the wire all of them are strings."""
+
+    STRING = "string"
+    NUMBER = "number"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    JSON = "json"
+
+
+class Kind(StrEnum):
+    """The connections whose keys the service's guide prescribes."""
+
+    TWO_CHANNEL = "two-channel"
+    ONE_CHANNEL = "one-channel"
+
+
+_ONE_CHANNEL: Final = {
+    "operator_name": FieldType.STRING,
+    "operator_id": FieldType.STRING,
+    "date": FieldType.DATE,
+    "language": FieldType.STRING,
+}
+_PRESETS: Final = {
+    Kind.ONE_CHANNEL: _ONE_CHANNEL,
+    Kind.TWO_CHANNEL: {
+        **_ONE_CHANNEL,
+        "client_name": FieldType.STRING,
+        "client_id": FieldType.STRING,
+        "direction_outgoing": FieldType.BOOLEAN,
+    },
+}
+
+
+class Schema(Struct, frozen=True):
+    """What is known of a connection's fields.
+
+    ``defaults`` stand in for fields that a sidecar lacks, ``required`` must be in the one or the
+    other. ``types`` names those that are checked. If ``declared`` is there, it holds all the fields
+    that a sidecar may set. ``stamp_field`` is ours alone. Raises ConfigError if the defaults do not
+    fit the rest.
+    """
+
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    declared: frozenset[str] | None = None
+    stamp_field: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.defaults.items():
+            problem = self.check_name(name) or self.check_value(name, value)
+            if problem is not None:
+                raise ConfigError(f"the default {name!r}: {problem.message}; {problem.cure}")
+        if self.declared is not None and (stray := self.required - self.declared):
+            names = ", ".join(sorted(stray))
+            raise ConfigError(f"required but not declared: {names}; declare it or require it not")
+
+    @classmethod
+    def for_kind(
+        cls,
+        kind: Kind,
+        *,
+        defaults: Mapping[str, str] | None = None,
+        required: Iterable[str] = (),
+        types: Mapping[str, FieldType] | None = None,
+        declared: Iterable[str] | None = None,
+        stamp_field: str | None = None,
+    ) -> Self:
+        """The keys that the service asks for, all of them required, with what is given added."""
+        preset = _PRESETS[kind]
+        return cls(
+            defaults=defaults or {},
+            required=frozenset(preset) | frozenset(required),
+            types={**preset, **(types or {})},
+            declared=None if declared is None else frozenset(preset) | frozenset(declared),
+            stamp_field=stamp_field,
+        )
+
+    def check_name(self, name: str) -> Problem | None:
+        """What is wrong with a field of this name, whatever its value."""
+        if problem := bad_key(name):
+            return problem
+        if name == self.stamp_field:
+            return Problem(
+                "sidecar-stamp",
+                "this is the stamp field, which is written for every recording",
+                "remove it, or choose another stamp field",
+            )
+        if self.declared is not None and name not in self.declared:
+            return stranger("sidecar-undeclared", name, self.declared, "declared fields")
+        return None
+
+    def check_value(self, name: str, value: str) -> Problem | None:
+        """What is wrong with a value of this field, as it would go over the wire."""
+        return bad_text(value) or _ill_typed(value, self.types.get(name, FieldType.STRING))
+
+    def missing(self, present: Iterable[str]) -> list[str]:
+        """The required fields that neither a sidecar with these fields nor a default sets."""
+        return sorted(self.required.difference(present, self.defaults, {self.stamp_field}))
+
+
+def stranger(kind: str, name: str, known: Iterable[str], what: str) -> Problem:
+    """A name that is none of the known ones; the cure offers the nearest of them."""
+    names = tuple(sorted(known))
+    close = _closest(shown(name), names)
+    hint = f"did you mean {close}? The {what}" if close else f"the {what}"
+    return Problem(kind, "this name is not known", f"{hint} are {', '.join(names)}")
+
+
+@functools.lru_cache(maxsize=1000)
+def _closest(name: str, known: tuple[str, ...]) -> str | None:
+    # It takes milliseconds, and the next sidecar has the same fault.
+    return next(iter(difflib.get_close_matches(name, known, 1)), None)
+
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _is_date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+_TYPES: Final[Mapping[FieldType, tuple[Callable[[str], object], str]]] = {
+    FieldType.NUMBER: (_INTEGER.fullmatch, "a whole number like 42"),
+    FieldType.DECIMAL: (_DECIMAL.fullmatch, "a number like 42 or 3.14"),
+    FieldType.BOOLEAN: (frozenset({"true", "false"}).__contains__, "true or false"),
+    FieldType.DATE: (
+        _is_date,
+        "a date and time with Z or an offset like 2025-04-24T14:34:19+03:00",
+    ),
+    FieldType.JSON: (is_json, "JSON in a string"),
+}
+
+
+def _ill_typed(text: str, wanted: FieldType) -> Problem | None:
+    if wanted is FieldType.STRING:
+        return None
+    fits, example = _TYPES[wanted]
+    if fits(text):
+        return None
+    return Problem("sidecar-type", f"its type is {wanted} and its value is not", f"write {example}")

@@ -1,6 +1,0 @@
-"""Settling what is in doubt by asking the service which talks it holds."""
-
-from batch_uploader.reconcile.loop import Reconciler
-from batch_uploader.reconcile.policy import SEARCHED, Patience
-
-__all__ = ["SEARCHED", "Patience", "Reconciler"]

@@ -1,0 +1,64 @@
+"""What may have been touched, and perhaps holds something else: it is compared with the record."""
+
+from anyio import CancelScope, to_thread
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.events import Listener, Looked, Settled, Sight
+from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat, Status
+from batch_uploader.core.ports import Ledger
+from batch_uploader.plan.intake import Job
+from batch_uploader.prepare.examine import Examination, stat_of
+
+
+class Looks(Struct, frozen=True):
+    """Compares, tells, and records what was looked at, so that each is looked at once."""
+
+    examination: Examination
+    ledger: Ledger
+    publish: Listener
+
+    async def is_other(self, job: Job) -> bool:
+        """Whether the files of a recording at rest hold something else. Raises LedgerError."""
+        if job.known is None:
+            return True
+        before, now = job.known.outcome, stat_of(job.pair)
+        try:
+            found = await to_thread.run_sync(self.examination.compare, job.pair, job.known)
+        except SourceError:
+            # Who lost the right to read a file has not lost its talk.
+            found = Sight.UNREAD
+        if found is Sight.OUTDATED and before.status is not Status.UPLOADED:
+            # Another call of the same audio, unless somebody decided to let it be.
+            found = Sight.OTHER if before.status is Status.DUPLICATE else Sight.SAME
+        if found is Sight.SAME and before.stat.is_like(now):
+            await self._learn(job.path, now)
+        elif found is Sight.SAME and before.status is Status.UPLOADED:
+            await self._settle(replace(before, stat=now))
+        elif found in {Sight.SAME, Sight.OUTDATED}:
+            # What the sidecar says is not on record, so it is news each time.
+            seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
+            await self._learn(job.path, seen)
+        self.publish(Looked(job.path, job.size, found))
+        return found is Sight.OTHER
+
+    async def still_rejected(self, job: Job, recording: Recording) -> bool:
+        """Whether it is just what was rejected, and its files were only touched."""
+        known = job.known
+        if known is None or known.outcome.status is not Status.REJECTED:
+            return False
+        before = Fingerprint(known.sha256 or b"", known.metadata or b"")
+        if recording.fingerprint != before or not known.outcome.stat.is_like(recording.stat):
+            return False
+        await self._learn(job.path, recording.stat)
+        self.publish(Settled(known.outcome))
+        return True
+
+    async def _settle(self, outcome: Outcome) -> None:
+        with CancelScope(shield=True):
+            await self.ledger.settle(outcome)
+
+    async def _learn(self, path: str, stat: Stat) -> None:
+        with CancelScope(shield=True):
+            await self.ledger.learn([(path, stat)])

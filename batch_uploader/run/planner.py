@@ -1,0 +1,255 @@
+"""What the workers get to do: the source is walked and decided, folder by folder, as they go on.
+
+The jobs go into a bounded stream, so the scan never runs far ahead of the uploads.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from batch_uploader.core.events import (
+    Decided,
+    FolderPlanned,
+    Found,
+    Held,
+    Listener,
+    LooksBegun,
+    ScanFinished,
+)
+from batch_uploader.core.model import Stat
+from batch_uploader.core.ports import Ledger, Likeness
+from batch_uploader.doubts import Reconciler
+from batch_uploader.plan.intake import Batch, Intake, Job, invalid, orphaned
+from batch_uploader.plan.planning import Action
+
+_INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
+"""The fact that says whether files have the inodes in one run that they had in another."""
+_FEW_LOOKS = 100
+"""So many are looked at without asking whether inodes mean anything."""
+_LOOKS_KEPT = 4_096
+"""So many are kept in mind, some MB; for more of them the source is walked once more."""
+_LEARNED_AT_ONCE = 10_000
+"""Recordings of a ledger that knew less of them, in one transaction: after an upgrade all are."""
+_LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
+
+
+class Planner:
+    """Walks the source once; then what the search proves absent is sent again.
+
+    Publishes what needs no worker. ``fail`` is told what the run cannot go on with: SourceError,
+    LedgerError. ``finished`` has to be called for each job that was taken from the stream.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        ledger: Ledger,
+        reconciler: Reconciler,
+        *,
+        publish: Listener,
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._intake = intake
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._publish = publish
+        self._fail = fail
+        self._planned = (0, 0)
+        self._unfinished = 0
+        self._all_finished = anyio.Event()
+        self._told = False
+        self._kept_inodes: bool | None = None
+        self._kept = self._moved = 0
+        self._looks = _Looks()
+        self._strays = _Looks()
+        self._learned: list[tuple[str, Stat]] = []
+        self.looking = False
+        """Whether nothing is left to do but looks at what may have been touched."""
+        self.looks_enough = False
+        """Whether these are left to the next run."""
+
+    async def run(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        """Put every job into the stream, and return when all of them have ended."""
+        async with anyio.create_task_group() as ahead:
+            try:
+                await self._reconciler.before()
+                await self._choose_likeness()
+                await self._walk(jobs, ahead)
+                self._tell_totals(*self._planned)
+                await self._learn()
+                await self._settle_doubts(jobs)
+                await self._judge_inodes()
+                if self._looks.files:
+                    await self._look(jobs)
+            except Exception as error:  # noqa: BLE001 - the workers finish, then it is raised
+                self._fail(error)
+            ahead.cancel_scope.cancel()
+
+    def finished(self) -> None:
+        """A job has ended, however it did."""
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._all_finished.set()
+
+    async def _choose_likeness(self) -> None:
+        """Inodes are a reason to look only where two runs saw that files keep them."""
+        if self._intake.by is Likeness.MTIME:
+            return
+        told = await self._ledger.fact(_INODES)
+        self._kept_inodes = None if told is None else told == _KEPT
+        self._intake = replace(
+            self._intake,
+            by=Likeness.INODE if self._kept_inodes else Likeness.CTIME,
+            watches_inodes=self._kept_inodes is not False,
+        )
+
+    async def _judge_inodes(self) -> None:
+        """Many that are new at once are made up, as some file systems do each time."""
+        if not self._intake.watches_inodes:
+            return
+        if self._kept_inodes and self._moved <= max(self._kept, _FEW_LOOKS):
+            self._looks.add(self._strays)
+            return
+        if self._kept or self._moved:
+            kept = self._kept_inodes is None and self._kept >= self._moved
+            await self._ledger.remember({_INODES: _KEPT if kept else _MADE_UP})
+        self._intake = replace(self._intake, by=Likeness.CTIME, watches_inodes=False)
+
+    async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        """Compare what may have been touched: last, since a change of owner may be of a million."""
+        doubts = len(await self._ledger.doubts())
+        self._publish(LooksBegun(self._looks.files, self._looks.octets))
+        self.looking = True
+        async with aclosing(self._due_looks()) as due:
+            async for job in due:
+                if self.looks_enough:
+                    break
+                await self._hand_on(job, jobs)
+        await self._all_ended()
+        self.looking = False
+        if len(await self._ledger.doubts()) > doubts:
+            await self._settle_doubts(jobs)
+
+    async def _due_looks(self) -> AsyncGenerator[Job]:
+        if len(self._looks.jobs) == self._looks.files:
+            for job in self._looks.jobs:
+                yield job
+            return
+        async with aclosing(self._intake.batches()) as batches:
+            async for batch in batches:
+                for job in batch.looks + batch.strays:
+                    yield job
+
+    async def _walk(self, jobs: MemoryObjectSendStream[Job], ahead: TaskGroup) -> None:
+        began = self._intake.clock()
+        counting = False
+        async with aclosing(self._intake.batches()) as batches:
+            async for batch in batches:
+                await self._announce(batch)
+                for job in batch.jobs:
+                    if not (counting or _has_room(jobs)):
+                        counting = True
+                        ahead.start_soon(self._count_ahead, began)
+                    await self._hand_on(job, jobs)
+
+    async def _hand_on(self, job: Job, jobs: MemoryObjectSendStream[Job]) -> None:
+        self._unfinished += 1
+        await jobs.send(job)
+
+    async def _settle_doubts(self, jobs: MemoryObjectSendStream[Job]) -> None:
+        """When all has ended, look for what is in doubt, and send again what proves absent."""
+        while True:
+            await self._all_ended()
+            absent = await self._reconciler.after()
+            if not absent:
+                return
+            batch = await self._intake.again(absent)
+            await self._announce(batch)
+            for path in batch.left_out:
+                self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
+            for job in batch.jobs:
+                await self._hand_on(job, jobs)
+
+    async def _all_ended(self) -> None:
+        while self._unfinished:
+            self._all_finished = anyio.Event()
+            await self._all_finished.wait()
+
+    async def _count_ahead(self, began: int) -> None:
+        """The uploads hold the planner up: find out meanwhile how much there is in all."""
+        try:
+            self._tell_totals(*await self._intake.count(began))
+        except Exception as error:  # noqa: BLE001 - as in run
+            self._fail(error)
+
+    def _tell_totals(self, files: int, octets: int) -> None:
+        if not self._told:
+            self._told = True
+            self._publish(ScanFinished(files, octets))
+
+    async def _announce(self, batch: Batch) -> None:
+        for path, decision in batch.decisions:
+            self._publish(Decided(path, decision.action, decision.reason))
+        for outcome in batch.held:
+            self._publish(Held(outcome))
+        for outcome in map(orphaned, batch.orphans):
+            await self._ledger.settle(outcome, policy=self._intake.policy)
+            self._publish(Found(outcome))
+        for defect in batch.unreadable:
+            self._publish(Found(invalid(defect.path, Stat(0, 0), [defect])))
+        if batch.gone:
+            await self._ledger.forget(batch.gone)
+        self._kept += batch.kept
+        self._moved += batch.moved
+        self._looks.add(_Looks.of(batch.looks))
+        self._strays.add(_Looks.of(batch.strays))
+        self._learned += batch.learned
+        if len(self._learned) >= _LEARNED_AT_ONCE:
+            await self._learn()
+        files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
+        self._planned = (self._planned[0] + files, self._planned[1] + octets)
+        self._publish(
+            FolderPlanned(
+                batch.folder,
+                files,
+                octets,
+                skipped=batch.skipped,
+                waiting=batch.waiting,
+                forgotten=len(batch.gone),
+            )
+        )
+
+    async def _learn(self) -> None:
+        learned, self._learned = self._learned, []
+        if learned:
+            await self._ledger.learn(learned)
+
+
+class _Looks(Struct):
+    """How many recordings are to be looked at, and their bytes; all of them, if not too many."""
+
+    files: int = 0
+    octets: int = 0
+    jobs: list[Job] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, jobs: list[Job]) -> Self:
+        return cls(len(jobs), sum(job.size for job in jobs), jobs)
+
+    def add(self, more: Self) -> None:
+        if not more.files:
+            return
+        self.jobs = [*self.jobs, *more.jobs] if self.files + more.files <= _LOOKS_KEPT else []
+        self.files += more.files
+        self.octets += more.octets
+
+
+def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:
+    statistics = jobs.statistics()
+    return statistics.current_buffer_used < statistics.max_buffer_size

@@ -1,0 +1,122 @@
+"""One recording on its way: its attempts, and how it ended."""
+
+import time
+import uuid
+
+from batch_uploader.core.errors import (
+    Contradicted,
+    InDoubt,
+    NotSent,
+    Rejected,
+    SinkError,
+    Throttled,
+    UnknownConnection,
+)
+from batch_uploader.core.events import AttemptEnded, BytesSent, Listener
+from batch_uploader.core.model import Failure, Outcome, Receipt, Recording, Status
+from batch_uploader.core.ports import Attempt
+
+CUT_OFF = InDoubt(
+    "the run was stopped while this recording was on its way; the service may hold it",
+    code="CANCELLED",
+)
+
+_STATUS_AFTER: dict[type[SinkError], Status] = {
+    NotSent: Status.FAILED,
+    Throttled: Status.FAILED,
+    Rejected: Status.REJECTED,
+    UnknownConnection: Status.REJECTED,
+    InDoubt: Status.IN_DOUBT,
+    Contradicted: Status.CONFLICT,
+}
+
+
+class Transfer:
+    """One recording on its way: the attempt under way and the count of all of them.
+
+    ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,
+    ``open`` from the moment an attempt begins until its answer is known: what is cut off then is in
+    doubt.
+    """
+
+    def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
+        self.recording = recording
+        self._publish = publish
+        self.claimed = False
+        self.open = False
+        self.started = 0.0
+        self._earlier = earlier
+        self._number = 0
+        self._octets = 0
+        self._client_request_id = ""
+
+    def begin(self, number: int, timeout: float) -> Attempt:
+        """The next attempt, with a request id of its own; ``timeout`` in seconds."""
+        self.open = True
+        self.started = time.monotonic()
+        self._number = number
+        self._octets = 0
+        self._client_request_id = str(uuid.uuid4())
+
+        def sent(octets: int) -> None:
+            self._octets += octets
+            self._publish(BytesSent(self.recording.path, octets))
+
+        return Attempt(number, self._client_request_id, timeout, sent, self._never_began)
+
+    def _never_began(self) -> None:
+        self.open = False
+
+    def ended(self, result: Receipt | SinkError, retry_in: float | None) -> AttemptEnded:
+        """What the listeners hear of the attempt."""
+        return AttemptEnded(
+            path=self.recording.path,
+            attempt=self._number,
+            client_request_id=self._client_request_id,
+            request_id=result.request_id,
+            code=result.code if isinstance(result, SinkError) else "OK",
+            message=str(result) if isinstance(result, SinkError) else "",
+            octets=self._octets,
+            seconds=time.monotonic() - self.started,
+            retry_in=retry_in,
+            talk_id=result.talk_id if isinstance(result, Receipt) else None,
+        )
+
+    def uploaded(self, receipt: Receipt) -> Outcome:
+        """The recording is up."""
+        return outcome_of(
+            self.recording, Status.UPLOADED, attempts=self._attempts, talk_id=receipt.talk_id
+        )
+
+    def outcome(self, error: SinkError) -> Outcome:
+        """The recording is not up, or nobody knows."""
+        failure = Failure(error.code, str(error), error.request_id)
+        status = _STATUS_AFTER[type(error)]
+        return outcome_of(self.recording, status, attempts=self._attempts, failure=failure)
+
+    @property
+    def _attempts(self) -> int:
+        return self._earlier + self._number
+
+
+def outcome_of(
+    recording: Recording,
+    status: Status,
+    *,
+    attempts: int = 0,
+    talk_id: str | None = None,
+    failure: Failure | None = None,
+    duplicate_of: str | None = None,
+) -> Outcome:
+    """What the ledger is to know of a recording that was looked into."""
+    return Outcome(
+        recording.path,
+        status,
+        recording.stat,
+        attempts=attempts,
+        talk_id=talk_id,
+        failure=failure,
+        duplicate_of=duplicate_of,
+        duration=recording.audio.duration,
+        container=recording.audio.container,
+    )

@@ -1,0 +1,42 @@
+"""``-v``: why each recording is sent, skipped or tried again, as sentences."""
+
+from batch_uploader.core import events
+from batch_uploader.core.events import Event
+from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.units import format_duration
+from batch_uploader.ui.text import printable, sentence
+
+
+def explain(event: Event) -> str | None:
+    """A printable line for what was decided or failed, None for what needs no explanation."""
+    match event:
+        case events.Decided(path, decision, reason):
+            return f"{printable(decision)} {printable(path)}: {sentence(reason)}"
+        case events.AttemptEnded(code=code) if code != "OK":
+            return _attempt(event)
+        case events.Reconciled(outcome):
+            return _reconciled(outcome)
+        case events.Released(path):
+            return f"left for the next run {printable(path)}"
+    return None
+
+
+def explain_nothing(_event: Event) -> str | None:
+    """What those see who did not ask."""
+    return None
+
+
+def _reconciled(outcome: Outcome) -> str:
+    path = printable(outcome.path)
+    if outcome.status is Status.UPLOADED:
+        return f"found {path}: it is up as talk {printable(outcome.talk_id or '')}"
+    why = sentence(outcome.failure.message) if outcome.failure else ""
+    return f"searched for {path}, {outcome.status.replace('_', ' ')}: {why}"
+
+
+def _attempt(event: events.AttemptEnded) -> str:
+    after = format_duration(event.seconds)
+    what = f"attempt {event.attempt} at {printable(event.path)} ended after {after}"
+    why = f"{printable(event.code)}, {sentence(event.message)}"
+    then = "no other" if event.retry_in is None else f"again in {format_duration(event.retry_in)}"
+    return f"{what}: {why}; {then}"

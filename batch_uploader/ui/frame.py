@@ -1,0 +1,233 @@
+"""The live display as lines of a given width: a pure function of the Tally."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from batch_uploader.core.model import Status
+from batch_uploader.core.units import format_duration, format_size
+from batch_uploader.ui.outlet import Line, Room, Span
+from batch_uploader.ui.tally import Stage, Tally, Transfer
+from batch_uploader.ui.text import (
+    ELLIPSIS,
+    cell_width,
+    clip,
+    format_count,
+    format_hours,
+    format_left,
+    leading,
+    plural,
+    printable,
+    sentence,
+    shorten,
+)
+
+MOST_TRANSFERS = 12
+"""How many transfers are shown at most; the others are a number."""
+
+_WIDEST = 160  # beyond it the eye loses the line
+_GAP = Span("   ")
+_INDENT = 2
+_BAR_LABEL = 20  # " 100 %   3d 04h left"
+_WIDE = 120  # from here on there is room for longer bars
+_SMALL_BAR = 10
+
+
+class Glyphs(NamedTuple):
+    """What bars and gaps are drawn with."""
+
+    full: str
+    head: str
+    rest: str
+    ellipsis: str
+
+
+UNICODE = Glyphs("━", "╸", "─", ELLIPSIS)
+ASCII = Glyphs("#", "#", "-", "...")
+
+
+def glyphs_for(encoding: str) -> Glyphs:
+    """Those that the encoding of a screen has."""
+    try:
+        "".join(UNICODE).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def percent(done: int, total: int) -> int:
+    """Whole percents, rounded down: 100 means all of it. Nothing to do is all done."""
+    return min(100, 100 * done // total) if total > 0 else 100
+
+
+def frame(tally: Tally, room: Room, seats: list[str], glyphs: Glyphs = UNICODE) -> list[Line]:
+    """What the screen shows now, at most ``room`` large.
+
+    ``seats`` are the transfers that were shown last, and are brought up to date: who is on the
+    screen keeps his line until he is done.
+    """
+    width = min(room.width, _WIDEST)
+    lines: list[Line] = [_overall(tally, width, glyphs), *pack(_totals(tally), width)[:1]]
+    lines += _counts(tally, width)
+    lines += _notices(tally, width, glyphs)
+    left = room.height - len(lines) - 3  # a blank line, the number of the others, one to spare
+    _seat(tally, seats, min(MOST_TRANSFERS, left))
+    if tally.in_flight and left > 0:
+        lines.append([])
+        lines += [_transfer(tally, tally.in_flight[path], width, glyphs) for path in seats]
+        if others := len(tally.in_flight) - len(seats):
+            lines.append([Span(f"and {format_count(others)} more in flight", "dim")])
+    return [cut(line, width) for line in lines[: max(1, room.height - 1)]]
+
+
+def _overall(tally: Tally, width: int, glyphs: Glyphs) -> Line:
+    share = tally.sent_bytes / tally.total_bytes if tally.total_bytes > 0 else 0.0
+    bar = _bar(share, max(4, width - _BAR_LABEL - _INDENT), glyphs)
+    return [*bar, Span("  "), Span(_bar_label(tally), "bold")]
+
+
+def _bar_label(tally: Tally) -> str:
+    if tally.stage is Stage.COUNTING:
+        return "still counting"
+    label = f"{percent(tally.sent_bytes, tally.total_bytes):3} %"
+    eta = tally.eta
+    return label if eta is None else f"{label}   {format_left(eta)} left"
+
+
+def _bar(share: float, width: int, glyphs: Glyphs) -> list[Span]:
+    full = int(max(0.0, min(1.0, share)) * width)
+    if full == width:
+        return [Span(glyphs.full * width, "green")]
+    head = glyphs.head if share > 0 else glyphs.rest
+    return [
+        Span(glyphs.full * full + (head if share > 0 else ""), "cyan"),
+        Span(glyphs.rest * (width - full - (1 if share > 0 else 0)), "dim"),
+    ]
+
+
+def _totals(tally: Tally) -> Iterable[Line]:
+    """The most wanted first, since what does not fit is left out."""
+    done, total = format_size(tally.sent_bytes), format_size(tally.total_bytes)
+    yield [Span(done, "bold"), Span(f" of {total}")]
+    done, total = format_count(tally.done_files), format_count(tally.total_files)
+    yield [Span(done, "bold"), Span(f" of {total} files")]
+    yield [Span(f"{format_size(round(tally.rate))}/s", "bold")]
+    yield [Span(f"{tally.file_rate:,.0f} files/s")]
+    yield [Span(f"{format_hours(tally.uploaded_seconds)} of audio")]
+    yield [Span(f"running for {format_duration(round(tally.elapsed))}")]
+
+
+def count_words(tally: Tally) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """The running counts: what is fine, and what needs a human. The rare ones only if there are."""
+    counts = tally.counts
+    fine = [
+        ("uploaded", counts[Status.UPLOADED]),
+        ("already there", tally.already_there),
+        ("waiting", tally.waiting),
+    ]
+    rare = [("duplicate", counts[Status.DUPLICATE]), ("outdated", tally.outdated)]
+    bad = [
+        ("invalid", counts[Status.INVALID]),
+        ("failed", counts[Status.FAILED]),
+        ("in doubt", counts[Status.IN_DOUBT]),
+    ]
+    rare_bad = [("rejected", counts[Status.REJECTED]), ("conflict", counts[Status.CONFLICT])]
+    return (
+        fine + [pair for pair in rare if pair[1]],
+        bad + [pair for pair in rare_bad if pair[1]],
+    )
+
+
+def _counts(tally: Tally, width: int) -> list[Line]:
+    fine, bad = count_words(tally)
+    items = [_count(word, number, "bold") for word, number in fine]
+    bad_items = [_count(word, number, "bold yellow") for word, number in bad]
+    together = pack([*items, *bad_items], width)
+    if len(together) == 1:
+        return together
+    return [*pack(items, width), *pack(bad_items, width)]
+
+
+def _count(word: str, number: int, style: str) -> Line:
+    if not number:
+        return [Span(f"{word} 0", "dim")]
+    return [Span(f"{word} "), Span(format_count(number), style)]
+
+
+def pause_notice(tally: Tally) -> str | None:
+    """The pause that is on, as a printable sentence."""
+    if (pause := tally.pause) is None:
+        return None
+    if pause.doubts:
+        them = plural(pause.doubts, "recording")
+        return f"{them} in doubt: the search goes on in {format_left(pause.seconds)}"
+    return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
+
+
+def stop_notice(tally: Tally) -> str | None:
+    """What is still done before the run stops, as a printable sentence."""
+    if tally.stage is not Stage.DRAINING:
+        return None
+    return f"stopping: finishing {plural(len(tally.in_flight), 'upload')}"
+
+
+def _notices(tally: Tally, width: int, glyphs: Glyphs) -> Iterable[Line]:
+    if (text := pause_notice(tally)) is not None:
+        yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
+    if (text := stop_notice(tally)) is not None:
+        text += f", Ctrl-C again stops now ({sentence(tally.stop_reason)})"
+        yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
+
+
+def _seat(tally: Tally, seats: list[str], limit: int) -> None:
+    """Whoever is done makes way for the one that waits longest, in the same seat."""
+    seated = set(seats)
+    queue = (path for path in tally.in_flight if path not in seated)
+    kept = (path if path in tally.in_flight else next(queue, None) for path in seats)
+    seats[:] = [path for path in kept if path is not None]
+    seats += islice(queue, max(0, limit - len(seats)))
+    del seats[max(0, limit) :]
+
+
+def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> Line:
+    """The name stands last: whatever a terminal makes of its letters, the columns hold."""
+    bar_width = _SMALL_BAR if width < _WIDE else 2 * _SMALL_BAR
+    wait = tally.retry_in(transfer)
+    if wait:
+        again = f"try {transfer.attempt} in {format_left(wait)}"
+        spans = [Span(f"{again:{bar_width + 7}}", "yellow")]
+        remark = f"  {printable(transfer.code)}"
+    else:
+        share = transfer.sent / transfer.size if transfer.size > 0 else 0.0
+        done = percent(transfer.sent, max(1, transfer.size))
+        spans = [*_bar(share, bar_width, glyphs), Span(f"{done:5} %")]
+        remark = f"  try {transfer.attempt}" if transfer.attempt > 1 else ""
+    spans.append(Span(f"{format_size(transfer.size):>8}  ", "dim"))
+    room = width - sum(cell_width(span.text) for span in spans) - cell_width(remark)
+    name = shorten(printable(transfer.path), max(0, room), glyphs.ellipsis)
+    return [*spans, Span(name), Span(remark, "yellow")]
+
+
+def pack(items: Iterable[Line], width: int) -> list[Line]:
+    """Items side by side, in as many lines as they need."""
+    lines: list[list[Span]] = []
+    used = 0
+    for item in items:
+        length = sum(cell_width(span.text) for span in item)
+        if lines and used + len(_GAP.text) + length <= width:
+            lines[-1] += [_GAP, *item]
+            used += len(_GAP.text) + length
+        else:
+            lines.append([*item])
+            used = length
+    return list(lines)
+
+
+def cut(line: Line, width: int) -> Line:
+    """The line as far as it fits: for screens that are too narrow for anything better."""
+    spans: list[Span] = []
+    for span in line:
+        text = leading(span.text, width)
+        spans.append(Span(text, span.style))
+        width -= cell_width(text)
+    return spans

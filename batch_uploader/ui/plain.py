@@ -1,0 +1,118 @@
+"""Plain lines on stderr for logs and pipes: at most one a second, rarer as the run grows old."""
+
+from collections.abc import Callable, Sequence
+
+from batch_uploader.core.events import Event
+from batch_uploader.core.model import Status
+from batch_uploader.core.units import format_size
+from batch_uploader.ui.frame import count_words, pause_notice, percent, stop_notice
+from batch_uploader.ui.outlet import Outlet
+from batch_uploader.ui.tally import Stage, Tally
+from batch_uploader.ui.text import format_count, format_left, plural, printable, sentence
+
+# (up to that age of the run, this far apart), in seconds: the log of a night stays readable.
+_SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))
+
+_SEARCH_SPACING = 60.0
+
+
+def spoken(lines: Sequence[str], left_out: int) -> str:
+    """The explanations, each with its line's end."""
+    text = "".join(f"{line}\n" for line in lines)
+    if left_out:
+        text += f"({plural(left_out, 'line')} left out: they came faster than they were read)\n"
+    return text
+
+
+class PlainView:
+    """Where the run begins at once, where it stands now and then, and where it stood at the end."""
+
+    def __init__(self, outlet: Outlet, describe: Callable[[Event], str | None]) -> None:
+        self.outlet = outlet
+        self.describe = describe
+        self._shown = ""
+        self._shown_at: float | None = None
+        self._line = ""
+        self._due = ""
+        self._notices = (False, False)
+
+    def prepare(self, tally: Tally) -> None:
+        """Make the line of this moment, and see whether it is time for one."""
+        if not tally.run_id:
+            return
+        now = tally.elapsed
+        self._line = progress_line(tally)
+        if self._shown_at is None:
+            self._shown_at, self._due = now, f"uploading {printable(tally.where)}"
+            return
+        spacing = next(apart for age, apart in _SPACING if now < age)
+        # A pause or a stop is told as soon as the second is over.
+        paused = tally.pause is not None or tally.searching > 0
+        notices = (paused, tally.stage is Stage.DRAINING)
+        if notices != self._notices:
+            spacing = 1.0
+        elif tally.searching:
+            spacing = _SEARCH_SPACING  # it counts down, and that is all that happens
+        if now - self._shown_at >= spacing and self._line != self._shown:
+            self._shown_at, self._notices, self._shown = now, notices, self._line
+            self._due = self._line
+
+    def draw(self, lines: Sequence[str], left_out: int) -> None:
+        """Print the explanations, and the line if it is time."""
+        text = spoken(lines, left_out)
+        if self._due:
+            text += f"{self._due}\n"
+            self._due = ""
+        if text:
+            self.outlet.write(text)
+
+    def finish(self) -> None:
+        """Print where it all ended, if the last line does not tell already."""
+        if self._line != self._shown:
+            self.outlet.write(f"{self._line}\n")
+
+
+class QuietView:
+    """No progress: explanations alone, for those who ask for them."""
+
+    def __init__(self, outlet: Outlet, describe: Callable[[Event], str | None]) -> None:
+        self.outlet = outlet
+        self.describe = describe
+
+    def prepare(self, tally: Tally) -> None:
+        """Nothing of it is shown."""
+
+    def draw(self, lines: Sequence[str], left_out: int) -> None:
+        """Print the explanations."""
+        text = spoken(lines, left_out)
+        if text:
+            self.outlet.write(text)
+
+    def finish(self) -> None:
+        """Nothing is left to tell."""
+
+
+def progress_line(tally: Tally) -> str:
+    """The run in one line: where it stands, and what there is to know of it."""
+    parts = _progress(tally)
+    fine, bad = count_words(tally)
+    counts = [f"{word} {format_count(number)}" for word, number in [*fine, *bad] if number]
+    stop = stop_notice(tally)
+    notices = [pause_notice(tally), stop and f"{stop} ({sentence(tally.stop_reason)})"]
+    return "; ".join(filter(None, [*notices, ", ".join(parts), ", ".join(counts)]))
+
+
+def _progress(tally: Tally) -> list[str]:
+    if not tally.total_files and tally.stage is not Stage.COUNTING:
+        # A run that was stopped may not have come to know of any.
+        return ["nothing was sent" if tally.stop_reason else "nothing to send"]
+    share = f"{percent(tally.sent_bytes, tally.total_bytes)} %"
+    sizes = f"{format_size(tally.sent_bytes)} of {format_size(tally.total_bytes)}"
+    files = f"{format_count(tally.done_files)} of {format_count(tally.total_files)} files"
+    parts = [f"{'still counting' if tally.stage is Stage.COUNTING else share}: {sizes}", files]
+    if tally.in_flight or tally.counts[Status.UPLOADED]:
+        # What left and was refused is no progress.
+        parts.append(f"{format_size(round(tally.rate))}/s")
+    if (eta := tally.eta) is not None:
+        parts.append(f"{format_left(eta)} left")
+    return parts

@@ -1,0 +1,278 @@
+"""What a run says at its end, and the table of what needs a human: never more than a screen."""
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from batch_uploader.core.model import Ending, Outcome, Status, Summary
+from batch_uploader.core.units import format_duration, format_size
+from batch_uploader.ui.frame import cut, glyphs_for, pack
+from batch_uploader.ui.outlet import Line, Outlet, Room, Span, error, hint, room_of, warning
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.tally import Group, Tally, group_of
+from batch_uploader.ui.text import (
+    ELLIPSIS,
+    cell_width,
+    format_count,
+    format_hours,
+    plural,
+    printable,
+    sentence,
+    shorten,
+    wrap,
+)
+
+MOST_ROWS = 10
+
+_WIDEST = 160
+_WIDE = 120  # from here on the cure stands beside the recording, not below
+_LABEL = 10  # "in doubt" and a gap
+_LEAST_CURE_LINES = 2
+_LEAST_ERROR_LINES = 3
+_BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
+_MANY_LOOKS = 1_000
+"""Of so many in vain somebody may wish to know how to do without: some backups touch all files."""
+_FEW = 3  # so many for the same reason are still worth a row each
+
+
+def print_summary(
+    summary: Summary,
+    *,
+    manifest: Path | None,
+    directory: str,
+    tally: Tally | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Say on stderr, or on ``stream``, what the run did and what is left for a human. Never raises.
+
+    ``directory`` is what the user would type after ``batch-uploader status``. With the run's
+    ``tally`` the table knows how many there are of each kind, however many they are.
+    """
+    stream = stream or sys.stderr
+    ellipsis = glyphs_for(Outlet(stream).encoding).ellipsis
+    lines = summary_lines(
+        summary, room_of(stream), manifest, directory, tally=tally, ellipsis=ellipsis
+    )
+    show(lines, stream)
+
+
+def warn_of_nothing(directory: str) -> None:
+    """Say on stderr that there are no recordings in it. Never raises."""
+    show([warning(f"{printable(directory)}: {_NOTHING_FOUND}")], sys.stderr)
+
+
+def summary_lines(
+    summary: Summary,
+    room: Room,
+    manifest: Path | None,
+    directory: str,
+    *,
+    tally: Tally | None = None,
+    ellipsis: str = ELLIPSIS,
+) -> list[Line]:
+    """The whole of it, at most one line less than ``room`` is high."""
+    width = min(room.width, _WIDEST)
+    left = 0 if tally is None else tally.total_files - tally.done_files
+    lines = [
+        *_ending(summary, width, room.height - _BESIDE_ERROR, left),
+        [Span(_deeds(summary), "bold")],
+        *_others(summary, width),
+        *_looks(summary),
+    ]
+    if manifest is not None:
+        lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
+    total = summary.needs_attention
+    if not total:
+        return lines
+    verb = "needs" if total == 1 else "need"
+    lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
+    word = printable(shlex.quote(directory))
+    command = f"batch-uploader status {word}"
+    # The hints and the prompt have their lines kept.
+    longest = hint(f"and {format_count(total)} more: {command}")
+    groups = _groups(summary, tally)
+    for hints in (_decisions(summary, word), []):
+        used = _height([*lines, longest, *hints], room.width) + 1
+        rows, shown = attention_table(groups, width, room.height - used, ellipsis)
+        if shown:
+            break
+        # A screen as small as that had better show a recording; status tells the rest.
+    others = f"and {format_count(total - shown)} more: " if total > shown else ""
+    others = others if shown else "to see them: "
+    return [*lines, *rows, hint(f"{others}{command}"), *hints]
+
+
+def _decisions(summary: Summary, directory: str) -> list[Line]:
+    """What is typed about recordings that no run will touch again before somebody decides."""
+    doubts = sum(summary.counts.get(each, 0) for each in (Status.IN_DOUBT, Status.CONFLICT))
+    if not doubts:
+        return []
+    decisions = "--talk-id ID | --give-up | --resend (may bill it twice)"
+    return [
+        hint("look up what no run finds by its stamp, and decide:"),
+        [Span(f"  batch-uploader resolve {directory} PATH {decisions}")],
+    ]
+
+
+def alike(outcomes: Iterable[Outcome]) -> list[Group]:
+    """Outcomes as rows for ``attention_table``: many with one reason are one row."""
+    outcomes = list(outcomes)
+    sizes = Counter(map(group_of, outcomes))
+    groups: dict[object, Group] = {}
+    for number, outcome in enumerate(outcomes):
+        kind = group_of(outcome)
+        key = number if sizes[kind] <= _FEW else kind
+        if key in groups:
+            groups[key].count += 1
+        else:
+            groups[key] = Group(outcome)
+    return list(groups.values())
+
+
+def attention_table(
+    groups: Sequence[Group], width: int, most_lines: int, ellipsis: str = ELLIPSIS
+) -> tuple[list[Line], int]:
+    """Rows of status, recording and cure, and how many recordings they stand for.
+
+    At most ``MOST_ROWS`` rows in at most ``most_lines`` lines of ``width`` cells.
+    """
+    lines: list[Line] = []
+    shown = 0
+    rows = groups[:MOST_ROWS]
+    # Where there is little to say it is said whole; a command that is cut cures nothing.
+    cure_lines = max(_LEAST_CURE_LINES, most_lines // max(1, len(rows)) - 1)
+    for group in rows:
+        row = [cut(line, width) for line in _row(group, width, cure_lines, ellipsis)]
+        if len(lines) + len(row) > most_lines:
+            break
+        lines += row
+        shown += group.count
+    return lines, shown
+
+
+def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
+    outcome = group.first
+    label = Span(f"{outcome.status.replace('_', ' '):{_LABEL}}", "yellow")
+    like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
+    room = width - _LABEL if width < _WIDE else width // 3
+    name = shorten(printable(outcome.path), max(1, room - cell_width(like)), ellipsis)
+    beside = [label, Span(name), Span(like, "dim")]
+    cure = _cure(outcome)
+    if width < _WIDE:
+        yield beside
+        for text in wrap(cure, width - _LABEL, cure_lines, ellipsis):
+            yield [Span(" " * _LABEL), Span(text, "dim")]
+        return
+    start = _LABEL + room + 2
+    pad = " " * (start - _length(beside))
+    texts = wrap(cure, width - start, cure_lines, ellipsis)
+    yield [*beside, Span(pad), Span(texts[0] if texts else "")]
+    for text in texts[1:]:
+        yield [Span(" " * start), Span(text)]
+
+
+def _cure(outcome: Outcome) -> str:
+    """The reason with its code, which the documentation and the vendor's support go by."""
+    if (failure := outcome.failure) is None:
+        return ""
+    return f"{printable(failure.code)}: {sentence(failure.message)}"
+
+
+def _groups(summary: Summary, tally: Tally | None) -> list[Group]:
+    if tally is not None and summary.needs_attention > len(summary.attention):
+        return sorted(tally.groups.values(), key=lambda group: -group.count)
+    return alike(summary.attention)
+
+
+_NOTHING_FOUND = (
+    "there are no recordings: is everything mounted, and are they wav, mp3, ogg or opus? "
+    "--include takes others"
+)
+
+
+def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterator[Line]:
+    reason = sentence(summary.reason or "")
+    match summary.ending:
+        case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
+            # Its cause stands at its end: what is cut there is looked for in vain.
+            lines = max(_LEAST_ERROR_LINES, most_lines)
+            texts = wrap(f"error: {reason or summary.ending.value}", width, lines)
+            yield from _under(error(""), texts)
+        case Ending.INTERRUPTED | Ending.LIMIT:
+            why = reason or summary.ending.value
+            rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""
+            rest = rest or "; the next run goes on from here"
+            yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
+        case Ending.COMPLETED if summary.found_nothing:
+            yield from _under(warning(""), wrap(f"warning: {_NOTHING_FOUND}", width, 3))
+
+
+def _under(label: Line, texts: Sequence[str]) -> Iterator[Line]:
+    """The first line with its label in colour, the others below it."""
+    yield [label[0], Span(texts[0].removeprefix(label[0].text))]
+    for text in texts[1:]:
+        yield [Span(text)]
+
+
+def _deeds(summary: Summary) -> str:
+    uploaded = summary.counts.get(Status.UPLOADED, 0)
+    took = format_duration(max(0.1, round(summary.elapsed, 1)))
+    if uploaded:
+        rate = round(summary.uploaded_bytes / max(summary.elapsed, 0.001))
+        return (
+            f"Uploaded {plural(uploaded, 'recording')} in {took}:"
+            f" {format_size(summary.uploaded_bytes)},"
+            f" {format_hours(summary.uploaded_seconds)} of audio, {format_size(rate)}/s"
+        )
+    if summary.skipped and summary.ending is Ending.COMPLETED and not summary.needs_attention:
+        return f"Nothing new in {took}"
+    return f"Uploaded nothing in {took}"
+
+
+def _others(summary: Summary, width: int) -> list[Line]:
+    """What is neither new nor wrong, in numbers."""
+    pairs = [
+        ("already there", summary.skipped),
+        ("waiting", summary.waiting),
+        ("duplicate", summary.counts.get(Status.DUPLICATE, 0)),
+        ("outdated", summary.outdated),
+    ]
+    pairs += [
+        (status.replace("_", " "), summary.counts.get(status, 0))
+        for status in (
+            Status.INVALID,
+            Status.REJECTED,
+            Status.FAILED,
+            Status.IN_DOUBT,
+            Status.CONFLICT,
+        )
+    ]
+    items = [[Span(f"{word} ", "dim"), Span(format_count(n))] for word, n in pairs if n]
+    return pack(items, width)
+
+
+def _looks(summary: Summary) -> Iterator[Line]:
+    """What became of files that may have been touched, and why that was asked."""
+    if not summary.to_look:
+        return
+    have = "has a new change time" if summary.to_look == 1 else "have new change times"
+    left = summary.to_look - summary.looked
+    looked = "looked at" if not left else f"{format_count(summary.looked)} looked at"
+    hold = "holds" if summary.changed == 1 else "hold"
+    found = f"{format_count(summary.changed)} {hold} other audio"
+    text = f"{plural(summary.to_look, 'recording')} {have}: {looked}, {found}"
+    yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
+    if left or (summary.to_look >= _MANY_LOOKS and not summary.changed):
+        yield hint("--trust-times goes by size and modification time alone")
+
+
+def _length(line: Line) -> int:
+    return sum(cell_width(span.text) for span in line)
+
+
+def _height(lines: Iterable[Line], width: int) -> int:
+    """A line that is too long for the screen takes several: such is a manifest far down."""
+    return sum(max(1, -(-_length(line) // width)) for line in lines)

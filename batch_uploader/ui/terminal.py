@@ -1,0 +1,101 @@
+"""The live display of a terminal; the only import of rich."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO, cast
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from batch_uploader.core.events import Event
+from batch_uploader.ui.frame import frame, glyphs_for
+from batch_uploader.ui.outlet import Line, Outlet, Room
+from batch_uploader.ui.plain import PlainView, spoken
+from batch_uploader.ui.tally import Tally
+
+
+def console_for(outlet: Outlet) -> Console:
+    """A console that survives the loss of its terminal and reads no name as markup."""
+    return Console(
+        file=cast("TextIO", outlet),
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+def painted(line: Line) -> Text:
+    """A line of spans for rich: never wrapped, never read as markup."""
+    text = Text(no_wrap=True, overflow="crop")
+    for span in line:
+        text.append(span.text, span.style)
+    return text
+
+
+def picture(tally: Tally, room: Room) -> Group:
+    """The live display as it is now, for ``Console.print`` and from there to an SVG."""
+    return Group(*(painted(line) for line in frame(tally, room, [])))
+
+
+def show(lines: Iterable[Line], stream: TextIO | None) -> None:
+    """Print lines in colour, which NO_COLOR turns off."""
+    console = console_for(Outlet(stream))
+    for line in lines:
+        console.print(painted(line), soft_wrap=True)
+
+
+def terminal_view(
+    stream: TextIO | None, describe: Callable[[Event], str | None], console: Console | None
+) -> "TerminalView | PlainView":
+    """The live display, or plain lines where rich (its variables too) says: not interactive."""
+    if console is not None:
+        return TerminalView(console, Outlet(None), describe)
+    outlet = Outlet(stream)
+    console = console_for(outlet)
+    if not console.is_interactive:
+        return PlainView(outlet, describe)
+    return TerminalView(console, outlet, describe)
+
+
+class TerminalView:
+    """Draws the Tally over and over at the foot of the terminal, explanations above it.
+
+    At the end it takes itself away: the summary says what there is to remember.
+    """
+
+    def __init__(
+        self, console: Console, outlet: Outlet, describe: Callable[[Event], str | None]
+    ) -> None:
+        self.outlet = outlet
+        self.describe = describe
+        self._console = console
+        self._glyphs = glyphs_for(console.encoding)
+        self._seats: list[str] = []
+        self._frame: list[Line] = []
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+
+    def prepare(self, tally: Tally) -> None:
+        """Lay out the next frame."""
+        size = self._console.size
+        self._frame = frame(tally, Room(size.width, size.height), self._seats, self._glyphs)
+
+    def draw(self, lines: Sequence[str], left_out: int) -> None:
+        """Explanations scroll by above, the frame stays."""
+        if not self._live.is_started:
+            self._live.start()
+        said = spoken(lines, left_out)
+        if said:
+            self._console.print(Text(said, end=""), soft_wrap=True, end="")
+        self._live.update(Group(*(painted(line) for line in self._frame)), refresh=True)
+
+    def finish(self) -> None:
+        """Leave the terminal as it was found."""
+        self._live.stop()
