@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.ports import Ledger
-from batch_uploader.host.system.ownfiles import (
+from batch_uploader.host.files import (
     Trust,
     create_once,
     read_own,

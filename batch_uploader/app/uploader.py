@@ -37,8 +37,8 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Likeness, Sink, Source
 from batch_uploader.doubts import Patience, Reconciler
-from batch_uploader.host.machine import spare_descriptors
-from batch_uploader.host.system import identity
+from batch_uploader.host.beneath import identity
+from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
 from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ledgers.sqlite import SqliteLedger

@@ -17,7 +17,7 @@ from batch_uploader.cli.uploading import upload_as_told
 from batch_uploader.cli.voice import advise, quote, tell
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
-from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.places import manifest_path
 from batch_uploader.settings import Settings
 from batch_uploader.sinks.speechsense.resources import demand_resources

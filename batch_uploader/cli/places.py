@@ -14,8 +14,8 @@ from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.cli.voice import advise, quote
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.host.system.ownfiles import Trust, trust
-from batch_uploader.host.system.processes import network_file_system
+from batch_uploader.host.files import Trust, trust
+from batch_uploader.host.processes import network_file_system
 from batch_uploader.ledgers.places import behind_note, forgotten, has_ledger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers, remains
 from batch_uploader.settings import Places, Settings, refusal

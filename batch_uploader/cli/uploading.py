@@ -25,8 +25,8 @@ from batch_uploader.cli.voice import ExitCode, advise, fail, quote
 from batch_uploader.core.events import Event, Found, Listener
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.units import format_duration
-from batch_uploader.host.machine import keep_one_heap
-from batch_uploader.host.system import ServiceManager
+from batch_uploader.host.resources import keep_one_heap
+from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.engine import RunOptions

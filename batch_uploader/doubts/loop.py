@@ -24,7 +24,7 @@ from batch_uploader.doubts.policy import (
     Verdict,
     judge,
 )
-from batch_uploader.host.system import boot_time
+from batch_uploader.host.clock import boot_time
 
 _AT_ONCE = 96
 """So many keys go into one search, with the witnesses."""

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.host.files import replace_atomically
 
 _VALID: Final = dt.timedelta(days=365)
 _RENEW: Final = dt.timedelta(days=7)

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Role, User
 from batch_uploader.emulator.rules import Condition
-from batch_uploader.host.system.ownfiles import create_private
+from batch_uploader.host.files import create_private
 
 _T = TypeVar("_T")
 _VERSION: Final = 1

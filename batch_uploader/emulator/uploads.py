@@ -30,7 +30,7 @@ from batch_uploader.emulator.rules import (
 )
 from batch_uploader.emulator.store import Store, Talk
 from batch_uploader.emulator.streams import Stream
-from batch_uploader.host.system.ownfiles import replace_atomically
+from batch_uploader.host.files import replace_atomically
 from batch_uploader.sinks.speechsense import wire
 
 _IN_THREAD: Final = 256 * 1024

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from batch_uploader.host.machine import spare_memory
+from batch_uploader.host.resources import spare_memory
 from batch_uploader.pace.bell import Bell
 
 

@@ -23,7 +23,7 @@ from batch_uploader.core.model import (
     recording_key,
 )
 from batch_uploader.core.ports import Known, Likeness, Source
-from batch_uploader.host.system import read_ahead
+from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger
 from batch_uploader.prepare.material import Content, Material, changed, read_behind

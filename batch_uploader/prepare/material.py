@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry, Recording
-from batch_uploader.host.system import read_ahead, read_cached
+from batch_uploader.host.beneath import read_ahead, read_cached
 
 _STEP = 1024 * 1024
 

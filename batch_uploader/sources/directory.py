@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.host import system
+from batch_uploader.host import beneath
 from batch_uploader.sources.root import HeldRoot
 from batch_uploader.sources.selection import Kind, Selection
 
@@ -140,7 +140,7 @@ class DirectorySource:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""
         parts = _parts(path)
         with _explaining(path):
-            descriptor = system.open_beneath(self._root.held, parts)
+            descriptor = beneath.open_beneath(self._root.held, parts)
             try:
                 _regular(path, os.fstat(descriptor))
                 self._learn(descriptor)
@@ -155,7 +155,7 @@ class DirectorySource:
         if not self._tells_cached or began < self._glances_from:
             return None
         try:
-            content, status = system.read_cached_beneath(
+            content, status = beneath.read_cached_beneath(
                 self._root.held, _parts(listed.path), listed.size
             )
             return content if _regular(listed.path, status).is_like(listed) else None
@@ -168,7 +168,7 @@ class DirectorySource:
         """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
         parts = _parts(path)
         with _explaining(path):
-            return _regular(path, system.stat_beneath(self._root.held, parts))
+            return _regular(path, beneath.stat_beneath(self._root.held, parts))
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
@@ -178,7 +178,7 @@ class DirectorySource:
     def _learn(self, descriptor: int) -> None:
         """Find out whether the root's file system is one for glances, from a file in it."""
         if not self._tells_cached and os.fstat(descriptor).st_dev == self._root.device:
-            self._tells_cached = system.tells_cached(descriptor)
+            self._tells_cached = beneath.tells_cached(descriptor)
 
     def _watch_glances(self, began: float, now: float) -> None:
         # A scanner that looks at each file first makes even what is in memory wait.
@@ -210,7 +210,7 @@ class DirectorySource:
         entries, ignored, listed = found.entries, self._ignored, (Kind.AUDIO, Kind.SIDECAR)
         certain, kind_of = self._selection.certain, self._selection.kind
         # This loop runs once a file, a million times a run: what it writes out is faster so.
-        with system.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
+        with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
             for item in items:
                 name = item.name
                 if name[0] == ".":
@@ -240,11 +240,11 @@ class DirectorySource:
             found.excluded.append(path)
         elif kind is Kind.EXCLUDED:
             pass
-        elif item.is_dir(follow_symlinks=False) and not system.is_junction(item):
+        elif item.is_dir(follow_symlinks=False) and not beneath.is_junction(item):
             found.folders.append(path)
         elif kind is not Kind.OTHER:
             found.unreadable.append(_misfit(path, item.stat(follow_symlinks=False).st_mode))
-        elif (item.is_symlink() or system.is_junction(item)) and self._leads_out(path):
+        elif (item.is_symlink() or beneath.is_junction(item)) and self._leads_out(path):
             # What a link leads to within the root is listed where it really is, but recordings
             # outside of it would be missed without a word.
             found.unreadable.append(_misfit(path, stat.S_IFLNK))

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 
 from batch_uploader.core.errors import SourceError
-from batch_uploader.host import system
+from batch_uploader.host import beneath
 
 Explain = Callable[[OSError], tuple[str, str]]
 
@@ -26,7 +26,7 @@ class HeldRoot:
         self._leads_to = leads_to
         self._explain = explain
         self._opening = threading.Lock()
-        self._held: system.Root | None = None
+        self._held: beneath.Root | None = None
         self._identity = (0, 0)
         self.real = leads_to
         """Its path without links, when it was opened."""
@@ -38,7 +38,7 @@ class HeldRoot:
         return os.fsencode(self._path).decode(errors="backslashreplace")
 
     @property
-    def held(self) -> system.Root:
+    def held(self) -> beneath.Root:
         """What to open everything from. Blocking at first. Raises SourceError."""
         held = self._held
         if held is None:
@@ -56,7 +56,7 @@ class HeldRoot:
     def is_same(self) -> bool:
         """Whether its path still leads to it; it is held. Blocking. Raises SourceError."""
         try:
-            return system.identity(self._path) == self._identity
+            return beneath.identity(self._path) == self._identity
         except OSError as error:
             raise self.error(error) from error
 
@@ -83,10 +83,10 @@ class HeldRoot:
         message, cure = self._explain(error)
         return SourceError(f"the directory {self.where} {message}; {cure}")
 
-    def _open(self) -> system.Root:
+    def _open(self) -> beneath.Root:
         try:
-            held = self._held = system.hold_directory(self._leads_to)
-            self._identity = system.identity(held)
+            held = self._held = beneath.hold_directory(self._leads_to)
+            self._identity = beneath.identity(held)
             self.real = os.path.realpath(self._leads_to)
         except OSError as error:
             raise self.error(error) from error

@@ -19,7 +19,7 @@ from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Failure, Outcome, Summary
-from batch_uploader.host.system.ownfiles import create_private
+from batch_uploader.host.files import create_private
 
 Warn = Callable[[str], None]
 """Takes a line of text for the user, and never raises."""

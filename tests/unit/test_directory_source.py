@@ -18,7 +18,7 @@ import pytest
 from directory_house import posix, scan
 
 from batch_uploader.core.errors import SourceError
-from batch_uploader.host import system
+from batch_uploader.host import beneath
 from batch_uploader.prepare.pairing import pair
 from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
@@ -102,8 +102,8 @@ class FailingScan:
 
     def __init__(self, monkeypatch, folder, error, after=0):
         self.folder, self.error, self.after = folder, error, after
-        self.real = system.scan_beneath
-        monkeypatch.setattr(system, "scan_beneath", self)
+        self.real = beneath.scan_beneath
+        monkeypatch.setattr(beneath, "scan_beneath", self)
 
     @contextlib.contextmanager
     def __call__(self, root, parts):
@@ -168,14 +168,14 @@ async def test_a_file_that_cannot_be_looked_at_fails_alone_fault_35(
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
-    real = system.scan_beneath
+    real = beneath.scan_beneath
 
     @contextlib.contextmanager
     def scan_beneath(root, parts):
         with real(root, parts) as items:
             yield (item if item.name == "b.wav" else FailingItem(item, error) for item in items)
 
-    monkeypatch.setattr(system, "scan_beneath", scan_beneath)
+    monkeypatch.setattr(beneath, "scan_beneath", scan_beneath)
 
     assert await kinds(DirectorySource(tmp_path)) == (["b.wav"], expected)
 

@@ -9,7 +9,7 @@ import pytest
 
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending, Outcome, Stat, Status, Summary
-from batch_uploader.host.system import ServiceManager
+from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ui.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is Linux's")

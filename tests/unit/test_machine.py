@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_uploader.host import machine
+from batch_uploader.host import resources as machine
 
 MIB = 1024 * 1024
 
 ALLOCATE_IN_THREADS = """
 import ctypes, sys, threading
-from batch_uploader.host.machine import keep_one_heap
+from batch_uploader.host.resources import keep_one_heap
 if sys.argv[1] == "shared":
     print(keep_one_heap())
 together = threading.Barrier(8)
@@ -30,7 +30,7 @@ ctypes.CDLL(None).malloc_stats()
 
 GIVE_BACK = """
 import ctypes, sys
-from batch_uploader.host.machine import keep_one_heap
+from batch_uploader.host.resources import keep_one_heap
 if sys.argv[1] == "kept":
     keep_one_heap()
 library = ctypes.CDLL(None)

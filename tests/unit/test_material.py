@@ -12,7 +12,7 @@ from audio_makers import wav
 
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry
-from batch_uploader.host import system
+from batch_uploader.host import beneath
 from batch_uploader.prepare.examine import Examination, Rules, SidecarMode
 from batch_uploader.prepare.material import Material, read_behind
 from batch_uploader.prepare.pairing import Pair
@@ -98,7 +98,7 @@ def test_the_last_piece_of_what_changed_is_held_back(material, file, change):
     assert len(came) == len(CONTENT) // 100_000
 
 
-@pytest.mark.skipif(not hasattr(system.os, "RWF_NOWAIT"), reason="Linux tells what is in memory")
+@pytest.mark.skipif(not hasattr(beneath.os, "RWF_NOWAIT"), reason="Linux tells what is in memory")
 def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
     material = prepared(DirectorySource(file.parent))
     monkeypatch.setattr(to_thread, "run_sync", None)

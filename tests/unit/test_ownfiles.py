@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_uploader.host.system import ownfiles
+from batch_uploader.host import files as ownfiles
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor FIFOs")
 

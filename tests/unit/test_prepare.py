@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.model import Defect, Entry, Status, recording_key
-from batch_uploader.host import system
+from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, examine, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat
@@ -48,7 +48,7 @@ SIDECARS = [
 
 def tells_what_is_in_memory():
     with tempfile.TemporaryFile() as file:
-        return system.tells_cached(file.fileno())
+        return beneath.tells_cached(file.fileno())
 
 
 needs_telling = pytest.mark.skipif(
@@ -195,8 +195,8 @@ def test_a_file_system_that_does_not_tell_what_is_in_memory_is_left_to_the_threa
     source = DirectorySource(Path("/proc/sys/kernel/random"), include=["boot_id"])
     with source.open("boot_id") as handle:
         assert handle.read()
-        assert not system.tells_cached(handle.fileno())
-    monkeypatch.setattr(system.os, "open", None)
+        assert not beneath.tells_cached(handle.fileno())
+    monkeypatch.setattr(beneath.os, "open", None)
 
     assert source.glance(Entry("boot_id", 0, 0)) is None
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from batch_uploader.host import system
+from batch_uploader.host import beneath, locks
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor FIFOs")
 
 HOLD_A_LOCK = """
 import sys, time
 from pathlib import Path
-from batch_uploader.host.system import FileLock
+from batch_uploader.host.locks import FileLock
 assert FileLock(Path(sys.argv[1])).acquire()
 lock = FileLock(Path(sys.argv[2]))
 print(lock.acquire(), flush=True)
@@ -37,7 +37,7 @@ def mode_of(path):
 
 
 def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
-    mine, other = system.FileLock(tmp_path / "lock"), system.FileLock(tmp_path / "lock")
+    mine, other = locks.FileLock(tmp_path / "lock"), locks.FileLock(tmp_path / "lock")
 
     assert mine.acquire()
     assert mine.acquire()
@@ -56,11 +56,11 @@ def test_a_killed_process_leaves_its_lock_free_fault_10(tmp_path):
         [sys.executable, "-c", HOLD_A_LOCK, str(path), str(other)], stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout.readline() == b"True\n"
-        assert not system.FileLock(path).acquire()
+        assert not locks.FileLock(path).acquire()
         holder.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
         holder.wait()
 
-    lock = system.FileLock(path)
+    lock = locks.FileLock(path)
     assert lock.acquire()
     lock.release()
 
@@ -68,7 +68,7 @@ def test_a_killed_process_leaves_its_lock_free_fault_10(tmp_path):
 @posix
 def test_a_lock_file_is_private_and_stays(tmp_path):
     path = tmp_path / "lock"
-    lock = system.FileLock(path)
+    lock = locks.FileLock(path)
     lock.acquire()
     lock.release()
 
@@ -76,7 +76,7 @@ def test_a_lock_file_is_private_and_stays(tmp_path):
 
 
 def test_a_lock_that_cannot_be_made_is_an_error_and_not_a_held_lock(tmp_path):
-    lock = system.FileLock(tmp_path / "nowhere" / "lock")
+    lock = locks.FileLock(tmp_path / "nowhere" / "lock")
 
     with pytest.raises(FileNotFoundError):
         lock.acquire()
@@ -87,11 +87,11 @@ def test_a_file_system_without_locks_is_an_error_and_leaks_nothing(tmp_path, mon
     def no_locks(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(system, "_lock", no_locks)
+    monkeypatch.setattr(beneath, "_lock", no_locks)
     before = open_descriptors()
 
     with pytest.raises(OSError, match="No locks"):
-        system.FileLock(tmp_path / "lock").acquire()
+        locks.FileLock(tmp_path / "lock").acquire()
 
     assert open_descriptors() == before
 
@@ -110,23 +110,23 @@ def tree(tmp_path):
 
 
 def test_opening_beneath_reads_a_file_by_its_parts(tree):
-    descriptor = system.open_beneath(str(tree), ["a", "b", "file"])
+    descriptor = beneath.open_beneath(str(tree), ["a", "b", "file"])
 
     assert os.read(descriptor, 100) == b"content"
     os.close(descriptor)
-    assert system.stat_beneath(str(tree), ["a", "b", "file"]).st_size == 7
+    assert beneath.stat_beneath(str(tree), ["a", "b", "file"]).st_size == 7
 
 
 def test_the_root_itself_may_be_a_link(tree, tmp_path):
     (tmp_path / "alias").symlink_to(tree, target_is_directory=True)
 
-    os.close(system.open_beneath(str(tmp_path / "alias"), ["a", "b", "file"]))
+    os.close(beneath.open_beneath(str(tmp_path / "alias"), ["a", "b", "file"]))
 
 
 @pytest.mark.parametrize("parts", [["link"], ["door", "file"], ["inner", "b", "file"]])
 def test_opening_beneath_follows_no_link_fault_38(tree, parts):
     with pytest.raises(OSError, match=LINKED) as caught:
-        system.open_beneath(str(tree), parts)
+        beneath.open_beneath(str(tree), parts)
 
     assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
 
@@ -135,33 +135,33 @@ def test_opening_beneath_follows_no_link_fault_38(tree, parts):
 @pytest.mark.parametrize("parts", [["link"], ["door", "file"], ["inner", "b", "file"]])
 def test_systems_without_relative_opening_follow_no_link_either(tree, parts):
     with pytest.raises(OSError, match=LINKED) as caught:
-        system._resolve_beneath(str(tree), parts)
+        beneath._resolve_beneath(str(tree), parts)
 
     assert caught.value.errno == errno.ELOOP
-    resolved = system._resolve_beneath(str(tree), ["a", "b", "file"])
+    resolved = beneath._resolve_beneath(str(tree), ["a", "b", "file"])
     assert Path(resolved).read_bytes() == b"content"
 
 
 def test_looking_at_a_link_describes_the_link(tree):
-    assert stat.S_ISLNK(system.stat_beneath(str(tree), ["link"]).st_mode)
+    assert stat.S_ISLNK(beneath.stat_beneath(str(tree), ["link"]).st_mode)
 
 
 @posix
 def test_opening_a_fifo_does_not_wait_for_a_writer_fault_37(tree):
     os.mkfifo(tree / "fifo")
 
-    descriptor = system.open_beneath(str(tree), ["fifo"])
+    descriptor = beneath.open_beneath(str(tree), ["fifo"])
 
     assert stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     os.close(descriptor)
 
 
 def test_scanning_beneath_lists_a_folder_but_none_behind_a_link(tree):
-    with system.scan_beneath(str(tree), ["a"]) as items:
-        assert [(item.name, item.is_dir(), system.is_junction(item)) for item in items] == [
+    with beneath.scan_beneath(str(tree), ["a"]) as items:
+        assert [(item.name, item.is_dir(), beneath.is_junction(item)) for item in items] == [
             ("b", True, False)
         ]
-    with pytest.raises(OSError, match=LINKED), system.scan_beneath(str(tree), ["inner"]):
+    with pytest.raises(OSError, match=LINKED), beneath.scan_beneath(str(tree), ["inner"]):
         pass
 
 
@@ -171,9 +171,9 @@ def test_nothing_beneath_leaks_a_descriptor(tree):
 
     for parts in (["nowhere"], ["link"], ["door", "file"], ["a", "nowhere", "file"]):
         with pytest.raises(OSError, match=f"{LINKED}|No such file"):
-            system.open_beneath(str(tree), parts)
-    os.close(system.open_beneath(str(tree), ["a", "b", "file"]))
-    with system.scan_beneath(str(tree), ["a"]):
+            beneath.open_beneath(str(tree), parts)
+    os.close(beneath.open_beneath(str(tree), ["a", "b", "file"]))
+    with beneath.scan_beneath(str(tree), ["a"]):
         pass
 
     assert open_descriptors() == before

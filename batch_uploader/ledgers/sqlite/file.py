@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.host.system.ownfiles import (
+from batch_uploader.host.files import (
     NotOurs,
     close_to_others,
     create_private,

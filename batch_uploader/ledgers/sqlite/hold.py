@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
-from batch_uploader.host.system import FileLock
-from batch_uploader.host.system.ownfiles import FOLDER
+from batch_uploader.host.files import FOLDER
+from batch_uploader.host.locks import FileLock
 from batch_uploader.ledgers.sqlite.file import locked, not_open, translated
 from batch_uploader.ledgers.sqlite.owner import (
     Owned,

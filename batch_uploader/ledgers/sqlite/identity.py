@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.host.system.ownfiles import unshare
+from batch_uploader.host.files import unshare
 from batch_uploader.ledgers.sqlite import file, schema
 from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path

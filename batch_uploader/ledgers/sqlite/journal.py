@@ -22,7 +22,7 @@ from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Instant, Outcome, Status
-from batch_uploader.host.system.ownfiles import (
+from batch_uploader.host.files import (
     NotOurs,
     close_descriptor_to_others,
     create_private,

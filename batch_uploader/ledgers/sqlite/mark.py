@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.host.system.ownfiles import read_own, replace_atomically, sync_directory
+from batch_uploader.host.files import read_own, replace_atomically, sync_directory
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real

@@ -21,8 +21,8 @@ from msgspec import DecodeError, Struct
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
-from batch_uploader.host.system.ownfiles import create_private, read_own
-from batch_uploader.host.system.processes import Process, lives, network_file_system, this_process
+from batch_uploader.host.files import create_private, read_own
+from batch_uploader.host.processes import Process, lives, network_file_system, this_process
 from batch_uploader.ledgers.sqlite.place import beside, real
 
 _SIZE: Final = 1024

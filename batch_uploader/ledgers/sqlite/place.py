@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.host.system.ownfiles import Trust, trust
+from batch_uploader.host.files import Trust, trust
 from batch_uploader.ledgers.places import LEDGER_FOLDER, LEDGER_NAME
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.journal import has_journal

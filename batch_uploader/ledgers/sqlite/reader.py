@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from batch_uploader.core.model import Entry, Status
 from batch_uploader.core.ports import Doubt, Known, Likeness, Row, Witness
-from batch_uploader.host.system import identity
+from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated

@@ -7,7 +7,7 @@ from typing import Final, Self
 from anyio import CancelScope, to_thread
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.host.system.ownfiles import remove_leftovers, sync_directory, temporary_name
+from batch_uploader.host.files import remove_leftovers, sync_directory, temporary_name
 from batch_uploader.ledgers.sqlite import file, place
 from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.journal import has_journal, kept_answers

@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 import anyio
 
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
-from batch_uploader.host.system.ownfiles import is_private
+from batch_uploader.host.files import is_private
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.iam import (
     DEFAULT_IAM_ENDPOINT,

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.host.machine import spare_descriptors, spare_threads, taking
+from batch_uploader.host.resources import spare_descriptors, spare_threads, taking
 
 DESCRIPTORS: Final = 24
 """To begin with: gRPC's, the ledger's, and what is open for a moment."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from batch_uploader.host.system.processes import Process, this_process
+from batch_uploader.host.processes import Process, this_process
 from batch_uploader.ledgers.sqlite.owner import Owned, Owner, Record, is_owned, last_record
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all of it")

@@ -8,7 +8,7 @@ from ledger_cases import CONNECTION, recording
 
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerLocked
 from batch_uploader.core.model import Instant
-from batch_uploader.host.system.ownfiles import temporary_name
+from batch_uploader.host.files import temporary_name
 from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, kept_answers, schema
 from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
 

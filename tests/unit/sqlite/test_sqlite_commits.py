@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Status
 from batch_uploader.core.ports import Claim, ClaimAnswer
-from batch_uploader.host.system import FileLock
+from batch_uploader.host.locks import FileLock
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
 from batch_uploader.ledgers.sqlite.file import translated
 

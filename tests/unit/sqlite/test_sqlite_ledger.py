@@ -15,7 +15,7 @@ from ledger_file_house import listed, make, names_in, posix
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Failure, Outcome, Status
-from batch_uploader.host.system.ownfiles import temporary_name
+from batch_uploader.host.files import temporary_name
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
 
 # The file

@@ -1,152 +1,22 @@
-"""All that differs between operating systems, each with what stands in for it elsewhere.
+"""What lies below a directory, without following any link, and what of it is in memory.
 
-Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError. How
-files of our own are made and replaced is in ``ownfiles``.
+Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError.
 """
 
 import ctypes
 import errno
 import functools
 import os
-import socket
 import stat
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self, TypeAlias
+from typing import BinaryIO, TypeAlias
 
-from batch_uploader.host.system.ownfiles import COMMON as _COMMON
-from batch_uploader.host.system.ownfiles import FOLDER as _FOLDER
-from batch_uploader.host.system.ownfiles import NO_LINKS as _NO_LINKS
-from batch_uploader.host.system.ownfiles import create_private
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def boot_time() -> tuple[str, int] | None:
-    """Which start of this machine it is, and the nanoseconds since, suspended ones included.
-
-    Nothing sets this clock. None where the system does not tell: only Linux does. Does not block.
-    """
-    if sys.platform != "linux":
-        return None
-    try:
-        return _boot_id(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    except OSError:
-        return None
-
-
-@functools.cache
-def _boot_id() -> str:
-    # Once: it is asked of each recording, and no process outlives the start of its machine.
-    return _BOOT_ID.read_text("ascii").strip()
-
-
-class FileLock:
-    """An exclusive lock, on a file of its own, that no process outlives: a killed one frees it.
-
-    Advisory: it keeps out whoever asks, also a second lock in this very process. The file, made
-    for its owner alone, stays after the release: to remove it would let two in at once.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free, without waiting; whether it is held now.
-
-        Raises OSError if the file cannot be made or its file system knows no locks.
-        """
-        if self._descriptor is not None:
-            return True
-        descriptor = create_private(self._path, shared=True)
-        try:
-            _lock(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            # POSIX says the first, Windows the second or the third.
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
-                return False
-            raise
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Let the lock go; nothing happens if it is not held."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
-
-
-class ServiceManager:
-    """Where systemd hears of us (sd_notify), as a context manager; nobody listens elsewhere.
-
-    ``watchdog`` is after how many seconds without a word it takes us for dead, None if it never
-    does. Raises nothing: whoever cannot be told is not told.
-    """
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.watchdog: float | None = None
-        self._address = environment.get("NOTIFY_SOCKET", "")
-        self._socket: socket.socket | None = None
-        microseconds = environment.get("WATCHDOG_USEC", "")
-        meant = environment.get("WATCHDOG_PID") in {None, str(os.getpid())}
-        if self._address and meant and microseconds.isdecimal() and int(microseconds):
-            self.watchdog = int(microseconds) / 1e6
-
-    def __enter__(self) -> Self:
-        """Reach it, if it is there."""
-        # An address that begins with @ is no file: Linux writes it with a zero byte.
-        if self._address[:1] in {"/", "@"} and sys.platform != "win32":
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.settimeout(0)
-            try:
-                abstract = self._address.startswith("@")
-                self._socket.connect("\0" + self._address[1:] if abstract else self._address)
-            except OSError:
-                self.__exit__(None, None, None)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    @property
-    def listens(self) -> bool:
-        """Whether anybody is there."""
-        return self._socket is not None
-
-    def tell(self, **state: str) -> None:
-        """Say something: ``READY="1"``, ``STATUS="..."``."""
-        if self._socket is not None:
-            text = "\n".join(f"{name}={value}" for name, value in state.items())
-            with suppress(OSError):
-                self._socket.send(text.encode())
-
+from batch_uploader.host.files import COMMON as _COMMON
+from batch_uploader.host.files import FOLDER as _FOLDER
+from batch_uploader.host.files import NO_LINKS as _NO_LINKS
 
 Root: TypeAlias = str | int
 """A directory by its path, or held: by a descriptor, whatever its path leads to by now."""
