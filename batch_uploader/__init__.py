@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
     from batch_uploader.pace.retry import RetryPolicy
-    from batch_uploader.prepare.examine import Rules, SidecarMode
+    from batch_uploader.prepare.prepare import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import Kind, Schema
     from batch_uploader.run.engine import RunOptions
     from batch_uploader.sinks.memory import MemorySink
@@ -63,7 +63,7 @@ __all__ = [
 
 _ROOMS = {
     "run.engine": ("RunOptions",),
-    "prepare.examine": ("Rules", "SidecarMode"),
+    "prepare.prepare": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),
     "core.model": ("Ending", "Outcome", "Status", "Summary"),

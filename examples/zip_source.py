@@ -55,7 +55,7 @@ class ZipSource:
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise SourceError(f"{path} cannot be read from {self._path}: {error}") from error
 
-    def glance(self, _listed: Entry) -> None:
+    def read_if_cached(self, _listed: Entry) -> None:
         """Nothing: unpacking takes its time."""
 
     def stat(self, path: str) -> Entry:

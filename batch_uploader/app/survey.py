@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Defect
-from batch_uploader.plan.intake import Batch, Intake, Job
-from batch_uploader.plan.planning import Action
-from batch_uploader.prepare.examine import Examination
+from batch_uploader.plan.decide import Action
+from batch_uploader.plan.folders import Batch, FolderPlanner, Job
+from batch_uploader.prepare.prepare import Preparer
 
 _AT_ONCE = 64
 """Looking into a file takes less than crossing to a thread, so many cross together."""
@@ -26,7 +26,7 @@ class Finding(Struct, frozen=True):
 
 
 async def survey(
-    intake: Intake, examination: Examination
+    intake: FolderPlanner, examination: Preparer
 ) -> AsyncGenerator[tuple[Batch, list[Finding]]]:
     """Each folder's decisions, with its recordings looked into, some at a time.
 
@@ -42,11 +42,11 @@ async def survey(
                 yield Batch(batch.folder), found
 
 
-async def _look(examination: Examination, jobs: Sequence[Job]) -> list[Finding]:
+async def _look(examination: Preparer, jobs: Sequence[Job]) -> list[Finding]:
     return await to_thread.run_sync(lambda: [_finding(examination, job) for job in jobs])
 
 
-def _finding(examination: Examination, job: Job) -> Finding:
+def _finding(examination: Preparer, job: Job) -> Finding:
     try:
         seen = examination.look(job.pair)
     except SourceError as error:

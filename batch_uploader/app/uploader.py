@@ -42,8 +42,8 @@ from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
 from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.plan.intake import Intake
-from batch_uploader.prepare.examine import Examination, Rules
+from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine, RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
@@ -101,7 +101,7 @@ class Uploader:
             waits=options.wait_for_doubt,
         )
         self._engine = Engine(
-            Intake(
+            FolderPlanner(
                 source,
                 ledger,
                 rules.digest(),
@@ -109,7 +109,7 @@ class Uploader:
                 options.explain,
                 by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
             ),
-            Examination(source, ledger.connection_id, rules),
+            Preparer(source, ledger.connection_id, rules),
             sink,
             ledger,
             self._reconciler,

@@ -31,9 +31,9 @@ from batch_uploader.core.ports import Known, Likeness
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.places import demand_memory
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running
-from batch_uploader.plan.intake import Batch, Intake, Remembers
-from batch_uploader.plan.planning import Action
-from batch_uploader.prepare.examine import Examination
+from batch_uploader.plan.decide import Action
+from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
+from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.settings import Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.outlet import Line, Span, hint, warning
@@ -65,7 +65,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
     )
     connection_id = await the_connection(places)
     explains = settings.switch("verbose")
-    examination = Examination(source, connection_id or "", reading.rules)
+    examination = Preparer(source, connection_id or "", reading.rules)
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
     if ledger is not None:
@@ -77,7 +77,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
         memory = await stack.enter_async_context(_memory(ledger, connection_id))
         by = Likeness.MTIME if settings.switch("trust-times") else Likeness.CTIME
         policy = reading.rules.digest()
-        intake = Intake(source, memory, policy, reading.min_age, explains, by=by)
+        intake = FolderPlanner(source, memory, policy, reading.min_age, explains, by=by)
         async for batch, findings in survey(intake, examination):
             _explain(batch)
             account.take(batch, findings)

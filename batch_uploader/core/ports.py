@@ -44,7 +44,7 @@ class Source(Protocol):
         regular file within the source.
         """
 
-    def glance(self, listed: Entry) -> bytes | None:
+    def read_if_cached(self, listed: Entry) -> bytes | None:
         """A whole file that is just as it was listed, if nobody has to wait for a disk or a share.
 
         Does not block. None wherever that is not known to be so: then ``open`` tells.

@@ -16,9 +16,9 @@ from batch_uploader.core.model import Failure, Instant, Outcome, Status
 from batch_uploader.core.ports import Doubt, Ledger, Sink, Witness
 from batch_uploader.doubts.policy import (
     Absent,
-    Answer,
     Contradiction,
     Patience,
+    SearchResult,
     Stays,
     Up,
     Verdict,
@@ -171,8 +171,11 @@ class Reconciler:
         return look
 
     async def _search(
-        self, doubts: Sequence[Doubt], witnesses: Sequence[Witness], wider: Answer | None = None
-    ) -> Answer | SearchFailed:
+        self,
+        doubts: Sequence[Doubt],
+        witnesses: Sequence[Witness],
+        wider: SearchResult | None = None,
+    ) -> SearchResult | SearchFailed:
         keys = [doubt.key for doubt in doubts]
         asked = [*keys, *(witness.key for witness in witnesses)]
 
@@ -185,13 +188,13 @@ class Reconciler:
             matches = await self._sink.find(connection_id, asked, waits=waits)
         except SearchFailed as error:
             return error
-        return Answer(frozenset(keys), tuple(witnesses), matches, wider)
+        return SearchResult(frozenset(keys), tuple(witnesses), matches, wider)
 
     async def _conclude(
-        self, doubts: Sequence[Doubt], answer: Answer | SearchFailed, now: Instant, look: Look
+        self, doubts: Sequence[Doubt], answer: SearchResult | SearchFailed, now: Instant, look: Look
     ) -> None:
         """Record what follows; where a talk came up that nobody asked for, look more narrowly."""
-        if isinstance(answer, Answer) and answer.strays and self._narrowed < _MOST_NARROWED:
+        if isinstance(answer, SearchResult) and answer.strays and self._narrowed < _MOST_NARROWED:
             unclear = [doubt for doubt in doubts if not answer.hits(doubt.key)]
             if answer.witnesses or len(unclear) > 1:
                 doubts = [doubt for doubt in doubts if answer.hits(doubt.key)]
@@ -203,7 +206,7 @@ class Reconciler:
         with CancelScope(shield=True):
             await self._record(verdicts, look)
 
-    async def _narrow(self, doubts: Sequence[Doubt], answer: Answer, look: Look) -> None:
+    async def _narrow(self, doubts: Sequence[Doubt], answer: SearchResult, look: Look) -> None:
         """Search without the witnesses, then by halves: whose search is clean is not concerned."""
         middle = 0 if answer.witnesses else len(doubts) // 2
         for some in (doubts[:middle], doubts[middle:]):

@@ -52,7 +52,7 @@ class Patience(Struct, frozen=True):
         return min(_LONGEST_SPACING, self.hold)
 
 
-class Answer(Struct, frozen=True):
+class SearchResult(Struct, frozen=True):
     """What one search for several keys brought.
 
     ``keys`` are those of the doubts, ``witnesses`` the latest recordings that the service stored:
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True):
     keys: frozenset[str]
     witnesses: tuple[Witness, ...]
     matches: Sequence[Match]
-    wider: "Answer | None" = None
+    wider: "SearchResult | None" = None
 
     def since(self, doubt: Doubt) -> list[bool]:
         """Of each witness that went up after the doubt arose, whether the search brought it up.
@@ -135,7 +135,11 @@ def passed(then: Instant, now: Instant) -> float | None:
 
 
 def judge(
-    doubt: Doubt, answer: Answer | SearchFailed, connection_id: str, now: Instant, wait: Patience
+    doubt: Doubt,
+    answer: SearchResult | SearchFailed,
+    connection_id: str,
+    now: Instant,
+    wait: Patience,
 ) -> Verdict:
     """What follows for one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
@@ -152,7 +156,7 @@ def judge(
     return _missed(_aged(doubt, now), answer, now, wait)
 
 
-def _astray(doubt: Doubt, answer: Answer) -> Verdict:
+def _astray(doubt: Doubt, answer: SearchResult) -> Verdict:
     """What follows where Search brings up what nobody asked for."""
     strays = answer.strays
     named = ", ".join(match.talk_id for match in strays[:3])
@@ -165,7 +169,7 @@ def _astray(doubt: Doubt, answer: Answer) -> Verdict:
     return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
 
 
-def _missed(doubt: Doubt, answer: Answer, now: Instant, wait: Patience) -> Verdict:
+def _missed(doubt: Doubt, answer: SearchResult, now: Instant, wait: Patience) -> Verdict:
     age = passed(doubt.arose, now) if doubt.arose else None
     if _expired(doubt, now):
         days = round(_KEPT / 86400)

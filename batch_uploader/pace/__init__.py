@@ -4,22 +4,22 @@
 the workers wait for its decisions. The rest are its parts, each pure and by itself.
 """
 
-from batch_uploader.pace.allowance import Allowance
-from batch_uploader.pace.bandwidth import Pipe, Timetable
-from batch_uploader.pace.bell import Bell
 from batch_uploader.pace.governor import Caps, Governor, Verdict
+from batch_uploader.pace.limits import RunLimits
 from batch_uploader.pace.memory import ByteBudget
-from batch_uploader.pace.pacer import Pacer, Turn
+from batch_uploader.pace.notifier import Notifier
+from batch_uploader.pace.pacer import Pacer, Permit
+from batch_uploader.pace.token_bucket import Timetable, TokenBucket
 
 __all__ = [
-    "Allowance",
-    "Bell",
     "ByteBudget",
     "Caps",
     "Governor",
+    "Notifier",
     "Pacer",
-    "Pipe",
+    "Permit",
+    "RunLimits",
     "Timetable",
-    "Turn",
+    "TokenBucket",
     "Verdict",
 ]

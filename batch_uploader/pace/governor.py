@@ -8,11 +8,11 @@ import math
 from msgspec import Struct
 
 from batch_uploader.core.errors import InDoubt, NotSent, SinkError, Throttled
-from batch_uploader.pace.bandwidth import Timetable
-from batch_uploader.pace.futility import Futility, Stop
-from batch_uploader.pace.outage import LONGEST_PAUSE, Outage
+from batch_uploader.pace.circuit_breaker import LONGEST_PAUSE, CircuitBreaker
+from batch_uploader.pace.concurrency import ConcurrencyLimit
 from batch_uploader.pace.rate import Rate
-from batch_uploader.pace.window import Window
+from batch_uploader.pace.stop_policy import Stop, StopPolicy
+from batch_uploader.pace.token_bucket import Timetable
 
 THROTTLE_PAUSE = 0.25
 """Seconds that everybody waits when the service throttles without naming a time; doubles as long
@@ -46,10 +46,10 @@ class Governor:
     """How many, how often, and nobody at all."""
 
     def __init__(self, caps: Caps, now: float) -> None:
-        self.window = Window(caps.concurrency)
+        self.window = ConcurrencyLimit(caps.concurrency)
         self.rate = Rate(now, caps.rate)
-        self.outage = Outage()
-        self._futility = Futility(caps.concurrency)
+        self.outage = CircuitBreaker()
+        self._futility = StopPolicy(caps.concurrency)
         self.running = 0
         self._paused_until = now
         self._cut_at = now

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from batch_uploader.host.resources import spare_memory
-from batch_uploader.pace.bell import Bell
+from batch_uploader.pace.notifier import Notifier
 
 
 class ByteBudget:
@@ -25,7 +25,7 @@ class ByteBudget:
         self._is_wide = is_wide
         self._held = 0
         self._queue = anyio.Lock(fast_acquire=True)
-        self._returned = Bell()
+        self._returned = Notifier()
 
     @asynccontextmanager
     async def hold(self, octets: int) -> AsyncIterator[None]:
@@ -40,7 +40,7 @@ class ByteBudget:
             yield
         finally:
             self._held -= octets
-            self._returned.ring()
+            self._returned.notify_all()
 
     def _has_room(self, octets: int) -> bool:
         held = self._held + octets

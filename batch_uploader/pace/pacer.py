@@ -9,16 +9,16 @@ import anyio
 
 from batch_uploader.core.errors import SinkError
 from batch_uploader.core.ports import Audio
-from batch_uploader.pace.bandwidth import Pipe, local_minute
-from batch_uploader.pace.bell import Bell
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
+from batch_uploader.pace.notifier import Notifier
+from batch_uploader.pace.token_bucket import TokenBucket, local_minute
 
 _LONG_WAIT = 20.0
 _LONGEST_WAIT = 3600.0
 
 
-class Turn:
+class Permit:
     """The right to one attempt: begin it, then tell it how that went.
 
     One that never begins costs nothing, neither of the rate nor of the bandwidth.
@@ -73,13 +73,13 @@ class Pacer:
         now = clock()
         self._governor = Governor(caps, now)
         self._budget = RetryBudget(now)
-        self._pipe = Pipe(caps.bandwidth, now, minute)
+        self._pipe = TokenBucket(caps.bandwidth, now, minute)
         self._check = check
         self._held_back = held_back
         self._clock = clock
         self._line = anyio.Lock(fast_acquire=True)
         self._pipe_line = anyio.Lock(fast_acquire=True)
-        self._changed = Bell()
+        self._changed = Notifier()
 
     @property
     def limit(self) -> int:
@@ -94,12 +94,12 @@ class Pacer:
 
     def wake(self) -> None:
         """Let everybody who waits check whether to go on."""
-        self._changed.ring()
+        self._changed.notify_all()
 
     @asynccontextmanager
     async def turn(
         self, size: int, *, whole: bool = True, again: bool = False
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[Permit]:
         """Wait until an attempt at so many bytes may begin, and hold the place.
 
         The bytes of one that goes in one message leave at once; a stream's are held back piece by
@@ -112,7 +112,7 @@ class Pacer:
         at_once = size if whole else 0
         try:
             await self._line_up(at_once)
-            turn = Turn(self._governor, self._clock, size, on_begin)
+            turn = Permit(self._governor, self._clock, size, on_begin)
             self._governor.begin(turn.started)
             try:
                 yield turn

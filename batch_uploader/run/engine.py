@@ -35,15 +35,15 @@ from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Rec
 from batch_uploader.core.ports import Claim, ClaimAnswer, Ledger, Sink
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
-from batch_uploader.pace import Allowance, Bell, ByteBudget, Caps, Pacer, Timetable, Verdict
+from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Timetable, Verdict
 from batch_uploader.pace.retry import RetryPolicy, may_repeat
-from batch_uploader.plan.intake import Intake, Job, invalid
-from batch_uploader.plan.planning import Action
-from batch_uploader.prepare.examine import Examination, stat_of
-from batch_uploader.prepare.material import Material
+from batch_uploader.plan.decide import Action
+from batch_uploader.plan.folders import FolderPlanner, Job, invalid
+from batch_uploader.prepare.payload import Payload
+from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.run.delivery import CUT_OFF, Delivery, outcome_of
+from batch_uploader.run.feed import Feed
 from batch_uploader.run.looks import Looks
-from batch_uploader.run.planner import Planner
-from batch_uploader.run.transfer import CUT_OFF, Transfer, outcome_of
 
 _MIB = 1024 * 1024
 _COPIES = 2.1
@@ -111,8 +111,8 @@ class Engine:
 
     def __init__(
         self,
-        intake: Intake,
-        examination: Examination,
+        intake: FolderPlanner,
+        examination: Preparer,
         sink: Sink,
         ledger: Ledger,
         reconciler: Reconciler,
@@ -127,7 +127,7 @@ class Engine:
         self._sink = sink
         self._ledger = ledger
         self._looks = Looks(examination, ledger, publish)
-        self._planner = Planner(intake, ledger, reconciler, publish=publish, fail=self.fail)
+        self._planner = Feed(intake, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
         self._over = False
@@ -138,8 +138,8 @@ class Engine:
         self._budget = ByteBudget(options.memory, options.wide_memory, lambda: sink.wide)
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
-        self._allowance = Allowance(options.max_recordings, options.max_audio)
-        self._in_flight: dict[str, Bell] = {}
+        self._allowance = RunLimits(options.max_recordings, options.max_audio)
+        self._in_flight: dict[str, Notifier] = {}
 
     async def run(self) -> None:
         """Send everything that is due, or drain.
@@ -247,7 +247,7 @@ class Engine:
                     job, Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
                 )
             else:
-                if isinstance(prepared, Material):
+                if isinstance(prepared, Payload):
                     with closing(prepared):
                         if not await self._looks.still_rejected(job, prepared.recording):
                             await self._send_if_allowed(job, prepared)
@@ -281,7 +281,7 @@ class Engine:
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 
-    async def _send_if_allowed(self, job: Job, material: Material) -> None:
+    async def _send_if_allowed(self, job: Job, material: Payload) -> None:
         recording = material.recording
         duration = recording.audio.duration
         async with self._allowance.share(duration) as share:
@@ -298,10 +298,10 @@ class Engine:
             # No run would ever get past it.
             self.ending, self.reason = Ending.LIMIT, f"{path} is too long for any run: {reason}"
 
-    async def _send_or_leave(self, job: Job, material: Material) -> bool:
+    async def _send_or_leave(self, job: Job, material: Payload) -> bool:
         """Send it if that is due; whether the service may hold it now."""
         recording = material.recording
-        settled = self._in_flight[recording.path] = Bell()
+        settled = self._in_flight[recording.path] = Notifier()
         try:
             return await self._send(job, material) in _HELD_BY_SERVICE
         except _NotGranted as refusal:
@@ -317,15 +317,15 @@ class Engine:
                     self._publish(NotReady(job.path, job.size))
         finally:
             del self._in_flight[recording.path]
-            settled.ring()
+            settled.notify_all()
         return False
 
-    async def _send(self, job: Job, material: Material) -> Status:
+    async def _send(self, job: Job, material: Payload) -> Status:
         recording = material.recording
         known = job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
         earlier = known.outcome.attempts if known is not None and same else 0
-        sending = Transfer(recording, earlier, self._publish)
+        sending = Delivery(recording, earlier, self._publish)
         try:
             receipt = await self._options.retry.run(
                 lambda number: self._attempt(number, sending, material),
@@ -362,7 +362,7 @@ class Engine:
             self._publish(sending.ended(receipt, None))
             return await self._settle(sending.uploaded(receipt))
 
-    async def _attempt(self, number: int, sending: Transfer, material: Material) -> Receipt:
+    async def _attempt(self, number: int, sending: Delivery, material: Payload) -> Receipt:
         """Try until an attempt succeeds or counts; in an outage none does."""
         while True:
             try:
@@ -377,7 +377,7 @@ class Engine:
                 # The same audio and metadata is on its way under another path: its end decides.
                 await other.wait()
 
-    async def _try(self, number: int, sending: Transfer, material: Material) -> Receipt:
+    async def _try(self, number: int, sending: Delivery, material: Payload) -> Receipt:
         size = material.size
         whole = size <= self._sink.whole_limit
         async with self._pacer.turn(size, whole=whole, again=number > 1) as turn:
@@ -429,7 +429,7 @@ class Engine:
     def _held_back(self, seconds: float) -> None:
         self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))
 
-    async def _claim(self, sending: Transfer) -> None:
+    async def _claim(self, sending: Delivery) -> None:
         with CancelScope(shield=True):
             (answer,) = await self._ledger.claim(
                 [sending.recording], stamp_field=self._sink.stamp_field
@@ -438,7 +438,7 @@ class Engine:
                 raise _NotGranted(answer)
             sending.claimed = True
 
-    async def _pause(self, seconds: float, sending: Transfer) -> None:
+    async def _pause(self, seconds: float, sending: Delivery) -> None:
         await self._release(sending)
         with anyio.move_on_after(seconds):
             await self._draining.wait()
@@ -455,7 +455,7 @@ class Engine:
         self._publish(Settled(outcome))
         return outcome.status
 
-    async def _release(self, sending: Transfer) -> None:
+    async def _release(self, sending: Delivery) -> None:
         """Take back the claim, if there is one: a kill puts nothing in doubt that only waits."""
         if sending.claimed:
             sending.claimed = False

@@ -8,14 +8,14 @@ from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Listener, Looked, Settled, Sight
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat, Status
 from batch_uploader.core.ports import Ledger
-from batch_uploader.plan.intake import Job
-from batch_uploader.prepare.examine import Examination, stat_of
+from batch_uploader.plan.folders import Job
+from batch_uploader.prepare.prepare import Preparer, stat_of
 
 
 class Looks(Struct, frozen=True):
     """Compares, tells, and records what was looked at, so that each is looked at once."""
 
-    examination: Examination
+    examination: Preparer
     ledger: Ledger
     publish: Listener
 

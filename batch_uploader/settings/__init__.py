@@ -18,7 +18,7 @@ from msgspec import Struct
 from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path, manifest_path
 from batch_uploader.pace import Timetable
-from batch_uploader.prepare.examine import Rules
+from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal

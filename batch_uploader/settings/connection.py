@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules, RawFormat
-from batch_uploader.prepare.examine import Rules, SidecarMode
+from batch_uploader.prepare.prepare import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import Given, closest, refusal
 

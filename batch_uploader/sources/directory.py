@@ -149,7 +149,7 @@ class DirectorySource:
                 os.close(descriptor)
                 raise
 
-    def glance(self, listed: Entry) -> bytes | None:
+    def read_if_cached(self, listed: Entry) -> bytes | None:
         """A file on a disk of this machine that is in memory, as ``ports.Source`` says."""
         began = time.monotonic()
         if not self._tells_cached or began < self._glances_from:

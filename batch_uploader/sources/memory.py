@@ -90,7 +90,7 @@ class MemorySource:
         """Open a file, as ``ports.Source`` says."""
         return _Handle(self._file(path))
 
-    def glance(self, listed: Entry) -> None:
+    def read_if_cached(self, listed: Entry) -> None:
         """Nothing: what is in memory is opened as fast."""
 
     def stat(self, path: str) -> Entry:

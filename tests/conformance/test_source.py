@@ -273,13 +273,13 @@ def test_a_glance_is_a_whole_file_as_it_was_listed_or_nothing(place):
         source.open(path).close()
         entry = source.stat(path)
 
-        assert source.glance(entry) in (content, None)
-        assert source.glance(entry._replace(size=len(content) + 1)) is None
-        assert source.glance(entry._replace(mtime_ns=entry.mtime_ns + 1)) is None
+        assert source.read_if_cached(entry) in (content, None)
+        assert source.read_if_cached(entry._replace(size=len(content) + 1)) is None
+        assert source.read_if_cached(entry._replace(mtime_ns=entry.mtime_ns + 1)) is None
         place.touch(path)
-        assert source.glance(entry) is None
+        assert source.read_if_cached(entry) is None
         place.remove(path)
-        assert source.glance(entry) is None
+        assert source.read_if_cached(entry) is None
 
 
 def test_a_touched_file_shows_it_by_name_and_by_handle(place):
@@ -336,7 +336,7 @@ def test_a_path_that_no_listing_holds_opens_nothing_fault_62(place, tmp_path, pa
     status = (tmp_path / "secret.wav").stat()
     for folder in ("a.wav", "f/b.wav"):
         source.open(folder).close()
-        assert source.glance(Entry(path, status.st_size, status.st_mtime_ns)) is None
+        assert source.read_if_cached(Entry(path, status.st_size, status.st_mtime_ns)) is None
 
 
 def test_a_folder_cannot_be_opened(place):

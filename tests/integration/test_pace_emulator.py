@@ -17,8 +17,8 @@ from batch_uploader.core.model import Ending, Status
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, Outage
 from batch_uploader.emulator.server import API_KEY
 from batch_uploader.ledgers.memory import MemoryLedger
+from batch_uploader.pace.concurrency import START
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.pace.window import START
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey

@@ -23,8 +23,8 @@ from batch_uploader.core.errors import (
 from batch_uploader.core.model import Metadata, Role, User
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
+from batch_uploader.sinks.speechsense.channel_pool import ChannelPool
 from batch_uploader.sinks.speechsense.credentials import ApiKey, IamToken
-from batch_uploader.sinks.speechsense.line import Line
 from batch_uploader.sinks.speechsense.reply import Reply
 from batch_uploader.sinks.speechsense.sink import LARGEST_CHUNK, LARGEST_WHOLE, SpeechSenseSink
 
@@ -322,7 +322,7 @@ async def test_closing_under_an_unfinished_stream_leaves_nothing_in_doubt(server
 
 async def test_an_answer_that_is_here_survives_a_cancellation(server):
     """grpc/grpc#31227."""
-    line = Line(server.endpoint)
+    line = ChannelPool(server.endpoint)
     async with line.call() as call:
         rpc = call.channel.stream_stream(wire.UPLOAD)()
         reply = Reply(rpc, (), call)

@@ -9,8 +9,8 @@ from sink_servers import TalkServer
 from batch_uploader.core.errors import NotSent
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
+from batch_uploader.sinks.speechsense.channel_pool import ChannelPool
 from batch_uploader.sinks.speechsense.credentials import ApiKey
-from batch_uploader.sinks.speechsense.line import Line
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
 MIB = 1024 * 1024
@@ -50,7 +50,7 @@ async def test_many_begin_with_four_connections():
 
 
 async def test_a_call_takes_the_channel_with_the_fewest_bytes():
-    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT))
+    line = ChannelPool(Endpoint("127.0.0.1", 1, Security.PLAINTEXT))
     async with line.call(9 * MIB) as first, line.call(2 * MIB) as second:
         async with line.call(3 * MIB) as third, line.call(4 * MIB) as fourth:
             assert len({each.channel for each in (first, second, third, fourth)}) == 4
@@ -63,7 +63,7 @@ async def test_a_call_takes_the_channel_with_the_fewest_bytes():
 
 async def test_channels_that_bring_no_more_are_closed_when_their_calls_are_over():
     now = [0.0]
-    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
+    line = ChannelPool(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
 
     async def round_of_calls(count):
         """All of them take as long, however many channels there are."""
@@ -98,7 +98,7 @@ async def test_channels_that_bring_no_more_are_closed_when_their_calls_are_over(
 
 async def test_a_channel_that_leads_nowhere_draws_no_calls_while_others_lead_somewhere():
     now = [0.0]
-    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
+    line = ChannelPool(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
     async with line.call(MIB) as first:
         async with line.call(MIB) as second:
             second.unreached()
@@ -114,7 +114,7 @@ async def test_a_lone_channel_is_replaced_after_minutes_without_a_connection():
     """Fault 27: by then its name may mean another address."""
     now = [0.0]
     async with TalkServer() as server:
-        line = Line(server.endpoint, clock=lambda: now[0])
+        line = ChannelPool(server.endpoint, clock=lambda: now[0])
         async with line.call() as first:
             first.unreached()
             now[0] += 179
@@ -139,7 +139,7 @@ async def test_a_lone_channel_is_replaced_after_minutes_without_a_connection():
 
 async def test_a_call_that_gets_through_keeps_the_channel():
     now = [0.0]
-    line = Line(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
+    line = ChannelPool(Endpoint("127.0.0.1", 1, Security.PLAINTEXT), clock=lambda: now[0])
     async with line.call() as first:
         first.unreached()
         now[0] += 179
@@ -153,7 +153,7 @@ async def test_a_call_that_gets_through_keeps_the_channel():
 
 async def test_a_sink_finds_a_service_that_comes_back(monkeypatch):
     """Fault 27: an outage that lasts long enough for a new channel."""
-    monkeypatch.setattr("batch_uploader.sinks.speechsense.line._STALE_AFTER", 0.0)
+    monkeypatch.setattr("batch_uploader.sinks.speechsense.channel_pool._STALE_AFTER", 0.0)
     async with TalkServer() as server:
         port = server.port
     endpoint = Endpoint("127.0.0.1", port, Security.PLAINTEXT)

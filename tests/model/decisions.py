@@ -1,6 +1,6 @@
 """What decides is the real code; here each of its answers is remembered.
 
-``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Transfer``,
+``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Delivery``,
 ``reconcile.policy.judge`` and the decisions of ``resolve``. The same ledger meets the same step a
 thousand times in a walk.
 """
@@ -16,18 +16,18 @@ from batch_uploader.core.model import Instant, Outcome, Status
 from batch_uploader.core.ports import Claim, Match
 from batch_uploader.doubts.policy import (
     Absent,
-    Answer,
     Contradiction,
     Patience,
+    SearchResult,
     Stays,
     Up,
     judge,
 )
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Record
-from batch_uploader.plan import planning
-from batch_uploader.plan.planning import Action
-from batch_uploader.run.transfer import Transfer
+from batch_uploader.plan import decide as planning
+from batch_uploader.plan.decide import Action
+from batch_uploader.run.delivery import Delivery
 
 _NOW = Instant(0)
 
@@ -92,7 +92,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
     found += [
         Match(each.talk_id, "c", each.key) for each in witnesses if each.talk_id in search.index
     ]
-    answer = Answer(frozenset({record.key or ""}), tuple(witnesses), found)
+    answer = SearchResult(frozenset({record.key or ""}), tuple(witnesses), found)
     verdict = judge(record.doubt(), answer, "c", Instant(int(after * 1e9)), wait)
     before = record.outcome()
     match verdict:
@@ -120,5 +120,5 @@ def forget() -> None:
         step.cache_clear()
 
 
-def transfer_of(worker: Worker) -> Transfer:
-    return Transfer(worker.file.recording(), 0, lambda _: None)
+def transfer_of(worker: Worker) -> Delivery:
+    return Delivery(worker.file.recording(), 0, lambda _: None)

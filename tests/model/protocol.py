@@ -42,8 +42,8 @@ from batch_uploader.core.ports import Claim
 from batch_uploader.doubts.policy import Patience
 from batch_uploader.ledgers.records import Record
 from batch_uploader.pace import retry
-from batch_uploader.plan.planning import Action
-from batch_uploader.run.transfer import outcome_of
+from batch_uploader.plan.decide import Action
+from batch_uploader.run.delivery import outcome_of
 
 HOLD = 1800.0
 """Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then.

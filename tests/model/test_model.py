@@ -137,10 +137,10 @@ def _goes_up_when_it_is_found(store, outcome, policy, now):
         store.put(replace(after, claimed_seq=store.tick(), answered_seq=store.tick()))
 
 
-_SINCE, _RECOVER, _SETTLE = policy.Answer.since, rules.recover, rules.settle
+_SINCE, _RECOVER, _SETTLE = policy.SearchResult.since, rules.recover, rules.settle
 WITNESSES = {
-    "none is asked for": (policy.Answer, "since", lambda _answer, _doubt: [True]),
-    "one that was claimed before the doubt counts": (policy.Answer, "since", _out_of_order),
+    "none is asked for": (policy.SearchResult, "since", lambda _answer, _doubt: [True]),
+    "one that was claimed before the doubt counts": (policy.SearchResult, "since", _out_of_order),
     "one that a killed run claimed later counts": (rules, "recover", _as_old_as_its_claim),
     "one that a search found counts": (rules, "settle", _goes_up_when_it_is_found),
 }

@@ -15,8 +15,8 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.model import Ending, Status
 from batch_uploader.pace import Pacer, Timetable
+from batch_uploader.pace.concurrency import START
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.pace.window import START
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 

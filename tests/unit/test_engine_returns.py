@@ -8,7 +8,7 @@ from batch_uploader.core.errors import (
     InDoubt,
 )
 from batch_uploader.core.model import Failure, Status
-from batch_uploader.prepare.examine import Rules
+from batch_uploader.prepare.prepare import Rules
 from batch_uploader.prepare.sidecar import Schema
 
 

@@ -22,8 +22,8 @@ from batch_uploader.core.errors import (
     UnknownConnection,
 )
 from batch_uploader.sinks.speechsense import redaction, transport, wire
-from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, request_id, retry_after
 
 WHERE = "api.example:443"
 UNCONNECTED = (
@@ -64,7 +64,7 @@ def test_the_table_knows_every_status():
 @pytest.mark.parametrize("code", list(StatusCode))
 def test_the_services_own_word(code):
     whole, part = WORD[code]
-    answer = Answer(code, "as the service says")
+    answer = RpcResult(code, "as the service says")
     for extent, expected in ((Extent.WHOLE, whole), (Extent.PART, part)):
         error = decide(answer, extent)
         assert type(error) is expected
@@ -98,7 +98,7 @@ def test_the_services_own_word(code):
 def test_whatever_comes_is_one_of_the_five_in_one_short_line(
     *, code, details, metadata, extent, unavailable, how, size
 ):
-    answer = Answer(code, details, tuple(metadata), **how)
+    answer = RpcResult(code, details, tuple(metadata), **how)
     error = decide(answer, extent, unavailable=unavailable, size=size)
     assert type(error) in {
         *(NotSent, Throttled, Rejected, UnknownConnection),
@@ -177,8 +177,8 @@ ASKING_AGAIN = [StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.RESOURCE_
 @pytest.mark.parametrize("text", SILENT)
 def test_what_nobody_said_on_purpose_is_silence(code, text):
     """Faults 15, 16 and 77: it is in doubt once the whole may have left, and safe before."""
-    assert type(decide(Answer(code, text))) is InDoubt
-    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+    assert type(decide(RpcResult(code, text))) is InDoubt
+    assert type(decide(RpcResult(code, text), Extent.PART)) is NotSent
 
 
 POLITE = [
@@ -207,7 +207,7 @@ POLITE = [
 @pytest.mark.parametrize("text", POLITE)
 def test_what_speaks_of_the_service_is_its_word(code, text):
     """Fault 22: an overload that is said politely leaves nothing in doubt."""
-    assert type(decide(Answer(code, text))) is WORD[code][0]
+    assert type(decide(RpcResult(code, text))) is WORD[code][0]
 
 
 WORDS = sorted(set(transport.CARRIED) - {"abort"})
@@ -233,8 +233,8 @@ def texts_of_the_way(draw):
 @given(text=texts_of_the_way(), code=st.sampled_from(ASKING_AGAIN))
 def test_one_word_of_the_transport_makes_it_silence(text, code):
     """Fault 77: however it is written, and whatever else is said."""
-    assert type(decide(Answer(code, text))) is InDoubt
-    assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+    assert type(decide(RpcResult(code, text))) is InDoubt
+    assert type(decide(RpcResult(code, text), Extent.PART)) is NotSent
 
 
 @given(
@@ -245,7 +245,7 @@ def test_one_word_of_the_transport_makes_it_silence(text, code):
 )
 def test_a_talk_that_was_named_is_there_whatever_is_said_of_it(text, code, extent, talk_id):
     """Fault 78."""
-    error = decide(Answer(code, text, talk_id=talk_id), extent)
+    error = decide(RpcResult(code, text, talk_id=talk_id), extent)
     assert type(error) is (Contradicted if code is StatusCode.OK else InDoubt)
     assert error.code == ("CONTRADICTION" if code is StatusCode.OK else code.name)
     assert code is StatusCode.OK or talk_id in str(error)
@@ -259,7 +259,8 @@ def test_a_talk_that_was_named_is_there_whatever_is_said_of_it(text, code, exten
 def test_one_who_had_tried_before_speaks_of_the_last_try_alone(header, first, second, text):
     """Fault 77."""
     answers = [
-        Answer(StatusCode.UNAVAILABLE, text, ((header, count),)) for count in (first, second, "x")
+        RpcResult(StatusCode.UNAVAILABLE, text, ((header, count),))
+        for count in (first, second, "x")
     ]
     assert type(decide(answers[0])) in {NotSent, Throttled}
     assert type(decide(answers[1])) is InDoubt
@@ -275,8 +276,8 @@ def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
         "stream terminated by RST_STREAM with error code: INADEQUATE_SECURITY",
         "stream error: stream ID 7; INADEQUATE_SECURITY",
     ):
-        assert type(decide(Answer(code, text))) is InDoubt
-        assert type(decide(Answer(code, text), Extent.PART)) is NotSent
+        assert type(decide(RpcResult(code, text))) is InDoubt
+        assert type(decide(RpcResult(code, text), Extent.PART)) is NotSent
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
     ],
 )
 def test_a_refusal_may_speak_of_connections_and_streams_of_its_own(code, text, expected):
-    assert type(decide(Answer(code, text))) is expected
+    assert type(decide(RpcResult(code, text))) is expected
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_a_refusal_may_speak_of_connections_and_streams_of_its_own(code, text, e
     ],
 )
 def test_an_unavailable_that_refuses_is_believed(text, expected):
-    assert type(decide(Answer(StatusCode.UNAVAILABLE, text))) is expected
+    assert type(decide(RpcResult(StatusCode.UNAVAILABLE, text))) is expected
 
 
 UNREACHED = [
@@ -333,7 +334,7 @@ UNREACHED = [
 @pytest.mark.parametrize(("text", "named"), UNREACHED)
 def test_without_a_connection_nothing_was_sent(text, named, unavailable):
     """Fault 14: safe even for those who doubt."""
-    answer = Answer(StatusCode.UNAVAILABLE, text)
+    answer = RpcResult(StatusCode.UNAVAILABLE, text)
     assert never_left(answer)
     error = decide(answer, unavailable=unavailable)
     assert type(error) is NotSent
@@ -345,17 +346,17 @@ def test_without_a_connection_nothing_was_sent(text, named, unavailable):
 def test_a_service_that_repeats_the_words_of_its_own_client_was_connected_to(how):
     """Fault 77."""
     text = "failed to connect to all addresses; last error: Connection refused"
-    answer = Answer(StatusCode.UNAVAILABLE, text, **how)
+    answer = RpcResult(StatusCode.UNAVAILABLE, text, **how)
     assert not never_left(answer)
     assert type(decide(answer)) is InDoubt
 
 
 @pytest.mark.parametrize("text", ["busy", "Received http2 header with status: 429"])
 def test_those_who_doubt_believe_no_unavailable(text):
-    answer = Answer(StatusCode.UNAVAILABLE, text)
+    answer = RpcResult(StatusCode.UNAVAILABLE, text)
     assert type(decide(answer, unavailable=Unavailable.DOUBTED)) is InDoubt
     assert type(decide(answer, Extent.PART, unavailable=Unavailable.DOUBTED)) is NotSent
-    aborted = Answer(StatusCode.ABORTED, "busy")
+    aborted = RpcResult(StatusCode.ABORTED, "busy")
     assert type(decide(aborted, unavailable=Unavailable.DOUBTED)) is NotSent
 
 
@@ -370,7 +371,7 @@ def test_those_who_doubt_believe_no_unavailable(text):
 )
 def test_a_message_that_is_too_large_is_no_throttling(text):
     """Fault 24."""
-    error = decide(Answer(StatusCode.RESOURCE_EXHAUSTED, text))
+    error = decide(RpcResult(StatusCode.RESOURCE_EXHAUSTED, text))
     assert type(error) is Rejected
     assert "streams" in str(error)
 
@@ -378,7 +379,7 @@ def test_a_message_that_is_too_large_is_no_throttling(text):
 def test_a_message_that_is_too_large_is_ours_if_its_size_is():
     """Faults 24 and 78: a gateway says the same of the answer to it."""
     text = "grpc: received message larger than max (6291456 vs. 4194304)"
-    answer = Answer(StatusCode.RESOURCE_EXHAUSTED, text)
+    answer = RpcResult(StatusCode.RESOURCE_EXHAUSTED, text)
     assert type(decide(answer, size=6291440)) is Rejected
     assert type(decide(answer, size=2000)) is InDoubt
     assert type(decide(answer, size=8_000_000)) is InDoubt
@@ -397,7 +398,7 @@ def test_a_message_that_is_too_large_is_ours_if_its_size_is():
 )
 def test_an_answer_that_is_too_large_was_an_answer(text):
     """Fault 78."""
-    assert type(decide(Answer(StatusCode.RESOURCE_EXHAUSTED, text))) is InDoubt
+    assert type(decide(RpcResult(StatusCode.RESOURCE_EXHAUSTED, text))) is InDoubt
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ def test_an_answer_that_is_too_large_was_an_answer(text):
 )
 def test_a_proxy_that_answers_in_place_of_the_service_is_named(code):
     """Fault 26."""
-    error = decide(Answer(code, "Received http2 header with status: 404"))
+    error = decide(RpcResult(code, "Received http2 header with status: 404"))
     assert type(error) is Unauthorized
     assert "proxy" in str(error)
 
@@ -418,7 +419,7 @@ def test_a_proxy_that_answers_in_place_of_the_service_is_named(code):
 def test_pushback(value, expected):
     """Fault 23."""
     metadata = (("grpc-retry-pushback-ms", value),)
-    error = decide(Answer(StatusCode.UNAVAILABLE, "busy", metadata))
+    error = decide(RpcResult(StatusCode.UNAVAILABLE, "busy", metadata))
     assert error.retry_after == expected
 
 
@@ -447,7 +448,7 @@ def test_the_fields_at_fault_are_named():
             wire.BadRequest(field_violations=[violation]).SerializeToString(),
         ),
     )
-    error = decide(Answer(StatusCode.INVALID_ARGUMENT, "bad", metadata))
+    error = decide(RpcResult(StatusCode.INVALID_ARGUMENT, "bad", metadata))
     assert '("metadata.fields: no date; bad")' in str(error)
     assert error.retry_after is None
 
@@ -460,13 +461,13 @@ def test_a_field_at_fault_may_be_the_connection(field, kind):
     violation = wire.BadRequest.FieldViolation(field=field, description="is no ID")
     request = wire.BadRequest(field_violations=[violation])
     metadata = details(("google.rpc.BadRequest", request.SerializeToString()))
-    assert type(decide(Answer(StatusCode.INVALID_ARGUMENT, "bad", metadata))) is kind
+    assert type(decide(RpcResult(StatusCode.INVALID_ARGUMENT, "bad", metadata))) is kind
 
 
 def test_what_the_service_repeats_of_us_is_not_repeated():
     """Faults 66 and 70: a service may quote the key or a value, we do not."""
     redaction.remember("AQVN-canary")
-    answer = Answer(
+    answer = RpcResult(
         StatusCode.INVALID_ARGUMENT,
         "bad key AQVN-canary for Ольга Иванова (no)",
         secrets=("Ольга Иванова", "no", ""),
@@ -480,13 +481,13 @@ def test_what_the_service_repeats_of_us_is_not_repeated():
 def test_an_id_repeats_no_value_that_cannot_be_there_by_chance():
     """Fault 70."""
     metadata = (("x-request-id", "r-123-+79001234567"),)
-    answer = Answer(StatusCode.INTERNAL, "", metadata, secrets=("123", "+79001234567"))
+    answer = RpcResult(StatusCode.INTERNAL, "", metadata, secrets=("123", "+79001234567"))
     assert decide(answer).request_id == "r-123-[...]"
 
 
 def test_what_the_service_says_cannot_break_a_line_or_a_terminal():
     """Fault 64."""
-    error = decide(Answer(StatusCode.INTERNAL, "a\r\nb\x1b[31m\u202ec" + "x" * 1000))
+    error = decide(RpcResult(StatusCode.INTERNAL, "a\r\nb\x1b[31m\u202ec" + "x" * 1000))
     assert '("a b [31m c' in str(error)
     assert len(str(error)) < 450
 
@@ -503,12 +504,12 @@ def test_what_the_service_says_cannot_break_a_line_or_a_terminal():
 )
 def test_the_id_that_support_asks_for(metadata, expected):
     assert request_id(metadata) == expected
-    assert decide(Answer(StatusCode.INTERNAL, "", metadata)).request_id == expected
+    assert decide(RpcResult(StatusCode.INTERNAL, "", metadata)).request_id == expected
 
 
 def test_every_advice_says_what_to_do_and_where():
     for code, extent in itertools.product(StatusCode, Extent):
-        text = str(decide(Answer(code), extent))
+        text = str(decide(RpcResult(code), extent))
         assert WHERE in text
         assert text[0].islower()
-        assert isinstance(decide(Answer(code), extent), SinkError)
+        assert isinstance(decide(RpcResult(code), extent), SinkError)

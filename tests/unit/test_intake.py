@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.plan.intake import Intake
+from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.sources.memory import MemorySource
 
 NOW = time.time_ns()
@@ -28,7 +28,7 @@ class OneListing(MemorySource):
 
 async def batch(listing, ledger=None, min_age=2.0, explain=False):
     async with ledger or MemoryLedger("c") as opened:
-        intake = Intake(OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW)
+        intake = FolderPlanner(OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW)
         (only,) = [each async for each in intake.batches()]
         return only
 
@@ -104,7 +104,7 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     files = {"d/a.wav": b"a", "d/a.wav.json": b"{}", "d/b.wav": b"b", "d/b.json": b"{}"}
     source = MemorySource({**files, "e/c.wav": b"c", "e/c.wav.json": b"{}", "e/c.json": b"{}"})
     async with MemoryLedger("c") as ledger:
-        intake = Intake(source, ledger, b"rules", 2.0)
+        intake = FolderPlanner(source, ledger, b"rules", 2.0)
         again = await intake.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
     assert [(job.path, job.pair.sidecar.path) for job in again.jobs] == [
         ("d/a.wav", "d/a.wav.json")

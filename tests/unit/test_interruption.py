@@ -9,7 +9,7 @@ from interruption import Fault, Injected, Place, counted_tasks, struck
 
 from batch_uploader.core.errors import UploaderError
 from batch_uploader.ledgers import rules
-from batch_uploader.run.transfer import Transfer
+from batch_uploader.run.delivery import Delivery
 from batch_uploader.sinks.memory import MemorySink
 
 WHOLE_LIMIT = 1000
@@ -105,7 +105,7 @@ async def test_a_failure_before_and_after_each_call(unexpected, tmp_path):
 async def test_what_was_cut_off_may_be_up(monkeypatch, tmp_path):
     """A claim that is taken back while its recording is on its way is caught."""
     never = property(lambda _: False, lambda _, __: None)
-    monkeypatch.setattr(Transfer, "open", never, raising=False)
+    monkeypatch.setattr(Delivery, "open", never, raising=False)
     with pytest.raises(AssertionError, match="is up, and None"):
         await sweep(tmp_path, lambda folder, at: strike(folder, "native cancellation", at))
 

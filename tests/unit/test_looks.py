@@ -14,7 +14,7 @@ from batch_uploader.core.events import Looked, LooksBegun, Settled, Sight, Uploa
 from batch_uploader.core.model import Ending, Listing, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.run import planner
+from batch_uploader.run import feed as planner
 from batch_uploader.sources.directory import DirectorySource
 
 

@@ -13,9 +13,9 @@ from audio_makers import wav
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry
 from batch_uploader.host import beneath
-from batch_uploader.prepare.examine import Examination, Rules, SidecarMode
-from batch_uploader.prepare.material import Material, read_behind
 from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.payload import Payload, read_behind
+from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
@@ -31,8 +31,8 @@ def front(recording):
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    material = Examination(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, front)
-    assert isinstance(material, Material)
+    material = Preparer(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, front)
+    assert isinstance(material, Payload)
     return material
 
 
@@ -124,7 +124,7 @@ def test_a_message_takes_the_place_of_the_content(file, content, longer):
 
 def test_what_is_held_as_bytes_comes_in_pieces_as_well(file):
     with closing(prepared(DirectorySource(file.parent))) as of_file:
-        material = Material(of_file.recording, None, CONTENT)
+        material = Payload(of_file.recording, None, CONTENT)
     assert b"".join(anyio.run(pieces, material, 7000)) == CONTENT
     material.close()
 

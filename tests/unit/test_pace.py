@@ -4,9 +4,9 @@ import anyio
 import pytest
 
 from batch_uploader.core.errors import NotSent, Throttled
-from batch_uploader.pace import Bell, ByteBudget, Caps, Pacer, Timetable
+from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, Timetable
 from batch_uploader.pace import memory as pace_memory
-from batch_uploader.pace.window import START
+from batch_uploader.pace.concurrency import START
 
 
 def throttled(retry_after=None):
@@ -312,23 +312,23 @@ async def test_the_budget_is_larger_on_a_wide_way_if_memory_is_plenty(monkeypatc
 
 
 async def test_a_ring_wakes_those_who_wait_and_is_not_kept():
-    bell, woken = Bell(), []
+    bell, woken = Notifier(), []
 
     async def wait(name):
         await bell.wait()
         woken.append(name)
 
-    bell.ring()
+    bell.notify_all()
     async with anyio.create_task_group() as group:
         group.start_soon(wait, "one")
         group.start_soon(wait, "two")
         await anyio.wait_all_tasks_blocked()
         assert not woken, "it rang before they came"
-        bell.ring()
+        bell.notify_all()
         await anyio.wait_all_tasks_blocked()
         assert sorted(woken) == ["one", "two"]
         group.start_soon(wait, "three")
         await anyio.wait_all_tasks_blocked()
         assert "three" not in woken
-        bell.ring()
+        bell.notify_all()
     assert "three" in woken

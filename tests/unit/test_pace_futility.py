@@ -4,8 +4,8 @@ import pytest
 
 from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Unauthorized, UnknownConnection
 from batch_uploader.core.model import Ending
-from batch_uploader.pace.futility import DOUBTS, FIRST_DOUBTS, RECENT, UNKNOWN
 from batch_uploader.pace.governor import Caps, Governor
+from batch_uploader.pace.stop_policy import DOUBTS, FIRST_DOUBTS, RECENT, UNKNOWN
 
 DOUBT = InDoubt("a proxy answered", code="UNAVAILABLE")
 NOBODY = NotSent("nobody is there", code="UNAVAILABLE")

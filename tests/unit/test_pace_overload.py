@@ -3,7 +3,7 @@
 import pytest
 from pace_world import Service, World
 
-from batch_uploader.pace.window import START
+from batch_uploader.pace.concurrency import START
 
 
 def share(world, events, start, end):

@@ -7,11 +7,11 @@ import statistics
 import pytest
 
 from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled
-from batch_uploader.pace.bandwidth import Pipe, Timetable
+from batch_uploader.pace.circuit_breaker import CircuitBreaker
+from batch_uploader.pace.concurrency import START, ConcurrencyLimit
 from batch_uploader.pace.governor import Caps, Governor
-from batch_uploader.pace.outage import Outage
 from batch_uploader.pace.rate import Rate
-from batch_uploader.pace.window import START, Window
+from batch_uploader.pace.token_bucket import Timetable, TokenBucket
 
 
 def throttled(retry_after=None):
@@ -104,14 +104,14 @@ class TestOutage:
         return outage.failed(now, now - 0.01 if started is None else started, 0.0, 60.0)
 
     def down(self):
-        outage = Outage()
+        outage = CircuitBreaker()
         for n in range(5):
             self.fail(outage, float(n))
         assert outage.down
         return outage
 
     def test_what_fails_at_once_is_one_piece_of_news(self):
-        outage = Outage()
+        outage = CircuitBreaker()
         for _ in range(100):
             assert not self.fail(outage, 1.0, started=0.5)
         assert not outage.down
@@ -163,14 +163,14 @@ class TestWindow:
         return now
 
     def test_it_grows_to_its_ceiling(self):
-        window = Window(20)
+        window = ConcurrencyLimit(20)
         assert window.limit == START
         self.grow(window, 0.0, 1.0, rounds=6)
         assert window.limit == 20
 
     def test_it_falls_when_more_at_once_are_slower(self):
         """Fault 22: latency that grows is a sign, too."""
-        window = Window(64)
+        window = ConcurrencyLimit(64)
         now = self.grow(window, 0.0, 0.2)
         assert window.limit == 64
         for _ in range(20):
@@ -179,7 +179,7 @@ class TestWindow:
 
     def test_it_stays_when_fewer_at_once_are_as_slow(self):
         """As where packets get lost, once the first recordings were lucky."""
-        window = Window(64)
+        window = ConcurrencyLimit(64)
         now = self.grow(window, 0.0, 0.2)
         lowest = 64
         for _ in range(100):
@@ -190,7 +190,7 @@ class TestWindow:
 
     def test_it_comes_down_where_attempts_take_longer_than_all_has_to_be_calm(self):
         """Fault 22: as many as there are slow each other down for half a minute."""
-        window, now, running, taken = Window(32), 0.0, [], []
+        window, now, running, taken = ConcurrencyLimit(32), 0.0, [], []
         while now < 400:
             while len(running) < window.limit:
                 seconds = 0.5 * max(1.0, (len(running) / 4) ** 2)
@@ -203,7 +203,7 @@ class TestWindow:
         assert statistics.median(late) < 10
 
     def test_what_began_before_a_cut_is_no_proof_that_it_was_in_vain(self):
-        window = Window(16)
+        window = ConcurrencyLimit(16)
         now = self.grow(window, 0.0, 0.2)
         now = self.grow(window, now, 4.0, rounds=1)
         cut = window.limit
@@ -213,7 +213,7 @@ class TestWindow:
 
     def test_a_cut_stands_as_it_is_until_it_is_judged(self):
         """As it grew meanwhile, nobody could tell what came of it."""
-        window = Window(16)
+        window = ConcurrencyLimit(16)
         now = self.grow(window, 0.0, 0.2)
         now = self.grow(window, now, 4.0, rounds=1)
         cut = window.limit
@@ -223,7 +223,7 @@ class TestWindow:
         assert window.limit == cut
 
     def test_on_another_way_all_begins_anew(self):
-        window = Window(16)
+        window = ConcurrencyLimit(16)
         now = self.grow(window, 0.0, 0.2)
         now = self.grow(window, now, 4.0, rounds=1)
         assert window.limit < 16
@@ -233,7 +233,7 @@ class TestWindow:
         assert window.limit == 16, "it is the usual here"
 
     def test_on_another_way_a_refusal_is_not_forgotten(self):
-        window = Window(64)
+        window = ConcurrencyLimit(64)
         now = self.grow(window, 0.0, 0.2)
         window.throttled(now, 1.0)
         assert window.limit == 32
@@ -243,7 +243,7 @@ class TestWindow:
 
     def test_one_that_goes_alone_is_not_slow_because_of_others(self):
         """After a minute in which all was slow, half as slow looks as if fewer had made it so."""
-        window = Window(32)
+        window = ConcurrencyLimit(32)
         now = self.grow(window, 0.0, 1.0)
         now = self.grow(window, now, 16.0, rounds=2)
         limits = []
@@ -271,19 +271,19 @@ class TestWindow:
         assert limits[1] < limits[0] == limits[2] == 64
 
     def test_large_recordings_take_longer_and_mean_nothing(self):
-        window = Window(32)
+        window = ConcurrencyLimit(32)
         now = self.grow(window, 0.0, 0.2)
         self.grow(window, now, 20.0, octets=50_000_000)
         assert window.limit == 32
 
     def test_it_is_not_raised_unused(self):
-        window = Window(32)
+        window = ConcurrencyLimit(32)
         for now in range(100):
             window.succeeded(float(now), 0.1, 1000, 1)
         assert window.limit == START
 
     def test_it_never_falls_below_one(self):
-        window = Window(2)
+        window = ConcurrencyLimit(2)
         for now in range(20):
             window.throttled(float(now), 0.0)
         assert window.limit == 1
@@ -334,7 +334,7 @@ class TestBandwidth:
             Timetable.parse(text)
 
     def test_it_lets_through_so_many_bytes_a_second(self):
-        pipe = Pipe(Timetable.parse("1000"), 0.0, minute=lambda: 0)
+        pipe = TokenBucket(Timetable.parse("1000"), 0.0, minute=lambda: 0)
         now = 0.0
         for _ in range(100):
             while (wait := pipe.wait(now)) > 1e-9:
@@ -344,7 +344,7 @@ class TestBandwidth:
 
     def test_the_hour_strikes_while_somebody_waits(self):
         minute = 0
-        pipe = Pipe(Timetable.parse("00:00 10 00:01 off"), 0.0, minute=lambda: minute)
+        pipe = TokenBucket(Timetable.parse("00:00 10 00:01 off"), 0.0, minute=lambda: minute)
         pipe.take(0.0, 1_000_000)
         assert pipe.wait(0.0) == pytest.approx(30.0), "not a day"
         minute = 1

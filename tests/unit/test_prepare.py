@@ -21,11 +21,11 @@ from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.model import Defect, Entry, Status, recording_key
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.prepare import audio, examine, sidecar
+from batch_uploader.prepare import audio, prepare, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat
-from batch_uploader.prepare.examine import Examination, Rules, SidecarMode
-from batch_uploader.prepare.material import Material
 from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.payload import Payload
+from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
 from batch_uploader.prepare.sidecar.schema import FieldType
 from batch_uploader.run.engine import RunOptions
@@ -77,7 +77,7 @@ def listed(path, *, name=None):
 
 
 def examination(root, mode=SidecarMode.OPTIONAL):
-    return Examination(DirectorySource(root), "conn", Rules(sidecar=mode))
+    return Preparer(DirectorySource(root), "conn", Rules(sidecar=mode))
 
 
 def no_front(_recording):
@@ -86,7 +86,7 @@ def no_front(_recording):
 
 def result(prepared):
     """What can be compared."""
-    if not isinstance(prepared, Material):
+    if not isinstance(prepared, Payload):
         return prepared
     content = prepared.message(b"")
     prepared.close()
@@ -129,7 +129,7 @@ def test_the_digest_of_rules_is_that_of_what_they_say(monkeypatch):
     """Fault 102: and of the version, since an older one may have been wrong."""
     digests = [make().digest() for make in RULES]
     assert digests == [make().digest() for make in RULES]
-    monkeypatch.setattr(examine, "__version__", "0.0.9")
+    monkeypatch.setattr(prepare, "__version__", "0.0.9")
     assert len({*digests, *(make().digest() for make in RULES)}) == 2 * len(RULES)
 
 
@@ -179,7 +179,7 @@ def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
 
     assert looker.prepare_cached(large, LIMIT) is None
     assert looker.prepare_cached(small, small.audio.size - 1) is None
-    assert isinstance(looker.prepare_cached(small, small.audio.size), Material)
+    assert isinstance(looker.prepare_cached(small, small.audio.size), Payload)
 
 
 def test_nothing_is_taken_before_a_thread_has_opened_a_file(tmp_path):
@@ -198,7 +198,7 @@ def test_a_file_system_that_does_not_tell_what_is_in_memory_is_left_to_the_threa
         assert not beneath.tells_cached(handle.fileno())
     monkeypatch.setattr(beneath.os, "open", None)
 
-    assert source.glance(Entry("boot_id", 0, 0)) is None
+    assert source.read_if_cached(Entry("boot_id", 0, 0)) is None
 
 
 @needs_telling
@@ -277,7 +277,7 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
         shutil.copystat(root / f"a.{kind}", tmp_path / "new" / f"a.{kind}")
     source = Racing(root)
     source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
-    looker = Examination(source, "connection", Rules())
+    looker = Preparer(source, "connection", Rules())
     try:
         material = looker.prepare(pair, LIMIT, no_front)
     except SourceChanged:
@@ -310,7 +310,7 @@ def test_what_is_written_into_while_it_is_read_is_no_recording(tmp_path, seconds
     pair = put(tmp_path, make.wav(seconds), b"{}")
     source = Rewriting(tmp_path)
     source.root, source.content, source.after = tmp_path, make.wav(seconds)[:-1] + b"N", 1
-    looker = Examination(source, "connection", Rules())
+    looker = Preparer(source, "connection", Rules())
     with pytest.raises(SourceChanged):
         looker.prepare(pair, LIMIT, no_front)
     looker.prepare(pair, LIMIT, no_front).close()
@@ -330,7 +330,7 @@ def test_a_folder_that_became_a_link_is_not_followed(tmp_path):
     (root / "f").symlink_to(tmp_path / "outside", target_is_directory=True)
     os.utime(tmp_path / "outside" / "a.wav", ns=(entry.mtime_ns, entry.mtime_ns))
 
-    assert source.glance(entry) is None
+    assert source.read_if_cached(entry) is None
     with pytest.raises(SourceError, match="link"):
         source.open("f/a.wav")
 
@@ -342,13 +342,13 @@ def test_nothing_is_taken_from_a_folder_that_was_moved_away(tmp_path):
     source = DirectorySource(tmp_path)
     source.open("f/a.wav").close()
     entry = source.stat("f/a.wav")
-    assert source.glance(entry) == b"what was listed"
+    assert source.read_if_cached(entry) == b"what was listed"
 
     (tmp_path / "f").rename(tmp_path / "g")
-    assert source.glance(entry) is None
+    assert source.read_if_cached(entry) is None
     put(tmp_path / "f", b"what came later")
     os.utime(tmp_path / "f" / "a.wav", ns=(entry.mtime_ns, entry.mtime_ns))
-    assert source.glance(entry) == b"what came later"
+    assert source.read_if_cached(entry) == b"what came later"
 
 
 @needs_telling
@@ -361,9 +361,9 @@ def test_glances_that_take_long_are_left_be_for_a_minute(tmp_path, monkeypatch):
     seconds = [0.01]
     monkeypatch.setattr(directory.time, "monotonic", lambda: next(ticks) * seconds[0])
 
-    assert [source.glance(entry) is None for _ in range(5)] == [False] * 3 + [True] * 2
+    assert [source.read_if_cached(entry) is None for _ in range(5)] == [False] * 3 + [True] * 2
     seconds[0] = 100.0
-    assert source.glance(entry) == b"content"
+    assert source.read_if_cached(entry) == b"content"
 
 
 @needs_telling
@@ -371,13 +371,13 @@ def test_a_glance_leaves_nothing_open(tmp_path):
     put(tmp_path / "f", b"content")
     entry = listed(tmp_path / "f" / "a.wav", name="f/a.wav")
     source = DirectorySource(tmp_path)
-    assert source.glance(entry) is None
+    assert source.read_if_cached(entry) is None
     source.open(entry.path).close()
     before = open_descriptors()
-    assert source.glance(entry) == b"content"
-    assert source.glance(entry._replace(size=3)) is None
-    assert source.glance(entry._replace(path="f/b.wav")) is None
-    assert source.glance(entry._replace(path="g/a.wav")) is None
+    assert source.read_if_cached(entry) == b"content"
+    assert source.read_if_cached(entry._replace(size=3)) is None
+    assert source.read_if_cached(entry._replace(path="f/b.wav")) is None
+    assert source.read_if_cached(entry._replace(path="g/a.wav")) is None
     assert open_descriptors() == before
 
 

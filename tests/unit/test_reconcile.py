@@ -10,8 +10,8 @@ from batch_uploader.core import events
 from batch_uploader.core.errors import LedgerError, SearchFailed
 from batch_uploader.core.model import Ending, Status
 from batch_uploader.doubts import Patience, Reconciler
-from batch_uploader.plan.intake import Intake
-from batch_uploader.prepare.examine import Examination, Rules
+from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.sinks.memory import MemorySink
 
 
@@ -81,8 +81,8 @@ async def test_what_a_killed_run_left_is_found_before_anything_is_planned():
 async def kill_while_sending(house, *, stored):
     """Claims for all recordings; so many of them reached the service."""
     rules = Rules()
-    examination = Examination(house.source, house.ledger.connection_id, rules)
-    intake = Intake(house.source, house.ledger, rules.digest(), min_age=0)
+    examination = Preparer(house.source, house.ledger.connection_id, rules)
+    intake = FolderPlanner(house.source, house.ledger, rules.digest(), min_age=0)
     async with house.ledger as ledger:
         async for batch in intake.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):

@@ -12,9 +12,9 @@ from batch_uploader.core.model import Failure, Instant, Outcome, Stat, Status
 from batch_uploader.core.ports import Doubt, Match, Witness
 from batch_uploader.doubts.policy import (
     Absent,
-    Answer,
     Contradiction,
     Patience,
+    SearchResult,
     Stays,
     Up,
     judge,
@@ -59,7 +59,7 @@ def hit(talk_id="talk-1", *, key="key-a", connection_id=CONNECTION, reaches=None
 
 
 def answer(*matches, others=("key-b",), witnesses=(WITNESS, BEFORE), wider=None):
-    return Answer(frozenset({"key-a", *others}), tuple(witnesses), matches, wider)
+    return SearchResult(frozenset({"key-a", *others}), tuple(witnesses), matches, wider)
 
 
 def alone(*matches):

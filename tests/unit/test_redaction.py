@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.sinks.speechsense import redaction
-from batch_uploader.sinks.speechsense.answer import Answer, flaw, request_id
 from batch_uploader.sinks.speechsense.redaction import remember, reveals, shown
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, flaw, request_id
 
 KEY = "AQVN7-dQm3xkVtbZ0WcYp_LrH5uJ9sEoGfTa2iR"
 JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJQUzI1NiIsImtpZCI6ImFqZTkxIn0.eyJpc3MiOiJhamUzIn0.kq8-Zx_1w-PdE"
@@ -136,4 +136,4 @@ def test_ids_show_no_secret():
     for name in ("x-request-id", "x-server-trace-id"):
         assert not leaks(request_id(((name, f"req-{KEY[5:25]}"),)))
     assert flaw(KEY[3:30]) == "a part of the credential as its talk ID"
-    assert not leaks(Answer(None, f"bad: {JWT[10:60]}").quote())
+    assert not leaks(RpcResult(None, f"bad: {JWT[10:60]}").quote())

@@ -87,7 +87,7 @@ def test_a_file_system_without_locks_is_an_error_and_leaks_nothing(tmp_path, mon
     def no_locks(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(beneath, "_lock", no_locks)
+    monkeypatch.setattr(locks, "_lock", no_locks)
     before = open_descriptors()
 
     with pytest.raises(OSError, match="No locks"):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from batch_uploader.sinks.speechsense.width import MOST, START, Sample, Width
+from batch_uploader.sinks.speechsense.pool_sizer import MOST, START, PoolSizer, Sample
 
 MB = 1_000_000
 STEP = 0.02  # seconds
@@ -24,7 +24,7 @@ class World:
     """
 
     def __init__(self, running, each=float("inf"), all=float("inf"), pause=0.0, size=4 * MB):  # noqa: A002
-        self.width = Width()
+        self.width = PoolSizer()
         self.now = 0.0
         self.delivered = 0
         self.seen = [START]
@@ -74,7 +74,7 @@ def always(running):
 
 
 def test_it_starts_with_four():
-    assert Width().channels == START == 4
+    assert PoolSizer().channels == START == 4
 
 
 def test_there_are_many_where_each_channel_carries_little():
@@ -127,7 +127,7 @@ def test_many_do_not_win_because_the_run_only_began():
 
 
 def test_few_that_fail_altogether_do_not_speak_for_many():
-    width = Width()
+    width = PoolSizer()
     for calls, goodput in ((12, 10 * MB), (16, 11 * MB), (16, 0), (16, 10 * MB)):
         for _ in range(calls):
             width.crowded()
@@ -158,7 +158,7 @@ def test_no_more_are_used_than_there_are_calls():
 
 def test_a_run_that_only_begins_is_no_reason():
     """Few calls carry less than four channels could."""
-    width = Width()
+    width = PoolSizer()
     for _ in range(100):
         width.crowded()
         if sample := width.began():
@@ -168,7 +168,7 @@ def test_a_run_that_only_begins_is_no_reason():
 
 
 def test_calls_that_all_fail_are_no_reason():
-    width = Width()
+    width = PoolSizer()
     for _ in range(100):
         width.crowded()
         if sample := width.began():

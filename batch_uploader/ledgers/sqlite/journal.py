@@ -39,7 +39,7 @@ _HEAD: Final = struct.Struct("<II")
 """Before the JSON of a frame: its length in bytes, and its CRC-32."""
 
 
-class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
     """How a recording ended, or with None that its claim is taken back; ``at`` is when."""
 
     connection_id: str
@@ -69,7 +69,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.kept: list[Answer] = []
+        self.kept: list[SpilledWrite] = []
         """What the file holds, the oldest first."""
         self._file: FileIO | None = None
         self._end = 0
@@ -93,7 +93,7 @@ class Journal:
             self.clear()
         self._end = sum(map(len, map(_frame, self.kept)))
 
-    def keep(self, answer: Answer) -> None:
+    def keep(self, answer: SpilledWrite) -> None:
         """Write an answer, durable when this returns. Raises OSError also when the room is used."""
         frame = _frame(answer)
         if self._end + len(frame) > SIZE:
@@ -151,13 +151,13 @@ def has_journal(ledger: Path) -> bool:
     return content is not None and len(content) == SIZE
 
 
-def _frame(answer: Answer) -> bytes:
+def _frame(answer: SpilledWrite) -> bytes:
     # Not msgspec's own: it refuses the lone surrogates of what foreign code told us.
     text = json.dumps(to_builtins(answer)).encode("ascii")
     return _HEAD.pack(len(text), zlib.crc32(text)) + text
 
 
-def _answers(path: Path, content: bytes) -> Iterator[Answer]:
+def _answers(path: Path, content: bytes) -> Iterator[SpilledWrite]:
     position = 0
     while position + _HEAD.size <= len(content):
         length, checksum = _HEAD.unpack_from(content, position)
@@ -167,7 +167,7 @@ def _answers(path: Path, content: bytes) -> Iterator[Answer]:
             return
         position += length
         try:
-            yield convert(json.loads(text), Answer)
+            yield convert(json.loads(text), SpilledWrite)
         except (ValueError, RecursionError) as error:
             raise LedgerError(
                 f"{path} holds answers that this batch-uploader does not understand ({error}): a"

@@ -29,7 +29,7 @@ from batch_uploader.ledgers.sqlite.file import (
 )
 from batch_uploader.ledgers.sqlite.hold import Hold, remains, taken_over
 from batch_uploader.ledgers.sqlite.identity import open_held, owner_of, take_over
-from batch_uploader.ledgers.sqlite.journal import Answer, Journal, journal_path
+from batch_uploader.ledgers.sqlite.journal import Journal, SpilledWrite, journal_path
 from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
@@ -302,7 +302,7 @@ class SqliteLedger:
         if self._lost is not None:
             raise type(self._lost)(*self._lost.args)
 
-    def _replay(self, answer: Answer, connection: sqlite3.Connection) -> None:
+    def _replay(self, answer: SpilledWrite, connection: sqlite3.Connection) -> None:
         try:
             answer.apply(_SqliteStore(connection, answer.connection_id))
         except LedgerError as error:
@@ -320,7 +320,7 @@ class SqliteLedger:
                 outcome is None or outcome.status not in _FOUND_AGAIN
             ):
                 with suppress(OSError):
-                    self._journal.keep(Answer(self._connection_id, path, at(), outcome))
+                    self._journal.keep(SpilledWrite(self._connection_id, path, at(), outcome))
                     return LedgerError(
                         f"{error}; what the service answered is kept in {self._journal.path},"
                         " and the next run records it"

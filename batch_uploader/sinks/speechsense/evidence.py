@@ -29,7 +29,7 @@ from batch_uploader.core.errors import (
     UnknownConnection,
 )
 from batch_uploader.sinks.speechsense import transport
-from batch_uploader.sinks.speechsense.answer import Answer, request_id, retry_after
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, request_id, retry_after
 
 
 class Extent(StrEnum):
@@ -99,7 +99,7 @@ _ASKS_AGAIN: Final = frozenset({NotSent, Throttled})
 """What is only believed in words that speak of the service."""
 
 
-def never_left(answer: Answer) -> bool:
+def never_left(answer: RpcResult) -> bool:
     """Whether no connection was made; one that there is, or that brought metadata, was."""
     if answer.code is not StatusCode.UNAVAILABLE or answer.connected or answer.metadata:
         return False
@@ -107,7 +107,7 @@ def never_left(answer: Answer) -> bool:
 
 
 def judge(
-    answer: Answer,
+    answer: RpcResult,
     *,
     extent: Extent,
     where: str,
@@ -130,7 +130,9 @@ def judge(
     )
 
 
-def _decide(answer: Answer, extent: Extent, unavailable: Unavailable, size: int) -> type[SinkError]:
+def _decide(
+    answer: RpcResult, extent: Extent, unavailable: Unavailable, size: int
+) -> type[SinkError]:
     if answer.talk_id is not None:
         # It was carried out, whatever was said afterwards.
         return Contradicted if answer.code is StatusCode.OK else InDoubt
@@ -147,7 +149,7 @@ def _decide(answer: Answer, extent: Extent, unavailable: Unavailable, size: int)
     return kind
 
 
-def _word(answer: Answer) -> type[SinkError]:
+def _word(answer: RpcResult) -> type[SinkError]:
     kind = _WORD.get(answer.code, InDoubt)
     if transport.is_of_a_break(answer.details) and not _unconnected(answer):
         return InDoubt
@@ -158,7 +160,7 @@ def _word(answer: Answer) -> type[SinkError]:
     return kind
 
 
-def _asked_again(answer: Answer, kind: type[SinkError]) -> type[SinkError]:
+def _asked_again(answer: RpcResult, kind: type[SinkError]) -> type[SinkError]:
     text = answer.details
     if answer.tried_before:
         return InDoubt
@@ -171,12 +173,12 @@ def _asked_again(answer: Answer, kind: type[SinkError]) -> type[SinkError]:
     return InDoubt if transport.is_of_the_way(text) else kind
 
 
-def _unconnected(answer: Answer) -> bool:
+def _unconnected(answer: RpcResult) -> bool:
     text = answer.details.lower()
     return answer.code is StatusCode.UNAVAILABLE and _UNCONNECTED.match(text) is not None
 
 
-def _too_large(answer: Answer, size: int) -> bool:
+def _too_large(answer: RpcResult, size: int) -> bool:
     """Whether a message of ours was more than somebody takes: the text tells its size."""
     text = answer.details.lower()
     if answer.code is not StatusCode.RESOURCE_EXHAUSTED or _ANSWER_TOO_LARGE.search(text):
@@ -191,7 +193,7 @@ def _any(needles: Iterable[str], text: str) -> bool:
     return any(needle in text for needle in needles)
 
 
-def _advice(kind: type[SinkError], answer: Answer, extent: Extent, where: str) -> str:
+def _advice(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> str:
     if never_left(answer):
         return _unreached(answer.details.lower(), where)
     if kind in _ADVICE:
@@ -223,7 +225,7 @@ def _unreached(text: str, where: str) -> str:
     return f"check the endpoint and the network: {where} cannot be reached"
 
 
-def _doubted(answer: Answer, where: str) -> str:
+def _doubted(answer: RpcResult, where: str) -> str:
     do = "find out whether the service has it before it is sent again"
     if answer.talk_id is not None:
         named = f"as talk {answer.talk_id}" if answer.talk_id else "without a talk ID"
@@ -237,7 +239,7 @@ def _doubted(answer: Answer, where: str) -> str:
     return f"{do}: the answer of {where} was lost or does not tell"
 
 
-def _stand_in(answer: Answer, where: str) -> str | None:
+def _stand_in(answer: RpcResult, where: str) -> str | None:
     text = answer.details.lower()
     if not _any(_NOT_GRPC, text):
         return None
@@ -246,7 +248,7 @@ def _stand_in(answer: Answer, where: str) -> str | None:
     return f"a proxy or load balancer in front of {where} answered in the service's place{how}"
 
 
-def _refused(answer: Answer, where: str) -> str:
+def _refused(answer: RpcResult, where: str) -> str:
     if stand_in := _stand_in(answer, where):
         return f"check the endpoint and what is in between: {stand_in}"
     if answer.code is StatusCode.UNIMPLEMENTED:
@@ -256,7 +258,7 @@ def _refused(answer: Answer, where: str) -> str:
     return f"check the credentials: {where} does not accept them"
 
 
-def _rejected(answer: Answer, where: str) -> str:
+def _rejected(answer: RpcResult, where: str) -> str:
     if answer.code is StatusCode.RESOURCE_EXHAUSTED:
         return (
             f"send recordings of this size as streams, by a lower limit for whole ones: "
@@ -265,18 +267,18 @@ def _rejected(answer: Answer, where: str) -> str:
     return f"mend the recording or its metadata: {where} refuses it as it is"
 
 
-def _unknown(answer: Answer, where: str) -> str:  # noqa: ARG001 - as the others are called
+def _unknown(answer: RpcResult, where: str) -> str:  # noqa: ARG001 - as the others are called
     return f"check the connection ID: {where} does not know this one"
 
 
-def _contradicted(answer: Answer, where: str) -> str:
+def _contradicted(answer: RpcResult, where: str) -> str:
     return (
         f"{where} accepted it, but named {answer.quote() or 'no talk'}; look for it among the "
         "connection's talks, then decide with 'batch-uploader resolve'"
     )
 
 
-_ADVICE: Final[Mapping[type[SinkError], Callable[[Answer, str], str]]] = {
+_ADVICE: Final[Mapping[type[SinkError], Callable[[RpcResult, str], str]]] = {
     Contradicted: _contradicted,
     InDoubt: _doubted,
     Unauthorized: _refused,

@@ -15,14 +15,14 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import (
-    Answer,
+from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
+from batch_uploader.sinks.speechsense.redaction import remember
+from batch_uploader.sinks.speechsense.rpc_result import (
+    RpcResult,
     request_id,
     retry_after,
     unreadable,
 )
-from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
-from batch_uploader.sinks.speechsense.redaction import remember
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -128,7 +128,7 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
         try:
             answer = await create(request, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            raise _refusal(Answer.of(error), endpoint) from None
+            raise _refusal(RpcResult.of(error), endpoint) from None
         except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
             raise _refusal(unreadable(error), endpoint) from None
     try:
@@ -143,7 +143,7 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
     return IssuedToken(issued.iam_token, issued.expires_at.seconds - now)
 
 
-def _refusal(answer: Answer, endpoint: Endpoint) -> SinkError:
+def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
     kind: type[SinkError] = NotSent
     advice = f"check the network: {endpoint} gave no IAM token"
     if answer.code in _REFUSED:

@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError, Message
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.ports import Match
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import Answer, flaw, request_id
 from batch_uploader.sinks.speechsense.quota import Quota, Waits
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, flaw, request_id
 
-Ask = Callable[[str, bytes], Awaitable[bytes | Answer]]
+Ask = Callable[[str, bytes], Awaitable[bytes | RpcResult]]
 """Makes one call: a method and a request to a response, or to how the call failed."""
 
 _SPELLINGS: Final = ("userMeta.{}", "user.{}")
@@ -73,7 +73,7 @@ class Lookup:
             page_size=_PAGE,
         )
         answer = await ask(wire.SEARCH, request.SerializeToString())
-        if isinstance(answer, Answer):
+        if isinstance(answer, RpcResult):
             if answer.code in _REFUSED:
                 return failed(answer)
             raise failed(answer)
@@ -99,7 +99,7 @@ class Lookup:
             # Everything about a talk that is no analysis comes in any case.
             request.results_mask.paths.append("conversation_statistics")
             answer = await ask(wire.GET, request.SerializeToString())
-            if isinstance(answer, Answer):
+            if isinstance(answer, RpcResult):
                 raise failed(answer)
             talks = _parse(wire.GetTalkResponse.FromString, answer).talk
             _demand_sound(talk.id for talk in talks)
@@ -124,7 +124,7 @@ class Lookup:
         )
 
 
-def failed(answer: Answer) -> SearchFailed:
+def failed(answer: RpcResult) -> SearchFailed:
     """What a Search or a Get that did not succeed amounts to."""
     said = answer.quote()
     return SearchFailed(

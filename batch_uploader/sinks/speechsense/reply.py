@@ -14,14 +14,14 @@ from grpc import StatusCode
 
 from batch_uploader.core.model import Receipt
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.answer import (
+from batch_uploader.sinks.speechsense.channel_pool import Call
+from batch_uploader.sinks.speechsense.rpc_result import (
     ENDED_WITHIN,
-    Answer,
+    RpcResult,
     flaw,
     request_id,
     unreadable,
 )
-from batch_uploader.sinks.speechsense.line import Call
 
 Rpc: TypeAlias = grpc.aio.StreamStreamCall[bytes, bytes]
 
@@ -70,11 +70,11 @@ class Reply:
         self._call = call
         self._talk_ids: set[str] = set()
         loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[Receipt | Answer | grpc.aio.UsageError] = loop.create_future()
+        self._end: asyncio.Future[Receipt | RpcResult | grpc.aio.UsageError] = loop.create_future()
         # By itself, so that what is here already is not lost by one who is told to stop.
         self._task = loop.create_task(self._listen())
 
-    async def end(self) -> Receipt | Answer:
+    async def end(self) -> Receipt | RpcResult:
         """How the call ended. Raises UsageError if it never began."""
         try:
             end = await self._end
@@ -92,7 +92,7 @@ class Reply:
         if not self._end.done():
             self._end.set_result(end)
 
-    async def _hear(self) -> Receipt | Answer | grpc.aio.UsageError:
+    async def _hear(self) -> Receipt | RpcResult | grpc.aio.UsageError:
         try:
             async for message in self._rpc:
                 # Two that differ say it all, however many there are.
@@ -101,7 +101,7 @@ class Reply:
             metadata = (*await self._rpc.trailing_metadata(), *await self._rpc.initial_metadata())
         except grpc.aio.AioRpcError as error:
             connected = self._call.connected
-            return Answer.of(error, self._secrets, connected=connected, talk_id=self._shown)
+            return RpcResult.of(error, self._secrets, connected=connected, talk_id=self._shown)
         except grpc.aio.UsageError as error:
             return error
         except asyncio.CancelledError:
@@ -111,13 +111,13 @@ class Reply:
             return unreadable(error, talk_id=self._shown)
         return self._accepted(metadata)
 
-    def _accepted(self, metadata: tuple[tuple[str, str | bytes], ...]) -> Receipt | Answer:
+    def _accepted(self, metadata: tuple[tuple[str, str | bytes], ...]) -> Receipt | RpcResult:
         talk_id = self._named
         if not talk_id:
-            return Answer(StatusCode.OK, metadata=metadata)
+            return RpcResult(StatusCode.OK, metadata=metadata)
         wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
         if wrong is not None:
-            return Answer(StatusCode.OK, wrong, metadata, talk_id="")
+            return RpcResult(StatusCode.OK, wrong, metadata, talk_id="")
         return Receipt(talk_id, request_id(metadata, self._secrets))
 
     @property

@@ -21,15 +21,15 @@ from batch_uploader.core.errors import (
 from batch_uploader.core.model import Receipt, Recording
 from batch_uploader.core.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import framing, wire
-from batch_uploader.sinks.speechsense.answer import ENDED_WITHIN, Answer, unreadable
 from batch_uploader.sinks.speechsense.channel import Endpoint
+from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
-from batch_uploader.sinks.speechsense.line import Call, Line
 from batch_uploader.sinks.speechsense.lookup import Lookup
 from batch_uploader.sinks.speechsense.quota import Quota
 from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
+from batch_uploader.sinks.speechsense.rpc_result import ENDED_WITHIN, RpcResult, unreadable
 
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
 """The service takes less than 128 MB in one message."""
@@ -80,11 +80,11 @@ class SpeechSenseSink:
         self._stamp_field = stamp_field
         self._unavailable = unavailable
         self._lookup = Lookup(stamp_field, quota or Quota()) if stamp_field else None
-        self._line: Line | None = None
+        self._line: ChannelPool | None = None
 
     async def __aenter__(self) -> Self:
         """Make the way ready; it connects with the first upload."""
-        self._line = Line(self._endpoint)
+        self._line = ChannelPool(self._endpoint)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -176,7 +176,7 @@ class SpeechSenseSink:
         remember(header.partition(" ")[2])
         return header
 
-    async def _ask(self, method: str, request: bytes) -> bytes | Answer:
+    async def _ask(self, method: str, request: bytes) -> bytes | RpcResult:
         line = self._line
         if line is None:
             raise SearchFailed(_CLOSED, code="CLOSED")
@@ -194,7 +194,7 @@ class SpeechSenseSink:
             except grpc.aio.UsageError:
                 raise SearchFailed(_CLOSED, code="CLOSED") from None
             except grpc.aio.AioRpcError as error:
-                return Answer.of(error, (header.partition(" ")[2],))
+                return RpcResult.of(error, (header.partition(" ")[2],))
             except asyncio.CancelledError:
                 if _asked_to_stop():
                     raise
@@ -202,7 +202,7 @@ class SpeechSenseSink:
             except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
                 return unreadable(error)
 
-    async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | Answer:
+    async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | RpcResult:
         sending.extent = Extent.WHOLE
         sending.largest = len(message)
         rpc, reply = self._begin(call, wire.UPLOAD, sending)
@@ -220,7 +220,7 @@ class SpeechSenseSink:
             sending.attempt.sent(sending.audio.size)
         return end
 
-    async def _stream(self, call: Call, sending: "_Sending") -> Receipt | Answer:
+    async def _stream(self, call: Call, sending: "_Sending") -> Receipt | RpcResult:
         rpc, reply = self._begin(call, wire.UPLOAD_AS_STREAM, sending)
         try:
             await self._feed(rpc, sending)

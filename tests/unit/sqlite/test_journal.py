@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
-from batch_uploader.ledgers.sqlite.journal import SIZE, Answer, _answers, _frame, journal_path
+from batch_uploader.ledgers.sqlite.journal import SIZE, SpilledWrite, _answers, _frame, journal_path
 
 LONG = "x" * 9000
 """Takes a page of the ledger, which on a full disk is not there."""
@@ -269,7 +269,7 @@ async def test_where_there_is_no_journal_nothing_is_kept(path):
 
 ANSWERS = {
     '{"connection_id": "c", "path": "\\u0439.wav", '
-    '"at": {"wall_ns": 1, "boot": null, "boot_ns": null}, "outcome": null}': Answer(
+    '"at": {"wall_ns": 1, "boot": null, "boot_ns": null}, "outcome": null}': SpilledWrite(
         "c", "й.wav", Instant(1), None
     ),
     '{"connection_id": "c", "path": "a.wav", "at": {"wall_ns": 1, "boot": "b", "boot_ns": 5}, '
@@ -277,7 +277,7 @@ ANSWERS = {
     '"stat": {"size": 1, "mtime_ns": 4611686018427387904, "sidecar": "a.json", '
     '"sidecar_size": 3, "sidecar_mtime_ns": 4}, "attempts": 3, "talk_id": "t", '
     '"failure": {"code": "C", "message": "\\udcff\\n", "request_id": "r"}, '
-    '"duplicate_of": "d", "duration": 1.0, "container": "wav"}}': Answer(
+    '"duplicate_of": "d", "duration": 1.0, "container": "wav"}}': SpilledWrite(
         "c",
         "a.wav",
         Instant(1, "b", 5),

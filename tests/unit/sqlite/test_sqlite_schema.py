@@ -13,7 +13,7 @@ from batch_uploader.core.model import Entry, Failure, Stat, Status
 from batch_uploader.core.ports import Likeness
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
-from batch_uploader.plan.planning import Action, plan
+from batch_uploader.plan.decide import Action, plan
 
 VERSION_1 = Path(__file__).parents[2] / "ledger_version_1.sql"
 

@@ -10,7 +10,7 @@ _POOR: Final = 12_500_000  # bytes a second: a channel that carries 100 Mbit/s n
 _REST: Final = 300.0  # seconds until the next trial after one that brought nothing
 
 
-class Width:
+class PoolSizer:
     """Tries many channels when all are crowded and carry little, and takes that back if in vain.
 
     Where the way is long and loses packets, each channel carries so much and no more; elsewhere

@@ -11,9 +11,9 @@ from msgspec import Struct, field
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.core.naming import is_sidecar
 from batch_uploader.core.ports import Known, Likeness, Source
-from batch_uploader.plan.planning import Action, Decision, plan
-from batch_uploader.prepare.examine import stat_of
+from batch_uploader.plan.decide import Action, Decision, plan
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
+from batch_uploader.prepare.prepare import stat_of
 
 _SMALL_FOLDER = 1_000
 """A larger one is planned in a thread: the transfers must not stand still meanwhile."""
@@ -83,7 +83,7 @@ class Batch(Struct):
     moved: int = 0
 
 
-class Intake(Struct, frozen=True):
+class FolderPlanner(Struct, frozen=True):
     """Plans a whole source against a ledger.
 
     ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With

@@ -28,7 +28,7 @@ class Stop(Struct, frozen=True):
     reason: str
 
 
-class Futility:
+class StopPolicy:
     """Counts the ends that are not about the recording and yet decide its fate.
 
     An outage that leaves nothing in doubt is not among them: it costs nothing to wait for its end.

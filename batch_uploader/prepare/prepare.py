@@ -26,8 +26,8 @@ from batch_uploader.core.ports import Known, Likeness, Source
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger
-from batch_uploader.prepare.material import Content, Material, changed, read_behind
 from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.sidecar import Schema
 
 _HASH_STEP = 1024 * 1024
@@ -90,7 +90,7 @@ def stat_of(pair: Pair) -> Stat:
     )
 
 
-class Examination(Struct, frozen=True):
+class Preparer(Struct, frozen=True):
     """Looks into pairs of one source for one connection.
 
     Its methods block, unless they say otherwise: use a thread.
@@ -157,7 +157,7 @@ class Examination(Struct, frozen=True):
 
     def prepare(
         self, pair: Pair, whole_limit: int, front: Callable[[Recording], bytes]
-    ) -> Material | tuple[Defect, ...]:
+    ) -> Payload | tuple[Defect, ...]:
         """A recording ready to be claimed, or all that is wrong with it.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one behind room for what
@@ -178,9 +178,9 @@ class Examination(Struct, frozen=True):
             if isinstance(sound, tuple):
                 return sound
             stack.pop_all()
-        return Material(sound, handle, content)
+        return Payload(sound, handle, content)
 
-    def prepare_cached(self, pair: Pair, whole_limit: int) -> Material | tuple[Defect, ...] | None:
+    def prepare_cached(self, pair: Pair, whole_limit: int) -> Payload | tuple[Defect, ...] | None:
         """As ``prepare`` for what is small and in memory already; None for all else.
 
         Does not block, and takes a third of a millisecond of nearly all that is sound: 32 of them
@@ -189,19 +189,19 @@ class Examination(Struct, frozen=True):
         if pair.audio.size > min(_AT_ONCE, whole_limit):
             return None
         text = self._glance_at_sidecar(pair.sidecar)
-        content = None if text is None else self.source.glance(pair.audio)
+        content = None if text is None else self.source.read_if_cached(pair.audio)
         if text is None or content is None:
             return None
         try:
             sound = self._judge(pair, self._metadata(pair, text), content, at_once=True)
         except TakesLonger:
             return None
-        return sound if isinstance(sound, tuple) else Material(sound, None, content)
+        return sound if isinstance(sound, tuple) else Payload(sound, None, content)
 
     def _glance_at_sidecar(self, listed: Entry | None) -> bytes | None:
         if listed is None:
             return b""
-        return self.source.glance(listed) if listed.size <= _SIDECAR_AT_ONCE else None
+        return self.source.read_if_cached(listed) if listed.size <= _SIDECAR_AT_ONCE else None
 
     def _judge(
         self,

@@ -31,7 +31,7 @@ _STATUS_AFTER: dict[type[SinkError], Status] = {
 }
 
 
-class Transfer:
+class Delivery:
     """One recording on its way: the attempt under way and the count of all of them.
 
     ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,

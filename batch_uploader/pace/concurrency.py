@@ -18,7 +18,7 @@ _FLOOR_AGE = 300.0  # seconds after which the fastest of its kind is forgotten
 _FULL = 0.8  # of a limit that is not used nobody knows whether it could be more
 
 
-class Window:
+class ConcurrencyLimit:
     """Additive increase, multiplicative decrease, between one and ``ceiling``.
 
     Doubles with each round of successes until the first cut, then grows by one a round, and by a
@@ -32,8 +32,8 @@ class Window:
         self._limit = float(min(START, ceiling))
         self._cut_at: float | None = None
         self._refused_at: float | None = None
-        self._floors: dict[int, _Floor] = {}
-        self._round = _Round()
+        self._floors: dict[int, _BaselineLatency] = {}
+        self._round = _Sample()
         self._before_cuts: _Before | None = None
         self.usual_seconds = 0.0
         """What a success takes lately, on average."""
@@ -48,13 +48,13 @@ class Window:
         usual = self.usual_seconds
         self.usual_seconds = usual + (seconds - usual) / 8 if usual else seconds
         # Within a class the sizes differ by less than a factor of two.
-        floor = self._floors.setdefault(octets.bit_length(), _Floor(now, seconds))
+        floor = self._floors.setdefault(octets.bit_length(), _BaselineLatency(now, seconds))
         slowness = seconds / (floor.of(now, seconds) + _SLACK)
         # What began before the latest cut does not tell what came of it.
         if self._cut_at is None or now - seconds >= self._cut_at:
             self._round.add(slowness)
         if self._round.count >= self.limit:
-            slowness, self._round = self._round.mean, _Round()
+            slowness, self._round = self._round.mean, _Sample()
             if slowness <= _TOLERANCE:
                 self._before_cuts = None
             elif self._slow(now, slowness):
@@ -77,14 +77,14 @@ class Window:
             self._limit, self._before_cuts = self._before_cuts.limit, None
         self._cut_at = self._refused_at
         self._floors.clear()
-        self._round = _Round()
+        self._round = _Sample()
 
     def restart(self, now: float) -> None:
         """After an outage: begin carefully, as at the start."""
         self._limit = min(self._limit, START, self.ceiling)
         self._cut_at = self._refused_at = now
         self._before_cuts = None
-        self._round = _Round()
+        self._round = _Sample()
 
     def _slow(self, now: float, slowness: float) -> bool:
         """A round was slow: fewer at once, unless fewer made it no faster; whether there are.
@@ -130,7 +130,7 @@ class _Before(Struct, frozen=True):
     cut_at: float | None
 
 
-class _Round:
+class _Sample:
     def __init__(self) -> None:
         self.count = 0
         self._sum = 0.0
@@ -144,7 +144,7 @@ class _Round:
         return self._sum / self.count
 
 
-class _Floor:
+class _BaselineLatency:
     """The least of the last minutes: of this age of the clock and of the one before.
 
     Of a moving average, since one that was lucky is no measure for the others.

@@ -10,7 +10,7 @@ import grpc
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.sinks.speechsense.channel import Endpoint, channel_credentials, open_channel
-from batch_uploader.sinks.speechsense.width import Sample, Width
+from batch_uploader.sinks.speechsense.pool_sizer import PoolSizer, Sample
 
 _STALE_AFTER: Final = 180.0
 _BUSY: Final = 256 * 1024
@@ -19,7 +19,7 @@ less is over sooner than another connection is made."""
 _REST: Final = 10.0  # seconds without a new channel after one that was not to be had
 
 
-class Line:
+class ChannelPool:
     """Gives each call the least busy channel; a channel connects with its first call.
 
     A channel that has led nowhere for minutes is replaced: gRPC looks a name up again only after a
@@ -31,9 +31,9 @@ class Line:
         self._endpoint = endpoint
         self._clock = clock
         self._credentials = channel_credentials(endpoint)
-        self._width = Width()
+        self._width = PoolSizer()
         self._lanes = [self._open()]
-        self._retired: list[_Lane] = []
+        self._retired: list[_Pooled] = []
         self._rests_until = clock()
 
     @property
@@ -64,7 +64,7 @@ class Line:
         for lane in (*self._lanes, *self._retired):
             await lane.channel.close()
 
-    def unreached(self, lane: "_Lane") -> None:
+    def unreached(self, lane: "_Pooled") -> None:
         """A call on the lane found no connection."""
         now = self._clock()
         if lane not in self._lanes:
@@ -83,7 +83,7 @@ class Line:
             self._lanes.append(self._open(now))
             self._retire(lane)
 
-    def _choose(self, now: float) -> "_Lane":
+    def _choose(self, now: float) -> "_Pooled":
         lane = min(self._lanes, key=_load)
         if lane.octets < _BUSY:
             return lane
@@ -101,10 +101,10 @@ class Line:
         while len(self._lanes) > self._width.channels:
             self._retire(min(self._lanes, key=_load))
 
-    def _open(self, unreached_since: float | None = None) -> "_Lane":
-        return _Lane(open_channel(self._endpoint, self._credentials), unreached_since)
+    def _open(self, unreached_since: float | None = None) -> "_Pooled":
+        return _Pooled(open_channel(self._endpoint, self._credentials), unreached_since)
 
-    def _retire(self, lane: "_Lane") -> None:
+    def _retire(self, lane: "_Pooled") -> None:
         self._lanes.remove(lane)
         self._retired.append(lane)
 
@@ -116,7 +116,7 @@ class Line:
                 await lane.channel.close()
 
 
-class _Lane:
+class _Pooled:
     """One channel and what is on it."""
 
     def __init__(self, channel: grpc.aio.Channel, unreached_since: float | None) -> None:
@@ -129,7 +129,7 @@ class _Lane:
 class Call:
     """One call's hold on a channel, which is to be told how it went."""
 
-    def __init__(self, line: Line, lane: _Lane) -> None:
+    def __init__(self, line: ChannelPool, lane: _Pooled) -> None:
         self.channel = lane.channel
         self.delivered = False
         self._line = line
@@ -154,5 +154,5 @@ class Call:
         self._line.unreached(self._lane)
 
 
-def _load(lane: _Lane) -> tuple[int, int]:
+def _load(lane: _Pooled) -> tuple[int, int]:
     return lane.octets, lane.calls

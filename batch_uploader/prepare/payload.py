@@ -17,7 +17,7 @@ Content: TypeAlias = bytes | BytesIO
 """All of a recording's audio; in a BytesIO, behind room for the front of its message."""
 
 
-class Material:
+class Payload:
     """A recording with its open file: the ``ports.Audio`` of a sink. Close it.
 
     Where ``content`` is all of it, as bytes, there need be no file.

@@ -20,7 +20,7 @@ _COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts",
 """The headers in which tries are counted, and what they say of the first one."""
 
 
-class Answer:
+class RpcResult:
     """How a call ended: its status, and the metadata that came with it, the trailing first.
 
     ``secrets`` are texts that must not be repeated if the peer did. ``connected`` tells that there
@@ -85,13 +85,13 @@ class Answer:
         return {each.field.rpartition(".")[2] for each in _violations(self.metadata)}
 
 
-ENDED_WITHIN: Final = Answer(StatusCode.CANCELLED, "the call was ended within this program")
+ENDED_WITHIN: Final = RpcResult(StatusCode.CANCELLED, "the call was ended within this program")
 
 
-def unreadable(error: Exception, talk_id: str | None = None) -> Answer:
+def unreadable(error: Exception, talk_id: str | None = None) -> RpcResult:
     """The answer to a call that gRPC could make nothing of, which it tells by any exception."""
     said = f"gRPC makes no sense of the answer: {type(error).__name__}"
-    return Answer(StatusCode.UNKNOWN, said, talk_id=talk_id)
+    return RpcResult(StatusCode.UNKNOWN, said, talk_id=talk_id)
 
 
 def flaw(talk_id: str) -> str | None:

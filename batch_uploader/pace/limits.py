@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from batch_uploader.core.units import format_duration
-from batch_uploader.pace.bell import Bell
+from batch_uploader.pace.notifier import Notifier
 
 _A_MATTER_OF_ADDING_UP = 1e-6
 
 
-class Share:
+class Reservation:
     """One recording's part of the allowance; used up unless it turns out to be not needed."""
 
     def __init__(self) -> None:
         self.used = True
 
 
-class Allowance:
+class RunLimits:
     """``recordings`` and ``seconds`` of audio, None without a limit.
 
     What is in flight counts as used up until it is known better: the last of it waits for that.
@@ -28,17 +28,17 @@ class Allowance:
         self._seconds = math.inf if seconds is None else seconds
         self._taken = (0, 0.0)
         self._open = 0
-        self._changed = Bell()
+        self._changed = Notifier()
 
     @asynccontextmanager
-    async def share(self, seconds: float) -> AsyncIterator[Share | None]:
+    async def share(self, seconds: float) -> AsyncIterator[Reservation | None]:
         """Take one recording of that length out of it; None if it is used up for good."""
         while self.reason(seconds) and self._open:
             await self._changed.wait()
         if self.reason(seconds):
             yield None
             return
-        share = Share()
+        share = Reservation()
         self._count(1, seconds)
         self._open += 1
         try:
@@ -47,7 +47,7 @@ class Allowance:
             self._open -= 1
             if not share.used:
                 self._count(-1, -seconds)
-            self._changed.ring()
+            self._changed.notify_all()
 
     def _count(self, recordings: int, seconds: float) -> None:
         self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)

@@ -7,7 +7,7 @@ LONGEST_PAUSE = 60.0
 _ROUNDS = 5
 
 
-class Outage:
+class CircuitBreaker:
     """Nothing has got through for so many rounds of attempts that it is no accident.
 
     Attempts that run at the same time fail for the same reason, so they count as one: the next one

@@ -25,8 +25,8 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import Stat
 from batch_uploader.core.ports import Ledger, Likeness
 from batch_uploader.doubts import Reconciler
-from batch_uploader.plan.intake import Batch, Intake, Job, invalid, orphaned
-from batch_uploader.plan.planning import Action
+from batch_uploader.plan.decide import Action
+from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
 """The fact that says whether files have the inodes in one run that they had in another."""
@@ -39,7 +39,7 @@ _LEARNED_AT_ONCE = 10_000
 _LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
 
 
-class Planner:
+class Feed:
     """Walks the source once; then what the search proves absent is sent again.
 
     Publishes what needs no worker. ``fail`` is told what the run cannot go on with: SourceError,
@@ -48,7 +48,7 @@ class Planner:
 
     def __init__(
         self,
-        intake: Intake,
+        intake: FolderPlanner,
         ledger: Ledger,
         reconciler: Reconciler,
         *,

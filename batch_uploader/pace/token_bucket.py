@@ -61,7 +61,7 @@ class Timetable(Struct, frozen=True):
         return min((size for _, size in self.entries if size is not None), default=None)
 
 
-class Pipe:
+class TokenBucket:
     """Lets bytes through at the timetable's rate: who comes pays off what went before.
 
     So a single piece of any size leaves at once, and what follows waits. ``now`` is in seconds.

@@ -3,7 +3,7 @@
 import anyio
 
 
-class Bell:
+class Notifier:
     """Wakes all who wait when it rings; a ring that nobody waits for costs nothing."""
 
     __slots__ = ("_event",)
@@ -11,7 +11,7 @@ class Bell:
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
 
-    def ring(self) -> None:
+    def notify_all(self) -> None:
         """Let everybody go on who waits now."""
         event, self._event = self._event, None
         if event is not None:
