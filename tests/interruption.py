@@ -21,7 +21,7 @@ from batch_uploader.sources.directory import DirectorySource
 
 CONNECTION = "calls"
 OPTIONS = RunOptions(
-    concurrency=2, min_age=0, grace=0.05, hold=0.001, retry=RetryPolicy(first_pause=0.001)
+    concurrency=2, min_age=0, grace=0.05, hold=1, retry=RetryPolicy(first_pause=0.001)
 )
 HANGS_AFTER = 60
 _STRUCK = ContextVar("_STRUCK", default=None)

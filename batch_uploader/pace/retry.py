@@ -13,6 +13,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from batch_uploader.core.checks import require_number, require_whole
 from batch_uploader.core.errors import NotSent, SinkError, Throttled
 
 _T = TypeVar("_T")
@@ -34,6 +35,13 @@ class RetryPolicy(Struct, frozen=True):
     longest_pause: float = 60.0
     deadline: float = 60.0
     slowest_rate: int = 32 * 1024
+
+    def __post_init__(self) -> None:
+        require_whole("attempts", self.attempts, least=1)
+        require_number("first_pause", self.first_pause, above=0)
+        require_number("longest_pause", self.longest_pause, least=self.first_pause)
+        require_number("deadline", self.deadline, above=0)
+        require_number("slowest_rate", self.slowest_rate, above=0)
 
     def timeout(self, size: int) -> float:
         """How long one attempt at ``size`` bytes may take."""

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from batch_uploader.core.checks import require_number, require_whole
 from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
@@ -50,6 +51,9 @@ _COPIES = 2.1
 """A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
 _STREAM_COST = 3 * _MIB
 """What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
+MOST_CONCURRENT = 1024
+SHORTEST_HOLD = 1.0
+"""In seconds."""
 _HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT, Status.CONFLICT})
 
 
@@ -65,6 +69,7 @@ class RunOptions(Struct, frozen=True):
     ``hold`` is for how long after a doubt arose it proves nothing that Search does not find the
     recording; ``wait_for_doubt`` makes a run wait for that. With ``trust_times`` files of the same
     sizes and times are not looked at, whatever else of them is new.
+    Raises ConfigError for a number that makes no sense.
     """
 
     # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
@@ -83,6 +88,19 @@ class RunOptions(Struct, frozen=True):
     hold: float = 1800.0
     wait_for_doubt: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        require_whole("concurrency", self.concurrency, least=1, most=MOST_CONCURRENT)
+        require_number("rate", self.rate, above=0, optional=True)
+        require_whole("memory", self.memory, least=1)
+        require_whole("wide_memory", self.wide_memory, least=1)
+        require_number("min_age", self.min_age)
+        require_number("grace", self.grace)
+        require_whole("max_recordings", self.max_recordings, least=1, optional=True)
+        require_number("max_audio", self.max_audio, above=0, optional=True)
+        require_number("max_outage", self.max_outage, above=0)
+        # Search does not see a talk at once, and what it misses is sent again.
+        require_number("hold", self.hold, least=SHORTEST_HOLD)
 
 
 class _Drained(Exception):  # noqa: N818 - a way out, not a mistake

@@ -19,7 +19,7 @@ from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path, manifest_path
 from batch_uploader.pace import Timetable
 from batch_uploader.prepare.prepare import Rules
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.engine import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import Given, closest, refusal
 from batch_uploader.settings.profile import (
@@ -56,9 +56,7 @@ VARIABLES: Mapping[str, str] = {
 }
 """The settings that the environment may hold; an empty variable is none."""
 
-_MOST_CONCURRENT = 1024
 _MOST_RECORDINGS = 10**12
-_SHORTEST_HOLD = 1.0
 
 
 class Places(Struct, frozen=True):
@@ -169,7 +167,7 @@ class Settings:
         concurrency = layers.get("concurrency")
         return RunOptions(
             concurrency=(
-                concurrency.count(1, _MOST_CONCURRENT) if concurrency else usual.concurrency
+                concurrency.count(1, MOST_CONCURRENT) if concurrency else usual.concurrency
             ),
             rate=layers["rate"].rate() if "rate" in layers else None,
             bandwidth=layers["bandwidth"].read(Timetable.parse) if "bandwidth" in layers else None,
@@ -194,7 +192,7 @@ class Settings:
 
     def _hold(self, default: float) -> float:
         hold = self.duration("hold", default)
-        if hold < _SHORTEST_HOLD:
+        if hold < SHORTEST_HOLD:
             self._layers["hold"].refuse(
                 "Search does not see a talk at once, and what it misses is sent again",
                 "give it at least a second; 30m is the default",

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from batch_uploader.core.checks import require_number, require_whole
 from batch_uploader.core.model import AudioInfo, Container, Defect
 from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
 from batch_uploader.prepare.audio.content import Content, TakesLonger
@@ -43,6 +44,10 @@ class RawFormat(Struct, frozen=True):
     sample_rate: int
     channels: int
 
+    def __post_init__(self) -> None:
+        require_whole("sample_rate", self.sample_rate, least=1)
+        require_whole("channels", self.channels, least=1)
+
 
 class AudioRules(Struct, frozen=True):
     """What the connection wants of a recording.
@@ -54,6 +59,10 @@ class AudioRules(Struct, frozen=True):
     channels: int | None = None
     raw: RawFormat | None = None
     max_duration: float = 4 * 3600
+
+    def __post_init__(self) -> None:
+        require_whole("channels", self.channels, least=1, optional=True)
+        require_number("max_duration", self.max_duration, above=0)
 
 
 def probe(
