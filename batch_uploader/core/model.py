@@ -19,7 +19,7 @@ _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 
 class Status(StrEnum):
-    """What the ledger knows of a recording; the state machine is drawn in docs/design.md."""
+    """What the ledger knows of a recording; the state machine is drawn in docs/concepts.md."""
 
     CLAIMED = "claimed"
     """Being sent by a run, or by one that was killed."""
