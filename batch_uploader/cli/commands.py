@@ -24,8 +24,8 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
     Flag("--dry-run", "Send nothing: the same as check.", is_flag=True),
     Flag(
         "--rebuild",
-        "The ledger is gone, damaged or behind: make a new one from the manifest first. Needs the"
-        " --stamp-field that earlier runs had to find out by itself what went up since.",
+        "Rebuild a ledger that is gone, damaged or behind from the manifest first. Pass the"
+        " --stamp-field used by earlier runs so that later uploads can be found by Search.",
         is_flag=True,
     ),
     flags=UPLOAD,
@@ -39,8 +39,9 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
 def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> int:
     """Put the recordings of a directory into SpeechSense, each exactly once.
 
-    What is up already is skipped, what failed before it was stored is tried again. The first Ctrl-C
-    or SIGTERM finishes what is on its way, a second one stops at once; the next run goes on.
+    Recordings that are already stored are skipped; those that failed before they were stored are
+    retried. The first Ctrl-C or SIGTERM finishes the uploads in flight, a second one stops at once;
+    the next run continues.
 
     Durations read 90, 90s, 30m, 2h, sizes 512K, 8M, 1G. A secret is never an argument.
     """
@@ -67,7 +68,7 @@ def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> in
     ),
 )
 def check(directory: Path, flags: Given, *, as_json: bool) -> int:
-    """Look at everything and send nothing: what would go up, and every defect with its cure.
+    """Inspect everything and send nothing: what would be uploaded, and every defect with its cure.
 
     Needs neither network nor credentials, and writes nothing.
     """
@@ -86,9 +87,9 @@ def check(directory: Path, flags: Given, *, as_json: bool) -> int:
     ),
 )
 def status(directory: Path, flags: Given, *, as_json: bool) -> int:
-    """Tell what became of all recordings so far, and what needs a human.
+    """Show what became of all recordings so far, and which need attention.
 
-    Also while a run is going. Ends with 1 if something needs a human.
+    Works while a run is going. The exit code is 1 if something needs attention.
     """
     from batch_uploader.cli import reporting
 
@@ -98,17 +99,23 @@ def status(directory: Path, flags: Given, *, as_json: bool) -> int:
 @command(
     _DIRECTORY,
     click.Argument(["paths"], metavar="[PATH]...", nargs=-1),
-    Flag("--all every", "All that are in doubt or in conflict.", is_flag=True),
-    Flag("--rejected", "All that the service rejected; with --resend alone.", is_flag=True),
-    Flag("--talk-id", "It is up, as this talk. For one PATH at a time.", metavar="ID"),
-    Flag("--resend", "It is not up: the next run sends it. May bill it twice.", is_flag=True),
-    Flag("--give-up", "Let it be: it is not sent unless its file changes.", is_flag=True),
+    Flag("--all every", "All recordings in doubt or in conflict.", is_flag=True),
     Flag(
-        "--search",
-        "Ask the service, by the stamp field: all that are in doubt and carry it.",
+        "--rejected", "All recordings that the service rejected; only with --resend.", is_flag=True
+    ),
+    Flag("--talk-id", "The recording was stored as this talk; one PATH at a time.", metavar="ID"),
+    Flag(
+        "--resend",
+        "The recording was not stored: send it with the next run. May bill it twice.",
         is_flag=True,
     ),
-    Flag("--yes -y", "Do not ask back.", is_flag=True),
+    Flag("--give-up", "Never send the recording unless its file changes.", is_flag=True),
+    Flag(
+        "--search",
+        "Search the service for all recordings in doubt, by the stamp field.",
+        is_flag=True,
+    ),
+    Flag("--yes -y", "Skip the confirmation prompt.", is_flag=True),
     flags=SEARCH,
     examples=(
         "batch-uploader resolve calls/ 2025/01/a.wav --talk-id TALK_ID",
@@ -131,12 +138,12 @@ def resolve(
     search: bool,
     yes: bool,
 ) -> int:
-    """Decide about recordings of which nobody knows whether the service holds them.
+    """Decide about recordings that the service may or may not have stored.
 
-    Look for them in the SpeechSense console first: what is there and is sent again is billed twice,
-    and nothing can be deleted. PATHs are as status prints them. --resend also takes those that the
-    service rejected, of which nothing is stored; it and --talk-id also take those that were given
-    up. --search does what each run with a stamp field does at its end.
+    Look for them in the SpeechSense console first: a recording that is stored and sent again is
+    billed twice, and talks cannot be deleted. PATHs are as status prints them. --resend also
+    accepts recordings that the service rejected; --resend and --talk-id accept those that were
+    given up. --search does what each run with a stamp field does at its end.
     """
     from batch_uploader.cli import resolving, searching
 
@@ -160,7 +167,7 @@ def resolve(
         metavar="jsonl|csv",
         default="jsonl",
     ),
-    Flag("--output -o", "Into this file. [default: stdout]", metavar="F", type=PATH),
+    Flag("--output -o", "File to write to. [default: stdout]", metavar="F", type=PATH),
     Flag(
         "--raw",
         "Write CSV cells as they are, for a join by path. Without it, an apostrophe keeps a"
@@ -177,7 +184,7 @@ def resolve(
 def manifest(directory: Path, flags: Given, *, form: str, output: Path | None, raw: bool) -> int:
     """Print what the ledger knows of every recording, one line each, sorted by path.
 
-    Also while a run is going.
+    Works while a run is going.
     """
     from batch_uploader.cli import exporting
 

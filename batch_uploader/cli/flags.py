@@ -20,33 +20,38 @@ def _many(*args: Any) -> Flag:
 PLACE: Final = (
     Flag(
         "--connection-id",
-        "The connection, from the SpeechSense console. [env: SPEECHSENSE_CONNECTION_ID]",
+        "ID of the connection, from the SpeechSense console. [env: SPEECHSENSE_CONNECTION_ID]",
         Panel.WHERE,
         "ID",
     ),
     Flag(
         "--ledger",
-        "What is remembered of every recording. [default: DIRECTORY/.batch-uploader/ledger.db]",
+        "Database that remembers every recording. [default: DIRECTORY/.batch-uploader/ledger.db]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
     Flag(
         "--manifest",
-        "Where the talk IDs are written to. [default: DIRECTORY/manifest.jsonl]",
+        "File that lists the talk IDs. [default: DIRECTORY/manifest.jsonl]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
     Flag(
         "--config",
-        "The settings file: TOML whose keys are these flags. [default: batch-uploader.toml"
+        "Settings file: TOML whose keys are these flags. [default: batch-uploader.toml"
         " in the working directory, if there; env: BATCH_UPLOADER_CONFIG]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
-    Flag("--profile", "Lay [profiles.NAME] of the settings file over it.", Panel.FILES, "NAME"),
+    Flag(
+        "--profile",
+        "Apply the overrides in [profiles.NAME] of the settings file.",
+        Panel.FILES,
+        "NAME",
+    ),
 )
 """What every command about a directory has to know."""
 
@@ -54,8 +59,8 @@ STAMP: Final = (
     *PLACE,
     Flag(
         "--stamp-field",
-        "A field that the connection declares for us, to find a talk by when an answer is"
-        " lost: each recording's key is written into it.",
+        "Text field of the connection that carries each recording's key, so that Search can find"
+        " the talk when an answer is lost.",
         Panel.DOUBT,
         "NAME",
     ),
@@ -66,38 +71,38 @@ SEARCH: Final = (
     *STAMP,
     Flag(
         "--endpoint",
-        "The service. [default: api.speechsense.yandexcloud.net:443; env: SPEECHSENSE_ENDPOINT]",
+        "Address of the service. [default: api.speechsense.yandexcloud.net:443;"
+        " env: SPEECHSENSE_ENDPOINT]",
         Panel.WHERE,
         "HOST:PORT",
     ),
     Flag(
         "--ca-file",
-        "Trust these certificates instead of the system's.",
+        "Certificates to trust instead of the system's.",
         Panel.WHERE,
         "PEM",
         type=PATH,
     ),
-    _switch("--plaintext", "No TLS; for loopback alone.", Panel.WHERE),
-    _switch(
-        "--ignore-proxy", "Take no notice of grpc_proxy, https_proxy, http_proxy.", Panel.WHERE
-    ),
+    _switch("--plaintext", "Do not use TLS; loopback only.", Panel.WHERE),
+    _switch("--ignore-proxy", "Ignore grpc_proxy, https_proxy and http_proxy.", Panel.WHERE),
     Flag(
         "--api-key-file",
-        "Holds an API key; mode 600. [env: API_KEY holds the key itself]",
+        "File with an API key; mode 600. [env: API_KEY holds the key itself]",
         Panel.WHO,
         "F",
         type=PATH,
     ),
     Flag(
         "--iam-token-file",
-        "Holds an IAM token, read again when it changes. [env: IAM_TOKEN holds the token itself]",
+        "File with an IAM token, read again when it changes."
+        " [env: IAM_TOKEN holds the token itself]",
         Panel.WHO,
         "F",
         type=PATH,
     ),
     Flag(
         "--service-account-key-file",
-        "Authorized key of a service account, exchanged for IAM tokens as they run out."
+        "File with a service account's authorized key; IAM tokens are requested with it as needed."
         " [env: YC_SERVICE_ACCOUNT_KEY_FILE]",
         Panel.WHO,
         "F",
@@ -105,14 +110,14 @@ SEARCH: Final = (
     ),
     Flag(
         "--iam-endpoint",
-        "Where it is exchanged. [default: iam.api.cloud.yandex.net:443]",
+        "Address that issues the IAM tokens. [default: iam.api.cloud.yandex.net:443]",
         Panel.WHO,
         "HOST:PORT",
     ),
     Flag(
         "--hold",
-        "For so long after a recording came into doubt it proves nothing that Search does not"
-        " find it by its stamp. [default: 30m]",
+        "How long to wait before a failed Search counts as proof that an in-doubt recording was"
+        " not stored. [default: 30m]",
         Panel.DOUBT,
         "DURATION",
     ),
@@ -122,42 +127,45 @@ SEARCH: Final = (
 _READING: Final = (
     _many(
         "--include",
-        "Take these for audio as well, beside wav, mp3, ogg and opus: '*.pcm'. Repeatable.",
+        "Also treat these files as audio, besides wav, mp3, ogg and opus: '*.pcm'. Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),
     _many(
         "--exclude",
-        "Leave these files or folders out: 'drafts/**'. Repeatable.",
+        "Skip these files or folders: 'drafts/**'. Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),
     Flag(
         "--min-age",
-        "Leave files that changed within this time for the next run. [default: 2s]",
+        "Leave files modified more recently than this to the next run. [default: 2s]",
         Panel.WHAT,
         "DURATION",
     ),
     Flag(
         "--kind",
-        "Require what the service's guide asks for: number of channels and fields.",
+        "Require the channels and fields that the service's guide asks for.",
         Panel.SOUND,
         "two-channel|one-channel",
         words=("two-channel", "one-channel"),
     ),
     Flag(
         "--sidecar",
-        "Whether a recording without a sidecar is a defect. [default: required]",
+        "Whether every recording must have a sidecar. [default: required]",
         Panel.SOUND,
         "required|optional",
         words=("required", "optional"),
     ),
     _many(
-        "--default", "For a field that the sidecar lacks. Repeatable.", Panel.SOUND, "NAME=VALUE"
+        "--default",
+        "Value for a field that the sidecar lacks. Repeatable.",
+        Panel.SOUND,
+        "NAME=VALUE",
     ),
-    _many("--require", "A field that must be there. Repeatable.", Panel.SOUND, "NAME"),
-    Flag("--raw-rate", "Headerless files are 16-bit PCM of this rate.", Panel.SOUND, "HZ"),
-    Flag("--raw-channels", "... and of so many channels.", Panel.SOUND, "N"),
+    _many("--require", "Field that must be present. Repeatable.", Panel.SOUND, "NAME"),
+    Flag("--raw-rate", "Sample rate of headerless 16-bit PCM files.", Panel.SOUND, "HZ"),
+    Flag("--raw-channels", "Number of channels in headerless PCM files.", Panel.SOUND, "N"),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)
@@ -168,67 +176,67 @@ UPLOAD: Final = (
     *_READING,
     _switch(
         "--trust-times",
-        "A file of the same size and modification time is unchanged: do not compare its content"
-        " when its change time or inode is new.",
+        "Treat a file of the same size and modification time as unchanged, even if its change"
+        " time or inode is new.",
         Panel.WHAT,
     ),
     Flag(
         "--concurrency",
-        "At most so many at a time; how many are is found out. [default: 32]",
+        "Maximum uploads in flight; the actual number adapts. [default: 32]",
         Panel.HOW,
         "N",
     ),
-    Flag("--rate", "At most so many requests: 20/s, 300/m.", Panel.HOW, "N/s"),
+    Flag("--rate", "Maximum request rate: 20/s, 300/m.", Panel.HOW, "N/s"),
     Flag(
         "--bandwidth",
-        "At most so many bytes a second, also by the time of the day:"
-        " '08:00 2M 20:00 off'. What goes in one message goes at once.",
+        "Maximum bytes a second, optionally by time of day: '08:00 2M 20:00 off'. Recordings"
+        " sent in one message are not throttled mid-message.",
         Panel.HOW,
         "SIZE",
     ),
     Flag(
         "--whole-limit",
-        "Up to this size a recording goes in one message, above it as a stream. [default: 16M]",
+        "Largest recording to send in one message; larger ones are streamed. [default: 16M]",
         Panel.HOW,
         "SIZE",
     ),
     Flag(
-        "--max-duration", "Begin nothing new after this time; exit code 6.", Panel.HOW, "DURATION"
+        "--max-duration", "Start no new upload after this time; exit code 6.", Panel.HOW, "DURATION"
     ),
     Flag(
         "--max-audio",
-        "Send at most so many hours of audio, which is what is billed; exit code 6.",
+        "Maximum hours of audio to send, which is what is billed; exit code 6.",
         Panel.HOW,
         "HOURS",
     ),
-    Flag("--max-recordings", "Send at most so many recordings; exit code 6.", Panel.HOW, "N"),
+    Flag("--max-recordings", "Maximum recordings to send; exit code 6.", Panel.HOW, "N"),
     Flag(
         "--max-outage",
-        "Wait so long for a service that cannot be reached; exit code 6. [default: 2h]",
+        "How long to wait for a service that cannot be reached; exit code 6. [default: 2h]",
         Panel.HOW,
         "DURATION",
     ),
     Flag(
         "--grace",
-        "When stopped, wait so long for what is on its way. [default: 60s]",
+        "How long to wait for uploads in flight when interrupted. [default: 60s]",
         Panel.HOW,
         "DURATION",
     ),
     _switch(
         "--wait-for-doubt",
-        "Do not end before what is in doubt is searched for once its hold is over, and what is"
-        " not there is sent again. Needs --stamp-field.",
+        "Keep running until in-doubt recordings have been checked (after --hold) and missing"
+        " ones re-sent. Needs --stamp-field.",
         Panel.DOUBT,
     ),
     _switch(
         "--doubt-unavailable",
-        "Hold recordings that end with UNAVAILABLE after their last byte left, instead of"
-        " sending them again.",
+        "Hold recordings that end with UNAVAILABLE after their last byte was sent, instead of"
+        " retrying them.",
         Panel.DOUBT,
     ),
     Flag(
         "--progress",
-        "How to show it: json prints events on stdout, none prints errors alone."
+        "Progress display: json prints events on stdout, none prints errors only."
         " [default: auto: rich on a terminal, plain elsewhere]",
         Panel.OUTPUT,
         "auto|rich|plain|json|none",

@@ -71,7 +71,7 @@ class TestHelp:
         monkeypatch.setenv("COLUMNS", "200")
         text = inside("upload", "--help").out
         unwrapped = "".join(text.split())
-        for panel in ("Where to", "In whose name", "What to read", "Never twice", "Output"):
+        for panel in ("Destination", "Credentials", "What to read", "Validation", "Output"):
             assert f"\n{panel}" in text
         assert "[default:DIRECTORY/.batch-uploader/ledger.db]" in unwrapped
         assert "[env:SPEECHSENSE_CONNECTION_ID]" in unwrapped
