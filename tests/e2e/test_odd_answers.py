@@ -74,6 +74,8 @@ TEXTS = [
     "stream error: stream ID 5; INTERNAL_ERROR",
     "hyper::Error(IncompleteMessage)",
     "EOF",
+    "unavailable",
+    "no reply from worker",
     "failed to connect to all addresses; last error: Connection refused",
     "errors resolving calls:443: [Domain name not found]",
     "",

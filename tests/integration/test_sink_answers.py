@@ -49,6 +49,11 @@ ODD = {
         StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: UNKNOWN"
     ),
     "as if it had not been found": says(StatusCode.UNAVAILABLE, "errors resolving it: []"),
+    "what nginx makes of a 502": answers(
+        lambda stream: FrameServer.answer(
+            stream, (":status", "204"), ("grpc-status", "14"), ("grpc-message", "unavailable")
+        )
+    ),
     "nothing to say": says(StatusCode.UNAVAILABLE, ""),
     "too much, without a word": says(StatusCode.RESOURCE_EXHAUSTED, ""),
 }

@@ -21,13 +21,14 @@ of connections, streams and headers as well."""
 
 CARRIED: Final = (
     # What carries a request, and what it is carried in.
-    *("connect", "reconnect", "disconnect", "unconnect", "channel", "transport", "network"),
+    *("connect", "reconnect", "disconnect", "unconnect", "channel", "subchannel", "transport"),
+    *("network", "flow control", "content type"),
     *("stream", "substream", "upstream", "downstream", "socket", "websocket", "pipe ", "tunnel"),
     *("http", "nghttp", "h2 ", "h2c ", "h3 ", "grpc", "tcp", "udp", "quic", "tls", "ssl", "dns"),
     *("handshake", "certificate", "alpn", "keepalive", "keep alive", "ping ", "pings ", "packet"),
     *("framing", "frame size", "frame with", "frame too", "header", "trailer", "body", "hpack"),
-    *("respon", "unrespon", "compress", "decompress", "received metadata", "hard limit"),
-    *("larger than max", "message exceeds", "status code", "bad status", "unexpected status"),
+    *("respon", "unrespon", "reply", "replie", "compress", "decompress", "received metadata"),
+    *("hard limit", "larger than max", "message exceeds", "status code", "bad status"),
     *("protocol", "resolving", "not resolve", "name resolution", "resolver", "lookup", "look up"),
     # Who stands in between, and with what.
     *("prox", "gateway", "balancer", "backend", "peer", "remote", "host", "endpoint", "origin "),
@@ -35,6 +36,7 @@ CARRIED: Final = (
     *("circuit", "breaker", "overflow", "envoy", "istio", "linkerd", "nginx", "openresty"),
     *("haproxy", "traefik", "cloudflare", "varnish", "squid", "hyper", "tonic", "netty", "undici"),
     *("okhttp", "kestrel", "reqwest", "rustls", "libuv", "aiohttp"),
+    *("web server", "worker process", "target", "lambda", "invocation failed", "fail fast"),
     # How it ends without an answer.
     *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away"),
     *("timeout", "timedout", "timed out", "time out", "deadline", "expired", "took too long"),
@@ -54,29 +56,40 @@ CARRIED: Final = (
     *("cancel", "abort", "terminat", "shut", "drain", "unreachable", "no answer", "unanswered"),
     *("not answer", "died", "crash", "panic", "killed", "recv", "recvmsg", "sendmsg"),
     *("io exception", "ioexception", "error occurred", "error reading", "error writing"),
-    *("internal error", "unknown error", "unexpected", "malformed", "max age", "refused stream"),
+    *("internal error", "unexpected", "malformed", "max age", "refused stream"),
+    *("bytes read", "read error", "readerror", "write error", "writeerror", "fetch", "destroy"),
+    *("restart", "stopping", "stopped", "evict", "failover", "fail over", "leader"),
+    *("quorum", "replica", "delayed close"),
     *("errno", "os error", "econn", "epipe", "etimedout", "enet", "ehost", "enotfound", "eproto"),
+    # How it ends where nobody foresaw that it would, or knows what became of it.
+    *("unhandled", "uncaught", "exception was", "an exception", "exception calling"),
+    *("exception serializing", "exception iterating", "nullpointer", "null pointer"),
+    *("server error", "internalservererror", "service handler", "application error"),
+    *("something went wrong", "fatal", "runtime error", "unknown", "outcome", "uncertain"),
+    *("indetermin", "undetermin", "may have been", "may have succe", "might have been"),
+    *("may or may not", "partial"),
     # One who tried again by himself speaks of the last try alone.
     *("retried", "retries", "all attempts", "max attempts", "attempts failed"),
     *("attempts exhausted", "attempt count"),
     # The vendor's language.
     *("соединен", "подключен", "поток", "прокси", "шлюз", "балансир", "таймаут", "тайм аут"),
     *("время ожидан", "истек", "сброше", "сброси", "закры", "разорв", "разрыв", "прерван", "обрыв"),
-    *(
-        "оборван",
-        "сокет",
-        "транспорт",
-        "сеть",
-        "сети",
-        "сетев",
-        "заголов",
-        "нет ответа",
-        "удаленн",
-        "удалённ",
-    ),
+    *("оборв", "сокет", "транспорт", "сеть", "сети", "сетев", "заголов", "ответа", "ответил"),
+    *("удаленн", "удалённ", "перезапус", "перезагруж", "останов", "потерян", "неизвестн"),
+    *("внутренняя ошибка", "неожиданн"),
 )
 """What speaks of the way and not of the service. Each is how a word begins, or several together; a
 space at the end ends the word."""
+
+_SAYS_NOTHING: Final = frozenset(
+    {
+        "",
+        *("unavailable", "aborted", "error", "errors", "fail", "failed", "failure", "failing"),
+        *("null", "none", "nil", "undefined", "status", "code", "rpc", "request", "call", "the"),
+        *("недоступен", "недоступна", "недоступно", "ошибка", "запрос", "запроса"),
+    }
+)
+"""Words that say no more than a code does: of these alone a gateway makes the text of any 502."""
 
 _OF_HTTP: Final = re.compile(r"\b(?:408|499|50[234]|52\d)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b")
 """Statuses that gateways give, and addresses."""
@@ -100,7 +113,8 @@ def is_of_a_break(text: str) -> bool:
 
 def is_of_the_way(text: str) -> bool:
     """Whether a text speaks of what carried the request, or does not speak at all."""
-    if not any(character.isalpha() for character in text):
+    words = (word for word in _WORDS.split(text.lower()) if not word.isdigit())
+    if _SAYS_NOTHING.issuperset(words):
         return True
     return _CARRIED.search(_words(text)) is not None or _OF_HTTP.search(text) is not None
 
