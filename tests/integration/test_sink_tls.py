@@ -283,6 +283,31 @@ def test_the_proxy_that_grpc_takes_is_known_for_the_log(environment, proxy):
     assert proxy_in_use(DEFAULT_ENDPOINT, environment) == proxy
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "http://user:pa/ssword@proxy:3128",
+        "http://user:pa#ssword@proxy:3128",
+        "http://user:pa?ssword@proxy:3128",
+        "http://user:password proxy:3128",
+        "user:password",
+        "http://user:1234/5@proxy:3128",
+        "http://[proxy:3128",
+    ],
+)
+async def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch, named):
+    """Fault 80: gRPC takes what stands before the sign for the proxy's name, and repeats it."""
+    for name in ("grpc_proxy", "no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", named)
+    with pytest.raises(ConfigError, match="https_proxy") as refusal:
+        await SpeechSenseSink(Endpoint("example.invalid", 443), ApiKey("k")).__aenter__()
+    assert not re.search("user:|pa.?ssw|1234", str(refusal.value).replace("password as", ""))
+    ignored = Endpoint("example.invalid", 443, proxy=Proxy.IGNORED)
+    async with SpeechSenseSink(ignored, ApiKey("k")):
+        pass
+
+
 def test_networks_can_be_kept_from_the_proxy():
     environment = {"https_proxy": "http://b:2", "no_proxy": "10.0.0.0/8,nonsense/9"}
     assert proxy_in_use(Endpoint("10.1.2.3", 443), environment) is None

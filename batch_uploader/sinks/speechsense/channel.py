@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from enum import StrEnum
@@ -18,6 +19,7 @@ from batch_uploader.sinks.speechsense.resources import demand_resources
 
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::\d{1,5})?")
 # Core servers call it an attack if an idle client asks more often than every 300 seconds.
 _FIRST_RECONNECT_MS: Final = 500
 _LAST_RECONNECT_MS: Final = 5_000
@@ -112,10 +114,11 @@ DEFAULT_ENDPOINT: Final = Endpoint("api.speechsense.yandexcloud.net", 443)
 def channel_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
     """The certificates to trust; None for plaintext.
 
-    Blocks for a moment to read them. Raises ConfigError if the CA file is of no use.
+    Blocks for a moment to read them. Raises ConfigError if the CA file or the proxy is of no use.
     """
     if endpoint.security is Security.PLAINTEXT:
         return None
+    proxy_in_use(endpoint)
     roots = _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
     return grpc.ssl_channel_credentials(roots)
 
@@ -154,18 +157,39 @@ def open_channel(
 
 
 def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The HTTP proxy that gRPC will take without asking, as ``host:port``, for the log."""
+    """The HTTP proxy that gRPC will take without asking, as ``host:port``, for the log.
+
+    Raises ConfigError for one that has no host where gRPC looks for it: gRPC would wait for it for
+    ever, and take a part of its password for its name.
+    """
     if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
         return None
     names = ("grpc_proxy", "https_proxy", "http_proxy")
-    named = next((environment[name] for name in names if environment.get(name)), None)
-    if named is None:
+    variable = next((name for name in names if environment.get(name)), None)
+    if variable is None:
         return None
+    named = environment[variable]
     exempt = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""
     if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
         return None
     # The user and the password that may stand in it are no business of a log.
-    return urlsplit(named if "://" in named else f"//{named}").netloc.rpartition("@")[2]
+    authority = _authority(named)
+    proxy = authority.rpartition("@")[2]
+    if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
+        raise ConfigError(
+            f"{variable} in the environment names no host of a proxy: write http://HOST:PORT, and"
+            " what is no letter or digit in its user and password as %XX; --ignore-proxy goes"
+            " without"
+        )
+    return proxy
+
+
+def _authority(url: str) -> str:
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").netloc
+    except ValueError:
+        # A bracket that is not closed.
+        return "["
 
 
 def _covers(entry: str, host: str) -> bool:

@@ -83,7 +83,6 @@ space at the end ends the word."""
 
 _SAYS_NOTHING: Final = frozenset(
     {
-        "",
         *("unavailable", "aborted", "error", "errors", "fail", "failed", "failure", "failing"),
         *("null", "none", "nil", "undefined", "status", "code", "rpc", "request", "call", "the"),
         *("недоступен", "недоступна", "недоступно", "ошибка", "запрос", "запроса"),
@@ -113,8 +112,8 @@ def is_of_a_break(text: str) -> bool:
 
 def is_of_the_way(text: str) -> bool:
     """Whether a text speaks of what carried the request, or does not speak at all."""
-    words = (word for word in _WORDS.split(text.lower()) if not word.isdigit())
-    if _SAYS_NOTHING.issuperset(words):
+    words = _WORDS.split(text.lower())
+    if _SAYS_NOTHING.issuperset(word for word in words if any(map(str.isalpha, word))):
         return True
     return _CARRIED.search(_words(text)) is not None or _OF_HTTP.search(text) is not None
 
