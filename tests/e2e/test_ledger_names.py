@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from e2e.conftest import assert_one_talk_each, events
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed"),
+    pytest.mark.slow,
+]
 
 SLOW = ("--store-late", "0.2s")
 

@@ -5,7 +5,10 @@ import sys
 import pytest
 from e2e.conftest import Calls, assert_one_talk_each, events
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no open directory is moved there")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="no open directory is moved there"),
+    pytest.mark.slow,
+]
 
 FOLDERS = 8
 LISTED_AT_ONCE = 1_000
