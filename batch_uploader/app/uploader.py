@@ -1,5 +1,6 @@
 """The composition root: a source, a sink and a ledger become a run."""
 
+import asyncio
 import os
 import time
 import uuid
@@ -119,6 +120,7 @@ class Uploader:
 
     async def __aenter__(self) -> Self:
         """Hold source, ledger and sink; what a killed run left is in doubt from here on."""
+        require_asyncio()
         async with AsyncExitStack() as stack:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
@@ -359,40 +361,58 @@ class _Score:
         self._attention = [each for each in self._attention if each.path != outcome.path]
 
 
-async def upload_directory(
+def require_asyncio() -> None:
+    """Raise ConfigError under another event loop: gRPC knows no other."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise ConfigError(
+            "uploads run under asyncio only, since gRPC does; call this with asyncio.run, or with"
+            " anyio's asyncio backend"
+        ) from error
+
+
+async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in one call
     directory: str | os.PathLike[str],
     *,
     connection_id: str,
     credentials: Credentials,
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     stamp_field: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
     rules: Rules | None = None,
     options: RunOptions | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Summary:
     """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
 
-    Ledger and manifest are at their usual places in the directory. Raises ConfigError, SourceError,
-    LedgerLocked or LedgerError for what ends the run as a whole.
+    Ledger and manifest are at their usual places in the directory unless others are named. Raises
+    ConfigError, SourceError, LedgerLocked or LedgerError for what ends the run as a whole.
     """
+    require_asyncio()
     directory = Path(directory)
     # Whatever the name leads to later, all of the run is of what it leads to now.
     root = Path(await to_thread.run_sync(os.path.realpath, directory))
     if not connection_id:
         raise ConfigError("name the connection: its ID is in the SpeechSense console")
-    await to_thread.run_sync(demand_known, root, ledger_path(root))
-    demand_memory(root, ledger_path(root), manifest_path(root))
+    ledger_file = _place(ledger, ledger_path(root))
+    manifest_file = _place(manifest, manifest_path(root))
+    await to_thread.run_sync(demand_known, root, ledger_file)
+    demand_memory(root, ledger_file, manifest_file)
     uploader = Uploader(
-        source=DirectorySource(
-            directory, ignore=(ledger_path(root), manifest_path(root)), leads_to=root
-        ),
+        source=DirectorySource(directory, ignore=(ledger_file, manifest_file), leads_to=root),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
-        ledger=SqliteLedger(ledger_path(root), connection_id),
+        ledger=SqliteLedger(ledger_file, connection_id),
         rules=rules,
         options=options,
-        manifest=manifest_path(root),
-        belonging=Belonging(ledger_path(root), root),
+        manifest=manifest_file,
+        belonging=Belonging(ledger_file, root),
         listeners=listeners,
     )
     async with uploader:
         return await uploader.run()
+
+
+def _place(given: str | os.PathLike[str] | None, usual: Path) -> Path:
+    return usual if given is None else Path(given).absolute()

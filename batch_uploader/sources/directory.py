@@ -85,13 +85,14 @@ class DirectorySource:
 
     def __init__(
         self,
-        root: Path,
+        root: str | os.PathLike[str],
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         ignore: Sequence[Path] = (),
         leads_to: Path | None = None,
     ) -> None:
+        root = Path(root)
         opened = (leads_to or root).absolute()
         self._root = HeldRoot(str(root.absolute()), str(opened), _explain)
         self._selection = Selection(include, exclude)

@@ -1,6 +1,7 @@
 """The ledger that a run writes."""
 
 import ctypes
+import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -51,13 +52,13 @@ class SqliteLedger:
 
     def __init__(
         self,
-        path: Path,
+        path: str | os.PathLike[str],
         connection_id: str,
         *,
         clock: Callable[[], int] = time.time_ns,
         boot: Callable[[], tuple[str, int] | None] = boot_time,
     ) -> None:
-        self._path = path
+        self._path = path = Path(path)
         self._connection_id = connection_id
         self._clock = clock
         self._boot = boot

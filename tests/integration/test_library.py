@@ -1,0 +1,75 @@
+"""The library is as strict as the command line, and as careful."""
+
+import json
+
+import pytest
+from audio_makers import write_recording
+from sink_servers import TalkServer
+
+from batch_uploader import (
+    ApiKey,
+    DirectorySource,
+    MemorySink,
+    RunOptions,
+    SqliteLedger,
+    Status,
+    Uploader,
+    upload_directory,
+)
+from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
+
+
+async def upload(server, directory, **more):
+    return await upload_directory(
+        directory,
+        connection_id="calls",
+        endpoint=server.endpoint,
+        credentials=ApiKey("k"),
+        options=RunOptions(min_age=0),
+        **more,
+    )
+
+
+async def test_a_directory_that_is_not_there_is_not_made(tmp_path):
+    async with TalkServer() as server:
+        with pytest.raises(SourceError, match="there is no directory"):
+            await upload(server, tmp_path / "calls")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_ledger_and_manifest_may_be_elsewhere_and_are_as_good(tmp_path):
+    calls, state = tmp_path / "calls", tmp_path / "state"
+    write_recording(calls)
+    state.mkdir()
+    places = {"ledger": str(state / "ledger.db"), "manifest": str(state / "talks.jsonl")}
+    async with TalkServer() as server:
+        first = await upload(server, str(calls), **places)
+        again = await upload(server, str(calls), **places)
+        # Without them it would go up once more.
+        with pytest.raises((ConfigError, LedgerError), match=r"ledger\.db"):
+            await upload(server, str(calls))
+    assert (first.counts, again.counts, again.skipped) == ({Status.UPLOADED: 1}, {}, 1)
+    (line,) = map(json.loads, (state / "talks.jsonl").read_text().splitlines())
+    assert line["status"] == "uploaded"
+    assert not (calls / "manifest.jsonl").exists()
+
+
+async def test_strings_are_paths(tmp_path):
+    write_recording(tmp_path / "calls")
+    uploader = Uploader(
+        source=DirectorySource(str(tmp_path / "calls")),
+        sink=MemorySink(),
+        ledger=SqliteLedger(str(tmp_path / "ledger.db"), "calls"),
+        options=RunOptions(min_age=0),
+    )
+    async with uploader:
+        assert (await uploader.run()).counts == {Status.UPLOADED: 1}
+
+
+def test_another_event_loop_is_refused_before_anything_is_made(tmp_path):
+    write_recording(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    coroutine = upload_directory(tmp_path, connection_id="calls", credentials=ApiKey("k"))
+    with pytest.raises(ConfigError, match="asyncio"):
+        coroutine.send(None)
+    assert sorted(tmp_path.iterdir()) == before
