@@ -293,7 +293,11 @@ class Engine:
         metadata = await to_thread.run_sync(self._examination.metadata, job.pair)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
-            touched = replace(job.known.outcome, stat=stat_of(job.pair))
+            before, now = job.known.outcome.stat, stat_of(job.pair)
+            if before.ctime_ns is not None:
+                # Of the audio that nobody has looked at the record stays as it was.
+                now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
+            touched = replace(job.known.outcome, stat=now)
             with CancelScope(shield=True):
                 await self._ledger.settle(touched)
         self._publish(AlreadyThere(job.path, job.size, outdated))

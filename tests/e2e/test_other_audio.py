@@ -127,6 +127,19 @@ def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, insi
     assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
 
+def test_what_was_not_looked_at_is_not_taken_for_it(calls, upload, service):
+    """Fault 94: a run that trusts times compares the sidecar alone, and the next one the audio."""
+    calls.write("a.wav")
+    assert upload().code == 0
+    audio = calls.folder / "a.wav"
+    put_over(write_and_touch, audio, other(audio.read_bytes()))
+    os.utime(calls.folder / "a.json", (1, 1))
+    assert upload("--trust-times").code == 0
+    assert service.counts(calls) == {"a.wav": 1}
+    assert "1 holds other audio" in upload().err
+    assert service.counts(calls) == {"a.wav": 2}
+
+
 def test_a_talk_whose_file_may_not_be_read_any_more_stays_one(calls, upload, unprivileged):
     """Fault 95: a change of owner takes no talk back."""
     calls.write("a.wav", "b.wav")
