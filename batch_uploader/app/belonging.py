@@ -8,7 +8,6 @@ written has no pointer; then the place that it had counts.
 
 import json
 import os
-import stat
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -208,7 +207,7 @@ def _judge_by_place(origin: Origin, path: Path, root: Path) -> None:
     at_home = origin.root is None or _same(origin.root, root) or _same(ledger_path(root), path)
     if origin.source_id is None or at_home:
         return
-    if origin.pointed or _is_directory(origin.root):
+    if origin.pointed or _holds_anything(origin.root):
         raise _of_another(path, origin, root)
 
 
@@ -277,7 +276,12 @@ def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
     )
     error.add_note("name another one for this directory; each has one of its own")
     pointer = pointer_path(root)
-    if not pointer.exists():
+    if not os.access(root, os.W_OK):
+        error.add_note(
+            f"if it is the same directory, moved: have it at {where} again, since nothing can be"
+            " written into it that would tell so"
+        )
+    elif not pointer.exists():
         error.add_note(
             f"if it is the same directory, moved: put {POINTER_NAME} back, as {pointer}, with"
             f' {{"source_id": "{origin.source_id}", "ledger": {json.dumps(os.fspath(path))}}}'
@@ -285,10 +289,13 @@ def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
     return error
 
 
-def _is_directory(path: Path | None) -> bool:
-    with suppress(OSError):
-        return path is not None and stat.S_ISDIR(path.stat().st_mode)
-    return False
+def _holds_anything(folder: Path | None) -> bool:
+    """Whether there is such a directory, and it is more than a mount point that was left empty."""
+    if folder is None or not os.path.isdir(folder):  # noqa: PTH112 - a dead mount is none
+        return False
+    with suppress(OSError), os.scandir(folder) as entries:
+        return any(entries)
+    return True
 
 
 def _same(one: Path, other: Path) -> bool:

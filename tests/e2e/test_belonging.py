@@ -116,6 +116,25 @@ def test_directories_that_cannot_be_written_are_told_by_their_places(
     assert send.counts(calls) == dict.fromkeys(NAMES, 1)
 
 
+def test_a_directory_that_cannot_be_written_is_mounted_elsewhere(send, calls, ledger, unprivileged):
+    """Fault 92: the mount point that it had is there, and empty, or holds something else."""
+    flags = ("--ledger", ledger, "--manifest", ledger.with_name("manifest.jsonl"))
+    calls.write(*NAMES).folder.chmod(0o555)
+    try:
+        assert send(calls, *flags, preexec=unprivileged).code == 0
+        moved = calls.folder.rename(calls.folder.with_name("moved"))
+        calls.folder.mkdir()
+        (calls.folder / "other.wav").touch()
+        refused = send(moved, *flags, preexec=unprivileged)
+        assert refused.code == 2
+        assert f"have it at {calls} again" in refused.err.replace("\n", " ").replace("  ", " ")
+        (calls.folder / "other.wav").unlink()
+        assert send(moved, *flags, preexec=unprivileged).code == 0
+    finally:
+        moved.chmod(0o755)
+    assert send.counts(calls) == dict.fromkeys(NAMES, 1)
+
+
 def test_a_directory_that_was_copied_with_its_pointer(send, calls, ledger):
     """Fault 91: the ledger is that of one of them."""
     calls.write(*NAMES)
