@@ -24,6 +24,10 @@ _FACT: Final = "manifests"
 _REMEMBERED: Final = 8
 """More than anybody writes in turns with ``--manifest``."""
 _AT_ONCE: Final = 1_000
+_CURE: Final = (
+    "if the ledger is the newest that there is, move the manifest away, and a run writes it anew;"
+    " else restore both from a backup"
+)
 
 
 class Knows(Protocol):
@@ -51,7 +55,7 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | N
     seal = await to_thread.run_sync(seal_of, manifest)
     if seal.sha256 in {each.sha256 for each in remembered}:
         return None, seal
-    lines = (row for row in read_manifest(manifest) if row.status in HOLDING)
+    lines = (row for row in read_manifest(manifest, _CURE) if row.status in HOLDING)
     while rows := await to_thread.run_sync(_take, lines):
         for row in await ledger.unheard(rows):
             return row, seal
@@ -83,6 +87,8 @@ class Agreement:
         self._ledger = ledger
         self._belonging = belonging
         self._manifest = manifest
+        self.owed = False
+        """Whether what lies there is not what the ledger wrote last, and is to be written anew."""
         usual = None if belonging is None else manifest_path(belonging.root)
         self._all = [*dict.fromkeys(each for each in (manifest, usual) if each is not None)]
 
@@ -104,7 +110,7 @@ class Agreement:
             if news is not None:
                 raise behind(manifest, news)
             if seal is not None:
-                await self._remember(seal)
+                await self._accept(manifest, seal)
 
     async def write(self) -> None:
         """Write the manifest anew, unless another one lies there by now. Raises LedgerError."""
@@ -119,12 +125,23 @@ class Agreement:
             with suppress(LedgerError):
                 await self._remember(seal)
 
+    async def _accept(self, manifest: Path, seal: Seal) -> None:
+        before = _decode(await self._ledger.fact(_FACT))
+        if manifest == self._manifest:
+            self.owed = not before or before[0].sha256 != seal.sha256
+        if seal not in before:
+            # Not before what was written last: another one may lie there to the end of the run.
+            kept = [seal if each.sha256 == seal.sha256 else each for each in before]
+            await self._keep(kept if seal in kept else [*before[: _REMEMBERED - 1], seal])
+
     async def _remember(self, seal: Seal) -> None:
         before = _decode(await self._ledger.fact(_FACT))
-        if seal not in before:
+        if before[:1] != [seal]:
             others = [each for each in before if each.sha256 != seal.sha256]
-            kept = [seal, *others][:_REMEMBERED]
-            await self._ledger.remember({_FACT: msgspec.json.encode(kept).decode()})
+            await self._keep([seal, *others][:_REMEMBERED])
+
+    async def _keep(self, seals: Sequence[Seal]) -> None:
+        await self._ledger.remember({_FACT: msgspec.json.encode(seals).decode()})
 
 
 def behind(manifest: Path, news: Row) -> LedgerError:

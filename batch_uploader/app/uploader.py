@@ -152,7 +152,7 @@ class Uploader:
         if self._manifest is not None:
             with suppress(OSError):  # where no note can be made no manifest can, and that is told
                 self._folder = identity(self._manifest.parent)
-            self._owed = mark_behind(self._manifest)
+            self._owed = mark_behind(self._manifest) or self._agreement.owed
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()

@@ -39,6 +39,9 @@ T = TypeVar("T")
 _ROWS_AT_ONCE: Final = 1000
 _PIECE: Final = 1024 * 1024
 _DIGEST_SIZE: Final = 32
+_LEDGER_LOST_CURE: Final = (
+    "restore the manifest from a backup, or take that line out: its recording is in doubt then"
+)
 _LONGEST_LINE: Final = 1024 * 1024
 """Bytes: a path has 4 KiB at most, and a service's message no more."""
 _LARGEST: Final = 2**63 - 1
@@ -209,10 +212,11 @@ async def export(
     return count + len(batch)
 
 
-def read_manifest(path: Path) -> Iterator[Row]:
+def read_manifest(path: Path, cure: str = _LEDGER_LOST_CURE) -> Iterator[Row]:
     """The lines of a manifest, as far as a line tells of its row. Blocking.
 
-    Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote.
+    Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote;
+    ``cure`` is what to do about it.
     """
     with _readable(path), path.open("rb") as file:
         lines = iter(partial(file.readline, _LONGEST_LINE), b"")
@@ -223,9 +227,7 @@ def read_manifest(path: Path) -> Iterator[Row]:
                 whole = line.endswith(b"\n") or len(line) == _LONGEST_LINE
                 why = "it is damaged" if whole else "it is cut off"
                 raise LedgerError(
-                    f"the manifest {path} cannot be read, line {number}: {why}; restore the"
-                    " manifest from a backup, or take that line out: its recording is in doubt"
-                    " then"
+                    f"the manifest {path} cannot be read, line {number}: {why}; {cure}"
                 ) from error
 
 

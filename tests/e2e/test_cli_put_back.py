@@ -202,14 +202,32 @@ def test_a_ledger_that_is_ahead_goes_on(calls, upload, start_service, tmp_path):
         moved = "".join(
             json.dumps({**each, "path": f"moved/{each['path']}"}) + "\n" for each in lines
         )
-        for content in (old, new, b"".join(reversed(new.splitlines(True))), moved.encode(), b""):
+        reverse = b"".join(reversed(new.splitlines(True)))
+        for then, content in enumerate((old, new, reverse, moved.encode(), b"")):
             manifest_of(calls).write_bytes(content)
-            os.utime(manifest_of(calls), (1, 1))
+            os.utime(manifest_of(calls), (then, then))
             assert upload(to=service).code == 0
+            assert manifest_of(calls).read_bytes() == new
         manifest_of(calls).unlink()
         assert upload(to=service).code == 0
         assert manifest_of(calls).read_bytes() == new
         assert service.counts(calls) == dict.fromkeys(names(0, 6), 1)
+
+
+def test_a_manifest_that_a_spreadsheet_saved(calls, upload, start_service):
+    """Fault 89: it tells nothing, and the ledger knows all."""
+    with start_service() as service:
+        calls.write("a.wav")
+        assert upload(to=service).code == 0
+        lines = manifest_of(calls).read_bytes()
+        manifest_of(calls).write_bytes(b"path;status\r\na.wav;uploaded\r\n")
+        refused = upload(to=service)
+        assert refused.code == 7
+        assert "move the manifest away" in refused.err.replace("\n", " ")
+        assert "take that line out" not in refused.err.replace("\n", " ")
+        manifest_of(calls).rename(calls.folder / "saved")
+        assert upload(to=service).code == 0
+        assert manifest_of(calls).read_bytes() == lines
 
 
 def test_for_programs_as_well(calls, start_service, put_back):
