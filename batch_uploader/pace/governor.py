@@ -87,6 +87,10 @@ class Governor:
         if not self._taken(now):
             self.window.succeeded(now, now - started, octets, self.running)
 
+    def named(self, *, again: bool) -> Stop | None:
+        """What got through was named a talk, ``again`` if that is another recording's."""
+        return self._futility.named(again=again)
+
     def failed(self, now: float, started: float, error: SinkError) -> Verdict:
         """An attempt came to nothing; to be told before it has ended."""
         asked = max(0.0, error.retry_after or 0.0)

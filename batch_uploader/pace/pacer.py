@@ -12,6 +12,7 @@ from batch_uploader.core.ports import Audio
 from batch_uploader.pace.budget import RetryBudget
 from batch_uploader.pace.governor import Caps, Governor, Verdict
 from batch_uploader.pace.notifier import Notifier
+from batch_uploader.pace.stop_policy import Stop
 from batch_uploader.pace.token_bucket import TokenBucket, local_minute
 
 _LONG_WAIT = 20.0
@@ -91,6 +92,10 @@ class Pacer:
         """Seconds since nothing gets through any more; 0 as long as something does."""
         outage = self._governor.outage
         return self._clock() - outage.since if outage.down else 0.0
+
+    def named(self, *, again: bool) -> Stop | None:
+        """What got through was named a talk, ``again`` if that is another recording's."""
+        return self._governor.named(again=again)
 
     def wake(self) -> None:
         """Let everybody who waits check whether to go on."""

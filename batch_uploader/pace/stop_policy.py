@@ -10,6 +10,8 @@ from batch_uploader.core.model import Ending
 UNKNOWN = 16
 """So many recordings in a row are refused since the service does not know the connection, after it
 has taken others; where it has taken none, the first one says it all."""
+REPEATED = 16
+"""So many recordings in a row are named a talk that another one has."""
 DOUBTS = 12
 """So many probes of an outage in a row end in doubt, which takes two and a half minutes."""
 FIRST_DOUBTS = 4
@@ -40,6 +42,7 @@ class StopPolicy:
         self._proven = False
         self._doubts = 0
         self._unknown = 0
+        self._repeated = 0
 
     def succeeded(self) -> None:
         """Something got through."""
@@ -56,6 +59,17 @@ class StopPolicy:
         else:
             hopeless = isinstance(error, Unauthorized)
         return Stop(Ending.UNAUTHORIZED, str(error)) if hopeless else None
+
+    def named(self, *, again: bool) -> Stop | None:
+        """The service named a talk, ``again`` if that is another recording's."""
+        self._repeated = self._repeated + 1 if again else 0
+        if self._repeated < REPEATED:
+            return None
+        return Stop(
+            Ending.UNREACHABLE,
+            "whatever is sent ends in conflict: the service names talks that other recordings have;"
+            " ask its support what became of these",
+        )
 
     def doubted(self, error: SinkError) -> Stop | None:
         """A recording came into doubt."""

@@ -382,7 +382,13 @@ class Engine:
         else:
             # Told first: should the ledger fail now, the log has the talk ID.
             self._publish(sending.ended(receipt, None))
-            return await self._settle(sending.uploaded(receipt))
+            return self._named(await self._settle(sending.uploaded(receipt)))
+
+    def _named(self, status: Status) -> Status:
+        """Heed what became of a recording that the service named a talk for."""
+        if stop := self._pacer.named(again=status is Status.CONFLICT):
+            self.drain(stop.ending, stop.reason)
+        return status
 
     async def _attempt(self, number: int, sending: Delivery, material: Payload) -> Receipt:
         """Try until an attempt succeeds or counts; in an outage none does."""

@@ -1,8 +1,13 @@
 """The service names a talk a second time: the installed program believes it of the first alone."""
 
+import itertools
+from collections import Counter
+
 import anyio
 import pytest
 from http2_peers import FrameServer, answers, ends, head, stores_talks, talk
+
+from batch_uploader.pace.stop_policy import REPEATED
 
 AGAIN = answers(head(), talk("talk-1"), ends(0))
 
@@ -59,3 +64,27 @@ async def test_an_earlier_recording_of_the_path_keeps_its_talk(calls, upload_to)
     assert script.requests == 2
     assert lines(calls) == [("a.wav", "uploaded", "talk-1"), ("a.wav", "conflict", None)]
     assert "is a.wav as it was earlier" in calls.manifest()["a.wav"]["error"]["message"]
+
+
+async def test_a_service_that_names_one_talk_for_all_is_sent_no_more(calls, upload_to):
+    """Fault 84: each of them is billed and needs a human, so the run ends before the directory."""
+    calls.write(*(f"{number}.wav" for number in range(40)))
+    script = stores_talks(itertools.chain([None], itertools.repeat(AGAIN)))
+    async with FrameServer(script) as server:
+        result = await upload_to(server)
+    assert result.code == 6, result.said
+    assert "names talks that other recordings have" in result.err
+    assert script.requests == 1 + REPEATED
+    assert Counter(line["status"] for line in calls.manifest().values()) == {
+        "uploaded": 1,
+        "conflict": REPEATED,
+    }
+
+
+async def test_some_talks_that_are_named_twice_end_no_run(calls, upload_to):
+    """Fault 84."""
+    calls.write(*(f"{number}.wav" for number in range(40)))
+    script = stores_talks(itertools.cycle([None, *[AGAIN] * 3]))
+    async with FrameServer(script) as server:
+        assert (await upload_to(server)).code == 1
+    assert script.requests == 40
