@@ -60,6 +60,16 @@ WAYS = [
     coded(base64.urlsafe_b64encode),
     coded(base64.b16encode),
     lambda text: text.encode().hex(),
+    lambda text: f"key={text.encode().hex()}",
+    lambda text: f"0x{text.encode().hex()}",
+    lambda text: text.encode().hex(":"),
+    lambda text: text.encode().hex(" ").upper(),
+    lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    lambda text: "".join(f"\\u{byte:04x}" for byte in text.encode()),
+    lambda text: "".join(f"&#{byte};" for byte in text.encode()),
+    lambda text: "".join(f"\\{byte:03o}" for byte in text.encode()),
+    lambda text: str(list(text.encode())),
+    lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
     lambda text: "\n".join(text[at : at + 5] for at in range(0, len(text), 5)),
     "\u200b".join,
     lambda text: f'"{text[:20]}" + "{text[20:]}"',
@@ -100,6 +110,8 @@ HONEST = [
     "0f7d1a52-9f0c-4a8e-bb52-6a0d4c3b2a11",
     "upstream connect error or disconnect/reset before headers. reset reason: overflow",
     "1234567890abcdef",
+    "fingerprint 9f:86:d0:81:88:4c:7d:65:9a:2f:ea:a0:c5:5a:d0:15",
+    "2025-04-24 14:34:19, 10 20 30 40 50 60 70 80",
 ]
 
 

@@ -8,6 +8,7 @@ credentials that it has used, and shows no part of any.
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,12 @@ _REMEMBERED: Final = 32
 
 _GAPS: Final = re.compile(r"[^0-9A-Za-z]+")
 _ENCODED: Final = re.compile(r"[0-9A-Za-z+/_=%-]{11,}")
+_HEX: Final = re.compile(r"[0-9a-f]{14,}")
+_NUMBERS: Final = re.compile(
+    r"(?:[0-9a-f]{2,4}[^0-9a-z]{1,4}(?:0?x|u)?){6,}[0-9a-f]{2,4}", re.IGNORECASE
+)
+"""One byte after the other, as dumps and escapes have it: ``41:51``, ``\\x41``, ``0x41, 0x51``."""
+_NUMBER: Final = re.compile(r"[0-9a-f]{2,4}", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What nearly every answer names, and no code."""
 
@@ -52,7 +59,11 @@ def remember(secret: str) -> None:
 
 def reveals(text: str) -> bool:
     """Whether a text has a part of a secret in it."""
-    return bool(_found(_bare(text))) or any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
+    return (
+        bool(_found(_bare(text)))
+        or any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
+        or any(map(_spells_a_secret, _NUMBERS.findall(text)))
+    )
 
 
 def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
@@ -62,6 +73,7 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
     """
     text = text[:_LONGEST]
     text = _ENCODED.sub(lambda run: _HIDDEN if _decodes_to_a_secret(run[0]) else run[0], text)
+    text = _NUMBERS.sub(lambda run: _HIDDEN if _spells_a_secret(run[0]) else run[0], text)
     text = _without_parts(text)
     for value in sorted(private, key=len, reverse=True):
         if len(value) >= _SHORTEST:
@@ -112,15 +124,24 @@ def _decodes_to_a_secret(run: str) -> bool:
     )
 
 
+def _spells_a_secret(run: str) -> bool:
+    numbers = _NUMBER.findall(run)
+    return any(_found(_bare("".join(map(chr, _read(numbers, base))))) for base in (16, 10, 8))
+
+
+def _read(numbers: Iterable[str], base: int) -> Iterator[int]:
+    """Those that are numbers; a word may stand beside them."""
+    for number in numbers:
+        with suppress(ValueError):
+            yield int(number, base)
+
+
 def _decoded(run: str) -> Iterator[bytes]:
     """What the run may stand for, from whichever letter it was cut off."""
     bare = _bare(run)
-    for start in (0, 1):
-        digits = bare[start : start + (len(bare) - start) // 2 * 2]
-        try:
-            yield bytes.fromhex(digits)
-        except ValueError:
-            break
+    for digits in _HEX.findall(bare):
+        for start in (0, 1):
+            yield bytes.fromhex(digits[start : start + (len(digits) - start) // 2 * 2])
     if "%" in run:
         yield unquote_to_bytes(run)
     letters = run.replace("-", "+").replace("_", "/").replace("%", "").rstrip("=")
