@@ -11,7 +11,7 @@ from typing import NamedTuple
 from anyio import to_thread
 
 from batch_uploader.app.agreement import Agreement
-from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.belonging import Belonging, demand_known, pointer_path
 from batch_uploader.cli.voice import advise, quote
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.host.files import Trust, trust
@@ -34,6 +34,13 @@ _BESIDE_A_LEDGER = (
     "-owner.next",
     ".lock",
 )
+_READ = {
+    "ca-file": "the file of certificates",
+    "api-key-file": "the file of the API key",
+    "iam-token-file": "the file of the IAM token",
+    "service-account-key-file": "the file of the authorized key",
+}
+"""What is read alone, and would be lost to whoever writes it."""
 _SYSTEMS_OWN = re.compile(r"/(dev|dev/fd|proc|proc/.*|sys|sys/.*)\Z")
 """Where to put a file in the place of /dev/stdout would do harm for good."""
 
@@ -227,6 +234,13 @@ def _files(settings: Settings, places: Places, output: Path | None) -> Iterator[
         yield _File("the log file", log, "--log-file", recordings)
     if settings.file:
         yield _File("the settings file", settings.file, "--config")
+    yield _File("the note beside the manifest", behind_note(places.manifest), "--manifest")
+    yield _File("the directory's pointer", pointer_path(places.root), "--ledger")
+    for name, part in _READ.items():
+        path = settings.path(name)
+        # What is read once, such as a pipe, is not harmed; and all of a terminal is one device.
+        if path is not None and path.is_file():
+            yield _File(part, path, f"--{name}")
 
 
 def _demand_two(one: _File, other: _File) -> None:

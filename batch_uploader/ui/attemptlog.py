@@ -7,6 +7,8 @@ pause, and for the start and the end of the run. Paths are in it, metadata and s
 import json
 import math
 import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,6 +25,10 @@ from batch_uploader.host.files import create_private
 
 Warn = Callable[[str], None]
 """Takes a line of text for the user, and never raises."""
+
+_SAMPLE = 64 * 1024
+_LINE = re.compile(rb'^\{"time": "[^"]*", "event": "', re.MULTILINE)
+"""How a line of ours begins; a log that was cut, or shares its file, has one near an end."""
 
 Now = Callable[[], datetime]
 """The wall clock, with its zone."""
@@ -43,7 +49,8 @@ class AttemptLog:
     """A Listener that appends to a file, line by line; entered before the run, left after it.
 
     A new file can be read by its owner alone. Raises ConfigError on entering if the file cannot be
-    opened. A disk that fails later ends the log, not the run: ``warn`` is told once.
+    opened, or holds something else than such a log. A disk that fails later ends the log, not the
+    run: ``warn`` is told once.
     """
 
     def __init__(self, path: Path, *, warn: Warn = warn_on_stderr, now: Now = utc_now) -> None:
@@ -60,6 +67,12 @@ class AttemptLog:
                 f"the log file {os.fspath(self._path)!r} cannot be opened ({error.strerror});"
                 " name a file, not a link, in a directory that you may write to"
             ) from error
+        if not _may_go_on(descriptor):
+            os.close(descriptor)
+            raise ConfigError(
+                f"the log file {os.fspath(self._path)!r} is not a log of ours, and nothing is added"
+                " to another file; name a new one, or move that one away"
+            )
         # Not buffered beyond a line: the log of a killed run is whole.
         self._file = os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")
         return self
@@ -99,6 +112,21 @@ class AttemptLog:
             f"warning: the log file {os.fspath(self._path)!r} cannot be written"
             f" ({error.strerror}); the run goes on without it"
         )
+
+
+def _may_go_on(descriptor: int) -> bool:
+    """Whether what is open is a log, or what holds nothing, or where stderr goes as well."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        return True
+    with suppress(OSError):
+        if os.path.sameopenfile(descriptor, 2):
+            return True
+    for start in (0, max(0, status.st_size - _SAMPLE)):
+        os.lseek(descriptor, start, os.SEEK_SET)
+        if _LINE.search(os.read(descriptor, _SAMPLE)):
+            return True
+    return False
 
 
 def _record(event: Event) -> dict[str, Any] | None:

@@ -45,6 +45,30 @@ class TestFilesApart:
         assert "--config: the settings file would be the same file as the manifest" in result.err
         assert settings.read_text() == ""
 
+    @pytest.mark.parametrize("flag", ["--manifest", "--log-file", "--ledger"])
+    def test_the_credential_and_the_certificates_are_not_written(
+        self, calls, upload, service, flag
+    ):
+        """Fault 97: a name that was given twice by mistake."""
+        calls.write("a.wav")
+        for file in (calls.key_file, service.folder / "tls" / "ca.pem"):
+            before = file.read_bytes()
+            result = upload(flag, file)
+            assert result.code == 2
+            assert "would be the same file as" in result.err.replace("\n", " ")
+            assert file.read_bytes() == before
+
+    def test_what_belongs_to_the_ledger_is_no_log(self, calls, upload):
+        """Fault 97."""
+        calls.write("a.wav")
+        assert upload().code == 0
+        pointer = calls.folder / ".batch-uploader" / "source.json"
+        for name in (pointer, calls.folder / "a.json", calls.folder / ".manifest.jsonl.behind"):
+            before = name.read_bytes() if name.exists() else None
+            assert upload("--log-file", name).code == 2
+            assert before == (name.read_bytes() if name.exists() else None)
+        assert upload().code == 0
+
     def test_what_is_included_is_a_recording(self, calls, upload):
         calls.put("a.pcm", b"1234")
         result = upload("--include", "*.pcm", "--log-file", calls.folder / "a.pcm")

@@ -96,6 +96,30 @@ def test_runs_append(tmp_path):
     assert [each["run_id"] for each in lines(path)] == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"dear diary\n", b"secret", b'{"operator_name": "Anna"}\n', b"\0\xff" * 99_999, b"\n"],
+)
+def test_nothing_is_added_to_another_file(tmp_path, content):
+    """Fault 97."""
+    path = tmp_path / "victim"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="not a log of ours"), AttemptLog(path):
+        pytest.fail("it was entered")
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kept", [100, 200_000])
+def test_a_log_goes_on_that_was_cut_or_shares_its_file(tmp_path, kept):
+    path = tmp_path / "support.log"
+    with AttemptLog(path) as log:
+        log(events.RunStarted("one", "/calls"))
+    path.write_bytes(b"uploading /calls\n" * kept + path.read_bytes() + b"warning: late\n" * 9)
+    with AttemptLog(path) as log:
+        log(events.RunStarted("two", "/calls"))
+    assert b'"two"' in path.read_bytes()
+
+
 def test_a_log_that_cannot_be_opened_is_a_setting_to_mend(tmp_path):
     path = tmp_path / "missing" / "support.log"
     with pytest.raises(ConfigError, match=r"name a file.* that you may write to"), AttemptLog(path):
