@@ -219,7 +219,7 @@ def _demand_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) ->
         twin = read_pointer(origin.root)
         alike = twin is not None and twin.source_id == pointer.source_id
         if alike and not _by_another_mount(origin.root, root):
-            raise _of_another(path, origin, root)
+            raise _a_copy(path, origin.root, root)
 
 
 def _by_another_mount(one: Path, other: Path) -> bool:
@@ -286,6 +286,18 @@ def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
             f"if it is the same directory, moved: put {POINTER_NAME} back, as {pointer}, with"
             f' {{"source_id": "{origin.source_id}", "ledger": {json.dumps(os.fspath(path))}}}'
         )
+    return error
+
+
+def _a_copy(path: Path, first: Path, root: Path) -> ConfigError:
+    error = ConfigError(
+        f"--ledger: {root} is a copy of {first}, whose ledger is {path}: what has the same path in"
+        " both would be taken for the same recording"
+    )
+    error.add_note(
+        f"if it is to take the place of that one, move that away, or remove {pointer_path(first)}"
+    )
+    error.add_note(f"else remove {pointer_path(root)}, and name another ledger for this one")
     return error
 
 

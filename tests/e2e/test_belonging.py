@@ -154,6 +154,29 @@ def test_a_directory_that_was_copied_with_its_pointer(send, calls, ledger):
     assert send.counts(inner) == {"a.wav": 1}
 
 
+@pytest.mark.parametrize("cure", ["move that away", "remove", "else remove"])
+def test_the_cures_of_a_copy(send, calls, ledger, cure):
+    """Fault 91: the copy goes on, or is begun anew as soon as its manifest is away as well."""
+    calls.write(*NAMES)
+    assert send(calls, "--ledger", ledger).code == 0
+    copy = shutil.copytree(calls.folder, calls.folder.with_name("copy"))
+    refused = send(copy, "--ledger", ledger).err.replace("\n", " ")
+    assert "is a copy of" in refused
+    assert cure in refused
+    own = ledger.with_name("own.db")
+    if cure == "move that away":
+        calls.folder.rename(calls.folder.with_name("old"))
+    elif cure == "remove":
+        pointer_of(calls.folder).unlink()
+    else:
+        pointer_of(copy).unlink()
+        assert send(copy, "--ledger", own).code == 7
+        (copy / "manifest.jsonl").unlink()
+    anew = cure == "else remove"
+    assert send(copy, "--ledger", own if anew else ledger).code == 0
+    assert send.counts(calls) == dict.fromkeys(NAMES, 2 if anew else 1)
+
+
 def test_a_directory_whose_ledger_is_elsewhere_is_not_begun_anew(send, program, calls, ledger):
     """Fault 92: with or without its manifest, and each command says where it is."""
     calls.write(*NAMES)
