@@ -165,6 +165,16 @@ SILENT = [
     "ServerDisconnectedError",
     "Соединение разорвано",
     "Сервис не ответил вовремя",
+    "сервис не отвечает",
+    "превышено время обработки",
+    "нет связи",
+    "Request exceeded time limit",
+    "The call took longer than 5s",
+    "exceeded max duration",
+    "gave up waiting",
+    "Failed after 3 attempts",
+    "attempt 2 of 3 failed",
+    "retry budget exceeded",
     # What nginx makes of any 502 and 504, by its makers' own example.
     "unavailable",
     "UNAVAILABLE",
@@ -235,6 +245,10 @@ POLITE = [
     "Сервис временно недоступен",
     "превышена квота: 40 запросов в секунду",
     "Temporary failure, please retry",
+    "The queue is too long",
+    "Too many attempts, retry after 3 seconds",
+    "В связи с работами сервис недоступен, повторите попытку позже",  # noqa: RUF001 - Russian
+    "quota on the duration of audio exceeded",
     "You may have exceeded your quota",
     "The request was throttled",
     "Too many sessions",
@@ -309,13 +323,22 @@ def test_one_who_had_tried_before_speaks_of_the_last_try_alone(header, first, se
 
 
 @pytest.mark.parametrize(
-    "code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.PERMISSION_DENIED, StatusCode.ABORTED]
+    "code",
+    [
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.PERMISSION_DENIED,
+        StatusCode.ABORTED,
+        StatusCode.UNIMPLEMENTED,
+    ],
 )
 def test_a_reset_stream_is_silence_under_the_codes_that_http2_maps_to(code):
     for text in (
         "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))",
         "stream terminated by RST_STREAM with error code: INADEQUATE_SECURITY",
         "stream error: stream ID 7; INADEQUATE_SECURITY",
+        'grpc: Decompressor is not installed for grpc-encoding "zstd"',
+        "Can't find decompressor for zstd",
+        "Compression algorithm 'zstd' is disabled.",
     ):
         assert type(decide(RpcResult(code, text))) is InDoubt
         assert type(decide(RpcResult(code, text), Extent.PART)) is NotSent

@@ -15,6 +15,8 @@ BROKEN: Final = (
     *("broken pipe", "epipe", "econn", "socket", "recvmsg", "sendmsg", "disconnect"),
     *("upstream connect", "upstream request", "upstream reset", "transport", "ping timeout"),
     *("i o timeout", "io exception", "bad gateway", "gateway time"),
+    # Nothing of ours is compressed, so that is said of the answer.
+    *("decompressor", "grpc encoding", "unknown compress", "compression algorithm"),
 )
 """What is only ever said of a way that broke, whatever the code; the service's own refusals speak
 of connections, streams and headers as well."""
@@ -40,6 +42,8 @@ CARRIED: Final = (
     # How it ends without an answer.
     *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away"),
     *("timeout", "timedout", "timed out", "time out", "deadline", "expired", "took too long"),
+    *("took longer", "taking too long", "too slow", "time limit", "time is up", "max duration"),
+    *("maximum duration", "gave up", "giving up", "delivery failed"),
     *(
         "closed",
         "closing",
@@ -70,13 +74,15 @@ CARRIED: Final = (
     *("may or may not", "partial"),
     # One who tried again by himself speaks of the last try alone.
     *("retried", "retries", "all attempts", "max attempts", "attempts failed"),
-    *("attempts exhausted", "attempt count"),
+    *("attempts exhausted", "attempt count", "tries exceeded", "retry budget", "hedg"),
     # The vendor's language.
     *("соединен", "подключен", "поток", "прокси", "шлюз", "балансир", "таймаут", "тайм аут"),
     *("время ожидан", "истек", "сброше", "сброси", "закры", "разорв", "разрыв", "прерван", "обрыв"),
     *("оборв", "сокет", "транспорт", "сеть", "сети", "сетев", "заголов", "ответа", "ответил"),
     *("удаленн", "удалённ", "перезапус", "перезагруж", "останов", "потерян", "неизвестн"),
-    *("внутренняя ошибка", "неожиданн"),
+    *("внутренняя ошибка", "внутренний сбой", "ошибка сервера", "неожиданн", "не отвеча", "упал"),
+    *("нет связи", "ошибка связи", "связь", "время вышло", "превышено время", "лимит времени"),
+    *("слишком долго", "попытки исчерпан", "все попытки"),
 )
 """What speaks of the way and not of the service. Each is how a word begins, or several together; a
 space at the end ends the word."""
@@ -90,8 +96,12 @@ _SAYS_NOTHING: Final = frozenset(
 )
 """Words that say no more than a code does: of these alone a gateway makes the text of any 502."""
 
-_OF_HTTP: Final = re.compile(r"\b(?:408|499|50[234]|52\d)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b")
-"""Statuses that gateways give, and addresses."""
+_TELLING: Final = re.compile(
+    r"\b(?:408|499|50[234]|52\d)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+    r"|\bafter \d+ (?:attempt|tries|retries)|\battempt \d",
+    re.IGNORECASE,
+)
+"""Statuses that gateways give, addresses, and how often somebody tried."""
 
 _WORDS: Final = re.compile(r"[\W_]+")
 _CAMEL: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -115,7 +125,7 @@ def is_of_the_way(text: str) -> bool:
     words = _WORDS.split(text.lower())
     if _SAYS_NOTHING.issuperset(word for word in words if any(map(str.isalpha, word))):
         return True
-    return _CARRIED.search(_words(text)) is not None or _OF_HTTP.search(text) is not None
+    return _CARRIED.search(_words(text)) is not None or _TELLING.search(text) is not None
 
 
 def _words(text: str) -> str:
