@@ -153,6 +153,7 @@ def behind(manifest: Path, news: Row) -> LedgerError:
         " ledger's manifest; nothing is sent, since it may go up twice"
     )
     error.add_note("put the newest ledger back, with all of ledger.db*, or name the right one")
+    error.add_note("if that is another directory's manifest, name one of its own: --manifest F")
     error.add_note(
         "else have batch-uploader upload --rebuild take over what the manifest knows;"
         " what neither of them knows is in doubt then"

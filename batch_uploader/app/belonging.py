@@ -264,6 +264,12 @@ def _named_elsewhere(root: Path, path: Path, named: Path) -> ConfigError:
     )
     usual = _same(named, ledger_path(root))
     error.add_note("leave --ledger out" if usual else f"name it: --ledger {named}")
+    if os.path.lexists(path):
+        error.add_note(
+            f"what {path} alone knows, such as the talks of another connection, goes up again then,"
+            f" unless that one takes it over first: batch-uploader manifest {root} --ledger {path}"
+            f" --output F, then upload --rebuild --ledger {named} --manifest F"
+        )
     error.add_note(f"if this one is to take its place, move that one away first: {named}")
     return error
 

@@ -54,6 +54,8 @@ def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
         " nobody knows any more what was uploaded"
     )
     error.add_note("put the ledger back, or name the right one")
+    if manifests[0] != manifest_path(directory):
+        error.add_note("if that is another directory's manifest, name one of its own: --manifest F")
     error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
     raise error
 

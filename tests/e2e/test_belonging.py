@@ -154,6 +154,42 @@ def test_a_directory_that_was_copied_with_its_pointer(send, calls, ledger):
     assert send.counts(inner) == {"a.wav": 1}
 
 
+def test_a_directory_with_a_ledger_for_each_connection(send, program, calls, ledger, service):
+    """Fault 92: as it could be before there were pointers; one of them takes over the other."""
+    one, other = ledger, ledger.with_name("other.db")
+    taken = ledger.with_name("taken.jsonl")
+    flags = {
+        "one": ("--ledger", one, "--manifest", one.with_suffix(".jsonl")),
+        "other": ("--ledger", other, "--manifest", other.with_suffix(".jsonl")),
+    }
+    second = ("--connection-id", "strict")
+    calls.write(*NAMES)
+    assert send(calls, *flags["other"]).code == 0
+    pointer_of(calls.folder).unlink()
+    assert send(calls, *flags["one"], *second).code == 1  # it refuses all of it
+    refused = send(calls, *flags["other"])
+    assert refused.code == 2
+    told = " ".join(refused.err.split())
+    assert "such as the talks of another connection, goes up again then" in told
+    assert f"then upload --rebuild --ledger {one} --manifest F" in told
+    assert program("manifest", calls, "--ledger", other, "--output", taken).code == 0
+    assert send(calls, "--rebuild", "--ledger", one, "--manifest", taken).code == 0
+    assert send.counts(calls) == dict.fromkeys(NAMES, 1)
+
+
+def test_a_manifest_for_two_directories(send, calls, another, tmp_path):
+    """Fault 89: the second one is told what may be wrong."""
+    shared = ("--manifest", tmp_path / "shared.jsonl")
+    assert send(calls, *shared).code == 0
+    for _ in range(2):
+        refused = send(another, *shared)
+        assert refused.code == 7
+        assert "name one of its own: --manifest" in " ".join(refused.err.split())
+        # The second time with a ledger.
+        assert send(another).code == 0
+    assert send.counts(another) == send.counts(calls) == dict.fromkeys(NAMES, 1)
+
+
 @pytest.mark.parametrize("cure", ["move that away", "remove", "else remove"])
 def test_the_cures_of_a_copy(send, calls, ledger, cure):
     """Fault 91: the copy goes on, or is begun anew as soon as its manifest is away as well."""
