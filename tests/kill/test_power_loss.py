@@ -271,7 +271,13 @@ async def lost(records, root, cut, chance, folder):
     }
 
 
-async def test_after_a_power_loss_no_claim_and_no_answer_is_lost(records, tmp_path):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Nobody lives who wrote a record that the power tore, so there is no need to watch it long."""
+    monkeypatch.setattr("batch_uploader.ledgers.sqlite.owner._PULSE", 0.01)
+
+
+async def test_after_a_power_loss_no_claim_and_no_answer_is_lost(records, impatient, tmp_path):
     """Fault 4: whatever of the un-synced writes survives, sector by sector."""
     changes, root = records("FULL")
     files = {change.path.name for change in changes}
