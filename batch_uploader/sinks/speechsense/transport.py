@@ -16,7 +16,7 @@ BROKEN: Final = (
     *("upstream connect", "upstream request", "upstream reset", "transport", "ping timeout"),
     *("i o timeout", "io exception", "bad gateway", "gateway time"),
     # Nothing of ours is compressed, so that is said of the answer.
-    *("decompressor", "grpc encoding", "unknown compress", "compression algorithm"),
+    *("decompressor", "grpc encoding"),
 )
 """What is only ever said of a way that broke, whatever the code; the service's own refusals speak
 of connections, streams and headers as well."""
