@@ -109,6 +109,22 @@ def test_nothing_is_done_by_way_of_a_name(calls, upload, service, outside, case)
     assert tree(outside) == before
 
 
+def text(path, outside):
+    path.write_text("notes")
+
+
+@pytest.mark.parametrize("trap", [text, pipe, directory, link_to_nothing])
+def test_what_was_never_a_ledger_is_no_trace_of_one(calls, upload, service, outside, trap):
+    """Fault 96: refused, rebuilt or not; all goes up once it is out of the way."""
+    calls.write("a.wav")
+    ledger_of(calls).parent.mkdir(mode=0o700)
+    trap(ledger_of(calls), outside)
+    assert [upload(*flags).code for flags in ([], ["--rebuild"], [])] == [7, 7, 7]
+    remove(ledger_of(calls))
+    assert upload().code == 0
+    assert service.counts(calls) == {"a.wav": 1}
+
+
 def test_a_log_is_not_written_to_by_another_name(calls, upload, outside, service):
     """Fault 96."""
     calls.write("a.wav")

@@ -247,7 +247,11 @@ class SqliteLedger:
                 raise gone(self._path, self._journal.path.name)
             self._lost, self._entered = None, False
             self._begin()
-            self._connection = open_held(self._path, self._hold)
+            try:
+                self._connection = open_held(self._path, self._hold)
+            except BaseException:
+                self._mark.withdraw()
+                raise
             self._mark.set(self._connection)
         if self._journal.kept:
             with self._transaction():

@@ -89,20 +89,31 @@ class Mark:
         self._path = path
         self._run: Run | None = None
         self._cleared = False
+        self._first = False
 
     def begin(self) -> None:
         """Say that a run begins, before it opens the ledger, if there is one.
 
         Raises LedgerError if it is not the one that the last run left, or if that is gone.
         """
-        self._run, self._cleared = None, False
+        self._run, self._cleared, self._first = None, False, False
         place = real(self._path)
         if place.exists():
             if strays(place):
                 raise _stray(self._path)
+            self._first = _read(place) is None
             self._announce(_run_in(place))
         elif _read(place) is not None:
             raise gone(self._path, f"{place.name}{NOTE}")
+
+    def withdraw(self) -> None:
+        """Take back what ``begin`` said, since the ledger could not be opened.
+
+        Else the first word of a run would tell of a ledger where there was none but another file.
+        """
+        if self._first:
+            with suppress(OSError):
+                beside(real(self._path), NOTE).unlink()
 
     def set(self, connection: sqlite3.Connection) -> None:
         """Mark the ledger, which is open now; the mark is in the file itself then.

@@ -55,6 +55,8 @@ class Replacement:
     def _begin(self) -> None:
         with file.translated(self._path):
             place.demand_place(self._named)
+            if self._path.exists():
+                place.demand_file(self._path)
             _demand_ours(self._path)
             file.make_folder(self._path.parent)
             self._hold.take()
