@@ -265,6 +265,20 @@ def test_what_speaks_of_the_service_is_its_word(code, text):
     assert type(decide(RpcResult(code, text))) is WORD[code][0]
 
 
+@pytest.mark.parametrize("code", ASKING_AGAIN)
+@pytest.mark.parametrize(
+    "text", ["Too many uploads for connection {}", "quota exceeded (connection_id: '{}')"]
+)
+def test_the_services_own_connection_is_no_way(code, text):
+    """Fault 22: SpeechSense calls by this word what recordings go to."""
+    answer = RpcResult(code, text.format("bhq9k2"))
+    assert type(decide(answer, connection_id="bhq9k2")) is WORD[code][0]
+    assert text.format("bhq9k2") in str(decide(answer, connection_id="bhq9k2"))
+    assert type(decide(answer, connection_id="bhq9")) is InDoubt
+    for said in ("connection bhq9k2 is closed", "connection bhq9k2", "busy: the connection bhq9"):
+        assert type(decide(RpcResult(code, said), connection_id="bhq9k2")) is InDoubt
+
+
 WORDS = sorted(set(transport.CARRIED) - {"abort"})
 """Without the one that is the name of a status."""
 ENDINGS = ["", "s", "ed", "ing", ":", ".", ";", "!", " 14", "_ERROR", "()"]

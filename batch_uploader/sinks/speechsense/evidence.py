@@ -113,13 +113,15 @@ def judge(
     where: str,
     unavailable: Unavailable = Unavailable.BELIEVED,
     size: int = 0,
+    connection_id: str = "",
 ) -> SinkError:
     """The error that a call's end amounts to. Total: each answer has one, OK too.
 
     OK stands for an answer without a talk ID. ``where`` names the endpoint for a human, ``size`` is
-    that of the largest message that was sent, in bytes.
+    that of the largest message that was sent, in bytes. ``connection_id`` is what the service calls
+    a connection: where it names that one, it speaks of itself.
     """
-    kind = _decide(answer, extent, unavailable, size)
+    kind = _decide(_without_connection(answer, connection_id), extent, unavailable, size)
     advice = _advice(kind, answer, extent, where)
     said = "" if kind is Contradicted else answer.quote()
     return kind(
@@ -127,6 +129,22 @@ def judge(
         code="CONTRADICTION" if kind is Contradicted else answer.code.name,
         request_id=request_id(answer.metadata, answer.secrets),
         retry_after=retry_after(answer.metadata),
+    )
+
+
+def _without_connection(answer: RpcResult, connection_id: str) -> RpcResult:
+    """The answer without the words by which it names the service's own connection."""
+    if not connection_id or connection_id not in answer.details:
+        return answer
+    named = rf"\bconnection(?:[ _]?id)?\W{{1,3}}{re.escape(connection_id)}(?!\w)"
+    details = re.sub(named, "", answer.details, flags=re.IGNORECASE)
+    return RpcResult(
+        answer.code,
+        details,
+        answer.metadata,
+        answer.secrets,
+        connected=answer.connected,
+        talk_id=answer.talk_id,
     )
 
 

@@ -154,6 +154,7 @@ class SpeechSenseSink:
             where=str(self._endpoint),
             unavailable=self._unavailable,
             size=sending.largest,
+            connection_id=recording.connection_id,
         )
 
     async def find(
