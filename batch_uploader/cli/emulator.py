@@ -106,7 +106,7 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--keep-truncated",
-        "Store what came of a stream that breaks off instead of discarding it: nobody knows what"
+        "Store what came of a stream that breaks off instead of discarding it: it is not known what"
         " the service does.",
         Panel.KEPT,
         is_flag=True,

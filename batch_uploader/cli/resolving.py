@@ -70,7 +70,9 @@ class Decision(Struct, frozen=True):
             return cls(verdict)
         word = (talk_id or "").strip()
         if not (word.isascii() and word.isprintable()) or " " in word or not word:
-            raise refusal("--talk-id: this is no talk ID", "copy it from the SpeechSense console")
+            raise refusal(
+                "--talk-id: this is not a talk ID", "copy it from the SpeechSense console"
+            )
         if len(word) > _LONGEST_TALK_ID:
             raise refusal("--talk-id: no talk ID is that long", "copy the ID alone")
         return cls(verdict, word)
@@ -246,7 +248,7 @@ async def _named(
         before = next((known[path] for path in paths if path in known), None)
         if before is None:
             raise refusal(
-                f"the ledger knows no recording {printable(word)}",
+                f"{printable(word)} is not in the ledger",
                 f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
             )
         if before.status not in decision.deciding:

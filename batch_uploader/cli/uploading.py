@@ -159,17 +159,18 @@ def _limits(options: RunOptions, wanted: RunOptions) -> Iterator[str]:
 
 def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> None:
     lines = [
-        f"the ledger was made anew from {places.manifest}: {plural(rebuilt.talks, 'talk')}",
+        f"a new ledger was made from {places.manifest}: {plural(rebuilt.talks, 'talk')}",
     ]
     if rebuilt.aside is not None:
         lines.append(
             f"what was left of the old one is kept, by names that begin with {rebuilt.aside}"
         )
     if rebuilt.doubts:
-        search = f"they are searched for by {stamp_field}, and " if stamp_field else ""
+        search = f", is searched for by {stamp_field}" if stamp_field else ""
         lines.append(
             f"{plural(rebuilt.doubts, 'recording')} may have gone up after the manifest was"
-            f" written, so nothing of them is sent: {search}a human decides about what is not found"
+            f" written: what is in doubt is not sent{search}, and waits for your decision"
+            " (resolve)"
         )
     show([[Span(printable(line))] for line in lines], sys.stderr)
 

@@ -42,7 +42,7 @@ class ServiceAccountKey(Struct, frozen=True):
             raise ConfigError(f"The key file {path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"{path} is no authorized key; it needs id, service_account_id and public_key"
+                f"{path} is not an authorized key; it needs id, service_account_id and public_key"
             ) from error
         return key
 

@@ -51,7 +51,7 @@ def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
         return
     error = LedgerError(
         f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"
-        " nobody knows any more what was uploaded"
+        " without it nothing tells what was uploaded"
     )
     error.add_note("put the ledger back, or name the right one")
     if manifests[0] != manifest_path(directory):

@@ -37,11 +37,11 @@ class Timetable(Struct, frozen=True):
             words.insert(0, "00:00")
         entries: dict[int, int | None] = {}
         if not words or len(words) % 2:
-            raise ValueError(f"{text!r} is no bandwidth; write it as 8M or '08:00 2M 20:00 off'")
+            raise ValueError(f"{text!r} is not a bandwidth; write it as 8M or '08:00 2M 20:00 off'")
         for moment, size in zip(words[::2], words[1::2], strict=True):
             match = _TIME.fullmatch(moment)
             if match is None:
-                raise ValueError(f"{moment!r} is no time of the day; write it as 08:00")
+                raise ValueError(f"{moment!r} is not a time of the day; write it as 08:00")
             minute = int(match[1]) * 60 + int(match[2])
             if minute in entries:
                 raise ValueError(f"{moment} is there twice; name each time once")

@@ -151,14 +151,14 @@ def _value(given: Given, name: str) -> str:
             return value
         case _:
             raise refusal(
-                f"{given.origin}: the field {name!r}: this is no single value",
+                f"{given.origin}: the field {name!r}: this is not a single value",
                 'write it like "..."',
             )
 
 
 def _table(given: Given) -> Mapping[str, object]:
     if not isinstance(given.value, dict):
-        given.refuse("this is no table", "write a line NAME = VALUE for each")
+        given.refuse("this is not a table", "write a line NAME = VALUE for each")
     return given.value
 
 

@@ -36,7 +36,7 @@ class Given:
     def unseen(self) -> str:
         """Some text that is not empty, whatever is in it: a secret, which has its own rules."""
         if not isinstance(self.value, str):
-            self.refuse("this is no text", 'write it in quotes, like "..."')
+            self.refuse("this is not a text", 'write it in quotes, like "..."')
         text = self.value.strip()
         if not text:
             self.refuse("it is empty", "give it a value or leave it out")
@@ -59,7 +59,7 @@ class Given:
     def texts(self) -> tuple[str, ...]:
         """A list of texts, each of them valid Unicode."""
         if not isinstance(self.value, list) or not all(isinstance(v, str) for v in self.value):
-            self.refuse("this is no list of texts", 'write it like ["...", "..."]')
+            self.refuse("this is not a list of texts", 'write it like ["...", "..."]')
         for text in self.value:
             if _HALF_CHARACTER.search(text):
                 self.refuse(f"{text!r} is not UTF-8", "write it anew, in UTF-8")
@@ -74,9 +74,7 @@ class Given:
         try:
             return self.base / path.expanduser()
         except RuntimeError:
-            self.refuse(
-                "nobody knows whose home ~ stands for there", "write the path without the ~"
-            )
+            self.refuse("~ stands for an unknown home there", "write the path without the ~")
 
     def switch(self) -> bool:
         """On or off."""
@@ -91,7 +89,7 @@ class Given:
             number = int(number) if len(number) <= len(str(most)) else most + 1
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
             self.refuse(
-                f"{self._shown()} is no whole number from {least:,} to {most:,}",
+                f"{self._shown()} is not a whole number from {least:,} to {most:,}",
                 f"write it like {least}",
             )
         return number

@@ -163,5 +163,7 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
 
 def _table(value: object, origin: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise refusal(f"{origin}: this is no table", "write it as [NAME] with a line for each key")
+        raise refusal(
+            f"{origin}: this is not a table", "write it as [NAME] with a line for each key"
+        )
     return value

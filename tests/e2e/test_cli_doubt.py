@@ -224,7 +224,7 @@ class TestResolve:
             (["--resend"], "not clear which recordings"),
             (["--all", "a.wav", "--resend"], "not clear which recordings"),
             (["--all", "--talk-id", "x"], "name exactly one PATH"),
-            (["a.wav", "--talk-id", "two words"], "--talk-id: this is no talk ID"),
+            (["a.wav", "--talk-id", "two words"], "--talk-id: this is not a talk ID"),
             (["a.wav", "--talk-id", "x" * 201], "--talk-id: no talk ID is that long"),
         ],
     )
@@ -241,7 +241,7 @@ class TestResolve:
         assert "a.wav is uploaded" in result.err
         result = program("resolve", calls, "gone.wav", "--resend", "--yes")
         assert result.code == 2
-        assert "knows no recording gone.wav" in result.err
+        assert "gone.wav is not in the ledger" in result.err
 
     @pytest.mark.parametrize("decision", [["a.wav", "--give-up"], ["--all", "--give-up"]])
     def test_a_connection_that_the_ledger_does_not_know_is_refused(

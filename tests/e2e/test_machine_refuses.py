@@ -157,3 +157,15 @@ def test_what_is_refused_in_the_middle_is_told_in_good_words(capsys, failure, sa
     err = capsys.readouterr().err
     assert said in err
     assert "hint: " in err
+
+
+def test_a_limit_of_the_size_of_files_is_told_with_its_cure(calls, upload, service):
+    """Fault 99: nothing is sent, and all of it once larger files are allowed."""
+    calls.write("a.wav")
+    small = (65_536, 65_536)
+    result = upload(preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
+    assert result.code == 7
+    assert "ulimit -f" in result.err
+    assert service.counts(calls) == {}
+    assert upload().code == 0
+    assert service.counts(calls) == {"a.wav": 1}

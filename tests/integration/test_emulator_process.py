@@ -199,7 +199,7 @@ BAD_FLAGS = {
     "twice the same": (["--connection", "a", "--connection", "a"], "declared twice"),
     "a status": (["--abort-code", "BUSY"], "'BUSY' is none of the gRPC statuses"),
     "a missing key": (["--api-key-file", "no/such"], "cannot be read"),
-    "an account": (["--service-account-key-file", os.devnull], "is no authorized key"),
+    "an account": (["--service-account-key-file", os.devnull], "is not an authorized key"),
     "a folder": (["--tls", os.devnull], "The certificates cannot be kept in"),
     "an audio folder": (["--keep-audio", f"{os.devnull}/x"], "cannot be made"),
 }

@@ -150,7 +150,7 @@ EC_PEM = (
 def test_a_file_that_is_no_authorized_key(tmp_path, content):
     file = tmp_path / "key.json"
     file.write_text(content)
-    with pytest.raises(ConfigError, match="is no authorized key"):
+    with pytest.raises(ConfigError, match="is not an authorized key"):
         ServiceAccountKey.from_file(file)
 
 

@@ -320,10 +320,10 @@ class TestBandwidth:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", "is no bandwidth"),
-            ("08:00 2M 20:00", "is no bandwidth"),
-            ("24:00 2M", "'24:00' is no time of the day"),
-            ("8 2M", "'8' is no time of the day"),
+            ("", "is not a bandwidth"),
+            ("08:00 2M 20:00", "is not a bandwidth"),
+            ("24:00 2M", "'24:00' is not a time of the day"),
+            ("8 2M", "'8' is not a time of the day"),
             ("08:00 2M 8:00 3M", "8:00 is there twice"),
             ("0", "a bandwidth of 0 sends nothing"),
             ("fast", "'fast' is not a size"),

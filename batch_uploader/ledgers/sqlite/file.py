@@ -54,10 +54,12 @@ _SETTINGS: Final = (
 )
 _CURES: Final = {
     sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
+    sqlite3.SQLITE_TOOBIG: "its files may not grow: allow larger ones (ulimit -f, LimitFSIZE= in a "
+    "unit of systemd)",
     sqlite3.SQLITE_BUSY: "another program is writing it: close that program and run again",
     sqlite3.SQLITE_LOCKED: "another program is writing it: close that program and run again",
     sqlite3.SQLITE_CORRUPT: f"it is damaged: {SAVE}",
-    sqlite3.SQLITE_NOTADB: f"it is damaged, or no ledger at all: {SAVE}",
+    sqlite3.SQLITE_NOTADB: f"it is damaged, or not a ledger: {SAVE}",
     sqlite3.SQLITE_READONLY: "it cannot be written: let this user write it and its folder",
     sqlite3.SQLITE_PERM: "it cannot be written: let this user write it and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let this user read and write it and its folder",
@@ -67,6 +69,7 @@ _CURES: Final = {
 _SYSTEM_CURES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EFBIG: sqlite3.SQLITE_TOOBIG,
     errno.EACCES: sqlite3.SQLITE_PERM,
     errno.EPERM: sqlite3.SQLITE_PERM,
     errno.EROFS: sqlite3.SQLITE_READONLY,
@@ -298,7 +301,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != schema.APPLICATION_ID or version < 1:
-        raise LedgerError(f"{path} is no ledger: name another file with --ledger")
+        raise LedgerError(f"{path} is not a ledger: name another file with --ledger")
     if version > len(schema.MIGRATIONS):
         raise LedgerError(
             f"the ledger {path} was written by a newer batch-uploader: upgrade this one"

@@ -100,7 +100,7 @@ def demand_no_link(path: Path) -> None:
 def demand_file(path: Path) -> None:
     """Raise LedgerError for what is there and no file."""
     if not path.is_file():
-        raise LedgerError(f"{path} is no file: name another one with --ledger")
+        raise LedgerError(f"{path} is not a file: name another one with --ledger")
 
 
 def refuse_empty(path: Path) -> None:
@@ -143,7 +143,7 @@ def application_of(path: Path) -> int | None:
 
 def none_there(path: Path) -> LedgerError:
     """The error of something else than a ledger."""
-    error = LedgerError(f"{path} is no ledger: name another file with --ledger")
+    error = LedgerError(f"{path} is not a ledger: name another file with --ledger")
     error.add_note(
         "if it is one that was damaged, move it away and have batch-uploader upload --rebuild make"
         " a new one from the manifest"

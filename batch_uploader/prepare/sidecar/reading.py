@@ -60,7 +60,9 @@ class _Reading:
 
     def _metadata(self, top: object) -> Metadata:
         if not isinstance(top, Object):
-            self._add("", Problem("sidecar-shape", "it is no object", 'write {"name": "value"}'))
+            self._add(
+                "", Problem("sidecar-shape", "it is not an object", 'write {"name": "value"}')
+            )
             return Metadata({})
         if not any(key == "fields" and isinstance(value, Object) for key, value in top):
             return self._with_defaults(self._talk_fields(top))
@@ -100,7 +102,9 @@ class _Reading:
 
     def _users(self, value: object) -> tuple[User, ...]:
         if not isinstance(value, list) or isinstance(value, Object):
-            problem = Problem("sidecar-shape", "this is no list", 'write [{"id": "...", ...}, ...]')
+            problem = Problem(
+                "sidecar-shape", "this is not a list", 'write [{"id": "...", ...}, ...]'
+            )
             self._add("users", problem)
             return ()
         users = [self._user(user, f"users[{index}]") for index, user in enumerate(value)]
@@ -117,7 +121,7 @@ class _Reading:
     def _user(self, value: object, where: str) -> User:
         if not isinstance(value, Object):
             cure = 'write {"id": "...", "role": "...", "fields": {...}}'
-            self._add(where, Problem("sidecar-shape", "this is no object", cure))
+            self._add(where, Problem("sidecar-shape", "this is not an object", cure))
             return User("", Role.UNSPECIFIED)
         parts = self._keys(value, f"{where}.", _USER_KEYS)
         user_id = self._checked(parts["id"], f"{where}.id") if "id" in parts else ""
@@ -126,7 +130,7 @@ class _Reading:
             self._add(f"{where}.id", Problem("sidecar-user", "this user has no id", cure))
         fields = parts.get("fields", Object())
         if not isinstance(fields, Object):
-            problem = Problem("sidecar-shape", "this is no object", 'write {"name": "value"}')
+            problem = Problem("sidecar-shape", "this is not an object", 'write {"name": "value"}')
             self._add(f"{where}.fields", problem)
             fields = Object()
         texts: dict[str, str] = {}
@@ -142,7 +146,7 @@ class _Reading:
         role = _ROLES.get(value.lower()) if isinstance(value, str) else None
         if role is None:
             cure = f"write one of {', '.join(_ROLES)}"
-            self._add(f"{where}.role", Problem("sidecar-role", "this is no role", cure))
+            self._add(f"{where}.role", Problem("sidecar-role", "this is not a role", cure))
             return Role.UNSPECIFIED
         return role
 

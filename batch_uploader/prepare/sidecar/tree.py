@@ -149,7 +149,7 @@ def canonical(value: object) -> str | Problem:
             return Problem("sidecar-null", "null is no value", cure)
         case NoNumber():
             cure = "leave the field out, or write a number"
-            return Problem("sidecar-not-a-number", "NaN and Infinity are no values", cure)
+            return Problem("sidecar-not-a-number", "NaN and Infinity are not values", cure)
         case Number():
             return _plain(value)
     return Problem(

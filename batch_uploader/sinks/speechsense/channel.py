@@ -178,7 +178,7 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
     if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
         raise ConfigError(
             f"{variable} in the environment names no host of a proxy: write http://HOST:PORT, and"
-            " what is no letter or digit in its user and password as %XX; --ignore-proxy goes"
+            " what is not a letter or a digit in its user and password as %XX; --ignore-proxy goes"
             " without"
         )
     return proxy

@@ -105,8 +105,8 @@ def _folder(path):
         (_empty, "restore it from a backup, or have .* --rebuild"),
         (_cut, "restore it from a backup, or have .* --rebuild"),
         (_overwritten, "restore it from a backup, or have .* --rebuild"),
-        (_someone_elses, "is no ledger: name another file with --ledger"),
-        (_folder, "is no file: name another one with --ledger"),
+        (_someone_elses, "is not a ledger: name another file with --ledger"),
+        (_folder, "is not a file: name another one with --ledger"),
     ],
 )
 async def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, damage, cure):
