@@ -30,7 +30,7 @@ from batch_uploader.core.model import Defect, Entry, Outcome, Status
 from batch_uploader.core.ports import Known, Likeness
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.places import demand_memory
-from batch_uploader.ledgers.sqlite import LedgerReader, is_running
+from batch_uploader.ledgers.sqlite import LedgerReader, demand_last, is_running
 from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
 from batch_uploader.prepare.prepare import Preparer
@@ -69,6 +69,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
     if ledger is not None:
+        await to_thread.run_sync(demand_last, ledger)
         async with LedgerReader(ledger) as reader:
             belonging = Belonging(places.ledger, places.root)
             await demand_agreement(reader, places.manifest, belonging)

@@ -11,14 +11,18 @@ import anyio
 from anyio import to_thread
 from msgspec import Struct
 
+from batch_uploader.app.agreement import demand_agreement
+from batch_uploader.app.belonging import Belonging
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
-from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
+from batch_uploader.cli.voice import ExitCode, advise, data_on_stdout, quote, tell
+from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.ports import Row
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running
+from batch_uploader.ledgers.sqlite import LedgerReader, Totals, demand_last, is_running
 from batch_uploader.settings import Places, Settings
-from batch_uploader.ui.outlet import Line, Span, hint
+from batch_uploader.ui.outlet import Line, Span, hint, warning
+from batch_uploader.ui.printing import show
 from batch_uploader.ui.text import format_count, format_hours, printable, sentence
 
 _SHOWN = 20
@@ -80,7 +84,21 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
             await _print_json(report, reader)
         else:
             await _print_text(report, reader)
-    return ExitCode.ATTENTION if report.attention else ExitCode.FINE
+        refused = not running and await _tell_of_refusal(reader, places)
+    return ExitCode.ATTENTION if report.attention or refused else ExitCode.FINE
+
+
+async def _tell_of_refusal(reader: LedgerReader, places: Places) -> bool:
+    """Say that no run would go on with this ledger, and why, if that is so."""
+    try:
+        await to_thread.run_sync(demand_last, places.ledger)
+        belonging = Belonging(places.ledger, places.root)
+        await demand_agreement(reader, places.manifest, belonging)
+    except (ConfigError, LedgerError) as refusal:
+        show([warning(sentence(f"upload is refused: {refusal}"))], sys.stderr)
+        advise(*getattr(refusal, "__notes__", ()))
+        return True
+    return False
 
 
 def _without_claims(counts: Mapping[Status, Totals]) -> dict[Status, Totals]:

@@ -155,3 +155,25 @@ def test_what_was_copied_while_no_run_went_on_goes_on(calls, upload, start_servi
         shutil.copy(tmp_path / "old.db", ledger_of(calls))
         assert upload(to=service).code == 7
         assert service.counts(calls) == dict.fromkeys(["a.wav", "b.wav", "c.wav"], 1)
+
+
+def test_who_only_reads_is_told_as_well(calls, upload, program, start_service, tmp_path):
+    """Fault 90: no manifest tells it, and status and check have no worse news for later."""
+    with start_service() as service:
+        away = ("--manifest", tmp_path / "away.jsonl")
+        calls.write("a.wav")
+        assert upload(*away, to=service).code == 0
+        shutil.copy(ledger_of(calls), tmp_path / "old.db")
+        assert [program(each, calls).code for each in ("status", "check")] == [0, 0]
+        calls.write("b.wav")
+        assert upload(*away, to=service).code == 0
+        shutil.copy(tmp_path / "old.db", ledger_of(calls))
+        told = program("status", calls)
+        assert (told.code, f"upload is refused: the ledger {ledger_of(calls)}" in told.err) == (
+            1,
+            True,
+        )
+        assert BEHIND in " ".join(told.err.split())
+        assert "uploaded" in told.out
+        told = program("check", calls)
+        assert (told.code, BEHIND in " ".join(told.err.split())) == (7, True)

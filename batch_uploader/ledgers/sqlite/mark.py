@@ -82,6 +82,18 @@ def strays(path: Path) -> bool:
     return run is not None and is_stray(_read(place), run, log=_has_log(place))
 
 
+def demand_last(path: Path) -> None:
+    """Raise LedgerError if it is not what its last run left; for whoever only reads it.
+
+    Looked at twice, since a run may end in between. What cannot be read tells nothing.
+    """
+    with suppress(OSError):
+        if strays(path):
+            time.sleep(_PAUSE_SECONDS)
+            if strays(path):
+                raise _stray(path)
+
+
 class Mark:
     """The mark of one opening of a ledger."""
 
