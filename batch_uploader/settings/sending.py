@@ -94,6 +94,9 @@ def _credentials(layers: ChainMap[str, Given], endpoint: Endpoint) -> Credential
             try:
                 return makers[name](given)
             except ConfigError as error:
+                # What is wrong with the text itself says where it stands.
+                if str(error).startswith(f"{given.origin}: "):
+                    raise
                 raise ConfigError(f"{given.origin}: {error}") from error
     raise refusal(
         "there is no credential: the service has to know who you are",

@@ -1,5 +1,6 @@
 """Who we are to the service, and the files that say so. Nothing here shows its secret in print."""
 
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -173,6 +174,10 @@ def read_secret_file(path: Path) -> str:
 
 def _read_private(path: Path) -> str:
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            # Others need it, and chmod would take it from them.
+            raise ConfigError(f"{path} is a directory or a device: name the file with the secret")
         if not is_private(path):
             raise ConfigError(f"others may read {path}: run 'chmod 600' on it")
         # Anything else than UTF-8 is refused with the other characters that no secret has.

@@ -1,6 +1,7 @@
 """Whom to send to, with which credentials."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,17 @@ class TestCredentials:
     def test_a_secret_that_cannot_be_one_is_refused_by_its_variable(self, settings):
         text = refused(settings({}, {"API_KEY": f"{SECRET} {SECRET}"}).sending)
         assert "the environment variable API_KEY" in text
+
+    def test_a_variable_of_blanks_is_named_once(self, settings):
+        text = refused(settings({}, {"API_KEY": "  "}).sending)
+        assert text.count("API_KEY") == 1
+
+    def test_nobody_is_told_to_close_a_directory_or_a_device(self, settings, tmp_path):
+        """Fault 67: others need them."""
+        for place in (tmp_path, os.devnull):
+            text = refused(settings({"api-key-file": str(place)}).sending)
+            assert "name the file with the secret" in text
+            assert "chmod" not in text
         assert SECRET not in text
 
 
