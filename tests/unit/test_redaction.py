@@ -149,3 +149,10 @@ def test_ids_show_no_secret():
         assert not leaks(request_id(((name, f"req-{KEY[5:25]}"),)))
     assert flaw(KEY[3:30]) == "a part of the credential as its talk ID"
     assert not leaks(RpcResult(None, f"bad: {JWT[10:60]}").quote())
+
+
+def test_what_hides_a_credential_leaves_nothing_of_a_private_value_that_overlaps_it():
+    """Fault 80: the digits of a number may be a part of some key."""
+    remember("zz55512345678901zz")
+    assert shown("call +79055512345678 now", 100, ["+79055512345678"]) == "call [...] now"
+    assert shown("r-5551234567890 Ivan", 100, ["67890 Ivan"]) == "r-[...]"

@@ -72,33 +72,48 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
     ``private`` is what must not be repeated either, as a whole.
     """
     text = text[:_LONGEST]
-    text = _ENCODED.sub(lambda run: _HIDDEN if _decodes_to_a_secret(run[0]) else run[0], text)
-    text = _NUMBERS.sub(lambda run: _HIDDEN if _spells_a_secret(run[0]) else run[0], text)
-    text = _without_parts(text)
-    for value in sorted(private, key=len, reverse=True):
-        if len(value) >= _SHORTEST:
-            text = text.replace(value, _HIDDEN)
+    # All that is there to be hidden is found first: what hides one may leave a part of another.
+    text = _hide(text, [*_coded(text), *_values(text, private), *_parts_in(text)])
+    # What is left on both sides of something hidden may make up a part.
+    while found := _parts_in(text):
+        text = _hide(text, found)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _without_parts(text: str) -> str:
-    # Once more, since what is left on both sides may make up a part.
-    while found := _found(_bare(text)):
-        # Where in the text the letters stand that count.
-        places = [place for place, c in enumerate(text) if c.isascii() and c.isalnum()]
-        kept, end = [], 0
-        for first, last in found:
-            kept += [text[end : places[first]], _HIDDEN]
-            end = places[last - 1] + 1
-        text = "".join((*kept, text[end:]))
-    return text
+def _coded(text: str) -> Iterator[tuple[int, int]]:
+    """Where something stands that is a part of a secret to whoever decodes it."""
+    yield from (run.span() for run in _ENCODED.finditer(text) if _decodes_to_a_secret(run[0]))
+    yield from (run.span() for run in _NUMBERS.finditer(text) if _spells_a_secret(run[0]))
+
+
+def _values(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for value in values:
+        if len(value) >= _SHORTEST:
+            yield from (found.span() for found in re.finditer(re.escape(value), text))
+
+
+def _parts_in(text: str) -> list[tuple[int, int]]:
+    found = _found(_bare(text))
+    if not found:
+        return []
+    # Where in the text the letters stand that count.
+    places = [place for place, c in enumerate(text) if c.isascii() and c.isalnum()]
+    return [(places[first], places[last - 1] + 1) for first, last in found]
+
+
+def _hide(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    kept, end = [], 0
+    for first, last in _together(spans):
+        kept += [text[end:first], _HIDDEN]
+        end = last
+    return "".join((*kept, text[end:]))
 
 
 def _found(bare: str) -> list[tuple[int, int]]:
-    """Where parts of secrets begin and end, those that touch together."""
+    """Where parts of secrets begin and end among the letters and digits."""
     if not _sizes:
         return []
     found = [
@@ -107,10 +122,13 @@ def _found(bare: str) -> list[tuple[int, int]]:
         for start in range(len(bare) - size + 1)
         if bare[start : start + size] in _all
     ]
-    if not found:
-        return found
+    return _together(found)
+
+
+def _together(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted, and those that touch as one."""
     together: list[tuple[int, int]] = []
-    for start, end in sorted(found):
+    for start, end in sorted(spans):
         if together and start <= together[-1][1]:
             together[-1] = (together[-1][0], max(end, together[-1][1]))
         else:
