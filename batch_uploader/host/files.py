@@ -100,6 +100,18 @@ def close_descriptor_to_others(descriptor: int) -> None:
                 os.fchmod(descriptor, PRIVATE)
 
 
+def give_to_owner_of(other: Path, descriptor: int) -> None:
+    """Let what root made belong to whoever owns another file, as SQLite does with its logs.
+
+    Or its owner could not use what lies beside it any more. Nothing happens where there is none.
+    """
+    if sys.platform != "win32" and os.geteuid() == 0:
+        with suppress(OSError):
+            status = os.lstat(other)
+            if stat.S_ISREG(status.st_mode) and status.st_uid:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
 def demand_own(path: Path, *, shared: bool = False) -> None:
     """Raise NotOurs unless a plain file lies there, or nothing: what others open by its name."""
     with suppress(FileNotFoundError):

@@ -26,6 +26,7 @@ from batch_uploader.host.files import (
     NotOurs,
     close_descriptor_to_others,
     create_private,
+    give_to_owner_of,
     read_own,
     sync_directory,
     unshare,
@@ -33,6 +34,7 @@ from batch_uploader.host.files import (
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Store
 
+_NAME: Final = "-answers"
 SIZE: Final = 1024 * 1024
 """Bytes; a frame takes less than one KiB, mostly, and there are as many as are in flight."""
 _HEAD: Final = struct.Struct("<II")
@@ -84,6 +86,8 @@ class Journal:
         if len(content) > SIZE or (len(content) < SIZE and not self.kept and content.strip(b"\0")):
             raise NotOurs(errno.EEXIST, "there is something else in it", str(self.path))
         close_descriptor_to_others(file.fileno())
+        if not content:
+            give_to_owner_of(self.path.with_name(self.path.name.removesuffix(_NAME)), file.fileno())
         if len(content) < SIZE:
             # Written and not just allocated: on some file systems that alone takes the blocks.
             self._write(len(content), bytes(SIZE - len(content)))
@@ -128,7 +132,7 @@ class Journal:
 def journal_path(ledger: Path) -> Path:
     """Where the journal of a ledger is: beside the file itself, of which a link is a name."""
     real = Path(os.path.realpath(ledger))
-    return real.with_name(f"{real.name}-answers")
+    return real.with_name(f"{real.name}{_NAME}")
 
 
 def kept_answers(ledger: Path) -> int:

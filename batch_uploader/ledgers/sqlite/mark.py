@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.host.files import read_own, replace_atomically, sync_directory
+from batch_uploader.host.files import give_to_owner_of, read_own, replace_atomically, sync_directory
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real
@@ -229,4 +229,5 @@ def _read(path: Path) -> Note | None:
 
 def _write(path: Path, note: Note) -> None:
     with replace_atomically(beside(path, NOTE)) as file:
+        give_to_owner_of(path, file.fileno())
         file.write(msgspec.json.encode(note))

@@ -21,12 +21,13 @@ from msgspec import DecodeError, Struct
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
-from batch_uploader.host.files import create_private, read_own
+from batch_uploader.host.files import create_private, give_to_owner_of, read_own
 from batch_uploader.host.processes import Process, lives, network_file_system, this_process
 from batch_uploader.ledgers.sqlite.place import beside, real
 
 _SIZE: Final = 1024
 """Bytes. The record fills them from the start, so that a full disk stops no count."""
+_OWNER: Final = "-owner"
 _PULSE: Final = 3.0
 _PULSE_FAR_AWAY: Final = 10.0
 """Seconds between two counts; more where others may see a file as it was a while ago."""
@@ -161,6 +162,7 @@ class Owner:
             return
         try:
             try:
+                give_to_owner_of(_ledger_of(self._path), descriptor)
                 os.write(descriptor, _content(record))
             finally:
                 os.close(descriptor)
@@ -200,7 +202,11 @@ class Owner:
 
 def owner_path(ledger: Path) -> Path:
     """Where the owner's record of a ledger is: beside the file itself."""
-    return beside(real(ledger), "-owner")
+    return beside(real(ledger), _OWNER)
+
+
+def _ledger_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(_OWNER))
 
 
 def is_owned(path: Path) -> bool:

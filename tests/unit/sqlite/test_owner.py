@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from batch_uploader.host.processes import Process, this_process
+from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.ledgers.sqlite.owner import Owned, Owner, Record, is_owned, last_record
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all of it")
@@ -264,3 +265,18 @@ def test_this_process_is_known_where_the_system_tells_of_it():
     me = this_process()
     assert me.pid == os.getpid()
     assert None not in {me.boot, me.view, me.started}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone gives away")
+async def test_what_root_makes_beside_another_s_ledger_is_that_one_s(tmp_path):
+    """Fault 99: else its owner could never use it again."""
+    path = tmp_path / "ledger.db"
+    async with SqliteLedger(path, "calls"):
+        pass
+    for file in tmp_path.iterdir():
+        os.chown(file, 12345, 12345)
+    (tmp_path / "ledger.db-answers").unlink()
+    async with SqliteLedger(path, "calls"):
+        during = {file.name: file.stat().st_uid for file in tmp_path.iterdir()}
+    after = {file.name: file.stat().st_uid for file in tmp_path.iterdir()}
+    assert {*during.values(), *after.values()} == {12345}, (during, after)
