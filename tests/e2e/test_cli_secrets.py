@@ -68,6 +68,13 @@ class TestCanary:
         assert {result.code for result in results} == {2}
         nowhere(*results)
 
+    def test_a_key_that_is_taken_for_an_argument(self, calls, inside, nowhere):
+        """Fault 66."""
+        result = inside("upload", calls, CANARY)
+        assert result.code == 2
+        assert "unexpected extra argument" in result.err
+        nowhere(result)
+
     def test_a_traceback_shows_no_secret(self, calls, program, nowhere):
         """Fault 66."""
         calls.key_file.write_text(f"{CANARY} {CANARY}")
