@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -122,8 +123,8 @@ class Blind:
     flags = ()
 
     def after_kill(self, siege):
-        """Send it all again, unless the kill came before there was a ledger."""
-        if siege.ledger.exists():
+        """Send it all again, unless the kill came before anything was in the ledger."""
+        if siege.ledger.exists() and siege.is_begun():
             siege.resolve("--all", "--resend", "--yes")
 
     def decide(self, siege):
@@ -185,6 +186,11 @@ class Siege:
         while before != now:
             time.sleep(seconds)
             before, now = now, len(self.talks())
+
+    def is_begun(self):
+        """Whether anything is on record."""
+        with contextlib.closing(sqlite3.connect(self.ledger)) as ledger:
+            return ledger.execute("SELECT 1 FROM recordings").fetchone() is not None
 
     def resolve(self, *arguments):
         """Decide; in this process, since a thousand starts of Python would prove nothing more."""
