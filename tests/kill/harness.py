@@ -189,7 +189,9 @@ class Siege:
 
     def is_begun(self):
         """Whether anything is on record."""
-        with contextlib.closing(sqlite3.connect(self.ledger)) as ledger:
+        with contextlib.closing(
+            sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True)
+        ) as ledger:
             return ledger.execute("SELECT 1 FROM recordings").fetchone() is not None
 
     def resolve(self, *arguments):
