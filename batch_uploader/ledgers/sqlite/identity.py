@@ -16,6 +16,7 @@ from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.host.files import unshare
 from batch_uploader.ledgers.sqlite import file, schema
 from batch_uploader.ledgers.sqlite.hold import Hold
+from batch_uploader.ledgers.sqlite.news import current_fact
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import real
 
@@ -51,7 +52,7 @@ def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
 
 def owner_of(connection: sqlite3.Connection) -> str | None:
     """The token of who wrote to a ledger last, None if nobody has."""
-    return _fact(connection, _OWNER)
+    return current_fact(connection, _OWNER)
 
 
 def take_over(connection: sqlite3.Connection, token: str) -> None:
@@ -63,8 +64,8 @@ def _introduce(
     connection: sqlite3.Connection, place: Path, hold: Hold, *, linked: bool = False
 ) -> str:
     """Note in a ledger which it is, and where, unless it stands there; its ID."""
-    identifier, home = _fact(connection, _ID), _fact(connection, _HOME)
-    linked = linked or _fact(connection, _LEFT_BEHIND) is not None
+    identifier, home = current_fact(connection, _ID), current_fact(connection, _HOME)
+    linked = linked or current_fact(connection, _LEFT_BEHIND) is not None
     if linked and identifier is not None and home is not None:
         _demand_alone(place, _path_of(home), identifier, hold)
     if identifier is None:
@@ -101,7 +102,7 @@ def _holds(home: Path, identifier: str, place: Path) -> bool:
             return True
         # Without its log, which may be in use: the ID has been in the file from the first day.
         with closing(file.connect_alone(home)) as connection:
-            return _fact(connection, _ID) == identifier
+            return current_fact(connection, _ID) == identifier
     except PermissionError:
         return False
     except sqlite3.DatabaseError:
@@ -122,11 +123,6 @@ def _break_link(path: Path, hold: Hold) -> None:
             raise file.locked(path) from error
         raise
     unshare(path)
-
-
-def _fact(connection: sqlite3.Connection, name: str) -> str | None:
-    line = connection.execute(schema.SELECT_FACT, (name,)).fetchone()
-    return None if line is None else str(line[0])
 
 
 def _path_of(uri: str) -> Path:
