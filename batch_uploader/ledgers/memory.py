@@ -19,7 +19,7 @@ from batch_uploader.ledgers.records import Record, Standing
 class MemoryLedger:
     """``ports.Ledger`` in memory; what it holds outlives leaving it, so a run may follow a run.
 
-    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``system.boot_time``. Each call
+    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``clock.boot_time``. Each call
     lets other tasks run first, as one that waits for a disk does.
     """
 

@@ -24,7 +24,7 @@ _NOT_STORED = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
 
 
 class Remembers(Protocol):
-    """What the intake asks of a ledger, or of a reader of one."""
+    """What planning asks of a ledger, or of a reader of one."""
 
     async def known(self, folder: str) -> dict[str, Known]:
         """All that is recorded of a folder, by path."""

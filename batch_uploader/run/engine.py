@@ -1,4 +1,4 @@
-"""The run: one planner, many workers, and an orderly end.
+"""The run: one feed, many workers, and an orderly end.
 
 A worker takes a job through its whole way: look, attempts, settle. Each attempt waits for its turn,
 claims, and sends: nothing is sent without a durable claim, nothing that waits has one, and what the

@@ -1,7 +1,7 @@
 """What decides is the real code; here each of its answers is remembered.
 
-``ledgers.rules`` on the memory ledger's store, ``planning.plan``, ``transfer.Delivery``,
-``reconcile.policy.judge`` and the decisions of ``resolve``. The same ledger meets the same step a
+``ledgers.rules`` on the memory ledger's store, ``decide.plan``, ``delivery.Delivery``,
+``doubts.policy.judge`` and the decisions of ``resolve``. The same ledger meets the same step a
 thousand times in a walk.
 """
 

@@ -46,7 +46,7 @@ _TICKS_AT_ONCE = 1_000
 class SqliteLedger:
     """``ports.Ledger`` in a file, for one connection of the several that the file may hold.
 
-    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``system.boot_time``. The file is
+    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``clock.boot_time``. The file is
     touched between entering and leaving only, and a ledger that was left may be entered again.
     """
 
