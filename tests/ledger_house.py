@@ -5,22 +5,22 @@ from contextlib import aclosing
 from ledger_cases import ended, recording, stat, uploaded
 
 from batch_uploader.core.model import Status
-from batch_uploader.core.ports import Claim, ClaimAnswer
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
 
-GRANTED = ClaimAnswer(Claim.GRANTED)
-KNOWN = ClaimAnswer(Claim.KNOWN)
-OUTDATED = ClaimAnswer(Claim.OUTDATED)
-HELD = ClaimAnswer(Claim.HELD)
+GRANTED = ClaimAnswer(ClaimResult.GRANTED)
+KNOWN = ClaimAnswer(ClaimResult.KNOWN)
+OUTDATED = ClaimAnswer(ClaimResult.OUTDATED)
+HELD = ClaimAnswer(ClaimResult.HELD)
 LATER = stat(mtime_ns=1_800_000_000_000_000_000)
 OPEN = [Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT]
 
 
 def duplicate(other):
-    return ClaimAnswer(Claim.DUPLICATE, other)
+    return ClaimAnswer(ClaimResult.DUPLICATE, other)
 
 
 def busy(other):
-    return ClaimAnswer(Claim.BUSY, other)
+    return ClaimAnswer(ClaimResult.BUSY, other)
 
 
 async def claim(ledger, *recordings):

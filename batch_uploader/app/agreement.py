@@ -15,7 +15,8 @@ from anyio import CancelScope, to_thread
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.ports import Ledger, Row
+from batch_uploader.core.ports import Ledger
+from batch_uploader.core.records import Row
 from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
 from batch_uploader.ledgers.places import manifest_path
 from batch_uploader.ledgers.records import HOLDING

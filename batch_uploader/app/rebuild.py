@@ -17,7 +17,8 @@ from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.model import Status
-from batch_uploader.core.ports import Anchored, Row, Source
+from batch_uploader.core.ports import Anchored, Source
+from batch_uploader.core.records import Row
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
 from batch_uploader.ledgers.places import manifest_path

@@ -36,7 +36,8 @@ from batch_uploader.core.events import (
     UploadStarted,
 )
 from batch_uploader.core.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
-from batch_uploader.core.ports import Anchored, Ledger, Likeness, Sink, Source
+from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
+from batch_uploader.core.records import Likeness
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.beneath import identity
 from batch_uploader.host.resources import spare_descriptors

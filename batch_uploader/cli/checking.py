@@ -27,7 +27,7 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.core.model import Defect, Entry, Outcome, Status
-from batch_uploader.core.ports import Known, Likeness
+from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.places import demand_memory
 from batch_uploader.ledgers.sqlite import LedgerReader, demand_last, is_running

@@ -15,7 +15,7 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.cli.voice import ExitCode, data_on_stdout
 from batch_uploader.core.cells import defuse, escape, keep
-from batch_uploader.core.ports import Row
+from batch_uploader.core.records import Row
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import Format, export
 from batch_uploader.ledgers.sqlite import LedgerReader

@@ -17,7 +17,7 @@ from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.cli.voice import ExitCode, advise, data_on_stdout, quote, tell
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
-from batch_uploader.core.ports import Row
+from batch_uploader.core.records import Row
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.sqlite import LedgerReader, Totals, demand_last, is_running
 from batch_uploader.settings import Places, Settings

@@ -24,7 +24,7 @@ from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.core.model import Status
-from batch_uploader.core.ports import Doubt
+from batch_uploader.core.records import Doubt
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.manifest import mark_behind

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.events import DoubtsWaiting, Event, Held, Listener, Reconciled, Settled
 from batch_uploader.core.model import Failure, Instant, Outcome, Status
-from batch_uploader.core.ports import Doubt, Ledger, Sink, Witness
+from batch_uploader.core.ports import Ledger, Sink
+from batch_uploader.core.records import Doubt, Witness
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,

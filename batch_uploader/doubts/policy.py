@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.model import Failure, Instant
-from batch_uploader.core.ports import Doubt, Match, Witness
+from batch_uploader.core.ports import Match
+from batch_uploader.core.records import Doubt, Witness
 
 _LONGEST_SPACING = 60.0
 # How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,

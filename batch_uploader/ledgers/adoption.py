@@ -17,7 +17,7 @@ from batch_uploader.core.model import (
     Status,
     recording_key,
 )
-from batch_uploader.core.ports import Claim, ClaimAnswer, Row
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Row
 from batch_uploader.ledgers.records import LASTING, Record, Store, of_another
 
 _NEVER_NS: Final = -1
@@ -118,4 +118,4 @@ def looked_into(
             doubt_seq=None if let_be else store.tick(),
         )
     )
-    return ClaimAnswer(Claim.KNOWN if let_be else Claim.DOUBTED)
+    return ClaimAnswer(ClaimResult.KNOWN if let_be else ClaimResult.DOUBTED)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.core.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import adoption, records, rules
 from batch_uploader.ledgers.records import Record, Standing

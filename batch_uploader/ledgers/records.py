@@ -14,7 +14,7 @@ from batch_uploader.core.model import (
     Stat,
     Status,
 )
-from batch_uploader.core.ports import Doubt, Known, Row
+from batch_uploader.core.records import Doubt, Known, Row
 
 OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 """Of these it is not known whether the service holds them."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Instant, Outcome, Recording, Status
-from batch_uploader.core.ports import Claim, ClaimAnswer, Doubt
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt
 from batch_uploader.ledgers.adoption import looked_into
 from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store, of_another
 
@@ -40,7 +40,7 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
     path, content = recording.path, recording.fingerprint
     current, talk, other = store.standing(path, content)
     if current is not None and current.status in OPEN and current.sha256 is not None:
-        return ClaimAnswer(Claim.HELD)
+        return ClaimAnswer(ClaimResult.HELD)
     if talk is not None and (
         current is None or current.status not in LASTING or current.sha256 != content.sha256
     ):
@@ -53,7 +53,7 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
         if answer is not None:
             return answer
     if other is not None and other.status is Status.CLAIMED:
-        return ClaimAnswer(Claim.BUSY, other.path)
+        return ClaimAnswer(ClaimResult.BUSY, other.path)
     if current is not None and current.status in LASTING:
         store.supersede(path)
     record = Record(
@@ -70,7 +70,7 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
     )
     if other is None:
         store.put(replace(record, claimed_seq=store.tick()))
-        return ClaimAnswer(Claim.GRANTED)
+        return ClaimAnswer(ClaimResult.GRANTED)
     # Recorded here and not when it is settled, since an outcome carries no fingerprint.
     store.put(
         replace(
@@ -82,7 +82,7 @@ def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int
             settled_at_ns=now,
         )
     )
-    return ClaimAnswer(Claim.DUPLICATE, other.path)
+    return ClaimAnswer(ClaimResult.DUPLICATE, other.path)
 
 
 def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer | None:
@@ -94,8 +94,8 @@ def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer |
     ):
         known = current.metadata or metadata
         store.put(replace(current, stat=recording.stat, metadata=known))
-        return ClaimAnswer(Claim.KNOWN)
-    return ClaimAnswer(Claim.OUTDATED) if current.status is Status.UPLOADED else None
+        return ClaimAnswer(ClaimResult.KNOWN)
+    return ClaimAnswer(ClaimResult.OUTDATED) if current.status is Status.UPLOADED else None
 
 
 def _restored(store: Store, current: Record | None, talk: Record) -> Record:

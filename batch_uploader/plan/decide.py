@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batch_uploader.core.model import Stat, Status
-from batch_uploader.core.ports import Known, Likeness
+from batch_uploader.core.records import Known, Likeness
 
 
 class Action(StrEnum):

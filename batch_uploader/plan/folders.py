@@ -10,7 +10,8 @@ from msgspec import Struct, field
 
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
 from batch_uploader.core.naming import is_sidecar
-from batch_uploader.core.ports import Known, Likeness, Source
+from batch_uploader.core.ports import Source
+from batch_uploader.core.records import Known, Likeness
 from batch_uploader.plan.decide import Action, Decision, plan
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
 from batch_uploader.prepare.prepare import stat_of

@@ -22,7 +22,8 @@ from batch_uploader.core.model import (
     Stat,
     recording_key,
 )
-from batch_uploader.core.ports import Known, Likeness, Source
+from batch_uploader.core.ports import Source
+from batch_uploader.core.records import Known, Likeness
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger

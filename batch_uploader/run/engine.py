@@ -33,7 +33,8 @@ from batch_uploader.core.events import (
     UploadStarted,
 )
 from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt, Status
-from batch_uploader.core.ports import Claim, ClaimAnswer, Ledger, Sink
+from batch_uploader.core.ports import Ledger, Sink
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
 from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Timetable, Verdict
@@ -328,12 +329,12 @@ class Engine:
             return await self._send(job, material) in _HELD_BY_SERVICE
         except _NotGranted as refusal:
             match refusal.answer:
-                case ClaimAnswer(Claim.DUPLICATE, other):
+                case ClaimAnswer(ClaimResult.DUPLICATE, other):
                     await self._settle(outcome_of(recording, Status.DUPLICATE, duplicate_of=other))
-                case ClaimAnswer(Claim.DOUBTED):
+                case ClaimAnswer(ClaimResult.DOUBTED):
                     await self._settle(outcome_of(recording, Status.IN_DOUBT, failure=LEDGER_LOST))
-                case ClaimAnswer(Claim.KNOWN | Claim.OUTDATED as claim):
-                    outdated = claim is Claim.OUTDATED
+                case ClaimAnswer(ClaimResult.KNOWN | ClaimResult.OUTDATED as claim):
+                    outdated = claim is ClaimResult.OUTDATED
                     self._publish(AlreadyThere(job.path, job.size, outdated))
                 case _:
                     self._publish(NotReady(job.path, job.size))
@@ -400,7 +401,7 @@ class Engine:
                 await self._release(sending)
             except _NotGranted as refusal:
                 other = self._in_flight.get(refusal.answer.other or "")
-                if refusal.answer.claim is not Claim.BUSY or other is None:
+                if refusal.answer.claim is not ClaimResult.BUSY or other is None:
                     raise
                 # The same audio and metadata is on its way under another path: its end decides.
                 await other.wait()
@@ -462,7 +463,7 @@ class Engine:
             (answer,) = await self._ledger.claim(
                 [sending.recording], stamp_field=self._sink.stamp_field
             )
-            if answer.claim is not Claim.GRANTED:
+            if answer.claim is not ClaimResult.GRANTED:
                 raise _NotGranted(answer)
             sending.claimed = True
 

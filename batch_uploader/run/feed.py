@@ -23,7 +23,8 @@ from batch_uploader.core.events import (
     ScanFinished,
 )
 from batch_uploader.core.model import Stat
-from batch_uploader.core.ports import Ledger, Likeness
+from batch_uploader.core.ports import Ledger
+from batch_uploader.core.records import Likeness
 from batch_uploader.doubts import Reconciler
 from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned

@@ -8,7 +8,7 @@ from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Status
-from batch_uploader.core.ports import Claim, Row
+from batch_uploader.core.records import ClaimResult, Row
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
@@ -64,23 +64,23 @@ async def test_a_talk_is_held_whatever_its_sidecar_says_and_then_as_ever(ledger)
     """Fault 8."""
     await ledger.adopt([line("a")])
     assert (await known(ledger, "a")).unproved
-    assert await claim(ledger, "a", "A", "any") is Claim.KNOWN
+    assert await claim(ledger, "a", "A", "any") is ClaimResult.KNOWN
     assert not (await known(ledger, "a")).unproved
-    assert await claim(ledger, "a", "A", "other") is Claim.OUTDATED
-    assert await claim(ledger, "b", "A", "any") is Claim.DUPLICATE
-    assert await claim(ledger, "c", "A", "another call") is Claim.GRANTED
+    assert await claim(ledger, "a", "A", "other") is ClaimResult.OUTDATED
+    assert await claim(ledger, "b", "A", "any") is ClaimResult.DUPLICATE
+    assert await claim(ledger, "c", "A", "another call") is ClaimResult.GRANTED
 
 
 async def test_a_talk_stands_for_its_audio_until_its_metadata_are_known(ledger):
     """Fault 43: a moved file is not sent, though nobody knows the metadata of what it was."""
     await ledger.adopt([line("gone")])
-    assert await claim(ledger, "here", "A", "m") is Claim.DUPLICATE
+    assert await claim(ledger, "here", "A", "m") is ClaimResult.DUPLICATE
 
 
 async def test_other_audio_where_a_talk_was_may_be_up_as_well(ledger):
     """Fault 8: only the lost ledger knew whether it was sent since."""
     await ledger.adopt([line("a")], stamp_field=STAMP)
-    assert await claim(ledger, "a", "B") is Claim.DOUBTED
+    assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("a", Status.IN_DOUBT)]
     (doubt,) = await ledger.doubts()
     assert (doubt.key, doubt.stamp_field) == (recording("a", "B").key, STAMP)
@@ -91,8 +91,8 @@ async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
     """Fault 8."""
     await ledger.adopt([line("a", status)])
     assert await statuses(ledger) == [("a", Status.IN_DOUBT)]
-    assert await claim(ledger, "a", "B") is Claim.DOUBTED
-    assert await claim(ledger, "a", "B") is Claim.HELD
+    assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED
+    assert await claim(ledger, "a", "B") is ClaimResult.HELD
     (doubt,) = await ledger.doubts()
     assert (doubt.key, doubt.stamp_field) == (recording("a", "B").key, STAMP)
     assert doubt.outcome.failure.code == "LEDGER_LOST"
@@ -103,14 +103,14 @@ async def test_a_doubt_that_nobody_looked_into_is_none_of_a_talk(ledger):
     with pytest.raises(LedgerError, match="nobody has looked into a"):
         await ledger.settle(uploaded("a"))
     await ledger.settle(ended("a", Status.FAILED, code="RESEND"))
-    assert await claim(ledger, "a") is Claim.GRANTED, "somebody decided"
+    assert await claim(ledger, "a") is ClaimResult.GRANTED, "somebody decided"
 
 
 async def test_given_up_before_anybody_looked_into_it(ledger):
     await ledger.adopt([line("a", Status.FAILED, None)])
     await ledger.settle(ended("a", Status.GIVEN_UP))
-    assert await claim(ledger, "a") is Claim.KNOWN
-    assert await claim(ledger, "a", "B") is Claim.GRANTED, "another file"
+    assert await claim(ledger, "a") is ClaimResult.KNOWN
+    assert await claim(ledger, "a", "B") is ClaimResult.GRANTED, "another file"
 
 
 @pytest.mark.parametrize("status", [Status.IN_DOUBT, Status.CONFLICT])
@@ -118,42 +118,42 @@ async def test_what_was_in_question_is_so_with_its_key(ledger, status):
     await ledger.adopt([line("a", status, failure=Failure("HELD", "why"))], stamp_field=STAMP)
     before = await known(ledger, "a")
     assert (before.outcome.status, before.key) == (status, recording("a").key)
-    assert await claim(ledger, "a") is Claim.HELD
-    assert await claim(ledger, "b") is Claim.DUPLICATE
+    assert await claim(ledger, "a") is ClaimResult.HELD
+    assert await claim(ledger, "b") is ClaimResult.DUPLICATE
     # Absent after all: a copy may be all that is left of it.
     await ledger.settle(ended("a", Status.FAILED))
     assert await statuses(ledger) == [("a", Status.FAILED)]
-    assert await claim(ledger, "a", "B") is Claim.DOUBTED, "this was never asked for"
-    assert await claim(ledger, "b") is Claim.GRANTED
+    assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED, "this was never asked for"
+    assert await claim(ledger, "b") is ClaimResult.GRANTED
 
 
 async def test_a_doubt_of_a_lost_ledger_is_looked_into_again_by_the_next(ledger):
     lost = Failure("LEDGER_LOST", "why")
     await ledger.adopt([line("a", Status.IN_DOUBT, failure=lost)])
-    assert await claim(ledger, "a") is Claim.DOUBTED
+    assert await claim(ledger, "a") is ClaimResult.DOUBTED
 
 
 async def test_the_duplicate_of_a_talk_stays_one(ledger):
     """Fault 43."""
     await ledger.adopt([line("a")])
     await ledger.adopt([line("b", Status.DUPLICATE, duplicate_of="a")])
-    assert await claim(ledger, "b", "A", "m") is Claim.KNOWN
+    assert await claim(ledger, "b", "A", "m") is ClaimResult.KNOWN
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.DUPLICATE)]
 
 
 async def test_a_path_that_held_one_talk_after_another(ledger):
     await ledger.adopt([line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
     # The earlier file is back.
-    assert await claim(ledger, "a", "A", "m") is Claim.KNOWN
+    assert await claim(ledger, "a", "A", "m") is ClaimResult.KNOWN
     async with aclosing(ledger.rows()) as rows:
         assert [row.talk_id async for row in rows] == ["talk-2", "talk-1"]
 
 
 async def test_given_up_and_changed(ledger):
     await ledger.adopt([line("a", Status.GIVEN_UP)])
-    assert await claim(ledger, "a") is Claim.KNOWN
+    assert await claim(ledger, "a") is ClaimResult.KNOWN
     await ledger.adopt([line("b", Status.GIVEN_UP, audio="C")])
-    assert await claim(ledger, "b", "D") is Claim.DOUBTED
+    assert await claim(ledger, "b", "D") is ClaimResult.DOUBTED
 
 
 async def test_talks_of_a_manifest_bear_no_witness(ledger):
@@ -164,10 +164,10 @@ async def test_talks_of_a_manifest_bear_no_witness(ledger):
 
 async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
     """Fault 82."""
-    assert await claim(ledger, "before", "B") is Claim.GRANTED
+    assert await claim(ledger, "before", "B") is ClaimResult.GRANTED
     await ledger.settle(uploaded("before", "talk-1"))
     await ledger.adopt([line("a"), line("b", Status.IN_DOUBT), line("c", Status.FAILED)])
-    assert await claim(ledger, "a", "other") is Claim.DOUBTED
+    assert await claim(ledger, "a", "other") is ClaimResult.DOUBTED
     (witness,) = await ledger.witnesses(STAMP, 3)
     doubts = await ledger.doubts()
     assert [doubt.path for doubt in doubts] == ["a", "b", "c"]

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Status
-from batch_uploader.core.ports import Known
+from batch_uploader.core.records import Known
 
 # Settling
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Status
-from batch_uploader.core.ports import Claim
+from batch_uploader.core.records import ClaimResult
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
 
@@ -155,11 +155,11 @@ def assert_granted_are_claimed(asked, answers, known):
     for each, answer in zip(asked, answers, strict=True):
         status = known[each.path].outcome.status if each.path in known else None
         match answer.claim:
-            case Claim.GRANTED:
+            case ClaimResult.GRANTED:
                 assert status is Status.CLAIMED
-            case Claim.KNOWN | Claim.OUTDATED | Claim.DUPLICATE:
+            case ClaimResult.KNOWN | ClaimResult.OUTDATED | ClaimResult.DUPLICATE:
                 assert status is not None
-            case Claim.BUSY:
+            case ClaimResult.BUSY:
                 assert known[answer.other].outcome.status is Status.CLAIMED
 
 

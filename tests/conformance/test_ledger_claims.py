@@ -25,7 +25,7 @@ from ledger_house import (
 from msgspec.structs import replace
 
 from batch_uploader.core.model import Outcome, Status
-from batch_uploader.core.ports import Claim, Known, Row
+from batch_uploader.core.records import ClaimResult, Known, Row
 
 # A claim, by what is known of its path
 
@@ -210,8 +210,8 @@ async def test_of_many_that_claim_the_same_content_at_once_one_gets_it(ledger):
     async with anyio.create_task_group() as group:
         for number in range(50):
             group.start_soon(ask, f"{number}.wav")
-    assert [answer.claim for answer in answers].count(Claim.GRANTED) == 1
-    assert [answer.claim for answer in answers].count(Claim.BUSY) == 49
+    assert [answer.claim for answer in answers].count(ClaimResult.GRANTED) == 1
+    assert [answer.claim for answer in answers].count(ClaimResult.BUSY) == 49
 
 
 @pytest.mark.parametrize("digest", ["sha256", "metadata"])

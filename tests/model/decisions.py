@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from batch_uploader.cli.resolving import Decision, Verdict
 from batch_uploader.core.model import Instant, Outcome, Status
-from batch_uploader.core.ports import Claim, Match
+from batch_uploader.core.ports import Match
+from batch_uploader.core.records import ClaimResult
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
@@ -61,7 +62,7 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 
 
 @cache
-def claimed(ledger: Ledger, file: File) -> tuple[Claim, str | None, Ledger]:
+def claimed(ledger: Ledger, file: File) -> tuple[ClaimResult, str | None, Ledger]:
     store = ledger.store()
     (answer,) = rules.claim(store, [file.recording()], STAMP, 0)
     return answer.claim, answer.other, Ledger.of(store)

@@ -38,7 +38,7 @@ from model.world import (
 
 from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
 from batch_uploader.core.model import Outcome, Receipt, Status
-from batch_uploader.core.ports import Claim
+from batch_uploader.core.records import ClaimResult
 from batch_uploader.doubts.policy import Patience
 from batch_uploader.ledgers.records import Record
 from batch_uploader.pace import retry
@@ -182,15 +182,15 @@ class Model:
     def _claim(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
         answer, other, ledger = claimed(world.seen, worker.file)
         busy = {each.file.path for each in run.workers}
-        if answer is Claim.BUSY and other in busy:
+        if answer is ClaimResult.BUSY and other in busy:
             return
         after = replace(world, seen=ledger, disk=ledger if self.durable else world.disk)
-        if answer is Claim.GRANTED:
+        if answer is ClaimResult.GRANTED:
             next_ = with_worker(after, run, worker, replace(worker, claimed=True))
         else:
             next_ = without_worker(after, run, worker)
         yield f"{name} claims: {answer}", next_
-        if answer is Claim.DUPLICATE:
+        if answer is ClaimResult.DUPLICATE:
             outcome = outcome_of(worker.file.recording(), Status.DUPLICATE, duplicate_of=other)
             yield f"{name} is settled: duplicate", written(next_, settled(ledger, outcome))
 

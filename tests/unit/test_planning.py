@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from batch_uploader.core.model import Outcome, Stat, Status
-from batch_uploader.core.ports import Known
+from batch_uploader.core.records import Known
 from batch_uploader.plan.decide import Action, plan
 
 STAT = Stat(100, 1_000, "a.json", 10, 1_000)

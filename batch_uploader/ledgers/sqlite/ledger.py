@@ -13,7 +13,7 @@ from anyio import CancelScope
 
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.core.ports import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import adoption, rules
 from batch_uploader.ledgers.records import Record, Standing, Store

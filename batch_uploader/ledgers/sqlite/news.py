@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from batch_uploader.core.ports import Row
+from batch_uploader.core.records import Row
 from batch_uploader.ledgers.records import HOLDING, STANDING
 from batch_uploader.ledgers.sqlite import schema
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry, Status
-from batch_uploader.core.ports import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker

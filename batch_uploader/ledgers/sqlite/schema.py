@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
-from batch_uploader.core.ports import Known, Likeness
+from batch_uploader.core.records import Known, Likeness
 from batch_uploader.ledgers.records import AT_REST, Record
 
 APPLICATION_ID: Final = 0x42555064

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Status
-from batch_uploader.core.ports import Claim, ClaimAnswer
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.host.locks import FileLock
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
 from batch_uploader.ledgers.sqlite.file import translated
@@ -67,7 +67,7 @@ async def test_a_refusal_fails_alone(path):
             await anyio.wait_all_tasks_blocked()
             go.set()
             granted, refused, settled = await results
-        assert granted[0].claim is Claim.GRANTED
+        assert granted[0].claim is ClaimResult.GRANTED
         assert isinstance(refused, LedgerError)
         assert settled == ended("b.wav", Status.INVALID)
         assert await listed(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
@@ -91,7 +91,7 @@ async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(pa
         assert await listed(ledger) == []
         with pytest.raises(LedgerError, match="unseen and was not claimed"):
             await ledger.settle(uploaded("a.wav", "talk"))
-        assert (await ledger.claim([recording("a.wav")]))[0].claim is Claim.GRANTED
+        assert (await ledger.claim([recording("a.wav")]))[0].claim is ClaimResult.GRANTED
 
 
 async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_same(path):
@@ -102,7 +102,7 @@ async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_
         await ledger.settle(uploaded("a.wav", "talk"))
         assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
         held = await ledger.claim([recording("b.wav")])
-        assert held == [ClaimAnswer(Claim.DUPLICATE, "a.wav")]
+        assert held == [ClaimAnswer(ClaimResult.DUPLICATE, "a.wav")]
 
 
 async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
@@ -175,7 +175,7 @@ async def test_what_was_asked_before_leaving_is_committed(path):
         await anyio.wait_all_tasks_blocked()
         go.set()
     await leaving
-    assert (await claiming)[0].claim is Claim.GRANTED
+    assert (await claiming)[0].claim is ClaimResult.GRANTED
     async with LedgerReader(path) as reader:
         assert await listed(reader) == [("a.wav", Status.CLAIMED)]
 

@@ -10,7 +10,7 @@ from ledger_file_house import listed, make
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Failure, Stat, Status
-from batch_uploader.core.ports import Likeness
+from batch_uploader.core.records import Likeness
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
 from batch_uploader.plan.decide import Action, plan

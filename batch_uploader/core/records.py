@@ -1,0 +1,121 @@
+"""What a ledger tells of recordings, as values; ``changes`` are what it is told."""
+
+from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+
+from batch_uploader.core.model import Container, Failure, Instant, Outcome, Status
+
+
+class Known(Struct, frozen=True):
+    """What the ledger remembers of one path: the latest that was recorded of it.
+
+    ``policy`` is the digest of the rules by which an invalid recording was found invalid,
+    ``settled_at_ns`` UTC nanoseconds since the epoch, None while it is being sent.
+    """
+
+    outcome: Outcome
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    policy: bytes | None = None
+    key: str | None = None
+    settled_at_ns: int | None = None
+
+    @property
+    def unproved(self) -> bool:
+        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
+
+        What the ledger says of it stands until somebody has.
+        """
+        undecided = self.outcome.status in {Status.IN_DOUBT, Status.GIVEN_UP}
+        return self.metadata is None and (undecided or self.sha256 is not None)
+
+
+class Likeness(IntEnum):
+    """What files are told apart by; the number is how many fields of an ``Entry`` that takes."""
+
+    MTIME = 3
+    """Path, size and time of the last writing."""
+    CTIME = 4
+    """The time of the last change of any kind as well."""
+    INODE = 5
+    """The inode as well."""
+
+
+class Row(Struct, frozen=True):
+    """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
+
+    path: str
+    connection_id: str
+    status: Status
+    size: int
+    attempts: int
+    sha256: bytes | None = None
+    talk_id: str | None = None
+    duration: float | None = None
+    container: Container | None = None
+    settled_at_ns: int | None = None
+    duplicate_of: str | None = None
+    failure: Failure | None = None
+    stamp_field: str | None = None
+
+
+class ClaimResult(StrEnum):
+    """How the ledger answers to a claim."""
+
+    GRANTED = "granted"
+    """Durably recorded: send it."""
+    DUPLICATE = "duplicate"
+    """Another path holds the same audio and metadata and is up, or in doubt."""
+    BUSY = "busy"
+    """Another path with the same audio and metadata is being sent: ask again when it is settled."""
+    KNOWN = "known"
+    """This very path is up with the same audio (its file was only touched); the stat is renewed."""
+    OUTDATED = "outdated"
+    """This path is up with the same audio but other metadata; nothing is sent."""
+    DOUBTED = "doubted"
+    """The ledger was lost and this may have gone up before: recorded as in doubt, nothing sent."""
+    HELD = "held"
+    """This path is in doubt or in conflict, or claimed by somebody else."""
+
+
+class ClaimAnswer(Struct, frozen=True):
+    """The answer, and for a duplicate or a busy one the other path."""
+
+    claim: ClaimResult
+    other: str | None = None
+
+
+class Doubt(Struct, frozen=True):
+    """A recording in doubt, with what is known for the search.
+
+    ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
+    stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
+    counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed, in UTC
+    nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed after
+    it went up after the doubt arose, whatever any clock said.
+    """
+
+    outcome: Outcome
+    key: str
+    stamp_field: str | None
+    arose: Instant | None
+    missed: Instant | None = None
+    claimed_at_ns: int | None = None
+    seq: int = 0
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.outcome.path
+
+
+class Witness(Struct, frozen=True):
+    """A recording of which the service itself said that it stored it, as this talk, by its stamp.
+
+    ``seq`` is the place of its claim in the ledger's order.
+    """
+
+    key: str
+    talk_id: str
+    seq: int
