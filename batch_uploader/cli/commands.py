@@ -46,15 +46,15 @@ def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> in
     Durations read 90, 90s, 30m, 2h, sizes 512K, 8M, 1G. A secret is never an argument.
     """
     if dry_run:
-        from batch_uploader.cli import checking
+        from batch_uploader.cli.check import check as run_check
 
         if rebuild:
             raise click.UsageError("--dry-run writes nothing, so it cannot --rebuild the ledger")
 
-        return checking.check(directory, flags, as_json=flags.get("progress") == "json")
-    from batch_uploader.cli import uploading
+        return run_check(directory, flags, as_json=flags.get("progress") == "json")
+    from batch_uploader.cli.upload import upload as run
 
-    return uploading.upload(directory, flags, rebuilding=rebuild)
+    return run(directory, flags, rebuilding=rebuild)
 
 
 @command(
@@ -72,9 +72,9 @@ def check(directory: Path, flags: Given, *, as_json: bool) -> int:
 
     Needs neither network nor credentials, and writes nothing.
     """
-    from batch_uploader.cli import checking
+    from batch_uploader.cli.check import check as run
 
-    return checking.check(directory, flags, as_json=as_json)
+    return run(directory, flags, as_json=as_json)
 
 
 @command(
@@ -91,9 +91,9 @@ def status(directory: Path, flags: Given, *, as_json: bool) -> int:
 
     Works while a run is going. The exit code is 1 if something needs attention.
     """
-    from batch_uploader.cli import reporting
+    from batch_uploader.cli.status import status as run
 
-    return reporting.status(directory, flags, as_json=as_json)
+    return run(directory, flags, as_json=as_json)
 
 
 @command(
@@ -145,7 +145,8 @@ def resolve(
     accepts recordings that the service rejected; --resend and --talk-id accept those that were
     given up. --search does what each run with a stamp field does at its end.
     """
-    from batch_uploader.cli import resolving, searching
+    from batch_uploader.cli import resolve as resolving
+    from batch_uploader.cli import search as searching
 
     if search:
         resolving.demand_nothing_else(
@@ -186,14 +187,14 @@ def manifest(directory: Path, flags: Given, *, form: str, output: Path | None, r
 
     Works while a run is going.
     """
-    from batch_uploader.cli import exporting
+    from batch_uploader.cli.manifest import manifest as run
 
-    return exporting.manifest(directory, flags, form, output, raw=raw)
+    return run(directory, flags, form, output, raw=raw)
 
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))
 def demo(directory: Path | None) -> int:
     """Make sample calls, start a local SpeechSense and upload to it: no account needed."""
-    from batch_uploader.cli import demonstration
+    from batch_uploader.cli.demo import demo as run
 
-    return demonstration.demo(directory)
+    return run(directory)

@@ -8,7 +8,7 @@ from shlex import quote
 import pytest
 from e2e.conftest import PROGRAM
 
-from batch_uploader.cli.demonstration import program_as_started
+from batch_uploader.cli.demo import program_as_started
 
 
 @pytest.mark.slow

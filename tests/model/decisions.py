@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
-from batch_uploader.cli.resolving import Decision, Verdict
+from batch_uploader.cli.resolve import Decision, Verdict
 from batch_uploader.core.model import Instant, Outcome, Status
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import ClaimResult

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.agreement import demand_agreement
 from batch_uploader.app.belonging import Belonging, demand_known
-from batch_uploader.app.survey import Finding, survey
+from batch_uploader.app.check import Finding, survey
 from batch_uploader.cli.places import (
     demand_no_trace,
     demand_places,

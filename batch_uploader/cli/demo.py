@@ -13,7 +13,7 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.cli.samples import FIELDS, write_samples
-from batch_uploader.cli.uploading import upload_as_told
+from batch_uploader.cli.upload import upload_as_told
 from batch_uploader.cli.voice import advise, quote, tell
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
