@@ -7,10 +7,10 @@ from contextlib import suppress
 import click
 
 from batch_uploader import __version__
-from batch_uploader.cli import commands
+from batch_uploader.cli import commands, output
 from batch_uploader.cli.emulator import emulator
 from batch_uploader.cli.options import Group
-from batch_uploader.cli.voice import ExitCode, explain_failure, fail
+from batch_uploader.cli.output import ExitCode, explain_failure
 
 _STANDARD_STREAMS = 3
 
@@ -88,7 +88,7 @@ def _misused(error: click.UsageError) -> int:
         # Not repeated: it may be a secret that was thought to be an argument.
         message = f"{_EXTRA}s; quote a path that has blanks in it, and keep a key in a file"
     path = error.ctx.command_path if error.ctx is not None else "batch-uploader"
-    fail(message[:1].lower() + message[1:], f"{path} --help")
+    output.error(message[:1].lower() + message[1:], f"{path} --help")
     return ExitCode.USAGE
 
 

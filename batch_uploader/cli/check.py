@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from batch_uploader.app.agreement import demand_agreement
 from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.app.check import Finding, survey
+from batch_uploader.cli import output
+from batch_uploader.cli.output import ExitCode, data_on_stdout, quote
 from batch_uploader.cli.places import (
     demand_no_trace,
     demand_places,
@@ -25,7 +27,6 @@ from batch_uploader.cli.places import (
     risks_of,
     the_connection,
 )
-from batch_uploader.cli.voice import ExitCode, data_on_stdout, quote, tell
 from batch_uploader.core.model import Defect, Entry, Outcome, Status
 from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.units import format_size
@@ -235,7 +236,7 @@ class _TextAccount:
 
     def print(self) -> None:
         """Tell all of it on stdout."""
-        tell(self._lines())
+        output.data(self._lines())
 
     def _lines(self) -> Iterator[Line]:
         total = self.sum

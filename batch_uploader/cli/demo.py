@@ -12,9 +12,10 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from batch_uploader.cli import output
+from batch_uploader.cli.output import quote
 from batch_uploader.cli.samples import FIELDS, write_samples
 from batch_uploader.cli.upload import upload_as_told
-from batch_uploader.cli.voice import advise, quote, tell
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.host.files import replace_atomically
@@ -73,9 +74,9 @@ async def _demo(root: Path) -> int:
         # Nothing of the user's own settings belongs in here.
         code = await upload_as_told(Settings(calls, flags, {}, service))
     manifest = manifest_path(calls)
-    tell(_head(manifest))
+    output.data(_head(manifest))
     program = program_as_started()
-    advise(
+    output.hint(
         f"once more, and nothing is sent: {program} demo {quote(os.fspath(root))}",
         f"now with recordings of your own: {program} check DIRECTORY",
         f"and then: {program} upload DIRECTORY --connection-id ID --api-key-file FILE",

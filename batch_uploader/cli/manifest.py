@@ -7,13 +7,13 @@ from pathlib import Path
 
 import anyio
 
+from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.places import (
     demand_ledger,
     demand_places,
     demand_replaceable,
     tell_of_kept,
 )
-from batch_uploader.cli.voice import ExitCode, data_on_stdout
 from batch_uploader.core.cells import defuse, escape, keep
 from batch_uploader.core.records import Row
 from batch_uploader.host.files import replace_atomically

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging, demand_known, pointer_path
-from batch_uploader.cli.voice import advise, quote
+from batch_uploader.cli.output import hint, quote
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
@@ -154,7 +154,7 @@ async def tell_of_kept(places: Places) -> int:
     """Say what a full disk kept out of the ledger, if it did; how many recordings it is of."""
     count = await to_thread.run_sync(kept_answers, places.ledger)
     if count:
-        advise(
+        hint(
             f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
             " the ledger: decide nothing before batch-uploader upload"
             f" {quote(os.fspath(places.directory))} has recorded it"

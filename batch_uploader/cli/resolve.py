@@ -15,6 +15,8 @@ import click
 from anyio import to_thread
 from msgspec import Struct
 
+from batch_uploader.cli import output
+from batch_uploader.cli.output import ExitCode, quote
 from batch_uploader.cli.places import (
     agreed,
     demand_ledger,
@@ -22,7 +24,6 @@ from batch_uploader.cli.places import (
     demand_replaceable,
     known_connection,
 )
-from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Failure, Outcome, Status
 from batch_uploader.ledgers.manifest import mark_behind
@@ -194,13 +195,13 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     }
     show([[Span(f"{plural(len(chosen), 'recording')} {words[decision.verdict]}")]], sys.stderr)
     if rejected:
-        advise(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
+        output.hint(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
     if chosen and decision.verdict is Verdict.RESEND:
         gone = await to_thread.run_sync(_gone, places.root, chosen)
         if gone:
             named = ", ".join(map(printable, gone[:_NAMED]))
-            advise(f"the files of {plural(len(gone), 'recording')} are not there: {named}")
-        advise(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
+            output.hint(f"the files of {plural(len(gone), 'recording')} are not there: {named}")
+        output.hint(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
     return ExitCode.FINE
 
 

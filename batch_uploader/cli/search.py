@@ -13,6 +13,8 @@ from pathlib import Path
 import anyio
 from anyio import CancelScope
 
+from batch_uploader.cli import output
+from batch_uploader.cli.output import ExitCode, quote
 from batch_uploader.cli.places import (
     agreed,
     demand_ledger,
@@ -21,7 +23,6 @@ from batch_uploader.cli.places import (
     known_connection,
 )
 from batch_uploader.cli.signals import Stop, listening
-from batch_uploader.cli.voice import ExitCode, advise, quote
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.core.model import Status
 from batch_uploader.core.records import Doubt
@@ -118,4 +119,4 @@ def _tell(settled: Counter[Status], left: list[Doubt], stamp_field: str, directo
                 reason = f"it was sent with another stamp: add --stamp-field {doubt.stamp_field}"
         show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
     if left or settled[Status.CONFLICT]:
-        advise(f"batch-uploader status {directory} tells how to decide")
+        output.hint(f"batch-uploader status {directory} tells how to decide")

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import demand_agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.cli import output
+from batch_uploader.cli.output import ExitCode, data_on_stdout, quote
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
-from batch_uploader.cli.voice import ExitCode, advise, data_on_stdout, quote, tell
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.records import Row
@@ -96,7 +97,7 @@ async def _tell_of_refusal(reader: LedgerReader, places: Places) -> bool:
         await demand_agreement(reader, places.manifest, belonging)
     except (ConfigError, LedgerError) as refusal:
         show([warning(sentence(f"upload is refused: {refusal}"))], sys.stderr)
-        advise(*getattr(refusal, "__notes__", ()))
+        output.hint(*refusal.hints, *getattr(refusal, "__notes__", ()))
         return True
     return False
 
@@ -124,7 +125,7 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
             lines.append([Span(f"{label:{_LABEL}}", style), Span(numbers)])
     if not lines:
         lines.append([Span("the ledger is empty")])
-    tell(lines)
+    output.data(lines)
     for each, meaning in _TOLD.items():
         totals = report.counts.get(each)
         if totals is not None and totals.count:
@@ -134,17 +135,17 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
 async def _print_state(
     report: _Report, reader: LedgerReader, state: Status, meaning: str, count: int
 ) -> None:
-    tell([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]])
+    output.data([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]])
     shown = 0
     async with aclosing(reader.rows(report.stored_as(state))) as rows:
         async for row in rows:
             if shown == _SHOWN:
                 break
             shown += 1
-            tell(_row_lines(report, row, state))
+            output.data(_row_lines(report, row, state))
     if count > shown:
         command = " ".join([*report.typed[:1], "status", *report.typed[1:], "--json"])
-        tell([hint(f"and {format_count(count - shown)} more: {command}")])
+        output.data([hint(f"and {format_count(count - shown)} more: {command}")])
 
 
 def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:

@@ -14,6 +14,8 @@ from anyio import to_thread
 from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.app.rebuild import Rebuilt, rebuild
 from batch_uploader.app.uploader import Uploader, within_descriptors
+from batch_uploader.cli import output
+from batch_uploader.cli.output import ExitCode, quote
 from batch_uploader.cli.places import (
     demand_places,
     demand_replaceable,
@@ -21,7 +23,6 @@ from batch_uploader.cli.places import (
     risks_of,
 )
 from batch_uploader.cli.signals import Stop, listening
-from batch_uploader.cli.voice import ExitCode, advise, fail, quote
 from batch_uploader.core.events import Event, Found, Listener
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.units import format_duration
@@ -209,31 +210,33 @@ def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> Non
     """All that is said with ``--progress none``: what somebody has to do something about."""
     directory = quote(os.fspath(places.directory))
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
-        fail(summary.reason or summary.ending)
+        output.error(summary.reason or summary.ending)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
     for outcome in unlisted.first:
-        fail(f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}")
+        output.error(
+            f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}"
+        )
     if unlisted.count > len(unlisted.first):
         left = unlisted.count - len(unlisted.first)
-        fail(f"{left:,} more like these", f"batch-uploader check {directory}")
+        output.error(f"{left:,} more like these", f"batch-uploader check {directory}")
     remembered = summary.needs_attention - unlisted.count
     if remembered:
         verb = "needs" if remembered == 1 else "need"
         hint = f"batch-uploader status {directory}{_elsewhere(places)}"
-        fail(f"{plural(remembered, 'recording')} {verb} attention", hint)
+        output.error(f"{plural(remembered, 'recording')} {verb} attention", hint)
 
 
 def _tell(summary: Summary, places: Places, renderer: Renderer, unlisted: _Unlisted) -> None:
     directory = os.fspath(places.directory)
     print_summary(summary, manifest=places.manifest, directory=directory, tally=renderer.tally)
     if unlisted.count:
-        advise(
+        output.hint(
             f"{unlisted.count:,} of these cannot be listed, so status does not know them:"
             f" batch-uploader check {quote(directory)}"
         )
     if elsewhere := _elsewhere(places):
-        advise(f"status, resolve and manifest need{elsewhere} as well")
+        output.hint(f"status, resolve and manifest need{elsewhere} as well")
 
 
 def _elsewhere(places: Places) -> str:

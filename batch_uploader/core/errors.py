@@ -19,12 +19,27 @@
         Unauthorized          not stored; the run drains; exit 3
         SearchFailed          no upload: it is not known what the service holds; doubts stay
 
-The text of an error says what to do; what happened is in its fields.
+An error says what is wrong first, and what to do about it as a hint.
 """
+
+from collections.abc import Iterable
+from typing import ClassVar
 
 
 class UploaderError(Exception):
-    """The root: everything that this package raises on purpose."""
+    """The root: everything that this package raises on purpose.
+
+    ``problem`` says what is wrong, ``hints`` what to do about it; ``str()`` has both in one line.
+    """
+
+    def __init__(self, problem: str, *, hint: str | Iterable[str] | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hints = (hint,) if isinstance(hint, str) else tuple(hint or ())
+
+    def __str__(self) -> str:
+        """Problem and hints in one line."""
+        return "; ".join((self.problem, *self.hints))
 
 
 class ConfigError(UploaderError):
@@ -56,18 +71,23 @@ class SinkError(UploaderError):
 
     ``code`` is the gRPC status name or a word of our own in capitals, ``request_id`` the service's
     id of the request, ``retry_after`` the pause in seconds that the service asked for (negative: it
-    asked for no retry at all).
+    asked for no retry at all). ``leaves`` is the state, by its word, in which the last attempt
+    leaves the recording: a class that says nothing else proves nothing. A word, since help imports
+    this module and no table of states.
     """
+
+    leaves: ClassVar[str] = "in_doubt"
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
         code: str,
+        hint: str | Iterable[str] | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(problem, hint=hint)
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
@@ -76,13 +96,19 @@ class SinkError(UploaderError):
 class NotSent(SinkError):  # noqa: N818 - the five are decisions, named as such
     """It is proved that nothing was stored: the attempt may be repeated."""
 
+    leaves = "failed"
+
 
 class Throttled(SinkError):  # noqa: N818
     """Nothing was stored because the service is busy: repeat later, and everybody slows down."""
 
+    leaves = "failed"
+
 
 class Rejected(SinkError):  # noqa: N818
     """The service refuses this recording; repeating it changes nothing."""
+
+    leaves = "rejected"
 
 
 class UnknownConnection(Rejected):
@@ -96,9 +122,13 @@ class InDoubt(SinkError):  # noqa: N818
 class Contradicted(InDoubt):
     """The service says that it stored the recording, and contradicts itself: a human decides."""
 
+    leaves = "conflict"
+
 
 class Unauthorized(SinkError):  # noqa: N818
     """The service refuses the credentials, or does not know the method: no attempt can succeed."""
+
+    leaves = "failed"
 
 
 class SearchFailed(SinkError):  # noqa: N818

@@ -1,5 +1,6 @@
 """When to try again, and how long one try may take; the only import of tenacity."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -48,10 +49,16 @@ class RetryPolicy(Struct, frozen=True):
         return self.deadline + size / self.slowest_rate
 
     async def run(
-        self, attempt: Callable[[int], Awaitable[_T]], *, sleep: Sleep, on_retry: OnRetry
+        self,
+        attempt: Callable[[int], Awaitable[_T]],
+        *,
+        longest: float = math.inf,
+        sleep: Sleep,
+        on_retry: OnRetry,
     ) -> _T:
         """Call ``attempt`` with 1, 2, … until it returns or raises what may not be repeated.
 
+        ``longest`` is the longest pause, in seconds, that the service may ask for.
         ``on_retry`` hears of each failure that will be repeated, and after what pause; ``sleep``
         is that pause and may raise to end it all. The last error is raised as it is.
         """
@@ -59,7 +66,7 @@ class RetryPolicy(Struct, frozen=True):
             # Nearly all need no other, and tenacity costs as much as all else that is done here.
             return await attempt(1)
         except SinkError as error:
-            if not may_repeat(error):
+            if not may_repeat(error, longest):
                 raise
             failure = error
 
@@ -71,7 +78,7 @@ class RetryPolicy(Struct, frozen=True):
         retrying = AsyncRetrying(
             sleep=sleep,
             stop=stop_after_attempt(self.attempts),
-            retry=retry_if_exception(may_repeat),
+            retry=retry_if_exception(lambda error: may_repeat(error, longest)),
             wait=self._pause,
             before_sleep=lambda state: on_retry(_error(state), state.upcoming_sleep),
             reraise=True,
@@ -89,11 +96,11 @@ class RetryPolicy(Struct, frozen=True):
         return wait_random_exponential(self.first_pause, max=self.longest_pause)(state)
 
 
-def may_repeat(error: BaseException) -> bool:
-    """Whether it is proved that nothing was stored, and the service allows another try."""
+def may_repeat(error: BaseException, longest: float = math.inf) -> bool:
+    """Whether it is proved that nothing was stored, and the service allows another try in time."""
     if not isinstance(error, NotSent | Throttled):
         return False
-    return error.retry_after is None or error.retry_after >= 0
+    return error.retry_after is None or 0 <= error.retry_after <= longest
 
 
 def _error(state: RetryCallState) -> SinkError:

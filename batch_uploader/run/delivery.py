@@ -3,15 +3,7 @@
 import time
 import uuid
 
-from batch_uploader.core.errors import (
-    Contradicted,
-    InDoubt,
-    NotSent,
-    Rejected,
-    SinkError,
-    Throttled,
-    UnknownConnection,
-)
+from batch_uploader.core.errors import InDoubt, SinkError
 from batch_uploader.core.events import AttemptEnded, BytesSent, Listener
 from batch_uploader.core.model import Failure, Outcome, Receipt, Recording, Status
 from batch_uploader.core.ports import Attempt
@@ -20,15 +12,6 @@ CUT_OFF = InDoubt(
     "the run was stopped while this recording was on its way; the service may hold it",
     code="CANCELLED",
 )
-
-_STATUS_AFTER: dict[type[SinkError], Status] = {
-    NotSent: Status.FAILED,
-    Throttled: Status.FAILED,
-    Rejected: Status.REJECTED,
-    UnknownConnection: Status.REJECTED,
-    InDoubt: Status.IN_DOUBT,
-    Contradicted: Status.CONFLICT,
-}
 
 
 class Delivery:
@@ -91,7 +74,7 @@ class Delivery:
     def outcome(self, error: SinkError) -> Outcome:
         """The recording is not up, or nobody knows."""
         failure = Failure(error.code, str(error), error.request_id)
-        status = _STATUS_AFTER[type(error)]
+        status = Status(error.leaves)
         return outcome_of(self.recording, status, attempts=self._attempts, failure=failure)
 
     @property

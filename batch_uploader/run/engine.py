@@ -352,6 +352,7 @@ class Engine:
         try:
             receipt = await self._options.retry.run(
                 lambda number: self._attempt(number, sending, material),
+                longest=self._options.max_outage,
                 sleep=lambda seconds: self._pause(seconds, sending),
                 on_retry=lambda error, pause: self._publish(sending.ended(error, pause)),
             )
@@ -431,7 +432,7 @@ class Engine:
                     # Not about this recording, so it is as if it had not been sent.
                     self._publish(sending.ended(error, None))
                     raise _Drained from error
-                if verdict.counts or not may_repeat(error):
+                if verdict.counts or not may_repeat(error, self._options.max_outage):
                     raise
                 raise _NoFault(error, verdict.pause) from error
             except UploaderError:
@@ -452,8 +453,6 @@ class Engine:
             length = format_duration(longest)
             why = f"nothing got through, and --max-outage is {length}: {error}"
             self.drain(Ending.UNREACHABLE, why)
-        if (error.retry_after or 0.0) > longest:
-            error.retry_after = -1.0  # no run waits so long for one recording
 
     def _held_back(self, seconds: float) -> None:
         self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))

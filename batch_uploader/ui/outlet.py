@@ -134,13 +134,18 @@ def plain_text(lines: Iterable[Line]) -> str:
 
 
 def error(message: str) -> Line:
-    """The line for what ended a command; the message is a printable sentence that names a cure."""
+    """The line for what ended a command; the message is a printable sentence."""
     return [Span("error", "bold red"), Span(f": {message}")]
 
 
 def warning(message: str) -> Line:
     """The line for what the user should know but need not act on at once."""
     return [Span("warning", "bold yellow"), Span(f": {message}")]
+
+
+def note(message: str) -> Line:
+    """The line for what else is known of an error."""
+    return [Span("note", "bold green"), Span(f": {message}")]
 
 
 def hint(message: str) -> Line:

@@ -9,8 +9,8 @@ import pytest
 from e2e.conftest import assert_one_talk_each
 
 from batch_uploader import __version__
-from batch_uploader.cli import app, voice
-from batch_uploader.core.errors import LedgerError
+from batch_uploader.cli import app, output
+from batch_uploader.core.errors import LedgerError, LedgerLocked
 
 COMMANDS = ["upload", "check", "status", "resolve", "manifest", "emulator", "demo"]
 HEAVY = [
@@ -149,7 +149,7 @@ class TestBugs:
     def test_a_bug_is_one_line_with_a_code_of_its_own(self, capsys, monkeypatch):
         monkeypatch.delenv("BATCH_UPLOADER_TRACEBACK", raising=False)
         bug = ExceptionGroup("unhandled", [ValueError("of two\nlines")])
-        assert voice.explain_failure(bug) == 70
+        assert output.explain_failure(bug) == 70
         error, hint = capsys.readouterr().err.splitlines()
         assert error == "error: unexpected: ValueError: of two lines"
         assert hint.startswith("hint: this is a bug; please report it")
@@ -158,22 +158,28 @@ class TestBugs:
         monkeypatch.setenv("BATCH_UPLOADER_TRACEBACK", "1")
         bug = ValueError("x")
         bug.__cause__ = KeyError("y")
-        voice.explain_failure(bug)
+        output.explain_failure(bug)
         assert "direct cause" in capsys.readouterr().err
 
     def test_a_failing_disk_is_no_bug(self, capsys):
-        assert voice.explain_failure(OSError(28, "No space left on device", "/x")) == 7
-        expected = "error: a file or the disk failed: /x No space left on device\n"
-        assert capsys.readouterr().err == expected
+        assert output.explain_failure(OSError(28, "No space left on device", "/x")) == 7
+        assert capsys.readouterr().err.splitlines() == [
+            "error: /x: No space left on device",
+            "hint: check the file, the disk and its free space",
+        ]
 
     def test_what_is_wrapped_keeps_its_code(self, capsys):
-        assert voice.explain_failure(ExceptionGroup("g", [LedgerError("it broke")])) == 7
+        assert output.explain_failure(ExceptionGroup("g", [LedgerError("it broke")])) == 7
         assert capsys.readouterr().err == "error: it broke\n"
+
+    def test_each_hint_has_a_line_of_its_own(self, capsys):
+        assert output.explain_failure(LedgerLocked("it is held", hint=["wait", "or stop it"])) == 5
+        assert capsys.readouterr().err == "error: it is held\nhint: wait\nhint: or stop it\n"
 
     @pytest.mark.parametrize("name", ["a.wav", "a b.wav", "x'y.wav", "n\nl.wav", "é\x1b'\\.wav"])
     @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell reads it")
     def test_a_quoted_name_is_what_the_shell_reads(self, name):
-        quoted = voice.quote(name)
+        quoted = output.quote(name)
         assert quoted.isprintable()
         script = f"printf %s {quoted}"
         result = subprocess.run(["bash", "-c", script], capture_output=True, check=True)

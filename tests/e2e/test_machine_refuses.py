@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from batch_uploader.cli.voice import explain_failure
+from batch_uploader.cli.output import explain_failure
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
 
@@ -146,9 +146,9 @@ def test_a_credential_that_no_request_takes(calls, upload, program, service, var
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (MemoryError(), "gives no more memory"),
-        (RuntimeError("can't start new thread"), "starts no more threads"),
-        (ExceptionGroup("", [MemoryError()]), "gives no more memory"),
+        (MemoryError(), "error: out of memory\n"),
+        (RuntimeError("can't start new thread"), "error: cannot start more threads\n"),
+        (ExceptionGroup("", [MemoryError()]), "error: out of memory\n"),
     ],
 )
 def test_what_is_refused_in_the_middle_is_told_in_good_words(capsys, failure, said):

@@ -1,5 +1,7 @@
 """When an attempt is repeated, after what pause, and how long one may take."""
 
+import math
+
 import pytest
 
 from batch_uploader.core.errors import (
@@ -30,11 +32,14 @@ class Attempts:
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    async def run(self, policy: RetryPolicy) -> str:
+    async def run(self, policy: RetryPolicy, longest: float = math.inf) -> str:
         heard = []
         try:
             return await policy.run(
-                self, sleep=self.sleep, on_retry=lambda error, pause: heard.append((error, pause))
+                self,
+                longest=longest,
+                sleep=self.sleep,
+                on_retry=lambda error, pause: heard.append((error, pause)),
             )
         finally:
             assert [pause for _, pause in heard] == self.pauses
@@ -94,6 +99,13 @@ async def test_negative_pushback_means_no_retry():
     with pytest.raises(NotSent):
         await attempts.run(RetryPolicy())
     assert attempts.numbers == [1]
+
+
+async def test_a_pause_that_is_too_long_means_no_retry():
+    attempts = Attempts(not_sent(60.0), not_sent(60.5))
+    with pytest.raises(NotSent):
+        await attempts.run(RetryPolicy(), longest=60)
+    assert attempts.numbers == [1, 2]
 
 
 async def test_a_pause_may_end_it_all():

@@ -1,8 +1,8 @@
 """How the command line speaks, and with which number it ends.
 
 Data goes to stdout, everything else to stderr. An error is one line that begins with ``error:``;
-what to do about it follows as ``hint:``. No traceback is shown but to those who ask for it with
-``BATCH_UPLOADER_TRACEBACK=1``.
+what to do about it follows as ``hint:``, and what else is known of it as ``note:``. A traceback is
+shown only with ``BATCH_UPLOADER_TRACEBACK=1``.
 """
 
 import os
@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from batch_uploader.core import errors
-from batch_uploader.ui.outlet import Line, can_draw, error, hint, plain_text
+from batch_uploader.ui import outlet
+from batch_uploader.ui.outlet import Line, can_draw, plain_text
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.text import printable, sentence
 
@@ -61,14 +62,14 @@ def explain_failure(failure: Exception) -> ExitCode:
     return code
 
 
-def fail(message: str, *hints: str) -> None:
+def error(problem: str, *hints: str) -> None:
     """Print an error with its hints on stderr."""
-    show([error(sentence(message)), *(hint(sentence(text)) for text in hints)], sys.stderr)
+    show([outlet.error(sentence(problem)), *map(_hint, hints)], sys.stderr)
 
 
-def advise(*hints: str) -> None:
+def hint(*texts: str) -> None:
     """Print hints on stderr."""
-    show([hint(sentence(text)) for text in hints], sys.stderr)
+    show(list(map(_hint, texts)), sys.stderr)
 
 
 @contextmanager
@@ -85,12 +86,12 @@ def data_on_stdout() -> Iterator[None]:
         pass
     except OSError as failure:
         raise errors.UploaderError(
-            f"what belongs on stdout cannot be written there ({failure.strerror}):"
-            " see to the disk, or send it elsewhere"
+            f"stdout cannot be written ({failure.strerror})",
+            hint="check the disk and its free space, or redirect the output elsewhere",
         ) from failure
 
 
-def tell(lines: Iterable[Line]) -> None:
+def data(lines: Iterable[Line]) -> None:
     """Print lines of data on stdout. Raises UploaderError where that fails."""
     if can_draw(sys.stdout):
         show(list(lines), sys.stdout)
@@ -122,29 +123,38 @@ def _cause(failure: Exception) -> Exception:
     return failure
 
 
+def _hint(text: str) -> Line:
+    return outlet.hint(sentence(text))
+
+
 def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
-    if code is ExitCode.BUG:
-        yield error(sentence(f"unexpected: {type(cause).__name__}: {cause}"))
-        yield hint(
-            "this is a bug; please report it with what is printed if you repeat the command with"
-            f" {TRACEBACK_VARIABLE}=1 (nothing is sent twice: the ledger knows what was on its way)"
-        )
-        return
-    if isinstance(cause, MemoryError):
-        yield error("this machine gives no more memory")
-        yield hint(
-            "what is on its way takes less with --whole-limit 2M and --concurrency 4; or"
-            " allow more: ulimit -v, MemoryMax= in a unit of systemd, --memory of a container"
-        )
-    elif _wants_threads(cause):
-        yield error("this machine starts no more threads")
-        yield hint(
-            "allow more: ulimit -u, TasksMax= in a unit of systemd, --pids-limit of a container"
-        )
-    elif isinstance(cause, OSError):
-        where = f" {cause.filename}" if cause.filename else ""
-        yield error(sentence(f"a file or the disk failed:{where} {cause.strerror or cause}"))
-    else:
-        yield error(sentence(str(cause)))
+    problem, hints = _described(cause, code)
+    yield outlet.error(sentence(problem))
+    yield from map(_hint, hints)
     for note in getattr(cause, "__notes__", ()):
-        yield hint(sentence(note))
+        yield outlet.hint(sentence(note))
+
+
+def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:
+    """The problem and its hints."""
+    if code is ExitCode.BUG:
+        report = (
+            "this is a bug; please report it with what the command prints under"
+            f" {TRACEBACK_VARIABLE}=1 (nothing is sent twice: the ledger records every upload)"
+        )
+        return f"unexpected: {type(cause).__name__}: {cause}", (report,)
+    if isinstance(cause, MemoryError):
+        return "out of memory", (
+            "reduce what is held in memory: --whole-limit 2M --concurrency 4",
+            "or raise the limit: ulimit -v, MemoryMax= in a systemd unit, --memory of a container",
+        )
+    if _wants_threads(cause):
+        return "cannot start more threads", (
+            "raise the limit: ulimit -u, TasksMax= in a systemd unit, --pids-limit of a container",
+        )
+    if isinstance(cause, OSError):
+        where = f"{cause.filename}: " if cause.filename else "the disk failed: "
+        return f"{where}{cause.strerror or cause}", ("check the file, the disk and its free space",)
+    if isinstance(cause, errors.UploaderError):
+        return cause.problem, cause.hints
+    return str(cause), ()
