@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batch_uploader.app.uploader import Uploader, upload_directory
+    from batch_uploader.core.errors import (
+        ConfigError,
+        LedgerError,
+        LedgerLocked,
+        SourceError,
+        UploaderError,
+    )
     from batch_uploader.core.model import Ending, Outcome, Status, Summary
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
+    from batch_uploader.pace import Timetable
     from batch_uploader.pace.retry import RetryPolicy
+    from batch_uploader.prepare.audio import AudioRules, RawFormat
     from batch_uploader.prepare.prepare import Rules, SidecarMode
-    from batch_uploader.prepare.sidecar import Kind, Schema
+    from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
     from batch_uploader.run.engine import RunOptions
     from batch_uploader.sinks.memory import MemorySink
-    from batch_uploader.sinks.speechsense.channel import Endpoint, Security
+    from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy, Security
     from batch_uploader.sinks.speechsense.credentials import (
         ApiKey,
         IamToken,
@@ -36,16 +45,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApiKey",
+    "AudioRules",
+    "ConfigError",
     "DirectorySource",
     "Ending",
     "Endpoint",
+    "FieldType",
     "IamToken",
     "IamTokenFile",
     "Kind",
+    "LedgerError",
+    "LedgerLocked",
     "MemoryLedger",
     "MemorySink",
     "MemorySource",
     "Outcome",
+    "Proxy",
+    "RawFormat",
     "RetryPolicy",
     "Rules",
     "RunOptions",
@@ -53,11 +69,14 @@ __all__ = [
     "Security",
     "ServiceAccountKey",
     "SidecarMode",
+    "SourceError",
     "SpeechSenseSink",
     "SqliteLedger",
     "Status",
     "Summary",
+    "Timetable",
     "Uploader",
+    "UploaderError",
     "upload_directory",
 ]
 
@@ -66,11 +85,20 @@ _ROOMS = {
     "prepare.prepare": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),
+    "core.errors": (
+        "ConfigError",
+        "LedgerError",
+        "LedgerLocked",
+        "SourceError",
+        "UploaderError",
+    ),
     "core.model": ("Ending", "Outcome", "Status", "Summary"),
+    "pace": ("Timetable",),
+    "prepare.audio": ("AudioRules", "RawFormat"),
     "pace.retry": ("RetryPolicy",),
-    "prepare.sidecar": ("Kind", "Schema"),
+    "prepare.sidecar": ("FieldType", "Kind", "Schema"),
     "sinks.memory": ("MemorySink",),
-    "sinks.speechsense.channel": ("Endpoint", "Security"),
+    "sinks.speechsense.channel": ("Endpoint", "Proxy", "Security"),
     "sinks.speechsense.credentials": ("ApiKey", "IamToken", "IamTokenFile", "ServiceAccountKey"),
     "sinks.speechsense.sink": ("SpeechSenseSink",),
     "sources.directory": ("DirectorySource",),

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.core.book import Book
+from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import (
     AlreadyThere,
@@ -77,17 +79,22 @@ class Uploader:
         ledger: Ledger,
         rules: Rules | None = None,
         options: RunOptions | None = None,
-        manifest: Path | None = None,
+        manifest: str | os.PathLike[str] | None = None,
         belonging: Belonging | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         rules = rules or Rules()
-        options = within_descriptors(options or RunOptions())
+        require_type("rules", rules, Rules)
+        options = options or RunOptions()
+        require_type("options", options, RunOptions)
+        options = within_descriptors(options)
+        require_word("connection_id", ledger.connection_id)
+        _require_listeners(listeners)
         self._source = source
         self._sink = sink
         self._ledger = ledger
-        self._manifest = manifest
-        self._agreement = Agreement(ledger, manifest, belonging)
+        self._manifest = None if manifest is None else as_path("manifest", manifest)
+        self._agreement = Agreement(ledger, self._manifest, belonging)
         self._listeners = listeners
         self._broken: list[Listener] = []
         self._score = _Score()
@@ -392,20 +399,19 @@ async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in on
     ConfigError, SourceError, LedgerLocked or LedgerError for what ends the run as a whole.
     """
     require_asyncio()
-    directory = Path(directory)
+    directory = as_path("directory", directory)
     # Whatever the name leads to later, all of the run is of what it leads to now.
     root = Path(await to_thread.run_sync(os.path.realpath, directory))
-    if not connection_id:
-        raise ConfigError("name the connection: its ID is in the SpeechSense console")
-    ledger_file = _place(ledger, ledger_path(root))
-    manifest_file = _place(manifest, manifest_path(root))
+    require_word("connection_id", connection_id)
+    ledger_file = _place("ledger", ledger, ledger_path(root))
+    manifest_file = _place("manifest", manifest, manifest_path(root))
     await to_thread.run_sync(demand_known, root, ledger_file)
     demand_memory(root, ledger_file, manifest_file)
     uploader = Uploader(
         source=DirectorySource(directory, ignore=(ledger_file, manifest_file), leads_to=root),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
         ledger=SqliteLedger(ledger_file, connection_id),
-        rules=rules,
+        rules=_with_stamp(rules or Rules(), stamp_field),
         options=options,
         manifest=manifest_file,
         belonging=Belonging(ledger_file, root),
@@ -415,5 +421,22 @@ async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in on
         return await uploader.run()
 
 
-def _place(given: str | os.PathLike[str] | None, usual: Path) -> Path:
-    return usual if given is None else Path(given).absolute()
+def _place(name: str, given: str | os.PathLike[str] | None, usual: Path) -> Path:
+    return usual if given is None else as_path(name, given).absolute()
+
+
+def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
+    """The rules, by which no sidecar may set the field that is ours."""
+    known = rules.schema.stamp_field
+    if known not in {None, stamp_field}:
+        raise ConfigError(f"the rules have the stamp field {known!r}, the call {stamp_field!r}")
+    return replace(rules, schema=replace(rules.schema, stamp_field=stamp_field))
+
+
+def _require_listeners(listeners: Sequence[object]) -> None:
+    """Raise ConfigError for what would hear nothing: the result of an async function is dropped."""
+    require_type("listeners", listeners, Sequence)
+    for listener in listeners:
+        call = getattr(listener, "__call__", None)  # noqa: B004 - an object's may be async
+        if call is None or iscoroutinefunction(listener) or iscoroutinefunction(call):
+            raise ConfigError(f"{listener!r} is no listener; give a function that is not async")

@@ -1,6 +1,9 @@
 """What the options of the library have to be, asked where they are made."""
 
 import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from batch_uploader.core.errors import ConfigError
 
@@ -37,3 +40,34 @@ def require_whole(
     require_number(name, value, least=least, most=most, optional=optional)
     if isinstance(value, float):
         raise ConfigError(f"{name} is {value!r}; give a whole number")
+
+
+def require_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
+    """Raise ConfigError unless ``value`` is of that class, without showing it: it may be a secret.
+
+    None is allowed if it is ``optional``.
+    """
+    if not isinstance(value, wanted) and not (value is None and optional):
+        raise ConfigError(
+            f"{name} is a value of the type {type(value).__name__}; give one of {wanted.__name__}"
+        )
+
+
+def require_word(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise ConfigError unless ``value`` is a visible text without a space, as an ID is."""
+    require_type(name, value, str, optional=optional)
+    if isinstance(value, str) and not (value and value.isprintable() and " " not in value):
+        raise ConfigError(f"{name} is {value!r}; give one word")
+
+
+def require_texts(name: str, value: Iterable[object]) -> None:
+    """Raise ConfigError unless ``value`` holds texts; a text alone would be taken for letters."""
+    if isinstance(value, str) or not all(isinstance(each, str) for each in value):
+        raise ConfigError(f"{name} is not a collection of texts; give a list of them")
+
+
+def as_path(name: str, value: object) -> Path:
+    """The path that is meant. Raises ConfigError for what cannot be one."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ConfigError(f"{name} is {value!r}; give a path")
+    return Path(value)

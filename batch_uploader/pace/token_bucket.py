@@ -8,10 +8,13 @@ from typing import Self
 
 from msgspec import Struct
 
+from batch_uploader.core.checks import require_whole
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_size
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _OFF = "off"
+_LAST_MINUTE = 24 * 60 - 1
 _STEP = 30.0  # seconds after which the timetable is looked at again
 
 
@@ -24,10 +27,19 @@ def local_minute() -> int:
 class Timetable(Struct, frozen=True):
     """Bytes a second from a minute of the day on, None where there is no limit.
 
-    Sorted by the minute; what stands last holds over midnight.
+    Sorted by the minute; what stands last holds over midnight. Raises ConfigError for entries that
+    make no sense; ``parse`` reads them from a text.
     """
 
     entries: tuple[tuple[int, int | None], ...]
+
+    def __post_init__(self) -> None:
+        minutes = [minute for minute, _ in self.entries]
+        if not minutes or minutes != sorted(set(minutes)):
+            raise ConfigError("entries are empty, or not sorted by different minutes of the day")
+        for minute, size in self.entries:
+            require_whole("minute", minute, most=_LAST_MINUTE)
+            require_whole("bandwidth", size, least=1, optional=True)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from msgspec import Struct, field
 
 from batch_uploader import __version__
+from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Sight
 from batch_uploader.core.model import (
@@ -48,11 +49,16 @@ class SidecarMode(StrEnum):
 
 
 class Rules(Struct, frozen=True):
-    """All that decides whether a pair of files is a sound recording."""
+    """All that decides whether a recording with its sidecar is valid. Raises ConfigError."""
 
     schema: Schema = field(default_factory=Schema)
     audio: AudioRules = field(default_factory=AudioRules)
     sidecar: SidecarMode = SidecarMode.REQUIRED
+
+    def __post_init__(self) -> None:
+        require_type("schema", self.schema, Schema)
+        require_type("audio", self.audio, AudioRules)
+        require_type("sidecar", self.sidecar, SidecarMode)
 
     def digest(self) -> bytes:
         """The same for the same rules: what was invalid under them is so until the files change.

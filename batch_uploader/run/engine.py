@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.core.checks import require_number, require_whole
+from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
@@ -93,6 +93,10 @@ class RunOptions(Struct, frozen=True):
     def __post_init__(self) -> None:
         require_whole("concurrency", self.concurrency, least=1, most=MOST_CONCURRENT)
         require_number("rate", self.rate, above=0, optional=True)
+        require_type("bandwidth", self.bandwidth, Timetable, optional=True)
+        require_type("retry", self.retry, RetryPolicy)
+        for switch in ("trust_times", "explain", "wait_for_doubt"):
+            require_type(switch, getattr(self, switch), bool)
         require_whole("memory", self.memory, least=1)
         require_whole("wide_memory", self.wide_memory, least=1)
         require_number("min_age", self.min_age)

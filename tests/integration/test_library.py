@@ -10,7 +10,9 @@ from batch_uploader import (
     ApiKey,
     DirectorySource,
     MemorySink,
+    Rules,
     RunOptions,
+    Schema,
     SqliteLedger,
     Status,
     Uploader,
@@ -73,3 +75,37 @@ def test_another_event_loop_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(ConfigError, match="asyncio"):
         coroutine.send(None)
     assert sorted(tmp_path.iterdir()) == before
+
+
+async def test_the_field_of_the_stamp_is_the_programs_alone(tmp_path):
+    calls = tmp_path / "calls"
+    write_recording(calls)
+    (calls / "a.json").write_text('{"key": "mine"}')
+    async with TalkServer() as server:
+        with pytest.raises(ConfigError, match="stamp field 'other'"):
+            await upload(server, calls, stamp_field="key", rules=Rules(Schema(stamp_field="other")))
+        summary = await upload(server, calls, stamp_field="key")
+    assert summary.counts == {Status.INVALID: 1}
+    assert summary.attention[0].failure.code == "sidecar-stamp"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("connection_id", ""),
+        ("connection_id", "two words"),
+        ("credentials", "the-secret-itself"),
+        ("endpoint", "localhost:443"),
+        ("ledger", ""),
+        ("manifest", b"talks"),
+        ("listeners", print),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_before_anything_is_made(tmp_path, name, value):
+    write_recording(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    given = {"connection_id": "calls", "credentials": ApiKey("k"), name: value}
+    with pytest.raises(ConfigError, match=f"^{name} ") as refused:
+        await upload_directory(tmp_path, **given)
+    assert "itself" not in str(refused.value)
+    assert sorted(tmp_path.rglob("*")) == before

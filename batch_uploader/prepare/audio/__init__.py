@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from batch_uploader.core.checks import require_number, require_whole
+from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.model import AudioInfo, Container, Defect
 from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
 from batch_uploader.prepare.audio.content import Content, TakesLonger
@@ -62,6 +62,7 @@ class AudioRules(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         require_whole("channels", self.channels, least=1, optional=True)
+        require_type("raw", self.raw, RawFormat, optional=True)
         require_number("max_duration", self.max_duration, above=0)
 
 

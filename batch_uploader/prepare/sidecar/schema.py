@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from msgspec import Struct, field
 
+from batch_uploader.core.checks import require_texts, require_type, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.sidecar.tree import Problem, bad_key, bad_text, is_json, shown
 
@@ -65,7 +66,13 @@ class Schema(Struct, frozen=True):
     stamp_field: str | None = None
 
     def __post_init__(self) -> None:
+        require_texts("required", self.required)
+        require_texts("declared", self.declared or ())
+        require_word("stamp_field", self.stamp_field, optional=True)
+        for wanted in self.types.values():
+            require_type("types", wanted, FieldType)
         for name, value in self.defaults.items():
+            require_type(f"the default {name!r}", value, str)
             problem = self.check_name(name) or self.check_value(name, value)
             if problem is not None:
                 raise ConfigError(f"the default {name!r}: {problem.message}; {problem.cure}")
@@ -85,6 +92,9 @@ class Schema(Struct, frozen=True):
         stamp_field: str | None = None,
     ) -> Self:
         """The keys that the service asks for, all of them required, with what is given added."""
+        require_type("kind", kind, Kind)
+        require_texts("required", required)
+        require_texts("declared", declared or ())
         preset = _PRESETS[kind]
         return cls(
             defaults=defaults or {},

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import grpc
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from batch_uploader import __version__
+from batch_uploader.core.checks import as_path, require_type, require_whole, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.sinks.speechsense.resources import demand_resources
 
@@ -58,7 +60,7 @@ class Endpoint(Struct, frozen=True):
     """Where a service is and how it is talked to. An IPv6 address has no brackets here.
 
     ``ca_file`` holds the certificates to trust, as PEM, in place of the system's. Raises
-    ConfigError for plaintext to any host but loopback.
+    ConfigError for plaintext to any host but loopback; ``parse`` reads ``HOST:PORT``.
     """
 
     host: str
@@ -68,6 +70,12 @@ class Endpoint(Struct, frozen=True):
     proxy: Proxy = Proxy.ENVIRONMENT
 
     def __post_init__(self) -> None:
+        require_word("host", self.host)
+        require_whole("port", self.port, least=1, most=_LARGEST_PORT)
+        require_type("security", self.security, Security)
+        require_type("proxy", self.proxy, Proxy)
+        if self.ca_file is not None:
+            force_setattr(self, "ca_file", as_path("ca_file", self.ca_file))
         if self.security is Security.PLAINTEXT and not self.loopback:
             raise ConfigError(
                 f"plaintext would show the credentials and the calls to everybody on the way to "
@@ -80,7 +88,7 @@ class Endpoint(Struct, frozen=True):
         text: str,
         *,
         security: Security = Security.TLS,
-        ca_file: Path | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         proxy: Proxy = Proxy.ENVIRONMENT,
     ) -> Self:
         """Read ``HOST:PORT`` or ``[IPv6]:PORT``. Raises ConfigError."""
@@ -96,7 +104,8 @@ class Endpoint(Struct, frozen=True):
                 f"the endpoint {text!r} is not HOST:PORT; write it like "
                 "api.speechsense.yandexcloud.net:443 or [::1]:50051, without https://"
             )
-        return cls(host, number, security, ca_file, proxy)
+        ca_path = None if ca_file is None else as_path("ca_file", ca_file)
+        return cls(host, number, security, ca_path, proxy)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

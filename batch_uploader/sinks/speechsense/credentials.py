@@ -1,5 +1,6 @@
 """Who we are to the service, and the files that say so. Nothing here shows its secret in print."""
 
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Final, Protocol, Self
 
 import anyio
 
+from batch_uploader.core.checks import as_path, require_type
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
 from batch_uploader.host.files import is_private
 from batch_uploader.sinks.speechsense.channel import Endpoint
@@ -47,9 +49,9 @@ class ApiKey:
         return "ApiKey(...)"
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """Read it from a file that nobody else may read. Raises ConfigError."""
-        return cls(read_secret_file(path))
+        return cls(read_secret_file(as_path("path", path)))
 
     async def header(self) -> str:
         """The same for ever."""
@@ -77,8 +79,10 @@ class IamTokenFile:
     later leaves the last token in use: the service will say when that one is no good any more.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+    def __init__(
+        self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path = path = as_path("path", path)
         self._clock = clock
         self._looked = clock()
         # Looked at before it is read: what is written in between is then seen as a change.
@@ -130,8 +134,11 @@ class ServiceAccountKey:
         return f"ServiceAccountKey({self._key!r})"
 
     @classmethod
-    def from_file(cls, path: Path, *, endpoint: Endpoint = DEFAULT_IAM_ENDPOINT) -> Self:
+    def from_file(
+        cls, path: str | os.PathLike[str], *, endpoint: Endpoint = DEFAULT_IAM_ENDPOINT
+    ) -> Self:
         """Read the JSON that ``yc iam key create`` writes. Raises ConfigError."""
+        path = as_path("path", path)
         text = _read_private(path)
         return cls(AuthorizedKey.parse(text, f"the file {path}"), endpoint=endpoint)
 
@@ -190,6 +197,7 @@ def _read_private(path: Path) -> str:
 
 
 def _sound(secret: str, name: str) -> str:
+    require_type(name, secret, str)
     word = secret.removeprefix("\ufeff").strip()
     if not word:
         raise ConfigError(f"{name} is empty: put the secret in it")

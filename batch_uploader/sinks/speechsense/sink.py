@@ -9,6 +9,7 @@ from typing import Final, Self
 
 import grpc
 
+from batch_uploader.core.checks import require_type, require_word
 from batch_uploader.core.errors import (
     ConfigError,
     InDoubt,
@@ -63,6 +64,12 @@ class SpeechSenseSink:
         unavailable: Unavailable = Unavailable.BELIEVED,
         quota: Quota | None = None,
     ) -> None:
+        require_type("endpoint", endpoint, Endpoint)
+        require_word("stamp_field", stamp_field, optional=True)
+        require_type("unavailable", unavailable, Unavailable)
+        if not callable(getattr(credentials, "header", None)):
+            # Not shown: it may be the secret itself.
+            raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
         if not 0 <= whole_limit <= LARGEST_WHOLE:
             raise ConfigError(
                 f"recordings of {whole_limit} bytes cannot go in one message: "
