@@ -19,7 +19,7 @@ from batch_uploader.app.agreement import demand_agreement
 from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.app.check import Finding, survey
 from batch_uploader.cli import output
-from batch_uploader.cli.output import ExitCode, data_on_stdout, quote
+from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.places import (
     demand_no_trace,
     demand_places,
@@ -29,6 +29,7 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.core.model import Defect, Entry, Outcome, Status
 from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.places import demand_memory
 from batch_uploader.ledgers.sqlite import LedgerReader, demand_last, is_running
@@ -40,7 +41,7 @@ from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.summary import warn_of_nothing
-from batch_uploader.ui.text import format_hours, plural, printable, sentence
+from batch_uploader.ui.text import format_hours
 
 _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024

@@ -13,10 +13,10 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.cli import output
-from batch_uploader.cli.output import quote
 from batch_uploader.cli.samples import FIELDS, write_samples
 from batch_uploader.cli.upload import upload_as_told
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.text import printable, quote
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.places import manifest_path
@@ -24,7 +24,6 @@ from batch_uploader.settings import Settings
 from batch_uploader.sinks.speechsense.resources import demand_resources
 from batch_uploader.ui.outlet import Line, Span
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.text import printable
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
 # A line on which uploads can be watched, and a service that is busy now and then.

@@ -6,17 +6,16 @@ shown only with ``BATCH_UPLOADER_TRACEBACK=1``.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
 from batch_uploader.core import errors
+from batch_uploader.core.text import sentence
 from batch_uploader.ui import outlet
 from batch_uploader.ui.outlet import Line, can_draw, plain_text
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.text import printable, sentence
 
 TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 
@@ -100,15 +99,6 @@ def data(lines: Iterable[Line]) -> None:
         encoding = sys.stdout.encoding
         # What an encoding lacks must not end it.
         sys.stdout.write(plain_text(lines).encode(encoding, "backslashreplace").decode(encoding))
-
-
-def quote(text: str) -> str:
-    """The text as one word of a shell's command line, printable whatever is in it."""
-    if printable(text) == text:
-        return shlex.quote(text)
-    # In the notation of bash and zsh.
-    safe = (c if printable(c) == c and c not in "'\\" else f"\\U{ord(c):08x}" for c in text)
-    return f"$'{''.join(safe)}'"
 
 
 def _wants_threads(cause: Exception) -> bool:

@@ -12,8 +12,9 @@ from anyio import to_thread
 
 from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging, demand_known, pointer_path
-from batch_uploader.cli.output import hint, quote
+from batch_uploader.cli.output import hint
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
 from batch_uploader.ledgers.places import behind_note, forgotten, has_ledger
@@ -21,7 +22,6 @@ from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answe
 from batch_uploader.settings import Places, Settings, refusal
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
-from batch_uploader.ui.text import plural, printable
 
 # What SQLite and we ourselves keep beside a ledger.
 _BESIDE_A_LEDGER = (

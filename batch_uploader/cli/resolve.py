@@ -16,7 +16,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.cli import output
-from batch_uploader.cli.output import ExitCode, quote
+from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
     agreed,
     demand_ledger,
@@ -26,13 +26,13 @@ from batch_uploader.cli.places import (
 )
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.sources.directory import DirectorySource, escape_name
 from batch_uploader.ui.outlet import Span
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.text import plural, printable
 
 _UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _REJECTED = frozenset({Status.REJECTED})

@@ -14,7 +14,7 @@ import anyio
 from anyio import CancelScope
 
 from batch_uploader.cli import output
-from batch_uploader.cli.output import ExitCode, quote
+from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
     agreed,
     demand_ledger,
@@ -26,6 +26,7 @@ from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.core.model import Status
 from batch_uploader.core.records import Doubt
+from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.manifest import mark_behind
@@ -34,7 +35,6 @@ from batch_uploader.settings import Settings, refusal
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.ui.outlet import Span, warning
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.text import plural, printable, sentence
 
 _SHOWN = 20
 _APART = 60.0

@@ -14,17 +14,18 @@ from msgspec import Struct
 from batch_uploader.app.agreement import demand_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.cli import output
-from batch_uploader.cli.output import ExitCode, data_on_stdout, quote
+from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.records import Row
+from batch_uploader.core.text import format_count, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.sqlite import LedgerReader, Totals, demand_last, is_running
 from batch_uploader.settings import Places, Settings
 from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.text import format_count, format_hours, printable, sentence
+from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
 _LABEL = 11

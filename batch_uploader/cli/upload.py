@@ -15,7 +15,7 @@ from batch_uploader.app.belonging import Belonging, demand_known
 from batch_uploader.app.rebuild import Rebuilt, rebuild
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
-from batch_uploader.cli.output import ExitCode, quote
+from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
     demand_places,
     demand_replaceable,
@@ -25,6 +25,7 @@ from batch_uploader.cli.places import (
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import Event, Found, Listener
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
 from batch_uploader.host.systemd import ServiceManager
@@ -43,7 +44,6 @@ from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.renderer import Renderer
 from batch_uploader.ui.summary import print_summary, warn_of_nothing
-from batch_uploader.ui.text import plural, printable
 
 _MOST_UNLISTED = 20
 _COLLECT_AFTER = 10_000

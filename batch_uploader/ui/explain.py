@@ -3,8 +3,8 @@
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.text import printable, sentence
 from batch_uploader.core.units import format_duration
-from batch_uploader.ui.text import printable, sentence
 
 
 def explain(event: Event) -> str | None:

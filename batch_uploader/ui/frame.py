@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from batch_uploader.core.model import Status
+from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.ui.outlet import Line, Room, Span
 from batch_uploader.ui.tally import Stage, Tally, Transfer
@@ -12,13 +13,9 @@ from batch_uploader.ui.text import (
     ELLIPSIS,
     cell_width,
     clip,
-    format_count,
     format_hours,
     format_left,
     leading,
-    plural,
-    printable,
-    sentence,
     shorten,
 )
 

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Status
+from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ui.frame import count_words, pause_notice, percent, stop_notice
 from batch_uploader.ui.outlet import Outlet
 from batch_uploader.ui.tally import Stage, Tally
-from batch_uploader.ui.text import format_count, format_left, plural, printable, sentence
+from batch_uploader.ui.text import format_left
 
 # (up to that age of the run, this far apart), in seconds: the log of a night stays readable.
 _SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))

@@ -8,22 +8,13 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_uploader.core.model import Ending, Outcome, Status, Summary
+from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.ui.frame import cut, glyphs_for, pack
 from batch_uploader.ui.outlet import Line, Outlet, Room, Span, error, hint, room_of, warning
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.tally import Group, Tally, group_of
-from batch_uploader.ui.text import (
-    ELLIPSIS,
-    cell_width,
-    format_count,
-    format_hours,
-    plural,
-    printable,
-    sentence,
-    shorten,
-    wrap,
-)
+from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
 
 MOST_ROWS = 10
 

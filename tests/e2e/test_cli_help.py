@@ -11,6 +11,7 @@ from e2e.conftest import assert_one_talk_each
 from batch_uploader import __version__
 from batch_uploader.cli import app, output
 from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.text import quote
 
 COMMANDS = ["upload", "check", "status", "resolve", "manifest", "emulator", "demo"]
 HEAVY = [
@@ -179,7 +180,7 @@ class TestBugs:
     @pytest.mark.parametrize("name", ["a.wav", "a b.wav", "x'y.wav", "n\nl.wav", "é\x1b'\\.wav"])
     @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell reads it")
     def test_a_quoted_name_is_what_the_shell_reads(self, name):
-        quoted = output.quote(name)
+        quoted = quote(name)
         assert quoted.isprintable()
         script = f"printf %s {quoted}"
         result = subprocess.run(["bash", "-c", script], capture_output=True, check=True)

@@ -5,17 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from batch_uploader.ui.text import (
-    cell_width,
-    clip,
-    format_hours,
-    format_left,
-    plural,
-    printable,
-    sentence,
-    shorten,
-    wrap,
-)
+from batch_uploader.core.text import plural, printable, sentence
+from batch_uploader.ui.text import cell_width, clip, format_hours, format_left, shorten, wrap
 
 any_text = st.text(st.characters(categories=None), max_size=80)
 

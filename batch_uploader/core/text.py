@@ -1,0 +1,66 @@
+"""Text for people: names made harmless, in one line, quoted for a shell; what is counted.
+
+A name comes from a disk that anybody may have written to, a message from a service. What of them
+reaches a screen has passed ``printable``.
+"""
+
+import shlex
+from itertools import chain
+
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Python calls these printable although nothing, or not they themselves, can be seen: joiners,
+# fillers, variation selectors, the blank Braille pattern.
+_INVISIBLE = frozenset(
+    chain(
+        (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F),
+        (0x2800, 0x3164, 0xFFA0),
+        range(0xFE00, 0xFE10),
+        range(0xE0100, 0xE01F0),
+    )
+)
+
+
+def printable(text: str) -> str:
+    r"""The text in one line, with everything that is not plainly visible as an escape.
+
+    Control characters, ESC, line ends, bidirectional controls, joiners, odd spaces and lone
+    surrogates read ``\n``, ``\x1b``, ``\u202e``. Letters of every script stay as they are.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    if char.isprintable() and code not in _INVISIBLE:
+        return char
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    if code <= 0xFF:  # noqa: PLR2004 - what two hexadecimal digits hold
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
+
+
+def sentence(text: str) -> str:
+    """A message that may have several lines, as a printable single one."""
+    return printable(" ".join(text.split()))
+
+
+def quote(text: str) -> str:
+    """The text as one word of a shell's command line, printable whatever is in it."""
+    if printable(text) == text:
+        return shlex.quote(text)
+    # In the notation of bash and zsh.
+    safe = (c if printable(c) == c and c not in "'\\" else f"\\U{ord(c):08x}" for c in text)
+    return f"$'{''.join(safe)}'"
+
+
+def format_count(number: int) -> str:
+    """Of files: ``61,204``."""
+    return f"{number:,}"
+
+
+def plural(number: int, singular: str) -> str:
+    """``1 recording``, ``2 recordings``."""
+    return f"{format_count(number)} {singular}{'' if number == 1 else 's'}"
