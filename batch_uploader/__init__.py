@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batch_uploader.app.uploader import Uploader, upload_directory
+    from batch_uploader.app.directory import directory_uploader, upload_directory
+    from batch_uploader.app.uploader import Uploader
     from batch_uploader.core.errors import (
         ConfigError,
         LedgerError,
@@ -77,6 +78,7 @@ __all__ = [
     "Timetable",
     "Uploader",
     "UploaderError",
+    "directory_uploader",
     "upload_directory",
 ]
 
@@ -103,7 +105,8 @@ _ROOMS = {
     "sinks.speechsense.sink": ("SpeechSenseSink",),
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),
-    "app.uploader": ("Uploader", "upload_directory"),
+    "app.directory": ("directory_uploader", "upload_directory"),
+    "app.uploader": ("Uploader",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

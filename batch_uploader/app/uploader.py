@@ -16,7 +16,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.agreement import Agreement
-from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.belonging import Belonging
 from batch_uploader.core.book import Book
 from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
@@ -44,16 +44,10 @@ from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.beneath import identity
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
-from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
-from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine, RunOptions
-from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
-from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
-from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
-from batch_uploader.sources.directory import DirectorySource
 
 _MAY_BE_UP = frozenset({Status.UPLOADED, Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 _ATTENTION_KEPT = 100
@@ -378,59 +372,6 @@ def require_asyncio() -> None:
             "uploads run under asyncio only, since gRPC does; call this with asyncio.run, or with"
             " anyio's asyncio backend"
         ) from error
-
-
-async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in one call
-    directory: str | os.PathLike[str],
-    *,
-    connection_id: str,
-    credentials: Credentials,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    stamp_field: str | None = None,
-    ledger: str | os.PathLike[str] | None = None,
-    manifest: str | os.PathLike[str] | None = None,
-    rules: Rules | None = None,
-    options: RunOptions | None = None,
-    listeners: Sequence[Listener] = (),
-) -> Summary:
-    """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
-
-    Ledger and manifest are at their usual places in the directory unless others are named. Raises
-    ConfigError, SourceError, LedgerLocked or LedgerError for what ends the run as a whole.
-    """
-    require_asyncio()
-    directory = as_path("directory", directory)
-    # Whatever the name leads to later, all of the run is of what it leads to now.
-    root = Path(await to_thread.run_sync(os.path.realpath, directory))
-    require_word("connection_id", connection_id)
-    ledger_file = _place("ledger", ledger, ledger_path(root))
-    manifest_file = _place("manifest", manifest, manifest_path(root))
-    await to_thread.run_sync(demand_known, root, ledger_file)
-    demand_memory(root, ledger_file, manifest_file)
-    uploader = Uploader(
-        source=DirectorySource(directory, ignore=(ledger_file, manifest_file), leads_to=root),
-        sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
-        ledger=SqliteLedger(ledger_file, connection_id),
-        rules=_with_stamp(rules or Rules(), stamp_field),
-        options=options,
-        manifest=manifest_file,
-        belonging=Belonging(ledger_file, root),
-        listeners=listeners,
-    )
-    async with uploader:
-        return await uploader.run()
-
-
-def _place(name: str, given: str | os.PathLike[str] | None, usual: Path) -> Path:
-    return usual if given is None else as_path(name, given).absolute()
-
-
-def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
-    """The rules, by which no sidecar may set the field that is ours."""
-    known = rules.schema.stamp_field
-    if known not in {None, stamp_field}:
-        raise ConfigError(f"the rules have the stamp field {known!r}, the call {stamp_field!r}")
-    return replace(rules, schema=replace(rules.schema, stamp_field=stamp_field))
 
 
 def _require_listeners(listeners: Sequence[object]) -> None:

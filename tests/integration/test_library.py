@@ -9,6 +9,7 @@ from sink_servers import TalkServer
 from batch_uploader import (
     ApiKey,
     DirectorySource,
+    Ending,
     MemorySink,
     Rules,
     RunOptions,
@@ -16,6 +17,7 @@ from batch_uploader import (
     SqliteLedger,
     Status,
     Uploader,
+    directory_uploader,
     upload_directory,
 )
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
@@ -109,3 +111,33 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_made(tmp_path, 
         await upload_directory(tmp_path, **given)
     assert "itself" not in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+async def test_patterns_are_those_of_the_command_line(tmp_path):
+    for folder in ("kept", "drafts"):
+        write_recording(tmp_path / folder)
+    (tmp_path / "kept" / "b.flac").write_bytes(b"fLaC")
+    (tmp_path / "kept" / "b.json").write_text("{}")
+    async with TalkServer() as server:
+        with pytest.raises(ConfigError, match=r"^include "):
+            await upload(server, tmp_path, include="*.flac")
+        summary = await upload(server, tmp_path, include=["*.flac"], exclude=["drafts/**"])
+    assert summary.counts == {Status.UPLOADED: 1, Status.INVALID: 1}
+
+
+async def test_an_upload_that_is_drained_ends_in_order(tmp_path):
+    write_recording(tmp_path)
+    async with TalkServer() as server:
+        uploader = await directory_uploader(
+            tmp_path,
+            connection_id="calls",
+            endpoint=server.endpoint,
+            credentials=ApiKey("k"),
+            options=RunOptions(min_age=0),
+        )
+        assert not (tmp_path / ".batch-uploader").exists(), "nothing is made before it is entered"
+        async with uploader:
+            uploader.drain("the app shuts down")
+            summary = await uploader.run()
+    assert (summary.ending, summary.reason) == (Ending.INTERRUPTED, "the app shuts down")
+    assert summary.counts == {}

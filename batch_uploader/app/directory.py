@@ -1,0 +1,123 @@
+"""A directory's upload: which source, sink and ledger it has, and where its files are."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio import to_thread
+from msgspec.structs import replace
+
+from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.uploader import Uploader, require_asyncio
+from batch_uploader.core.checks import as_path, require_texts, require_word
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.events import Listener
+from batch_uploader.core.model import Summary
+from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.prepare.prepare import Rules
+from batch_uploader.run.engine import RunOptions
+from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
+from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.sources.directory import DirectorySource
+
+
+async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in one call
+    directory: str | os.PathLike[str],
+    *,
+    connection_id: str,
+    credentials: Credentials,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
+    stamp_field: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rules: Rules | None = None,
+    options: RunOptions | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Summary:
+    """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
+
+    Each parameter means what the flag of its name does. Ledger and manifest are at their usual
+    places in the directory unless others are named. Raises ConfigError, SourceError, LedgerLocked
+    or LedgerError for what ends the run as a whole. Cancelling it leaves in doubt what is in
+    flight; what ``directory_uploader`` returns can also be drained.
+    """
+    uploader = await directory_uploader(
+        directory,
+        connection_id=connection_id,
+        credentials=credentials,
+        endpoint=endpoint,
+        stamp_field=stamp_field,
+        ledger=ledger,
+        manifest=manifest,
+        include=include,
+        exclude=exclude,
+        rules=rules,
+        options=options,
+        listeners=listeners,
+    )
+    async with uploader:
+        return await uploader.run()
+
+
+async def directory_uploader(  # noqa: PLR0913 - as above
+    directory: str | os.PathLike[str],
+    *,
+    connection_id: str,
+    credentials: Credentials,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
+    stamp_field: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rules: Rules | None = None,
+    options: RunOptions | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Uploader:
+    """The Uploader that ``upload_directory`` runs, to be entered, run, and drained if need be.
+
+    Takes and raises what ``upload_directory`` does. Nothing is made or locked before it is entered.
+    """
+    require_asyncio()
+    require_word("connection_id", connection_id)
+    require_texts("include", include)
+    require_texts("exclude", exclude)
+    directory = as_path("directory", directory)
+    # Whatever the name leads to later, all of the run is of what it leads to now.
+    root = Path(await to_thread.run_sync(os.path.realpath, directory))
+    ledger_file = _place("ledger", ledger, ledger_path(root))
+    manifest_file = _place("manifest", manifest, manifest_path(root))
+    await to_thread.run_sync(demand_known, root, ledger_file)
+    demand_memory(root, ledger_file, manifest_file)
+    return Uploader(
+        source=DirectorySource(
+            directory,
+            include=include,
+            exclude=exclude,
+            ignore=(ledger_file, manifest_file),
+            leads_to=root,
+        ),
+        sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
+        ledger=SqliteLedger(ledger_file, connection_id),
+        rules=_with_stamp(rules or Rules(), stamp_field),
+        options=options,
+        manifest=manifest_file,
+        belonging=Belonging(ledger_file, root),
+        listeners=listeners,
+    )
+
+
+def _place(name: str, given: str | os.PathLike[str] | None, usual: Path) -> Path:
+    return usual if given is None else as_path(name, given).absolute()
+
+
+def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
+    """The rules, by which no sidecar may set the field that is ours."""
+    known = rules.schema.stamp_field
+    if known not in {None, stamp_field}:
+        raise ConfigError(f"the rules have the stamp field {known!r}, the call {stamp_field!r}")
+    return replace(rules, schema=replace(rules.schema, stamp_field=stamp_field))
