@@ -44,7 +44,9 @@ async def main(directory: Path, table: Path) -> None:
     )
     async with uploader:
         summary = await uploader.run()
-    print(f"{summary.counts.get(Status.UPLOADED, 0)} uploaded, {summary.skipped} already there")
+    print(
+        f"{summary.counts.get(Status.UPLOADED, 0)} uploaded, {summary.already_there} already there"
+    )
 
 
 if __name__ == "__main__":

@@ -88,13 +88,13 @@ def frame(kbits=32, *, mono=True):
     return head + bytes(72 * kbits * 1000 // 16000 - 4)
 
 
-def announcing(frames, octets, name=b"Xing"):
+def announcing(frames, nbytes, name=b"Xing"):
     """A first frame that announces so many frames and bytes."""
     body = frame(64)
     if name == b"VBRI":
-        told = b"VBRI" + struct.pack(">HHHII", 1, 0, 0, octets, frames)
+        told = b"VBRI" + struct.pack(">HHHII", 1, 0, 0, nbytes, frames)
         return body[:36] + told + body[36 + len(told) :]
-    told = name + struct.pack(">III", 3, frames, octets)
+    told = name + struct.pack(">III", 3, frames, nbytes)
     return body[:13] + told + body[13 + len(told) :]
 
 
@@ -142,7 +142,7 @@ class Handle(io.RawIOBase):
         super().__init__()
         self.head = head
         self.size = len(head) if size is None else size
-        self.position = self.reads = self.octets = 0
+        self.position = self.reads = self.nbytes = 0
 
     def seek(self, offset, whence=0):
         assert whence == 0
@@ -156,5 +156,5 @@ class Handle(io.RawIOBase):
         data = self.head[self.position : self.position + count].ljust(count, b"\0")
         self.position += count
         self.reads += 1
-        self.octets += count
+        self.nbytes += count
         return data

@@ -52,8 +52,8 @@ class Sound:
     def size(self) -> int:
         return len(self._content)
 
-    def message(self, front):
-        return front + self._content if self._whole else None
+    def framed(self, envelope):
+        return envelope + self._content if self._whole else None
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         try:
@@ -81,11 +81,11 @@ class Tries:
     """Makes attempts and adds up what they sent."""
 
     def __init__(self):
-        self.octets = []
+        self.nbytes = []
 
     def __call__(self, timeout=20.0):
-        return Attempt(1, str(uuid.uuid4()), timeout, self.octets.append, lambda: None)
+        return Attempt(1, str(uuid.uuid4()), timeout, self.nbytes.append, lambda: None)
 
     @property
     def sent(self):
-        return sum(self.octets)
+        return sum(self.nbytes)

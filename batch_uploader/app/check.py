@@ -26,29 +26,29 @@ class Finding(Struct, frozen=True):
 
 
 async def survey(
-    intake: FolderPlanner, examination: Preparer
+    planner: FolderPlanner, preparer: Preparer
 ) -> AsyncGenerator[tuple[Batch, list[Finding]]]:
     """Each folder's decisions, with its recordings looked into, some at a time.
 
     A batch comes once, with its first findings; an empty one carries the others. Raises
     SourceError if the root cannot be read.
     """
-    async with aclosing(intake.batches()) as batches:
+    async with aclosing(planner.batches()) as batches:
         async for batch in batches:
             jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-            yield batch, await _look(examination, jobs[:_AT_ONCE])
+            yield batch, await _look(preparer, jobs[:_AT_ONCE])
             for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
-                found = await _look(examination, jobs[start : start + _AT_ONCE])
+                found = await _look(preparer, jobs[start : start + _AT_ONCE])
                 yield Batch(batch.folder), found
 
 
-async def _look(examination: Preparer, jobs: Sequence[Job]) -> list[Finding]:
-    return await to_thread.run_sync(lambda: [_finding(examination, job) for job in jobs])
+async def _look(preparer: Preparer, jobs: Sequence[Job]) -> list[Finding]:
+    return await to_thread.run_sync(lambda: [_finding(preparer, job) for job in jobs])
 
 
-def _finding(examination: Preparer, job: Job) -> Finding:
+def _finding(preparer: Preparer, job: Job) -> Finding:
     try:
-        seen = examination.look(job.pair)
+        seen = preparer.look(job.pair)
     except SourceError as error:
         cure = "see that it can be read, then check again"
         return Finding(

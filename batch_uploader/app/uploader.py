@@ -22,20 +22,20 @@ from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import (
     AlreadyThere,
+    CarriedOver,
     Event,
     FolderPlanned,
-    Found,
-    Held,
     Listener,
     Looked,
     LooksBegun,
-    NotReady,
+    ProblemFound,
     Reconciled,
     RunFinished,
     RunStarted,
     Settled,
     Sight,
     UploadStarted,
+    Waiting,
 )
 from batch_uploader.core.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
@@ -220,7 +220,7 @@ class Uploader:
                 if mine and row.path not in self._score.doubts:
                     stat = Stat(row.size, 0)
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
-                    self._publish(Held(outcome))
+                    self._publish(CarriedOver(outcome))
 
     async def _write_manifest(self) -> None:
         if self._manifest is None:
@@ -288,7 +288,7 @@ class _Score:
         self.changed = False
         self.doubts: set[str] = set()
         self._counts: Counter[Status] = Counter()
-        self._skipped = 0
+        self._already_there = 0
         self._waiting = 0
         self._outdated = 0
         self._to_look = self._looked = self._changed = 0
@@ -300,32 +300,32 @@ class _Score:
     def hear(self, event: Event) -> None:
         """Take one event into account."""
         match event:
-            case Settled(outcome) | Found(outcome):
+            case Settled(outcome) | ProblemFound(outcome):
                 self.changed = True
                 self._book.end(outcome)
-            case Held(outcome):
+            case CarriedOver(outcome):
                 self._enter(outcome)
             case UploadStarted(path):
                 self._book.begin(path)
             case Reconciled(outcome, before):
                 self.changed = True
                 self._book.reconcile(outcome, before)
-            case FolderPlanned(skipped=skipped, waiting=waiting, forgotten=forgotten):
+            case FolderPlanned(already_there=there, waiting=waiting, forgotten=forgotten):
                 self.changed |= forgotten > 0
-                self._skipped += skipped
+                self._already_there += there
                 self._waiting += waiting
             case AlreadyThere(outdated=outdated):
-                self._skipped += 1
+                self._already_there += 1
                 self._outdated += outdated
-            case NotReady():
+            case Waiting():
                 self._waiting += 1
             case LooksBegun(to_look):
                 self._to_look = to_look
             case Looked(found=found):
                 self._looked += found is not Sight.UNREAD
                 self._outdated += found is Sight.OUTDATED
-                self._changed += found is Sight.OTHER
-                self._skipped -= found is Sight.OTHER
+                self._changed += found is Sight.CHANGED
+                self._already_there -= found is Sight.CHANGED
             case _:
                 pass
 
@@ -334,11 +334,11 @@ class _Score:
         return Summary(
             ending=ending,
             counts=dict(+self._counts),  # no status that all have left by now
-            skipped=self._skipped,
+            already_there=self._already_there,
             waiting=self._waiting,
             outdated=self._outdated,
             uploaded_bytes=self._bytes,
-            uploaded_seconds=self._seconds,
+            uploaded_duration=self._seconds,
             elapsed=elapsed,
             attention=tuple(self._attention),
             reason=reason,

@@ -67,7 +67,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
     )
     connection_id = await the_connection(places)
     explains = settings.switch("verbose")
-    examination = Preparer(source, connection_id or "", reading.rules)
+    preparer = Preparer(source, connection_id or "", reading.rules)
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
     if ledger is not None:
@@ -80,8 +80,8 @@ async def _check(settings: Settings, as_json: bool) -> int:
         memory = await stack.enter_async_context(_memory(ledger, connection_id))
         by = Likeness.MTIME if settings.switch("trust-times") else Likeness.CTIME
         policy = reading.rules.digest()
-        intake = FolderPlanner(source, memory, policy, reading.min_age, explains, by=by)
-        async for batch, findings in survey(intake, examination):
+        planner = FolderPlanner(source, memory, policy, reading.min_age, explains, by=by)
+        async for batch, findings in survey(planner, preparer):
             _explain(batch)
             account.take(batch, findings)
     account.print()
@@ -166,8 +166,8 @@ class _Sum(Struct):
 
     recordings: int = 0
     seconds: float = 0.0
-    octets: int = 0
-    skipped: int = 0
+    nbytes: int = 0
+    already_there: int = 0
     to_look: int = 0
     waiting: int = 0
     sending: int = 0
@@ -182,11 +182,11 @@ class _Sum(Struct):
             else:
                 self.recordings += 1
                 self.seconds += finding.audio.duration
-                self.octets += finding.size
-        self.skipped += batch.skipped
+                self.nbytes += finding.size
+        self.already_there += batch.already_there
         self.to_look += len(batch.looks)
         # Their talks are up; whether their sidecars say something new is for the run to see.
-        self.skipped += sum(job.action is Action.UPDATE for job in batch.jobs)
+        self.already_there += sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
         self.waiting += batch.waiting
         held = Counter(outcome.status for outcome in batch.held)
         # What is being sent needs nobody.
@@ -197,7 +197,9 @@ class _Sum(Struct):
     @property
     def found_nothing(self) -> bool:
         """Whether there is no recording at all, as ``Summary.found_nothing`` has it."""
-        return not (self.recordings + self.skipped + self.waiting + self.sending + self.attention)
+        return not (
+            self.recordings + self.already_there + self.waiting + self.sending + self.attention
+        )
 
     @property
     def attention(self) -> int:
@@ -244,12 +246,12 @@ class _TextAccount:
         yield [
             Span(
                 f"{plural(total.recordings, 'recording')}, {format_hours(total.seconds)} of audio,"
-                f" {format_size(total.octets)} would go up",
+                f" {format_size(total.nbytes)} would go up",
                 "bold",
             )
         ]
         for number, words in (
-            (total.skipped, "already there"),
+            (total.already_there, "already there"),
             (total.to_look, "of these with new change times: upload compares them last"),
             (total.waiting, "waiting: changed just now"),
             (total.sending, "being sent by the run that is going on"),
@@ -308,8 +310,8 @@ class _JsonAccount:
         sums = {
             "recordings": total.recordings,
             "seconds": round(total.seconds, 3),
-            "bytes": total.octets,
-            "skipped": total.skipped,
+            "bytes": total.nbytes,
+            "skipped": total.already_there,
             "waiting": total.waiting,
             "sending": total.sending,
         }

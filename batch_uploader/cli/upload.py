@@ -23,7 +23,7 @@ from batch_uploader.cli.places import (
     risks_of,
 )
 from batch_uploader.cli.signals import Stop, listening
-from batch_uploader.core.events import Event, Found, Listener
+from batch_uploader.core.events import Event, Listener, ProblemFound
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_duration
@@ -200,7 +200,7 @@ class _Unlisted:
     def __call__(self, event: Event) -> None:
         """Keep the first few."""
         # Not even the size is known of a thing that cannot be listed.
-        if isinstance(event, Found) and event.outcome.stat == Stat(0, 0):
+        if isinstance(event, ProblemFound) and event.outcome.stat == Stat(0, 0):
             self.count += 1
             if len(self.first) < _MOST_UNLISTED:
                 self.first.append(event.outcome)

@@ -23,14 +23,13 @@ class RunStarted(Struct, frozen=True):
 class FolderPlanned(Struct, frozen=True):
     """A folder was listed and planned: so much of it is to be sent.
 
-    ``skipped`` are already there, ``waiting`` too young. ``forgotten`` were never stored, and
-    their files are gone.
+    ``waiting`` are too young. ``forgotten`` were never stored, and their files are gone.
     """
 
     folder: str
     to_send: int
     to_send_bytes: int
-    skipped: int
+    already_there: int
     waiting: int
     forgotten: int = 0
 
@@ -62,18 +61,18 @@ class UploadStarted(Struct, frozen=True):
 
 
 class BytesSent(Struct, frozen=True):
-    """``octets`` more bytes of a recording's audio left; of this attempt alone."""
+    """``nbytes`` more bytes of a recording's audio left; of this attempt alone."""
 
     path: str
-    octets: int
+    nbytes: int
 
 
 class AttemptEnded(Struct, frozen=True):
-    """One attempt is over: ``code`` is ``OK`` or why not, ``seconds`` its length.
+    """One attempt is over: ``code`` is ``OK`` or why not, ``elapsed`` how long it took.
 
-    ``octets`` is how many bytes of audio left. ``retry_in`` is the pause before the next attempt
-    in seconds, None where there will be none. ``talk_id`` is there if all went well, also when the
-    ledger fails to record it right afterwards.
+    ``wire_bytes`` is how many bytes of audio left. ``retry_in`` is the pause before the next
+    attempt in seconds, None where there will be none. ``talk_id`` is there if all went well, also
+    when the ledger fails to record it right afterwards.
     """
 
     path: str
@@ -82,8 +81,8 @@ class AttemptEnded(Struct, frozen=True):
     request_id: str | None
     code: str
     message: str
-    octets: int
-    seconds: float
+    wire_bytes: int
+    elapsed: float
     retry_in: float | None
     talk_id: str | None = None
 
@@ -94,7 +93,7 @@ class Settled(Struct, frozen=True):
     outcome: Outcome
 
 
-class Found(Struct, frozen=True):
+class ProblemFound(Struct, frozen=True):
     """Something that was never counted as to be sent needs a human: an orphan, a locked folder."""
 
     outcome: Outcome
@@ -112,7 +111,7 @@ class AlreadyThere(Struct, frozen=True):
 
 
 class LooksBegun(Struct, frozen=True):
-    """All else has been sent; so many recordings, counted as skipped, are to be compared now.
+    """All else has been sent; so many recordings, counted as already there, are to be compared now.
 
     They are at rest, and of the same sizes and times, but their times of change or inodes are new.
     """
@@ -128,7 +127,7 @@ class Sight(StrEnum):
     """They were only touched."""
     OUTDATED = "outdated"
     """The audio is as it was, but not what the sidecar says."""
-    OTHER = "other"
+    CHANGED = "changed"
     """Something else: it goes on its way as a new recording does."""
     UNREAD = "unread"
     """Nothing, since they could not be read; the next run looks again."""
@@ -142,21 +141,21 @@ class Looked(Struct, frozen=True):
     found: Sight
 
 
-class NotReady(Struct, frozen=True):
+class Waiting(Struct, frozen=True):
     """A recording counted as to be sent was still being written; the next run looks again."""
 
     path: str
     size: int
 
 
-class Released(Struct, frozen=True):
+class ReturnedUnsent(Struct, frozen=True):
     """A recording was given back unsent, since the run is ending; the next run sends it."""
 
     path: str
     size: int
 
 
-class Held(Struct, frozen=True):
+class CarriedOver(Struct, frozen=True):
     """What an earlier run left: open (in doubt, conflict) or ended (rejected, invalid).
 
     It is not touched by this run, and a human must look at it.
@@ -177,19 +176,19 @@ class Reconciled(Struct, frozen=True):
 
 
 class DoubtsWaiting(Struct, frozen=True):
-    """All waits for the doubts: in ``seconds`` the search for so many recordings goes on."""
+    """All waits for the doubts: the search for so many recordings ``resumes_in`` seconds."""
 
-    seconds: float
+    resumes_in: float
     recordings: int
 
 
 class Paused(Struct, frozen=True):
-    """Nobody sends for ``seconds``: the service has too much to do or cannot be reached.
+    """Sending ``resumes_in`` seconds: the service has too much to do or cannot be reached.
 
     ``reason`` says which, and what to do about it.
     """
 
-    seconds: float
+    resumes_in: float
     reason: str
 
 
@@ -214,13 +213,13 @@ Event = (
     | BytesSent
     | AttemptEnded
     | Settled
-    | Found
+    | ProblemFound
     | AlreadyThere
     | LooksBegun
     | Looked
-    | NotReady
-    | Released
-    | Held
+    | Waiting
+    | ReturnedUnsent
+    | CarriedOver
     | Reconciled
     | DoubtsWaiting
     | Paused

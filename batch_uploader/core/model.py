@@ -289,22 +289,23 @@ class Ending(StrEnum):
 class Summary(Struct, frozen=True):
     """All of a run in numbers, and the first recordings that need a human.
 
-    ``counts`` holds the recordings settled or held by this run by their status. ``skipped`` are
-    those that were already there, ``waiting`` those too young to be touched, ``outdated`` those
-    whose sidecar changed after their talk was uploaded (the talk keeps the old metadata).
-    ``uploaded_bytes`` and ``uploaded_seconds`` count what this run put up. ``attention`` is cut at
-    a length that fits a screen; the ledger has them all. ``to_look`` are those among ``skipped``
-    whose times of change or inodes are new, ``looked`` of how many the content was compared, and
-    ``changed`` how many of these hold something else.
+    ``counts`` holds the recordings settled or carried over by this run by their status.
+    ``already_there`` are those of which nothing is to be sent, ``waiting`` those too young to be
+    touched, ``outdated`` those whose sidecar changed after their talk was uploaded (the talk keeps
+    the old metadata). ``uploaded_bytes`` and ``uploaded_duration``, in seconds of audio, count what
+    this run uploaded. ``attention`` is cut at a length that fits a screen; the ledger has them all.
+    ``to_look`` are those among ``already_there`` whose times of change or inodes are new,
+    ``looked`` of how many the content was compared, and ``changed`` how many of these hold
+    something else.
     """
 
     ending: Ending
     counts: Mapping[Status, int]
-    skipped: int
+    already_there: int
     waiting: int
     outdated: int
     uploaded_bytes: int
-    uploaded_seconds: float
+    uploaded_duration: float
     elapsed: float
     attention: tuple[Outcome, ...]
     reason: str | None = None
@@ -315,7 +316,7 @@ class Summary(Struct, frozen=True):
     @property
     def found_nothing(self) -> bool:
         """Whether the source held no recording at all: perhaps a share is not mounted."""
-        seen = self.skipped + self.waiting + sum(self.counts.values())
+        seen = self.already_there + self.waiting + sum(self.counts.values())
         return self.ending is Ending.COMPLETED and not seen
 
     @property

@@ -75,8 +75,8 @@ class Audio(Protocol):
     def size(self) -> int:
         """In bytes."""
 
-    def message(self, front: bytes) -> bytes | None:
-        """``front`` and the whole behind it: whenever ``size`` is at most ``Sink.whole_limit``.
+    def framed(self, envelope: bytes) -> bytes | None:
+        """``envelope`` and the whole behind it: whenever ``size`` is at most ``Sink.whole_limit``.
 
         It is made once, for all attempts, and takes the place of the whole in memory.
         """
@@ -132,14 +132,14 @@ class Sink(Protocol):
         """Up to this size in bytes a recording is sent in one message, above it as a stream."""
 
     @property
-    def wide(self) -> bool:
+    def expanded(self) -> bool:
         """Whether many ways carry more than few now, so that more at once is worth its memory."""
 
     @property
     def stamp_field(self) -> str | None:
         """The metadata field that carries each recording's key; without one nothing is found."""
 
-    def front(self, recording: Recording) -> bytes:
+    def envelope(self, recording: Recording) -> bytes:
         """What goes before the whole of a recording in its message; blocks for no time.
 
         It has the same length for every digest and key, so there can be room for it beforehand.

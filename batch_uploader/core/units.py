@@ -28,10 +28,10 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size; write it as 1000, 512K, 8M or 1G")
     power = _SIZE_LETTERS.index(match[2]) + 1 if match[2] else 0
-    octets = float(match[1]) * 1024**power
-    if not octets.is_integer():
+    nbytes = float(match[1]) * 1024**power
+    if not nbytes.is_integer():
         raise ValueError(f"{text!r} is not a whole number of bytes; write it as 1000, 512K or 8M")
-    return int(octets)
+    return int(nbytes)
 
 
 def parse_rate(text: str) -> float:
@@ -78,9 +78,9 @@ def format_duration(seconds: float) -> str:
     return text
 
 
-def format_size(octets: int) -> str:
+def format_size(nbytes: int) -> str:
     """Three digits or so, for a human, in the notation that is read: ``512``, ``1.5K``, ``8M``."""
-    value, letter = float(octets), ""
+    value, letter = float(nbytes), ""
     for next_letter in _SIZE_LETTERS:
         # From here on the number would be rounded to 1024 of its unit.
         if abs(value) < (1024 if not letter else 1023.5):

@@ -11,7 +11,14 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.events import DoubtsWaiting, Event, Held, Listener, Reconciled, Settled
+from batch_uploader.core.events import (
+    CarriedOver,
+    DoubtsWaiting,
+    Event,
+    Listener,
+    Reconciled,
+    Settled,
+)
 from batch_uploader.core.model import Failure, Instant, Outcome, Status
 from batch_uploader.core.ports import Ledger, Sink
 from batch_uploader.core.records import Doubt, Witness
@@ -36,7 +43,7 @@ _HEAD_START = 30.0
 """For so many seconds the uploads wait for the doubts of earlier runs."""
 _SHORT_PAUSE = 1.0
 """In seconds; a quota's pause that is shorter is told to nobody."""
-AGAIN = 3
+MAX_RESENDS = 3
 """Whatever becomes of it, a run ends."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
@@ -66,7 +73,8 @@ class Reconciler:
 
     A doubt that was claimed with another stamp field, or with none, is left to a human. With
     ``waits`` a run that has nothing else to do waits for the hold to end, otherwise at most for
-    the second of two misses. What proves absent is sent again ``AGAIN`` times in a run at most.
+    the second of two misses. What proves absent is sent again, ``MAX_RESENDS`` times in a run at
+    most.
     ``hear`` has to hear all events of the run.
     """
 
@@ -98,7 +106,7 @@ class Reconciler:
     def hear(self, event: Event) -> None:
         """Keep in mind what this run has reported as in doubt; a look alone reports nothing."""
         match event:
-            case Settled(outcome) | Held(outcome) if outcome.status is Status.IN_DOUBT:
+            case Settled(outcome) | CarriedOver(outcome) if outcome.status is Status.IN_DOUBT:
                 self._reported.add(outcome.path)
             case Settled(outcome) | Reconciled(outcome) if outcome.status is not Status.IN_DOUBT:
                 self._reported.discard(outcome.path)
@@ -230,7 +238,7 @@ class Reconciler:
                     await self._settle(doubt, Status.UPLOADED, talk_id=talk_id)
                 case Contradiction(failure):
                     await self._settle(doubt, Status.CONFLICT, failure=failure)
-                case Absent() if self._absent[doubt.path] == AGAIN:
+                case Absent() if self._absent[doubt.path] == MAX_RESENDS:
                     await self._settle(doubt, Status.FAILED, failure=_ABSENT_AGAIN)
                 case Absent():
                     self._absent[doubt.path] += 1
@@ -264,6 +272,6 @@ _ABSENT = Failure(
 )
 _ABSENT_AGAIN = Failure(
     "ABSENT",
-    f"it was sent again {AGAIN} times and is absent again: see what lies between here and the"
+    f"it was sent again {MAX_RESENDS} times and is absent again: see what lies between here and the"
     " service; the next run sends it once more",
 )

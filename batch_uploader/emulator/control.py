@@ -108,12 +108,12 @@ class Control:
         self._quota -= 1
         return False
 
-    def transfer_time(self, octets: int) -> float:
+    def transfer_time(self, nbytes: int) -> float:
         """How long to wait in seconds until so many more bytes fitted through the bandwidth."""
         if self._faults.bandwidth is None:
             return 0.0
         now = time.monotonic()
-        self._uplink_free_at = max(self._uplink_free_at, now) + octets / self._faults.bandwidth
+        self._uplink_free_at = max(self._uplink_free_at, now) + nbytes / self._faults.bandwidth
         return self._uplink_free_at - now
 
 

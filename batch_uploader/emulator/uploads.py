@@ -284,8 +284,8 @@ class Uploads:
             )
             await self._add(talk, check_declaration(declared), stream.handle)
 
-    async def _pace(self, octets: int) -> None:
-        wait = self._control.transfer_time(octets)
+    async def _pace(self, nbytes: int) -> None:
+        wait = self._control.transfer_time(nbytes)
         if wait > 0:
             await asyncio.sleep(wait)
 

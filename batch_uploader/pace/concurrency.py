@@ -43,12 +43,12 @@ class ConcurrencyLimit:
         """How many attempts may run at once now."""
         return int(self._limit)
 
-    def succeeded(self, now: float, seconds: float, octets: int, running: int) -> None:
+    def succeeded(self, now: float, seconds: float, nbytes: int, running: int) -> None:
         """An attempt at so many bytes took so long, with ``running`` attempts going on."""
         usual = self.usual_seconds
         self.usual_seconds = usual + (seconds - usual) / 8 if usual else seconds
         # Within a class the sizes differ by less than a factor of two.
-        floor = self._floors.setdefault(octets.bit_length(), _BaselineLatency(now, seconds))
+        floor = self._floors.setdefault(nbytes.bit_length(), _BaselineLatency(now, seconds))
         slowness = seconds / (floor.of(now, seconds) + _SLACK)
         # What began before the latest cut does not tell what came of it.
         if self._cut_at is None or now - seconds >= self._cut_at:

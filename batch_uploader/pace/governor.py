@@ -54,7 +54,7 @@ class Governor:
         self._paused_until = now
         self._cut_at = now
         self._cuts = 0
-        self._wide = False
+        self._expanded = False
 
     def wait(self, now: float) -> float:
         """Seconds until another attempt may begin, infinite if something has to happen first."""
@@ -78,14 +78,17 @@ class Governor:
         self.running -= 1
         self.outage.given_up(started)
 
-    def succeeded(self, now: float, started: float, octets: int, *, wide: bool = False) -> None:
-        """An attempt at so many bytes got through, on a wide way or not; before it has ended."""
+    def succeeded(self, now: float, started: float, nbytes: int, *, expanded: bool = False) -> None:
+        """An attempt at so many bytes got through; to be told before it has ended.
+
+        ``expanded`` is ``Sink.expanded``.
+        """
         self._futility.succeeded()
-        if wide is not self._wide:
-            self._wide = wide
+        if expanded is not self._expanded:
+            self._expanded = expanded
             self.window.moved()
         if not self._taken(now):
-            self.window.succeeded(now, now - started, octets, self.running)
+            self.window.succeeded(now, now - started, nbytes, self.running)
 
     def named(self, *, again: bool) -> Stop | None:
         """What got through was named a talk, ``again`` if that is another recording's."""

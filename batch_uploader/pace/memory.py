@@ -12,38 +12,38 @@ from batch_uploader.pace.notifier import Notifier
 class ByteBudget:
     """At most ``narrow`` bytes held at once; who needs more waits to be alone.
 
-    ``wide`` are they while ``is_wide()``, and the machine has as many to spare: nobody is to run
-    short of memory for a load that goes faster. First come, first served, so that a large
+    At most ``expanded`` while ``is_expanded()`` and the machine has as many to spare: nobody is to
+    run short of memory for a load that goes faster. First come, first served, so that a large
     recording is not overtaken for ever.
     """
 
     def __init__(
-        self, narrow: int, wide: int = 0, is_wide: Callable[[], bool] = lambda: False
+        self, narrow: int, expanded: int = 0, is_expanded: Callable[[], bool] = lambda: False
     ) -> None:
         self._narrow = narrow
-        self._wide = wide
-        self._is_wide = is_wide
+        self._expanded = expanded
+        self._is_expanded = is_expanded
         self._held = 0
         self._queue = anyio.Lock(fast_acquire=True)
         self._returned = Notifier()
 
     @asynccontextmanager
-    async def hold(self, octets: int) -> AsyncIterator[None]:
+    async def hold(self, nbytes: int) -> AsyncIterator[None]:
         """Wait until there is room for so many bytes, and hold them."""
-        if self._queue.locked() or not self._has_room(octets):
+        if self._queue.locked() or not self._has_room(nbytes):
             async with self._queue:
-                while not self._has_room(octets):
+                while not self._has_room(nbytes):
                     await self._returned.wait()
         # Nobody comes in between: to leave the queue takes no turn of the event loop.
-        self._held += octets
+        self._held += nbytes
         try:
             yield
         finally:
-            self._held -= octets
+            self._held -= nbytes
             self._returned.notify_all()
 
-    def _has_room(self, octets: int) -> bool:
-        held = self._held + octets
+    def _has_room(self, nbytes: int) -> bool:
+        held = self._held + nbytes
         if held <= self._narrow or not self._held:
             return True
-        return held <= self._wide and self._is_wide() and spare_memory() >= self._wide
+        return held <= self._expanded and self._is_expanded() and spare_memory() >= self._expanded

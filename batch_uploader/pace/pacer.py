@@ -29,14 +29,14 @@ class Permit:
         self,
         governor: Governor,
         clock: Callable[[], float],
-        octets: int,
+        nbytes: int,
         on_begin: Callable[[], None],
     ) -> None:
         self.started = clock()
         self.begun = False
         self._governor = governor
         self._clock = clock
-        self._octets = octets
+        self._nbytes = nbytes
         self._on_begin = on_begin
 
     def begin(self) -> None:
@@ -45,9 +45,9 @@ class Permit:
         self.begun = True
         self._on_begin()
 
-    def succeeded(self, *, wide: bool = False) -> None:
-        """The recording is up, and the way there is ``wide`` as a sink's is."""
-        self._governor.succeeded(self._clock(), self.started, self._octets, wide=wide)
+    def succeeded(self, *, expanded: bool = False) -> None:
+        """The recording was uploaded; ``expanded`` is ``Sink.expanded``."""
+        self._governor.succeeded(self._clock(), self.started, self._nbytes, expanded=expanded)
 
     def failed(self, error: SinkError) -> Verdict:
         """It is not; what that means for all."""
@@ -163,7 +163,7 @@ class Pacer:
             self._check()
         return self._budget.take()
 
-    async def _through(self, octets: int, check: Callable[[], None] = lambda: None) -> None:
+    async def _through(self, nbytes: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
             told_until = -math.inf
             while (wait := self._pipe.wait(self._clock())) > 0:
@@ -172,7 +172,7 @@ class Pacer:
                     self._held_back(wait)
                 await self._rest(wait)
                 check()
-            self._pipe.take(self._clock(), octets)
+            self._pipe.take(self._clock(), nbytes)
 
     async def _rest(self, seconds: float) -> None:
         with anyio.move_on_after(min(seconds, _LONGEST_WAIT)):
@@ -194,8 +194,8 @@ class _Paced:
     def size(self) -> int:
         return self._audio.size
 
-    def message(self, front: bytes) -> bytes | None:
-        return self._audio.message(front)
+    def framed(self, envelope: bytes) -> bytes | None:
+        return self._audio.framed(envelope)
 
     async def chunks(self, size: int) -> AsyncGenerator[bytes]:
         pieces = self._audio.chunks(size)

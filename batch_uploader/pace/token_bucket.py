@@ -92,15 +92,15 @@ class TokenBucket:
         rate = self._settle(now)
         return 0.0 if rate is None else min(self._debt / rate, _STEP)
 
-    def take(self, now: float, octets: int) -> None:
+    def take(self, now: float, nbytes: int) -> None:
         """So many bytes leave."""
         if self._settle(now) is not None:
-            self._debt += octets
+            self._debt += nbytes
 
-    def give_back(self, now: float, octets: int) -> None:
+    def give_back(self, now: float, nbytes: int) -> None:
         """So many bytes that were to leave did not."""
         if self._settle(now) is not None:
-            self._debt = max(0.0, self._debt - octets)
+            self._debt = max(0.0, self._debt - nbytes)
 
     def _settle(self, now: float) -> int | None:
         rate = self.timetable.at(self._minute()) if self.timetable else None

@@ -13,7 +13,7 @@ class Action(StrEnum):
 
     UPLOAD = "upload"
     """Look into it and, if the ledger grants the claim, send it."""
-    UPDATE = "update"
+    COMPARE_METADATA = "compare_metadata"
     """Its talk is up and the audio is as it was; the sidecar may say something new."""
     SKIP = "skip"
     """It is up; nothing is opened."""
@@ -36,7 +36,7 @@ _DUPLICATE = Decision(Action.SKIP, "it is a known duplicate and unchanged")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
 _TOUCHED = Decision(Action.UPLOAD, "the time of change or the inode of its files is new")
 _LOOK = Decision(Action.LOOK, "the time of change or the inode of its files is new")
-_NEW_SIDECAR = Decision(Action.UPDATE, "its talk is up and the sidecar was touched")
+_NEW_SIDECAR = Decision(Action.COMPARE_METADATA, "its talk is up and the sidecar was touched")
 _GIVEN_UP = Decision(Action.SKIP, "somebody decided to let it be")
 _AGAIN = Decision(Action.UPLOAD, "earlier attempts failed before anything was stored")
 _OTHER_RULES = Decision(Action.UPLOAD, "it was invalid under other settings")

@@ -61,16 +61,16 @@ class Batch(Struct):
     the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
     known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored,
     ``left_out`` those that were to be planned again and are not to be sent as they lie now.
-    ``looks``, which are among ``skipped``, come when all else is done; ``strays`` are those of them
-    that an inode alone is the reason for. ``kept`` counts the recordings that have the inodes that
-    they had, ``moved`` those that have others, though nothing else is new. Of ``learned`` nothing
-    was known by which to tell that they were touched.
+    ``looks``, which are among ``already_there``, come when all else is done; ``by_inode`` are those
+    of them that an inode alone is the reason for. ``kept`` counts the recordings that have the
+    inodes that they had, ``moved`` those that have others, though nothing else is new. Of
+    ``learned`` nothing was known by which to tell that they were touched.
     """
 
     folder: str
     jobs: list[Job] = field(default_factory=list)
     looks: list[Job] = field(default_factory=list)
-    strays: list[Job] = field(default_factory=list)
+    by_inode: list[Job] = field(default_factory=list)
     learned: list[tuple[str, Stat]] = field(default_factory=list)
     decisions: list[tuple[str, Decision]] = field(default_factory=list)
     held: list[Outcome] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Batch(Struct):
     unreadable: list[Defect] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    skipped: int = 0
+    already_there: int = 0
     waiting: int = 0
     kept: int = 0
     moved: int = 0
@@ -133,7 +133,7 @@ class FolderPlanner(Struct, frozen=True):
 
         ``began`` is when it did, by the clock. Keeps nothing but the sums.
         """
-        files = octets = 0
+        files = nbytes = 0
         async with aclosing(self.source.entries()) as listings:
             async for listing in listings:
                 known = await self.ledger.known(listing.folder)
@@ -145,8 +145,8 @@ class FolderPlanner(Struct, frozen=True):
                 }
                 batch = await self._off_the_loop(listing, before)
                 files += len(batch.jobs)
-                octets += sum(job.size for job in batch.jobs)
-        return files, octets
+                nbytes += sum(job.size for job in batch.jobs)
+        return files, nbytes
 
     async def _planned(self, listing: Listing) -> Batch:
         # Most folders of most runs are as they were: then nothing is made of what is recorded.
@@ -155,7 +155,7 @@ class FolderPlanner(Struct, frozen=True):
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
             if unchanged and not self._young(self.clock(), *listing.entries):
                 kept = unchanged if by is Likeness.INODE else 0
-                return Batch(listing.folder, skipped=unchanged, kept=kept)
+                return Batch(listing.folder, already_there=unchanged, kept=kept)
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
     async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:
@@ -208,12 +208,12 @@ class FolderPlanner(Struct, frozen=True):
         if before is not None and before.outcome.stat.is_like(stat):
             self._compare(batch, pair.audio.path, before.outcome, stat)
         if decision.action is Action.LOOK:
-            batch.skipped += 1
+            batch.already_there += 1
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
-            some = batch.strays if inode_alone else batch.looks
+            some = batch.by_inode if inode_alone else batch.looks
             some.append(Job(pair, decision.action, before))
         elif decision.action is Action.SKIP:
-            batch.skipped += 1
+            batch.already_there += 1
         elif decision.action is Action.HOLD and before is not None:
             batch.held.append(before.outcome)
         else:
@@ -233,7 +233,7 @@ class FolderPlanner(Struct, frozen=True):
             batch.orphans.append(orphan)
         elif before.outcome.status in _AT_REST:
             # It is up; a sidecar too many takes nothing back.
-            batch.skipped += 1
+            batch.already_there += 1
         elif before.outcome.status in _OPEN or before.outcome == orphaned(orphan):
             batch.held.append(before.outcome)
         else:

@@ -14,7 +14,7 @@ from batch_uploader.host.beneath import read_ahead, read_cached
 _STEP = 1024 * 1024
 
 Content: TypeAlias = bytes | BytesIO
-"""All of a recording's audio; in a BytesIO, behind room for the front of its message."""
+"""All of a recording's audio; in a BytesIO, behind room for the envelope of its message."""
 
 
 class Payload:
@@ -41,10 +41,10 @@ class Payload:
         self._content = self._message = None
         self._handle.close()
 
-    def message(self, front: bytes) -> bytes | None:
-        """``front`` and the content behind it, held in its place; None if it is not held."""
+    def framed(self, envelope: bytes) -> bytes | None:
+        """``envelope`` and the content behind it, held in its place; None if it is not held."""
         if self._content is not None:
-            self._message, self._content = _behind(front, self._content, self.size), None
+            self._message, self._content = _behind(envelope, self._content, self.size), None
         return self._message
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
@@ -114,13 +114,13 @@ def _read_into(buffer: memoryview, handle: BinaryIO) -> int:
     return len(piece)
 
 
-def _behind(front: bytes, content: Content, size: int) -> bytes:
+def _behind(envelope: bytes, content: Content, size: int) -> bytes:
     if isinstance(content, bytes):
-        return b"".join((front, content))
+        return b"".join((envelope, content))
     with content.getbuffer() as buffer:
         room = len(buffer) - size
-        if len(front) != room:
-            return b"".join((front, buffer[room:]))
-        buffer[:room] = front
+        if len(envelope) != room:
+            return b"".join((envelope, buffer[room:]))
+        buffer[:room] = envelope
     # Handed over, not copied, as long as its size is the buffer's and nobody looks into it.
     return content.getvalue()

@@ -153,7 +153,7 @@ class Preparer(Struct, frozen=True):
                 sha256 = _hash(handle, pair.audio)
                 self._demand_rest(handle, pair.audio, opened)
             if sha256 != known.sha256:
-                return Sight.OTHER
+                return Sight.CHANGED
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
             return Sight.SAME
@@ -163,12 +163,12 @@ class Preparer(Struct, frozen=True):
         return Sight.SAME if same else Sight.OUTDATED
 
     def prepare(
-        self, pair: Pair, whole_limit: int, front: Callable[[Recording], bytes]
+        self, pair: Pair, whole_limit: int, envelope: Callable[[Recording], bytes]
     ) -> Payload | tuple[Defect, ...]:
         """A recording ready to be claimed, or all that is wrong with it.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one behind room for what
-        the sink's ``front`` makes. Raises SourceChanged if a file of the pair is not as it was
+        the sink's ``envelope`` makes. Raises SourceChanged if a file of the pair is not as it was
         listed, SourceError if it cannot be read.
         """
         listed = pair.audio
@@ -181,7 +181,7 @@ class Preparer(Struct, frozen=True):
             metadata = self.metadata(pair)
             if self._sidecar_now(pair.sidecar) != before:
                 raise changed(listed.path)
-            sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, front)
+            sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, envelope)
             if isinstance(sound, tuple):
                 return sound
             stack.pop_all()
@@ -231,7 +231,7 @@ class Preparer(Struct, frozen=True):
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
         whole_limit: int,
-        front: Callable[[Recording], bytes],
+        envelope: Callable[[Recording], bytes],
     ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
         """The recording behind the handle, or all that is wrong; its content if that is kept."""
         listed = pair.audio
@@ -248,7 +248,7 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, info), None
         kept = None
         if listed.size <= whole_limit:
-            room = len(front(self._recording(pair, metadata, info, _NO_DIGEST)))
+            room = len(envelope(self._recording(pair, metadata, info, _NO_DIGEST)))
             sha256, kept = read_behind(room, handle, listed)
         else:
             sha256 = _hash(handle, listed)

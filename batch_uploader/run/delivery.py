@@ -30,7 +30,7 @@ class Delivery:
         self.started = 0.0
         self._earlier = earlier
         self._number = 0
-        self._octets = 0
+        self._nbytes = 0
         self._client_request_id = ""
 
     def begin(self, number: int, timeout: float) -> Attempt:
@@ -38,12 +38,12 @@ class Delivery:
         self.open = True
         self.started = time.monotonic()
         self._number = number
-        self._octets = 0
+        self._nbytes = 0
         self._client_request_id = str(uuid.uuid4())
 
-        def sent(octets: int) -> None:
-            self._octets += octets
-            self._publish(BytesSent(self.recording.path, octets))
+        def sent(nbytes: int) -> None:
+            self._nbytes += nbytes
+            self._publish(BytesSent(self.recording.path, nbytes))
 
         return Attempt(number, self._client_request_id, timeout, sent, self._never_began)
 
@@ -59,8 +59,8 @@ class Delivery:
             request_id=result.request_id,
             code=result.code if isinstance(result, SinkError) else "OK",
             message=str(result) if isinstance(result, SinkError) else "",
-            octets=self._octets,
-            seconds=time.monotonic() - self.started,
+            wire_bytes=self._nbytes,
+            elapsed=time.monotonic() - self.started,
             retry_in=retry_in,
             talk_id=result.talk_id if isinstance(result, Receipt) else None,
         )

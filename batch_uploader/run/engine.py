@@ -26,11 +26,11 @@ from batch_uploader.core.events import (
     AlreadyThere,
     Draining,
     Listener,
-    NotReady,
     Paused,
-    Released,
+    ReturnedUnsent,
     Settled,
     UploadStarted,
+    Waiting,
 )
 from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt, Status
 from batch_uploader.core.ports import Ledger, Sink
@@ -63,7 +63,7 @@ class RunOptions(Struct, frozen=True):
 
     ``concurrency`` is the most that may be in flight; how many are is found out. ``rate`` is the
     most attempts a second, ``bandwidth`` the most bytes a second. ``memory`` bounds the audio held
-    at once by all transfers, ``wide_memory`` where many connections carry more than few and the
+    at once by all transfers, ``expanded_memory`` where many connections carry more than few and the
     machine has as much to spare. ``grace`` is how long a draining run waits for what is in flight
     before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
     audio, or when nothing has got through for ``max_outage``.
@@ -78,7 +78,7 @@ class RunOptions(Struct, frozen=True):
     rate: float | None = None
     bandwidth: Timetable | None = None
     memory: int = 96 * _MIB
-    wide_memory: int = 256 * _MIB
+    expanded_memory: int = 256 * _MIB
     min_age: float = 2.0
     grace: float = 60.0
     max_recordings: int | None = None
@@ -98,7 +98,7 @@ class RunOptions(Struct, frozen=True):
         for switch in ("trust_times", "explain", "wait_for_doubt"):
             require_type(switch, getattr(self, switch), bool)
         require_whole("memory", self.memory, least=1)
-        require_whole("wide_memory", self.wide_memory, least=1)
+        require_whole("expanded_memory", self.expanded_memory, least=1)
         require_number("min_age", self.min_age)
         require_number("grace", self.grace)
         require_whole("max_recordings", self.max_recordings, least=1, optional=True)
@@ -134,8 +134,8 @@ class Engine:
 
     def __init__(
         self,
-        intake: FolderPlanner,
-        examination: Preparer,
+        planner: FolderPlanner,
+        preparer: Preparer,
         sink: Sink,
         ledger: Ledger,
         reconciler: Reconciler,
@@ -145,12 +145,12 @@ class Engine:
     ) -> None:
         self.ending = Ending.COMPLETED
         self.reason: str | None = None
-        self._policy = intake.policy
-        self._examination = examination
+        self._policy = planner.policy
+        self._preparer = preparer
         self._sink = sink
         self._ledger = ledger
-        self._looks = Looks(examination, ledger, publish)
-        self._planner = Feed(intake, ledger, reconciler, publish=publish, fail=self.fail)
+        self._looks = Looks(preparer, ledger, publish)
+        self._feed = Feed(planner, ledger, reconciler, publish=publish, fail=self.fail)
         self._options = options
         self._publish = publish
         self._over = False
@@ -158,7 +158,7 @@ class Engine:
         self._hurried = anyio.Event()
         self._cancelled = anyio.Event()
         self._failure: Exception | None = None
-        self._budget = ByteBudget(options.memory, options.wide_memory, lambda: sink.wide)
+        self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         self._pacer = Pacer(caps, check=self._stop_if_draining, held_back=self._held_back)
         self._allowance = RunLimits(options.max_recordings, options.max_audio)
@@ -184,8 +184,8 @@ class Engine:
 
     def limit(self, reason: str) -> None:
         """The time that a run may take is over: drain, or leave mere looks to the next one."""
-        self._planner.looks_enough = True
-        if not self._planner.looking or self._in_flight:
+        self._feed.looks_enough = True
+        if not self._feed.looking or self._in_flight:
             self.drain(Ending.LIMIT, reason)
 
     def drain(self, ending: Ending, reason: str) -> None:
@@ -223,7 +223,7 @@ class Engine:
     async def _plan(self, jobs: MemoryObjectSendStream[Job]) -> None:
         async with jobs, anyio.create_task_group() as group:
             group.start_soon(self._cancel_on_drain, group.cancel_scope)
-            await self._planner.run(jobs)
+            await self._feed.run(jobs)
             group.cancel_scope.cancel()
 
     async def _cancel_on_drain(self, scope: CancelScope) -> None:
@@ -240,30 +240,30 @@ class Engine:
                 try:
                     await self._process(job)
                 except _Drained:
-                    self._publish(Released(job.path, job.size))
+                    self._publish(ReturnedUnsent(job.path, job.size))
                 except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
                     self.fail(error)
                 finally:
-                    self._planner.finished()
+                    self._feed.finished()
 
     async def _process(self, job: Job) -> None:
         if job.action is Action.LOOK and (
-            self._planner.looks_enough or not await self._looks.is_other(job)
+            self._feed.looks_enough or not await self._looks.is_other(job)
         ):
             return
         whole_limit = self._sink.whole_limit
         cost = int(job.size * _COPIES) if job.size <= whole_limit else _STREAM_COST
         async with self._budget.hold(cost):
             try:
-                if job.action is Action.UPDATE and await self._only_touched(job):
+                if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
                     return
-                prepared = self._examination.prepare_cached(job.pair, whole_limit)
+                prepared = self._preparer.prepare_cached(job.pair, whole_limit)
                 if prepared is None:
                     prepared = await to_thread.run_sync(
-                        self._examination.prepare, job.pair, whole_limit, self._sink.front
+                        self._preparer.prepare, job.pair, whole_limit, self._sink.envelope
                     )
             except SourceChanged:
-                self._publish(NotReady(job.path, job.size))
+                self._publish(Waiting(job.path, job.size))
             except SourceError as error:
                 failure = Failure("UNREADABLE", str(error))
                 await self._settle_unsound(
@@ -295,7 +295,7 @@ class Engine:
         """Compare a touched sidecar with what the talk holds, without a look at the audio."""
         if job.known is None:
             return False
-        metadata = await to_thread.run_sync(self._examination.metadata, job.pair)
+        metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
             before, now = job.known.outcome.stat, stat_of(job.pair)
@@ -308,14 +308,14 @@ class Engine:
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 
-    async def _send_if_allowed(self, job: Job, material: Payload) -> None:
-        recording = material.recording
+    async def _send_if_allowed(self, job: Job, payload: Payload) -> None:
+        recording = payload.recording
         duration = recording.audio.duration
         async with self._allowance.share(duration) as share:
             if share is None:
                 self._leave_out(recording.path, duration)
                 raise _Drained
-            share.used = await self._send_or_leave(job, material)
+            share.used = await self._send_or_leave(job, payload)
 
     def _leave_out(self, path: str, duration: float) -> None:
         reason = self._allowance.reason(duration)
@@ -325,12 +325,12 @@ class Engine:
             # No run would ever get past it.
             self.ending, self.reason = Ending.LIMIT, f"{path} is too long for any run: {reason}"
 
-    async def _send_or_leave(self, job: Job, material: Payload) -> bool:
+    async def _send_or_leave(self, job: Job, payload: Payload) -> bool:
         """Send it if that is due; whether the service may hold it now."""
-        recording = material.recording
+        recording = payload.recording
         settled = self._in_flight[recording.path] = Notifier()
         try:
-            return await self._send(job, material) in _HELD_BY_SERVICE
+            return await self._send(job, payload) in _HELD_BY_SERVICE
         except _NotGranted as refusal:
             match refusal.answer:
                 case ClaimAnswer(ClaimResult.DUPLICATE, other):
@@ -341,21 +341,21 @@ class Engine:
                     outdated = claim is ClaimResult.OUTDATED
                     self._publish(AlreadyThere(job.path, job.size, outdated))
                 case _:
-                    self._publish(NotReady(job.path, job.size))
+                    self._publish(Waiting(job.path, job.size))
         finally:
             del self._in_flight[recording.path]
             settled.notify_all()
         return False
 
-    async def _send(self, job: Job, material: Payload) -> Status:
-        recording = material.recording
+    async def _send(self, job: Job, payload: Payload) -> Status:
+        recording = payload.recording
         known = job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
         earlier = known.outcome.attempts if known is not None and same else 0
         sending = Delivery(recording, earlier, self._publish)
         try:
             receipt = await self._options.retry.run(
-                lambda number: self._attempt(number, sending, material),
+                lambda number: self._attempt(number, sending, payload),
                 longest=self._options.max_outage,
                 sleep=lambda seconds: self._pause(seconds, sending),
                 on_retry=lambda error, pause: self._publish(sending.ended(error, pause)),
@@ -396,11 +396,11 @@ class Engine:
             self.drain(stop.ending, stop.reason)
         return status
 
-    async def _attempt(self, number: int, sending: Delivery, material: Payload) -> Receipt:
+    async def _attempt(self, number: int, sending: Delivery, payload: Payload) -> Receipt:
         """Try until an attempt succeeds or counts; in an outage none does."""
         while True:
             try:
-                return await self._try(number, sending, material)
+                return await self._try(number, sending, payload)
             except _NoFault as excuse:
                 self._publish(sending.ended(excuse.error, excuse.pause))
                 await self._release(sending)
@@ -411,8 +411,8 @@ class Engine:
                 # The same audio and metadata is on its way under another path: its end decides.
                 await other.wait()
 
-    async def _try(self, number: int, sending: Delivery, material: Payload) -> Receipt:
-        size = material.size
+    async def _try(self, number: int, sending: Delivery, payload: Payload) -> Receipt:
+        size = payload.size
         whole = size <= self._sink.whole_limit
         async with self._pacer.turn(size, whole=whole, again=number > 1) as turn:
             await self._claim(sending)
@@ -426,7 +426,7 @@ class Engine:
             turn.begin()
             try:
                 receipt = await self._sink.upload(
-                    sending.recording, self._pacer.paced(material), attempt
+                    sending.recording, self._pacer.paced(payload), attempt
                 )
             except SinkError as error:
                 sending.open = False
@@ -443,7 +443,7 @@ class Engine:
                 sending.open = False
                 raise
             sending.open = False
-            turn.succeeded(wide=self._sink.wide)
+            turn.succeeded(expanded=self._sink.expanded)
             return receipt
 
     def _heed(self, verdict: Verdict, error: SinkError) -> None:

@@ -14,12 +14,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.core.events import (
+    CarriedOver,
     Decided,
     FolderPlanned,
-    Found,
-    Held,
     Listener,
     LooksBegun,
+    ProblemFound,
     ScanFinished,
 )
 from batch_uploader.core.model import Stat
@@ -49,14 +49,14 @@ class Feed:
 
     def __init__(
         self,
-        intake: FolderPlanner,
+        planner: FolderPlanner,
         ledger: Ledger,
         reconciler: Reconciler,
         *,
         publish: Listener,
         fail: Callable[[Exception], None],
     ) -> None:
-        self._intake = intake
+        self._planner = planner
         self._ledger = ledger
         self._reconciler = reconciler
         self._publish = publish
@@ -68,7 +68,7 @@ class Feed:
         self._kept_inodes: bool | None = None
         self._kept = self._moved = 0
         self._looks = _Looks()
-        self._strays = _Looks()
+        self._by_inode = _Looks()
         self._learned: list[tuple[str, Stat]] = []
         self.looking = False
         """Whether nothing is left to do but looks at what may have been touched."""
@@ -100,32 +100,32 @@ class Feed:
 
     async def _choose_likeness(self) -> None:
         """Inodes are a reason to look only where two runs saw that files keep them."""
-        if self._intake.by is Likeness.MTIME:
+        if self._planner.by is Likeness.MTIME:
             return
         told = await self._ledger.fact(_INODES)
         self._kept_inodes = None if told is None else told == _KEPT
-        self._intake = replace(
-            self._intake,
+        self._planner = replace(
+            self._planner,
             by=Likeness.INODE if self._kept_inodes else Likeness.CTIME,
             watches_inodes=self._kept_inodes is not False,
         )
 
     async def _judge_inodes(self) -> None:
         """Many that are new at once are made up, as some file systems do each time."""
-        if not self._intake.watches_inodes:
+        if not self._planner.watches_inodes:
             return
         if self._kept_inodes and self._moved <= max(self._kept, _FEW_LOOKS):
-            self._looks.add(self._strays)
+            self._looks.add(self._by_inode)
             return
         if self._kept or self._moved:
             kept = self._kept_inodes is None and self._kept >= self._moved
             await self._ledger.remember({_INODES: _KEPT if kept else _MADE_UP})
-        self._intake = replace(self._intake, by=Likeness.CTIME, watches_inodes=False)
+        self._planner = replace(self._planner, by=Likeness.CTIME, watches_inodes=False)
 
     async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
         """Compare what may have been touched: last, since a change of owner may be of a million."""
         doubts = len(await self._ledger.doubts())
-        self._publish(LooksBegun(self._looks.files, self._looks.octets))
+        self._publish(LooksBegun(self._looks.files, self._looks.nbytes))
         self.looking = True
         async with aclosing(self._due_looks()) as due:
             async for job in due:
@@ -142,15 +142,15 @@ class Feed:
             for job in self._looks.jobs:
                 yield job
             return
-        async with aclosing(self._intake.batches()) as batches:
+        async with aclosing(self._planner.batches()) as batches:
             async for batch in batches:
-                for job in batch.looks + batch.strays:
+                for job in batch.looks + batch.by_inode:
                     yield job
 
     async def _walk(self, jobs: MemoryObjectSendStream[Job], ahead: TaskGroup) -> None:
-        began = self._intake.clock()
+        began = self._planner.clock()
         counting = False
-        async with aclosing(self._intake.batches()) as batches:
+        async with aclosing(self._planner.batches()) as batches:
             async for batch in batches:
                 await self._announce(batch)
                 for job in batch.jobs:
@@ -170,7 +170,7 @@ class Feed:
             absent = await self._reconciler.after()
             if not absent:
                 return
-            batch = await self._intake.again(absent)
+            batch = await self._planner.again(absent)
             await self._announce(batch)
             for path in batch.left_out:
                 self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
@@ -185,42 +185,42 @@ class Feed:
     async def _count_ahead(self, began: int) -> None:
         """The uploads hold the planner up: find out meanwhile how much there is in all."""
         try:
-            self._tell_totals(*await self._intake.count(began))
+            self._tell_totals(*await self._planner.count(began))
         except Exception as error:  # noqa: BLE001 - as in run
             self._fail(error)
 
-    def _tell_totals(self, files: int, octets: int) -> None:
+    def _tell_totals(self, files: int, nbytes: int) -> None:
         if not self._told:
             self._told = True
-            self._publish(ScanFinished(files, octets))
+            self._publish(ScanFinished(files, nbytes))
 
     async def _announce(self, batch: Batch) -> None:
         for path, decision in batch.decisions:
             self._publish(Decided(path, decision.action, decision.reason))
         for outcome in batch.held:
-            self._publish(Held(outcome))
+            self._publish(CarriedOver(outcome))
         for outcome in map(orphaned, batch.orphans):
-            await self._ledger.settle(outcome, policy=self._intake.policy)
-            self._publish(Found(outcome))
+            await self._ledger.settle(outcome, policy=self._planner.policy)
+            self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
-            self._publish(Found(invalid(defect.path, Stat(0, 0), [defect])))
+            self._publish(ProblemFound(invalid(defect.path, Stat(0, 0), [defect])))
         if batch.gone:
             await self._ledger.forget(batch.gone)
         self._kept += batch.kept
         self._moved += batch.moved
         self._looks.add(_Looks.of(batch.looks))
-        self._strays.add(_Looks.of(batch.strays))
+        self._by_inode.add(_Looks.of(batch.by_inode))
         self._learned += batch.learned
         if len(self._learned) >= _LEARNED_AT_ONCE:
             await self._learn()
-        files, octets = len(batch.jobs), sum(job.size for job in batch.jobs)
-        self._planned = (self._planned[0] + files, self._planned[1] + octets)
+        files, nbytes = len(batch.jobs), sum(job.size for job in batch.jobs)
+        self._planned = (self._planned[0] + files, self._planned[1] + nbytes)
         self._publish(
             FolderPlanned(
                 batch.folder,
                 files,
-                octets,
-                skipped=batch.skipped,
+                nbytes,
+                already_there=batch.already_there,
                 waiting=batch.waiting,
                 forgotten=len(batch.gone),
             )
@@ -236,7 +236,7 @@ class _Looks(Struct):
     """How many recordings are to be looked at, and their bytes; all of them, if not too many."""
 
     files: int = 0
-    octets: int = 0
+    nbytes: int = 0
     jobs: list[Job] = field(default_factory=list)
 
     @classmethod
@@ -248,7 +248,7 @@ class _Looks(Struct):
             return
         self.jobs = [*self.jobs, *more.jobs] if self.files + more.files <= _LOOKS_KEPT else []
         self.files += more.files
-        self.octets += more.octets
+        self.nbytes += more.nbytes
 
 
 def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:

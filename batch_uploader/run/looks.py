@@ -15,7 +15,7 @@ from batch_uploader.prepare.prepare import Preparer, stat_of
 class Looks(Struct, frozen=True):
     """Compares, tells, and records what was looked at, so that each is looked at once."""
 
-    examination: Preparer
+    preparer: Preparer
     ledger: Ledger
     publish: Listener
 
@@ -25,13 +25,13 @@ class Looks(Struct, frozen=True):
             return True
         before, now = job.known.outcome, stat_of(job.pair)
         try:
-            found = await to_thread.run_sync(self.examination.compare, job.pair, job.known)
+            found = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
         except SourceError:
             # Who lost the right to read a file has not lost its talk.
             found = Sight.UNREAD
         if found is Sight.OUTDATED and before.status is not Status.UPLOADED:
             # Another call of the same audio, unless somebody decided to let it be.
-            found = Sight.OTHER if before.status is Status.DUPLICATE else Sight.SAME
+            found = Sight.CHANGED if before.status is Status.DUPLICATE else Sight.SAME
         if found is Sight.SAME and before.stat.is_like(now):
             await self._learn(job.path, now)
         elif found is Sight.SAME and before.status is Status.UPLOADED:
@@ -41,7 +41,7 @@ class Looks(Struct, frozen=True):
             seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
             await self._learn(job.path, seen)
         self.publish(Looked(job.path, job.size, found))
-        return found is Sight.OTHER
+        return found is Sight.CHANGED
 
     async def still_rejected(self, job: Job, recording: Recording) -> bool:
         """Whether it is just what was rejected, and its files were only touched."""

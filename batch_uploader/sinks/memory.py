@@ -64,7 +64,7 @@ class MemorySink:
         return self._whole_limit
 
     @property
-    def wide(self) -> bool:
+    def expanded(self) -> bool:
         """There is one way."""
         return False
 
@@ -85,7 +85,7 @@ class MemorySink:
         """The next attempts store the recording and end with these all the same, one each."""
         self._after.extend(errors)
 
-    def front(self, recording: Recording) -> bytes:  # noqa: ARG002 - there is no message here
+    def envelope(self, recording: Recording) -> bytes:  # noqa: ARG002 - there is no message here
         """Nothing."""
         return b""
 
@@ -149,7 +149,7 @@ class MemorySink:
 
 
 async def _pieces(audio: Audio) -> AsyncIterator[bytes]:
-    whole = audio.message(b"")
+    whole = audio.framed(b"")
     if whole is not None:
         yield whole
         return

@@ -1,27 +1,27 @@
 """``--log-file``: what the vendor's support asks for, as JSON lines.
 
-A line for each attempt with the ids of both sides, for each outcome that has a failure, for each
-pause, and for the start and the end of the run. Paths are in it, metadata and secrets are not.
+A line for each attempt with the ids of both sides, for each outcome that has a failure, for what a
+search brought, for each pause, and for the start and the end of the run: those events, in the form
+of ``--progress json``. Paths are in it, metadata and secrets are not.
 """
 
 import json
-import math
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Failure, Outcome, Summary
 from batch_uploader.host.files import create_private
+from batch_uploader.ui.fields import NAMES, event_fields
 
 Warn = Callable[[str], None]
 """Takes a line of text for the user, and never raises."""
@@ -91,13 +91,16 @@ class AttemptLog:
 
     def __call__(self, event: Event) -> None:
         """Write the event down if it is one for support."""
-        if self._file is None:
-            return
-        record = _record(event)
-        if record is None:
+        if self._file is None or not _is_for_support(event):
             return
         time = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": time.replace("+00:00", "Z"), **record})
+        line = json.dumps(
+            {
+                "time": time.replace("+00:00", "Z"),
+                "event": NAMES[type(event)],
+                **event_fields(event),
+            }
+        )
         try:
             self._file.write(line + "\n")
         except OSError as error:
@@ -129,65 +132,17 @@ def _may_go_on(descriptor: int) -> bool:
     return False
 
 
-def _record(event: Event) -> dict[str, Any] | None:
-    record: dict[str, Any] | None = None
+def _is_for_support(event: Event) -> bool:
     match event:
-        case events.AttemptEnded():
-            record = _attempt(event)
-        case events.Settled(outcome) | events.Found(outcome) if outcome.failure is not None:
-            record = _outcome(outcome, outcome.failure)
-        case events.RunStarted(run_id, where):
-            record = {"event": "run_started", "run_id": run_id, "where": where}
-        case events.Paused(seconds, reason):
-            record = {"event": "paused", "seconds": _finite(seconds), "reason": reason}
-        case events.Draining(reason):
-            record = {"event": "draining", "reason": reason}
-        case events.RunFinished(summary):
-            record = _finished(summary)
-    return record
-
-
-def _attempt(event: events.AttemptEnded) -> dict[str, Any]:
-    return {
-        "event": "attempt",
-        "path": event.path,
-        "attempt": event.attempt,
-        "client_request_id": event.client_request_id,
-        "request_id": event.request_id,
-        "talk_id": event.talk_id,
-        "code": event.code,
-        "message": event.message,
-        "bytes": event.octets,
-        "seconds": _finite(event.seconds),
-        "retry_in": _finite(event.retry_in),
-    }
-
-
-def _outcome(outcome: Outcome, failure: Failure) -> dict[str, Any]:
-    return {
-        "event": "outcome",
-        "path": outcome.path,
-        "status": outcome.status,
-        "attempts": outcome.attempts,
-        "code": failure.code,
-        "message": failure.message,
-        "request_id": failure.request_id,
-    }
-
-
-def _finished(summary: Summary) -> dict[str, Any]:
-    counts: Mapping[str, int] = {status.value: n for status, n in summary.counts.items()}
-    return {
-        "event": "run_finished",
-        "ending": summary.ending,
-        "reason": summary.reason,
-        "counts": counts,
-        "already_there": summary.skipped,
-        "waiting": summary.waiting,
-        "seconds": _finite(summary.elapsed),
-    }
-
-
-def _finite(number: float | None) -> float | None:
-    """Milliseconds are enough, and JSON has no word for infinity."""
-    return round(number, 3) if number is not None and math.isfinite(number) else None
+        case events.Settled(outcome) | events.ProblemFound(outcome):
+            return outcome.failure is not None
+        case (
+            events.RunStarted()
+            | events.AttemptEnded()
+            | events.Reconciled()
+            | events.Paused()
+            | events.Draining()
+            | events.RunFinished()
+        ):
+            return True
+    return False

@@ -16,7 +16,7 @@ def explain(event: Event) -> str | None:
             return _attempt(event)
         case events.Reconciled(outcome):
             return _reconciled(outcome)
-        case events.Released(path):
+        case events.ReturnedUnsent(path):
             return f"left for the next run {printable(path)}"
     return None
 
@@ -35,7 +35,7 @@ def _reconciled(outcome: Outcome) -> str:
 
 
 def _attempt(event: events.AttemptEnded) -> str:
-    after = format_duration(event.seconds)
+    after = format_duration(event.elapsed)
     what = f"attempt {event.attempt} at {printable(event.path)} ended after {after}"
     why = f"{printable(event.code)}, {sentence(event.message)}"
     then = "no other" if event.retry_in is None else f"again in {format_duration(event.retry_in)}"

@@ -110,7 +110,7 @@ def _totals(tally: Tally) -> Iterable[Line]:
     yield [Span(done, "bold"), Span(f" of {total} files")]
     yield [Span(f"{format_size(round(tally.rate))}/s", "bold")]
     yield [Span(f"{tally.file_rate:,.0f} files/s")]
-    yield [Span(f"{format_hours(tally.uploaded_seconds)} of audio")]
+    yield [Span(f"{format_hours(tally.uploaded_duration)} of audio")]
     yield [Span(f"running for {format_duration(round(tally.elapsed))}")]
 
 

@@ -71,12 +71,12 @@ class Heartbeat:
             case events.Settled(outcome):
                 self._ended += 1
                 self._attention += outcome.status in NEEDS_ATTENTION
-            case events.Found(outcome) | events.Held(outcome):
+            case events.ProblemFound(outcome) | events.CarriedOver(outcome):
                 self._attention += outcome.status in NEEDS_ATTENTION
-            case events.AlreadyThere() | events.NotReady() | events.Released():
+            case events.AlreadyThere() | events.Waiting() | events.ReturnedUnsent():
                 self._ended += 1
             case events.Looked(found=found):
-                self._ended += found is not events.Sight.OTHER
+                self._ended += found is not events.Sight.CHANGED
             case events.AttemptEnded(code="OK") if self._notice.startswith(("paused", "searching")):
                 self._notice = ""
             case _:

@@ -216,9 +216,9 @@ def _deeds(summary: Summary) -> str:
         return (
             f"Uploaded {plural(uploaded, 'recording')} in {took}:"
             f" {format_size(summary.uploaded_bytes)},"
-            f" {format_hours(summary.uploaded_seconds)} of audio, {format_size(rate)}/s"
+            f" {format_hours(summary.uploaded_duration)} of audio, {format_size(rate)}/s"
         )
-    if summary.skipped and summary.ending is Ending.COMPLETED and not summary.needs_attention:
+    if summary.already_there and summary.ending is Ending.COMPLETED and not summary.needs_attention:
         return f"Nothing new in {took}"
     return f"Uploaded nothing in {took}"
 
@@ -226,7 +226,7 @@ def _deeds(summary: Summary) -> str:
 def _others(summary: Summary, width: int) -> list[Line]:
     """What is neither new nor wrong, in numbers."""
     pairs = [
-        ("already there", summary.skipped),
+        ("already there", summary.already_there),
         ("waiting", summary.waiting),
         ("duplicate", summary.counts.get(Status.DUPLICATE, 0)),
         ("outdated", summary.outdated),

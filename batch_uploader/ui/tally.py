@@ -106,7 +106,7 @@ class Tally:
         self.wire_bytes = 0
         """All that left for the service, failed attempts included."""
         self.uploaded_bytes = 0
-        self.uploaded_seconds = 0.0
+        self.uploaded_duration = 0.0
         self.already_there = 0
         self.waiting = 0
         self.outdated = 0
@@ -123,8 +123,8 @@ class Tally:
     def hear(self, event: Event) -> None:
         """Count one event in, in constant time."""
         match event:
-            case events.BytesSent(path, octets):
-                self._sent(path, octets)
+            case events.BytesSent(path, nbytes):
+                self._sent(path, nbytes)
             case events.UploadStarted(path, size):
                 self.in_flight[path] = Transfer(path, size)
                 self._pause_doubts = 0
@@ -153,10 +153,10 @@ class Tally:
         event: (
             events.RunStarted
             | events.ScanFinished
-            | events.Found
-            | events.NotReady
-            | events.Released
-            | events.Held
+            | events.ProblemFound
+            | events.Waiting
+            | events.ReturnedUnsent
+            | events.CarriedOver
             | events.Paused
             | events.Draining
             | events.RunFinished
@@ -170,15 +170,15 @@ class Tally:
                 self._advance(Stage.SENDING)
                 self._counted = (to_send, to_send_bytes)
                 self._total()
-            case events.Found(outcome):
+            case events.ProblemFound(outcome):
                 self._book.end(outcome)
-            case events.Held(outcome):
+            case events.CarriedOver(outcome):
                 self.held += 1
                 self._enter(outcome)
-            case events.NotReady(path, size):
+            case events.Waiting(path, size):
                 self.waiting += 1
                 self._done(path, size)
-            case events.Released(path):
+            case events.ReturnedUnsent(path):
                 self.released += 1
                 self._land(path)
             case events.Paused(seconds, reason):
@@ -254,10 +254,10 @@ class Tally:
         self.stage = max(self.stage, stage, key=stages.index)
 
     def _planned(self, event: events.FolderPlanned) -> None:
-        files, octets = self._seen
-        self._seen = (files + event.to_send, octets + event.to_send_bytes)
+        files, nbytes = self._seen
+        self._seen = (files + event.to_send, nbytes + event.to_send_bytes)
         self._total()
-        self.already_there += event.skipped
+        self.already_there += event.already_there
         self.waiting += event.waiting
 
     def _total(self) -> None:
@@ -265,16 +265,16 @@ class Tally:
         self.total_files = max(self._seen[0], self._counted[0])
         self.total_bytes = max(self._seen[1], self._counted[1])
 
-    def _sent(self, path: str, octets: int) -> None:
+    def _sent(self, path: str, nbytes: int) -> None:
         now = self._clock()
-        self.wire_bytes += octets
-        self._wire.add(now, octets)
+        self.wire_bytes += nbytes
+        self._wire.add(now, nbytes)
         if (transfer := self.in_flight.get(path)) is not None:
             # What leaves shows that the next attempt has begun.
             transfer.retry_at = None
-            transfer.sent += octets
-            self._partial += octets
-            self._pace.add(now, octets)
+            transfer.sent += nbytes
+            self._partial += nbytes
+            self._pace.add(now, nbytes)
 
     def _attempt_ended(self, event: events.AttemptEnded) -> None:
         self.retries += event.retry_in is not None
@@ -313,7 +313,7 @@ class Tally:
         self.counts[outcome.status] += 1
         if outcome.status is Status.UPLOADED:
             self.uploaded_bytes += outcome.stat.size
-            self.uploaded_seconds += outcome.duration or 0.0
+            self.uploaded_duration += outcome.duration or 0.0
         if outcome.status not in NEEDS_ATTENTION:
             return
         key = group_of(outcome)
@@ -340,8 +340,8 @@ class Tally:
                 self._total()
             case events.Looked(path, size, found):
                 self.outdated += found is events.Sight.OUTDATED
-                self.already_there -= found is events.Sight.OTHER
-                if found is not events.Sight.OTHER:
+                self.already_there -= found is events.Sight.CHANGED
+                if found is not events.Sight.CHANGED:
                     self._done(path, size)
 
     def _strike(self, outcome: Outcome) -> None:

@@ -107,8 +107,8 @@ class Sink:
         """The uploads and the bytes that came so far."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        uploads, octets = self.process.stdout.readline().split()
-        return int(uploads), int(octets)
+        uploads, nbytes = self.process.stdout.readline().split()
+        return int(uploads), int(nbytes)
 
 
 def cores():

@@ -74,10 +74,10 @@ def upload(client, job, sink, *, prefix=()):
     """One run of a client that puts a directory into a sink, which has to have all of it."""
     before = sink.counts()
     run = measure(client.command(job), job.lab, prefix=prefix)
-    came, octets = (now - then for now, then in zip(sink.counts(), before, strict=True))
+    came, nbytes = (now - then for now, then in zip(sink.counts(), before, strict=True))
     there = sum(1 for _ in files(job.folder, ".wav"))
     size = sum(path.stat().st_size for path in files(job.folder, ".wav"))
-    if octets < size or came != (there if client.separate else 1):
+    if nbytes < size or came != (there if client.separate else 1):
         raise RuntimeError(f"{client.name}: {came} of {there} recordings came")
     return run
 

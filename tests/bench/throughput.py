@@ -37,11 +37,11 @@ def compete(clients, name, sizes, *, lab, runs, few=()):
     return found, rows
 
 
-def _cells(run, start, count, octets):
+def _cells(run, start, count, nbytes):
     if isinstance(run, str):
         return [run, *[""] * (len(HEADER) - 3)]
     values = (
-        *(run.wall, start.wall, octets / 1e6 / run.wall, count / run.wall),
-        *(run.cpu / (octets / 1e9), 1000 * run.cpu / count, run.peak),
+        *(run.wall, start.wall, nbytes / 1e6 / run.wall, count / run.wall),
+        *(run.cpu / (nbytes / 1e9), 1000 * run.cpu / count, run.peak),
     )
     return list(map(figure, values))

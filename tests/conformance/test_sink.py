@@ -156,8 +156,8 @@ async def test_tells_up_to_which_size_it_takes_a_recording_whole(bench):
     assert bench.sink.whole_limit == LIMIT
 
 
-async def test_no_way_is_wide_before_it_is_proved_to_be(bench):
-    assert not bench.sink.wide
+async def test_no_pool_is_expanded_before_more_connections_carry_more(bench):
+    assert not bench.sink.expanded
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["whole", "stream"])

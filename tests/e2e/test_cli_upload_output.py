@@ -125,7 +125,7 @@ class TestOutput:
         calls.write("a.wav")
         assert upload("--log-file", calls.folder / "log.json").code == 0
         lines = (calls.folder / "log.json").read_text().splitlines()
-        (attempt,) = [line for line in map(json.loads, lines) if line["event"] == "attempt"]
+        (attempt,) = [line for line in map(json.loads, lines) if line["event"] == "attempt_ended"]
         assert attempt["code"] == "OK"
         assert attempt["client_request_id"]
         assert attempt["request_id"]

@@ -27,7 +27,7 @@ def statuses(calls):
 
 def attempts(log):
     lines = map(json.loads, log.read_text().splitlines())
-    return [line for line in lines if line["event"] == "attempt"]
+    return [line for line in lines if line["event"] == "attempt_ended"]
 
 
 class TestNobodyThere:

@@ -52,7 +52,7 @@ async def test_ledger_and_manifest_may_be_elsewhere_and_are_as_good(tmp_path):
         # Without them it would go up once more.
         with pytest.raises((ConfigError, LedgerError), match=r"ledger\.db"):
             await upload(server, str(calls))
-    assert (first.counts, again.counts, again.skipped) == ({Status.UPLOADED: 1}, {}, 1)
+    assert (first.counts, again.counts, again.already_there) == ({Status.UPLOADED: 1}, {}, 1)
     (line,) = map(json.loads, (state / "talks.jsonl").read_text().splitlines())
     assert line["status"] == "uploaded"
     assert not (calls / "manifest.jsonl").exists()

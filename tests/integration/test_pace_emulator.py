@@ -248,7 +248,7 @@ class TestLimits:
             run = await there.run(max_audio=0.5)
             assert run.summary.ending is Ending.LIMIT
             assert run.summary.reason.startswith("--max-audio is reached (500ms of 500ms")
-            assert run.summary.uploaded_seconds == pytest.approx(0.5)
+            assert run.summary.uploaded_duration == pytest.approx(0.5)
             assert (await there.run()).summary.ending is Ending.COMPLETED
 
     async def test_what_is_refused_costs_nothing(self, house):

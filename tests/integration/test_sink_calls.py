@@ -92,15 +92,15 @@ async def test_the_stamp_field_carries_the_key(server, whole):
 async def test_progress_of_a_stream_comes_as_it_goes_and_of_one_message_at_its_end(server, sink):
     tries = Tries()
     await send(sink, LARGE, whole=False, tries=tries)
-    assert tries.octets == [10_000] * 30 + [4]
+    assert tries.nbytes == [10_000] * 30 + [4]
     tries = Tries()
     await send(sink, LARGE, whole=True, tries=tries)
-    assert tries.octets == [len(LARGE)]
+    assert tries.nbytes == [len(LARGE)]
     server.troubles.append(Trouble(StatusCode.INVALID_ARGUMENT))
     tries = Tries()
     with pytest.raises(Rejected):
         await send(sink, LARGE, whole=True, tries=tries)
-    assert tries.octets == [len(LARGE)]
+    assert tries.nbytes == [len(LARGE)]
 
 
 async def test_nothing_counts_as_sent_without_a_connection(server):
@@ -110,7 +110,7 @@ async def test_nothing_counts_as_sent_without_a_connection(server):
             tries = Tries()
             with pytest.raises(NotSent):
                 await send(sink, SMALL, whole=whole, tries=tries)
-            assert tries.octets == []
+            assert tries.nbytes == []
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "stream"])

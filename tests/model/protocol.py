@@ -118,7 +118,7 @@ class Model:
             action = planned(file, world.seen.at(file.path))
             if action is Action.UPLOAD:
                 due.append(Worker(file))
-            elif action is Action.UPDATE:
+            elif action is Action.COMPARE_METADATA:
                 world = written(world, touched(world.seen, file))
         run = Run(world.starts + 1, tuple(due))
         world = replace(world, starts=world.starts + 1)

@@ -91,7 +91,7 @@ def attempts(folder):
     """What the log has of the attempts, while it is written, too."""
     with (folder / "log.jsonl").open() as log:
         for line in log:
-            if line.endswith("\n") and (record := json.loads(line))["event"] == "attempt":
+            if line.endswith("\n") and (record := json.loads(line))["event"] == "attempt_ended":
                 yield record
 
 

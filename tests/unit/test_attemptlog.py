@@ -32,7 +32,7 @@ def test_an_attempt_is_a_line_with_the_ids_of_both_sides(tmp_path):
         assert lines(path) == [
             {
                 "time": "2025-01-01T00:00:00.000Z",
-                "event": "attempt",
+                "event": "attempt_ended",
                 "path": "x[/y]\x1b\n.wav",
                 "attempt": 2,
                 "client_request_id": "client-1",
@@ -40,8 +40,8 @@ def test_an_attempt_is_a_line_with_the_ids_of_both_sides(tmp_path):
                 "talk_id": None,
                 "code": "UNAVAILABLE",
                 "message": "no answer",
-                "bytes": 40,
-                "seconds": 1.235,
+                "wire_bytes": 40,
+                "elapsed": 1.235,
                 "retry_in": 2.0,
             }
         ]
@@ -60,20 +60,20 @@ def test_what_support_does_not_need_is_left_out(tmp_path):
         log(events.BytesSent("a.wav", 1))
         log(events.Settled(refused))
         log(events.Settled(Outcome("b.wav", Status.UPLOADED, Stat(1, 0), 1, "talk")))
-        log(events.Held(refused))
+        log(events.CarriedOver(refused))
         log(events.Paused(5.0, "busy"))
         log(events.Draining("interrupted"))
         log(events.RunFinished(summary))
     told = lines(path)
     assert [each["event"] for each in told] == [
         "run_started",
-        "outcome",
+        "settled",
         "paused",
         "draining",
         "run_finished",
     ]
-    assert told[1]["request_id"] == "service-2"
-    assert told[4]["counts"] == {"rejected": 1}
+    assert told[1]["error"]["request_id"] == "service-2"
+    assert told[4]["counts"]["rejected"] == 1
 
 
 @posix
@@ -160,7 +160,7 @@ def test_any_name_and_number_can_be_written(tmp_path):
     with AttemptLog(path) as log:
         log(events.AttemptEnded(name, 1, "c", None, "X", "", 0, float("nan"), float("inf")))
     (line,) = lines(path)
-    assert (line["path"], line["seconds"], line["retry_in"]) == (name, None, None)
+    assert (line["path"], line["elapsed"], line["retry_in"]) == (name, None, None)
 
 
 def test_outside_its_block_it_writes_nothing(tmp_path):

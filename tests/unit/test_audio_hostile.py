@@ -29,7 +29,7 @@ def test_any_content_is_judged_with_few_reads(data, path, limits):
     verdict = probe(handle, path, len(data), limits)
     assert isinstance(verdict, AudioInfo | Defect)
     assert handle.reads <= 1500
-    assert handle.octets <= 4_000_000
+    assert handle.nbytes <= 4_000_000
 
 
 @settings(max_examples=150, deadline=None)
@@ -39,7 +39,7 @@ def test_any_content_at_the_head_of_a_huge_file_is_judged_with_few_reads(data, p
     verdict = probe(handle, path, HUGE, limits)
     assert isinstance(verdict, AudioInfo | Defect)
     assert handle.reads <= 2500
-    assert handle.octets <= 12_000_000
+    assert handle.nbytes <= 12_000_000
 
 
 @settings(max_examples=100, deadline=None)
@@ -81,7 +81,7 @@ def test_content_made_to_keep_a_reader_busy(data, capfd):
     started = time.perf_counter()
     assert isinstance(probe(handle, "a.wav", len(data), AudioRules()), Defect)
     assert time.perf_counter() - started < 10
-    assert handle.octets <= 8_000_000
+    assert handle.nbytes <= 8_000_000
     assert capfd.readouterr() == ("", "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
-from batch_uploader.ui.jsonlines import (
+from batch_uploader.ui.fields import (
     NAMES,
     event_fields,
     outcome_fields,
@@ -29,13 +29,13 @@ SAMPLES = [
     events.UploadStarted("a", 1),
     events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
     events.Settled(OUTCOME),
-    events.Found(OUTCOME),
+    events.ProblemFound(OUTCOME),
     events.AlreadyThere("a", 1, outdated=False),
     events.LooksBegun(1, 100),
     events.Looked("a", 1, events.Sight.SAME),
-    events.NotReady("a", 1),
-    events.Released("a", 1),
-    events.Held(OUTCOME),
+    events.Waiting("a", 1),
+    events.ReturnedUnsent("a", 1),
+    events.CarriedOver(OUTCOME),
     events.Reconciled(OUTCOME, None),
     events.DoubtsWaiting(1.0, 1),
     events.Paused(1.0, "busy"),
@@ -51,7 +51,7 @@ def words(text):
 def test_every_event_has_a_name_and_a_row():
     told = set(typing.get_args(events.Event)) - {events.BytesSent}
     assert set(NAMES) == told == {type(sample) for sample in SAMPLES}
-    assert set(ROWS) >= {*NAMES.values(), "progress", "left_out"}
+    assert set(ROWS) >= {*NAMES.values(), "progress", "lines_dropped"}
 
 
 def test_every_event_has_the_fields_of_its_row():
@@ -89,5 +89,5 @@ def test_the_example_is_a_real_line():
     (line,) = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
     example = json.loads(line)
     assert datetime.fromisoformat(example.pop("time")).tzinfo == UTC
-    assert example.pop("event") == "released"
-    assert list(example) == list(event_fields(events.Released("a", 1)))
+    assert example.pop("event") == "returned_unsent"
+    assert list(example) == list(event_fields(events.ReturnedUnsent("a", 1)))

@@ -43,8 +43,8 @@ def tally(clock):
         tally.hear(events.UploadStarted(path, 3 * MIB))
         tally.hear(events.BytesSent(path, 3 * MIB))
         tally.hear(events.Settled(outcome(path, Status.UPLOADED)))
-    tally.hear(events.Found(outcome("o.json", Status.INVALID, code="orphan")))
-    tally.hear(events.Held(outcome("d.wav", Status.IN_DOUBT, code="CANCELLED")))
+    tally.hear(events.ProblemFound(outcome("o.json", Status.INVALID, code="orphan")))
+    tally.hear(events.CarriedOver(outcome("d.wav", Status.IN_DOUBT, code="CANCELLED")))
     for path in ("2025/x[/y].wav", "[bold]\x1b[31m.wav", "通話/" * 30 + "対応.wav", "d/retry.wav"):
         tally.hear(events.UploadStarted(path, 3 * MIB))
         tally.hear(events.BytesSent(path, MIB))
@@ -153,7 +153,7 @@ def test_transfers_keep_their_lines_and_the_others_are_a_number():
     frame(tally, Room(80, 50), seats)
     assert seats == [*paths[:3], paths[12], *paths[4:12]]
     for path in paths[5:]:
-        tally.hear(events.Released(path, 100))
+        tally.hear(events.ReturnedUnsent(path, 100))
     text = plain_text(frame(tally, Room(80, 50), seats))
     assert seats == ["00.wav", "01.wav", "02.wav", "04.wav"]
     assert "more in flight" not in text

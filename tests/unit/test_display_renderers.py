@@ -133,9 +133,11 @@ def test_plain_tells_of_a_stop():
 
 def test_plain_counts_no_progress_where_there_is_none():
     bad = Outcome("x.wav", Status.INVALID, Stat(1, 0), failure=Failure("empty", "it is empty"))
-    err, _ = play(Progress.PLAIN, events=[RUN[0], events.Found(bad), events.ScanFinished(0, 0)])
+    err, _ = play(
+        Progress.PLAIN, events=[RUN[0], events.ProblemFound(bad), events.ScanFinished(0, 0)]
+    )
     assert err.splitlines()[-1] == "nothing to send; invalid 1"
-    refused = [*RUN[:6], events.Draining("refused"), events.Released("[bold]a.wav", 100)]
+    refused = [*RUN[:6], events.Draining("refused"), events.ReturnedUnsent("[bold]a.wav", 100)]
     err, _ = play(Progress.PLAIN, events=refused)
     assert "/s" not in err.splitlines()[-1]
 
@@ -232,7 +234,7 @@ def test_names_in_explanations_are_harmless():
     """Faults 63, 64."""
     line = explain(events.Decided("x[/y]\x1b[2J\r\n.wav", "skip", "a\nb"))
     assert line == "skip x[/y]\\x1b[2J\\r\\n.wav: a b"
-    assert explain(events.Released("a", 1)) == "left for the next run a"
+    assert explain(events.ReturnedUnsent("a", 1)) == "left for the next run a"
 
 
 def test_something_can_be_said_above_the_display():
@@ -368,7 +370,7 @@ def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
     started = time.monotonic()
     with listener:
         for _ in range(2 * MOST_QUEUED):
-            listener(events.Released("x" * 100, 1))
+            listener(events.ReturnedUnsent("x" * 100, 1))
         assert time.monotonic() - started < 20
         assert listener.tally.released == 2 * MOST_QUEUED
     assert time.monotonic() - started < 25
@@ -394,13 +396,13 @@ def test_a_slow_reader_gets_everything_that_was_kept_and_is_told_of_the_rest():
         listener(RUN[0])
         time.sleep(0.5)  # the first line holds the thread up from here on
         for number in range(MOST_QUEUED + 7):
-            listener(events.Released(f"{number}", 1))
+            listener(events.ReturnedUnsent(f"{number}", 1))
         stream.opened.set()
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [each["path"] for each in told if each["event"] == "released"] == [
+    assert [each["path"] for each in told if each["event"] == "returned_unsent"] == [
         str(number) for number in range(MOST_QUEUED)
     ]
-    assert [each["count"] for each in told if each["event"] == "left_out"] == [7]
+    assert [each["lines"] for each in told if each["event"] == "lines_dropped"] == [7]
 
 
 def test_an_outlet_writes_what_its_encoding_lacks_as_escapes():

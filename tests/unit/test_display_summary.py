@@ -37,16 +37,16 @@ def bad(path, status=Status.INVALID, code="sidecar-missing", message=CURE):
 
 
 def summary(
-    attention=(), ending=Ending.COMPLETED, *, uploaded=0, skipped=0, reason=None, counts=None
+    attention=(), ending=Ending.COMPLETED, *, uploaded=0, already_there=0, reason=None, counts=None
 ):
     return Summary(
         ending=ending,
         counts=counts or {**Counter(o.status for o in attention), Status.UPLOADED: uploaded},
-        skipped=skipped,
+        already_there=already_there,
         waiting=0,
         outdated=0,
         uploaded_bytes=uploaded * 3 * 2**20,
-        uploaded_seconds=uploaded * 900.0,
+        uploaded_duration=uploaded * 900.0,
         elapsed=10.0,
         attention=tuple(attention)[:20],
         reason=reason,
@@ -59,7 +59,7 @@ def text_of(summary, width=80, height=24, tally=None, manifest=MANIFEST):
 
 
 def test_a_good_run_is_three_lines():
-    assert text_of(summary(uploaded=1234, skipped=20_000)) == (
+    assert text_of(summary(uploaded=1234, already_there=20_000)) == (
         "Uploaded 1,234 recordings in 10s: 3.6G, 308.5h of audio, 370M/s\n"
         "already there 20,000\n"
         "manifest /data/calls/manifest.jsonl\n"
@@ -68,7 +68,7 @@ def test_a_good_run_is_three_lines():
 
 def test_nothing_new():
     """Fault 76."""
-    text = text_of(summary(skipped=5), manifest=None)
+    text = text_of(summary(already_there=5), manifest=None)
     assert text == "Nothing new in 10s\nalready there 5\n"
 
 
@@ -224,7 +224,7 @@ def test_a_closed_stream_is_no_accident():
 
 def test_an_empty_directory_is_no_success_that_nobody_hears_of():
     assert text_of(summary()).startswith("warning: there are no recordings: is everything mounted")
-    assert "no recordings" not in text_of(summary(skipped=3))
+    assert "no recordings" not in text_of(summary(already_there=3))
 
 
 def test_a_run_that_was_stopped_tells_how_much_is_left():

@@ -28,7 +28,7 @@ async def test_everything_goes_up_once():
     assert summary.ending is Ending.COMPLETED
     assert summary.counts == {Status.UPLOADED: 20}
     assert summary.uploaded_bytes == 20 * len(wav(0))
-    assert summary.uploaded_seconds == pytest.approx(20 * 0.1)
+    assert summary.uploaded_duration == pytest.approx(20 * 0.1)
     assert Counter(talk.metadata.fields["n"] for talk in house.sink.talks) == Counter(
         {str(n): 1 for n in range(20)}
     )
@@ -43,7 +43,7 @@ async def test_a_second_run_opens_nothing_and_asks_nothing():
     await house.run()
     attempts = house.sink.attempts
     summary = await house.run()
-    assert summary.skipped == 20
+    assert summary.already_there == 20
     assert summary.counts == {}
     assert house.sink.attempts == attempts
     assert not house.source.opened
@@ -55,7 +55,7 @@ async def test_only_what_is_new_goes_up():
     house.source.put("new.wav", wav(99))
     house.source.put("new.json", sidecar(n="99"))
     summary = await house.run()
-    assert (summary.skipped, summary.counts) == (5, {Status.UPLOADED: 1})
+    assert (summary.already_there, summary.counts) == (5, {Status.UPLOADED: 1})
     assert set(house.source.opened) == {"new.wav", "new.json"}
 
 
@@ -72,7 +72,7 @@ async def test_what_was_not_sent_is_tried_again():
     assert [event.code for event in ended] == ["UNAVAILABLE", "X", "OK"]
     assert [event.retry_in is None for event in ended] == [False, False, True]
     assert len({event.client_request_id for event in ended}) == 3
-    assert [event.seconds for event in house.events(events.Paused)] == [pytest.approx(0.01)]
+    assert [event.resumes_in for event in house.events(events.Paused)] == [pytest.approx(0.01)]
 
 
 async def test_attempts_run_out_and_the_next_run_tries_again():
@@ -110,7 +110,7 @@ async def test_doubt_is_held_and_never_sent_again():
     again = await house.run()
     assert again.counts == {Status.IN_DOUBT: 1}
     assert house.sink.attempts == attempts
-    assert len(house.events(events.Held)) == 1
+    assert len(house.events(events.CarriedOver)) == 1
 
 
 async def test_refused_credentials_drain_the_run_and_mark_nothing():
@@ -178,7 +178,7 @@ async def test_a_touched_recording_is_recognised_by_its_content():
     await house.run()
     house.source.touch("0/call-0.wav")
     summary = await house.run()
-    assert (summary.skipped, summary.outdated, summary.counts) == (1, 0, {})
+    assert (summary.already_there, summary.outdated, summary.counts) == (1, 0, {})
     house.source.opened.clear()
     await house.run()
     assert not house.source.opened, "the new time is on record"
@@ -189,7 +189,7 @@ async def test_a_touched_sidecar_costs_no_look_at_the_audio():
     await house.run()
     house.source.touch("0/call-0.json")
     summary = await house.run()
-    assert (summary.skipped, summary.outdated) == (1, 0)
+    assert (summary.already_there, summary.outdated) == (1, 0)
     assert set(house.source.opened) == {"0/call-0.json"}
     await house.run()
     assert not house.source.opened
@@ -201,7 +201,7 @@ async def test_a_new_sidecar_for_a_talk_that_is_up_is_counted_and_not_sent():
     house.source.put("0/call-0.json", sidecar(n="other"))
     for _ in range(2):
         summary = await house.run()
-        assert (summary.skipped, summary.outdated) == (1, 1)
+        assert (summary.already_there, summary.outdated) == (1, 1)
     assert len(house.sink.talks) == 1
     assert await house.statuses() == {"0/call-0.wav": Status.UPLOADED}
 
@@ -322,8 +322,8 @@ async def test_the_events_tell_the_whole_story():
     planned = house.events(events.FolderPlanned)
     assert sum(folder.to_send for folder in planned) == 6
     assert sum(folder.to_send_bytes for folder in planned) == 6 * len(wav(0))
-    sent = sum(event.octets for event in house.events(events.BytesSent))
-    lost = sum(e.octets for e in house.events(events.AttemptEnded) if e.code != "OK")
+    sent = sum(event.nbytes for event in house.events(events.BytesSent))
+    lost = sum(e.wire_bytes for e in house.events(events.AttemptEnded) if e.code != "OK")
     assert sent - lost == 6 * len(wav(0))
     assert len(house.events(events.UploadStarted)) == len(house.events(events.Settled)) == 6
 

@@ -115,7 +115,7 @@ async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
             uploader.drain("told to")
     assert results[0].counts == {}
     assert await house.statuses() == {}, "it is as if unseen: nothing was stored"
-    assert len(house.events(events.Released)) == 1
+    assert len(house.events(events.ReturnedUnsent)) == 1
 
 
 async def test_a_ledger_that_fails_ends_the_run():

@@ -31,7 +31,7 @@ async def test_an_outage_costs_no_recording_its_attempts():
     assert max(row.attempts for row in await house.rows()) == 5, "those before it was known"
     paused = house.events(events.Paused)
     assert {event.reason for event in paused} == {"nobody is there"}
-    seconds = [event.seconds for event in paused]
+    seconds = [event.resumes_in for event in paused]
     assert seconds == sorted(seconds)
 
 
@@ -51,16 +51,16 @@ async def test_only_what_has_its_turn_is_claimed():
             sink.go.set()
 
 
-@pytest.mark.parametrize("wide", [False, True])
-async def test_on_a_wide_way_more_memory_is_in_use(wide):
-    expected = 4 if wide else 2
+@pytest.mark.parametrize("expanded", [False, True])
+async def test_over_an_expanded_pool_more_memory_is_in_use(expanded):
+    expected = 4 if expanded else 2
 
     class Way(MemorySink):
         at_once = most = 0
 
         @property
-        def wide(self):
-            return wide
+        def expanded(self):
+            return expanded
 
         async def upload(self, recording, audio, attempt):
             self.at_once += 1
@@ -74,7 +74,7 @@ async def test_on_a_wide_way_more_memory_is_in_use(wide):
 
     sink, full = Way(), anyio.Event()
     room = int(len(wav(0)) * 2.1)
-    options = RunOptions(concurrency=32, memory=2 * room, wide_memory=4 * room)
+    options = RunOptions(concurrency=32, memory=2 * room, expanded_memory=4 * room)
     await House(recordings(60)).run(sink=sink, options=options)
     assert sink.most == expected
 

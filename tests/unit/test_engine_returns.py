@@ -60,7 +60,7 @@ async def test_other_audio_at_the_path_of_what_was_given_up_is_a_new_recording()
     assert (await house.run()).counts == {Status.UPLOADED: 1}
     house.source.put("0/call-0.wav", wav(0))
     summary = await house.run()
-    assert (summary.skipped, summary.counts) == (1, {})
+    assert (summary.already_there, summary.counts) == (1, {})
     assert len(house.sink.talks) == 2, "the one given up, and the new one"
 
 

@@ -28,8 +28,10 @@ class OneListing(MemorySource):
 
 async def batch(listing, ledger=None, min_age=2.0, explain=False):
     async with ledger or MemoryLedger("c") as opened:
-        intake = FolderPlanner(OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW)
-        (only,) = [each async for each in intake.batches()]
+        planner = FolderPlanner(
+            OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW
+        )
+        (only,) = [each async for each in planner.batches()]
         return only
 
 
@@ -104,8 +106,8 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     files = {"d/a.wav": b"a", "d/a.wav.json": b"{}", "d/b.wav": b"b", "d/b.json": b"{}"}
     source = MemorySource({**files, "e/c.wav": b"c", "e/c.wav.json": b"{}", "e/c.json": b"{}"})
     async with MemoryLedger("c") as ledger:
-        intake = FolderPlanner(source, ledger, b"rules", 2.0)
-        again = await intake.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
+        planner = FolderPlanner(source, ledger, b"rules", 2.0)
+        again = await planner.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
     assert [(job.path, job.pair.sidecar.path) for job in again.jobs] == [
         ("d/a.wav", "d/a.wav.json")
     ]
@@ -137,13 +139,13 @@ async def test_of_a_folder_as_it_was_nothing_more_is_asked():
     ledger, files = await two_that_are_up()
     ledger.__class__ = Forgetful
     found = await batch(Listing("d", tuple(files)), ledger)
-    assert (found.folder, found.skipped, found.jobs) == ("d", 2, [])
+    assert (found.folder, found.already_there, found.jobs) == ("d", 2, [])
 
 
 async def test_a_young_file_waits_though_it_is_as_it_was():
     ledger, files = await two_that_are_up(age=1.0)
     found = await batch(Listing("d", tuple(files)), ledger)
-    assert (found.skipped, found.waiting) == (0, 2)
+    assert (found.already_there, found.waiting) == (0, 2)
 
 
 FOLDERS = {

@@ -92,14 +92,14 @@ async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(
     disk.source.walks = 0
     summary = await disk.run()
     assert disk.source.walks == (1 if kept == len(FILES) else 2)
-    assert disk.looked == dict.fromkeys(FILES, Sight.SAME) | {"0/call-3.wav": Sight.OTHER}
+    assert disk.looked == dict.fromkeys(FILES, Sight.SAME) | {"0/call-3.wav": Sight.CHANGED}
     assert len(disk.sink.talks) == 7
     assert len({talk.sha256 for talk in disk.sink.talks}) == 7
     assert (summary.to_look, summary.looked, summary.changed) == (6, 6, 1)
-    assert (summary.skipped, dict(summary.counts)) == (5, {Status.UPLOADED: 1})
+    assert (summary.already_there, dict(summary.counts)) == (5, {Status.UPLOADED: 1})
     summary = await disk.run()
     assert disk.looked == {}
-    assert (summary.skipped, summary.to_look, len(disk.sink.talks)) == (6, 0, 7)
+    assert (summary.already_there, summary.to_look, len(disk.sink.talks)) == (6, 0, 7)
 
 
 async def test_what_comes_back_is_the_talk_that_it_was(disk):
@@ -109,7 +109,7 @@ async def test_what_comes_back_is_the_talk_that_it_was(disk):
     await disk.run()
     disk.fill("0/call-3.wav", wav(3))
     await disk.run()
-    assert disk.looked == {"0/call-3.wav": Sight.OTHER}
+    assert disk.looked == {"0/call-3.wav": Sight.CHANGED}
     assert len(disk.sink.talks) == 7
 
 
@@ -151,7 +151,7 @@ async def test_looks_that_are_left_are_no_work_left_undone(disk, ending):
         assert 0 < summary.looked == len(disk.looked) <= summary.to_look
         seen += disk.looked
     assert sorted(seen) == sorted(FILES)
-    assert summary.skipped == len(FILES)
+    assert summary.already_there == len(FILES)
     assert len(disk.sink.talks) == 6
 
 
@@ -174,9 +174,9 @@ async def test_an_inode_counts_where_two_runs_saw_that_files_keep_them(disk):
     disk.fill("2/call-2.wav", wav(102))
     await disk.run()
     assert disk.looked == {
-        "0/call-3.wav": Sight.OTHER,
+        "0/call-3.wav": Sight.CHANGED,
         "1/call-1.wav": Sight.SAME,
-        "2/call-2.wav": Sight.OTHER,
+        "2/call-2.wav": Sight.CHANGED,
     }
     assert len(disk.sink.talks) == 8
     await disk.run()
@@ -193,7 +193,7 @@ async def test_inodes_that_are_made_up_each_time_are_no_reason_to_look(disk, mon
     for shift in (1, 2, 3):
         disk.source.shift = shift
         summary = await disk.run()
-        assert (summary.skipped, summary.to_look, disk.looked) == (6, 0, {})
+        assert (summary.already_there, summary.to_look, disk.looked) == (6, 0, {})
     disk.source.of = {"0/call-3.wav"}
     assert (await disk.run()).to_look == 0
 
@@ -214,7 +214,7 @@ async def test_a_ledger_that_knew_less_learns_it_without_a_look(kept, tmp_path):
         " sidecar_inode = NULL"
     )
     summary = await kept.run()
-    assert (summary.skipped, summary.to_look) == (6, 0)
+    assert (summary.already_there, summary.to_look) == (6, 0)
     assert execute(select) == known
     kept.fill("0/call-3.wav", wav(103))
     assert (await kept.run()).changed == 1
@@ -246,7 +246,7 @@ async def test_a_duplicate_and_what_was_given_up_are_compared_as_well(disk):
     assert disk.looked == {duplicate: Sight.SAME}
     disk.fill(duplicate, wav(100))
     await disk.run()
-    assert (disk.looked, len(disk.sink.talks)) == ({duplicate: Sight.OTHER}, 7)
+    assert (disk.looked, len(disk.sink.talks)) == ({duplicate: Sight.CHANGED}, 7)
 
 
 async def test_what_a_sidecar_says_anew_needs_no_look_at_the_audio_each_time(disk):
@@ -274,8 +274,8 @@ async def test_a_sidecar_that_was_written_anew_hides_no_other_audio(disk, says):
     await disk.run()
     assert disk.looked == {audio: found}
     summary = await disk.run()
-    assert (disk.looked, disk.source.opened[audio], summary.skipped) == ({}, 0, 6)
+    assert (disk.looked, disk.source.opened[audio], summary.already_there) == ({}, 0, 6)
     disk.fill(audio, wav(103))
     os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15 + 1))
     assert (await disk.run()).changed == 1
-    assert (disk.looked, len(disk.sink.talks)) == ({audio: Sight.OTHER}, 7)
+    assert (disk.looked, len(disk.sink.talks)) == ({audio: Sight.CHANGED}, 7)

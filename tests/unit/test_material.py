@@ -25,15 +25,15 @@ HUGE = bytes(range(256)) * 10_000
 RULES = Rules(sidecar=SidecarMode.OPTIONAL)
 
 
-def front(recording):
-    return b"front of " + recording.key.encode()
+def envelope(recording):
+    return b"envelope of " + recording.key.encode()
 
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    material = Preparer(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, front)
-    assert isinstance(material, Payload)
-    return material
+    payload = Preparer(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, envelope)
+    assert isinstance(payload, Payload)
+    return payload
 
 
 async def first_entry(source):
@@ -49,33 +49,33 @@ def file(tmp_path):
 
 
 @pytest.fixture(params=["cached", "not cached", "in memory"])
-def material(request, file, monkeypatch):
+def payload(request, file, monkeypatch):
     """Of a file that is in the page cache, of one that is not, and of none at all."""
     if request.param == "not cached":
         monkeypatch.delattr("os.RWF_NOWAIT", raising=False)
     source = DirectorySource(file.parent)
     with_file = request.param != "in memory"
-    material = prepared(source if with_file else MemorySource({"a.wav": CONTENT}))
-    yield material
-    material.close()
+    payload = prepared(source if with_file else MemorySource({"a.wav": CONTENT}))
+    yield payload
+    payload.close()
 
 
-async def pieces(material, size):
-    return [piece async for piece in material.chunks(size)]
+async def pieces(payload, size):
+    return [piece async for piece in payload.chunks(size)]
 
 
 @pytest.mark.parametrize("size", [1000, len(CONTENT) - 1, len(CONTENT), 1 << 20])
-def test_the_pieces_are_the_whole(material, size):
+def test_the_pieces_are_the_whole(payload, size):
     for _ in range(2):
-        found = anyio.run(pieces, material, size)
+        found = anyio.run(pieces, payload, size)
         assert b"".join(found) == CONTENT
         assert {len(piece) for piece in found[:-1]} <= {size}
 
 
 @pytest.mark.parametrize("change", ["first byte", "last byte", "shorter"])
-def test_the_last_piece_of_what_changed_is_held_back(material, file, change):
+def test_the_last_piece_of_what_changed_is_held_back(payload, file, change):
     """Fault 33."""
-    if material._handle.readable() and not hasattr(material._handle, "getvalue"):
+    if payload._handle.readable() and not hasattr(payload._handle, "getvalue"):
         with file.open("r+b") as writer:
             if change == "shorter":
                 writer.truncate(len(CONTENT) - 1)
@@ -85,12 +85,12 @@ def test_the_last_piece_of_what_changed_is_held_back(material, file, change):
     else:
         changed = bytearray(CONTENT)
         changed[0 if change == "first byte" else -1] = 0x7F
-        material._handle.seek(0)
-        material._handle.write(changed)
+        payload._handle.seek(0)
+        payload._handle.write(changed)
     came = []
 
     async def read():
-        async for piece in material.chunks(100_000):
+        async for piece in payload.chunks(100_000):
             came.append(piece)  # noqa: PERF401 - it ends with an error
 
     with pytest.raises(SourceChanged):
@@ -100,33 +100,33 @@ def test_the_last_piece_of_what_changed_is_held_back(material, file, change):
 
 @pytest.mark.skipif(not hasattr(beneath.os, "RWF_NOWAIT"), reason="Linux tells what is in memory")
 def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
-    material = prepared(DirectorySource(file.parent))
+    payload = prepared(DirectorySource(file.parent))
     monkeypatch.setattr(to_thread, "run_sync", None)
 
-    assert b"".join(anyio.run(pieces, material, 1000)) == CONTENT
-    material.close()
+    assert b"".join(anyio.run(pieces, payload, 1000)) == CONTENT
+    payload.close()
 
 
 @pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("longer", [b"", b"!"], ids=["as announced", "longer"])
 def test_a_message_takes_the_place_of_the_content(file, content, longer):
     file.write_bytes(content)
-    material = prepared(DirectorySource(file.parent), whole_limit=len(content))
-    start = front(material.recording) + longer
-    message = material.message(start)
+    payload = prepared(DirectorySource(file.parent), whole_limit=len(content))
+    start = envelope(payload.recording) + longer
+    message = payload.framed(start)
 
     assert message == start + content
-    assert material.message(start) is message
-    assert material._content is None
-    material.close()
-    assert material.message(start) is None
+    assert payload.framed(start) is message
+    assert payload._content is None
+    payload.close()
+    assert payload.framed(start) is None
 
 
 def test_what_is_held_as_bytes_comes_in_pieces_as_well(file):
     with closing(prepared(DirectorySource(file.parent))) as of_file:
-        material = Payload(of_file.recording, None, CONTENT)
-    assert b"".join(anyio.run(pieces, material, 7000)) == CONTENT
-    material.close()
+        payload = Payload(of_file.recording, None, CONTENT)
+    assert b"".join(anyio.run(pieces, payload, 7000)) == CONTENT
+    payload.close()
 
 
 class Piecemeal(io.BytesIO):
@@ -158,19 +158,19 @@ def test_a_large_recording_is_never_in_memory_twice(file):
     file.write_bytes(LARGE)
     tracemalloc.start()
     try:
-        material = prepared(DirectorySource(file.parent), whole_limit=len(LARGE))
-        message = material.message(front(material.recording))
+        payload = prepared(DirectorySource(file.parent), whole_limit=len(LARGE))
+        message = payload.framed(envelope(payload.recording))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
     assert len(message) > len(LARGE)
     assert peak < 1.5 * len(LARGE)
-    material.close()
+    payload.close()
 
 
 def test_what_is_streamed_has_no_message(file):
-    material = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1)
+    payload = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1)
 
-    assert material.message(b"front") is None
-    material.close()
+    assert payload.framed(b"envelope") is None
+    payload.close()

@@ -254,18 +254,18 @@ async def test_the_budget_bounds_what_is_held_at_once():
     budget = ByteBudget(100)
     held = most = 0
 
-    async def work(octets):
+    async def work(nbytes):
         nonlocal held, most
-        async with budget.hold(octets):
-            held += min(octets, 100)
+        async with budget.hold(nbytes):
+            held += min(nbytes, 100)
             most = max(most, held)
             await anyio.sleep(0.001)
-            held -= min(octets, 100)
+            held -= min(nbytes, 100)
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            for octets in (30, 60, 500, 10, 90, 100, 1) * 3:
-                group.start_soon(work, octets)
+            for nbytes in (30, 60, 500, 10, 90, 100, 1) * 3:
+                group.start_soon(work, nbytes)
     assert held == 0
     assert most <= 100
 
@@ -282,10 +282,12 @@ async def test_the_budget_survives_a_cancelled_wait():
 
 
 @pytest.mark.parametrize(("spare", "together"), [(300, 3), (299, 1)])
-async def test_the_budget_is_larger_on_a_wide_way_if_memory_is_plenty(monkeypatch, spare, together):
+async def test_the_budget_is_larger_over_an_expanded_pool_if_memory_is_plenty(
+    monkeypatch, spare, together
+):
     monkeypatch.setattr(pace_memory, "spare_memory", lambda: spare)
-    wide, most = False, []
-    budget = ByteBudget(100, 300, lambda: wide)
+    expanded, most = False, []
+    budget = ByteBudget(100, 300, lambda: expanded)
     held = 0
 
     async def work():
@@ -305,9 +307,9 @@ async def test_the_budget_is_larger_on_a_wide_way_if_memory_is_plenty(monkeypatc
         return seen
 
     assert await all_at_once() == 1
-    wide = True
+    expanded = True
     assert await all_at_once() == together
-    wide = False
+    expanded = False
     assert await all_at_once() == 1
 
 

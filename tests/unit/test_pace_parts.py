@@ -154,12 +154,12 @@ class TestOutage:
 
 
 class TestWindow:
-    def grow(self, window, now, seconds, rounds=30, octets=1000):
+    def grow(self, window, now, seconds, rounds=30, nbytes=1000):
         for _ in range(rounds):
             now += seconds
             running = window.limit
             for _ in range(running):
-                window.succeeded(now, seconds, octets, running)
+                window.succeeded(now, seconds, nbytes, running)
         return now
 
     def test_it_grows_to_its_ceiling(self):
@@ -257,14 +257,14 @@ class TestWindow:
         governor = Governor(Caps(64), 0.0)
         now = 0.0
         limits = []
-        for rounds, seconds, wide in ((15, 0.2, False), (1, 4.0, False), (9, 4.0, True)):
+        for rounds, seconds, expanded in ((15, 0.2, False), (1, 4.0, False), (9, 4.0, True)):
             for _ in range(rounds):
                 running, started = governor.window.limit, now
                 now += seconds
                 for _ in range(running):
                     governor.begin(started)
                 for _ in range(running):
-                    governor.succeeded(now, started, 1000, wide=wide)
+                    governor.succeeded(now, started, 1000, expanded=expanded)
                 for _ in range(running):
                     governor.ended(started)
             limits.append(governor.window.limit)
@@ -273,7 +273,7 @@ class TestWindow:
     def test_large_recordings_take_longer_and_mean_nothing(self):
         window = ConcurrencyLimit(32)
         now = self.grow(window, 0.0, 0.2)
-        self.grow(window, now, 20.0, octets=50_000_000)
+        self.grow(window, now, 20.0, nbytes=50_000_000)
         assert window.limit == 32
 
     def test_it_is_not_raised_unused(self):

@@ -58,7 +58,7 @@ def test_a_changed_recording_of_each_status(status, change):
     if status in {Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT}:
         assert action is Action.HOLD, "what may be stored is never sent again"
     elif status is Status.UPLOADED and change.startswith("sidecar"):
-        assert action is Action.UPDATE
+        assert action is Action.COMPARE_METADATA
     elif status is Status.GIVEN_UP and change.startswith("sidecar"):
         assert action is Action.SKIP
     else:

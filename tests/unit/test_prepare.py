@@ -76,11 +76,11 @@ def listed(path, *, name=None):
     return Entry(name or path.name, status.st_size, status.st_mtime_ns)
 
 
-def examination(root, mode=SidecarMode.OPTIONAL):
+def preparer(root, mode=SidecarMode.OPTIONAL):
     return Preparer(DirectorySource(root), "conn", Rules(sidecar=mode))
 
 
-def no_front(_recording):
+def no_envelope(_recording):
     return b""
 
 
@@ -88,7 +88,7 @@ def result(prepared):
     """What can be compared."""
     if not isinstance(prepared, Payload):
         return prepared
-    content = prepared.message(b"")
+    content = prepared.framed(b"")
     prepared.close()
     return prepared.recording, content
 
@@ -143,11 +143,11 @@ def test_the_digest_is_another_than_that_of_the_first_version():
 @pytest.mark.parametrize("mode", SidecarMode)
 @pytest.mark.parametrize("text", SIDECARS)
 def test_what_comes_out_is_the_same_as_with_a_thread(tmp_path, text, mode):
-    looker = examination(tmp_path, mode)
+    looker = preparer(tmp_path, mode)
     seen = set()
     for content in [*SEEDS, b"", b"raw" * 50, make.wav(data_size=1 << 20), make.wav()[:-10]]:
         pair = put(tmp_path, content, text)
-        expected = result(looker.prepare(pair, LIMIT, no_front))
+        expected = result(looker.prepare(pair, LIMIT, no_envelope))
         cached = result(looker.prepare_cached(pair, LIMIT))
         if cached is None:
             # Either libsndfile has to name it, or the sidecar takes its time to be read.
@@ -164,18 +164,18 @@ def test_what_comes_out_is_the_same_as_with_a_thread(tmp_path, text, mode):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=mutants())
 def test_any_content_comes_out_the_same(tmp_path, content):
-    looker = examination(tmp_path)
+    looker = preparer(tmp_path)
     pair = put(tmp_path, content, None)
-    expected = result(looker.prepare(pair, LIMIT, no_front))
+    expected = result(looker.prepare(pair, LIMIT, no_envelope))
 
     assert result(looker.prepare_cached(pair, LIMIT)) in (expected, None)
 
 
 @needs_telling
 def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
-    looker = examination(tmp_path)
+    looker = preparer(tmp_path)
     small, large = put(tmp_path, make.wav(1)), put(tmp_path, make.wav(20), name="large")
-    looker.prepare(small, LIMIT, no_front).close()
+    looker.prepare(small, LIMIT, no_envelope).close()
 
     assert looker.prepare_cached(large, LIMIT) is None
     assert looker.prepare_cached(small, small.audio.size - 1) is None
@@ -184,7 +184,7 @@ def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
 
 def test_nothing_is_taken_before_a_thread_has_opened_a_file(tmp_path):
     """A path may lead across a share that hangs."""
-    looker = examination(tmp_path)
+    looker = preparer(tmp_path)
     pair = put(tmp_path, make.wav())
 
     assert looker.prepare_cached(pair, LIMIT) is None
@@ -204,16 +204,16 @@ def test_a_file_system_that_does_not_tell_what_is_in_memory_is_left_to_the_threa
 @needs_telling
 @pytest.mark.parametrize("lacking", ["audio", "sidecar"])
 def test_what_is_not_in_memory_goes_by_the_thread(tmp_path, lacking):
-    looker = examination(tmp_path)
+    looker = preparer(tmp_path)
     pair = put(tmp_path, make.wav(1), b'{"n": 1}')
-    looker.prepare(pair, LIMIT, no_front).close()
+    looker.prepare(pair, LIMIT, no_envelope).close()
     for _ in range(100):
         evict(tmp_path / getattr(pair, lacking).path)
         if looker.prepare_cached(pair, LIMIT) is None:
             break
     else:
         pytest.fail("it was there each time")
-    expected = result(looker.prepare(pair, LIMIT, no_front))
+    expected = result(looker.prepare(pair, LIMIT, no_envelope))
     assert result(looker.prepare_cached(pair, LIMIT)) == expected
 
 
@@ -222,9 +222,9 @@ def test_what_is_not_in_memory_goes_by_the_thread(tmp_path, lacking):
 @pytest.mark.parametrize("which", ["audio", "sidecar"])
 def test_what_is_not_as_it_was_listed_is_left_to_the_thread(tmp_path, which, change):
     """Faults 32, 33, 35, 37, 38."""
-    looker = examination(tmp_path / "root")
+    looker = preparer(tmp_path / "root")
     pair = put(tmp_path / "root", make.wav(1), b'{"n": 1}')
-    looker.prepare(pair, LIMIT, no_front).close()
+    looker.prepare(pair, LIMIT, no_envelope).close()
     entry = getattr(pair, which)
     file = tmp_path / "root" / entry.path
     content = file.read_bytes()
@@ -249,7 +249,7 @@ def test_what_is_not_as_it_was_listed_is_left_to_the_thread(tmp_path, which, cha
 
     assert looker.prepare_cached(pair, LIMIT) is None
     with pytest.raises((SourceChanged, SourceError)):
-        looker.prepare(pair, LIMIT, no_front)
+        looker.prepare(pair, LIMIT, no_envelope)
 
 
 class Racing(DirectorySource):
@@ -279,14 +279,14 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
     source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
     looker = Preparer(source, "connection", Rules())
     try:
-        material = looker.prepare(pair, LIMIT, no_front)
+        payload = looker.prepare(pair, LIMIT, no_envelope)
     except SourceChanged:
         return
-    with closing(material):
+    with closing(payload):
         old = looker.rules.schema
-        assert material.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
+        assert payload.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
         digest = hashlib.sha256(make.wav(seconds)).digest()
-        assert material.recording.fingerprint.sha256 == digest
+        assert payload.recording.fingerprint.sha256 == digest
 
 
 class Rewriting(DirectorySource):
@@ -312,8 +312,8 @@ def test_what_is_written_into_while_it_is_read_is_no_recording(tmp_path, seconds
     source.root, source.content, source.after = tmp_path, make.wav(seconds)[:-1] + b"N", 1
     looker = Preparer(source, "connection", Rules())
     with pytest.raises(SourceChanged):
-        looker.prepare(pair, LIMIT, no_front)
-    looker.prepare(pair, LIMIT, no_front).close()
+        looker.prepare(pair, LIMIT, no_envelope)
+    looker.prepare(pair, LIMIT, no_envelope).close()
 
 
 @needs_telling
@@ -404,7 +404,7 @@ def test_what_needs_libsndfile_is_said_at_once():
 
 
 def test_a_sidecar_that_grew_since_it_was_listed_is_read_to_its_end(tmp_path):
-    looker = examination(tmp_path)
+    looker = preparer(tmp_path)
     pair = put(tmp_path, make.wav(1), b"{}")
     for text in (b'{"n": "longer than it was"}', b"{}", b'{"n": "' + bytes(SIZE_LIMIT) + b'"}'):
         (tmp_path / "a.json").write_bytes(text)

@@ -81,16 +81,16 @@ async def test_what_a_killed_run_left_is_found_before_anything_is_planned():
 async def kill_while_sending(house, *, stored):
     """Claims for all recordings; so many of them reached the service."""
     rules = Rules()
-    examination = Preparer(house.source, house.ledger.connection_id, rules)
-    intake = FolderPlanner(house.source, house.ledger, rules.digest(), min_age=0)
+    preparer = Preparer(house.source, house.ledger.connection_id, rules)
+    planner = FolderPlanner(house.source, house.ledger, rules.digest(), min_age=0)
     async with house.ledger as ledger:
-        async for batch in intake.batches():
+        async for batch in planner.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
-                material = examination.prepare(job.pair, 1 << 20, lambda _: b"")
-                await ledger.claim([material.recording], stamp_field=STAMP)
+                payload = preparer.prepare(job.pair, 1 << 20, lambda _: b"")
+                await ledger.claim([payload.recording], stamp_field=STAMP)
                 if number < stored:
-                    await house.sink.upload(material.recording, material, Tries()())
-                material.close()
+                    await house.sink.upload(payload.recording, payload, Tries()())
+                payload.close()
 
 
 async def test_absent_is_sent_again_after_the_hold_and_two_misses_by_a_later_run():
@@ -166,7 +166,7 @@ async def test_a_search_that_fails_leaves_the_reason_and_the_next_run_asks_again
         in (await house.rows())[summary.attention[0].path].failure.message
     )
     summary = await house.run()
-    assert (summary.needs_attention, summary.skipped) == (0, 2)
+    assert (summary.needs_attention, summary.already_there) == (0, 2)
 
 
 async def test_a_search_that_fails_for_good_ends_the_waiting():

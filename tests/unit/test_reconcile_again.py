@@ -10,7 +10,7 @@ from batch_uploader.core import events
 from batch_uploader.core.errors import InDoubt, SearchFailed
 from batch_uploader.core.model import Status
 from batch_uploader.core.ports import Match
-from batch_uploader.doubts.loop import AGAIN
+from batch_uploader.doubts.loop import MAX_RESENDS
 from batch_uploader.sinks.memory import MemorySink
 
 DAY = 24 * HOUR
@@ -231,11 +231,11 @@ async def test_what_was_touched_meanwhile_has_failed_until_it_is_at_rest():
     house.time.seconds += HOUR
 
     async with house.uploader() as uploader:
-        intake = uploader._engine._planner._intake
-        young = type(intake)(
-            intake.source, intake.ledger, intake.policy, 60.0, clock=lambda: intake_now(house)
+        planner = uploader._engine._feed._planner
+        young = type(planner)(
+            planner.source, planner.ledger, planner.policy, 60.0, clock=lambda: intake_now(house)
         )
-        uploader._engine._planner._intake = young
+        uploader._engine._feed._planner = young
         summary = await uploader.run()
     assert (summary.counts, summary.waiting) == ({Status.FAILED: 1}, 3)
 
@@ -263,7 +263,7 @@ async def test_what_comes_into_doubt_each_time_is_sent_again_a_few_times_in_a_ru
     house = House(recordings(1))
     house.sink.swallows = 1000
     summary = await run_while_others_go_up(house)
-    assert 1000 - house.sink.swallows == 1 + AGAIN
+    assert 1000 - house.sink.swallows == 1 + MAX_RESENDS
     assert summary.counts == {Status.FAILED: 1}
     assert "absent again" in summary.attention[0].failure.message
     house.sink.swallows = 0
@@ -283,7 +283,7 @@ async def test_the_second_doubt_of_a_run_is_waited_for_as_long_as_the_first():
 
     until = house.time.seconds + 3000
     house.sink = FailsAtFirst(stamp_field=STAMP)
-    house.sink.swallows = 1 + AGAIN
+    house.sink.swallows = 1 + MAX_RESENDS
     summary = await run_while_others_go_up(house)
     assert "absent again" in summary.attention[0].failure.message
 
@@ -372,7 +372,7 @@ async def test_a_run_that_does_not_wait_ends_though_the_search_takes_for_ever():
             summary = await uploader.run()
     assert summary.counts == {Status.UPLOADED: 125 + 96, Status.IN_DOUBT: 125 - 96}
     (waiting,) = house.told(events.DoubtsWaiting)
-    assert (waiting.seconds, waiting.recordings) == (3600.0, 29)
+    assert (waiting.resumes_in, waiting.recordings) == (3600.0, 29)
 
 
 async def test_a_search_that_lags_finds_it_while_the_run_waits():

@@ -33,12 +33,12 @@ def outcome(path, status=Status.UPLOADED, size=100, code=None, duration=None):
     return Outcome(path, status, Stat(size, 0), failure=failure, duration=duration)
 
 
-def planned(to_send=0, size=0, skipped=0, waiting=0):
-    return events.FolderPlanned("", to_send, size, skipped, waiting)
+def planned(to_send=0, size=0, already_there=0, waiting=0):
+    return events.FolderPlanned("", to_send, size, already_there, waiting)
 
 
-def attempt(path, number=1, code="OK", octets=0, retry_in=None):
-    return events.AttemptEnded(path, number, "c", None, code, "", octets, 1.0, retry_in)
+def attempt(path, number=1, code="OK", nbytes=0, retry_in=None):
+    return events.AttemptEnded(path, number, "c", None, code, "", nbytes, 1.0, retry_in)
 
 
 SUMMARY = Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())
@@ -51,13 +51,13 @@ SAMPLES = {
     events.BytesSent: events.BytesSent("a", 10),
     events.AttemptEnded: attempt("a"),
     events.Settled: events.Settled(outcome("a")),
-    events.Found: events.Found(outcome("b", Status.INVALID, code="orphan")),
+    events.ProblemFound: events.ProblemFound(outcome("b", Status.INVALID, code="orphan")),
     events.AlreadyThere: events.AlreadyThere("a", 100, outdated=False),
     events.LooksBegun: events.LooksBegun(1, 100),
     events.Looked: events.Looked("a", 100, events.Sight.SAME),
-    events.NotReady: events.NotReady("a", 100),
-    events.Released: events.Released("a", 100),
-    events.Held: events.Held(outcome("b", Status.IN_DOUBT, code="X")),
+    events.Waiting: events.Waiting("a", 100),
+    events.ReturnedUnsent: events.ReturnedUnsent("a", 100),
+    events.CarriedOver: events.CarriedOver(outcome("b", Status.IN_DOUBT, code="X")),
     events.Reconciled: events.Reconciled(outcome("b"), outcome("b", Status.IN_DOUBT, code="X")),
     events.DoubtsWaiting: events.DoubtsWaiting(1.0, 1),
     events.Paused: events.Paused(1.0, "busy"),
@@ -80,7 +80,7 @@ def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
     tally.hear(events.BytesSent("b", 50))
     assert (tally.sent_bytes, tally.wire_bytes) == (110, 110)
 
-    tally.hear(attempt("a", code="UNAVAILABLE", octets=60, retry_in=3.0))
+    tally.hear(attempt("a", code="UNAVAILABLE", nbytes=60, retry_in=3.0))
     assert (tally.sent_bytes, tally.wire_bytes) == (50, 110)
     assert tally.in_flight["a"].attempt == 2
     assert tally.in_flight["a"].code == "UNAVAILABLE"
@@ -88,10 +88,10 @@ def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
 
     tally.hear(events.BytesSent("a", 100))
     assert tally.retry_in(tally.in_flight["a"]) is None
-    tally.hear(attempt("a", 2, octets=100))
+    tally.hear(attempt("a", 2, nbytes=100))
     tally.hear(events.Settled(outcome("a", duration=7.5)))
     assert (tally.sent_bytes, tally.done_bytes, tally.done_files) == (150, 100, 1)
-    assert (tally.uploaded_bytes, tally.uploaded_seconds, tally.retries) == (100, 7.5, 1)
+    assert (tally.uploaded_bytes, tally.uploaded_duration, tally.retries) == (100, 7.5, 1)
     assert list(tally.in_flight) == ["b"]
 
 
@@ -108,18 +108,18 @@ def test_what_was_given_back_is_not_done(tally):
     tally.hear(planned(1, 100))
     tally.hear(events.UploadStarted("a", 100))
     tally.hear(events.BytesSent("a", 30))
-    tally.hear(events.Released("a", 100))
+    tally.hear(events.ReturnedUnsent("a", 100))
     assert (tally.sent_bytes, tally.done_files, tally.released) == (0, 0, 1)
     assert not tally.in_flight
 
 
 def test_counts_are_those_of_the_summary(tally):
-    tally.hear(planned(3, 300, skipped=5, waiting=2))
+    tally.hear(planned(3, 300, already_there=5, waiting=2))
     tally.hear(events.AlreadyThere("a", 100, outdated=True))
-    tally.hear(events.NotReady("b", 100))
+    tally.hear(events.Waiting("b", 100))
     tally.hear(events.Settled(outcome("c", Status.FAILED, code="UNAVAILABLE")))
-    tally.hear(events.Found(outcome("d", Status.INVALID, code="orphan")))
-    tally.hear(events.Held(outcome("e", Status.IN_DOUBT, code="DEADLINE_EXCEEDED")))
+    tally.hear(events.ProblemFound(outcome("d", Status.INVALID, code="orphan")))
+    tally.hear(events.CarriedOver(outcome("e", Status.IN_DOUBT, code="DEADLINE_EXCEEDED")))
     assert (tally.already_there, tally.waiting, tally.outdated) == (6, 3, 1)
     assert (tally.held, tally.needs_attention) == (1, 3)
     assert tally.counts == {Status.FAILED: 1, Status.INVALID: 1, Status.IN_DOUBT: 1}
@@ -182,7 +182,7 @@ def test_bytes_that_are_sent_again_do_not_shorten_the_time_left(tally, clock):
     tally.hear(events.UploadStarted("a", 1000))
     tally.hear(events.BytesSent("a", 900))
     clock.now += 2
-    tally.hear(attempt("a", code="UNAVAILABLE", octets=900, retry_in=1.0))
+    tally.hear(attempt("a", code="UNAVAILABLE", nbytes=900, retry_in=1.0))
     assert tally.eta is None
     assert tally.rate > 0
 
@@ -236,7 +236,7 @@ def test_a_doubt_that_was_found_out_is_in_doubt_no_more(tally):
     held = outcome("c", Status.IN_DOUBT, code="HELD")
     tally.hear(events.Reconciled(held, third))
     assert +tally.counts == {Status.UPLOADED: 1, Status.CONFLICT: 1, Status.IN_DOUBT: 1}
-    assert (tally.uploaded_bytes, tally.uploaded_seconds, tally.needs_attention) == (100, 2.0, 2)
+    assert (tally.uploaded_bytes, tally.uploaded_duration, tally.needs_attention) == (100, 2.0, 2)
     assert [group.first for group in tally.groups.values()] == [conflict, held]
     # To be sent again: it counts as failed until that begins.
     tally.hear(events.Reconciled(outcome("c", Status.FAILED, code="ABSENT"), held))
@@ -253,8 +253,8 @@ def test_what_an_earlier_run_left_and_was_found_counts_as_already_there(tally):
 
 def test_groups_count_what_is_alike(tally):
     for path in "abc":
-        tally.hear(events.Found(outcome(path, Status.INVALID, code="orphan")))
-    tally.hear(events.Found(outcome("d", Status.INVALID, code="empty")))
+        tally.hear(events.ProblemFound(outcome(path, Status.INVALID, code="orphan")))
+    tally.hear(events.ProblemFound(outcome("d", Status.INVALID, code="empty")))
     groups = [(group.first.path, group.count) for group in tally.groups.values()]
     assert groups == [("a", 3), ("d", 1)]
 
@@ -280,17 +280,17 @@ def test_whatever_happens_the_parts_add_up(steps):
             tally.hear(events.UploadStarted(path, size))
             sent[path] = 0
         if what == "send":
-            octets = min(30, size - sent[path])
-            sent[path] += octets
-            tally.hear(events.BytesSent(path, octets))
+            nbytes = min(30, size - sent[path])
+            sent[path] += nbytes
+            tally.hear(events.BytesSent(path, nbytes))
         elif what == "fail":
-            tally.hear(attempt(path, code="UNAVAILABLE", octets=sent[path], retry_in=0.0))
+            tally.hear(attempt(path, code="UNAVAILABLE", nbytes=sent[path], retry_in=0.0))
             sent[path] = 0
         else:
             end = {
                 "up": events.Settled(outcome(path)),
                 "refused": events.Settled(outcome(path, Status.REJECTED, code="NOT_FOUND")),
-                "released": events.Released(path, size),
+                "released": events.ReturnedUnsent(path, size),
             }[what]
             tally.hear(end)
             done.add(path)

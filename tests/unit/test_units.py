@@ -26,7 +26,7 @@ def test_a_duration_is_read(text, seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "octets"),
+    ("text", "nbytes"),
     [
         ("1000", 1000),
         ("512K", 512 * 1024),
@@ -37,8 +37,8 @@ def test_a_duration_is_read(text, seconds):
         ("0", 0),
     ],
 )
-def test_a_size_is_read(text, octets):
-    assert parse_size(text) == octets
+def test_a_size_is_read(text, nbytes):
+    assert parse_size(text) == nbytes
 
 
 WRONG = ["", "x", "-1", "+1", "1e3", "nan", "inf", "1 0", "1w", "5 m", "٣", "9" * 5000, "1.", ".5"]
@@ -85,7 +85,7 @@ def test_a_duration_is_written(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("octets", "text"),
+    ("nbytes", "text"),
     [
         (0, "0"),
         (1023, "1023"),
@@ -98,19 +98,19 @@ def test_a_duration_is_written(seconds, text):
         (5000 * 1024**4, "5000T"),
     ],
 )
-def test_a_size_is_written(octets, text):
-    assert format_size(octets) == text
+def test_a_size_is_written(nbytes, text):
+    assert format_size(nbytes) == text
 
 
 @given(st.integers(min_value=0, max_value=10**15))
-def test_a_written_size_reads_back_to_about_the_same(octets):
-    text = format_size(octets)
+def test_a_written_size_reads_back_to_about_the_same(nbytes):
+    text = format_size(nbytes)
     if "." in text:
         whole, fraction = text[:-1].split(".")
         read = int(whole + fraction) / 10 * parse_size("1" + text[-1])
     else:
         read = parse_size(text)
-    assert read == pytest.approx(octets, rel=0.05)
+    assert read == pytest.approx(nbytes, rel=0.05)
 
 
 @given(st.floats(min_value=0, max_value=10**9))

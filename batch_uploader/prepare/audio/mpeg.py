@@ -61,7 +61,7 @@ class _Stream(Struct, frozen=True):
 
 class _Announced(Struct, frozen=True):
     frames: int
-    octets: int
+    nbytes: int
 
 
 class _Walk(Struct):
@@ -102,7 +102,7 @@ def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: fl
     per_frame = stream.samples / stream.rate
     announced = _announced(content, stream, first)
     told = announced.frames if announced else 0
-    if announced and told and 0 <= end - first - announced.octets <= STRAY < announced.octets:
+    if announced and told and 0 <= end - first - announced.nbytes <= STRAY < announced.nbytes:
         return told * per_frame
     if not told and end - first > _LARGE:
         constant = _constant(content, stream, first, end)
@@ -195,16 +195,16 @@ def _announced(content: Content, stream: _Stream, first: int) -> _Announced | No
     side = {_SAMPLES_1: (17, 32), _SAMPLES_2: (9, 17)}[stream.samples][stream.channels - 1]
     xing = frame[_HEADER + side : _HEADER + side + 16].ljust(16, b"\0")
     vbri = frame[_HEADER + 32 : _HEADER + 32 + 18].ljust(18, b"\0")
-    frames = octets = 0
+    frames = nbytes = 0
     if xing[:4] in {b"Xing", b"Info"}:
-        frames, octets = struct.unpack_from(">II", xing, 8) if xing[7] & 1 else (0, 0)
-        octets = octets if xing[7] & 2 else 0
+        frames, nbytes = struct.unpack_from(">II", xing, 8) if xing[7] & 1 else (0, 0)
+        nbytes = nbytes if xing[7] & 2 else 0
     elif vbri[:4] == b"VBRI":
-        octets, frames = struct.unpack_from(">II", vbri, 10)
+        nbytes, frames = struct.unpack_from(">II", vbri, 10)
     else:
         return None
-    possible = not octets or _SHORTEST_FRAME * frames <= octets <= _LONGEST_FRAME * (frames + 2)
-    return _Announced(frames, octets) if possible else _Announced(0, 0)
+    possible = not nbytes or _SHORTEST_FRAME * frames <= nbytes <= _LONGEST_FRAME * (frames + 2)
+    return _Announced(frames, nbytes) if possible else _Announced(0, 0)
 
 
 def _constant(content: Content, stream: _Stream, first: int, end: int) -> float | None:

@@ -37,26 +37,26 @@ class ChannelPool:
         self._rests_until = clock()
 
     @property
-    def wide(self) -> bool:
+    def expanded(self) -> bool:
         """Whether many channels carry more than few."""
         return self._width.proved
 
     @asynccontextmanager
-    async def call(self, octets: int = 0) -> AsyncIterator["Call"]:
+    async def call(self, nbytes: int = 0) -> AsyncIterator["Call"]:
         """A channel for one call with so many bytes, kept open until that call is over."""
         began = self._clock()
         lane = self._choose(began)
-        sample = self._width.began() if octets else None
+        sample = self._width.began() if nbytes else None
         call = Call(self, lane)
         lane.calls += 1
-        lane.octets += octets
+        lane.nbytes += nbytes
         try:
             yield call
         finally:
             if sample is not None:
-                self._measured(sample, began, octets if call.delivered else 0)
+                self._measured(sample, began, nbytes if call.delivered else 0)
             lane.calls -= 1
-            lane.octets -= octets
+            lane.nbytes -= nbytes
             await self._close_idle()
 
     async def close(self) -> None:
@@ -85,7 +85,7 @@ class ChannelPool:
 
     def _choose(self, now: float) -> "_Pooled":
         lane = min(self._lanes, key=_load)
-        if lane.octets < _BUSY:
+        if lane.nbytes < _BUSY:
             return lane
         if len(self._lanes) >= self._width.channels:
             self._width.crowded()
@@ -123,7 +123,7 @@ class _Pooled:
         self.channel = channel
         self.unreached_since = unreached_since
         self.calls = 0
-        self.octets = 0
+        self.nbytes = 0
 
 
 class Call:
@@ -155,4 +155,4 @@ class Call:
 
 
 def _load(lane: _Pooled) -> tuple[int, int]:
-    return lane.octets, lane.calls
+    return lane.nbytes, lane.calls

@@ -43,10 +43,10 @@ class PoolSizer:
         return self._sample if self._sample.takes() else None
 
     def ended(
-        self, now: float, sample: "Sample", seconds: float, octets: int, running: int
+        self, now: float, sample: "Sample", seconds: float, nbytes: int, running: int
     ) -> None:
         """A call of the sample took so long for so many bytes, 0 if it failed, one of so many."""
-        sample.add(seconds, octets, running)
+        sample.add(seconds, nbytes, running)
         if sample is not self._sample or not sample.complete:
             return
         few, many = self._few, self._many
@@ -95,7 +95,7 @@ class Sample:
         self.crowded = False
         self._passing = calls if passing is None else passing
         self._awaited = self._to_come = calls
-        self._octets = 0
+        self._nbytes = 0
         self._seconds = 0.0
         self._running = 0
         self._delivered = 0
@@ -110,12 +110,12 @@ class Sample:
             return True
         return False
 
-    def add(self, seconds: float, octets: int, running: int) -> None:
+    def add(self, seconds: float, nbytes: int, running: int) -> None:
         """One of them has ended."""
         self._awaited -= 1
-        if octets:
+        if nbytes:
             self._delivered += 1
-            self._octets += octets
+            self._nbytes += nbytes
             self._seconds += seconds
             self._running += running
 
@@ -136,4 +136,4 @@ class Sample:
         What ended within some time over its length would go up and down with calls that end
         together.
         """
-        return self._octets / max(self._seconds, 1e-6) * self.running
+        return self._nbytes / max(self._seconds, 1e-6) * self.running

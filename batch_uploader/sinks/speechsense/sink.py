@@ -106,16 +106,16 @@ class SpeechSenseSink:
         return self._whole_limit
 
     @property
-    def wide(self) -> bool:
+    def expanded(self) -> bool:
         """Whether many channels carry more than few now."""
-        return self._line is not None and self._line.wide
+        return self._line is not None and self._line.expanded
 
     @property
     def stamp_field(self) -> str | None:
         """The field that carries each recording's key."""
         return self._stamp_field
 
-    def front(self, recording: Recording) -> bytes:
+    def envelope(self, recording: Recording) -> bytes:
         """All of a whole recording's message but the audio, which is the end of it."""
         return framing.whole_start(*self._small_parts(recording), recording.stat.size)
 
@@ -141,7 +141,7 @@ class SpeechSenseSink:
         sending = _Sending(recording, audio, attempt, header, timeout)
         async with line.call(audio.size) as call:
             try:
-                message = audio.message(self.front(recording))
+                message = audio.framed(self.envelope(recording))
                 if message is None:
                     end = await self._stream(call, sending)
                 else:

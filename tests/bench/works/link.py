@@ -67,8 +67,8 @@ def _speeds(lab, clients, runs, loss):
                 with lab.scratch() as scratch:
                     job = Job(folder, sink.host, sink.port, lab, scratch, CONCURRENCY)
                     run = upload(client, job, sink, prefix=inside(HERE))
-                octets = sum(path.stat().st_size for path in files(folder, ".wav"))
-                taken[client].append((run, octets))
+                nbytes = sum(path.stat().st_size for path in files(folder, ".wav"))
+                taken[client].append((run, nbytes))
     return {
         client: runs[0][1] / 1e6 / Run.median([run for run, _ in runs]).wall
         for client, runs in taken.items()

@@ -1,0 +1,123 @@
+"""The names and fields of what programs read: one word for one thing on every surface.
+
+Events (``--progress json``), the log of attempts, ``check --json`` and ``status --json`` take their
+keys from ``VOCABULARY``, which a test holds them and docs/events.md to. The manifest's keys are
+older than all of them, and the same words.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from msgspec.structs import asdict
+
+from batch_uploader.core import events
+from batch_uploader.core.events import Event
+from batch_uploader.core.model import Outcome, Status, Summary
+from batch_uploader.ui.tally import Tally
+
+_COUNTED = [status for status in Status if status is not Status.CLAIMED]
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+NAMES: Mapping[type[Event], str] = {
+    kind: _snake_case(kind.__name__) for kind in get_args(Event) if kind is not events.BytesSent
+}
+"""What each event is called; ``BytesSent`` is told by ``progress``."""
+
+SCHEMA = 1
+"""Of ``run_started``: raised when a name or a field is renamed, goes, or means something else."""
+
+
+def event_fields(event: Event) -> dict[str, Any]:
+    """The fields of an event as JSON knows them, ``event`` and ``time`` excluded."""
+    match event:
+        case (
+            events.Settled(outcome)
+            | events.ProblemFound(outcome)
+            | events.CarriedOver(outcome)
+            | events.Reconciled(outcome)
+        ):
+            return outcome_fields(outcome)
+        case events.RunFinished(summary):
+            return _summary_fields(summary)
+    fields = {name: finite(value) for name, value in asdict(event).items()}
+    return {"schema": SCHEMA, **fields} if isinstance(event, events.RunStarted) else fields
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """An outcome under the names that the manifest uses."""
+    failure = outcome.failure
+    return {
+        "path": outcome.path,
+        "status": outcome.status,
+        "size": outcome.stat.size,
+        "attempts": outcome.attempts,
+        "talk_id": outcome.talk_id,
+        "duplicate_of": outcome.duplicate_of,
+        "duration": finite(outcome.duration),
+        "format": outcome.container,
+        "error": asdict(failure) if failure else None,
+    }
+
+
+def progress_fields(tally: Tally) -> dict[str, Any]:
+    """The Tally's numbers: bytes, seconds, bytes or files a second."""
+    pause = tally.pause
+    return {
+        "stage": tally.stage,
+        "done": tally.done_files,
+        "total": tally.total_files,
+        "done_bytes": tally.sent_bytes,
+        "total_bytes": tally.total_bytes,
+        "wire_bytes": tally.wire_bytes,
+        "rate": finite(tally.rate),
+        "average_rate": finite(tally.average_rate),
+        "recording_rate": finite(tally.file_rate),
+        "eta": finite(tally.eta),
+        "elapsed": finite(tally.elapsed),
+        "in_flight": len(tally.in_flight),
+        "retries": tally.retries,
+        "resumes_in": finite(pause.seconds) if pause else None,
+        "counts": _counts(tally.counts),
+        "already_there": tally.already_there,
+        "waiting": tally.waiting,
+        "outdated": tally.outdated,
+        "carried_over": tally.held,
+        "needs_attention": tally.needs_attention,
+        "uploaded_bytes": tally.uploaded_bytes,
+        "uploaded_duration": finite(tally.uploaded_duration),
+    }
+
+
+def _summary_fields(summary: Summary) -> dict[str, Any]:
+    return {
+        "ending": summary.ending,
+        "reason": summary.reason,
+        "counts": _counts(summary.counts),
+        "already_there": summary.already_there,
+        "waiting": summary.waiting,
+        "outdated": summary.outdated,
+        "needs_attention": summary.needs_attention,
+        "uploaded_bytes": summary.uploaded_bytes,
+        "uploaded_duration": finite(summary.uploaded_duration),
+        "elapsed": finite(summary.elapsed),
+        "to_look": summary.to_look,
+        "looked": summary.looked,
+        "changed": summary.changed,
+    }
+
+
+def _counts(counts: Mapping[Status, int]) -> dict[str, int]:
+    return {status.value: counts.get(status, 0) for status in _COUNTED}
+
+
+def finite(value: Any) -> Any:
+    """Milliseconds are enough, and JSON has no word for infinity."""
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    return value
