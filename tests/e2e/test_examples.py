@@ -5,10 +5,17 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
+
+from e2e.conftest import assert_one_talk_each
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -34,7 +41,13 @@ def test_all_examples_are_covered_here():
 
 
 def test_without_arguments_each_tells_how_it_is_used():
-    for script in ("upload_directory.py", "listener.py", "zip_source.py"):
+    for script in (
+        "upload_directory.py",
+        "listener.py",
+        "logging_listener.py",
+        "opentelemetry_listener.py",
+        "zip_source.py",
+    ):
         done = run(script)
         assert done.returncode == 1
         assert f"python examples/{script}" in done.stderr
@@ -65,6 +78,129 @@ def test_a_listener(calls, tmp_path):
     assert "2 uploaded" in run("listener.py", calls, table).stdout
     assert {line.split(",")[0] for line in table.read_text().splitlines()} == {"a.wav", "sub/b.wav"}
     assert "0 uploaded, 2 already there" in run("listener.py", calls, table).stdout
+
+
+def test_what_is_logged(calls):
+    calls.write("a.wav")
+    calls.put("b.wav", b"RIFF")
+    calls.put("b.json", b"{}")
+    log = run("logging_listener.py", calls).stderr.splitlines()
+    assert log[0].startswith("INFO uploads run ")
+    assert any(re.match(r"INFO uploads a\.wav: uploaded: \S+$", line) for line in log)
+    assert any(line.startswith("ERROR uploads b.wav: invalid: ") for line in log)
+    assert log[-1].startswith("INFO uploads completed: ")
+
+
+def test_spans_and_metrics(calls):
+    calls.write("a.wav", "sub/b.wav", seconds=0.5)
+    lines = run("opentelemetry_listener.py", calls).stdout
+    decoder, found = json.JSONDecoder(), []
+    while lines := lines.strip():
+        document, end = decoder.raw_decode(lines)
+        found.append(document)
+        lines = lines[end:]
+    spans = [each for each in found if "name" in each]
+    (run_span,) = [span for span in spans if span["name"] == "upload run"]
+    uploads = {span["attributes"]["recording.path"]: span for span in spans if span != run_span}
+    assert run_span["attributes"]["run.ending"] == "completed"
+    assert set(uploads) == {"a.wav", "sub/b.wav"}
+    for span in uploads.values():
+        assert span["parent_id"] == run_span["context"]["span_id"]
+        assert span["attributes"]["talk.id"]
+        assert [each["attributes"] for each in span["events"]] == [{"code": "OK", "number": 1}]
+    (metrics,) = [
+        {metric["name"]: metric["data"]["data_points"][0] for metric in scope["metrics"]}
+        for each in found
+        for resource in each.get("resource_metrics", ())
+        for scope in resource["scope_metrics"]
+    ]
+    assert metrics["uploads.recordings"]["value"] == 2
+    assert metrics["uploads.audio"]["value"] == 1.0
+    assert metrics["uploads.attempt.duration"]["count"] == 2
+
+
+@contextmanager
+def app(calls, service):
+    """The app under uvicorn, as a function that asks it; leaving ends it with SIGTERM."""
+    assert "uvicorn fastapi_app:app --app-dir examples" in (EXAMPLES / "fastapi_app.py").read_text()
+    words = ("-m", "uvicorn", "fastapi_app:app", "--app-dir", EXAMPLES, "--port", "0")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "CALLS": str(calls),
+        "CONNECTION_ID": "calls",
+        "API_KEY": calls.key_file.read_text(),
+        "SPEECHSENSE_ENDPOINT": service.address,
+        "CA_FILE": str(service.folder / "tls" / "ca.pem"),
+    }
+    process = subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.PIPE)
+    try:
+        for line in process.stderr:
+            if place := re.search(rb"http://127\.0\.0\.1:\d+", line):
+                break
+
+        def ask(method, path):
+            request = urllib.request.Request(place[0].decode() + path, method=method)  # noqa: S310
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                    return answer.status, json.load(answer)
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)
+
+        yield ask
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+        assert b"Traceback" not in log, log.decode()
+
+
+def until(ask, there):
+    for _ in range(600):
+        _, told = ask("GET", "/upload")
+        if there(told):
+            return told
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def until_it_ends(ask):
+    return until(ask, lambda told: not told["runs"])
+
+
+def test_an_app_that_uploads(calls, service):
+    calls.write("a.wav", "b.wav")
+    with app(calls, service) as ask:
+        assert ask("GET", "/upload")[1]["runs"] is False
+        assert ask("POST", "/upload")[0] == 202
+        told = until_it_ends(ask)
+        assert (told["ended"], told["statuses"]) == ("completed", {"uploaded": 2})
+        calls.write("c.wav")
+        assert ask("POST", "/upload")[0] == 202
+        assert until_it_ends(ask)["statuses"] == {"uploaded": 1}
+        shutil.rmtree(calls.folder)
+        status, refusal = ask("POST", "/upload")
+        assert (status, "no directory" in refusal["detail"]) == (500, True)
+    assert service.counts(calls) == {"a.wav": 1, "b.wav": 1, "c.wav": 1}
+
+
+def test_an_app_that_is_drained_or_shut_down_leaves_nothing_in_doubt(calls, start_service):
+    names = [f"{number:03}.wav" for number in range(200)]
+    calls.write(*names)
+    with start_service("--latency", "300ms") as service:
+        with app(calls, service) as ask:
+            assert ask("POST", "/upload")[0] == 202
+            assert ask("POST", "/upload")[0] == 409
+            until(ask, lambda told: told["statuses"])
+            assert ask("POST", "/upload/drain")[0] == 202
+            assert "drained" in until_it_ends(ask)["ended"]
+            assert ask("POST", "/upload")[0] == 202
+        sent = calls.manifest()
+        assert {line["status"] for line in sent.values()} == {"uploaded"}
+        assert dict.fromkeys(sent, 1) == service.counts(calls)
+        assert len(sent) < len(names)
+        with app(calls, service) as ask:
+            ask("POST", "/upload")
+            assert until_it_ends(ask)["ended"] == "completed"
+        assert_one_talk_each(calls, service, names)
 
 
 def test_a_source(calls, tmp_path):
