@@ -67,8 +67,8 @@ class StopPolicy:
             return None
         return Stop(
             Ending.UNREACHABLE,
-            "whatever is sent ends in conflict: the service names talks that other recordings have;"
-            " ask its support what became of these",
+            "every upload ends in conflict: the service names talks that other recordings have; ask"
+            " its support what became of these uploads",
         )
 
     def doubted(self, error: SinkError) -> Stop | None:
@@ -77,7 +77,7 @@ class StopPolicy:
         most = (self._recent.maxlen or RECENT) * _MOST_DOUBTED
         if sum(self._recent) <= most:
             return None
-        return Stop(Ending.UNREACHABLE, f"nearly all that is sent ends in doubt: {error}")
+        return Stop(Ending.UNREACHABLE, f"most uploads end in doubt: {error}")
 
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""
@@ -87,4 +87,4 @@ class StopPolicy:
         self._doubts += 1
         if self._doubts < (DOUBTS if self._proven else FIRST_DOUBTS):
             return None
-        return Stop(Ending.UNREACHABLE, f"whatever is sent ends in doubt: {error}")
+        return Stop(Ending.UNREACHABLE, f"every upload ends in doubt: {error}")

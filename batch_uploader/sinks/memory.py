@@ -108,7 +108,7 @@ class MemorySink:
         except SourceChanged:
             raise
         except SourceError as error:
-            raise SourceChanged(str(error)) from error
+            raise SourceChanged(error.problem, hint=error.hints) from error
         if size != audio.size:
             raise SourceChanged(f"{recording.path} gave {size} of {audio.size} bytes")
         talk = StoredTalk(
@@ -138,7 +138,7 @@ class MemorySink:
         if self._search:
             raise self._search.popleft()
         if self._stamp_field is None:
-            raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
+            raise SearchFailed("Search needs a stamp field", hint="name one", code="NO_STAMP_FIELD")
         return [
             Match(talk.talk_id, talk.connection_id, talk.key, talk.audio.duration)
             for talk in self.talks

@@ -204,7 +204,7 @@ STRICT = {
 }
 
 OF_ENVOY = [
-    ("route", envoy(None), Unauthorized, "does not know uploads"),
+    ("route", envoy(None), Unauthorized, "does not support uploads"),
     ("refused", envoy(forwards()), NotSent, ENVOY + "remote connection failure"),
     ("refused twice", envoy(retries("connect-failure")), InDoubt, AGAIN + "remote connection"),
     ("nobody", envoy(forwards(), upstream=None), InDoubt, "no healthy upstream"),

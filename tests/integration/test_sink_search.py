@@ -121,13 +121,13 @@ async def test_an_answer_that_makes_no_sense_has_failed(server, sink):
         return b"\xff"
 
     server._search = nonsense
-    with pytest.raises(SearchFailed, match="makes no sense"):
+    with pytest.raises(SearchFailed, match="the service's answer cannot be read"):
         await sink.find("conn-1", ["key"])
 
 
 async def test_a_sink_that_is_not_open_has_failed(server):
     sink = SpeechSenseSink(server.endpoint, ApiKey("k"), stamp_field="stamp")
-    with pytest.raises(SearchFailed, match="open the sink"):
+    with pytest.raises(SearchFailed, match="the sink is not open; open it"):
         await sink.find("conn-1", ["key"])
 
 

@@ -150,8 +150,9 @@ async def test_a_bundle_with_comments_in_any_encoding(authority, ca_file):
 
 async def test_a_server_without_tls_gets_nothing(ca_file):
     async with TalkServer() as server:
-        with pytest.raises(NotSent, match="does not speak TLS; give --plaintext"):
+        with pytest.raises(NotSent, match="does not speak TLS") as caught:
             await upload(Endpoint("127.0.0.1", server.port, ca_file=ca_file))
+        assert caught.value.hints[0].endswith("add --plaintext")
         assert server.calls == []
 
 

@@ -69,7 +69,7 @@ def test_the_services_own_word(code):
         error = decide(answer, extent)
         assert type(error) is expected
         assert error.code == code.name
-        assert str(error).endswith('("as the service says")')
+        assert error.problem.endswith('("as the service says")')
 
 
 @given(
@@ -416,8 +416,8 @@ def test_without_a_connection_nothing_was_sent(text, named, unavailable):
     assert never_left(answer)
     error = decide(answer, unavailable=unavailable)
     assert type(error) is NotSent
-    assert named in str(error).partition("(")[0]
-    assert WHERE in str(error)
+    assert named in "; ".join((error.problem.partition("(")[0], *error.hints))
+    assert WHERE in error.problem
 
 
 @pytest.mark.parametrize("how", [{"metadata": (("x-request-id", "1"),)}, {"connected": True}])
@@ -451,7 +451,7 @@ def test_a_message_that_is_too_large_is_no_throttling(text):
     """Fault 24."""
     error = decide(RpcResult(StatusCode.RESOURCE_EXHAUSTED, text))
     assert type(error) is Rejected
-    assert "streams" in str(error)
+    assert error.hints == ("lower --whole-limit, so that recordings of this size are streamed",)
 
 
 def test_a_message_that_is_too_large_is_ours_if_its_size_is():

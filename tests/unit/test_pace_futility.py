@@ -58,7 +58,7 @@ def test_where_nothing_ever_got_through_doubts_end_the_run_at_once(world):
     assert count <= FIRST_DOUBTS + 2
     assert world.now < 2
     assert stop.ending is Ending.UNREACHABLE
-    assert stop.reason == "whatever is sent ends in doubt: a proxy answered"
+    assert stop.reason == "every upload ends in doubt: a proxy answered"
 
 
 def test_a_restart_of_two_minutes_is_waited_out_and_an_hour_is_not(world):
@@ -78,7 +78,7 @@ def test_nearly_all_in_doubt_is_no_accident_any_more(world, good, bad, stops):
             world.succeed()
         stop = [world.fail(DOUBT) for _ in range(bad)][-1] or stop
     assert bool(stop) is stops
-    assert not stops or stop.reason == "nearly all that is sent ends in doubt: a proxy answered"
+    assert not stops or stop.reason == "most uploads end in doubt: a proxy answered"
 
 
 def test_all_that_is_on_its_way_at_once_is_one_accident():

@@ -78,8 +78,9 @@ class Endpoint(Struct, frozen=True):
             force_setattr(self, "ca_file", as_path("ca_file", self.ca_file))
         if self.security is Security.PLAINTEXT and not self.loopback:
             raise ConfigError(
-                f"plaintext would show the credentials and the calls to everybody on the way to "
-                f"{self.host}: leave it off, it is for loopback alone"
+                f"plaintext is for loopback only: on the way to {self.host} anyone could read the"
+                " credentials and the calls",
+                hint="leave it off",
             )
 
     @classmethod
@@ -101,8 +102,9 @@ class Endpoint(Struct, frozen=True):
         number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0  # noqa: PLR2004
         if not (colon and sound and 0 < number <= _LARGEST_PORT):
             raise ConfigError(
-                f"the endpoint {text!r} is not HOST:PORT; write it like "
-                "api.speechsense.yandexcloud.net:443 or [::1]:50051, without https://"
+                f"the endpoint {text!r} is not HOST:PORT",
+                hint="write it like api.speechsense.yandexcloud.net:443 or [::1]:50051, without"
+                " https://",
             )
         ca_path = None if ca_file is None else as_path("ca_file", ca_file)
         return cls(host, number, security, ca_path, proxy)
@@ -123,7 +125,7 @@ DEFAULT_ENDPOINT: Final = Endpoint("api.speechsense.yandexcloud.net", 443)
 def channel_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
     """The certificates to trust; None for plaintext.
 
-    Blocks for a moment to read them. Raises ConfigError if the CA file or the proxy is of no use.
+    Blocks for a moment to read them. Raises ConfigError if the CA file or the proxy cannot be used.
     """
     if endpoint.security is Security.PLAINTEXT:
         return None
@@ -186,9 +188,9 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
     proxy = authority.rpartition("@")[2]
     if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
         raise ConfigError(
-            f"{variable} in the environment names no host of a proxy: write http://HOST:PORT, and"
-            " what is not a letter or a digit in its user and password as %XX; --ignore-proxy goes"
-            " without"
+            f"the environment variable {variable} does not name the host of a proxy",
+            hint="write it as http://HOST:PORT, with the special characters of its user and"
+            " password as %XX; or bypass the proxy with --ignore-proxy",
         )
     return proxy
 
@@ -223,7 +225,8 @@ def _read_roots(ca_file: Path) -> bytes:
         roots = ca_file.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"the CA file {ca_file} cannot be read ({error.strerror}): check its name and mode"
+            f"the CA file {ca_file} cannot be read ({error.strerror})",
+            hint="check its name and mode",
         ) from error
     try:
         # Comments between the certificates may hold anything, they themselves nothing else.
@@ -231,8 +234,8 @@ def _read_roots(ca_file: Path) -> bytes:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ValueError, ssl.SSLError) as error:
         raise ConfigError(
-            f"the CA file {ca_file} holds no certificate: it must be PEM, "
-            "starting with -----BEGIN CERTIFICATE-----"
+            f"the CA file {ca_file} does not hold a certificate",
+            hint="it must be PEM, starting with -----BEGIN CERTIFICATE-----",
         ) from error
     return roots
 

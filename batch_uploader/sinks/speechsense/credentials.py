@@ -12,6 +12,7 @@ import anyio
 
 from batch_uploader.core.checks import as_path, require_type
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.core.text import quote
 from batch_uploader.host.files import is_private
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.iam import (
@@ -50,7 +51,7 @@ class ApiKey:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """Read it from a file that nobody else may read. Raises ConfigError."""
+        """Read it from a file that only its owner may read. Raises ConfigError."""
         return cls(read_secret_file(as_path("path", path)))
 
     async def header(self) -> str:
@@ -76,7 +77,7 @@ class IamTokenFile:
     """An IAM token in a file that somebody else renews; read again whenever the file changes.
 
     Raises ConfigError if there is no sound token in it at first. A file that becomes unreadable
-    later leaves the last token in use: the service will say when that one is no good any more.
+    later leaves the last token in use: the service tells when that one has expired.
     """
 
     def __init__(
@@ -171,10 +172,10 @@ class ServiceAccountKey:
 
 
 def read_secret_file(path: Path) -> str:
-    """The one word in a file that nobody but its owner may read. Blocking.
+    """The one word in a file that only its owner may read. Blocking.
 
     White space around it and a byte-order mark are dropped. Raises ConfigError, which names the
-    file and the cure and nothing of the content.
+    file and nothing of its content.
     """
     return _sound(_read_private(path), f"the file {path}")
 
@@ -184,15 +185,17 @@ def _read_private(path: Path) -> str:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             # Others need it, and chmod would take it from them.
-            raise ConfigError(f"{path} is a directory or a device: name the file with the secret")
+            raise ConfigError(
+                f"{path} is a directory or a device", hint="specify the file with the secret"
+            )
         if not is_private(path):
-            raise ConfigError(f"others may read {path}: run 'chmod 600' on it")
+            raise ConfigError(f"other users can read {path}", hint=f"chmod 600 {quote(str(path))}")
         # Anything else than UTF-8 is refused with the other characters that no secret has.
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read ({error.strerror}): check its name, owner and mode"
+            f"{path} cannot be read ({error.strerror})", hint="check its name, owner and mode"
         ) from error
 
 
@@ -200,16 +203,16 @@ def _sound(secret: str, name: str) -> str:
     require_type(name, secret, str)
     word = secret.removeprefix("\ufeff").strip()
     if not word:
-        raise ConfigError(f"{name} is empty: put the secret in it")
+        raise ConfigError(f"{name} is empty", hint="put the secret in it")
     if not (word.isascii() and word.isprintable()) or " " in word:
         raise ConfigError(
-            f"{name} holds more than one word or characters that no secret has: "
-            "put in the secret alone, in one line"
+            f"{name} holds more than one word, or characters that no secret has",
+            hint="put only the secret in it, in one line",
         )
     if len(word) > LONGEST_SECRET:
         raise ConfigError(
-            f"{name} holds {len(word):,} characters, which no secret has and no request takes:"
-            " put in the secret alone"
+            f"{name} holds {len(word):,} characters, which is too long for a secret",
+            hint="put only the secret in it",
         )
     return word
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from grpc import StatusCode
 
@@ -47,7 +47,7 @@ class Unavailable(StrEnum):
     BELIEVED = "believed"
     """Nothing was stored: try again."""
     DOUBTED = "doubted"
-    """Nobody knows: in doubt."""
+    """It may have been stored: in doubt."""
 
 
 # No call leaves before there is a connection.
@@ -76,7 +76,9 @@ _NUMBER: Final = re.compile(r"\d{1,18}")
 _ABORTED: Final = re.compile(r"\baborted\b", re.IGNORECASE)
 """What the code itself says."""
 
-# For the advice alone.
+_CHECK_FIRST: Final = "check whether it was stored before you resend it"
+
+# For the explanation alone.
 _NOT_GRPC: Final = ("received http2 header", "no status received", "end_stream flag", "upstream")
 _HTTP_STATUS: Final = re.compile(r"received http2 header with status: (\d{3})")
 _NO_TLS: Final = "wrong_version_number"
@@ -97,6 +99,11 @@ _WORD: Final[Mapping[StatusCode, type[SinkError]]] = {
 """Whatever is not here is silence."""
 _ASKS_AGAIN: Final = frozenset({NotSent, Throttled})
 """What is only believed in words that speak of the service."""
+
+
+class _Advice(NamedTuple):
+    problem: str
+    hint: str | None = None
 
 
 def never_left(answer: RpcResult) -> bool:
@@ -122,10 +129,11 @@ def judge(
     a connection: where it names that one, it speaks of itself.
     """
     kind = _decide(_without_connection(answer, connection_id), extent, unavailable, size)
-    advice = _advice(kind, answer, extent, where)
+    advice = _explain(kind, answer, extent, where)
     said = "" if kind is Contradicted else answer.quote()
     return kind(
-        f'{advice} ("{said}")' if said else advice,
+        f'{advice.problem} ("{said}")' if said else advice.problem,
+        hint=advice.hint,
         code="CONTRADICTION" if kind is Contradicted else answer.code.name,
         request_id=request_id(answer.metadata, answer.secrets),
         retry_after=retry_after(answer.metadata),
@@ -211,50 +219,53 @@ def _any(needles: Iterable[str], text: str) -> bool:
     return any(needle in text for needle in needles)
 
 
-def _advice(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> str:
+def _explain(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> _Advice:
     if never_left(answer):
         return _unreached(answer.details.lower(), where)
-    if kind in _ADVICE:
-        return _ADVICE[kind](answer, where)
+    if kind in _EXPLAIN:
+        return _EXPLAIN[kind](answer, where)
     if kind is Throttled:
-        return f"send less at a time: {where} has too much to do"
+        return _Advice(f"{where} is throttling requests")
     if extent is Extent.PART:
-        return f"try again: the stream to {where} broke off, so nothing is stored"
-    return f"try again: {where} cannot take it now"
+        return _Advice(f"the stream to {where} broke off, so nothing was stored")
+    return _Advice(f"{where} is unavailable at the moment")
 
 
-def _unreached(text: str, where: str) -> str:
+def _unreached(text: str, where: str) -> _Advice:
     if _NO_TLS in text:
-        return (
-            f"check the endpoint: {where} does not speak TLS; give --plaintext if it is an "
-            "emulator on this machine that was started without --tls"
+        return _Advice(
+            f"{where} does not speak TLS",
+            "check the endpoint; for an emulator on this machine without --tls, add --plaintext",
         )
     if _any(_TLS, text):
-        return (
-            f"check the CA file, the endpoint's host name and this machine's clock: the TLS "
-            f"certificate of {where} was not accepted"
+        return _Advice(
+            f"the TLS certificate of {where} was not accepted",
+            "check the CA file, the host name in the endpoint and this machine's clock",
         )
     if "http proxy" in text:
-        return f"check the proxy settings: the HTTP proxy on the way to {where} refused"
+        return _Advice(f"the HTTP proxy did not connect to {where}", "check the proxy settings")
     if "http1.x" in text:
-        return f"check the endpoint: what answers at {where} does not speak gRPC"
+        return _Advice(f"{where} does not speak gRPC", "check the endpoint")
     if text.startswith(_LOOK_UP):
-        return f"check the endpoint's host name and the DNS: {where} cannot be looked up"
-    return f"check the endpoint and the network: {where} cannot be reached"
+        return _Advice(
+            f"{where} cannot be resolved", "check the host name in the endpoint, and the DNS"
+        )
+    return _Advice(f"{where} cannot be reached", "check the endpoint and the network")
 
 
-def _doubted(answer: RpcResult, where: str) -> str:
-    do = "find out whether the service has it before it is sent again"
+def _doubted(answer: RpcResult, where: str) -> _Advice:
     if answer.talk_id is not None:
         named = f"as talk {answer.talk_id}" if answer.talk_id else "without a talk ID"
-        return f"{do}: {where} accepted it {named}, and then said otherwise"
+        return _Advice(f"{where} accepted it {named}, then reported an error", _CHECK_FIRST)
     if answer.code is StatusCode.OK:
-        return f"{do}: {where} accepted it without naming a talk ID"
+        return _Advice(f"{where} accepted it without a talk ID", _CHECK_FIRST)
     if answer.code is StatusCode.DEADLINE_EXCEEDED:
-        return f"{do}: {where} did not answer in time"
+        return _Advice(f"{where} did not answer in time, so it may have been stored", _CHECK_FIRST)
     if stand_in := _stand_in(answer, where):
-        return f"check what is in between, and {do}: {stand_in}"
-    return f"{do}: the answer of {where} was lost or does not tell"
+        return _Advice(stand_in, f"check what is in between; {_CHECK_FIRST}")
+    return _Advice(
+        f"the answer of {where} was lost or is unclear, so it may have been stored", _CHECK_FIRST
+    )
 
 
 def _stand_in(answer: RpcResult, where: str) -> str | None:
@@ -266,37 +277,42 @@ def _stand_in(answer: RpcResult, where: str) -> str | None:
     return f"a proxy or load balancer in front of {where} answered in the service's place{how}"
 
 
-def _refused(answer: RpcResult, where: str) -> str:
+def _refused(answer: RpcResult, where: str) -> _Advice:
     if stand_in := _stand_in(answer, where):
-        return f"check the endpoint and what is in between: {stand_in}"
+        return _Advice(stand_in, "check the endpoint and what is in between")
     if answer.code is StatusCode.UNIMPLEMENTED:
-        return f"check the endpoint and any proxy in between: {where} does not know uploads"
-    if answer.code is StatusCode.PERMISSION_DENIED:
-        return f"have the account be given the right to upload to this connection at {where}"
-    return f"check the credentials: {where} does not accept them"
-
-
-def _rejected(answer: RpcResult, where: str) -> str:
-    if answer.code is StatusCode.RESOURCE_EXHAUSTED:
-        return (
-            f"send recordings of this size as streams, by a lower limit for whole ones: "
-            f"the message was too large on the way to {where}"
+        return _Advice(
+            f"{where} does not support uploads", "check the endpoint and any proxy in between"
         )
-    return f"mend the recording or its metadata: {where} refuses it as it is"
+    if answer.code is StatusCode.PERMISSION_DENIED:
+        return _Advice(
+            f"{where} does not let the account upload to this connection",
+            "grant the account a role that allows uploads",
+        )
+    return _Advice(f"{where} does not accept the credentials", "check the credentials")
 
 
-def _unknown(answer: RpcResult, where: str) -> str:  # noqa: ARG001 - as the others are called
-    return f"check the connection ID: {where} does not know this one"
+def _rejected(answer: RpcResult, where: str) -> _Advice:
+    if answer.code is StatusCode.RESOURCE_EXHAUSTED:
+        return _Advice(
+            f"the message was too large on the way to {where}",
+            "lower --whole-limit, so that recordings of this size are streamed",
+        )
+    return _Advice(f"{where} rejected it", "fix the recording or its metadata")
 
 
-def _contradicted(answer: RpcResult, where: str) -> str:
-    return (
-        f"{where} accepted it, but named {answer.quote() or 'no talk'}; look for it among the "
-        "connection's talks, then decide with 'batch-uploader resolve'"
+def _unknown(answer: RpcResult, where: str) -> _Advice:  # noqa: ARG001 - as the others are called
+    return _Advice(f"{where} does not know this connection", "check the connection ID")
+
+
+def _contradicted(answer: RpcResult, where: str) -> _Advice:
+    return _Advice(
+        f"{where} accepted it, but named {answer.quote() or 'no talk'}",
+        "look for it among the talks of the connection, then decide with 'batch-uploader resolve'",
     )
 
 
-_ADVICE: Final[Mapping[type[SinkError], Callable[[RpcResult, str], str]]] = {
+_EXPLAIN: Final[Mapping[type[SinkError], Callable[[RpcResult, str], _Advice]]] = {
     Contradicted: _contradicted,
     InDoubt: _doubted,
     Unauthorized: _refused,

@@ -64,9 +64,9 @@ class AuthorizedKey(Struct, frozen=True):
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        cure = (
-            f"{name} is not an authorized key: make one with "
-            "'yc iam key create --service-account-name NAME --output FILE'"
+        refusal = ConfigError(
+            f"{name} is not an authorized key",
+            hint="create one: yc iam key create --service-account-name NAME --output FILE",
         )
         try:
             content = json.loads(text)
@@ -83,9 +83,9 @@ class AuthorizedKey(Struct, frozen=True):
             UnsupportedAlgorithm,
         ):
             # The cause may quote the secret.
-            raise ConfigError(cure) from None
+            raise refusal from None
         if not (isinstance(key, RSAPrivateKey) and _plain(key_id) and _plain(account)):
-            raise ConfigError(cure)
+            raise refusal
         return cls(key_id, account, key)
 
     def sign(self, now: float) -> str:
@@ -137,7 +137,9 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
         issued = wire.CreateIamTokenResponse()
     if not _plain(issued.iam_token):
         raise NotSent(
-            f"check the IAM endpoint: {endpoint} gave no token", code="IAM_TOKEN_UNAVAILABLE"
+            f"{endpoint} returned no IAM token",
+            hint="check the IAM endpoint",
+            code="IAM_TOKEN_UNAVAILABLE",
         )
     remember(issued.iam_token)
     return IssuedToken(issued.iam_token, issued.expires_at.seconds - now)
@@ -145,15 +147,14 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
 
 def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
     kind: type[SinkError] = NotSent
-    advice = f"check the network: {endpoint} gave no IAM token"
+    problem, hint = f"{endpoint} did not issue an IAM token", "check the network"
     if answer.code in _REFUSED:
         kind = Unauthorized
-        advice = (
-            "check that the authorized key exists and that this machine's clock is right: "
-            f"{endpoint} gives no IAM token for it"
-        )
+        problem = f"{endpoint} does not accept the authorized key"
+        hint = "check that the key exists, and this machine's clock"
     return kind(
-        f'{advice} ("{answer.quote()}")',
+        f'{problem} ("{answer.quote()}")',
+        hint=hint,
         code=answer.code.name,
         request_id=request_id(answer.metadata),
         retry_after=retry_after(answer.metadata),

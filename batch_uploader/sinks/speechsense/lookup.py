@@ -1,7 +1,7 @@
 """Search and Get: which talks carry a stamp.
 
 Whether Search's key of a metadata field is ``userMeta.NAME``, as the guide has it, or
-``user.NAME``, as a comment in the API has it, nobody has checked. A wrong one finds nothing and
+``user.NAME``, as a comment in the API has it, has not been checked. A wrong one finds nothing and
 may not even be refused, so both are tried until one has brought up a talk that was asked for.
 """
 
@@ -81,7 +81,7 @@ class Lookup:
         if page.next_page_token or len(page.talk_ids) > _MOST_FOUND:
             # To look into each of them would use up the quota of a day.
             return SearchFailed(
-                f"Search by {name} brings up {page.talks_count} talks, so it does not go by it",
+                f"Search by {name} returned {page.talks_count:,} talks, so it ignores that field",
                 code="SEARCH_INEXACT",
             )
         _demand_sound(page.talk_ids)
@@ -128,7 +128,7 @@ def failed(answer: RpcResult) -> SearchFailed:
     """What a Search or a Get that did not succeed amounts to."""
     said = answer.quote()
     return SearchFailed(
-        "the service did not tell which talks it holds" + (f' ("{said}")' if said else ""),
+        "the service did not say which talks it holds" + (f' ("{said}")' if said else ""),
         code=answer.code.name,
         request_id=request_id(answer.metadata),
     )
@@ -136,7 +136,7 @@ def failed(answer: RpcResult) -> SearchFailed:
 
 def _demand_sound(talk_ids: Iterable[str]) -> None:
     for wrong in filter(None, map(flaw, talk_ids)):
-        raise SearchFailed(f"the service names {wrong}", code="UNREADABLE")
+        raise SearchFailed(f"the service returned {wrong}", code="UNREADABLE")
 
 
 def _bare(name: str) -> str:
@@ -149,4 +149,4 @@ def _parse(read: Callable[[bytes], _M], answer: bytes) -> _M:
     try:
         return read(answer)
     except (DecodeError, TypeError):  # None is what gRPC makes of an answer without a message
-        raise SearchFailed("the service's answer makes no sense", code="UNREADABLE") from None
+        raise SearchFailed("the service's answer cannot be read", code="UNREADABLE") from None

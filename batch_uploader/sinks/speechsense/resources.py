@@ -31,16 +31,16 @@ def demand_resources() -> int:
         with taking(_MEMORY * 1024 * 1024):
             threads = spare_threads(_THREADS + _WORKERS)
     except MemoryError:
-        raise _refused(
-            f"this machine gives too little memory: {_MEMORY} MiB are needed to begin with",
-            "allow more: 'ulimit -v unlimited'",
+        raise ConfigError(
+            f"not enough memory: {_MEMORY} MiB are needed to start",
+            hint="raise the limit: ulimit -v unlimited",
         ) from None
     if threads <= _THREADS:
-        raise _refused(
-            f"only {threads} more threads may be started, and {_THREADS + 1} are needed to begin"
-            " with",
-            "allow more: 'ulimit -u', TasksMax= in a unit of systemd, --pids-limit of a container,"
-            " or memory ('ulimit -v')",
+        raise ConfigError(
+            f"not enough threads: {_THREADS + 1} are needed to start, and only {threads} more are"
+            " allowed",
+            hint="raise the limit: ulimit -u, TasksMax= in a systemd unit, --pids-limit of a"
+            " container, or that of memory (ulimit -v)",
         )
     return threads - _THREADS
 
@@ -49,13 +49,8 @@ def demand_descriptors(count: int) -> None:
     """Raise ConfigError unless this process may open so many files more."""
     spare = spare_descriptors()
     if spare is not None and spare < count:
-        raise _refused(
-            f"only {spare} more files may be opened, and {count} are needed to begin with",
-            "allow more: 'ulimit -n 1024', or LimitNOFILE= in a unit of systemd",
+        raise ConfigError(
+            f"not enough open files: {count} are needed to start, and only {spare} more are"
+            " allowed",
+            hint="raise the limit: ulimit -n 1024, or LimitNOFILE= in a systemd unit",
         )
-
-
-def _refused(message: str, cure: str) -> ConfigError:
-    error = ConfigError(message)
-    error.add_note(cure)
-    return error

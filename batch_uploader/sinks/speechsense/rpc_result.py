@@ -90,7 +90,7 @@ ENDED_WITHIN: Final = RpcResult(StatusCode.CANCELLED, "the call was ended within
 
 def unreadable(error: Exception, talk_id: str | None = None) -> RpcResult:
     """The answer to a call that gRPC could make nothing of, which it tells by any exception."""
-    said = f"gRPC makes no sense of the answer: {type(error).__name__}"
+    said = f"gRPC could not read the answer: {type(error).__name__}"
     return RpcResult(StatusCode.UNKNOWN, said, talk_id=talk_id)
 
 

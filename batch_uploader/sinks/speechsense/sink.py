@@ -38,7 +38,8 @@ LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
 """A gRPC server takes 4 MiB in one message unless it is told otherwise."""
 
 _QUERY_SECONDS: Final = 30.0
-_CLOSED: Final = "open the sink before uploading, and close it after the last upload has ended"
+_CLOSED: Final = "the sink is not open"
+_OPEN_IT: Final = "open it before the first upload, and close it after the last one"
 
 _UNPARSABLE: Final = b"\xff"
 
@@ -50,7 +51,7 @@ class SpeechSenseSink:
     ``chunk_size`` bytes a message. With ``stamp_field`` each talk carries its recording's key in
     that metadata field, whatever the sidecar says of it. ``quota`` holds Search and Get back; it is
     what the service grants by default unless a project was granted another. Raises ConfigError for
-    sizes that no service would take; entering raises it for a CA file that is of no use.
+    sizes that no service would take; entering raises it for a CA file that cannot be used.
     """
 
     def __init__(
@@ -72,13 +73,13 @@ class SpeechSenseSink:
             raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
         if not 0 <= whole_limit <= LARGEST_WHOLE:
             raise ConfigError(
-                f"recordings of {whole_limit} bytes cannot go in one message: "
-                f"set the limit to {LARGEST_WHOLE} at most"
+                f"whole_limit is {whole_limit}, and no service takes a message of that size",
+                hint=f"set it to {LARGEST_WHOLE} at most",
             )
         if not 1 <= chunk_size <= LARGEST_CHUNK:
             raise ConfigError(
-                f"a stream cannot go in pieces of {chunk_size} bytes: "
-                f"set their size to {LARGEST_CHUNK} at most"
+                f"chunk_size is {chunk_size}, and no service takes a piece of that size",
+                hint=f"set it to a value from 1 to {LARGEST_CHUNK}",
             )
         self._endpoint = endpoint
         self._credentials = credentials
@@ -128,7 +129,7 @@ class SpeechSenseSink:
         """
         line = self._line
         if line is None:
-            raise NotSent(_CLOSED, code="CLOSED")
+            raise NotSent(_CLOSED, hint=_OPEN_IT, code="CLOSED")
         started = time.monotonic()
         try:
             header = await self._header()
@@ -137,7 +138,7 @@ class SpeechSenseSink:
             raise
         timeout = attempt.timeout - (time.monotonic() - started)
         if timeout <= 0:
-            raise NotSent("try again: the credentials came too late", code="DEADLINE_EXCEEDED")
+            raise NotSent("the credentials came too late", code="DEADLINE_EXCEEDED")
         sending = _Sending(recording, audio, attempt, header, timeout)
         async with line.call(audio.size) as call:
             try:
@@ -148,7 +149,7 @@ class SpeechSenseSink:
                     end = await self._whole(call, sending, message)
             except grpc.aio.UsageError:
                 # The channel was closed before the call began.
-                raise NotSent(_CLOSED, code="CLOSED") from None
+                raise NotSent(_CLOSED, hint=_OPEN_IT, code="CLOSED") from None
             if isinstance(end, Receipt) or not never_left(end):
                 call.reached(delivered=isinstance(end, Receipt))
             else:
@@ -176,7 +177,7 @@ class SpeechSenseSink:
         Waits as the quota of Get asks for, telling ``waits``. Raises SearchFailed.
         """
         if self._lookup is None:
-            raise SearchFailed("name a stamp field to search by", code="NO_STAMP_FIELD")
+            raise SearchFailed("Search needs a stamp field", hint="name one", code="NO_STAMP_FIELD")
         return await self._lookup.find(connection_id, keys, self._ask, waits)
 
     async def _header(self) -> str:
@@ -187,11 +188,11 @@ class SpeechSenseSink:
     async def _ask(self, method: str, request: bytes) -> bytes | RpcResult:
         line = self._line
         if line is None:
-            raise SearchFailed(_CLOSED, code="CLOSED")
+            raise SearchFailed(_CLOSED, hint=_OPEN_IT, code="CLOSED")
         try:
             header = await self._header()
         except SinkError as error:
-            raise SearchFailed(str(error), code=error.code) from error
+            raise SearchFailed(error.problem, hint=error.hints, code=error.code) from error
         async with line.call() as call:
             try:
                 query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = call.channel.unary_unary(
@@ -200,7 +201,7 @@ class SpeechSenseSink:
                 ids = (("authorization", header), ("x-client-request-id", str(uuid.uuid4())))
                 return await query(request, metadata=ids, timeout=_QUERY_SECONDS)
             except grpc.aio.UsageError:
-                raise SearchFailed(_CLOSED, code="CLOSED") from None
+                raise SearchFailed(_CLOSED, hint=_OPEN_IT, code="CLOSED") from None
             except grpc.aio.AioRpcError as error:
                 return RpcResult.of(error, (header.partition(" ")[2],))
             except asyncio.CancelledError:
@@ -234,7 +235,7 @@ class SpeechSenseSink:
             await self._feed(rpc, sending)
         except SourceError as error:
             await _spoil(rpc, reply)
-            raise SourceChanged(str(error)) from error
+            raise SourceChanged(error.problem, hint=error.hints) from error
         except Over:
             pass  # The call knows best how it ended.
         except asyncio.CancelledError:
@@ -330,8 +331,9 @@ async def _spoil(rpc: Rpc, reply: Reply) -> None:
     end = await reply.end()
     if isinstance(end, Receipt):
         raise InDoubt(
-            f"compare talk {end.talk_id} with the recording: its file changed while it was sent, "
-            "and the service took what had come so far",
+            f"its file changed while it was sent, and the service stored the part that it had as"
+            f" talk {end.talk_id}",
+            hint="compare the talk with the recording",
             code="SOURCE_CHANGED",
             request_id=end.request_id,
         )
