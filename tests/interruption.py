@@ -275,7 +275,7 @@ class Place:
             async with aclosing(ledger.rows()) as decided:
                 await write_manifest(decided, self.manifest)
 
-    async def demand_all_up(self, talks):
+    async def require_all_up(self, talks):
         """Each recording has one talk, and ledger and manifest know it."""
         assert Counter(name for name, _ in talks) == dict.fromkeys(self.names, 1)
         async with SqliteLedger(self.ledger_file, CONNECTION) as ledger:

@@ -63,9 +63,9 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | N
     return None, seal
 
 
-async def demand_agreement(ledger: Knows, manifest: Path, belonging: Belonging) -> None:
+async def require_agreement(ledger: Knows, manifest: Path, belonging: Belonging) -> None:
     """Raise ConfigError or LedgerError as ``Agreement.begin`` does, for whoever only reads."""
-    await belonging.demand(ledger)
+    await belonging.require(ledger)
     for each in dict.fromkeys((manifest, manifest_path(belonging.root))):
         news, _ = await find_news(ledger, each)
         if news is not None:
@@ -100,12 +100,12 @@ class Agreement:
         it is this one's.
         """
         if self._belonging is not None:
-            await self._belonging.demand(self._ledger)
-        await self._demand()
+            await self._belonging.require(self._ledger)
+        await self._require()
         if self._belonging is not None:
             await self._belonging.settle(self._ledger)
 
-    async def _demand(self) -> None:
+    async def _require(self) -> None:
         for manifest in self._all:
             news, seal = await find_news(self._ledger, manifest)
             if news is not None:
@@ -118,7 +118,7 @@ class Agreement:
         if self._manifest is None:
             return
         with CancelScope(shield=True):
-            await self._demand()
+            await self._require()
             async with aclosing(self._ledger.rows()) as rows:
                 seal = await write_manifest(rows, self._manifest)
             # A kill in between leaves one that is compared once, and so does a ledger that is gone

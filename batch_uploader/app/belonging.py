@@ -95,7 +95,7 @@ def read_pointer(root: Path) -> Pointer | None:
         ) from error
 
 
-def demand_known(root: Path, ledger: Path, *, rebuilding: bool = False) -> None:
+def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = False) -> None:
     """Refuse to begin anew where the directory's pointer names a ledger. Blocking.
 
     Raises ConfigError where that is there, under another name, and LedgerError where it is gone,
@@ -129,7 +129,7 @@ class Belonging:
         self.path = path
         self.root = root
 
-    async def demand(self, ledger: Knows) -> str | None:
+    async def require(self, ledger: Knows) -> str | None:
         """The ID of the directory, None if it has none yet; nothing is changed.
 
         Raises ConfigError if the ledger is of another directory, or not the one that is kept of
@@ -148,11 +148,11 @@ class Belonging:
 
         For the ledger's holder, once it is clear that nothing else is wrong with it.
         """
-        source_id = await self.demand(ledger) or str(uuid.uuid4())
+        source_id = await self.require(ledger) or str(uuid.uuid4())
         await _learn(ledger, {_ID: source_id, _ROOT: json.dumps(os.fspath(self.root))})
         if await to_thread.run_sync(_point, source_id, self.path, self.root):
             # Whoever came before us with another ledger has the directory.
-            await self.demand(ledger)
+            await self.require(ledger)
             await _learn(ledger, {_POINTED: "1"})
 
 
@@ -186,7 +186,7 @@ def _judge(origin: Origin, path: Path, root: Path) -> str | None:
         raise _of_another(path, origin, root)
     if _same(named, path):
         if Path(pointer.ledger).is_absolute():
-            _demand_no_twin(origin, pointer, path, root)
+            _require_no_twin(origin, pointer, path, root)
         return pointer.source_id
     if named.exists():
         raise _named_elsewhere(root, path, named)
@@ -198,7 +198,7 @@ def _judge(origin: Origin, path: Path, root: Path) -> str | None:
         error.add_note("put that one back, or name the right one with --ledger")
         error.add_note(f"if this one is the newest that there is, remove {pointer_path(root)}")
         raise error
-    _demand_no_twin(origin, pointer, path, root)
+    _require_no_twin(origin, pointer, path, root)
     return pointer.source_id
 
 
@@ -211,7 +211,7 @@ def _judge_by_place(origin: Origin, path: Path, root: Path) -> None:
         raise _of_another(path, origin, root)
 
 
-def _demand_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) -> None:
+def _require_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) -> None:
     """Raise ConfigError if the directory was copied, pointer and all, and the other is there."""
     if origin.root is None or _same(origin.root, root):
         return

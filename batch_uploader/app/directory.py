@@ -7,13 +7,13 @@ from pathlib import Path
 from anyio import to_thread
 from msgspec.structs import replace
 
-from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.belonging import Belonging, require_no_other_ledger
 from batch_uploader.app.uploader import Uploader, require_asyncio
 from batch_uploader.core.checks import as_path, require_texts, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
-from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
+from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.engine import RunOptions
@@ -91,8 +91,8 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     root = Path(await to_thread.run_sync(os.path.realpath, directory))
     ledger_file = _place("ledger", ledger, ledger_path(root))
     manifest_file = _place("manifest", manifest, manifest_path(root))
-    await to_thread.run_sync(demand_known, root, ledger_file)
-    demand_memory(root, ledger_file, manifest_file)
+    await to_thread.run_sync(require_no_other_ledger, root, ledger_file)
+    require_no_lost_ledger(root, ledger_file, manifest_file)
     return Uploader(
         source=DirectorySource(
             directory,

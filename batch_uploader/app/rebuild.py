@@ -70,9 +70,9 @@ async def rebuild(
         if replacement.whole:
             reader = LedgerReader(ledger, alone=replacement.stray)
             await stack.enter_async_context(reader)
-            source_id = await belonging.demand(reader)
+            source_id = await belonging.require(reader)
             if not replacement.stray:
-                await _demand_behind(reader, ledger, found)
+                await _require_behind(reader, ledger, found)
             records.insert(0, partial(_rows_of, reader))
         elif not found:
             raise _nothing_left(manifest)
@@ -96,7 +96,7 @@ async def rebuild(
     return Rebuilt(talks.count, doubts.count, replacement.aside)
 
 
-async def _demand_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:
+async def _require_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:
     """Raise ConfigError if the ledger knows all that there is to know."""
     for manifest in manifests:
         news, _ = await find_news(reader, manifest)
@@ -209,4 +209,4 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
             if rows:
                 yield rows
     if isinstance(source, Anchored):
-        source.demand_same()
+        source.require_same()

@@ -128,7 +128,7 @@ class Uploader:
                 stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
             # Or the ledger may be that of another directory, which took its place just now.
-            await self._demand_same_source()
+            await self._require_same_source()
             await self._agreement.begin()
             self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
@@ -158,7 +158,7 @@ class Uploader:
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
-            await self._demand_same_source()
+            await self._require_same_source()
             await self._ledger.check()
         except LedgerGone as error:
             await self._save(error)
@@ -195,9 +195,9 @@ class Uploader:
         """End now: what is in flight is left in doubt."""
         self._engine.cancel()
 
-    async def _demand_same_source(self) -> None:
+    async def _require_same_source(self) -> None:
         if isinstance(self._source, Anchored):
-            await to_thread.run_sync(self._source.demand_same)
+            await to_thread.run_sync(self._source.require_same)
 
     def _publish(self, event: Event) -> None:
         self._score.hear(event)
@@ -225,7 +225,7 @@ class Uploader:
     async def _write_manifest(self) -> None:
         if self._manifest is None:
             return
-        self._demand_manifest_in_place(self._manifest)
+        self._require_manifest_in_place(self._manifest)
         if self._owed or self._score.changed or self._recovered:
             await self._agreement.write()
         else:
@@ -254,7 +254,7 @@ class Uploader:
                 elif row.talk_id not in known:
                     error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
 
-    def _demand_manifest_in_place(self, manifest: Path) -> None:
+    def _require_manifest_in_place(self, manifest: Path) -> None:
         """Raise LedgerError if another directory is where the manifest's was when the run began.
 
         It is not this run's to write to, and the note in the other one tells the next run.

@@ -15,15 +15,15 @@ from anyio import to_thread
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.app.agreement import demand_agreement
-from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.agreement import require_agreement
+from batch_uploader.app.belonging import Belonging, require_no_other_ledger
 from batch_uploader.app.check import Finding, survey
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.places import (
-    demand_no_trace,
-    demand_places,
     own_files,
+    require_no_trace,
+    require_places,
     risks_of,
     the_connection,
 )
@@ -31,8 +31,8 @@ from batch_uploader.core.model import Defect, Entry, Outcome, Status
 from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.places import demand_memory
-from batch_uploader.ledgers.sqlite import LedgerReader, demand_last, is_running
+from batch_uploader.ledgers.places import require_no_lost_ledger
+from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
 from batch_uploader.prepare.prepare import Preparer
@@ -53,10 +53,10 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 
 async def _check(settings: Settings, as_json: bool) -> int:
-    places, reading = demand_places(settings), settings.reading()
-    demand_known(places.root, places.ledger)
-    demand_memory(places.root, places.ledger, places.manifest)
-    demand_no_trace(places)
+    places, reading = require_places(settings), settings.reading()
+    require_no_other_ledger(places.root, places.ledger)
+    require_no_lost_ledger(places.root, places.ledger, places.manifest)
+    require_no_trace(places)
     show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
     source = DirectorySource(
         places.directory,
@@ -71,10 +71,10 @@ async def _check(settings: Settings, as_json: bool) -> int:
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     ledger = places.ledger if places.ledger.exists() else None
     if ledger is not None:
-        await to_thread.run_sync(demand_last, ledger)
+        await to_thread.run_sync(require_last, ledger)
         async with LedgerReader(ledger) as reader:
             belonging = Belonging(places.ledger, places.root)
-            await demand_agreement(reader, places.manifest, belonging)
+            await require_agreement(reader, places.manifest, belonging)
     async with AsyncExitStack() as stack:
         stack.enter_context(source)
         memory = await stack.enter_async_context(_memory(ledger, connection_id))
@@ -87,7 +87,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
     account.print()
     if account.sum.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
-    source.demand_same()
+    source.require_same()
     return ExitCode.ATTENTION if account.sum.attention else ExitCode.FINE
 
 

@@ -149,7 +149,7 @@ def resolve(
     from batch_uploader.cli import search as searching
 
     if search:
-        resolving.demand_nothing_else(
+        resolving.require_nothing_else(
             talk_id, paths, resend=resend, give_up=give_up, rejected=rejected
         )
         return searching.search(directory, flags)

@@ -21,7 +21,7 @@ from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptio
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.places import manifest_path
 from batch_uploader.settings import Settings
-from batch_uploader.sinks.speechsense.resources import demand_resources
+from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.outlet import Line, Span
 from batch_uploader.ui.printing import show
 
@@ -33,7 +33,7 @@ _LINES = 3
 
 def demo(directory: Path | None) -> int:
     """Run it; the exit code is that of the upload."""
-    demand_resources()
+    require_resources()
     try:
         root = directory.absolute() if directory else Path(tempfile.mkdtemp(prefix="demo-calls-"))
         return anyio.run(_demo, root)

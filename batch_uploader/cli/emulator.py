@@ -223,9 +223,9 @@ def emulator(**given: Any) -> None:
     """
     import anyio
 
-    from batch_uploader.sinks.speechsense.resources import demand_resources
+    from batch_uploader.sinks.speechsense.resources import require_resources
 
-    demand_resources()
+    require_resources()
     from batch_uploader.emulator import (
         CONNECTION,
         EmulatorOptions,

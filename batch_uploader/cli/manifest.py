@@ -9,9 +9,9 @@ import anyio
 
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.places import (
-    demand_ledger,
-    demand_places,
-    demand_replaceable,
+    require_ledger,
+    require_places,
+    require_replaceable,
     tell_of_kept,
 )
 from batch_uploader.core.cells import defuse, escape, keep
@@ -32,10 +32,10 @@ def manifest(
 
 
 async def _manifest(settings: Settings, form: Format, output: Path | None, raw: bool) -> int:
-    places = demand_places(settings, output)
+    places = require_places(settings, output)
     if output is not None:
-        demand_replaceable(output, "--output")
-    demand_ledger(places)
+        require_replaceable(output, "--output")
+    require_ledger(places)
     await tell_of_kept(places)
     async with (
         LedgerReader(places.ledger, places.connection_id) as reader,

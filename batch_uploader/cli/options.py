@@ -131,10 +131,10 @@ def command(
             # Later it would be the ledger or the directory that seems to be at fault.
             from batch_uploader.sinks.speechsense.resources import (
                 DESCRIPTORS_WITHOUT_GRPC,
-                demand_descriptors,
+                require_descriptors,
             )
 
-            demand_descriptors(DESCRIPTORS_WITHOUT_GRPC)
+            require_descriptors(DESCRIPTORS_WITHOUT_GRPC)
             if names:
                 group = {names[name]: values.pop(name) for name in names}
                 values["flags"] = {

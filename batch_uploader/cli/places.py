@@ -11,7 +11,7 @@ from typing import NamedTuple
 from anyio import to_thread
 
 from batch_uploader.app.agreement import Agreement
-from batch_uploader.app.belonging import Belonging, demand_known, pointer_path
+from batch_uploader.app.belonging import Belonging, pointer_path, require_no_other_ledger
 from batch_uploader.cli.output import hint
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.text import plural, printable, quote
@@ -52,24 +52,24 @@ def own_files(settings: Settings) -> list[Path]:
     return [file for file in files if file is not None]
 
 
-def demand_places(settings: Settings, output: Path | None = None) -> Places:
+def require_places(settings: Settings, output: Path | None = None) -> Places:
     """Where everything is, once it is clear that no file is to be two things at once.
 
     Asked first, so that no ledger is made where somebody mistyped a name. Raises SourceError for
     the directory, ConfigError for the files.
     """
     places = settings.places()
-    _demand_directory(places.directory)
+    _require_directory(places.directory)
     files = list(_files(settings, places, output))
     for one, other in combinations(files, 2):
-        _demand_two(one, other)
+        _require_two(one, other)
     selection = Selection(settings.patterns("include"))
     for file in files:
-        _demand_no_recording(file, places.directory, selection)
+        _require_no_recording(file, places.directory, selection)
     return places
 
 
-def demand_replaceable(file: Path, flag: str) -> None:
+def require_replaceable(file: Path, flag: str) -> None:
     """Raise ConfigError unless a file can be written anew; asked before anything costs money."""
     problem = None
     try:
@@ -98,10 +98,10 @@ def _may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=acting)
 
 
-def demand_ledger(places: Places) -> None:
+def require_ledger(places: Places) -> None:
     """Raise LedgerError unless there is a ledger already."""
     if not has_ledger(places.ledger):
-        demand_known(places.root, places.ledger)
+        require_no_other_ledger(places.root, places.ledger)
         if places.manifest.is_file():
             what = f"there is a manifest {places.manifest}, but its ledger is gone"
             cure = "batch-uploader upload --rebuild makes a new one from it"
@@ -136,7 +136,7 @@ def risks_of(ledger: Path) -> Iterator[str]:
         )
 
 
-def demand_no_trace(places: Places) -> None:
+def require_no_trace(places: Places) -> None:
     """Raise LedgerError where there is no ledger, but what lies beside its place shows that it was.
 
     Opening it to write does the same.
@@ -194,7 +194,7 @@ async def known_connection(places: Places) -> str:
     return connection_id
 
 
-def _demand_directory(directory: Path) -> None:
+def _require_directory(directory: Path) -> None:
     """Raise SourceError unless there is such a directory and it can be read."""
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
@@ -243,7 +243,7 @@ def _files(settings: Settings, places: Places, output: Path | None) -> Iterator[
             yield _File(part, path, f"--{name}")
 
 
-def _demand_two(one: _File, other: _File) -> None:
+def _require_two(one: _File, other: _File) -> None:
     try:
         # Not by their names alone: there are links, and systems to which A is a.
         same = os.path.samefile(one.path, other.path)  # noqa: PTH121 - of two paths alike
@@ -258,7 +258,7 @@ def _demand_two(one: _File, other: _File) -> None:
         )
 
 
-def _demand_no_recording(file: _File, directory: Path, selection: Selection) -> None:
+def _require_no_recording(file: _File, directory: Path, selection: Selection) -> None:
     # A link at the end would itself be replaced.
     real = Path(os.path.realpath(file.path.parent), file.path.name)
     root = os.path.realpath(directory)

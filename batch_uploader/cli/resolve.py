@@ -19,10 +19,10 @@ from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
     agreed,
-    demand_ledger,
-    demand_places,
-    demand_replaceable,
     known_connection,
+    require_ledger,
+    require_places,
+    require_replaceable,
 )
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Failure, Outcome, Status
@@ -134,7 +134,7 @@ class Wanted(Struct, frozen=True):
         return cls(tuple(dict.fromkeys(paths)), states)
 
 
-def demand_nothing_else(
+def require_nothing_else(
     talk_id: str | None,
     paths: Sequence[str] | None,
     *,
@@ -165,9 +165,9 @@ def resolve(
 
 
 async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks: bool) -> int:
-    places = demand_places(settings)
-    demand_replaceable(places.manifest, "--manifest")
-    demand_ledger(places)
+    places = require_places(settings)
+    require_replaceable(places.manifest, "--manifest")
+    require_ledger(places)
     connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
         agreement = agreed(ledger, places)
@@ -180,7 +180,7 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
             else await _all(ledger, wanted.states)
         )
         if decision.verdict is Verdict.UPLOADED:
-            await _demand_unused(ledger, decision.talk_id, chosen[0].path)
+            await _require_unused(ledger, decision.talk_id, chosen[0].path)
         doubtful = sum(each.status in _DOUBTFUL for each in chosen)
         if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
             return ExitCode.ATTENTION
@@ -274,7 +274,7 @@ async def _known(ledger: SqliteLedger, paths: Iterable[str]) -> dict[str, Outcom
     return found
 
 
-async def _demand_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
+async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
     """Raise ConfigError if the talk is another recording's."""
     async with aclosing(ledger.rows(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:

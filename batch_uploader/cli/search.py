@@ -17,10 +17,10 @@ from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
     agreed,
-    demand_ledger,
-    demand_places,
-    demand_replaceable,
     known_connection,
+    require_ledger,
+    require_places,
+    require_replaceable,
 )
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
@@ -52,9 +52,9 @@ def search(directory: Path, flags: Mapping[str, object]) -> int:
 
 
 async def _search(settings: Settings) -> int:
-    places = demand_places(settings)
-    demand_ledger(places)
-    demand_replaceable(places.manifest, "--manifest")
+    places = require_places(settings)
+    require_ledger(places)
+    require_replaceable(places.manifest, "--manifest")
     sending = settings.sending()
     if sending.stamp_field is None:
         raise refusal(

@@ -11,17 +11,17 @@ import anyio
 from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.app.agreement import demand_agreement
+from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.cli.places import demand_ledger, demand_places, tell_of_kept
+from batch_uploader.cli.places import require_ledger, require_places, tell_of_kept
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.records import Row
 from batch_uploader.core.text import format_count, printable, quote, sentence
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.sqlite import LedgerReader, Totals, demand_last, is_running
+from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running, require_last
 from batch_uploader.settings import Places, Settings
 from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
@@ -72,8 +72,8 @@ def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> in
 
 
 async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> int:
-    places = demand_places(settings)
-    demand_ledger(places)
+    places = require_places(settings)
+    require_ledger(places)
     # Asked before the ledger is read: a run that ends in between leaves no claim behind.
     running = await to_thread.run_sync(is_running, places.ledger)
     async with LedgerReader(places.ledger, places.connection_id) as reader:
@@ -93,9 +93,9 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
 async def _tell_of_refusal(reader: LedgerReader, places: Places) -> bool:
     """Say that no run would go on with this ledger, and why, if that is so."""
     try:
-        await to_thread.run_sync(demand_last, places.ledger)
+        await to_thread.run_sync(require_last, places.ledger)
         belonging = Belonging(places.ledger, places.root)
-        await demand_agreement(reader, places.manifest, belonging)
+        await require_agreement(reader, places.manifest, belonging)
     except (ConfigError, LedgerError) as refusal:
         show([warning(sentence(f"upload is refused: {refusal}"))], sys.stderr)
         output.hint(*refusal.hints, *getattr(refusal, "__notes__", ()))

@@ -11,15 +11,15 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from batch_uploader.app.belonging import Belonging, demand_known
+from batch_uploader.app.belonging import Belonging, require_no_other_ledger
 from batch_uploader.app.rebuild import Rebuilt, rebuild
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.places import (
-    demand_places,
-    demand_replaceable,
     own_files,
+    require_places,
+    require_replaceable,
     risks_of,
 )
 from batch_uploader.cli.signals import Stop, listening
@@ -29,12 +29,12 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
 from batch_uploader.host.systemd import ServiceManager
-from batch_uploader.ledgers.places import demand_memory, ledger_path, manifest_path
+from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.settings import Places, Settings
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
-from batch_uploader.sinks.speechsense.resources import demand_resources
+from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
@@ -63,13 +63,13 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     """Upload what the settings say, and say how it went; the exit code."""
     # What blocks waits for its turn where the system does not start as many threads as usual.
     limiter = to_thread.current_default_thread_limiter()
-    limiter.total_tokens = min(limiter.total_tokens, demand_resources())
-    places = demand_places(settings)
+    limiter.total_tokens = min(limiter.total_tokens, require_resources())
+    places = require_places(settings)
     reading, sending = settings.reading(), settings.sending()
     progress = settings.one_of("progress", Progress.AUTO)
     log_file = settings.path("log-file")
     connection_id = settings.connection_id()
-    demand_replaceable(places.manifest, "--manifest")
+    require_replaceable(places.manifest, "--manifest")
     source = DirectorySource(
         places.directory,
         include=reading.include,
@@ -79,10 +79,10 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     )
     wanted = settings.options()
     options = within_descriptors(wanted)
-    demand_known(places.root, places.ledger, rebuilding=rebuilding)
+    require_no_other_ledger(places.root, places.ledger, rebuilding=rebuilding)
     if rebuilding:
         await _make_anew(settings, places, connection_id, sending.stamp_field)
-    demand_memory(places.root, places.ledger, places.manifest)
+    require_no_lost_ledger(places.root, places.ledger, places.manifest)
     listeners: list[Listener] = []
     uploader = Uploader(
         source=source,

@@ -64,7 +64,7 @@ class Anchored(Protocol):
     def __exit__(self, *exc: object) -> None:
         """Let it go."""
 
-    def demand_same(self) -> None:
+    def require_same(self) -> None:
         """Raise SourceError if its name leads to another source by now. Blocking."""
 
 

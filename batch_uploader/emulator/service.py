@@ -80,7 +80,7 @@ class Service(grpc.GenericRpcHandler):
         caller = Caller(
             headers.get("x-client-request-id"),
             headers.get("idempotency-key"),
-            demand_presence=lambda: _demand_presence(context),
+            require_presence=lambda: _require_presence(context),
             cut=lambda: self._cut(context.peer()),
         )
 
@@ -113,7 +113,7 @@ class Service(grpc.GenericRpcHandler):
             await context.abort(grpc.StatusCode.INTERNAL, message, ids)
 
 
-async def _demand_presence(context: _Context) -> None:
+async def _require_presence(context: _Context) -> None:
     """Raise CancelledError if the client is gone, which a stream's end does not tell.
 
     A stream that was cancelled, timed out or lost its client ends like a finished one (grpc#33038),

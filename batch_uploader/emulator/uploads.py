@@ -61,13 +61,13 @@ _LOST: Final = {
 class Caller(Struct, frozen=True):
     """Who asks: what the request's headers tell, and two things to do to the connection.
 
-    ``demand_presence`` raises CancelledError if the client broke the request off, ``cut`` resets
+    ``require_presence`` raises CancelledError if the client broke the request off, ``cut`` resets
     the connection that it came by.
     """
 
     client_request_id: str | None
     idempotency_key: str | None
-    demand_presence: Callable[[], Awaitable[None]]
+    require_presence: Callable[[], Awaitable[None]]
     cut: Callable[[], None]
 
 
@@ -190,7 +190,7 @@ class Uploads:
             await self._pace(len(data))
             if fate.mishap is Mishap.EARLY_OK and stream.size:
                 break
-        await caller.demand_presence()
+        await caller.require_presence()
         if connection is None:
             raise invalid("metadata", "is missing: the stream is blank")
         return connection, fate

@@ -112,10 +112,10 @@ def give_to_owner_of(other: Path, descriptor: int) -> None:
                 os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
-def demand_own(path: Path, *, shared: bool = False) -> None:
+def require_own(path: Path, *, shared: bool = False) -> None:
     """Raise NotOurs unless a plain file lies there, or nothing: what others open by its name."""
     with suppress(FileNotFoundError):
-        _demand(path, os.lstat(path), shared=shared)
+        _require(path, os.lstat(path), shared=shared)
 
 
 def unshare(path: Path) -> None:
@@ -294,17 +294,17 @@ _SECOND_NAME = "it has a second name, so it may be another's file (a hard link)"
 def _open_own(path: Path, flags: int, *, shared: bool = False, device: bool = False) -> int:
     with suppress(FileNotFoundError):
         # To open some things does something to them.
-        _demand(path, os.lstat(path), shared=shared, device=device)
+        _require(path, os.lstat(path), shared=shared, device=device)
     descriptor = os.open(path, flags | COMMON, PRIVATE)
     try:
-        _demand(path, os.fstat(descriptor), shared=shared, device=device)
+        _require(path, os.fstat(descriptor), shared=shared, device=device)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _demand(
+def _require(
     path: Path, status: os.stat_result, *, shared: bool = False, device: bool = False
 ) -> None:
     if stat.S_ISLNK(status.st_mode):

@@ -34,7 +34,7 @@ def behind_note(manifest: Path) -> Path:
     return manifest.with_name(f".{manifest.name}.behind")
 
 
-def demand_memory(directory: Path, ledger: Path, manifest: Path) -> None:
+def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> None:
     """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
 
     Such is the one at its usual place as well, wherever this run keeps its own; and so does the

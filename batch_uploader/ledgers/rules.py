@@ -121,7 +121,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
     if current is not None and _only_touched(current, outcome):
         store.put(replace(current, stat=outcome.stat))
         return outcome
-    _demand_possible(outcome, before, same=same)
+    _require_possible(outcome, before, same=same)
     if outcome.status is Status.UPLOADED and current is not None and current.sha256 is None:
         raise LedgerError(
             f"nobody has looked into {outcome.path} since the ledger was lost, so a talk cannot be"
@@ -164,7 +164,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
     return outcome
 
 
-def _demand_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:
+def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:
     """Raise LedgerError if the outcome cannot follow from what is on record."""
     if outcome.status is Status.CLAIMED:
         raise _bug(outcome, "a claim is not an ending")

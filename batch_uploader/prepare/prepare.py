@@ -149,9 +149,9 @@ class Preparer(Struct, frozen=True):
         before, now = known.outcome.stat, stat_of(pair)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
             with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
-                opened = self._demand_rest(handle, pair.audio)
+                opened = self._require_rest(handle, pair.audio)
                 sha256 = _hash(handle, pair.audio)
-                self._demand_rest(handle, pair.audio, opened)
+                self._require_rest(handle, pair.audio, opened)
             if sha256 != known.sha256:
                 return Sight.CHANGED
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
@@ -235,12 +235,12 @@ class Preparer(Struct, frozen=True):
     ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
         """The recording behind the handle, or all that is wrong; its content if that is kept."""
         listed = pair.audio
-        opened = self._demand_rest(handle, listed)
+        opened = self._require_rest(handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
             content = handle.read(listed.size)
             if len(content) != listed.size:
                 raise changed(listed.path)
-            self._demand_rest(handle, listed, opened)
+            self._require_rest(handle, listed, opened)
             return self._judge(pair, metadata, content), content
         # A large one that is not sound is not worth reading.
         info = self._probe(handle, listed)
@@ -252,7 +252,7 @@ class Preparer(Struct, frozen=True):
             sha256, kept = read_behind(room, handle, listed)
         else:
             sha256 = _hash(handle, listed)
-        self._demand_rest(handle, listed, opened)
+        self._require_rest(handle, listed, opened)
         return self._recording(pair, metadata, info, sha256), kept
 
     def _recording(
@@ -272,10 +272,10 @@ class Preparer(Struct, frozen=True):
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:
         info = audio.probe(handle, entry.path, entry.size, self.rules.audio)
         # What looks cut off may just be growing.
-        self._demand_rest(handle, entry)
+        self._require_rest(handle, entry)
         return info
 
-    def _demand_rest(
+    def _require_rest(
         self, handle: BinaryIO, listed: Entry, opened: tuple[object, ...] | None = None
     ) -> tuple[object, ...]:
         """Raise SourceChanged if it is not as listed, or was touched since ``opened``; what is now.

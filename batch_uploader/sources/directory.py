@@ -116,9 +116,9 @@ class DirectorySource:
         """The directory, for a human."""
         return self._root.where
 
-    def demand_same(self) -> None:
+    def require_same(self) -> None:
         """Raise SourceError if its path leads to another directory by now. Blocking."""
-        self._root.demand_same()
+        self._root.require_same()
 
     def is_audio(self, path: str) -> bool:
         """Whether a listed file is a recording and not a sidecar."""

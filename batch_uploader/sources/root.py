@@ -45,7 +45,7 @@ class HeldRoot:
             with self._opening:
                 held = self._open() if self._held is None else self._held
         elif sys.platform == "win32":
-            self.demand_same()
+            self.require_same()
         return held
 
     @property
@@ -60,7 +60,7 @@ class HeldRoot:
         except OSError as error:
             raise self.error(error) from error
 
-    def demand_same(self) -> None:
+    def require_same(self) -> None:
         """Raise SourceError unless its path leads to what is held, if anything is. Blocking."""
         if self._held is not None and not self.is_same():
             raise SourceError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e.conftest import assert_one_talk_each, events
 
-from batch_uploader.cli.places import demand_replaceable
+from batch_uploader.cli.places import require_replaceable
 from batch_uploader.core.errors import ConfigError
 
 
@@ -332,7 +332,7 @@ def test_what_belongs_to_the_system_is_not_replaced(tmp_path, monkeypatch, name)
     monkeypatch.setattr(os, "access", lambda *_args, **_how: True)
     path = tmp_path / "link" / "stdout" if name == "link" else Path(name)
     with pytest.raises(ConfigError, match="cannot be written"):
-        demand_replaceable(path, "--output")
+        require_replaceable(path, "--output")
 
 
 def test_what_an_older_version_called_invalid_is_looked_into_again(calls, upload, service):

@@ -36,7 +36,7 @@ class Leaks:
         self._calls = calls
         self.secrets = [KEY, TOKEN]
 
-    def demand_none(self, *results):
+    def require_none(self, *results):
         said = {f"output {number}": result.said for number, result in enumerate(results)}
         for path in self._calls.folder.parent.rglob("*"):
             if path.is_file() and path.suffix != ".wav" and path.parent.name != "keys":
@@ -190,7 +190,7 @@ async def test_a_key_that_the_service_repeats(calls, program, leaks, serve, uplo
     assert result.code in {1, 6}, result.said
     assert parrot.uploads == 16
     exported = [program("manifest", calls, "--format", kind) for kind in ("jsonl", "csv")]
-    leaks.demand_none(result, program("status", calls), *exported)
+    leaks.require_none(result, program("status", calls), *exported)
     statuses = [line["status"] for line in calls.manifest().values()]
     assert statuses.count("conflict") == 4
     assert statuses.count("uploaded") == 2
@@ -207,7 +207,7 @@ async def test_a_token_and_a_jwt_that_the_service_repeats(calls, keys, leaks, se
     assert parrot.uploads == 8
     assert len(parrot.jwts) == 1
     leaks.secrets += [*parrot.jwts, *pem.splitlines()[1:-1]]
-    leaks.demand_none(result)
+    leaks.require_none(result)
 
 
 async def test_a_jwt_that_iam_repeats_in_part(calls, keys, leaks, serve, upload_to):
@@ -221,7 +221,7 @@ async def test_a_jwt_that_iam_repeats_in_part(calls, keys, leaks, serve, upload_
     assert result.code == 3
     assert "no such key: [...]" in " ".join(result.said.split())
     leaks.secrets += refusing.jwts
-    leaks.demand_none(result)
+    leaks.require_none(result)
 
 
 async def test_a_key_in_the_last_words_of_a_connection(calls, keys, leaks, upload_to):
@@ -231,7 +231,7 @@ async def test_a_key_in_the_last_words_of_a_connection(calls, keys, leaks, uploa
     async with FrameServer(goes_away(0, 2, f"key {KEY}".encode())) as server:
         result = await upload_to(str(server.endpoint), "--api-key-file", key)
     assert "GOAWAY" in result.said
-    leaks.demand_none(result)
+    leaks.require_none(result)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ async def test_grpc_is_not_made_to_print_it(calls, leaks, serve, upload_to, vari
     result = await upload_to(await serve(Parrot()), env={**variables, "API_KEY": KEY})
     assert result.code == 0, result.said
     assert all(name in result.err for name in variables)
-    leaks.demand_none(result)
+    leaks.require_none(result)
 
 
 LIBRARY = """
@@ -275,5 +275,5 @@ async def test_grpc_is_not_made_to_print_it_for_the_library(calls, leaks, serve,
     )
     said = done.stdout.decode()
     assert "GRPC_TRACE" in said
-    leaks.demand_none(SimpleNamespace(said=said))
+    leaks.require_none(SimpleNamespace(said=said))
     assert calls.manifest()["a.wav"]["talk_id"] == "talk-0"

@@ -50,7 +50,7 @@ async def strike(folder, how, at):
     await place.judge(talks(store))
     async with Service(store) as sink, place.uploader(sink) as uploader:
         await uploader.run()
-    await place.demand_all_up(talks(store))
+    await place.require_all_up(talks(store))
     return landed
 
 

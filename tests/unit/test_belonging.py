@@ -7,7 +7,12 @@ import anyio
 import pytest
 from ledger_cases import CONNECTION
 
-from batch_uploader.app.belonging import Belonging, demand_known, pointer_path, read_pointer
+from batch_uploader.app.belonging import (
+    Belonging,
+    pointer_path,
+    read_pointer,
+    require_no_other_ledger,
+)
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.ledgers.memory import MemoryLedger
 
@@ -64,11 +69,11 @@ async def test_a_path_that_is_no_text_is_found_again(root, tmp_path):
     await settle(path, root)
     assert read_pointer(root).leads_to(root) == path
     with pytest.raises(ConfigError):
-        demand_known(root, tmp_path / "other.db")
+        require_no_other_ledger(root, tmp_path / "other.db")
     path.unlink()
     with pytest.raises(LedgerError, match="it is gone"):
-        demand_known(root, tmp_path / "other.db")
-    demand_known(root, tmp_path / "other.db", rebuilding=True)
+        require_no_other_ledger(root, tmp_path / "other.db")
+    require_no_other_ledger(root, tmp_path / "other.db", rebuilding=True)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ async def test_a_pointer_that_cannot_be_read_is_named(root, tmp_path, content):
     await settle(tmp_path / "ledger.db", root)
     pointer_path(root).write_bytes(content)
     with pytest.raises(LedgerError, match=r"source\.json cannot be read"):
-        demand_known(root, tmp_path / "other.db")
+        require_no_other_ledger(root, tmp_path / "other.db")
 
 
 async def test_what_a_newer_version_adds_to_a_pointer_is_left_out(root, tmp_path):

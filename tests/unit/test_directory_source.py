@@ -220,7 +220,7 @@ async def test_all_is_of_the_directory_that_the_path_led_to_at_first(tmp_path, t
         (folder / "f" / "a.wav").write_bytes(content)
     (other / "g").mkdir()
     with DirectorySource(root) as source:
-        source.demand_same()
+        source.require_same()
         root.rename(tmp_path / "elsewhere")
         if then == "another directory":
             other.rename(root)
@@ -235,10 +235,10 @@ async def test_all_is_of_the_directory_that_the_path_led_to_at_first(tmp_path, t
             assert handle.read() == b"old"
         assert source.read_if_cached(entries["f/a.wav"]) in {b"old", None}
         with pytest.raises(SourceError, match=r"another directory|there is no directory"):
-            source.demand_same()
+            source.require_same()
     if then != "nothing":
         assert (await scan(source))[0]["f/a.wav"].size == 7
-        source.demand_same()
+        source.require_same()
 
 
 @posix
@@ -254,7 +254,7 @@ async def test_each_run_of_one_source_is_of_what_the_path_leads_to_by_then(tmp_p
         link.symlink_to(tmp_path / name, target_is_directory=True)
         with source:
             assert await kinds(source) == ([f"{name}.wav"], {})
-            source.demand_same()
+            source.require_same()
 
 
 @posix

@@ -53,7 +53,7 @@ async def strike(folder, how, at):
     await place.judge(talks(service))
     async with place.uploader(service) as uploader:
         await uploader.run()
-    await place.demand_all_up(talks(service))
+    await place.require_all_up(talks(service))
     return landed
 
 
@@ -71,7 +71,7 @@ async def fail(folder, at, *, unexpected):
     await place.judge(talks(service))
     async with place.uploader(service) as uploader:
         await uploader.run()
-    await place.demand_all_up(talks(service))
+    await place.require_all_up(talks(service))
     return fault.landed
 
 

@@ -228,7 +228,7 @@ def test_what_we_did_not_make_is_not_opened_to_be_written_fault_96(tmp_path, vic
     put(path, victim)
     before = sorted(tmp_path.iterdir())
     status = os.lstat(path)
-    for touch in (ownfiles.create_private, ownfiles.demand_own):
+    for touch in (ownfiles.create_private, ownfiles.require_own):
         with pytest.raises(ownfiles.NotOurs, match=r"ours: it "):
             touch(path)
     with suppress(ownfiles.NotOurs):

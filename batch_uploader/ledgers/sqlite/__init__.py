@@ -6,7 +6,7 @@ The only import of sqlite3 besides the emulator's.
 from batch_uploader.ledgers.sqlite.hold import is_running, remains
 from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
-from batch_uploader.ledgers.sqlite.mark import demand_last
+from batch_uploader.ledgers.sqlite.mark import require_last
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
 from batch_uploader.ledgers.sqlite.replacing import Replacement
 
@@ -15,8 +15,8 @@ __all__ = [
     "Replacement",
     "SqliteLedger",
     "Totals",
-    "demand_last",
     "is_running",
     "kept_answers",
     "remains",
+    "require_last",
 ]

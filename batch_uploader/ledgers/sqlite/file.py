@@ -18,8 +18,8 @@ from batch_uploader.host.files import (
     NotOurs,
     close_to_others,
     create_private,
-    demand_own,
     remove_leftovers,
+    require_own,
     sync_directory,
     temporary_name,
     unshare,
@@ -31,12 +31,12 @@ from batch_uploader.ledgers.sqlite.place import (
     SAVE,
     beside,
     connect,
-    demand_file,
-    demand_no_link,
     logs_of,
     real,
     refuse_empty,
     refuse_foreign,
+    require_file,
+    require_no_link,
 )
 
 _SETTINGS: Final = (
@@ -180,7 +180,7 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
         raise LedgerError(
             f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
         )
-    demand_no_link(path)
+    require_no_link(path)
     path = real(path)
     _refuse_at_sight(path)
     refuse_foreign(path)
@@ -232,11 +232,11 @@ def is_damaged(path: Path, *, alone: bool = False) -> bool:
 
 
 def _refuse_at_sight(path: Path) -> None:
-    demand_file(path)
+    require_file(path)
     refuse_empty(path)
     for log in logs_of(path):
         # SQLite opens them by their names, whatever they are.
-        demand_own(log, shared=True)
+        require_own(log, shared=True)
 
 
 def _connect_current(path: Path, how: str) -> sqlite3.Connection:

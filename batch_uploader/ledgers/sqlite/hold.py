@@ -89,7 +89,7 @@ class Hold:
         with translated(ledger):
             return self._held.is_at(owner_path(ledger))
 
-    def demand_ledger(self) -> None:
+    def require_ledger(self) -> None:
         """Raise LedgerGone if the ledger's file is not where it was opened, or nothing of ours is.
 
         What was opened is nobody else's then. Raises LedgerLocked if it is: another run took over.

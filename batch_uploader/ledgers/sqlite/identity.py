@@ -67,7 +67,7 @@ def _introduce(
     identifier, home = current_fact(connection, _ID), current_fact(connection, _HOME)
     linked = linked or current_fact(connection, _LEFT_BEHIND) is not None
     if linked and identifier is not None and home is not None:
-        _demand_alone(place, _path_of(home), identifier, hold)
+        _require_alone(place, _path_of(home), identifier, hold)
     if identifier is None:
         identifier = os.urandom(16).hex()
         connection.execute(schema.PUT_FACT, (_ID, identifier))
@@ -76,7 +76,7 @@ def _introduce(
     return identifier
 
 
-def _demand_alone(place: Path, home: Path, identifier: str, hold: Hold) -> None:
+def _require_alone(place: Path, home: Path, identifier: str, hold: Hold) -> None:
     """Raise LedgerError if the same ledger is used at another place, LedgerLocked if it is so now.
 
     The same place by another name, such as that of another mount, is no other one.

@@ -32,7 +32,7 @@ from batch_uploader.ledgers.sqlite.hold import Hold, remains, taken_over
 from batch_uploader.ledgers.sqlite.identity import open_held, owner_of, take_over
 from batch_uploader.ledgers.sqlite.journal import Journal, SpilledWrite, journal_path
 from batch_uploader.ledgers.sqlite.mark import Mark
-from batch_uploader.ledgers.sqlite.place import demand_ledger_or_none
+from batch_uploader.ledgers.sqlite.place import require_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
 
 T = TypeVar("T")
@@ -112,14 +112,14 @@ class SqliteLedger:
             finally:
                 await worker.finish(self._close)
         if not any(exc):
-            self._demand_here()
+            self._require_here()
 
     async def check(self) -> None:
         """Raise LedgerGone or LedgerLocked if it is not what was opened, or another's."""
         if self._worker is None:
             raise not_open(self._path)
         await self._worker.run(self._look)
-        self._demand_here()
+        self._require_here()
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
@@ -175,7 +175,7 @@ class SqliteLedger:
         batch = tuple(recordings)
 
         def write(store: Store) -> list[ClaimAnswer]:
-            self._demand_here()
+            self._require_here()
             return rules.claim(store, batch, stamp_field, self._clock())
 
         return await self._write(write)
@@ -236,7 +236,7 @@ class SqliteLedger:
 
     def _open(self) -> None:
         with translated(self._path):
-            demand_ledger_or_none(self._path)
+            require_ledger_or_none(self._path)
             left = None if self._path.exists() else remains(self._path)
             make_folder(self._path.parent)
             self._hold.take()
@@ -274,7 +274,7 @@ class SqliteLedger:
         store, self._store = self._store, None  # what fails is not to be remembered
         self._look()
         if isinstance(self._lost, LedgerLocked):
-            self._demand_here()
+            self._require_here()
         with translated(self._path):
             with committing(connection):
                 self._enter(connection)
@@ -291,7 +291,7 @@ class SqliteLedger:
         """See whether the ledger is where it was opened, and ours."""
         if self._lost is None:
             try:
-                self._hold.demand_ledger()
+                self._hold.require_ledger()
             except (LedgerGone, LedgerLocked) as error:
                 self._lost = error
 
@@ -301,9 +301,9 @@ class SqliteLedger:
             take_over(connection, self._hold.token)
         elif owner_of(connection) != self._hold.token:
             self._lost = taken_over(self._path)
-            self._demand_here()
+            self._require_here()
 
-    def _demand_here(self) -> None:
+    def _require_here(self) -> None:
         if self._lost is not None:
             raise type(self._lost)(*self._lost.args)
 

@@ -82,7 +82,7 @@ def strays(path: Path) -> bool:
     return run is not None and is_stray(_read(place), run, log=_has_log(place))
 
 
-def demand_last(path: Path) -> None:
+def require_last(path: Path) -> None:
     """Raise LedgerError if it is not what its last run left; for whoever only reads it.
 
     Looked at twice, since a run may end in between. What cannot be read tells nothing.

@@ -109,7 +109,7 @@ class Owner:
             if now is not None and now.token == record.token:
                 self._hold(now)
                 return before
-            _demand_over(self._path, there)
+            _require_over(self._path, there)
             before = now
             self._succeed(there, replace(record, ledger=now.ledger if now is not None else None))
         raise Owned(before)
@@ -157,7 +157,7 @@ class Owner:
         except FileExistsError:
             other = _read(self._next)
             if other is not None:
-                _demand_over(self._next, other)
+                _require_over(self._next, other)
                 self._next.unlink(missing_ok=True)
             return
         try:
@@ -214,7 +214,7 @@ def is_owned(path: Path) -> bool:
     try:
         for _ in range(_TRIES):
             there = _read(path)
-            _demand_over(path, there)
+            _require_over(path, there)
             if _read(path) == there:
                 return False
     except Owned:
@@ -227,7 +227,7 @@ def last_record(path: Path) -> Record | None:
     return _parsed(_read(path))
 
 
-def _demand_over(path: Path, there: bytes | None) -> None:
+def _require_over(path: Path, there: bytes | None) -> None:
     """Raise Owned if who wrote this lives."""
     if there is None:
         return

@@ -26,7 +26,7 @@ _BUSY_SECONDS: Final = 10.0
 
 
 def real(path: Path) -> Path:
-    """The file itself: a link to a ledger is another name of it. See ``demand_place``."""
+    """The file itself: a link to a ledger is another name of it. See ``require_place``."""
     return Path(os.path.realpath(path))
 
 
@@ -51,10 +51,10 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
     )
 
 
-def demand_place(path: Path) -> None:
+def require_place(path: Path) -> None:
     """Raise LedgerError where no ledger is to be made: at the end of a link, or among others."""
-    demand_no_link(path)
-    _demand_own_folder(path.parent)
+    require_no_link(path)
+    _require_own_folder(path.parent)
     if path.is_symlink() and not path.exists():
         raise LedgerError(
             f"{path} is a link to {real(path)}, where no ledger is: remove it, or name the ledger"
@@ -62,14 +62,14 @@ def demand_place(path: Path) -> None:
         )
 
 
-def demand_ledger_or_none(path: Path) -> None:
+def require_ledger_or_none(path: Path) -> None:
     """Raise LedgerError for anything but a ledger, before the first file is made beside it.
 
     A damaged one will do where it is told by its place, or by what lies beside it.
     """
-    demand_place(path)
+    require_place(path)
     if path.exists():
-        demand_file(path)
+        require_file(path)
         if not was_ours(real(path)):
             raise none_there(path)
         refuse_empty(path)
@@ -79,7 +79,7 @@ def demand_ledger_or_none(path: Path) -> None:
         raise none_there(left[0])
 
 
-def demand_no_link(path: Path) -> None:
+def require_no_link(path: Path) -> None:
     """Raise LedgerError if links stand where only we make files: strangers may have put them there.
 
     A link that is named with ``--ledger`` is the user's own word.
@@ -97,7 +97,7 @@ def demand_no_link(path: Path) -> None:
             raise error
 
 
-def demand_file(path: Path) -> None:
+def require_file(path: Path) -> None:
     """Raise LedgerError for what is there and no file."""
     if not path.is_file():
         raise LedgerError(f"{path} is not a file: name another one with --ledger")
@@ -151,7 +151,7 @@ def none_there(path: Path) -> LedgerError:
     return error
 
 
-def _demand_own_folder(folder: Path) -> None:
+def _require_own_folder(folder: Path) -> None:
     if folder.name != LEDGER_FOLDER or trust(folder) is not Trust.OTHERS:
         return
     error = LedgerError(f"other users may write {folder}: what lies in it may be theirs")

@@ -54,13 +54,13 @@ class Replacement:
 
     def _begin(self) -> None:
         with file.translated(self._path):
-            place.demand_place(self._named)
+            place.require_place(self._named)
             if self._path.exists():
-                place.demand_file(self._path)
-            _demand_ours(self._path)
+                place.require_file(self._path)
+            _require_ours(self._path)
             file.make_folder(self._path.parent)
             self._hold.take()
-            _demand_ours(self._path)
+            _require_ours(self._path)
             if self._path.exists():
                 self.stray = strays(self._path)
                 self.whole = not file.is_damaged(self._path, alone=self.stray)
@@ -96,7 +96,7 @@ class Replacement:
                 place.beside(self._path, suffix).rename(place.beside(self.aside, suffix))
 
 
-def _demand_ours(path: Path) -> None:
+def _require_ours(path: Path) -> None:
     """Raise LedgerError if anything would be set aside that is not what is left of a ledger."""
     left = [name for name in (place.beside(path, each) for each in _SUFFIXES) if name.exists()]
     if left and not place.was_ours(path):

@@ -78,7 +78,7 @@ def probe(
     """
     try:
         info = _look(Content(handle, size, at_once=at_once), path, rules)
-        _demand_fit(info, rules)
+        _require_fit(info, rules)
     except Refusal as refusal:
         return refusal.defect(path)
     return info
@@ -142,7 +142,7 @@ def _raw(size: int, raw: RawFormat) -> AudioInfo:
     return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, size / frame / raw.sample_rate)
 
 
-def _demand_fit(info: AudioInfo, rules: AudioRules) -> None:
+def _require_fit(info: AudioInfo, rules: AudioRules) -> None:
     linear = info.container in {Container.WAV, Container.RAW}
     if info.duration <= 0:
         raise _empty()

@@ -78,7 +78,7 @@ def read(content: Content) -> AudioInfo:
             if form is None:
                 break
             channels, rate = _format(content, form)
-            _demand_whole(content, chunk, channels * rate * _SAMPLE_BYTES)
+            _require_whole(content, chunk, channels * rate * _SAMPLE_BYTES)
             samples = chunk.size // (channels * _SAMPLE_BYTES)
             return AudioInfo(Container.WAV, channels, rate, samples / rate)
         elif chunk.end > content.size:
@@ -128,7 +128,7 @@ def _format(content: Content, chunk: _Chunk) -> tuple[int, int]:
     return channels, rate
 
 
-def _demand_whole(content: Content, data: _Chunk, per_second: int) -> None:
+def _require_whole(content: Content, data: _Chunk, per_second: int) -> None:
     there = content.size - data.start
     announced = int.from_bytes(content.at(4, 4), "little") + 8
     finished = data.size or announced == content.size or not there

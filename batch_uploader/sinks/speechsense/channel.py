@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 from batch_uploader import __version__
 from batch_uploader.core.checks import as_path, require_type, require_whole, require_word
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.sinks.speechsense.resources import demand_resources
+from batch_uploader.sinks.speechsense.resources import require_resources
 
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
@@ -160,7 +160,7 @@ def open_channel(
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.primary_user_agent", f"batch-uploader/{__version__}"),
     )
-    demand_resources()
+    require_resources()
     credentials = credentials or channel_credentials(endpoint)
     if credentials is None:
         return grpc.aio.insecure_channel(str(endpoint), options=options)

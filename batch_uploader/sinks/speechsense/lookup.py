@@ -84,7 +84,7 @@ class Lookup:
                 f"Search by {name} returned {page.talks_count:,} talks, so it ignores that field",
                 code="SEARCH_INEXACT",
             )
-        _demand_sound(page.talk_ids)
+        _require_sound(page.talk_ids)
         return page.talk_ids
 
     async def _get(
@@ -102,7 +102,7 @@ class Lookup:
             if isinstance(answer, RpcResult):
                 raise failed(answer)
             talks = _parse(wire.GetTalkResponse.FromString, answer).talk
-            _demand_sound(talk.id for talk in talks)
+            _require_sound(talk.id for talk in talks)
             matches += map(self._match, talks)
             told = {talk.id for talk in talks}
             # Found, and yet not to be had: it says nothing of its stamp.
@@ -134,7 +134,7 @@ def failed(answer: RpcResult) -> SearchFailed:
     )
 
 
-def _demand_sound(talk_ids: Iterable[str]) -> None:
+def _require_sound(talk_ids: Iterable[str]) -> None:
     for wrong in filter(None, map(flaw, talk_ids)):
         raise SearchFailed(f"the service returned {wrong}", code="UNREADABLE")
 

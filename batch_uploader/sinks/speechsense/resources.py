@@ -19,13 +19,13 @@ _WORKERS: Final = 40
 
 
 @cache
-def demand_resources() -> int:
+def require_resources() -> int:
     """Ask the system for what gRPC will ask for; how many threads more may do what blocks.
 
     Asks once: by the next time it is taken. Blocks for a moment. Raises ConfigError, with the limit
     to raise.
     """
-    demand_descriptors(DESCRIPTORS)
+    require_descriptors(DESCRIPTORS)
     try:
         # Threads take some as well.
         with taking(_MEMORY * 1024 * 1024):
@@ -45,7 +45,7 @@ def demand_resources() -> int:
     return threads - _THREADS
 
 
-def demand_descriptors(count: int) -> None:
+def require_descriptors(count: int) -> None:
     """Raise ConfigError unless this process may open so many files more."""
     spare = spare_descriptors()
     if spare is not None and spare < count:
