@@ -6,6 +6,7 @@ import wave
 
 import anyio
 from ledger_cases import recording, uploaded
+from ledger_changes import claim_all, settle
 from sink_samples import Sound, Tries
 
 from batch_uploader.app.uploader import Uploader
@@ -136,11 +137,11 @@ class House:
         """One that is not of this source, while a run has the ledger open."""
         name = f"another {len(self.sink.talks)}"
         new = recording(name, name, connection_id=self.ledger.connection_id)
-        await self.ledger.claim([new], stamp_field=STAMP)
+        await claim_all(self.ledger, [new], stamp_field=STAMP)
         receipt = await MemorySink.upload(
             self.sink, new, Sound(name.encode(), whole=True), Tries()()
         )
-        await self.ledger.settle(uploaded(name, receipt.talk_id))
+        await settle(self.ledger, uploaded(name, receipt.talk_id))
 
     def talks(self):
         """How often each recording of the source is at the service."""

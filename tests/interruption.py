@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 
 import anyio
+from ledger_changes import settle
 from msgspec.structs import replace
 
 from batch_uploader.app.uploader import Uploader
@@ -271,7 +272,7 @@ class Place:
                     talk_id=up.get(doubt.path),
                     failure=None if doubt.path in up else Failure("ABSENT", "nobody has it"),
                 )
-                await ledger.settle(outcome)
+                await settle(ledger, outcome)
             async with aclosing(ledger.rows()) as decided:
                 await write_manifest(decided, self.manifest)
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from ledger_cases import CONNECTION, recording, uploaded
+from ledger_changes import claim_all, settle
 from ledger_house import lines
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -24,5 +25,5 @@ async def make(path, *paths, connection_id=CONNECTION):
     """A ledger with a talk for each path."""
     async with SqliteLedger(path, connection_id) as ledger:
         for each in paths:
-            await ledger.claim([recording(each, each, connection_id=connection_id)])
-            await ledger.settle(uploaded(each, f"talk of {each}"))
+            await claim_all(ledger, [recording(each, each, connection_id=connection_id)])
+            await settle(ledger, uploaded(each, f"talk of {each}"))

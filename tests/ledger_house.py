@@ -3,6 +3,7 @@
 from contextlib import aclosing
 
 from ledger_cases import ended, recording, stat, uploaded
+from ledger_changes import claim_all, settle
 
 from batch_uploader.core.model import Status
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
@@ -24,19 +25,19 @@ def busy(other):
 
 
 async def claim(ledger, *recordings):
-    answers = await ledger.claim(recordings)
+    answers = await claim_all(ledger, recordings)
     return answers[0] if len(recordings) == 1 else answers
 
 
 async def upload(ledger, path, audio="A", metadata="m", talk_id="talk-1"):
     assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
-    await ledger.settle(uploaded(path, talk_id))
+    await settle(ledger, uploaded(path, talk_id))
 
 
 async def bring_to(ledger, path, status, audio="A", metadata="m"):
     """Lead a path that was never seen to a status on the way that a run takes."""
     if status is Status.INVALID:
-        await ledger.settle(ended(path, status), policy=b"rules")
+        await settle(ledger, ended(path, status), policy=b"rules")
         return
     if status is Status.DUPLICATE:
         await upload(ledger, f"{path} first", audio, metadata, talk_id=f"talk of {path} first")
@@ -45,9 +46,9 @@ async def bring_to(ledger, path, status, audio="A", metadata="m"):
         return
     assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
     if status is Status.UPLOADED:
-        await ledger.settle(uploaded(path))
+        await settle(ledger, uploaded(path))
     elif status is not Status.CLAIMED:
-        await ledger.settle(ended(path, status))
+        await settle(ledger, ended(path, status))
 
 
 async def lines(ledger, statuses=None):

@@ -14,8 +14,9 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.ports import Ledger
+from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.core.records import Row
 from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
 from batch_uploader.ledgers.places import manifest_path
@@ -142,7 +143,8 @@ class Agreement:
             await self._keep([seal, *others][:_REMEMBERED])
 
     async def _keep(self, seals: Sequence[Seal]) -> None:
-        await self._ledger.remember({_FACT: msgspec.json.encode(seals).decode()})
+        seals_text = msgspec.json.encode(seals).decode()
+        await apply_one(self._ledger, Remember(_FACT, seals_text))
 
 
 def behind(manifest: Path, news: Row) -> LedgerError:

@@ -17,8 +17,9 @@ from typing import Final, Protocol
 from anyio import to_thread
 from msgspec import Struct
 
+from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import ConfigError, LedgerError
-from batch_uploader.core.ports import Ledger
+from batch_uploader.core.ports import Ledger, apply_all
 from batch_uploader.host.files import (
     Trust,
     create_once,
@@ -171,7 +172,7 @@ async def carry_over(ledger: Ledger, source_id: str | None) -> None:
 async def _learn(ledger: Ledger, facts: Mapping[str, str]) -> None:
     news = {name: value for name, value in facts.items() if await ledger.fact(name) != value}
     if news:
-        await ledger.remember(news)
+        await apply_all(ledger, [Remember(*each) for each in news.items()])
 
 
 def _judge(origin: Origin, path: Path, root: Path) -> str | None:

@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
+from batch_uploader.core.changes import Adopt
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.model import Status
-from batch_uploader.core.ports import Anchored, Source
+from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Row
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
@@ -89,7 +90,7 @@ async def rebuild(
                         await _take_over(new, record, wanted, stamp_field, first=age == 0)
                 async with aclosing(_unlisted(source, each)) as batches:
                     async for rows in batches:
-                        await new.adopt(rows)
+                        await apply_all(new, [Adopt(row) for row in rows])
     async with LedgerReader(ledger) as reader:
         counts = await reader.counts()
     talks, doubts = (counts.get(each, _NONE) for each in (Status.UPLOADED, Status.IN_DOUBT))
@@ -165,7 +166,8 @@ async def _take_over(
                 news = set(await new.unheard(rows))
                 rows = [row for row in rows if row.status not in HOLDING or row in news]
             for stamped, some in groupby(rows, _counts_as_stamped):
-                await new.adopt(tuple(some), stamp_field=stamp_field if stamped else None)
+                field = stamp_field if stamped else None
+                await apply_all(new, [Adopt(row, field) for row in some])
 
 
 def _is_duplicate(row: Row) -> bool:

@@ -24,8 +24,10 @@ from batch_uploader.cli.places import (
     require_places,
     require_replaceable,
 )
+from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.core.ports import apply_all
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -220,9 +222,7 @@ def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
 async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
     # Many at a time share a commit, and a commit is a sync of the disk.
     while batch := list(islice(outcomes, _AT_ONCE)):
-        async with anyio.create_task_group() as settling:
-            for outcome in batch:
-                settling.start_soon(ledger.settle, outcome)
+        await apply_all(ledger, list(map(Settle, batch)))
 
 
 async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:

@@ -3,18 +3,30 @@
 Each has one conformance suite in ``tests/conformance`` that every implementation passes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import BinaryIO, Protocol, Self, runtime_checkable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import BinaryIO, Protocol, Self, overload, runtime_checkable
 
 from msgspec import Struct
 
+from batch_uploader.core.changes import (
+    Adopt,
+    Answer,
+    Change,
+    Claim,
+    Forget,
+    Learn,
+    Note,
+    Release,
+    Remember,
+    Settle,
+)
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import (
     Entry,
     Listing,
     Outcome,
     Receipt,
     Recording,
-    Stat,
     Status,
 )
 from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
@@ -193,17 +205,17 @@ class Ledger(Protocol):
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
 
-    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
-        """Take over lines of a lost ledger's manifest, in their order, into this, which is new.
+    async def apply(self, changes: Sequence[Change]) -> list[Answer]:
+        """Make all of these in order, in one atomic step; durable when it returns.
 
-        ``stamp_field`` is the field in which their keys stand. What they leave open is in doubt.
+        Each sees what the ones before it did. One that cannot follow from what is on record, or
+        a claim where nothing may be sent any more, is answered by a LedgerError and leaves nothing;
+        where the whole fails each is. A caller that is cancelled may find all of them made, or
+        none.
         """
 
     async def fact(self, name: str) -> str | None:
         """What it knows of itself by that name, whichever connection it is the ledger of."""
-
-    async def remember(self, facts: Mapping[str, str]) -> None:
-        """Know this of itself from now on. Durable when it returns."""
 
     async def unheard(self, rows: Sequence[Row]) -> list[Row]:
         """Those of these lines that tell of what it never heard of, of any connection.
@@ -224,42 +236,8 @@ class Ledger(Protocol):
         their sidecars, and each is up, a duplicate or given up.
         """
 
-    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
-        """Record times of change and inodes of recordings whose files are like those on record.
-
-        What is being sent, or has other files by now, is left as it is.
-        """
-
-    async def claim(
-        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
-    ) -> list[ClaimAnswer]:
-        """Claim each for sending, atomically; durable when it returns.
-
-        ``stamp_field`` is the field in which its key will stand.
-        """
-
-    async def release(self, path: str) -> None:
-        """Take back a claim of which nothing was sent; the path is as if unseen."""
-
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
-        """Record how a recording ended; what is on record then. Durable when it returns.
-
-        That is a conflict where the talk is another recording's already, superseded or not: that
-        one stays as it is.
-        Ends a claim, or records an outcome that needed none (invalid, duplicate).
-        """
-
-    async def forget(self, paths: Sequence[str]) -> None:
-        """Drop recordings whose files are gone, if it is proved that nothing of them is stored."""
-
     async def doubts(self) -> list[Doubt]:
         """Every recording in doubt, sorted by path."""
-
-    async def note(self, doubts: Sequence[Doubt]) -> None:
-        """Remember what a look at doubts that stay brought: failure, ``arose`` and ``missed``.
-
-        One that is not in doubt any more, or under another key, is left as it is.
-        """
 
     async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
@@ -274,3 +252,29 @@ class Ledger(Protocol):
         path holds other audio by now, are lines of their own. Close the iterator
         (``contextlib.aclosing``) if it is not read to its end.
         """
+
+
+@overload
+async def apply_one(ledger: Ledger, change: Claim) -> ClaimAnswer: ...
+@overload
+async def apply_one(ledger: Ledger, change: Settle) -> Outcome: ...
+@overload
+async def apply_one(
+    ledger: Ledger, change: Release | Learn | Note | Forget | Remember | Adopt
+) -> None: ...
+async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | None:
+    """Make one change. Raises the LedgerError that answers it."""
+    (answer,) = await apply_all(ledger, [change])
+    return answer
+
+
+async def apply_all(
+    ledger: Ledger, changes: Sequence[Change]
+) -> list[ClaimAnswer | Outcome | None]:
+    """Make all of these. Raises the first LedgerError that answers one; the others are made."""
+    made: list[ClaimAnswer | Outcome | None] = []
+    for answer in await ledger.apply(changes):
+        if isinstance(answer, LedgerError):
+            raise answer
+        made.append(answer)
+    return made

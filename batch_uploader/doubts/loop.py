@@ -10,6 +10,7 @@ from anyio import CancelScope
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Note, Settle
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.events import (
     CarriedOver,
@@ -20,7 +21,7 @@ from batch_uploader.core.events import (
     Settled,
 )
 from batch_uploader.core.model import Failure, Instant, Outcome, Status
-from batch_uploader.core.ports import Ledger, Sink
+from batch_uploader.core.ports import Ledger, Sink, apply_all, apply_one
 from batch_uploader.core.records import Doubt, Witness
 from batch_uploader.doubts.policy import (
     Absent,
@@ -245,7 +246,7 @@ class Reconciler:
                     look.absent.append(doubt.path)
                     await self._settle(doubt, Status.FAILED, failure=_ABSENT)
         if changed:
-            await self._ledger.note(changed)
+            await apply_all(self._ledger, list(map(Note, changed)))
             for doubt in changed:
                 self._tell(doubt.outcome, before[doubt.path])
 
@@ -258,7 +259,7 @@ class Reconciler:
         failure: Failure | None = None,
     ) -> None:
         outcome: Outcome = replace(doubt.outcome, status=status, talk_id=talk_id, failure=failure)
-        self._tell(await self._ledger.settle(outcome), doubt.outcome)
+        self._tell(await apply_one(self._ledger, Settle(outcome)), doubt.outcome)
 
     def _tell(self, outcome: Outcome, before: Outcome) -> None:
         reported = before.path in self._reported

@@ -4,7 +4,6 @@ A manifest may be older than the ledger that was lost. Of what it calls up, in d
 that is true all the same, but it does not tell the metadata. Anything else may have gone up since.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -24,37 +23,36 @@ _NEVER_NS: Final = -1
 """The time of a file that the manifest does not tell: no file has it, so each is looked into."""
 
 
-def adopt(store: Store, rows: Iterable[Row], stamp_field: str | None, now: int) -> None:
-    """Take over a manifest's lines into a ledger that is new, in the order in which they stand.
+def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
+    """Take over a manifest's line into a ledger that is new; the lines come as they stand.
 
     The duplicates of a talk come after it. Until a run has looked into them, the metadata of all
     of these are not known, and of what may have gone up since not even the digest.
-    ``stamp_field`` is the one that these were sent with, as far as anybody knows.
+    ``stamp_field`` is the one that it was sent with, as far as anybody knows.
     """
-    for row in rows:
-        current = store.current(row.path)
-        other = store.talk(row.talk_id) if row.talk_id is not None else None
-        if other is not None and (other.path, other.sha256) == (row.path, row.sha256):
-            continue  # it is on record
-        if _still_true(store, row):
-            if current is not None and current.status in LASTING:
-                store.supersede(row.path)
-            record = _adopted(store, row, stamp_field, now)
-            if other is not None and row.talk_id is not None:
-                failure = of_another(row.path, row.talk_id, other)
-                record = replace(record, status=Status.CONFLICT, talk_id=None, failure=failure)
-            store.put(record)
-        elif current is None:
-            store.put(
-                Record(
-                    path=row.path,
-                    status=Status.IN_DOUBT,
-                    stat=Stat(row.size, _NEVER_NS),
-                    failure=LEDGER_LOST,
-                    settled_at_ns=now,
-                    doubt_seq=store.tick(),
-                )
+    current = store.current(row.path)
+    other = store.talk(row.talk_id) if row.talk_id is not None else None
+    if other is not None and (other.path, other.sha256) == (row.path, row.sha256):
+        return  # it is on record
+    if _still_true(store, row):
+        if current is not None and current.status in LASTING:
+            store.supersede(row.path)
+        record = _adopted(store, row, stamp_field, now)
+        if other is not None and row.talk_id is not None:
+            failure = of_another(row.path, row.talk_id, other)
+            record = replace(record, status=Status.CONFLICT, talk_id=None, failure=failure)
+        store.put(record)
+    elif current is None:
+        store.put(
+            Record(
+                path=row.path,
+                status=Status.IN_DOUBT,
+                stat=Stat(row.size, _NEVER_NS),
+                failure=LEDGER_LOST,
+                settled_at_ns=now,
+                doubt_seq=store.tick(),
             )
+        )
 
 
 def _still_true(store: Store, row: Row) -> bool:

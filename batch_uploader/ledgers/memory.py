@@ -2,17 +2,18 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Self
 
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.model import Entry, Fingerprint, Instant, Stat, Status
+from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
 from batch_uploader.host.clock import boot_time
-from batch_uploader.ledgers import adoption, records, rules
+from batch_uploader.ledgers import records, rules
 from batch_uploader.ledgers.records import Record, Standing
 
 
@@ -61,21 +62,16 @@ class MemoryLedger:
         await checkpoint()
         return rules.recover(self._store, self._now())
 
-    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
-        """Take over lines of a lost ledger's manifest, in their order."""
+    async def apply(self, changes: Sequence[Change]) -> list[Answer]:
+        """Make all of these in order."""
+        now = self._now()
         await checkpoint()
-        adoption.adopt(self._store, rows, stamp_field, self._clock())
+        return rules.answers(self._store, changes, now)
 
     async def fact(self, name: str) -> str | None:
         """What it knows of itself by that name."""
         await checkpoint()
         return self._store.facts.get(name)
-
-    async def remember(self, facts: Mapping[str, str]) -> None:
-        """Know this of itself from now on."""
-        await checkpoint()
-        for name, value in facts.items():
-            self._store.remember(name, value)
 
     async def unheard(self, rows: Sequence[Row]) -> list[Row]:
         """Those of these lines that tell of what it never heard of."""
@@ -113,44 +109,11 @@ class MemoryLedger:
         at_rest = all(record.status in records.AT_REST for record in recordings)
         return len(recordings) if same and at_rest else 0
 
-    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
-        """Record times of change and inodes of recordings whose files are like those on record."""
-        await checkpoint()
-        for path, stat in stats:
-            self._store.renew(path, stat)
-
-    async def claim(
-        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
-    ) -> list[ClaimAnswer]:
-        """Claim each for sending; a duplicate is on record with its fingerprint already."""
-        await checkpoint()
-        return rules.claim(self._store, recordings, stamp_field, self._clock())
-
-    async def release(self, path: str) -> None:
-        """Take back a claim. Raises LedgerError if there is none."""
-        await checkpoint()
-        rules.release(self._store, path)
-
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
-        """Record how a recording ended. Raises LedgerError if that cannot follow."""
-        await checkpoint()
-        return rules.settle(self._store, outcome, policy, self._now())
-
-    async def forget(self, paths: Sequence[str]) -> None:
-        """Drop the invalid ones among these paths."""
-        await checkpoint()
-        rules.forget(self._store, paths)
-
     async def doubts(self) -> list[Doubt]:
         """Every recording in doubt, sorted by path."""
         await checkpoint()
         doubtful = [each for each in self._store.records() if each.status is Status.IN_DOUBT]
         return [record.doubt() for record in sorted(doubtful, key=lambda record: record.path)]
-
-    async def note(self, doubts: Sequence[Doubt]) -> None:
-        """Remember what a look at doubts that stay brought."""
-        await checkpoint()
-        rules.note(self._store, doubts)
 
     async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""

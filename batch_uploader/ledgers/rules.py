@@ -6,14 +6,27 @@ comes to hold something else, its record is superseded and stays as history.
 """
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Final
 
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import (
+    Adopt,
+    Answer,
+    Change,
+    Claim,
+    Forget,
+    Learn,
+    Note,
+    Release,
+    Remember,
+    Settle,
+)
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Instant, Outcome, Recording, Status
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt
-from batch_uploader.ledgers.adoption import looked_into
+from batch_uploader.ledgers.adoption import adopt, looked_into
 from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store, of_another
 
 _IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
@@ -29,14 +42,48 @@ _RUN_ENDED: Final = Failure(
 )
 
 
-def claim(
-    store: Store, recordings: Iterable[Recording], stamp_field: str | None, now: int
-) -> list[ClaimAnswer]:
-    """Answer each in order, each seeing what the ones before it got."""
-    return [_claim(store, recording, stamp_field, now) for recording in recordings]
+def answers(
+    store: Store, changes: Iterable[Change], now: Instant, *, no_claims: LedgerError | None = None
+) -> list[Answer]:
+    """Make each of these in order; what is refused leaves nothing, and its answer is the error.
+
+    ``no_claims`` is why none is granted any more.
+    """
+    made: list[Answer] = []
+    for change in changes:
+        try:
+            if no_claims is not None and isinstance(change, Claim):
+                raise copy(no_claims)
+            made.append(apply(store, change, now))
+        except LedgerError as refusal:
+            made.append(refusal)
+    return made
 
 
-def _claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
+def apply(store: Store, change: Change, now: Instant) -> ClaimAnswer | Outcome | None:
+    """Make one change. Raises LedgerError if it cannot follow from what is on record."""
+    match change:
+        case Claim():
+            return claim(store, change.recording, change.stamp_field, now.wall_ns)
+        case Settle():
+            return settle(store, change.outcome, change.policy, now)
+        case Release():
+            release(store, change.path)
+        case Learn():
+            store.renew(change.path, change.stat)
+        case Note():
+            note(store, change.doubt)
+        case Forget():
+            forget(store, change.path)
+        case Remember():
+            store.remember(change.name, change.value)
+        case Adopt():
+            adopt(store, change.row, change.stamp_field, now.wall_ns)
+    return None
+
+
+def claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
+    """Grant a claim, or tell why nothing is to be sent."""
     path, content = recording.path, recording.fingerprint
     current, talk, other = store.standing(path, content)
     if current is not None and current.status in OPEN and current.sha256 is not None:
@@ -214,14 +261,13 @@ def recover(store: Store, now: Instant) -> int:
     return len(claims)
 
 
-def note(store: Store, doubts: Iterable[Doubt]) -> None:
-    """Remember what a look at doubts that stay brought."""
-    for doubt in doubts:
-        current = store.current(doubt.path)
-        if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
-            continue
-        failure = doubt.outcome.failure or current.failure
-        store.put(replace(current, failure=failure, arose=doubt.arose, missed=doubt.missed))
+def note(store: Store, doubt: Doubt) -> None:
+    """Remember what a look at a doubt that stays brought."""
+    current = store.current(doubt.path)
+    if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
+        return
+    failure = doubt.outcome.failure or current.failure
+    store.put(replace(current, failure=failure, arose=doubt.arose, missed=doubt.missed))
 
 
 def release(store: Store, path: str) -> None:
@@ -233,12 +279,11 @@ def release(store: Store, path: str) -> None:
     store.drop(path)
 
 
-def forget(store: Store, paths: Iterable[str]) -> None:
-    """Drop those among these paths of which it is proved that nothing is stored."""
-    for path in paths:
-        current = store.current(path)
-        if current is not None and current.status in _FORGETTABLE:
-            store.drop(path)
+def forget(store: Store, path: str) -> None:
+    """Drop a recording of which it is proved that nothing is stored."""
+    current = store.current(path)
+    if current is not None and current.status in _FORGETTABLE:
+        store.drop(path)
 
 
 def _bug(outcome: Outcome, why: str) -> LedgerError:

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.errors import (
     InDoubt,
@@ -33,7 +34,7 @@ from batch_uploader.core.events import (
     Waiting,
 )
 from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt, Status
-from batch_uploader.core.ports import Ledger, Sink
+from batch_uploader.core.ports import Ledger, Sink, apply_one
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
@@ -304,7 +305,7 @@ class Engine:
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
             touched = replace(job.known.outcome, stat=now)
             with CancelScope(shield=True):
-                await self._ledger.settle(touched)
+                await apply_one(self._ledger, Settle(touched))
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 
@@ -463,9 +464,8 @@ class Engine:
 
     async def _claim(self, sending: Delivery) -> None:
         with CancelScope(shield=True):
-            (answer,) = await self._ledger.claim(
-                [sending.recording], stamp_field=self._sink.stamp_field
-            )
+            claim = Claim(sending.recording, self._sink.stamp_field)
+            answer = await apply_one(self._ledger, claim)
             if answer.claim is not ClaimResult.GRANTED:
                 raise _NotGranted(answer)
             sending.claimed = True
@@ -483,7 +483,7 @@ class Engine:
     async def _settle(self, outcome: Outcome) -> Status:
         policy = self._policy if outcome.status is Status.INVALID else None
         with CancelScope(shield=True):
-            outcome = await self._ledger.settle(outcome, policy=policy)
+            outcome = await apply_one(self._ledger, Settle(outcome, policy))
         self._publish(Settled(outcome))
         return outcome.status
 
@@ -492,4 +492,4 @@ class Engine:
         if sending.claimed:
             sending.claimed = False
             with CancelScope(shield=True):
-                await self._ledger.release(sending.recording.path)
+                await apply_one(self._ledger, Release(sending.recording.path))

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Forget, Learn, Remember, Settle
 from batch_uploader.core.events import (
     CarriedOver,
     Decided,
@@ -23,7 +24,7 @@ from batch_uploader.core.events import (
     ScanFinished,
 )
 from batch_uploader.core.model import Stat
-from batch_uploader.core.ports import Ledger
+from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.doubts import Reconciler
 from batch_uploader.plan.decide import Action
@@ -69,7 +70,7 @@ class Feed:
         self._kept = self._moved = 0
         self._looks = _Looks()
         self._by_inode = _Looks()
-        self._learned: list[tuple[str, Stat]] = []
+        self._learned: list[Learn] = []
         self.looking = False
         """Whether nothing is left to do but looks at what may have been touched."""
         self.looks_enough = False
@@ -119,7 +120,7 @@ class Feed:
             return
         if self._kept or self._moved:
             kept = self._kept_inodes is None and self._kept >= self._moved
-            await self._ledger.remember({_INODES: _KEPT if kept else _MADE_UP})
+            await apply_one(self._ledger, Remember(_INODES, _KEPT if kept else _MADE_UP))
         self._planner = replace(self._planner, by=Likeness.CTIME, watches_inodes=False)
 
     async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
@@ -200,17 +201,17 @@ class Feed:
         for outcome in batch.held:
             self._publish(CarriedOver(outcome))
         for outcome in map(orphaned, batch.orphans):
-            await self._ledger.settle(outcome, policy=self._planner.policy)
+            await apply_one(self._ledger, Settle(outcome, self._planner.policy))
             self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
             self._publish(ProblemFound(invalid(defect.path, Stat(0, 0), [defect])))
         if batch.gone:
-            await self._ledger.forget(batch.gone)
+            await apply_all(self._ledger, list(map(Forget, batch.gone)))
         self._kept += batch.kept
         self._moved += batch.moved
         self._looks.add(_Looks.of(batch.looks))
         self._by_inode.add(_Looks.of(batch.by_inode))
-        self._learned += batch.learned
+        self._learned += [Learn(*each) for each in batch.learned]
         if len(self._learned) >= _LEARNED_AT_ONCE:
             await self._learn()
         files, nbytes = len(batch.jobs), sum(job.size for job in batch.jobs)
@@ -229,7 +230,7 @@ class Feed:
     async def _learn(self) -> None:
         learned, self._learned = self._learned, []
         if learned:
-            await self._ledger.learn(learned)
+            await apply_all(self._ledger, learned)
 
 
 class _Looks(Struct):

@@ -4,10 +4,11 @@ from anyio import CancelScope, to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Learn, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Listener, Looked, Settled, Sight
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat, Status
-from batch_uploader.core.ports import Ledger
+from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.prepare import Preparer, stat_of
 
@@ -57,8 +58,8 @@ class Looks(Struct, frozen=True):
 
     async def _settle(self, outcome: Outcome) -> None:
         with CancelScope(shield=True):
-            await self.ledger.settle(outcome)
+            await apply_one(self.ledger, Settle(outcome))
 
     async def _learn(self, path: str, stat: Stat) -> None:
         with CancelScope(shield=True):
-            await self.ledger.learn([(path, stat)])
+            await apply_one(self.ledger, Learn(path, stat))

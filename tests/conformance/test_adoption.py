@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from ledger_changes import adopt, claim_all, settle
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Status
@@ -47,7 +48,7 @@ async def ledger(request, tmp_path):
 
 
 async def claim(ledger, *arguments):
-    (answer,) = await ledger.claim([recording(*arguments)], stamp_field=STAMP)
+    (answer,) = await claim_all(ledger, [recording(*arguments)], stamp_field=STAMP)
     return answer.claim
 
 
@@ -62,7 +63,7 @@ async def known(ledger, path):
 
 async def test_a_talk_is_held_whatever_its_sidecar_says_and_then_as_ever(ledger):
     """Fault 8."""
-    await ledger.adopt([line("a")])
+    await adopt(ledger, [line("a")])
     assert (await known(ledger, "a")).unproved
     assert await claim(ledger, "a", "A", "any") is ClaimResult.KNOWN
     assert not (await known(ledger, "a")).unproved
@@ -73,13 +74,13 @@ async def test_a_talk_is_held_whatever_its_sidecar_says_and_then_as_ever(ledger)
 
 async def test_a_talk_stands_for_its_audio_until_its_metadata_are_known(ledger):
     """Fault 43: a moved file is not sent, though nobody knows the metadata of what it was."""
-    await ledger.adopt([line("gone")])
+    await adopt(ledger, [line("gone")])
     assert await claim(ledger, "here", "A", "m") is ClaimResult.DUPLICATE
 
 
 async def test_other_audio_where_a_talk_was_may_be_up_as_well(ledger):
     """Fault 8: only the lost ledger knew whether it was sent since."""
-    await ledger.adopt([line("a")], stamp_field=STAMP)
+    await adopt(ledger, [line("a")], stamp_field=STAMP)
     assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("a", Status.IN_DOUBT)]
     (doubt,) = await ledger.doubts()
@@ -89,7 +90,7 @@ async def test_other_audio_where_a_talk_was_may_be_up_as_well(ledger):
 @pytest.mark.parametrize("status", UNLISTED)
 async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
     """Fault 8."""
-    await ledger.adopt([line("a", status)])
+    await adopt(ledger, [line("a", status)])
     assert await statuses(ledger) == [("a", Status.IN_DOUBT)]
     assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED
     assert await claim(ledger, "a", "B") is ClaimResult.HELD
@@ -99,29 +100,29 @@ async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
 
 
 async def test_a_doubt_that_nobody_looked_into_is_none_of_a_talk(ledger):
-    await ledger.adopt([line("a", Status.FAILED, None)])
+    await adopt(ledger, [line("a", Status.FAILED, None)])
     with pytest.raises(LedgerError, match="nobody has looked into a"):
-        await ledger.settle(uploaded("a"))
-    await ledger.settle(ended("a", Status.FAILED, code="RESEND"))
+        await settle(ledger, uploaded("a"))
+    await settle(ledger, ended("a", Status.FAILED, code="RESEND"))
     assert await claim(ledger, "a") is ClaimResult.GRANTED, "somebody decided"
 
 
 async def test_given_up_before_anybody_looked_into_it(ledger):
-    await ledger.adopt([line("a", Status.FAILED, None)])
-    await ledger.settle(ended("a", Status.GIVEN_UP))
+    await adopt(ledger, [line("a", Status.FAILED, None)])
+    await settle(ledger, ended("a", Status.GIVEN_UP))
     assert await claim(ledger, "a") is ClaimResult.KNOWN
     assert await claim(ledger, "a", "B") is ClaimResult.GRANTED, "another file"
 
 
 @pytest.mark.parametrize("status", [Status.IN_DOUBT, Status.CONFLICT])
 async def test_what_was_in_question_is_so_with_its_key(ledger, status):
-    await ledger.adopt([line("a", status, failure=Failure("HELD", "why"))], stamp_field=STAMP)
+    await adopt(ledger, [line("a", status, failure=Failure("HELD", "why"))], stamp_field=STAMP)
     before = await known(ledger, "a")
     assert (before.outcome.status, before.key) == (status, recording("a").key)
     assert await claim(ledger, "a") is ClaimResult.HELD
     assert await claim(ledger, "b") is ClaimResult.DUPLICATE
     # Absent after all: a copy may be all that is left of it.
-    await ledger.settle(ended("a", Status.FAILED))
+    await settle(ledger, ended("a", Status.FAILED))
     assert await statuses(ledger) == [("a", Status.FAILED)]
     assert await claim(ledger, "a", "B") is ClaimResult.DOUBTED, "this was never asked for"
     assert await claim(ledger, "b") is ClaimResult.GRANTED
@@ -129,20 +130,20 @@ async def test_what_was_in_question_is_so_with_its_key(ledger, status):
 
 async def test_a_doubt_of_a_lost_ledger_is_looked_into_again_by_the_next(ledger):
     lost = Failure("LEDGER_LOST", "why")
-    await ledger.adopt([line("a", Status.IN_DOUBT, failure=lost)])
+    await adopt(ledger, [line("a", Status.IN_DOUBT, failure=lost)])
     assert await claim(ledger, "a") is ClaimResult.DOUBTED
 
 
 async def test_the_duplicate_of_a_talk_stays_one(ledger):
     """Fault 43."""
-    await ledger.adopt([line("a")])
-    await ledger.adopt([line("b", Status.DUPLICATE, duplicate_of="a")])
+    await adopt(ledger, [line("a")])
+    await adopt(ledger, [line("b", Status.DUPLICATE, duplicate_of="a")])
     assert await claim(ledger, "b", "A", "m") is ClaimResult.KNOWN
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.DUPLICATE)]
 
 
 async def test_a_path_that_held_one_talk_after_another(ledger):
-    await ledger.adopt([line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
+    await adopt(ledger, [line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
     # The earlier file is back.
     assert await claim(ledger, "a", "A", "m") is ClaimResult.KNOWN
     async with aclosing(ledger.rows()) as rows:
@@ -150,23 +151,23 @@ async def test_a_path_that_held_one_talk_after_another(ledger):
 
 
 async def test_given_up_and_changed(ledger):
-    await ledger.adopt([line("a", Status.GIVEN_UP)])
+    await adopt(ledger, [line("a", Status.GIVEN_UP)])
     assert await claim(ledger, "a") is ClaimResult.KNOWN
-    await ledger.adopt([line("b", Status.GIVEN_UP, audio="C")])
+    await adopt(ledger, [line("b", Status.GIVEN_UP, audio="C")])
     assert await claim(ledger, "b", "D") is ClaimResult.DOUBTED
 
 
 async def test_talks_of_a_manifest_bear_no_witness(ledger):
     """Fault 82: in which order they went up, and by whose word, it does not tell."""
-    await ledger.adopt([line("a")], stamp_field=STAMP)
+    await adopt(ledger, [line("a")], stamp_field=STAMP)
     assert await ledger.witnesses(STAMP, 3) == []
 
 
 async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
     """Fault 82."""
     assert await claim(ledger, "before", "B") is ClaimResult.GRANTED
-    await ledger.settle(uploaded("before", "talk-1"))
-    await ledger.adopt([line("a"), line("b", Status.IN_DOUBT), line("c", Status.FAILED)])
+    await settle(ledger, uploaded("before", "talk-1"))
+    await adopt(ledger, [line("a"), line("b", Status.IN_DOUBT), line("c", Status.FAILED)])
     assert await claim(ledger, "a", "other") is ClaimResult.DOUBTED
     (witness,) = await ledger.witnesses(STAMP, 3)
     doubts = await ledger.doubts()
@@ -175,20 +176,20 @@ async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
 
 
 async def test_what_the_manifest_knows_is_not_unlisted(ledger):
-    await ledger.adopt([line("a"), line("a", Status.IN_DOUBT, None)])
+    await adopt(ledger, [line("a"), line("a", Status.IN_DOUBT, None)])
     assert await statuses(ledger) == [("a", Status.UPLOADED)]
 
 
 async def test_a_line_that_is_on_record_already_changes_nothing(ledger):
     """Fault 84: no talk is there twice, and none overwrites itself."""
     for _ in range(2):
-        await ledger.adopt([line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
+        await adopt(ledger, [line("a", talk_id="talk-1"), line("a", audio="B", talk_id="talk-2")])
     assert await statuses(ledger) == [("a", Status.UPLOADED)] * 2
 
 
 async def test_a_talk_that_two_lines_have_is_that_of_the_first(ledger):
     """Fault 84."""
-    await ledger.adopt([line("a", talk_id="talk-1"), line("b", audio="B", talk_id="talk-1")])
+    await adopt(ledger, [line("a", talk_id="talk-1"), line("b", audio="B", talk_id="talk-1")])
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.CONFLICT)]
     message = (await known(ledger, "b")).outcome.failure.message
     assert "talk talk-1 was named for b and is a, and" in message

@@ -2,6 +2,7 @@
 
 import pytest
 from ledger_cases import AUDIO, ended, recording, stat, uploaded
+from ledger_changes import forget, release, settle
 from ledger_house import (
     GRANTED,
     HELD,
@@ -29,7 +30,7 @@ from batch_uploader.core.records import Known
 async def test_an_upload_is_remembered_with_its_fingerprint(ledger):
     new = recording("a.wav")
     await claim(ledger, new)
-    await ledger.settle(uploaded("a.wav", "talk-7", attempts=3))
+    await settle(ledger, uploaded("a.wav", "talk-7", attempts=3))
     now = await known(ledger, "a.wav")
     assert now.outcome.status is Status.UPLOADED
     assert (now.outcome.talk_id, now.outcome.attempts) == ("talk-7", 3)
@@ -48,7 +49,7 @@ async def test_a_claim_may_end_without_a_talk(ledger, status):
     new = recording("a.wav")
     await claim(ledger, new)
     outcome = ended("a.wav", status, attempts=2)
-    await ledger.settle(outcome)
+    await settle(ledger, outcome)
     now = await known(ledger, "a.wav")
     assert now.outcome == replace(outcome, duration=AUDIO.duration, container=AUDIO.container)
     assert now.sha256 == new.fingerprint.sha256
@@ -56,13 +57,13 @@ async def test_a_claim_may_end_without_a_talk(ledger, status):
 
 async def test_the_stat_on_record_stays_that_of_what_was_claimed(ledger):
     await claim(ledger, recording("a.wav"))
-    await ledger.settle(uploaded("a.wav", seen=LATER))
+    await settle(ledger, uploaded("a.wav", seen=LATER))
     assert (await known(ledger, "a.wav")).outcome.stat == stat()
 
 
 async def test_a_defect_needs_no_claim_and_remembers_the_rules_it_was_found_by(ledger):
     outcome = ended("sub/a.wav", Status.INVALID, code="sidecar-missing")
-    await ledger.settle(outcome, policy=b"rules")
+    await settle(ledger, outcome, policy=b"rules")
     assert await ledger.known("sub") == {
         "sub/a.wav": Known(outcome, policy=b"rules", settled_at_ns=1)
     }
@@ -71,14 +72,14 @@ async def test_a_defect_needs_no_claim_and_remembers_the_rules_it_was_found_by(l
 @pytest.mark.parametrize("status", [Status.DUPLICATE, Status.FAILED, Status.REJECTED])
 async def test_others_that_need_no_claim_are_recorded_too(ledger, status):
     outcome = ended("a.wav", status)
-    await ledger.settle(outcome)
+    await settle(ledger, outcome)
     assert await ledger.known("") == {"a.wav": Known(outcome, settled_at_ns=1)}
 
 
 async def test_a_settled_duplicate_keeps_the_fingerprint_of_its_claim(ledger):
     await bring_to(ledger, "a.wav", Status.DUPLICATE)
-    await ledger.settle(
-        Outcome("a.wav", Status.DUPLICATE, stat(), duplicate_of="a.wav first", attempts=0)
+    await settle(
+        ledger, Outcome("a.wav", Status.DUPLICATE, stat(), duplicate_of="a.wav first", attempts=0)
     )
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
     assert (await known(ledger, "a.wav")).outcome.duplicate_of == "a.wav first"
@@ -89,7 +90,7 @@ async def test_a_settled_duplicate_keeps_the_fingerprint_of_its_claim(ledger):
 )
 async def test_nothing_overwrites_a_talk(ledger, status):
     await upload(ledger, "a.wav", talk_id="talk-1")
-    await ledger.settle(ended("a.wav", status))
+    await settle(ledger, ended("a.wav", status))
     assert [(row.status, row.talk_id) for row in await lines(ledger)] == [
         (Status.UPLOADED, "talk-1"),
         (status, None),
@@ -101,7 +102,7 @@ async def test_nothing_overwrites_a_talk(ledger, status):
 async def test_a_talk_comes_back_when_its_path_is_sound_again(ledger, status):
     await upload(ledger, "a.wav", talk_id="talk-1")
     before = await known(ledger, "a.wav")
-    await ledger.settle(ended("a.wav", status))
+    await settle(ledger, ended("a.wav", status))
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
     assert await known(ledger, "a.wav") == replace(
         before, outcome=replace(before.outcome, stat=LATER)
@@ -111,14 +112,14 @@ async def test_a_talk_comes_back_when_its_path_is_sound_again(ledger, status):
 
 async def test_a_broken_sidecar_that_is_mended_otherwise_sends_no_second_talk(ledger):
     await upload(ledger, "a.wav", "A", "m")
-    await ledger.settle(ended("a.wav", Status.INVALID))
+    await settle(ledger, ended("a.wav", Status.INVALID))
     assert await claim(ledger, recording("a.wav", "A", "mended")) == OUTDATED
     assert await statuses_of(ledger, "a.wav") == [Status.UPLOADED]
 
 
 async def test_other_audio_after_a_defect_is_granted_and_the_talk_is_kept(ledger):
     await upload(ledger, "a.wav", "A")
-    await ledger.settle(ended("a.wav", Status.INVALID))
+    await settle(ledger, ended("a.wav", Status.INVALID))
     assert await claim(ledger, recording("a.wav", "B")) == GRANTED
     assert await statuses_of(ledger, "a.wav") == [Status.UPLOADED, Status.CLAIMED]
 
@@ -126,7 +127,7 @@ async def test_other_audio_after_a_defect_is_granted_and_the_talk_is_kept(ledger
 async def test_a_talk_reported_again_renews_the_stat_and_nothing_else(ledger):
     await upload(ledger, "a.wav", talk_id="talk-1")
     (before,) = await lines(ledger)
-    await ledger.settle(uploaded("a.wav", "talk-1", attempts=9, seen=LATER))
+    await settle(ledger, uploaded("a.wav", "talk-1", attempts=9, seen=LATER))
     assert (await known(ledger, "a.wav")).outcome.stat == LATER
     assert await lines(ledger) == [before]
 
@@ -138,7 +139,7 @@ async def test_a_talk_reported_again_renews_the_stat_and_nothing_else(ledger):
 async def test_a_doubt_can_be_resolved(ledger, status, answer):
     await bring_to(ledger, "a.wav", status)
     resolved = uploaded("a.wav", "talk-9") if answer is Status.UPLOADED else ended("a.wav", answer)
-    await ledger.settle(resolved)
+    await settle(ledger, resolved)
     now = await known(ledger, "a.wav")
     assert now.outcome.status is answer
     assert now.outcome.talk_id == resolved.talk_id
@@ -147,7 +148,7 @@ async def test_a_doubt_can_be_resolved(ledger, status, answer):
 
 async def test_a_doubt_resolved_as_to_be_sent_again_is_granted_next(ledger):
     await bring_to(ledger, "a.wav", Status.IN_DOUBT)
-    await ledger.settle(ended("a.wav", Status.FAILED))
+    await settle(ledger, ended("a.wav", Status.FAILED))
     assert await claim(ledger, recording("a.wav")) == GRANTED
 
 
@@ -155,7 +156,7 @@ async def test_a_copy_is_sent_when_the_doubt_it_waited_for_turns_out_unfounded(l
     """Fault 43: the file was moved while its talk was in doubt, so nobody else will send it."""
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
     assert await claim(ledger, recording("moved.wav")) == duplicate("old.wav")
-    await ledger.settle(ended("old.wav", Status.FAILED))
+    await settle(ledger, ended("old.wav", Status.FAILED))
     assert await known(ledger, "moved.wav") is None
     assert await claim(ledger, recording("moved.wav")) == GRANTED
 
@@ -163,9 +164,9 @@ async def test_a_copy_is_sent_when_the_doubt_it_waited_for_turns_out_unfounded(l
 async def test_a_copy_is_sent_when_a_doubt_that_was_given_up_is_taken_up_again(ledger):
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
     await claim(ledger, recording("moved.wav"))
-    await ledger.settle(ended("old.wav", Status.GIVEN_UP))
+    await settle(ledger, ended("old.wav", Status.GIVEN_UP))
     assert await claim(ledger, recording("moved.wav", seen=LATER)) == KNOWN
-    await ledger.settle(ended("old.wav", Status.FAILED))
+    await settle(ledger, ended("old.wav", Status.FAILED))
     assert await claim(ledger, recording("moved.wav")) == GRANTED
 
 
@@ -173,8 +174,8 @@ async def test_a_copy_is_sent_when_a_doubt_that_was_given_up_is_taken_up_again(l
 async def test_a_copy_stays_a_duplicate_when_the_doubt_is_settled_for_good(ledger, answer):
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
     await claim(ledger, recording("moved.wav"))
-    await ledger.settle(
-        uploaded("old.wav") if answer is Status.UPLOADED else ended("old.wav", answer)
+    await settle(
+        ledger, uploaded("old.wav") if answer is Status.UPLOADED else ended("old.wav", answer)
     )
     assert (await known(ledger, "moved.wav")).outcome.status is Status.DUPLICATE
 
@@ -203,7 +204,7 @@ async def test_what_cannot_follow_is_refused_and_changes_nothing(ledger, status,
     await bring_to(ledger, "a.wav", status)
     before = await lines(ledger), await ledger.known("")
     with pytest.raises(LedgerError, match=r"a\.wav cannot be recorded as"):
-        await ledger.settle(outcome)
+        await settle(ledger, outcome)
     assert (await lines(ledger), await ledger.known("")) == before
 
 
@@ -211,7 +212,7 @@ async def test_what_cannot_follow_is_refused_and_changes_nothing(ledger, status,
 async def test_nothing_can_be_up_that_was_never_claimed(ledger, status):
     outcome = uploaded("a.wav") if status is Status.UPLOADED else ended("a.wav", status)
     with pytest.raises(LedgerError, match="was not claimed"):
-        await ledger.settle(outcome)
+        await settle(ledger, outcome)
     assert await lines(ledger) == []
 
 
@@ -239,7 +240,7 @@ async def test_claims_of_a_run_that_died_are_in_doubt(opening):
 async def test_a_released_claim_is_as_if_unseen(ledger):
     await bring_to(ledger, "a.wav", Status.FAILED)
     await claim(ledger, recording("a.wav"))
-    await ledger.release("a.wav")
+    await release(ledger, "a.wav")
     assert await ledger.known("") == {}
     assert await lines(ledger) == []
     assert await claim(ledger, recording("copy.wav")) == GRANTED
@@ -248,7 +249,7 @@ async def test_a_released_claim_is_as_if_unseen(ledger):
 async def test_releasing_keeps_the_talk_that_was_there_before(ledger):
     await upload(ledger, "a.wav", "A", talk_id="talk-1")
     await claim(ledger, recording("a.wav", "B"))
-    await ledger.release("a.wav")
+    await release(ledger, "a.wav")
     assert [row.talk_id for row in await lines(ledger)] == ["talk-1"]
     assert await ledger.known("") == {}
     assert await claim(ledger, recording("a.wav", "B")) == GRANTED
@@ -260,7 +261,7 @@ async def test_only_a_claim_can_be_released(ledger, status):
         await bring_to(ledger, "a.wav", status)
     before = await lines(ledger)
     with pytest.raises(LedgerError, match="cannot be released"):
-        await ledger.release("a.wav")
+        await release(ledger, "a.wav")
     assert await lines(ledger) == before
 
 
@@ -268,15 +269,15 @@ async def test_only_what_is_not_stored_is_forgotten(ledger):
     for number, status in enumerate(Status):
         await bring_to(ledger, f"{status}.wav", status, audio=f"audio {number}")
     before = await lines(ledger)
-    await ledger.forget([*(f"{status}.wav" for status in Status), "never seen.wav"])
+    await forget(ledger, [*(f"{status}.wav" for status in Status), "never seen.wav"])
     forgotten = {Status.INVALID, Status.FAILED, Status.REJECTED}
     assert await lines(ledger) == [row for row in before if row.status not in forgotten]
 
 
 async def test_forgetting_a_defect_keeps_the_talk_beneath(ledger):
     await upload(ledger, "a.wav")
-    await ledger.settle(ended("a.wav", Status.INVALID))
-    await ledger.forget(["a.wav"])
+    await settle(ledger, ended("a.wav", Status.INVALID))
+    await forget(ledger, ["a.wav"])
     assert await ledger.known("") == {}
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
 
@@ -289,24 +290,24 @@ async def test_the_talk_of_another_recording_makes_a_conflict_and_stays_where_it
     """Fault 84: whoever names it, the service, a search or a human."""
     await upload(ledger, "a.wav", "A", talk_id="talk-1")
     await bring_to(ledger, "b.wav", before, "B")
-    recorded = await ledger.settle(uploaded("b.wav", "talk-1"))
+    recorded = await settle(ledger, uploaded("b.wav", "talk-1"))
     assert (recorded.status, recorded.talk_id) == (Status.CONFLICT, None)
     assert "talk talk-1 was named for b.wav and is a.wav, and" in recorded.failure.message
     assert [(row.status, row.talk_id) for row in await lines(ledger)] == [
         (Status.UPLOADED, "talk-1"),
         (Status.CONFLICT, None),
     ]
-    assert await ledger.settle(uploaded("b.wav", "talk-2")) == uploaded("b.wav", "talk-2")
+    assert await settle(ledger, uploaded("b.wav", "talk-2")) == uploaded("b.wav", "talk-2")
 
 
 async def test_the_talk_of_what_was_at_a_path_before_is_another_recordings(ledger):
     """Fault 84: superseded, and back again."""
     await upload(ledger, "a.wav", "A", talk_id="talk-1")
     assert await claim(ledger, recording("a.wav", "B")) == GRANTED
-    recorded = await ledger.settle(uploaded("a.wav", "talk-1"))
+    recorded = await settle(ledger, uploaded("a.wav", "talk-1"))
     assert recorded.status is Status.CONFLICT
     assert "is a.wav as it was earlier" in recorded.failure.message
-    await ledger.settle(ended("a.wav", Status.FAILED))
+    await settle(ledger, ended("a.wav", Status.FAILED))
     assert await claim(ledger, recording("a.wav", "A", seen=LATER)) == KNOWN
     assert await claim(ledger, recording("b.wav", "B")) == GRANTED
-    assert (await ledger.settle(uploaded("b.wav", "talk-1"))).status is Status.CONFLICT
+    assert (await settle(ledger, uploaded("b.wav", "talk-1"))).status is Status.CONFLICT

@@ -10,8 +10,10 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
+from ledger_changes import claim_all, forget, note, release, settle
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Status
 from batch_uploader.core.records import ClaimResult
@@ -41,7 +43,17 @@ endings = st.builds(
     st.none() | paths,
 )
 claims = st.tuples(st.just("claim"), st.lists(recordings, min_size=1, max_size=3))
+several = st.lists(
+    st.one_of(
+        st.builds(Claim, recordings, st.just("upload_key")),
+        st.builds(Settle, talks),
+        st.builds(Settle, endings),
+        st.builds(Release, paths),
+    ),
+    max_size=6,
+)
 steps = st.one_of(
+    st.tuples(st.just("several"), several),
     claims,
     claims,
     st.tuples(st.just("settle"), talks),
@@ -58,23 +70,33 @@ steps = st.one_of(
 async def take(ledger, step, value):
     """The answer, or the words of the refusal."""
     calls = {
-        "claim": lambda: ledger.claim(value, stamp_field="upload_key"),
+        "several": lambda: answers(ledger, value),
+        "claim": lambda: claim_all(ledger, value, stamp_field="upload_key"),
         "miss": lambda: miss(ledger, value),
-        "settle": lambda: ledger.settle(value, policy=b"rules"),
-        "release": lambda: ledger.release(value),
-        "forget": lambda: ledger.forget(value),
+        "settle": lambda: settle(ledger, value, policy=b"rules"),
+        "release": lambda: release(ledger, value),
+        "forget": lambda: forget(ledger, value),
         "recover": ledger.recover,
         "reopen": lambda: reopen(ledger),
     }
     try:
         return await calls[step]()
     except LedgerError as error:
-        return str(error).partition("; note that")[0]
+        return words_of(error)
+
+
+async def answers(ledger, changes):
+    made = await ledger.apply(changes)
+    return [words_of(each) if isinstance(each, LedgerError) else each for each in made]
+
+
+def words_of(error):
+    return str(error).partition("; note that")[0]
 
 
 async def miss(ledger, path):
     doubts = [each for each in await ledger.doubts() if each.path == path]
-    await ledger.note([replace(each, missed=each.arose) for each in doubts])
+    await note(ledger, [replace(each, missed=each.arose) for each in doubts])
 
 
 async def reopen(ledger):
@@ -112,8 +134,9 @@ async def live(history):
                 assert await take(sqlite, step, value) == answer
                 lines, known = await lines_of(memory), await known_to(memory)
                 assert await known_to(sqlite) == known
-                if isinstance(answer, Outcome) and answer.status is Status.UPLOADED:
-                    talks.add((value.path, value.talk_id))
+                for each in answer if step == "several" else [answer]:
+                    if isinstance(each, Outcome) and each.status is Status.UPLOADED:
+                        talks.add((each.path, each.talk_id))
                 assert_sound(lines, known, talks)
                 if step == "claim":
                     assert_granted_are_claimed(value, answer, known)

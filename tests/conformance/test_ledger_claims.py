@@ -6,6 +6,7 @@ Also covers faults 42 and 43 (the same audio for two recordings) as far as the l
 import anyio
 import pytest
 from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from ledger_changes import claim_all, settle
 from ledger_house import (
     GRANTED,
     HELD,
@@ -198,7 +199,7 @@ async def test_a_batch_is_answered_in_order_and_each_sees_the_ones_before(ledger
 
 
 async def test_an_empty_batch_has_no_answers(ledger):
-    assert await ledger.claim([]) == []
+    assert await claim_all(ledger, []) == []
 
 
 async def test_of_many_that_claim_the_same_content_at_once_one_gets_it(ledger):
@@ -223,8 +224,8 @@ async def test_contents_whose_digests_differ_in_the_last_byte_are_two(ledger, di
     assert await claim(ledger, first) == GRANTED
     assert await claim(ledger, replace(first, path="b.wav", fingerprint=other)) == GRANTED
     assert await claim(ledger, replace(first, path="c.wav")) == busy("a.wav")
-    await ledger.settle(ended("a.wav", Status.FAILED))
-    await ledger.settle(uploaded("b.wav"))
+    await settle(ledger, ended("a.wav", Status.FAILED))
+    await settle(ledger, uploaded("b.wav"))
     assert await claim(ledger, replace(first, path="c.wav")) == GRANTED
     copy = replace(first, path="d.wav", fingerprint=other)
     assert await claim(ledger, copy) == duplicate("b.wav")

@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import pytest
 from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from ledger_changes import claim_all, forget, note, release, settle
 from ledger_house import GRANTED, LATER, bring_to, claim, known, lines, upload
 from msgspec.structs import replace
 
@@ -66,12 +67,12 @@ async def test_lines_can_be_chosen_by_status(ledger):
 
 async def test_lines_are_those_of_one_moment_while_the_run_goes_on(ledger):
     paths = [f"{number:05}.wav" for number in range(2500)]
-    await ledger.claim([recording(path, path) for path in paths])
+    await claim_all(ledger, [recording(path, path) for path in paths])
     seen = []
     async with aclosing(ledger.rows()) as rows:
         async for row in rows:
             if not seen:
-                await ledger.settle(uploaded("02499.wav"))
+                await settle(ledger, uploaded("02499.wav"))
                 await claim(ledger, recording("zzz.wav", "new"))
             seen.append((row.path, row.status))
     assert seen == [(path, Status.CLAIMED) for path in paths]
@@ -79,7 +80,7 @@ async def test_lines_are_those_of_one_moment_while_the_run_goes_on(ledger):
 
 
 async def test_an_unfinished_reading_can_be_closed(ledger):
-    await ledger.claim([recording(f"{number}.wav", str(number)) for number in range(1500)])
+    await claim_all(ledger, [recording(f"{number}.wav", str(number)) for number in range(1500)])
     async with aclosing(ledger.rows()) as rows:
         async for _ in rows:
             break
@@ -94,8 +95,8 @@ STAMP = "upload_key"
 
 async def doubt_about(ledger, path, audio="A", *, stamp_field=STAMP):
     new = recording(path, audio)
-    assert await ledger.claim([new], stamp_field=stamp_field) == [GRANTED]
-    await ledger.settle(ended(path, Status.IN_DOUBT, attempts=2))
+    assert await claim_all(ledger, [new], stamp_field=stamp_field) == [GRANTED]
+    await settle(ledger, ended(path, Status.IN_DOUBT, attempts=2))
     return new
 
 
@@ -120,7 +121,7 @@ async def test_a_doubt_knows_its_key_its_stamp_and_since_when_it_is_one(ledger):
 async def test_a_killed_run_leaves_doubts_with_the_stamp_they_were_claimed_with(opening):
     """Fault 10, as far as the search for them goes."""
     async with opening() as ledger:
-        await ledger.claim([recording("a.wav")], stamp_field=STAMP)
+        await claim_all(ledger, [recording("a.wav")], stamp_field=STAMP)
         assert await ledger.doubts() == []
     async with opening() as ledger:
         assert await ledger.recover() == 1
@@ -141,17 +142,17 @@ async def test_what_a_look_brought_is_remembered(opening):
             arose=Instant(77, "boot", 5),
             missed=Instant(78, None, None),
         )
-        await ledger.note([noted])
+        await note(ledger, [noted])
         assert await ledger.doubts() == [noted]
     async with opening() as ledger:
         assert await ledger.recover() == 0
         assert await ledger.doubts() == [noted]
         assert (await known(ledger, "a.wav")).outcome.failure == failure
         # Reported once more it is as old as it was, and ended and begun anew it is not.
-        await ledger.settle(ended("a.wav", Status.IN_DOUBT))
+        await settle(ledger, ended("a.wav", Status.IN_DOUBT))
         (same,) = await ledger.doubts()
         assert (same.arose, same.missed) == (noted.arose, noted.missed)
-        await ledger.settle(ended("a.wav", Status.FAILED))
+        await settle(ledger, ended("a.wav", Status.FAILED))
         assert await ledger.doubts() == []
         await doubt_about(ledger, "a.wav")
         (new,) = await ledger.doubts()
@@ -163,21 +164,21 @@ async def test_what_a_look_brought_is_remembered(opening):
 async def test_what_is_not_in_doubt_any_more_is_not_noted(ledger, status):
     await doubt_about(ledger, "a.wav")
     (doubt,) = await ledger.doubts()
-    await ledger.settle(ended("a.wav", Status.FAILED))
+    await settle(ledger, ended("a.wav", Status.FAILED))
     if status is not Status.FAILED:
         await bring_to(ledger, "a.wav", status)
     before = await known(ledger, "a.wav")
-    await ledger.note([doubt])
+    await note(ledger, [doubt])
     assert await known(ledger, "a.wav") == before
 
 
 async def test_a_note_about_other_audio_at_the_path_is_left_out(ledger):
     await doubt_about(ledger, "a.wav")
     (old,) = await ledger.doubts()
-    await ledger.settle(ended("a.wav", Status.FAILED))
+    await settle(ledger, ended("a.wav", Status.FAILED))
     await doubt_about(ledger, "a.wav", "B")
     (new,) = await ledger.doubts()
-    await ledger.note([replace(old, missed=Instant(1))])
+    await note(ledger, [replace(old, missed=Instant(1))])
     assert await ledger.doubts() == [new]
 
 
@@ -190,9 +191,9 @@ async def test_witnesses_are_what_the_service_answered_the_latest_claim_first(le
     """Fault 83: in the order of the claims, whatever came when by any clock."""
     for number in range(4):
         new = recording(f"{number}.wav", str(number))
-        await ledger.claim([new], stamp_field=STAMP if number != 1 else "other")
+        await claim_all(ledger, [new], stamp_field=STAMP if number != 1 else "other")
     for number in (3, 0, 1, 2):
-        await ledger.settle(uploaded(f"{number}.wav", f"talk-{number}"))
+        await settle(ledger, uploaded(f"{number}.wav", f"talk-{number}"))
     await upload(ledger, "bare.wav", "bare", talk_id="talk-bare")
     await doubt_about(ledger, "doubt.wav", "doubt")
     assert await asked_for(ledger, limit=2) == ["talk-3", "talk-2"]
@@ -205,33 +206,35 @@ async def test_witnesses_are_what_the_service_answered_the_latest_claim_first(le
 @pytest.mark.parametrize("before", [Status.IN_DOUBT, Status.CONFLICT, Status.GIVEN_UP])
 async def test_what_a_search_or_a_human_said_of_it_is_no_witness(ledger, before):
     """Fault 82."""
-    await ledger.claim([recording("a.wav")], stamp_field=STAMP)
+    await claim_all(ledger, [recording("a.wav")], stamp_field=STAMP)
     if before is Status.GIVEN_UP:
-        await ledger.settle(ended("a.wav", Status.IN_DOUBT))
-    await ledger.settle(ended("a.wav", before))
-    await ledger.settle(uploaded("a.wav"))
+        await settle(ledger, ended("a.wav", Status.IN_DOUBT))
+    await settle(ledger, ended("a.wav", before))
+    await settle(ledger, uploaded("a.wav"))
     assert await asked_for(ledger) == []
     # Other audio at its path goes up, as ever.
-    await ledger.claim([recording("a.wav", "B")], stamp_field=STAMP)
-    await ledger.settle(uploaded("a.wav", "talk-2"))
+    await claim_all(ledger, [recording("a.wav", "B")], stamp_field=STAMP)
+    await settle(ledger, uploaded("a.wav", "talk-2"))
     assert await asked_for(ledger) == ["talk-2"]
 
 
 async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(opening):
     """Faults 82 and 83: also what a killed run claimed later, and in the order of the runs."""
     async with opening() as ledger:
-        await ledger.claim([recording("0.wav", "0"), recording("1.wav", "1")], stamp_field=STAMP)
-        await ledger.settle(ended("0.wav", Status.IN_DOUBT))
-        await ledger.settle(uploaded("1.wav", "talk-1"))
+        await claim_all(
+            ledger, [recording("0.wav", "0"), recording("1.wav", "1")], stamp_field=STAMP
+        )
+        await settle(ledger, ended("0.wav", Status.IN_DOUBT))
+        await settle(ledger, uploaded("1.wav", "talk-1"))
         (doubt,) = await ledger.doubts()
         assert [each.seq < doubt.seq for each in await ledger.witnesses(STAMP, 9)] == [True]
-        await ledger.claim([recording("2.wav", "2")], stamp_field=STAMP)
-        await ledger.claim([recording("3.wav", "3")], stamp_field=STAMP)
-        await ledger.settle(uploaded("3.wav", "talk-3"))
+        await claim_all(ledger, [recording("2.wav", "2")], stamp_field=STAMP)
+        await claim_all(ledger, [recording("3.wav", "3")], stamp_field=STAMP)
+        await settle(ledger, uploaded("3.wav", "talk-3"))
     async with opening() as ledger:
         await ledger.recover()
-        await ledger.claim([recording("4.wav", "4")], stamp_field=STAMP)
-        await ledger.settle(uploaded("4.wav", "talk-4"))
+        await claim_all(ledger, [recording("4.wav", "4")], stamp_field=STAMP)
+        await settle(ledger, uploaded("4.wav", "talk-4"))
         first, killed = await ledger.doubts()
         since = {
             each.path: [w.talk_id for w in await ledger.witnesses(STAMP, 9) if w.seq > each.seq]
@@ -239,8 +242,8 @@ async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(o
         }
         assert since == {"0.wav": ["talk-4", "talk-3"], "2.wav": ["talk-4"]}
         # Reported once more it is as old as it was, and so it is when a look says why it stays.
-        await ledger.settle(ended("0.wav", Status.IN_DOUBT))
-        await ledger.note([replace(killed, missed=Instant(7))])
+        await settle(ledger, ended("0.wav", Status.IN_DOUBT))
+        await note(ledger, [replace(killed, missed=Instant(7))])
         assert [each.seq for each in await ledger.doubts()] == [first.seq, killed.seq]
 
 
@@ -253,7 +256,7 @@ async def test_one_run_at_a_time(opening):
         await claim(first, recording("a.wav"))
         with pytest.raises(LedgerLocked, match="another run"):
             await opening().__aenter__()
-        await first.settle(uploaded("a.wav"))
+        await settle(first, uploaded("a.wav"))
     async with opening() as second:
         assert (await known(second, "a.wav")).outcome.talk_id == "talk-1"
 
@@ -264,12 +267,12 @@ async def test_a_ledger_that_is_not_entered_refuses_everything(opening):
     calls = [
         ledger.recover,
         lambda: ledger.known(""),
-        lambda: ledger.claim([recording("b.wav")]),
-        lambda: ledger.release("a.wav"),
-        lambda: ledger.settle(ended("a.wav", Status.INVALID)),
-        lambda: ledger.forget(["a.wav"]),
+        lambda: claim_all(ledger, [recording("b.wav")]),
+        lambda: release(ledger, "a.wav"),
+        lambda: settle(ledger, ended("a.wav", Status.INVALID)),
+        lambda: forget(ledger, ["a.wav"]),
         ledger.doubts,
-        lambda: ledger.note([]),
+        lambda: note(ledger, []),
         lambda: ledger.witnesses(STAMP, 1),
         lambda: lines(ledger),
     ]
@@ -284,5 +287,5 @@ async def test_of_another_file_at_the_path_nothing_was_decided(ledger, answer):
     other = uploaded("a.wav") if answer is Status.UPLOADED else ended("a.wav", answer)
     other = replace(other, stat=LATER)
     with pytest.raises(LedgerError, match="not the one that was claimed"):
-        await ledger.settle(other)
+        await settle(ledger, other)
     assert (await known(ledger, "a.wav")).outcome.status is Status.GIVEN_UP

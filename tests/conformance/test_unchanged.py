@@ -2,6 +2,7 @@
 
 import pytest
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
+from ledger_changes import claim_all, settle
 
 from batch_uploader.core.model import Entry, Status
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -24,8 +25,8 @@ async def ledger(request, tmp_path):
 async def up(ledger, path, sidecar):
     """Upload a recording; its two files."""
     seen = stat(sidecar=sidecar)
-    await ledger.claim([recording(path, audio=path, seen=seen)])
-    await ledger.settle(uploaded(path, f"talk of {path}", seen=seen))
+    await claim_all(ledger, [recording(path, audio=path, seen=seen)])
+    await settle(ledger, uploaded(path, f"talk of {path}", seen=seen))
     files = [Entry(path, seen.size, TIME_NS)]
     if sidecar is not None:
         folder, slash, _ = path.rpartition("/")
@@ -70,15 +71,15 @@ async def test_one_sidecar_of_two_recordings_has_to_be_looked_at(ledger):
 async def test_what_is_not_at_rest_has_to_be_looked_at_even_if_it_is_gone(ledger, status):
     files = await up(ledger, "b.wav", "b.json")
     if status in {Status.DUPLICATE, Status.INVALID}:
-        await ledger.settle(ended("a.wav", status, seen=stat(sidecar="a.json")))
+        await settle(ledger, ended("a.wav", status, seen=stat(sidecar="a.json")))
     else:
-        await ledger.claim([recording("a.wav", seen=stat(sidecar="a.json"))])
+        await claim_all(ledger, [recording("a.wav", seen=stat(sidecar="a.json"))])
         if status is Status.GIVEN_UP:
-            await ledger.settle(ended("a.wav", Status.IN_DOUBT))
+            await settle(ledger, ended("a.wav", Status.IN_DOUBT))
         if status is Status.UPLOADED:
-            await ledger.settle(uploaded("a.wav"))
+            await settle(ledger, uploaded("a.wav"))
         elif status is not Status.CLAIMED:
-            await ledger.settle(ended("a.wav", status))
+            await settle(ledger, ended("a.wav", status))
     assert (await ledger.known(""))["a.wav"].outcome.status is status
     assert await ledger.unchanged("", files) == 0
     size = stat().sidecar_size
@@ -89,8 +90,8 @@ async def test_what_is_not_at_rest_has_to_be_looked_at_even_if_it_is_gone(ledger
 async def test_what_another_connection_has_is_nothing_to_this_one(tmp_path):
     async with SqliteLedger(tmp_path / "ledger.db", "another") as another:
         seen = stat(sidecar=None)
-        await another.claim([recording("a.wav", connection_id="another", seen=seen)])
-        await another.settle(uploaded("a.wav", seen=seen))
+        await claim_all(another, [recording("a.wav", connection_id="another", seen=seen)])
+        await settle(another, uploaded("a.wav", seen=seen))
         files = [Entry("a.wav", seen.size, TIME_NS)]
         assert await another.unchanged("", files) == 1
     async with SqliteLedger(tmp_path / "ledger.db", CONNECTION) as ledger:

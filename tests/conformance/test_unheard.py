@@ -3,6 +3,7 @@
 import pytest
 from conformance.test_adoption import line
 from ledger_cases import ended, recording
+from ledger_changes import remember, settle
 from ledger_house import bring_to, claim, upload
 
 from batch_uploader.core.model import Status
@@ -21,8 +22,8 @@ FREE = [Status.FAILED, Status.REJECTED, Status.INVALID]
 async def test_facts_outlive_the_run(opening):
     async with opening() as ledger:
         assert await ledger.fact("colour") is None
-        await ledger.remember({"colour": "red", "size": "8"})
-        await ledger.remember({"colour": "blue"})
+        await remember(ledger, {"colour": "red", "size": "8"})
+        await remember(ledger, {"colour": "blue"})
     async with opening() as ledger:
         assert [await ledger.fact(name) for name in ("colour", "size")] == ["blue", "8"]
 
@@ -57,8 +58,8 @@ async def test_what_the_ledger_would_send_is_news_if_the_service_may_hold_it(led
 
 async def test_what_history_holds_is_no_news(ledger):
     assert await claim(ledger, recording("a.wav", "A"))
-    await ledger.settle(ended("a.wav", Status.IN_DOUBT))
-    await ledger.settle(ended("a.wav", Status.GIVEN_UP))
+    await settle(ledger, ended("a.wav", Status.IN_DOUBT))
+    await settle(ledger, ended("a.wav", Status.GIVEN_UP))
     await upload(ledger, "a.wav", audio="B")
     assert await ledger.unheard([line("a.wav", Status.GIVEN_UP)]) == []
 

@@ -10,6 +10,7 @@ import time
 import anyio
 import pytest
 from ledger_cases import recording
+from ledger_changes import claim_all
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
@@ -206,7 +207,7 @@ class TestResolve:
         async def claim():
             ledger = calls.folder / ".batch-uploader" / "ledger.db"
             async with SqliteLedger(ledger, recordings[0].connection_id) as writing:
-                await writing.claim(recordings)
+                await claim_all(writing, recordings)
 
         anyio.run(claim)
         began = time.monotonic()

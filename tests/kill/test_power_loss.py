@@ -39,7 +39,9 @@ import asyncio, os, sys
 from contextlib import suppress
 from pathlib import Path
 from ledger_cases import CONNECTION, recording, uploaded
+from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.ports import apply_one
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 heard = os.open(Path(sys.argv[1], "heard"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -48,11 +50,11 @@ def hear(*words):
     os.write(heard, " ".join(words).encode())
 
 async def claim(ledger, path):
-    await ledger.claim([recording(path, path)])
+    await apply_one(ledger, Claim(recording(path, path)))
     hear("claimed", path)
 
 async def settle(ledger, path, talk):
-    await ledger.settle(uploaded(path, talk))
+    await apply_one(ledger, Settle(uploaded(path, talk)))
     hear("up", path, talk)
 
 async def main():

@@ -12,9 +12,10 @@ from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
 from batch_uploader.cli.resolve import Decision, Verdict
+from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Instant, Outcome, Status
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import ClaimResult
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
@@ -64,7 +65,8 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 @cache
 def claimed(ledger: Ledger, file: File) -> tuple[ClaimResult, str | None, Ledger]:
     store = ledger.store()
-    (answer,) = rules.claim(store, [file.recording()], STAMP, 0)
+    answer = rules.apply(store, Claim(file.recording(), STAMP), _NOW)
+    assert isinstance(answer, ClaimAnswer)
     return answer.claim, answer.other, Ledger.of(store)
 
 
@@ -74,14 +76,14 @@ def released(ledger: Ledger, path: str) -> Ledger | None:
     if record is None or record.status is not Status.CLAIMED:
         return None  # without a lock alone: somebody else has turned the claim into a doubt
     store = ledger.store()
-    rules.release(store, path)
+    rules.apply(store, Release(path), _NOW)
     return Ledger.of(store)
 
 
 @cache
 def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
     store = ledger.store()
-    rules.settle(store, outcome, None, _NOW)
+    rules.apply(store, Settle(outcome), _NOW)
     return Ledger.of(store)
 
 
@@ -105,7 +107,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
             return settled(ledger, replace(before, status=Status.CONFLICT))
         case Stays(doubt):
             store = ledger.store()
-            rules.note(store, [doubt])
+            rules.apply(store, Note(doubt), _NOW)
             return Ledger.of(store)
 
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from ledger_cases import CONNECTION
+from ledger_changes import remember
 from ledger_house import upload
 
 from batch_uploader.app.agreement import Agreement, find_news
@@ -46,7 +47,7 @@ async def test_one_that_a_killed_run_wrote_is_compared_once(ledger, manifest, tm
     """Fault 89: the kill came before the ledger could remember it."""
     await Agreement(ledger, tmp_path / "another.jsonl").write()
     (tmp_path / "another.jsonl").rename(manifest)
-    await ledger.remember({"manifests": "[]"})
+    await remember(ledger, {"manifests": "[]"})
     agreement = Agreement(ledger, manifest)
     await agreement.begin()
     overwrite(manifest, b"not a line")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
+from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import (
     ConfigError,
     LedgerError,
@@ -23,6 +24,20 @@ from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
+
+
+class Full(MemoryLedger):
+    """Records how nothing ended."""
+
+    async def apply(self, changes):
+        answers = iter(await super().apply([each for each in changes if type(each) is not Settle]))
+        return [
+            _full(each.outcome) if isinstance(each, Settle) else next(answers) for each in changes
+        ]
+
+
+def _full(outcome):
+    return LedgerError(f"the disk is full; {outcome.path} is up as {outcome.talk_id}")
 
 
 async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
@@ -119,12 +134,8 @@ async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
 
 
 async def test_a_ledger_that_fails_ends_the_run():
-    class Broken(MemoryLedger):
-        async def settle(self, outcome, *, policy=None):
-            raise LedgerError("the disk is full")
-
     house = House(recordings(30))
-    house.ledger = Broken("connection")
+    house.ledger = Full("connection")
     with pytest.raises(LedgerError):
         await house.run()
     assert house.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
@@ -190,10 +201,6 @@ async def test_a_directory_goes_with_its_own_ledger_or_not_at_all(tmp_path, when
 
 async def test_a_ledger_that_fails_loses_no_talk_id():
     """Fault 6: what the log cannot tell, the error does."""
-
-    class Full(MemoryLedger):
-        async def settle(self, outcome, *, policy=None):
-            raise LedgerError(f"the disk is full; {outcome.path} is up as {outcome.talk_id}")
 
     house = House(recordings(30))
     house.ledger = Full("connection")

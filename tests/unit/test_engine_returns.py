@@ -2,6 +2,7 @@
 
 import pytest
 from engine_house import House, recordings, sidecar, wav
+from ledger_changes import settle
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import (
@@ -19,7 +20,7 @@ async def given_up(house):
     async with house.ledger as ledger:
         known = (await ledger.known("0"))["0/call-0.wav"]
         failure = Failure("GIVEN_UP", "somebody decided so")
-        await ledger.settle(replace(known.outcome, status=Status.GIVEN_UP, failure=failure))
+        await settle(ledger, replace(known.outcome, status=Status.GIVEN_UP, failure=failure))
 
 
 @pytest.mark.parametrize(

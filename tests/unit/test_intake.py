@@ -4,6 +4,7 @@ import time
 
 import pytest
 from ledger_cases import recording, uploaded
+from ledger_changes import claim_all, settle
 from msgspec.structs import replace
 
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
@@ -44,7 +45,7 @@ async def with_invalid(*paths):
     async with ledger:
         for path in paths:
             failure = Failure("empty", "it is empty")
-            await ledger.settle(Outcome(path, Status.INVALID, Stat(1, 1), failure=failure))
+            await settle(ledger, Outcome(path, Status.INVALID, Stat(1, 1), failure=failure))
     return ledger
 
 
@@ -75,7 +76,7 @@ async def test_what_is_gone_is_told_of_what_is_not_stored_alone():
     async with ledger:
         for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
             failure = Failure("CODE", "a reason")
-            await ledger.settle(Outcome(f"{status}.wav", status, Stat(1, 1), failure=failure))
+            await settle(ledger, Outcome(f"{status}.wav", status, Stat(1, 1), failure=failure))
     found = await batch(Listing("", ()), ledger)
     assert set(found.gone) == {"invalid.wav", "failed.wav", "rejected.wav"}
 
@@ -123,8 +124,10 @@ async def two_that_are_up(age=3600.0):
         for audio, sidecar in (files[:2], files[2:]):
             name = sidecar.path.removeprefix("d/")
             seen = Stat(audio.size, audio.mtime_ns, name, sidecar.size, sidecar.mtime_ns)
-            await ledger.claim([recording(audio.path, audio.path, connection_id="c", seen=seen)])
-            await ledger.settle(uploaded(audio.path, audio.path, seen=seen))
+            await claim_all(
+                ledger, [recording(audio.path, audio.path, connection_id="c", seen=seen)]
+            )
+            await settle(ledger, uploaded(audio.path, audio.path, seen=seen))
     return ledger, files
 
 

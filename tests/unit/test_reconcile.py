@@ -3,6 +3,7 @@
 import anyio
 import pytest
 from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
+from ledger_changes import claim_all
 from msgspec.structs import replace
 from sink_samples import Tries
 
@@ -87,7 +88,7 @@ async def kill_while_sending(house, *, stored):
         async for batch in planner.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
                 payload = preparer.prepare(job.pair, 1 << 20, lambda _: b"")
-                await ledger.claim([payload.recording], stamp_field=STAMP)
+                await claim_all(ledger, [payload.recording], stamp_field=STAMP)
                 if number < stored:
                     await house.sink.upload(payload.recording, payload, Tries()())
                 payload.close()

@@ -7,6 +7,7 @@ from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recording
 from msgspec.structs import replace
 
 from batch_uploader.core import events
+from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import InDoubt, SearchFailed
 from batch_uploader.core.model import Status
 from batch_uploader.core.ports import Match
@@ -334,15 +335,16 @@ async def test_a_look_that_is_cut_off_cuts_off_no_settlement():
     house.sink.fail_search(SearchFailed("no", code="UNAVAILABLE"))
     await house.run()
     async with house.uploader() as uploader:
-        settle = house.ledger.settle
+        apply = house.ledger.apply
 
-        async def slowly(outcome, **how):
-            recorded = await settle(outcome, **how)
-            scope.cancel()
-            await anyio.lowlevel.checkpoint()
-            return recorded
+        async def slowly(changes):
+            answers = await apply(changes)
+            if any(isinstance(each, Settle) for each in changes):
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+            return answers
 
-        house.ledger.settle = slowly
+        house.ledger.apply = slowly
         with anyio.CancelScope() as scope:
             await uploader._reconciler.look()
         assert [event.outcome.status for event in house.told(events.Reconciled)] == ["uploaded"]

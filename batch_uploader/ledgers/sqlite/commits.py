@@ -1,4 +1,4 @@
-"""One thread for one connection, and many callers' writes in one transaction.
+"""One thread for one connection, and many callers' changes in one transaction.
 
 Asyncio only, as gRPC is. Whatever happens to a caller, a native or an anyio cancellation, the
 thread finishes what it began, and nothing else touches its connection.
@@ -7,16 +7,17 @@ thread finishes what it began, and nothing else touches its connection.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from typing import Any, NamedTuple, TypeVar
+from contextlib import suppress
+from copy import copy
+from typing import NamedTuple, TypeVar
 
 from anyio import CancelScope
 
+from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.ledgers.records import Store
+from batch_uploader.core.model import Instant
 
 T = TypeVar("T")
-Rescue = Callable[[LedgerError], LedgerError]
 
 
 class Worker:
@@ -41,50 +42,38 @@ class Worker:
             await asyncio.shield(last)
 
 
-class _Write(NamedTuple):
-    """What a caller waits for."""
+class Batch(NamedTuple):
+    """The changes of one caller, when they were asked for, and what the caller waits for."""
 
-    write: Callable[[Store], Any]
-    rescue: Rescue | None
-    future: asyncio.Future[Any]
-
-    def answer(self, result: object) -> None:
-        """Let the caller go on, unless nobody waits any more."""
-        if self.future.done():
-            return
-        if isinstance(result, LedgerError):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
+    changes: Sequence[Change]
+    at: Instant
+    future: asyncio.Future[list[Answer]]
 
 
 class GroupCommit:
-    """Collects writes while a transaction is under way and puts them all into the next one.
+    """Collects changes while a transaction is under way and puts them all into the next one.
 
-    That makes durability cost one sync of the disk and two hops between threads a batch, not a
-    file. ``transaction`` is entered in the worker's thread; it commits when it is left, or raises
-    LedgerError.
+    That makes durability cost one sync of the disk and two hops between threads a transaction, not
+    a file. ``commit`` is called in the worker's thread with all that goes into one, and returns the
+    answers, once what they tell is durable; it does not raise.
     """
 
     def __init__(
-        self, worker: Worker, transaction: Callable[[], AbstractContextManager[Store]]
+        self, worker: Worker, commit: Callable[[Sequence[Batch]], list[list[Answer]]]
     ) -> None:
         self._worker = worker
-        self._transaction = transaction
-        self._waiting: list[_Write] = []
+        self._commit = commit
+        self._waiting: list[Batch] = []
         self._committing = False
 
-    async def run(self, write: Callable[[Store], T], rescue: Rescue | None = None) -> T:
-        """Return what the write returned, once it is durable.
+    async def apply(self, changes: Sequence[Change], at: Instant) -> list[Answer]:
+        """Return the answers to these changes, once they are durable.
 
-        A write that raises LedgerError must not have written anything; it fails alone. Any other
-        failure is a LedgerError for everybody in the same transaction. ``rescue`` makes the error
-        that is raised of either, in the worker's thread. A cancelled caller's write happens if its
-        transaction has begun, otherwise it does not.
+        A cancelled caller's changes happen if their transaction has begun, otherwise none does.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(write, rescue, future))
+        future: asyncio.Future[list[Answer]] = loop.create_future()
+        self._waiting.append(Batch(changes, at, future))
         if not self._committing:
             self._committing = True
             # Not before all that is ready now has asked, too.
@@ -94,56 +83,39 @@ class GroupCommit:
     async def finish(self) -> None:
         """Return when all that was asked for has ended, well or not."""
         if self._committing:
-            with suppress(LedgerError):
-                await self.run(lambda _: None)
+            await self.apply((), Instant(0))
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = [each for each in self._waiting if not each.future.cancelled()]
+        batches = [each for each in self._waiting if not each.future.cancelled()]
         self._waiting = []
-        self._committing = bool(batch)
-        if batch:
-            self._worker.submit(lambda: self._commit(batch, loop))
+        self._committing = bool(batches)
+        if batches:
+            self._worker.submit(lambda: self._run(batches, loop))
 
     def _ended(
-        self, loop: asyncio.AbstractEventLoop, ends: Sequence[tuple[_Write, object]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batches: Sequence[Batch],
+        answers: Sequence[list[Answer]],
     ) -> None:
-        for each, result in ends:
-            each.answer(result)
+        for each, answer in zip(batches, answers, strict=True):
+            if not each.future.done():  # else nobody waits any more
+                each.future.set_result(answer)
         self._begin(loop)
 
     # In the worker's thread
 
-    def _commit(self, batch: Sequence[_Write], loop: asyncio.AbstractEventLoop) -> None:
-        results: list[object]
-        try:
-            with self._transaction() as store:
-                results = [_attempt(each.write, store) for each in batch]
-        except Exception as error:  # noqa: BLE001 - nobody may be left waiting
-            # One each: an error that several raise would collect the tracebacks of all.
-            results = [_failure(error) for _ in batch]
-        ends = [
-            (each, _rescued(each.rescue, result))
-            for each, result in zip(batch, results, strict=True)
-        ]
+    def _run(self, batches: Sequence[Batch], loop: asyncio.AbstractEventLoop) -> None:
+        answers = self._commit(batches)
         with suppress(RuntimeError):  # the loop is closed: nobody is left
-            loop.call_soon_threadsafe(self._ended, loop, ends)
+            loop.call_soon_threadsafe(self._ended, loop, batches, answers)
 
 
-def _failure(error: Exception) -> LedgerError:
+def failure(error: Exception) -> LedgerError:
+    """What answers a change that could not be made."""
     if isinstance(error, LedgerError):
-        failure = type(error)(*error.args)
+        answer = copy(error)
     else:
-        failure = LedgerError(f"the ledger has a bug, please report: {error}")
-    failure.__cause__ = error
-    return failure
-
-
-def _rescued(rescue: Rescue | None, result: object) -> object:
-    return rescue(result) if rescue is not None and isinstance(result, LedgerError) else result
-
-
-def _attempt(write: Callable[[Store], object], store: Store) -> object:
-    try:
-        return write(store)
-    except LedgerError as refusal:
-        return refusal
+        answer = LedgerError(f"the ledger has a bug, please report: {error}")
+    answer.__cause__ = error
+    return answer

@@ -4,21 +4,23 @@ import ctypes
 import os
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Self, TypeVar
 
 from anyio import CancelScope
 
+from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Recording, Stat, Status
-from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Stat, Status
+from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
 from batch_uploader.host.clock import boot_time
-from batch_uploader.ledgers import adoption, rules
+from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Record, Standing, Store
 from batch_uploader.ledgers.sqlite import schema
-from batch_uploader.ledgers.sqlite.commits import GroupCommit, Rescue, Worker
+from batch_uploader.ledgers.sqlite.commits import Batch, GroupCommit, Worker, failure
 from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
     committing,
@@ -93,7 +95,7 @@ class SqliteLedger:
         except BaseException as error:
             await self.__aexit__(error)
             raise
-        self._commits = GroupCommit(worker, self._transaction)
+        self._commits = GroupCommit(worker, self._commit)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -123,26 +125,24 @@ class SqliteLedger:
 
     async def recover(self) -> int:
         """Turn the claims of runs that died into doubts; how many there were."""
-        return await self._write(lambda store: rules.recover(store, self._now()))
+        if self._worker is None:
+            raise not_open(self._path)
+        return await self._worker.run(self._recover)
 
-    async def adopt(self, rows: Sequence[Row], *, stamp_field: str | None = None) -> None:
-        """Take over lines of a lost ledger's manifest, in their order."""
-        lines = tuple(rows)
-        await self._write(lambda store: adoption.adopt(store, lines, stamp_field, self._clock()))
+    async def apply(self, changes: Sequence[Change]) -> list[Answer]:
+        """Make all of these in order, in one transaction, perhaps with what others ask.
+
+        Where the disk is at fault, the end of a claim is in the journal then, and goes on record
+        with the next transaction that succeeds; where not even that could be written, the error
+        names the talk ID.
+        """
+        if self._commits is None:
+            raise not_open(self._path)
+        return await self._commits.apply(tuple(changes), self._now())
 
     async def fact(self, name: str) -> str | None:
         """What the file knows of itself by that name."""
         return await self._reader.fact(name)
-
-    async def remember(self, facts: Mapping[str, str]) -> None:
-        """Know this of itself from now on."""
-        new = dict(facts)
-
-        def write(store: Store) -> None:
-            for name, value in new.items():
-                store.remember(name, value)
-
-        await self._write(write)
 
     async def unheard(self, rows: Sequence[Row]) -> list[Row]:
         """Those of these lines that tell of what it never heard of."""
@@ -158,60 +158,9 @@ class SqliteLedger:
         """How many recordings a folder holds that no run has to look at: all, or 0."""
         return await self._reader.unchanged(folder, entries, by)
 
-    async def learn(self, stats: Sequence[tuple[str, Stat]]) -> None:
-        """Record times of change and inodes of recordings whose files are like those on record."""
-        seen = tuple(stats)
-
-        def renew(store: Store) -> None:
-            for path, stat in seen:
-                store.renew(path, stat)
-
-        await self._write(renew)
-
-    async def claim(
-        self, recordings: Sequence[Recording], *, stamp_field: str | None = None
-    ) -> list[ClaimAnswer]:
-        """Claim each for sending; a duplicate is on record with its fingerprint already."""
-        batch = tuple(recordings)
-
-        def write(store: Store) -> list[ClaimAnswer]:
-            self._require_here()
-            return rules.claim(store, batch, stamp_field, self._clock())
-
-        return await self._write(write)
-
-    async def release(self, path: str) -> None:
-        """Take back a claim. Raises LedgerError if there is none, or as ``settle`` does."""
-        await self._write(
-            lambda store: rules.release(store, path), self._rescue(path, self._now, None)
-        )
-
-    async def settle(self, outcome: Outcome, *, policy: bytes | None = None) -> Outcome:
-        """Record how a recording ended.
-
-        Raises LedgerError if that fails. Where the disk is at fault, the answer is in the journal
-        then, and goes on record with the next transaction that succeeds; where not even that could
-        be written, the error names the talk ID.
-        """
-        now = self._now()
-        return await self._write(
-            lambda store: rules.settle(store, outcome, policy, now),
-            self._rescue(outcome.path, lambda: now, outcome),
-        )
-
-    async def forget(self, paths: Sequence[str]) -> None:
-        """Drop the invalid ones among these paths."""
-        gone = tuple(paths)
-        await self._write(lambda store: rules.forget(store, gone))
-
     async def doubts(self) -> list[Doubt]:
         """Every recording in doubt, sorted by path."""
         return await self._reader.doubts()
-
-    async def note(self, doubts: Sequence[Doubt]) -> None:
-        """Remember what a look at doubts that stay brought."""
-        seen = tuple(doubts)
-        await self._write(lambda store: rules.note(store, seen))
 
     async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
@@ -223,11 +172,6 @@ class SqliteLedger:
         Those of the other connections of the file as well: a manifest tells all there is.
         """
         return self._reader.everything(statuses)
-
-    async def _write(self, write: Callable[[Store], T], rescue: Rescue | None = None) -> T:
-        if self._commits is None:
-            raise not_open(self._path)
-        return await self._commits.run(write, rescue)
 
     def _now(self) -> Instant:
         return Instant(self._clock(), *(self._boot() or ()))
@@ -265,6 +209,26 @@ class SqliteLedger:
                 if words := _noting(answer.outcome):
                     error.add_note(words.removeprefix("; "))
             raise
+
+    def _commit(self, batches: Sequence[Batch]) -> list[list[Answer]]:
+        """Make the changes of all of these in one transaction; the answers."""
+        try:
+            with self._transaction() as store:
+                made = [
+                    rules.answers(store, each.changes, each.at, no_claims=self._lost)
+                    for each in batches
+                ]
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+            # One each: an error that several raise would collect the tracebacks of all.
+            made = [[failure(error) for _ in each.changes] for each in batches]
+        return [
+            [self._rescued(*pair, each.at) for pair in zip(each.changes, answers, strict=True)]
+            for each, answers in zip(batches, made, strict=True)
+        ]
+
+    def _recover(self) -> int:
+        with self._transaction() as store:
+            return rules.recover(store, self._now())
 
     @contextmanager
     def _transaction(self) -> Iterator[Store]:
@@ -305,7 +269,7 @@ class SqliteLedger:
 
     def _require_here(self) -> None:
         if self._lost is not None:
-            raise type(self._lost)(*self._lost.args)
+            raise copy(self._lost)
 
     def _replay(self, answer: SpilledWrite, connection: sqlite3.Connection) -> None:
         try:
@@ -317,22 +281,22 @@ class SqliteLedger:
                 f" are about may be sent once more ({error}{_noting(answer.outcome)})"
             ) from error
 
-    def _rescue(self, path: str, at: Callable[[], Instant], outcome: Outcome | None) -> Rescue:
-        """What to do, in the worker's thread, when an answer could not be recorded."""
-
-        def rescue(error: LedgerError) -> LedgerError:
-            if isinstance(error.__cause__, Unwritable) and (
-                outcome is None or outcome.status not in _FOUND_AGAIN
-            ):
-                with suppress(OSError):
-                    self._journal.keep(SpilledWrite(self._connection_id, path, at(), outcome))
-                    return LedgerError(
-                        f"{error}; what the service answered is kept in {self._journal.path},"
-                        " and the next run records it"
-                    )
-            return type(error)(f"{error}{_noting(outcome)}")
-
-        return rescue
+    def _rescued(self, change: Change, answer: Answer, at: Instant) -> Answer:
+        """What to tell of a change that failed: the end of a claim may be kept in the journal."""
+        if not isinstance(answer, LedgerError) or not isinstance(change, Settle | Release):
+            return answer
+        outcome = change.outcome if isinstance(change, Settle) else None
+        if isinstance(answer.__cause__, Unwritable) and (
+            outcome is None or outcome.status not in _FOUND_AGAIN
+        ):
+            path = change.path if isinstance(change, Release) else change.outcome.path
+            with suppress(OSError):
+                self._journal.keep(SpilledWrite(self._connection_id, path, at, outcome))
+                return LedgerError(
+                    f"{answer}; what the service answered is kept in {self._journal.path},"
+                    " and the next run records it"
+                )
+        return type(answer)(f"{answer}{_noting(outcome)}")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -9,6 +9,7 @@ from contextlib import aclosing, contextmanager
 
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
+from ledger_changes import claim_all, release, settle
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
@@ -37,10 +38,12 @@ async def talks(ledger):
 async def fill_up(path, *paths, connection_id=CONNECTION):
     """A ledger whose disk was full when the answers to these came, all at once."""
     async with SqliteLedger(path, connection_id) as ledger:
-        await ledger.claim([recording(each, each, connection_id=connection_id) for each in paths])
+        await claim_all(
+            ledger, [recording(each, each, connection_id=connection_id) for each in paths]
+        )
         with full_disk(ledger):
             failures = await asyncio.gather(
-                *(ledger.settle(uploaded(each, f"talk of {each} {LONG}")) for each in paths),
+                *(settle(ledger, uploaded(each, f"talk of {each} {LONG}")) for each in paths),
                 return_exceptions=True,
             )
     kept = f"its disk is full: free some space .* kept in {journal_path(path)}, and the next run"
@@ -75,10 +78,10 @@ async def test_whichever_connection_comes_next_records_the_answers_of_all(path):
 async def test_once_there_is_room_the_same_run_records_it(path):
     """Fault 6."""
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording("a.wav", "A"), recording("b.wav", "B")])
+        await claim_all(ledger, [recording("a.wav", "A"), recording("b.wav", "B")])
         with full_disk(ledger), pytest.raises(LedgerError, match="kept in"):
-            await ledger.settle(uploaded("a.wav", LONG))
-        await ledger.settle(uploaded("b.wav", "talk-b"))
+            await settle(ledger, uploaded("a.wav", LONG))
+        await settle(ledger, uploaded("b.wav", "talk-b"))
         assert kept_answers(path) == 0
         assert await talks(ledger) == {
             "a.wav": (Status.UPLOADED, LONG),
@@ -101,12 +104,12 @@ async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
     }
     ends = {name: replace(each, failure=failure) for name, each in ends.items()}
     async with SqliteLedger(path, CONNECTION, clock=lambda: now[0], boot=moment) as ledger:
-        await ledger.claim([recording(each, each) for each in (*ends, "given back.wav")])
+        await claim_all(ledger, [recording(each, each) for each in (*ends, "given back.wav")])
         with full_disk(ledger):
             now[0] = 7
             results = await asyncio.gather(
-                *map(ledger.settle, ends.values()),
-                ledger.release("given back.wav"),
+                *(settle(ledger, each) for each in ends.values()),
+                release(ledger, "given back.wav"),
                 return_exceptions=True,
             )
             assert ["kept in" in str(each) for each in results] == [True] * 4
@@ -127,13 +130,13 @@ async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
 async def test_a_crash_before_the_journal_was_emptied_does_no_harm(path):
     """Fault 6: what is on record already is not recorded once more."""
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording(each, each) for each in ("a.wav", "b.wav", "c.wav")])
+        await claim_all(ledger, [recording(each, each) for each in ("a.wav", "b.wav", "c.wav")])
         with full_disk(ledger):
             failed = ended("a.wav", Status.FAILED, code=LONG)
             await asyncio.gather(
-                ledger.settle(failed),
-                ledger.settle(uploaded("b.wav", LONG)),
-                ledger.release("c.wav"),
+                settle(ledger, failed),
+                settle(ledger, uploaded("b.wav", LONG)),
+                release(ledger, "c.wav"),
                 return_exceptions=True,
             )
     journal = journal_path(path)
@@ -227,10 +230,10 @@ async def test_what_finds_no_room_in_the_journal_either_is_told(path):
     """Fault 6: at the worst somebody reads the talk IDs from the screen."""
     names = [f"{number}.wav" for number in range(4)]
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording(each, each) for each in names])
+        await claim_all(ledger, [recording(each, each) for each in names])
         with full_disk(ledger):
             results = await asyncio.gather(
-                *(ledger.settle(uploaded(each, f"{each}-{'x' * (SIZE // 3)}")) for each in names),
+                *(settle(ledger, uploaded(each, f"{each}-{'x' * (SIZE // 3)}")) for each in names),
                 return_exceptions=True,
             )
     told = [str(each) for each in results if "kept in" not in str(each)]
@@ -247,7 +250,7 @@ async def test_what_finds_no_room_in_the_journal_either_is_told(path):
 async def test_what_was_refused_is_not_kept(path):
     async with SqliteLedger(path, CONNECTION) as ledger:
         with pytest.raises(LedgerError, match=r"not claimed.*a\.wav is up as talk talk-1$"):
-            await ledger.settle(uploaded("a.wav", "talk-1"))
+            await settle(ledger, uploaded("a.wav", "talk-1"))
     assert kept_answers(path) == 0
 
 
@@ -337,11 +340,11 @@ async def test_what_a_newer_version_kept_is_not_read_by_halves(path, news):
 async def test_of_two_kept_answers_that_name_one_talk_the_first_has_it(path):
     """Faults 6 and 84."""
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording(each, each) for each in ("a.wav", "b.wav")])
+        await claim_all(ledger, [recording(each, each) for each in ("a.wav", "b.wav")])
         with full_disk(ledger):
             for each in ("a.wav", "b.wav"):
                 with pytest.raises(LedgerError, match="the next run records it"):
-                    await ledger.settle(uploaded(each, f"talk {LONG}"))
+                    await settle(ledger, uploaded(each, f"talk {LONG}"))
     async with SqliteLedger(path, CONNECTION) as ledger:
         assert await talks(ledger) == {
             "a.wav": (Status.UPLOADED, f"talk {LONG}"),

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from ledger_cases import CONNECTION, recording
+from ledger_changes import claim_all
 from ledger_file_house import make
 
 from batch_uploader.core.errors import LedgerError
@@ -70,7 +71,7 @@ async def test_who_reads_meanwhile_holds_up_nothing(path):
         reader._connection.execute("SELECT * FROM recordings").fetchall()
         for number in range(2):
             async with SqliteLedger(path, CONNECTION) as ledger:
-                await ledger.claim([recording(f"{number}.wav", str(number))])
+                await claim_all(ledger, [recording(f"{number}.wav", str(number))])
             assert not strays(path)
     await make(path, "b.wav")
     assert not strays(path)

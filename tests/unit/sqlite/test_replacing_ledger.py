@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 from ledger_cases import CONNECTION, recording
+from ledger_changes import claim_all
 
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerLocked
 from batch_uploader.core.model import Instant
@@ -17,7 +18,7 @@ BESIDE = ["ledger.db-answers", "ledger.db-owner", "ledger.db-run", "ledger.db.lo
 
 async def make(path, *names):
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording(name, name) for name in names])
+        await claim_all(ledger, [recording(name, name) for name in names])
 
 
 async def known(path):

@@ -14,9 +14,12 @@ from pathlib import Path
 import anyio
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
+from ledger_changes import claim_all, forget, release, settle
 from ledger_file_house import listed, make, posix
+from ledger_house import GRANTED
 from msgspec.structs import replace
 
+from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Status
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
@@ -48,20 +51,33 @@ async def test_what_is_asked_at_once_is_committed_at_once(path):
         with held_up(ledger) as go:
             async with anyio.create_task_group() as group:
                 for number in range(100):
-                    group.start_soon(ledger.claim, [recording(f"{number}.wav", str(number))])
+                    group.start_soon(claim_all, ledger, [recording(f"{number}.wav", str(number))])
                 await anyio.wait_all_tasks_blocked()
                 go.set()
         assert statements.count("COMMIT") == 1
         assert len(await listed(ledger)) == 100
 
 
+async def test_a_list_of_changes_is_one_commit(path):
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.apply([])
+        statements = []
+        ledger._connection.set_trace_callback(statements.append)
+        files = [recording(f"{number}.wav", str(number)) for number in range(32)]
+        claimed = [Claim(each) for each in files]
+        settled = [Settle(uploaded(each.path, f"talk of {each.path}")) for each in files]
+        answers = await ledger.apply([*claimed, *settled])
+        assert answers == [*[GRANTED] * 32, *(each.outcome for each in settled)]
+        assert statements.count("COMMIT") == 1
+
+
 async def test_a_refusal_fails_alone(path):
     async with SqliteLedger(path, CONNECTION) as ledger:
         with held_up(ledger) as go:
             results = asyncio.gather(
-                ledger.claim([recording("a.wav")]),
-                ledger.release("never claimed.wav"),
-                ledger.settle(ended("b.wav", Status.INVALID)),
+                claim_all(ledger, [recording("a.wav")]),
+                release(ledger, "never claimed.wav"),
+                settle(ledger, ended("b.wav", Status.INVALID)),
                 return_exceptions=True,
             )
             await anyio.wait_all_tasks_blocked()
@@ -77,10 +93,10 @@ async def test_a_refusal_fails_alone(path):
 async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(path, bug):
     bad = replace(ended("bad.wav", Status.INVALID), attempts=bug)
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.forget([])
+        await forget(ledger, [])
         with held_up(ledger) as go:
             results = asyncio.gather(
-                ledger.claim([recording("a.wav")]), ledger.settle(bad), return_exceptions=True
+                claim_all(ledger, [recording("a.wav")]), settle(ledger, bad), return_exceptions=True
             )
             await anyio.wait_all_tasks_blocked()
             go.set()
@@ -89,30 +105,34 @@ async def test_a_failing_transaction_fails_everybody_in_it_and_leaves_nothing(pa
         assert isinstance(second, LedgerError)
         assert first is not second
         assert await listed(ledger) == []
+        together = await ledger.apply([Claim(recording("a.wav")), Settle(bad)])
+        assert [type(each) for each in together] == [LedgerError] * 2
+        assert together[0] is not together[1]
+        assert await listed(ledger) == []
         with pytest.raises(LedgerError, match="unseen and was not claimed"):
-            await ledger.settle(uploaded("a.wav", "talk"))
-        assert (await ledger.claim([recording("a.wav")]))[0].claim is ClaimResult.GRANTED
+            await settle(ledger, uploaded("a.wav", "talk"))
+        assert (await claim_all(ledger, [recording("a.wav")]))[0].claim is ClaimResult.GRANTED
 
 
 async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_same(path):
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording("a.wav")])
+        await claim_all(ledger, [recording("a.wav")])
         with closing(sqlite3.connect(path)) as meddler, meddler:
             meddler.execute("DELETE FROM recordings")
-        await ledger.settle(uploaded("a.wav", "talk"))
+        await settle(ledger, uploaded("a.wav", "talk"))
         assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
-        held = await ledger.claim([recording("b.wav")])
+        held = await claim_all(ledger, [recording("b.wav")])
         assert held == [ClaimAnswer(ClaimResult.DUPLICATE, "a.wav")]
 
 
 async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
     await make(path, "first.wav")
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording("b.wav", "B")])
+        await claim_all(ledger, [recording("b.wav", "B")])
         statements = []
         ledger._connection.set_trace_callback(statements.append)
-        await ledger.claim([recording("a.wav")])
-        await ledger.settle(uploaded("a.wav", "talk"))
+        await claim_all(ledger, [recording("a.wav")])
+        await settle(ledger, uploaded("a.wav", "talk"))
         ledger._connection.set_trace_callback(None)
     (settled,) = [each for each in statements if each.startswith("UPDATE")]
     assert "sha256" not in settled
@@ -124,9 +144,9 @@ async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
 async def test_a_caller_cancelled_before_its_transaction_wrote_nothing(path, native):
     async with SqliteLedger(path, CONNECTION) as ledger:
         with held_up(ledger) as go:
-            await cancelled(ledger.claim([recording("a.wav")]), native=native)
+            await cancelled(claim_all(ledger, [recording("a.wav")]), native=native)
             go.set()
-        await ledger.forget([])
+        await forget(ledger, [])
         assert await listed(ledger) == []
 
 
@@ -135,17 +155,17 @@ async def test_a_caller_cancelled_during_its_transaction_has_written(path, nativ
     """Fault 3, as far as the ledger goes: no await of it can be cancelled into half a write."""
     go, begun = threading.Event(), threading.Event()
 
-    def clock():
+    def hold_up(_statement):
         begun.set()
         assert go.wait(10)
-        return 1
 
-    async with SqliteLedger(path, CONNECTION, clock=clock) as ledger:
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        ledger._connection.set_trace_callback(hold_up)
         try:
-            await cancelled(ledger.claim([recording("a.wav")]), native=native, after=begun)
+            await cancelled(claim_all(ledger, [recording("a.wav")]), native=native, after=begun)
         finally:
             go.set()
-        await ledger.settle(ended("b.wav", Status.INVALID))
+        await settle(ledger, ended("b.wav", Status.INVALID))
         assert await listed(ledger) == [("a.wav", Status.CLAIMED), ("b.wav", Status.INVALID)]
 
 
@@ -170,7 +190,7 @@ async def cancelled(work, *, native, after=None):
 async def test_what_was_asked_before_leaving_is_committed(path):
     ledger = await SqliteLedger(path, CONNECTION).__aenter__()
     with held_up(ledger) as go:
-        claiming = asyncio.create_task(ledger.claim([recording("a.wav")]))
+        claiming = asyncio.create_task(claim_all(ledger, [recording("a.wav")]))
         leaving = asyncio.create_task(ledger.__aexit__())
         await anyio.wait_all_tasks_blocked()
         go.set()
@@ -201,12 +221,13 @@ RUN = """
 import asyncio, sys
 from pathlib import Path
 from ledger_cases import CONNECTION, recording, uploaded
+from ledger_changes import claim_all, settle
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 async def main():
     async with SqliteLedger(Path(sys.argv[1]), CONNECTION) as ledger:
-        await ledger.claim([recording("sent.wav", "A"), recording("a.wav", "B")])
-        await ledger.settle(uploaded("sent.wav", "talk-1"))
+        await claim_all(ledger, [recording("sent.wav", "A"), recording("a.wav", "B")])
+        await settle(ledger, uploaded("sent.wav", "talk-1"))
         print("claimed", flush=True)
         await asyncio.sleep(60)
 
@@ -268,11 +289,11 @@ async def test_nothing_is_running_where_nothing_ever_ran(path):
 async def test_a_claim_on_a_full_disk_fails_before_anything_is_sent(path):
     """Fault 5."""
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording("a.wav", "A")])
+        await claim_all(ledger, [recording("a.wav", "A")])
         (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
         ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(LedgerError, match="its disk is full: free some space"):
-            await ledger.claim([recording(f"{n:0500}.wav", str(n)) for n in range(50)])
+            await claim_all(ledger, [recording(f"{n:0500}.wav", str(n)) for n in range(50)])
         assert await listed(ledger) == [("a.wav", Status.CLAIMED)]
 
 
@@ -286,10 +307,10 @@ async def test_a_disk_that_takes_no_more_bytes_is_an_error_that_says_so(path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
         try:
             with pytest.raises(LedgerError, match="check the disk and its free space"):
-                await ledger.claim([recording(f"{n:0500}.wav", str(n)) for n in range(500)])
+                await claim_all(ledger, [recording(f"{n:0500}.wav", str(n)) for n in range(500)])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        await ledger.claim([recording("after.wav", "after")])
+        await claim_all(ledger, [recording("after.wav", "after")])
     async with LedgerReader(path) as reader:
         assert await listed(reader) == [
             ("after.wav", Status.CLAIMED),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
+from ledger_changes import claim_all, settle
 from ledger_file_house import listed, make, names_in, posix
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
@@ -27,7 +28,7 @@ async def test_nobody_else_may_read_it(path):
     before = os.umask(0)
     try:
         async with SqliteLedger(path, CONNECTION) as ledger:
-            await ledger.claim([recording("a.wav")])
+            await claim_all(ledger, [recording("a.wav")])
             files = {
                 each.name: modes.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()
             }
@@ -129,7 +130,7 @@ async def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, damage, cure)
 async def test_a_ledger_whose_log_alone_is_left_is_not_started_afresh(path):
     """Fault 7."""
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.claim([recording("a.wav")])
+        await claim_all(ledger, [recording("a.wav")])
         log = path.with_name("ledger.db-wal")
         copy = log.read_bytes()
     path.unlink()
@@ -192,7 +193,9 @@ async def test_foreign_words_that_are_not_unicode_are_escaped(path):
     """Fault 39: an error text may quote a file name as the system gave it."""
     words = Failure("EIO", "cannot read \udcff.wav", "request \udc80")
     async with SqliteLedger(path, CONNECTION) as ledger:
-        await ledger.settle(Outcome("a.wav", Status.FAILED, recording("a.wav").stat, failure=words))
+        await settle(
+            ledger, Outcome("a.wav", Status.FAILED, recording("a.wav").stat, failure=words)
+        )
         known = (await ledger.known(""))["a.wav"]
     assert known.outcome.failure == Failure("EIO", r"cannot read \udcff.wav", r"request \udc80")
 
@@ -203,19 +206,19 @@ async def test_foreign_words_that_are_not_unicode_are_escaped(path):
 async def test_a_reader_sees_what_the_run_has_committed(path):
     async with SqliteLedger(path, CONNECTION) as ledger, LedgerReader(path, CONNECTION) as reader:
         assert await listed(reader) == []
-        await ledger.claim([recording("a.wav")])
+        await claim_all(ledger, [recording("a.wav")])
         assert await listed(reader) == [("a.wav", Status.CLAIMED)]
         assert list(await reader.known("")) == ["a.wav"]
-        await ledger.settle(uploaded("a.wav"))
+        await settle(ledger, uploaded("a.wav"))
         assert await reader.counts() == {Status.UPLOADED: Totals(1, 1000, 12.34)}
 
 
 async def test_sums_count_superseded_talks_too(path):
     async with SqliteLedger(path, CONNECTION) as ledger:
         for talk in ("A", "B"):
-            await ledger.claim([recording("a.wav", talk)])
-            await ledger.settle(uploaded("a.wav", talk))
-        await ledger.settle(ended("b.wav", Status.INVALID))
+            await claim_all(ledger, [recording("a.wav", talk)])
+            await settle(ledger, uploaded("a.wav", talk))
+        await settle(ledger, ended("b.wav", Status.INVALID))
     async with LedgerReader(path) as reader:
         assert await reader.counts() == {
             Status.UPLOADED: Totals(2, 2000, 24.68),
@@ -281,7 +284,7 @@ def as_a_stranger():
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux for open files")
 async def test_nothing_is_left_open(path):
     async with SqliteLedger(path, CONNECTION) as ledger, LedgerReader(path) as reader:
-        await ledger.claim([recording(str(number), str(number)) for number in range(2000)])
+        await claim_all(ledger, [recording(str(number), str(number)) for number in range(2000)])
         async with aclosing(reader.rows()) as rows:
             await anext(rows)
     with pytest.raises(LedgerLocked):

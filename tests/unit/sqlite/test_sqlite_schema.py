@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import CONNECTION, recording, uploaded
+from ledger_changes import claim_all, settle
 from ledger_file_house import listed, make
 
 from batch_uploader.core.errors import LedgerError
@@ -62,8 +63,8 @@ async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
         assert (doubt.stamp_field, doubt.arose, doubt.missed) == (None, None, None)
         assert await ledger.witnesses("upload_key", 9) == []
         assert await ledger.recover() == 1
-        await ledger.claim([recording("new.wav", "new")], stamp_field="upload_key")
-        await ledger.settle(uploaded("new.wav", "talk-new"))
+        await claim_all(ledger, [recording("new.wav", "new")], stamp_field="upload_key")
+        await settle(ledger, uploaded("new.wav", "talk-new"))
         (witness,) = await ledger.witnesses("upload_key", 9)
         doubts = await ledger.doubts()
         assert [each.path for each in doubts] == ["d/b.wav", "d/c.wav"]
