@@ -18,15 +18,9 @@ from msgspec.structs import replace
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging, require_no_other_ledger
 from batch_uploader.app.check import Finding, survey
+from batch_uploader.app.places import require_no_trace, risks_of, the_connection
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.cli.places import (
-    own_files,
-    require_no_trace,
-    require_places,
-    risks_of,
-    the_connection,
-)
 from batch_uploader.core.model import Defect, Entry, Outcome, Status
 from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.text import plural, printable, quote, sentence
@@ -37,6 +31,7 @@ from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.settings import Settings
+from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show

@@ -7,19 +7,16 @@ from pathlib import Path
 
 import anyio
 
+from batch_uploader.app.places import require_ledger, require_replaceable
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.cli.places import (
-    require_ledger,
-    require_places,
-    require_replaceable,
-    tell_of_kept,
-)
+from batch_uploader.cli.status import tell_of_kept
 from batch_uploader.core.cells import defuse, escape, keep
 from batch_uploader.core.records import Row
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import Format, export
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.settings import Given, Settings
+from batch_uploader.settings.files import require_places
 
 
 def manifest(

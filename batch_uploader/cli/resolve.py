@@ -15,15 +15,11 @@ import click
 from anyio import to_thread
 from msgspec import Struct
 
+from batch_uploader.app.agreement import Agreement
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import known_connection, require_ledger, require_replaceable
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.cli.places import (
-    agreed,
-    known_connection,
-    require_ledger,
-    require_places,
-    require_replaceable,
-)
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Failure, Outcome, Status
@@ -32,6 +28,7 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.settings import Settings, refusal
+from batch_uploader.settings.files import require_places
 from batch_uploader.sources.directory import DirectorySource, escape_name
 from batch_uploader.ui.outlet import Span
 from batch_uploader.ui.printing import show
@@ -172,7 +169,7 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
     require_ledger(places)
     connection_id = await known_connection(places)
     async with SqliteLedger(places.ledger, connection_id) as ledger:
-        agreement = agreed(ledger, places)
+        agreement = Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
         await agreement.begin()
         mark_behind(places.manifest)
         await ledger.recover()

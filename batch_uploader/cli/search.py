@@ -13,15 +13,11 @@ from pathlib import Path
 import anyio
 from anyio import CancelScope
 
+from batch_uploader.app.agreement import Agreement
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import known_connection, require_ledger, require_replaceable
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.cli.places import (
-    agreed,
-    known_connection,
-    require_ledger,
-    require_places,
-    require_replaceable,
-)
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
 from batch_uploader.core.model import Status
@@ -32,6 +28,7 @@ from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.settings import Settings, refusal
+from batch_uploader.settings.files import require_places
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.ui.outlet import Span, warning
 from batch_uploader.ui.printing import show
@@ -87,7 +84,7 @@ async def _search(settings: Settings) -> int:
         stack.enter_context(listening(stop))
         ledger = await stack.enter_async_context(SqliteLedger(places.ledger, connection_id))
         await stack.enter_async_context(sink)
-        agreement = agreed(ledger, places)
+        agreement = Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
         await agreement.begin()
         mark_behind(places.manifest)
         await ledger.recover()

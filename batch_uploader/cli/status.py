@@ -13,16 +13,23 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import Places, require_ledger
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.cli.places import require_ledger, require_places, tell_of_kept
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.records import Row
-from batch_uploader.core.text import format_count, printable, quote, sentence
+from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.sqlite import LedgerReader, Totals, is_running, require_last
-from batch_uploader.settings import Places, Settings
+from batch_uploader.ledgers.sqlite import (
+    LedgerReader,
+    Totals,
+    is_running,
+    kept_answers,
+    require_last,
+)
+from batch_uploader.settings import Settings
+from batch_uploader.settings.files import require_places
 from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.text import format_hours
@@ -88,6 +95,18 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
             await _print_text(report, reader)
         refused = not running and await _tell_of_refusal(reader, places)
     return ExitCode.ATTENTION if report.attention or refused else ExitCode.FINE
+
+
+async def tell_of_kept(places: Places) -> int:
+    """Say what a full disk kept out of the ledger, if it did; how many recordings it is of."""
+    count = await to_thread.run_sync(kept_answers, places.ledger)
+    if count:
+        output.hint(
+            f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
+            " the ledger: decide nothing before batch-uploader upload"
+            f" {quote(os.fspath(places.directory))} has recorded it"
+        )
+    return count
 
 
 async def _tell_of_refusal(reader: LedgerReader, places: Places) -> bool:

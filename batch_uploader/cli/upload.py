@@ -12,16 +12,11 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.app.belonging import Belonging, require_no_other_ledger
+from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.cli.places import (
-    own_files,
-    require_places,
-    require_replaceable,
-    risks_of,
-)
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import Event, Listener, ProblemFound
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
@@ -32,7 +27,8 @@ from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.engine import RunOptions
-from batch_uploader.settings import Places, Settings
+from batch_uploader.settings import Settings
+from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from batch_uploader.app.places import Places
 from batch_uploader.core.units import parse_duration, parse_hours
-from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path, manifest_path
 from batch_uploader.pace import Timetable
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.engine import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
@@ -36,7 +36,6 @@ __all__ = [
     "VARIABLES",
     "Given",
     "OtherFields",
-    "Places",
     "Reading",
     "Settings",
     "closest",
@@ -57,21 +56,6 @@ VARIABLES: Mapping[str, str] = {
 """The settings that the environment may hold; an empty variable is none."""
 
 _MOST_RECORDINGS = 10**12
-
-
-class Places(Struct, frozen=True):
-    """A directory of recordings with the files that belong to it.
-
-    ``root`` is where ``directory``, which is for humans, leads to. No link on the way to any of
-    the others can be turned any more: all belong together for as long as a command goes on.
-    ``connection_id`` is None where nobody named one.
-    """
-
-    directory: Path
-    ledger: Path
-    manifest: Path
-    connection_id: str | None
-    root: Path
 
 
 class Reading(Struct, frozen=True):
@@ -121,15 +105,11 @@ class Settings:
     def places(self) -> Places:
         """Where everything is: found out once."""
         if self._places is None:
-            layers, root = self._layers, _real(self._directory)
-            ledger = layers["ledger"].path() if "ledger" in layers else ledger_path(root)
-            manifest = layers["manifest"].path() if "manifest" in layers else manifest_path(root)
-            self._places = Places(
+            self._places = Places.of(
                 self._directory,
-                _real_ledger(ledger),
-                _real(manifest.parent) / manifest.name,
-                layers["connection-id"].word() if "connection-id" in layers else None,
-                root,
+                self.path("ledger"),
+                self.path("manifest"),
+                self._layers["connection-id"].word() if "connection-id" in self._layers else None,
             )
         return self._places
 
@@ -229,15 +209,6 @@ class Settings:
         return given.one_of(type(default)) if given else default
 
 
-def _real(directory: Path) -> Path:
-    """The directory by a path without links; as it was typed if there are none."""
-    try:
-        real = os.path.realpath(directory)
-    except ValueError:
-        return directory  # no name at all, as whoever opens it will say
-    return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
-
-
 def _working_directory() -> Path:
     try:
         return Path.cwd()
@@ -246,14 +217,6 @@ def _working_directory() -> Path:
             f"the working directory cannot be told ({error.strerror}): was it removed?",
             "change to one that is there: cd /",
         ) from error
-
-
-def _real_ledger(ledger: Path) -> Path:
-    folder = ledger.parent
-    if folder.name == LEDGER_FOLDER:
-        # A link that stands for the folder itself is to be seen.
-        return _real(folder.parent) / folder.name / ledger.name
-    return _real(folder) / ledger.name
 
 
 def _file(named: Given | None, environment: Mapping[str, str], here: Path) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e.conftest import assert_one_talk_each, events
 
-from batch_uploader.cli.places import require_replaceable
+from batch_uploader.app.places import require_replaceable
 from batch_uploader.core.errors import ConfigError
 
 

@@ -1,25 +1,32 @@
-"""What several commands ask about a directory and its files before they begin."""
+"""Which directory, ledger and manifest are meant, and what they may not be.
+
+Whatever works on a directory asks it here before it begins.
+"""
 
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from anyio import to_thread
+from msgspec import Struct
 
-from batch_uploader.app.agreement import Agreement
-from batch_uploader.app.belonging import Belonging, pointer_path, require_no_other_ledger
-from batch_uploader.cli.output import hint
+from batch_uploader.app.belonging import pointer_path, require_no_other_ledger
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.core.text import plural, printable, quote
+from batch_uploader.core.text import printable
 from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
-from batch_uploader.ledgers.places import behind_note, forgotten, has_ledger
-from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, kept_answers, remains
-from batch_uploader.settings import Places, Settings, refusal
+from batch_uploader.ledgers.places import (
+    LEDGER_FOLDER,
+    behind_note,
+    forgotten,
+    has_ledger,
+    ledger_path,
+    manifest_path,
+)
+from batch_uploader.ledgers.sqlite import LedgerReader, remains
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import Kind, Selection
 
@@ -34,39 +41,71 @@ _BESIDE_A_LEDGER = (
     "-owner.next",
     ".lock",
 )
-_READ = {
-    "ca-file": "the file of certificates",
-    "api-key-file": "the file of the API key",
-    "iam-token-file": "the file of the IAM token",
-    "service-account-key-file": "the file of the authorized key",
-}
-"""What is read alone, and would be lost to whoever writes it."""
 _SYSTEMS_OWN = re.compile(r"/(dev|dev/fd|proc|proc/.*|sys|sys/.*)\Z")
 """Where to put a file in the place of /dev/stdout would do harm for good."""
 
 
-def own_files(settings: Settings) -> list[Path]:
-    """What may lie among the recordings and is none of them."""
-    places = settings.places()
-    files = (places.ledger, places.manifest, settings.path("log-file"), settings.file)
-    return [file for file in files if file is not None]
+class Places(Struct, frozen=True):
+    """A directory of recordings with the files that belong to it.
 
-
-def require_places(settings: Settings, output: Path | None = None) -> Places:
-    """Where everything is, once it is clear that no file is to be two things at once.
-
-    Asked first, so that no ledger is made where somebody mistyped a name. Raises SourceError for
-    the directory, ConfigError for the files.
+    ``root`` is where ``directory``, which is for humans, leads to. No link on the way to any of
+    the others can be turned any more: all belong together for as long as a command goes on.
+    ``connection_id`` is None where nobody named one.
     """
-    places = settings.places()
+
+    directory: Path
+    ledger: Path
+    manifest: Path
+    connection_id: str | None
+    root: Path
+
+    @classmethod
+    def of(
+        cls,
+        directory: Path,
+        ledger: Path | None = None,
+        manifest: Path | None = None,
+        connection_id: str | None = None,
+    ) -> Self:
+        """Ledger and manifest are at their usual places in the directory unless named. Blocking."""
+        root = _real(directory)
+        ledger = ledger or ledger_path(root)
+        manifest = manifest or manifest_path(root)
+        return cls(
+            directory,
+            _real_ledger(ledger),
+            _real(manifest.parent) / manifest.name,
+            connection_id,
+            root,
+        )
+
+
+class OwnFile(NamedTuple):
+    """A file with a part to play; ``flag`` names another one for it."""
+
+    part: str
+    path: Path
+    flag: str
+    unlike: frozenset[Kind] = frozenset()
+    """What it must not be called among the recordings."""
+
+
+def require_distinct(
+    places: Places, more: Iterable[OwnFile] = (), include: Sequence[str] = ()
+) -> None:
+    """Raise unless there is such a directory, and no file of its is two things at once. Blocking.
+
+    Asked first, so that no ledger is made where somebody mistyped a name. ``more`` are files beside
+    ledger and manifest, ``include`` patterns of what is a recording. Raises SourceError for the
+    directory, ConfigError for the files.
+    """
     _require_directory(places.directory)
-    files = list(_files(settings, places, output))
+    files = [*_files(places), *more]
     for one, other in combinations(files, 2):
         _require_two(one, other)
-    selection = Selection(settings.patterns("include"))
+    selection = Selection(include)
     for file in files:
         _require_no_recording(file, places.directory, selection)
-    return places
 
 
 def require_replaceable(file: Path, flag: str) -> None:
@@ -86,9 +125,9 @@ def require_replaceable(file: Path, flag: str) -> None:
     if problem is None and not _may_write(file.parent):
         problem = "its directory may not be written"
     if problem is not None:
-        raise refusal(
+        raise ConfigError(
             f"{flag}: {file} cannot be written ({problem})",
-            f"name a file in a directory that you may write to, with {flag}",
+            hint=f"name a file in a directory that you may write to, with {flag}",
         )
 
 
@@ -110,14 +149,10 @@ def require_ledger(places: Places) -> None:
         else:
             what = "nothing was uploaded with it yet"
             cure = "begin with batch-uploader upload"
-        missing = LedgerError(f"there is no ledger {places.ledger}: {what}")
-        missing.add_note(f"{cure}, or name the right one with --ledger")
-        raise missing
-
-
-def agreed(ledger: SqliteLedger, places: Places) -> Agreement:
-    """An open ledger, which is to be this directory's, with its manifest."""
-    return Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
+        raise LedgerError(
+            f"there is no ledger {places.ledger}: {what}",
+            hint=f"{cure}, or name the right one with --ledger",
+        )
 
 
 def risks_of(ledger: Path) -> Iterator[str]:
@@ -150,18 +185,6 @@ def _trace(places: Places) -> Path | None:
     return note if note.is_file() else remains(places.ledger)
 
 
-async def tell_of_kept(places: Places) -> int:
-    """Say what a full disk kept out of the ledger, if it did; how many recordings it is of."""
-    count = await to_thread.run_sync(kept_answers, places.ledger)
-    if count:
-        hint(
-            f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
-            " the ledger: decide nothing before batch-uploader upload"
-            f" {quote(os.fspath(places.directory))} has recorded it"
-        )
-    return count
-
-
 async def the_connection(places: Places) -> str | None:
     """The connection that was named, or else the only one that the ledger knows.
 
@@ -172,9 +195,9 @@ async def the_connection(places: Places) -> str | None:
     async with LedgerReader(places.ledger) as reader:
         known = await reader.connections()
     if len(known) > 1:
-        raise refusal(
+        raise ConfigError(
             f"the ledger {places.ledger} is about more than one connection",
-            f"name one with --connection-id: {', '.join(known)}",
+            hint=f"name one with --connection-id: {', '.join(known)}",
         )
     return known[0] if known else None
 
@@ -187,9 +210,9 @@ async def known_connection(places: Places) -> str:
     if not known:
         raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to decide")
     if connection_id is None or connection_id not in known:
-        raise refusal(
+        raise ConfigError(
             f"--connection-id: the ledger {places.ledger} knows no connection {connection_id}",
-            f"name one of {', '.join(known)}, or leave it out if that is the only one",
+            hint=f"name one of {', '.join(known)}, or leave it out if that is the only one",
         )
     return connection_id
 
@@ -209,41 +232,19 @@ def _require_directory(directory: Path) -> None:
         ) from error
 
 
-class _File(NamedTuple):
-    """A file with a part to play; ``flag`` names another one for it."""
-
-    part: str
-    path: Path
-    flag: str
-    unlike: frozenset[Kind] = frozenset()
-    """What it must not be called among the recordings."""
-
-
-def _files(settings: Settings, places: Places, output: Path | None) -> Iterator[_File]:
+def _files(places: Places) -> Iterator[OwnFile]:
     recordings = frozenset({Kind.AUDIO})
-    yield _File("the ledger", places.ledger, "--ledger", recordings | {Kind.SIDECAR})
+    yield OwnFile("the ledger", places.ledger, "--ledger", recordings | {Kind.SIDECAR})
     real = Path(os.path.realpath(places.ledger))
     for suffix in _BESIDE_A_LEDGER:
         beside = real.with_name(real.name + suffix)
-        yield _File(f"the ledger's {beside.name}", beside, "--ledger")
-    yield _File("the manifest", places.manifest, "--manifest", recordings | {Kind.SIDECAR})
-    if output is not None:
-        yield _File("the output", output, "--output", recordings | {Kind.SIDECAR})
-    if log := settings.path("log-file"):
-        # It is only ever added to, and may well be called log.json.
-        yield _File("the log file", log, "--log-file", recordings)
-    if settings.file:
-        yield _File("the settings file", settings.file, "--config")
-    yield _File("the note beside the manifest", behind_note(places.manifest), "--manifest")
-    yield _File("the directory's pointer", pointer_path(places.root), "--ledger")
-    for name, part in _READ.items():
-        path = settings.path(name)
-        # What is read once, such as a pipe, is not harmed; and all of a terminal is one device.
-        if path is not None and path.is_file():
-            yield _File(part, path, f"--{name}")
+        yield OwnFile(f"the ledger's {beside.name}", beside, "--ledger")
+    yield OwnFile("the manifest", places.manifest, "--manifest", recordings | {Kind.SIDECAR})
+    yield OwnFile("the note beside the manifest", behind_note(places.manifest), "--manifest")
+    yield OwnFile("the directory's pointer", pointer_path(places.root), "--ledger")
 
 
-def _require_two(one: _File, other: _File) -> None:
+def _require_two(one: OwnFile, other: OwnFile) -> None:
     try:
         # Not by their names alone: there are links, and systems to which A is a.
         same = os.path.samefile(one.path, other.path)  # noqa: PTH121 - of two paths alike
@@ -252,13 +253,13 @@ def _require_two(one: _File, other: _File) -> None:
         real = [os.path.normcase(os.path.realpath(file.path)) for file in (one, other)]
         same = real[0] == real[1]
     if same:
-        raise refusal(
+        raise ConfigError(
             f"{other.flag}: {other.part} would be the same file as {one.part}, {one.path}",
-            "name another file for one of them",
+            hint="name another file for one of them",
         )
 
 
-def _require_no_recording(file: _File, directory: Path, selection: Selection) -> None:
+def _require_no_recording(file: OwnFile, directory: Path, selection: Selection) -> None:
     # A link at the end would itself be replaced.
     real = Path(os.path.realpath(file.path.parent), file.path.name)
     root = os.path.realpath(directory)
@@ -273,11 +274,28 @@ def _require_no_recording(file: _File, directory: Path, selection: Selection) ->
     else:
         return
     if kind in file.unlike:
-        raise refusal(
+        raise ConfigError(
             f"{file.flag}: {file.path} is called like a recording or a sidecar",
-            "give it another name, or another directory",
+            hint="give it another name, or another directory",
         )
 
 
 def _reason(error: OSError | ValueError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _real(directory: Path) -> Path:
+    """The directory by a path without links; as it was typed if there are none."""
+    try:
+        real = os.path.realpath(directory)
+    except ValueError:
+        return directory  # no name at all, as whoever opens it will say
+    return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
+
+
+def _real_ledger(ledger: Path) -> Path:
+    folder = ledger.parent
+    if folder.name == LEDGER_FOLDER:
+        # A link that stands for the folder itself is to be seen.
+        return _real(folder.parent) / folder.name / ledger.name
+    return _real(folder) / ledger.name
