@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         SourceError,
         UploaderError,
     )
-    from batch_uploader.core.model import Ending, Outcome, Status, Summary
+    from batch_uploader.core.model import Ending, Outcome, Summary
+    from batch_uploader.core.states import Status
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
     from batch_uploader.pace import Timetable
@@ -94,7 +95,8 @@ _ROOMS = {
         "SourceError",
         "UploaderError",
     ),
-    "core.model": ("Ending", "Outcome", "Status", "Summary"),
+    "core.model": ("Ending", "Outcome", "Summary"),
+    "core.states": ("Status",),
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "RawFormat"),
     "pace.retry": ("RetryPolicy",),

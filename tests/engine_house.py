@@ -8,7 +8,7 @@ from collections import Counter
 import anyio
 
 from batch_uploader.app.uploader import Uploader
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.engine import RunOptions

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, SearchFailed, SourceError
-from batch_uploader.core.model import Failure, Status
+from batch_uploader.core.model import Failure
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.manifest import write_manifest
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy

@@ -9,9 +9,9 @@ from batch_uploader.core.model import (
     Outcome,
     Recording,
     Stat,
-    Status,
     recording_key,
 )
+from batch_uploader.core.states import Status
 
 CONNECTION = "connection-1"
 AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=12.34)

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from ledger_cases import ended, recording, stat, uploaded
 from ledger_changes import claim_all, settle
 
-from batch_uploader.core.model import Status
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import Status
 
 GRANTED = ClaimAnswer(ClaimResult.GRANTED)
 KNOWN = ClaimAnswer(ClaimResult.KNOWN)

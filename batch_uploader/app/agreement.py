@@ -18,9 +18,9 @@ from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
 from batch_uploader.ledgers.places import manifest_path
-from batch_uploader.ledgers.records import HOLDING
 
 _FACT: Final = "manifests"
 _REMEMBERED: Final = 8
@@ -57,7 +57,7 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | N
     seal = await to_thread.run_sync(seal_of, manifest)
     if seal.sha256 in {each.sha256 for each in remembered}:
         return None, seal
-    lines = (row for row in read_manifest(manifest, _CURE) if row.status in HOLDING)
+    lines = (row for row in read_manifest(manifest, _CURE) if row.status in MAYBE_STORED)
     while rows := await to_thread.run_sync(_take, lines):
         for row in await ledger.unheard(rows):
             return row, seal
@@ -152,7 +152,7 @@ def behind(manifest: Path, news: Row) -> LedgerError:
     what = f"the talk {news.talk_id} of {news.path}" if news.talk_id else f"{news.path}"
     error = LedgerError(
         f"the ledger is behind the manifest {manifest}, which knows {what}"
-        f" ({news.status.replace('_', ' ')}): an older ledger was put back, or this is another"
+        f" ({news.status.label}): an older ledger was put back, or this is another"
         " ledger's manifest; nothing is sent, since it may go up twice"
     )
     error.add_note("put the newest ledger back, with all of ledger.db*, or name the right one")

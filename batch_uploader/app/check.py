@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Defect
-from batch_uploader.plan.decide import Action
+from batch_uploader.core.states import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job
 from batch_uploader.prepare.prepare import Preparer
 

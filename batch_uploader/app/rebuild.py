@@ -17,13 +17,12 @@ from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.core.model import Status
 from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
 from batch_uploader.ledgers.places import manifest_path
-from batch_uploader.ledgers.records import HOLDING
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
 from batch_uploader.sources.selection import literal
 
@@ -164,7 +163,7 @@ async def _take_over(
             if not first:
                 # What an older record tells in more detail, or takes further, stays as it is.
                 news = set(await new.unheard(rows))
-                rows = [row for row in rows if row.status not in HOLDING or row in news]
+                rows = [row for row in rows if row.status not in MAYBE_STORED or row in news]
             for stamped, some in groupby(rows, _counts_as_stamped):
                 field = stamp_field if stamped else None
                 await apply_all(new, [Adopt(row, field) for row in some])

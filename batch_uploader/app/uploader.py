@@ -37,9 +37,10 @@ from batch_uploader.core.events import (
     UploadStarted,
     Waiting,
 )
-from batch_uploader.core.model import NEEDS_ATTENTION, Ending, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.core.records import Likeness
+from batch_uploader.core.states import MAYBE_STORED, NEEDS_ATTENTION, UNDECIDED, Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.beneath import identity
 from batch_uploader.host.resources import spare_descriptors
@@ -49,7 +50,6 @@ from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine, RunOptions
 from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
 
-_MAY_BE_UP = frozenset({Status.UPLOADED, Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
 _ATTENTION_KEPT = 100
 """Of what needs a human a summary carries so many; the ledger has them all."""
 _DESCRIPTORS_EACH = 4
@@ -213,8 +213,7 @@ class Uploader:
 
     async def _report_unlisted(self) -> None:
         """A doubt whose file was moved or removed is a doubt all the same."""
-        doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
-        async with aclosing(self._ledger.rows(doubtful)) as rows:
+        async with aclosing(self._ledger.rows(UNDECIDED)) as rows:
             async for row in rows:
                 mine = row.connection_id == self._ledger.connection_id
                 if mine and row.path not in self._score.doubts:
@@ -247,7 +246,7 @@ class Uploader:
                 return
         except LedgerError as also:
             error.add_note(str(also))
-        async with aclosing(self._ledger.rows(_MAY_BE_UP)) as rows:
+        async with aclosing(self._ledger.rows(MAYBE_STORED)) as rows:
             async for row in rows:
                 if row.talk_id is None:
                     error.add_note(f"note that {row.path} may be up")
@@ -352,7 +351,7 @@ class _Score:
         if outcome.status is Status.UPLOADED:
             self._bytes += outcome.stat.size
             self._seconds += outcome.duration or 0.0
-        if outcome.status in {Status.IN_DOUBT, Status.CONFLICT}:
+        if outcome.status in UNDECIDED:
             self.doubts.add(outcome.path)
         if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
             self._attention.append(outcome)

@@ -21,13 +21,13 @@ from batch_uploader.app.check import Finding, survey
 from batch_uploader.app.places import require_no_trace, risks_of, the_connection
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.model import Defect, Entry, Outcome, Status
+from batch_uploader.core.model import Defect, Entry, Outcome
 from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.states import Action, Status
 from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.places import require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
-from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.settings import Settings
@@ -254,7 +254,7 @@ class _TextAccount:
             if number:
                 yield [Span(f"{number:,} {words}")]
         for status, number in total.held.items():
-            yield [Span(f"{number:,} held: {status.replace('_', ' ')}")]
+            yield [Span(f"{number:,} held: {status.label}")]
         if total.held:
             yield hint(f"batch-uploader status {quote(self._directory)}")
         for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):

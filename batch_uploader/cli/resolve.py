@@ -5,7 +5,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -22,8 +21,9 @@ from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import SourceError
-from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.core.model import Failure, Outcome
 from batch_uploader.core.ports import apply_all
+from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict, decided_by
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.ledgers.manifest import mark_behind
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -33,21 +33,10 @@ from batch_uploader.sources.directory import DirectorySource, escape_name
 from batch_uploader.ui.outlet import Span
 from batch_uploader.ui.printing import show
 
-_UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
 _REJECTED = frozenset({Status.REJECTED})
-_DOUBTFUL = _UNDECIDED | {Status.GIVEN_UP}
-"""The service may hold these."""
 _LONGEST_TALK_ID = 200
 _AT_ONCE = 1_000
 _NAMED = 3
-
-
-class Verdict(Enum):
-    """What a human found out."""
-
-    UPLOADED = "--talk-id"
-    RESEND = "--resend"
-    GIVE_UP = "--give-up"
 
 
 class Decision(Struct, frozen=True):
@@ -80,14 +69,7 @@ class Decision(Struct, frozen=True):
     @property
     def deciding(self) -> frozenset[Status]:
         """The states that it may end."""
-        match self.verdict:
-            case Verdict.UPLOADED:
-                return _DOUBTFUL
-            case Verdict.RESEND:
-                # What was rejected is not stored, so to send it again is harmless.
-                return _DOUBTFUL | _REJECTED
-            case Verdict.GIVE_UP:
-                return _UNDECIDED
+        return decided_by(self.verdict)
 
     def outcome(self, before: Outcome) -> Outcome:
         """What the ledger is to know from now on."""
@@ -112,7 +94,7 @@ class Decision(Struct, frozen=True):
         )
 
 
-_GROUPS = {"--all": _UNDECIDED, "--rejected": _REJECTED}
+_GROUPS = {"--all": UNDECIDED, "--rejected": _REJECTED}
 
 
 class Wanted(Struct, frozen=True):
@@ -180,12 +162,12 @@ async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks:
         )
         if decision.verdict is Verdict.UPLOADED:
             await _require_unused(ledger, decision.talk_id, chosen[0].path)
-        doubtful = sum(each.status in _DOUBTFUL for each in chosen)
+        doubtful = sum(each.status in MAYBE_STORED for each in chosen)
         if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
             return ExitCode.ATTENTION
         await _settle(ledger, map(decision.outcome, chosen))
         await agreement.write()
-        left = decision.verdict is Verdict.RESEND and wanted.states == _UNDECIDED
+        left = decision.verdict is Verdict.RESEND and wanted.states == UNDECIDED
         rejected = len(await _paths(ledger, _REJECTED)) if left else 0
     words = {
         Verdict.UPLOADED: f"recorded as talk {decision.talk_id}",
@@ -251,7 +233,7 @@ async def _named(
             )
         if before.status not in decision.deciding:
             raise refusal(
-                f"{before.path} is {before.status.replace('_', ' ')}: there is nothing to decide",
+                f"{before.path} is {before.status.label}: there is nothing to decide",
                 "only recordings in doubt or in conflict are decided about, with --resend also"
                 " those that were rejected, with that and --talk-id those that were given up",
             )

@@ -20,8 +20,8 @@ from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Stop, listening
 from batch_uploader.core.events import DoubtsWaiting, Event, Reconciled
-from batch_uploader.core.model import Status
 from batch_uploader.core.records import Doubt
+from batch_uploader.core.states import Status
 from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Patience, Reconciler

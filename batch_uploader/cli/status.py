@@ -17,8 +17,8 @@ from batch_uploader.app.places import Places, require_ledger
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.errors import ConfigError, LedgerError
-from batch_uploader.core.model import NEEDS_ATTENTION, Status
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ledgers.sqlite import (
@@ -35,17 +35,10 @@ from batch_uploader.ui.printing import show
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
-_LABEL = 11
+_LABEL = 1 + max(len(each.label) for each in Status)
 
-_UNDECIDED = frozenset({Status.IN_DOUBT, Status.CONFLICT})
-# In the order in which they are told: first what only a human can decide.
-_TOLD = {
-    Status.IN_DOUBT: "the service may hold these: find out, as it says below each, then decide",
-    Status.CONFLICT: "the service's answers contradict each other: look there, then decide",
-    Status.REJECTED: "the service refused these: mend the file or the sidecar, or have them resent",
-    Status.INVALID: "mend these, and the next run takes them up",
-    Status.FAILED: "nothing was stored: the next run tries again",
-}
+# First what only a human can decide.
+_TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Status].index(each)))
 
 
 class _Report(Struct, frozen=True):
@@ -136,26 +129,23 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
     for each in Status:
         totals = report.counts.get(each)
         if totals is not None and totals.count:
-            label = "being sent" if each is Status.CLAIMED else each.replace("_", " ")
             style = "yellow" if each in NEEDS_ATTENTION else ""
             numbers = (
                 f"{format_count(totals.count):>10}  {format_size(totals.size):>7}"
                 f"  {format_hours(totals.seconds):>9}"
             )
-            lines.append([Span(f"{label:{_LABEL}}", style), Span(numbers)])
+            lines.append([Span(f"{each.label:{_LABEL}}", style), Span(numbers)])
     if not lines:
         lines.append([Span("the ledger is empty")])
     output.data(lines)
-    for each, meaning in _TOLD.items():
+    for each in _TOLD:
         totals = report.counts.get(each)
         if totals is not None and totals.count:
-            await _print_state(report, reader, each, meaning, totals.count)
+            await _print_state(report, reader, each, totals.count)
 
 
-async def _print_state(
-    report: _Report, reader: LedgerReader, state: Status, meaning: str, count: int
-) -> None:
-    output.data([[], [Span(state.replace("_", " "), "bold yellow"), Span(f": {meaning}")]])
+async def _print_state(report: _Report, reader: LedgerReader, state: Status, count: int) -> None:
+    output.data([[], [Span(state.label, "bold yellow"), Span(f": {state.state.attention}")]])
     shown = 0
     async with aclosing(reader.rows(report.stored_as(state))) as rows:
         async for row in rows:
@@ -174,13 +164,13 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
         reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"
         lines.append([Span(f"    {reason}", "dim")])
-    if state in _UNDECIDED:
+    if state in UNDECIDED:
         lines.append([Span(f"    {_command(report, row)} --talk-id ID")])
         if state is Status.IN_DOUBT and row.stamp_field is not None:
             looks = f"a run with --stamp-field {printable(row.stamp_field)}, which looks for it"
             lines.append([Span(f"      or {looks}")])
         lines.append([Span("      or --give-up, or --resend, which bills it twice if it is there")])
-    if state is Status.REJECTED:
+    elif Verdict.RESEND in state.state.verdicts:
         lines.append([Span(f"    {_command(report, row)} --resend")])
     return lines
 
@@ -223,8 +213,8 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
         "code": failure.code if failure else None,
         "message": failure.message if failure else None,
         "request_id": failure.request_id if failure else None,
-        "stamp_field": row.stamp_field if state in _UNDECIDED else None,
-        "decide": _command(report, row) if state in _UNDECIDED else None,
+        "stamp_field": row.stamp_field if state in UNDECIDED else None,
+        "decide": _command(report, row) if state in UNDECIDED else None,
     }
 
 

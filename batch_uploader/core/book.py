@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.model import Outcome
+from batch_uploader.core.states import Status
 
 
 class Book:

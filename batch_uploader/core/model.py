@@ -14,36 +14,10 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
-
-
-class Status(StrEnum):
-    """What the ledger knows of a recording; the state machine is drawn in docs/concepts.md."""
-
-    CLAIMED = "claimed"
-    """Being sent by a run, or by one that was killed."""
-    UPLOADED = "uploaded"
-    """The service holds it; its talk ID is known."""
-    REJECTED = "rejected"
-    """The service refused it; nothing changes until the file or the sidecar does."""
-    FAILED = "failed"
-    """Attempts ran out on errors that prove that no talk was stored; the next run tries again."""
-    IN_DOUBT = "in_doubt"
-    """The service may hold it; never sent again before that is known."""
-    CONFLICT = "conflict"
-    """The service's answers contradict each other; a human decides."""
-    INVALID = "invalid"
-    """A defect of the file or the sidecar; never sent."""
-    GIVEN_UP = "given_up"
-    """A human decided to let it be, though the service may hold it; never sent again unasked."""
-    DUPLICATE = "duplicate"
-    """The same audio and metadata is another recording's; not sent."""
-
-
-NEEDS_ATTENTION = frozenset(
-    {Status.REJECTED, Status.FAILED, Status.IN_DOUBT, Status.CONFLICT, Status.INVALID}
-)
 
 
 class Instant(Struct, frozen=True, forbid_unknown_fields=True):

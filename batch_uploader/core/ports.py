@@ -21,15 +21,9 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import (
-    Entry,
-    Listing,
-    Outcome,
-    Receipt,
-    Recording,
-    Status,
-)
+from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
 from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.states import Status
 
 
 class Source(Protocol):

@@ -4,7 +4,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Container, Failure, Instant, Outcome, Status
+from batch_uploader.core.model import Container, Failure, Instant, Outcome
+from batch_uploader.core.states import Status
 
 
 class Known(Struct, frozen=True):

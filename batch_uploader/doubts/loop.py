@@ -20,9 +20,10 @@ from batch_uploader.core.events import (
     Reconciled,
     Settled,
 )
-from batch_uploader.core.model import Failure, Instant, Outcome, Status
+from batch_uploader.core.model import Failure, Instant, Outcome
 from batch_uploader.core.ports import Ledger, Sink, apply_all, apply_one
 from batch_uploader.core.records import Doubt, Witness
+from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,

@@ -13,11 +13,11 @@ from batch_uploader.core.model import (
     Fingerprint,
     Recording,
     Stat,
-    Status,
     recording_key,
 )
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Row
-from batch_uploader.ledgers.records import LASTING, Record, Store, of_another
+from batch_uploader.core.states import AFTER_A_CLAIM, KEPT, Status
+from batch_uploader.ledgers.records import Record, Store, of_another
 
 _NEVER_NS: Final = -1
 """The time of a file that the manifest does not tell: no file has it, so each is looked into."""
@@ -35,7 +35,7 @@ def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
     if other is not None and (other.path, other.sha256) == (row.path, row.sha256):
         return  # it is on record
     if _still_true(store, row):
-        if current is not None and current.status in LASTING:
+        if current is not None and current.status in KEPT:
             store.supersede(row.path)
         record = _adopted(store, row, stamp_field, now)
         if other is not None and row.talk_id is not None:
@@ -65,7 +65,7 @@ def _still_true(store: Store, row: Row) -> bool:
         return other is not None and other.status is Status.UPLOADED
     if row.status is Status.IN_DOUBT:
         return row.failure is None or row.failure.code != LEDGER_LOST.code
-    return row.status in {Status.UPLOADED, Status.CONFLICT}
+    return row.status in AFTER_A_CLAIM
 
 
 def _adopted(store: Store, row: Row, stamp_field: str | None, now: int) -> Record:
@@ -97,7 +97,7 @@ def looked_into(
     """
     if current.metadata is not None or not current.known().unproved:
         return None
-    if current.status in LASTING and current.sha256 is not None:
+    if current.status in KEPT and current.sha256 is not None:
         store.supersede(current.path)
     let_be = current.status is Status.GIVEN_UP and current.sha256 is None
     store.put(

@@ -24,8 +24,9 @@ from msgspec import Meta, Struct, convert
 
 from batch_uploader.core.cells import defuse, escape_json
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure, Status
+from batch_uploader.core.model import Container, Failure
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import Status
 from batch_uploader.host.files import (
     create_private,
     read_own,

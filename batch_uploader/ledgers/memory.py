@@ -8,12 +8,14 @@ from typing import Self
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
+from batch_uploader.core import states
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Stat, Status
+from batch_uploader.core.model import Entry, Fingerprint, Instant, Stat
 from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
-from batch_uploader.ledgers import records, rules
+from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Record, Standing
 
 
@@ -81,14 +83,14 @@ class MemoryLedger:
         return [row for row in rows if not self._heard_of(row, talks, past)]
 
     def _heard_of(self, row: Row, talks: set[str], past: Sequence[Record]) -> bool:
-        if row.status not in records.HOLDING:
+        if row.status not in states.MAYBE_STORED:
             return True
         if row.talk_id is not None:
             return row.talk_id in talks
         return any(
             each.path == row.path
             and row.connection_id == self._connection_id
-            and each.status in records.STANDING
+            and each.status in states.STANDING
             and (each.sha256 == row.sha256 or None in {each.sha256, row.sha256})
             for each in past
         )
@@ -106,7 +108,7 @@ class MemoryLedger:
         recordings = self._store.folders[folder].values()
         files = Counter(file[:by] for record in recordings for file in _files(folder, record))
         same = files == Counter(entry[:by] for entry in entries)
-        at_rest = all(record.status in records.AT_REST for record in recordings)
+        at_rest = all(record.status in states.AT_REST for record in recordings)
         return len(recordings) if same and at_rest else 0
 
     async def doubts(self) -> list[Doubt]:
@@ -177,7 +179,7 @@ class _MemoryStore:
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         meant = {fingerprint.metadata, None}
         same = [each for each in self._by_audio[fingerprint.sha256] if each.metadata in meant]
-        holders = (record for record in same if record.status in records.HOLDING)
+        holders = (record for record in same if record.status in states.MAYBE_STORED)
         return min(holders, key=lambda record: record.path, default=None)
 
     def talk(self, talk_id: str) -> Record | None:

@@ -1,7 +1,7 @@
 """What a ledger keeps of one recording, and where such records are kept."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -12,20 +12,9 @@ from batch_uploader.core.model import (
     Instant,
     Outcome,
     Stat,
-    Status,
 )
 from batch_uploader.core.records import Doubt, Known, Row
-
-OPEN: Final = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
-"""Of these it is not known whether the service holds them."""
-LASTING: Final = frozenset({Status.UPLOADED, Status.GIVEN_UP})
-"""Never overwritten: when the path comes to hold something else, this is superseded."""
-AT_REST: Final = LASTING | {Status.DUPLICATE}
-"""Nothing is done about these while their files are as they were."""
-HOLDING: Final = OPEN | LASTING
-"""A copy of one of these is not sent."""
-STANDING: Final = HOLDING | {Status.DUPLICATE}
-"""Nothing is sent while one of these stands at its path, and its file is as it was."""
+from batch_uploader.core.states import Status
 
 
 class Record(Struct, frozen=True, kw_only=True):

@@ -24,17 +24,21 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Failure, Instant, Outcome, Recording, Status
+from batch_uploader.core.model import Failure, Instant, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt
+from batch_uploader.core.states import (
+    AFTER_A_CLAIM,
+    AT_REST,
+    FORGETTABLE,
+    KEPT,
+    MAY_TURN_OUT_UP,
+    UNDECIDED,
+    UNRESOLVED,
+    Status,
+)
 from batch_uploader.ledgers.adoption import adopt, looked_into
-from batch_uploader.ledgers.records import LASTING, OPEN, Record, Store, of_another
+from batch_uploader.ledgers.records import Record, Store, of_another
 
-_IN_QUESTION: Final = frozenset({Status.IN_DOUBT, Status.CONFLICT})
-_DECIDABLE: Final = OPEN | {Status.GIVEN_UP}
-"""What may yet turn out to be up."""
-_FORGETTABLE: Final = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
-"""It is proved that nothing of these is stored."""
-_ONLY_AFTER_A_CLAIM: Final = frozenset({*LASTING, *_IN_QUESTION})
 _RUN_ENDED: Final = Failure(
     "RUN_ENDED",
     "the run that was sending it ended before the service's answer was recorded, so the service "
@@ -86,10 +90,10 @@ def claim(store: Store, recording: Recording, stamp_field: str | None, now: int)
     """Grant a claim, or tell why nothing is to be sent."""
     path, content = recording.path, recording.fingerprint
     current, talk, other = store.standing(path, content)
-    if current is not None and current.status in OPEN and current.sha256 is not None:
+    if current is not None and current.status in UNRESOLVED and current.sha256 is not None:
         return ClaimAnswer(ClaimResult.HELD)
     if talk is not None and (
-        current is None or current.status not in LASTING or current.sha256 != content.sha256
+        current is None or current.status not in KEPT or current.sha256 != content.sha256
     ):
         current = _restored(store, current, talk)
     if current is not None:
@@ -101,7 +105,7 @@ def claim(store: Store, recording: Recording, stamp_field: str | None, now: int)
             return answer
     if other is not None and other.status is Status.CLAIMED:
         return ClaimAnswer(ClaimResult.BUSY, other.path)
-    if current is not None and current.status in LASTING:
+    if current is not None and current.status in KEPT:
         store.supersede(path)
     record = Record(
         path=path,
@@ -136,9 +140,7 @@ def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer |
     """The answer for a path where this audio stands on record; None if it is to be sent."""
     metadata = recording.fingerprint.metadata
     same_metadata = current.metadata in {None, metadata}
-    if current.status is Status.GIVEN_UP or (
-        same_metadata and current.status in {Status.UPLOADED, Status.DUPLICATE}
-    ):
+    if current.status in AT_REST and (same_metadata or current.status is Status.GIVEN_UP):
         known = current.metadata or metadata
         store.put(replace(current, stat=recording.stat, metadata=known))
         return ClaimAnswer(ClaimResult.KNOWN)
@@ -151,7 +153,7 @@ def _restored(store: Store, current: Record | None, talk: Record) -> Record:
     Nothing that came in between hides a talk for good. With the same audio back at its path, this
     is that talk's recording, whatever its sidecar says.
     """
-    if current is not None and current.status in LASTING:
+    if current is not None and current.status in KEPT:
         store.supersede(talk.path)
     store.restore(talk)
     return talk
@@ -182,7 +184,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
         # be gone. Whoever comes first is sent, and the others are its duplicates.
         store.drop_duplicates(current)
     if current is None or not same:
-        if before in LASTING:
+        if before in KEPT:
             store.supersede(outcome.path)
         current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
     doubtful = outcome.status is Status.IN_DOUBT
@@ -217,14 +219,14 @@ def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) ->
         raise _bug(outcome, "a claim is not an ending")
     if outcome.status is Status.UPLOADED and not outcome.talk_id:
         raise _bug(outcome, "it has no talk ID")
-    if outcome.status in _ONLY_AFTER_A_CLAIM:
-        if before not in _DECIDABLE:
+    if outcome.status in AFTER_A_CLAIM:
+        if before not in MAY_TURN_OUT_UP:
             raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
         if not same:
             raise _bug(outcome, "its file is not the one that was claimed")
-    if outcome.status is Status.INVALID and before in _IN_QUESTION:
+    if outcome.status is Status.INVALID and before in UNDECIDED:
         raise _bug(outcome, f"it is {before}: the service may hold it")
-    if outcome.status is Status.DUPLICATE and before in OPEN:
+    if outcome.status is Status.DUPLICATE and before in UNRESOLVED:
         raise _bug(outcome, f"it is {before}")
 
 
@@ -244,7 +246,7 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     if current.status is Status.GIVEN_UP:
         # Another stat is another file, of which nothing was decided.
         return current.stat.is_like(outcome.stat)
-    return current.status in OPEN
+    return current.status in UNRESOLVED
 
 
 def recover(store: Store, now: Instant) -> int:
@@ -282,7 +284,7 @@ def release(store: Store, path: str) -> None:
 def forget(store: Store, path: str) -> None:
     """Drop a recording of which it is proved that nothing is stored."""
     current = store.current(path)
-    if current is not None and current.status in _FORGETTABLE:
+    if current is not None and current.status in FORGETTABLE:
         store.drop(path)
 
 

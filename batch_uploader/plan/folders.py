@@ -8,20 +8,18 @@ from typing import Protocol
 from anyio import to_thread
 from msgspec import Struct, field
 
-from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
 from batch_uploader.core.naming import is_sidecar
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Known, Likeness
-from batch_uploader.plan.decide import Action, Decision, plan
+from batch_uploader.core.states import AT_REST, FORGETTABLE, UNRESOLVED, Action, Decision, Status
+from batch_uploader.plan.decide import plan
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
 from batch_uploader.prepare.prepare import stat_of
 
 _SMALL_FOLDER = 1_000
 """A larger one is planned in a thread: the transfers must not stand still meanwhile."""
 _FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
-_OPEN = frozenset({Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT})
-_AT_REST = frozenset({Status.UPLOADED, Status.DUPLICATE, Status.GIVEN_UP})
-_NOT_STORED = frozenset({Status.INVALID, Status.FAILED, Status.REJECTED})
 
 
 class Remembers(Protocol):
@@ -192,7 +190,7 @@ class FolderPlanner(Struct, frozen=True):
             batch.gone.extend(
                 path
                 for path, left in known.items()
-                if left.outcome.status in _NOT_STORED and self._would_be_listed(path)
+                if left.outcome.status in FORGETTABLE and self._would_be_listed(path)
             )
         return batch
 
@@ -225,16 +223,16 @@ class FolderPlanner(Struct, frozen=True):
             same = before.stat.inode == stat.inode
             batch.kept += same
             batch.moved += not same
-        if self.by > Likeness.MTIME and before.status not in _OPEN and before.stat.lacks(stat):
+        if self.by > Likeness.MTIME and before.status not in UNRESOLVED and before.stat.lacks(stat):
             batch.learned.append((path, stat))
 
     def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
         if before is None:
             batch.orphans.append(orphan)
-        elif before.outcome.status in _AT_REST:
+        elif before.outcome.status in AT_REST:
             # It is up; a sidecar too many takes nothing back.
             batch.already_there += 1
-        elif before.outcome.status in _OPEN or before.outcome == orphaned(orphan):
+        elif before.outcome.status in UNRESOLVED or before.outcome == orphaned(orphan):
             batch.held.append(before.outcome)
         else:
             batch.orphans.append(orphan)

@@ -5,8 +5,9 @@ import uuid
 
 from batch_uploader.core.errors import InDoubt, SinkError
 from batch_uploader.core.events import AttemptEnded, BytesSent, Listener
-from batch_uploader.core.model import Failure, Outcome, Receipt, Recording, Status
+from batch_uploader.core.model import Failure, Outcome, Receipt, Recording
 from batch_uploader.core.ports import Attempt
+from batch_uploader.core.states import Status
 
 CUT_OFF = InDoubt(
     "the run was stopped while this recording was on its way; the service may hold it",

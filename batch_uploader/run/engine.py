@@ -33,14 +33,14 @@ from batch_uploader.core.events import (
     UploadStarted,
     Waiting,
 )
-from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt, Status
+from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt
 from batch_uploader.core.ports import Ledger, Sink, apply_one
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
 from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Timetable, Verdict
 from batch_uploader.pace.retry import RetryPolicy, may_repeat
-from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import FolderPlanner, Job, invalid
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, stat_of
@@ -56,7 +56,6 @@ _STREAM_COST = 3 * _MIB
 MOST_CONCURRENT = 1024
 SHORTEST_HOLD = 1.0
 """In seconds."""
-_HELD_BY_SERVICE = frozenset({Status.UPLOADED, Status.IN_DOUBT, Status.CONFLICT})
 
 
 class RunOptions(Struct, frozen=True):
@@ -331,7 +330,7 @@ class Engine:
         recording = payload.recording
         settled = self._in_flight[recording.path] = Notifier()
         try:
-            return await self._send(job, payload) in _HELD_BY_SERVICE
+            return await self._send(job, payload) in MAYBE_STORED
         except _NotGranted as refusal:
             match refusal.answer:
                 case ClaimAnswer(ClaimResult.DUPLICATE, other):

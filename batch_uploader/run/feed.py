@@ -26,8 +26,8 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import Stat
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
+from batch_uploader.core.states import Action
 from batch_uploader.doubts import Reconciler
-from batch_uploader.plan.decide import Action
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"

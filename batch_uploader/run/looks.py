@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from batch_uploader.core.changes import Learn, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Listener, Looked, Settled, Sight
-from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat, Status
+from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
 from batch_uploader.core.ports import Ledger, apply_one
+from batch_uploader.core.states import Status
 from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.prepare import Preparer, stat_of
 

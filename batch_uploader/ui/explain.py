@@ -2,7 +2,8 @@
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.model import Outcome
+from batch_uploader.core.states import Status
 from batch_uploader.core.text import printable, sentence
 from batch_uploader.core.units import format_duration
 
@@ -31,7 +32,7 @@ def _reconciled(outcome: Outcome) -> str:
     if outcome.status is Status.UPLOADED:
         return f"found {path}: it is up as talk {printable(outcome.talk_id or '')}"
     why = sentence(outcome.failure.message) if outcome.failure else ""
-    return f"searched for {path}, {outcome.status.replace('_', ' ')}: {why}"
+    return f"searched for {path}, {outcome.status.label}: {why}"
 
 
 def _attempt(event: events.AttemptEnded) -> str:

@@ -14,7 +14,8 @@ from msgspec.structs import asdict
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Outcome, Status, Summary
+from batch_uploader.core.model import Outcome, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Tally
 
 _COUNTED = [status for status in Status if status is not Status.CLAIMED]

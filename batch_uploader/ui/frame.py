@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.ui.outlet import Line, Room, Span
@@ -117,21 +117,18 @@ def _totals(tally: Tally) -> Iterable[Line]:
 def count_words(tally: Tally) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """The running counts: what is fine, and what needs a human. The rare ones only if there are."""
     counts = tally.counts
-    fine = [
-        ("uploaded", counts[Status.UPLOADED]),
-        ("already there", tally.already_there),
-        ("waiting", tally.waiting),
-    ]
-    rare = [("duplicate", counts[Status.DUPLICATE]), ("outdated", tally.outdated)]
-    bad = [
-        ("invalid", counts[Status.INVALID]),
-        ("failed", counts[Status.FAILED]),
-        ("in doubt", counts[Status.IN_DOUBT]),
-    ]
-    rare_bad = [("rejected", counts[Status.REJECTED]), ("conflict", counts[Status.CONFLICT])]
+    always = [each for each in Status if each.state.at_zero]
+    rare = [each for each in Status if each not in always and counts[each]]
+    bad = [(each.label, counts[each]) for each in (*always, *rare) if each in NEEDS_ATTENTION]
     return (
-        fine + [pair for pair in rare if pair[1]],
-        bad + [pair for pair in rare_bad if pair[1]],
+        [
+            *((each.label, counts[each]) for each in always if each not in NEEDS_ATTENTION),
+            ("already there", tally.already_there),
+            ("waiting", tally.waiting),
+            *((each.label, counts[each]) for each in rare if each not in NEEDS_ATTENTION),
+            *([("outdated", tally.outdated)] if tally.outdated else []),
+        ],
+        bad,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import NEEDS_ATTENTION
+from batch_uploader.core.states import NEEDS_ATTENTION
 
 _STATUS_SECONDS = 1.0
 

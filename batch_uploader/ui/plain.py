@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ui.frame import count_words, pause_notice, percent, stop_notice

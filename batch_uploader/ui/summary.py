@@ -3,11 +3,12 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from batch_uploader.core.model import Ending, Outcome, Status, Summary
+from batch_uploader.core.model import Ending, Outcome, Summary
+from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.ui.frame import cut, glyphs_for, pack
@@ -20,7 +21,7 @@ MOST_ROWS = 10
 
 _WIDEST = 160
 _WIDE = 120  # from here on the cure stands beside the recording, not below
-_LABEL = 10  # "in doubt" and a gap
+_LABEL = 2 + max(len(each.label) for each in NEEDS_ATTENTION)
 _LEAST_CURE_LINES = 2
 _LEAST_ERROR_LINES = 3
 _BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
@@ -98,7 +99,7 @@ def summary_lines(
 
 def _decisions(summary: Summary, directory: str) -> list[Line]:
     """What is typed about recordings that no run will touch again before somebody decides."""
-    doubts = sum(summary.counts.get(each, 0) for each in (Status.IN_DOUBT, Status.CONFLICT))
+    doubts = sum(summary.counts.get(each, 0) for each in UNDECIDED)
     if not doubts:
         return []
     decisions = "--talk-id ID | --give-up | --resend (may bill it twice)"
@@ -146,7 +147,7 @@ def attention_table(
 
 def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
     outcome = group.first
-    label = Span(f"{outcome.status.replace('_', ' '):{_LABEL}}", "yellow")
+    label = Span(f"{outcome.status.label:{_LABEL}}", "yellow")
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
     room = width - _LABEL if width < _WIDE else width // 3
     name = shorten(printable(outcome.path), max(1, room - cell_width(like)), ellipsis)
@@ -228,21 +229,16 @@ def _others(summary: Summary, width: int) -> list[Line]:
     pairs = [
         ("already there", summary.already_there),
         ("waiting", summary.waiting),
-        ("duplicate", summary.counts.get(Status.DUPLICATE, 0)),
+        *_counts(summary, frozenset(Status) - NEEDS_ATTENTION - {Status.UPLOADED}),
         ("outdated", summary.outdated),
-    ]
-    pairs += [
-        (status.replace("_", " "), summary.counts.get(status, 0))
-        for status in (
-            Status.INVALID,
-            Status.REJECTED,
-            Status.FAILED,
-            Status.IN_DOUBT,
-            Status.CONFLICT,
-        )
+        *_counts(summary, NEEDS_ATTENTION),
     ]
     items = [[Span(f"{word} ", "dim"), Span(format_count(n))] for word, n in pairs if n]
     return pack(items, width)
+
+
+def _counts(summary: Summary, statuses: Collection[Status]) -> list[tuple[str, int]]:
+    return [(each.label, summary.counts.get(each, 0)) for each in Status if each in statuses]
 
 
 def _looks(summary: Summary) -> Iterator[Line]:

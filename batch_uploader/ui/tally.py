@@ -15,7 +15,8 @@ from msgspec import Struct
 from batch_uploader.core import events
 from batch_uploader.core.book import Book
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import NEEDS_ATTENTION, Outcome, Status, Summary
+from batch_uploader.core.model import Outcome, Summary
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
 
 Clock = Callable[[], float]
 """Seconds from some moment on, never going back."""

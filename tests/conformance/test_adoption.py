@@ -8,8 +8,9 @@ from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 from ledger_changes import adopt, claim_all, settle
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Failure, Status
+from batch_uploader.core.model import Failure
 from batch_uploader.core.records import ClaimResult, Row
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 

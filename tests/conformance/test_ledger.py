@@ -21,8 +21,9 @@ from ledger_house import (
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import Known
+from batch_uploader.core.states import Status
 
 # Settling
 

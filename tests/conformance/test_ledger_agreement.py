@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import ClaimResult
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
 

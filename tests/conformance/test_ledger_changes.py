@@ -19,9 +19,9 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Status
 from batch_uploader.core.ports import apply_all, apply_one
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import Status
 
 
 async def test_each_change_sees_what_those_before_it_did(ledger):

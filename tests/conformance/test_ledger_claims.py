@@ -25,8 +25,9 @@ from ledger_house import (
 )
 from msgspec.structs import replace
 
-from batch_uploader.core.model import Outcome, Status
+from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import ClaimResult, Known, Row
+from batch_uploader.core.states import Status
 
 # A claim, by what is known of its path
 

@@ -9,7 +9,8 @@ from ledger_house import GRANTED, LATER, bring_to, claim, known, lines, upload
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Failure, Instant, Status
+from batch_uploader.core.model import Failure, Instant
+from batch_uploader.core.states import Status
 
 
 def test_it_names_its_connection(opening):

@@ -4,7 +4,8 @@ import pytest
 from ledger_cases import CONNECTION, ended, recording, stat, uploaded
 from ledger_changes import claim_all, settle
 
-from batch_uploader.core.model import Entry, Status
+from batch_uploader.core.model import Entry
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 

@@ -6,7 +6,7 @@ from ledger_cases import ended, recording
 from ledger_changes import remember, settle
 from ledger_house import bring_to, claim, upload
 
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 
 HOLDING = [
     Status.CLAIMED,

@@ -6,7 +6,7 @@ import pytest
 from emulator_client import wav
 
 from batch_uploader.app.uploader import Uploader
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 from batch_uploader.emulator import Connection, Emulator, EmulatorOptions, Faults, LostAnswer
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.retry import RetryPolicy

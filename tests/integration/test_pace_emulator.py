@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Status
+from batch_uploader.core.model import Ending
+from batch_uploader.core.states import Status
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, Outage
 from batch_uploader.emulator.server import API_KEY
 from batch_uploader.ledgers.memory import MemoryLedger

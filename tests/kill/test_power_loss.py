@@ -19,7 +19,7 @@ import pytest
 from kill.harness import SEED, number
 from ledger_cases import CONNECTION
 
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 CUTS = number("CUTS", 30)

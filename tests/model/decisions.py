@@ -11,11 +11,12 @@ from typing import NamedTuple
 from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
-from batch_uploader.cli.resolve import Decision, Verdict
+from batch_uploader.cli.resolve import Decision
 from batch_uploader.core.changes import Claim, Note, Release, Settle
-from batch_uploader.core.model import Instant, Outcome, Status
+from batch_uploader.core.model import Instant, Outcome
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import Action, Status, Verdict
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
@@ -28,7 +29,6 @@ from batch_uploader.doubts.policy import (
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Record
 from batch_uploader.plan import decide as planning
-from batch_uploader.plan.decide import Action
 from batch_uploader.run.delivery import Delivery
 
 _NOW = Instant(0)

@@ -11,10 +11,10 @@ from model.world import File, World
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import InDoubt
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import policy
 from batch_uploader.doubts.policy import Patience
-from batch_uploader.ledgers import records, rules
+from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.pace.retry import may_repeat
 
@@ -92,12 +92,22 @@ def _takes_for_failed(store, now):
     return len(claims)
 
 
+_HOLDERS = "memory.states.MAYBE_STORED"
 RULES = {
     "claims of a dead run are forgotten": ("rules.recover", _forgets),
     "claims of a dead run are sent again": ("rules.recover", _takes_for_failed),
-    "a copy of what is in doubt is sent": ("records.HOLDING", records.HOLDING - {Status.IN_DOUBT}),
-    "a copy of what is up is sent": ("records.HOLDING", records.HOLDING - {Status.UPLOADED}),
-    "a copy of what is on its way is sent": ("records.HOLDING", records.HOLDING - {Status.CLAIMED}),
+    "a copy of what is in doubt is sent": (
+        _HOLDERS,
+        MAYBE_STORED - {Status.IN_DOUBT},
+    ),
+    "a copy of what is up is sent": (
+        _HOLDERS,
+        MAYBE_STORED - {Status.UPLOADED},
+    ),
+    "a copy of what is on its way is sent": (
+        _HOLDERS,
+        MAYBE_STORED - {Status.CLAIMED},
+    ),
 }
 
 

@@ -14,9 +14,9 @@ from batch_uploader.core.model import (
     Metadata,
     Recording,
     Stat,
-    Status,
     recording_key,
 )
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.ledgers.records import Record
 

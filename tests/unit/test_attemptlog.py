@@ -11,7 +11,8 @@ import pytest
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.ui.attemptlog import AttemptLog
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and /dev/full are POSIX")

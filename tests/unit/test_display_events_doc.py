@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.ui.fields import (
     NAMES,
     event_fields,

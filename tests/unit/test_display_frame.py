@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Failure, Outcome, Stat, Status
+from batch_uploader.core.model import Failure, Outcome, Stat
+from batch_uploader.core.states import Status
 from batch_uploader.ui.frame import ASCII, MOST_TRANSFERS, frame, glyphs_for, percent
 from batch_uploader.ui.outlet import Room, plain_text
 from batch_uploader.ui.tally import Tally

@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.ui.explain import explain, explain_nothing
 from batch_uploader.ui.jsonlines import JsonView
 from batch_uploader.ui.outlet import Outlet, Room, can_draw, room_of

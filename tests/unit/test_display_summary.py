@@ -9,15 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from batch_uploader.core import events
-from batch_uploader.core.model import (
-    NEEDS_ATTENTION,
-    Ending,
-    Failure,
-    Outcome,
-    Stat,
-    Status,
-    Summary,
-)
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.ui.outlet import Room, plain_text
 from batch_uploader.ui.summary import (
     MOST_ROWS,

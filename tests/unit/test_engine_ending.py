@@ -17,7 +17,8 @@ from batch_uploader.core.errors import (
     NotSent,
     SourceError,
 )
-from batch_uploader.core.model import Ending, Status
+from batch_uploader.core.model import Ending
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy

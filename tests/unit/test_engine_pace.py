@@ -13,7 +13,8 @@ from batch_uploader.core.errors import (
     Rejected,
     Throttled,
 )
-from batch_uploader.core.model import Ending, Status
+from batch_uploader.core.model import Ending
+from batch_uploader.core.states import Status
 from batch_uploader.pace import Pacer, Timetable
 from batch_uploader.pace.concurrency import START
 from batch_uploader.pace.retry import RetryPolicy

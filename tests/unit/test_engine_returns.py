@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import (
     InDoubt,
 )
-from batch_uploader.core.model import Failure, Status
+from batch_uploader.core.model import Failure
+from batch_uploader.core.states import Status
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.prepare.sidecar import Schema
 

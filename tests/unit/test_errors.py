@@ -13,7 +13,7 @@ from batch_uploader.core.errors import (
     UnknownConnection,
     UploaderError,
 )
-from batch_uploader.core.model import Status
+from batch_uploader.core.states import Status
 from batch_uploader.run.delivery import Delivery
 from tests.sink_samples import sample
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ui.heartbeat import Heartbeat
 

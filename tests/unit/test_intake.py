@@ -7,7 +7,8 @@ from ledger_cases import recording, uploaded
 from ledger_changes import claim_all, settle
 from msgspec.structs import replace
 
-from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat, Status
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.sources.memory import MemorySource

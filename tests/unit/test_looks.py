@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import Rejected
 from batch_uploader.core.events import Looked, LooksBegun, Settled, Sight, UploadStarted
-from batch_uploader.core.model import Ending, Listing, Status
+from batch_uploader.core.model import Ending, Listing
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run import feed as planner

@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from batch_uploader.core.cells import defuse, keep
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure, Status
+from batch_uploader.core.model import Container, Failure
 from batch_uploader.core.records import Row
+from batch_uploader.core.states import Status
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import (
     CSV_COLUMNS,

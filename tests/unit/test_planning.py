@@ -3,9 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
-from batch_uploader.core.model import Outcome, Stat, Status
+from batch_uploader.core.model import Outcome, Stat
 from batch_uploader.core.records import Known
-from batch_uploader.plan.decide import Action, plan
+from batch_uploader.core.states import Action, Status
+from batch_uploader.plan.decide import plan
 
 STAT = Stat(100, 1_000, "a.json", 10, 1_000)
 TOUCHED = {

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import SourceChanged, SourceError
-from batch_uploader.core.model import Defect, Entry, Status, recording_key
+from batch_uploader.core.model import Defect, Entry, recording_key
+from batch_uploader.core.states import Status
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, prepare, sidecar

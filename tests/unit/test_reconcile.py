@@ -9,7 +9,8 @@ from sink_samples import Tries
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import LedgerError, SearchFailed
-from batch_uploader.core.model import Ending, Status
+from batch_uploader.core.model import Ending
+from batch_uploader.core.states import Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from batch_uploader.core import events
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import InDoubt, SearchFailed
-from batch_uploader.core.model import Status
 from batch_uploader.core.ports import Match
+from batch_uploader.core.states import Status
 from batch_uploader.doubts.loop import MAX_RESENDS
 from batch_uploader.sinks.memory import MemorySink
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.model import Failure, Instant, Outcome, Stat, Status
+from batch_uploader.core.model import Failure, Instant, Outcome, Stat
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import Doubt, Witness
+from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Status, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Stage, Tally
 
 

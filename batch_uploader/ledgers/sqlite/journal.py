@@ -21,7 +21,8 @@ from typing import Final
 from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Instant, Outcome, Status
+from batch_uploader.core.model import Instant, Outcome
+from batch_uploader.core.states import Status
 from batch_uploader.host.files import (
     NotOurs,
     close_descriptor_to_others,

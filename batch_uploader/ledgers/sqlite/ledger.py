@@ -14,8 +14,9 @@ from anyio import CancelScope
 
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Stat, Status
+from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Stat
 from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.records import Record, Standing, Store
@@ -39,8 +40,6 @@ from batch_uploader.ledgers.sqlite.reader import LedgerReader
 
 T = TypeVar("T")
 
-_FOUND_AGAIN = frozenset({Status.INVALID, Status.DUPLICATE})
-"""What the next run sees for itself."""
 _TICKS_AT_ONCE = 1_000
 """Places in the order are set aside so many at a time: hardly any transaction writes the count."""
 
@@ -287,7 +286,7 @@ class SqliteLedger:
             return answer
         outcome = change.outcome if isinstance(change, Settle) else None
         if isinstance(answer.__cause__, Unwritable) and (
-            outcome is None or outcome.status not in _FOUND_AGAIN
+            outcome is None or outcome.status not in FOUND_AGAIN
         ):
             path = change.path if isinstance(change, Release) else change.outcome.path
             with suppress(OSError):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from batch_uploader.core.records import Row
-from batch_uploader.ledgers.records import HOLDING, STANDING
+from batch_uploader.core.states import MAYBE_STORED, STANDING
 from batch_uploader.ledgers.sqlite import schema
 
 _SELECT_TALK: Final = " UNION ALL ".join(
@@ -20,9 +20,8 @@ _SELECT_TALKS: Final = " UNION ALL ".join(
     for table in ("recordings", "superseded")
 )
 """Which of these talks, a JSON array, are on record, wherever: both tables are read through."""
-_STANDING: Final = ", ".join(sorted(repr(status.value) for status in STANDING))
 _SELECT_STANDING: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND status IN ({_STANDING})"
+    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND {schema.among(STANDING)}"
     " AND coalesce(sha256 = ?3, TRUE)"
     for table in ("recordings", "superseded")
 )
@@ -44,7 +43,7 @@ def current_fact(connection: sqlite3.Connection, name: str) -> str | None:
 
 def unheard_of(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
     """Those of these lines that tell of what the ledger never heard of."""
-    news = [row for row in rows if row.status in HOLDING and not _stands(connection, row)]
+    news = [row for row in rows if row.status in MAYBE_STORED and not _stands(connection, row)]
     talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
     if talks == "[]":
         return news

@@ -9,8 +9,9 @@ from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Entry, Status
+from batch_uploader.core.model import Entry
 from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Worker

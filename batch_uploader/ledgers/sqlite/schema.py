@@ -6,12 +6,13 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 
 # ruff: noqa: S608 - what is put together here are our own constants; values are parameters
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
+from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat
 from batch_uploader.core.records import Known, Likeness
-from batch_uploader.ledgers.records import AT_REST, Record
+from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
+from batch_uploader.ledgers.records import Record
 
 APPLICATION_ID: Final = 0x42555064
 """Tells a ledger from any other SQLite file: "BUPd"."""
@@ -159,14 +160,20 @@ def view_of_older(version: int) -> Sequence[str]:
     ]
 
 
+def among(statuses: Collection[Status]) -> str:
+    """The condition that a line is in one of these states.
+
+    Spelled out and sorted, so that SQLite sees when an index holds just these.
+    """
+    return f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})"
+
+
+_CLAIMED: Final = repr(Status.CLAIMED.value)
 _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
 _ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
 _SAME_AUDIO: Final = f"sha256 = :sha256 AND {_AUDIO} = {_AUDIO.replace('sha256', ':sha256')}"
-_HOLDS: Final = (
-    f"{_SAME_AUDIO} AND connection_id = :connection_id"
-    " AND status IN ('uploaded', 'in_doubt', 'conflict', 'claimed', 'given_up')"
-)
+_HOLDS: Final = f"{_SAME_AUDIO} AND connection_id = :connection_id AND {among(MAYBE_STORED)}"
 _SAME_METADATA: Final = (
     f"metadata = :metadata AND {_METADATA} = {_METADATA.replace('metadata', ':metadata')}",
     f"metadata IS NULL AND {_METADATA} IS NULL",
@@ -174,12 +181,11 @@ _SAME_METADATA: Final = (
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
-_AT_REST: Final = ", ".join(sorted(repr(status.value) for status in AT_REST))
 _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (
     "path",
     # What is not at rest has no size, and so is like no file.
-    f"CASE WHEN status IN ({_AT_REST}) THEN size END",
+    f"CASE WHEN {among(AT_REST)} THEN size END",
     *("mtime_ns", "ctime_ns", "inode"),
 )
 _SIDECAR_MARKS: Final = (
@@ -192,11 +198,11 @@ SELECT_SIDECARS: Final = {
     for by in Likeness
 }
 SELECT_CLAIMED: Final = (
-    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = 'claimed'"
+    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = {_CLAIMED}"
 )
 SELECT_DOUBTS: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {_DOUBTED}"
-    " AND status = 'in_doubt' ORDER BY path"
+    f" AND {among({Status.IN_DOUBT})} ORDER BY path"
 )
 SELECT_WITNESSES: Final = (
     "SELECT upload_key, talk_id, claimed_seq FROM recordings WHERE connection_id = ?"
@@ -237,7 +243,7 @@ PUT: Final = (
 )
 RENEW: Final = (
     "UPDATE recordings SET ctime_ns = ?, inode = ?, sidecar_ctime_ns = ?, sidecar_inode = ?"
-    f" WHERE {_MINE} AND status <> 'claimed' AND size = ? AND mtime_ns = ? AND sidecar IS ?"
+    f" WHERE {_MINE} AND status <> {_CLAIMED} AND size = ? AND mtime_ns = ? AND sidecar IS ?"
     " AND sidecar_size = ? AND sidecar_mtime_ns = ?"
 )
 DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
@@ -252,7 +258,7 @@ RESTORE: Final = (
 DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
 DROP_DUPLICATES: Final = (
     f"DELETE FROM recordings WHERE {_SAME_AUDIO} AND coalesce(metadata = :metadata, TRUE)"
-    " AND connection_id = :connection_id AND status = 'duplicate' AND duplicate_of = :path"
+    f" AND connection_id = :connection_id AND {among({Status.DUPLICATE})} AND duplicate_of = :path"
 )
 
 SELECT_MARK_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'mark'"
@@ -305,8 +311,7 @@ def _filter(
         terms.append("+connection_id = ?")  # "+": no index but the one that sorts by path
         values.append(connection_id)
     if statuses is not None:
-        # Spelled out and sorted, so that SQLite sees when an index holds just these.
-        terms.append(f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})")
+        terms.append(among(statuses))
     return f" WHERE {' AND '.join(terms)}" if terms else "", tuple(values)
 
 

@@ -13,7 +13,8 @@ from ledger_changes import claim_all, release, settle
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat, Status
+from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat
+from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
 from batch_uploader.ledgers.sqlite.journal import SIZE, SpilledWrite, _answers, _frame, journal_path
 

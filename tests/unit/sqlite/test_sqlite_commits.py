@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Status
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import Status
 from batch_uploader.host.locks import FileLock
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
 from batch_uploader.ledgers.sqlite.file import translated

@@ -15,7 +15,8 @@ from ledger_changes import claim_all, settle
 from ledger_file_house import listed, make, names_in, posix
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Failure, Outcome, Status
+from batch_uploader.core.model import Failure, Outcome
+from batch_uploader.core.states import Status
 from batch_uploader.host.files import temporary_name
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
 

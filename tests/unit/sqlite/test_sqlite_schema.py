@@ -10,11 +10,12 @@ from ledger_changes import claim_all, settle
 from ledger_file_house import listed, make
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Entry, Failure, Stat, Status
+from batch_uploader.core.model import Entry, Failure, Stat
 from batch_uploader.core.records import Likeness
+from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
-from batch_uploader.plan.decide import Action, plan
+from batch_uploader.plan.decide import plan
 
 VERSION_1 = Path(__file__).parents[2] / "ledger_version_1.sql"
 
