@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         SourceError,
         UploaderError,
     )
-    from batch_uploader.core.model import Ending, Outcome, Summary
+    from batch_uploader.core.model import Container, Ending, Failure, Outcome, Summary
     from batch_uploader.core.states import Status
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy, Security
     from batch_uploader.sinks.speechsense.credentials import (
         ApiKey,
+        Credentials,
         IamToken,
         IamTokenFile,
         ServiceAccountKey,
     )
+    from batch_uploader.sinks.speechsense.evidence import Unavailable
     from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
     from batch_uploader.sources.directory import DirectorySource
     from batch_uploader.sources.memory import MemorySource
@@ -49,9 +51,12 @@ __all__ = [
     "ApiKey",
     "AudioRules",
     "ConfigError",
+    "Container",
+    "Credentials",
     "DirectorySource",
     "Ending",
     "Endpoint",
+    "Failure",
     "FieldType",
     "IamToken",
     "IamTokenFile",
@@ -77,6 +82,7 @@ __all__ = [
     "Status",
     "Summary",
     "Timetable",
+    "Unavailable",
     "Uploader",
     "UploaderError",
     "directory_uploader",
@@ -95,7 +101,7 @@ _ROOMS = {
         "SourceError",
         "UploaderError",
     ),
-    "core.model": ("Ending", "Outcome", "Summary"),
+    "core.model": ("Container", "Ending", "Failure", "Outcome", "Summary"),
     "core.states": ("Status",),
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "RawFormat"),
@@ -103,7 +109,14 @@ _ROOMS = {
     "prepare.sidecar": ("FieldType", "Kind", "Schema"),
     "sinks.memory": ("MemorySink",),
     "sinks.speechsense.channel": ("Endpoint", "Proxy", "Security"),
-    "sinks.speechsense.credentials": ("ApiKey", "IamToken", "IamTokenFile", "ServiceAccountKey"),
+    "sinks.speechsense.credentials": (
+        "ApiKey",
+        "Credentials",
+        "IamToken",
+        "IamTokenFile",
+        "ServiceAccountKey",
+    ),
+    "sinks.speechsense.evidence": ("Unavailable",),
     "sinks.speechsense.sink": ("SpeechSenseSink",),
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),

@@ -11,18 +11,31 @@ from pathlib import Path
 
 import pytest
 
+import batch_uploader
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-def test_the_reference_is_what_the_program_says_of_itself():
-    script = ROOT / "docs" / "write_reference.py"
-    subprocess.run([sys.executable, script, "--check"], check=True, timeout=60)
+@pytest.mark.parametrize("script", ["write_reference.py", "write_python.py"])
+def test_what_is_written_from_the_program_is_as_it_stands_there(script):
+    subprocess.run([sys.executable, ROOT / "docs" / script, "--check"], check=True, timeout=60)
+
+
+def test_the_page_for_programs_names_all_of_the_library_and_what_it_shows_is_python():
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    told = re.findall(r"^#### `(\w+)`", page, re.MULTILINE)
+    assert set(told) > set(batch_uploader.__all__)
+    shown = blocks("python", page.partition("## Reference")[0])
+    whole = [block for block in shown if "import" in block]
+    assert len(whole) == 2
+    for block in whole:
+        exec(compile(block, "docs/python.md", "exec"), {})  # noqa: S102
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
