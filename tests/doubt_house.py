@@ -11,7 +11,7 @@ from sink_samples import Sound, Tries
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import InDoubt
-from batch_uploader.core.model import Instant
+from batch_uploader.core.model import Timestamp
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.engine import RunOptions
@@ -64,7 +64,7 @@ class Time:
         self.slept = []
 
     def now(self):
-        return Instant(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
+        return Timestamp(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
 
     def clock(self):
         return self.seconds

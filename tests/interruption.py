@@ -196,7 +196,7 @@ def _failing_at_once(name, error):
 _BROKEN = LedgerError("injected")
 _GONE = SourceError("injected")
 _SEARCH = SearchFailed("injected", code="UNAVAILABLE")
-_CALLS = ("recover", "claim", "settle", "release", "forget", "known", "doubts", "note", "witnesses")
+_CALLS = ("recover", "claim", "settle", "release", "forget", "known", "doubts", "note", "canaries")
 FaultyLedger = type(
     "FaultyLedger",
     (Faulty,),

@@ -184,7 +184,7 @@ def _take(rows: Iterator[Row]) -> list[Row]:
 def _counts_as_stamped(row: Row) -> bool:
     """Whether to take it for sent with the stamp field.
 
-    A talk taken for it wrongly is not found by its stamp, so it bears no witness. A doubt taken for
+    A talk taken for it wrongly is not found by its stamp, so it bears no canary. A doubt taken for
     it wrongly would not be found either, and be sent again: only one that was searched for is.
     """
     return row.status is Status.UPLOADED or (

@@ -12,7 +12,7 @@ import click
 from batch_uploader.cli.flags import PLACE, READING, SEARCH, UPLOAD
 from batch_uploader.cli.options import PATH, Flag, Panel, command
 
-Given = Mapping[str, object]
+Flags = Mapping[str, object]
 """The flags that were given, by their long names."""
 
 _DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=PATH)
@@ -36,7 +36,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         "batch-uploader upload calls/ --include '*.pcm' --raw-rate 8000 --raw-channels 2",
     ),
 )
-def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> int:
+def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> int:
     """Put the recordings of a directory into SpeechSense, each exactly once.
 
     Recordings that are already stored are skipped; those that failed before they were stored are
@@ -67,7 +67,7 @@ def upload(directory: Path, flags: Given, *, dry_run: bool, rebuild: bool) -> in
         "batch-uploader check calls/ --json | jq '.defects[] | .path'",
     ),
 )
-def check(directory: Path, flags: Given, *, as_json: bool) -> int:
+def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
     """Inspect everything and send nothing: what would be uploaded, and every defect with its cure.
 
     Needs neither network nor credentials, and writes nothing.
@@ -86,7 +86,7 @@ def check(directory: Path, flags: Given, *, as_json: bool) -> int:
         "batch-uploader status calls/ --json | jq .counts",
     ),
 )
-def status(directory: Path, flags: Given, *, as_json: bool) -> int:
+def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     """Show what became of all recordings so far, and which need attention.
 
     Works while a run is going. The exit code is 1 if something needs attention.
@@ -127,7 +127,7 @@ def status(directory: Path, flags: Given, *, as_json: bool) -> int:
 )
 def resolve(
     directory: Path,
-    flags: Given,
+    flags: Flags,
     *,
     paths: tuple[str, ...],
     every: bool,
@@ -182,7 +182,7 @@ def resolve(
         "batch-uploader manifest calls/ --format csv -o talks.csv",
     ),
 )
-def manifest(directory: Path, flags: Given, *, form: str, output: Path | None, raw: bool) -> int:
+def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, raw: bool) -> int:
     """Print what the ledger knows of every recording, one line each, sorted by path.
 
     Works while a run is going.

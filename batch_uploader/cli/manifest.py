@@ -15,7 +15,7 @@ from batch_uploader.core.records import Row
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import Format, export
 from batch_uploader.ledgers.sqlite import LedgerReader
-from batch_uploader.settings import Given, Settings
+from batch_uploader.settings import RawSetting, Settings
 from batch_uploader.settings.files import require_places
 
 
@@ -24,7 +24,7 @@ def manifest(
 ) -> int:
     """Export the ledger; the exit code. With ``raw`` a spreadsheet is not kept from harm."""
     settings = Settings(directory, flags)
-    chosen = Given(form, "--format", Path()).one_of(Format)
+    chosen = RawSetting(form, "--format", Path()).one_of(Format)
     return anyio.run(_manifest, settings, chosen, output, raw)
 
 

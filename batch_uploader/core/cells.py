@@ -3,14 +3,14 @@
 import re
 from typing import Final
 
-_TRAITOROUS: Final = (
+_UNSAFE_CHARS: Final = (
     "\u007f-\u009f"  # DEL and the C1 controls, which terminals obey
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text around
     "\u2028\u2029"  # line ends to some programs
     "\ud800-\udfff"  # halves of characters, which are not UTF-8
 )
-_JSON_ESCAPED: Final = re.compile(f"[{_TRAITOROUS}]")
-_ESCAPED: Final = re.compile(f"[\0-\x1f{_TRAITOROUS}]")
+_JSON_ESCAPED: Final = re.compile(f"[{_UNSAFE_CHARS}]")
+_ESCAPED: Final = re.compile(f"[\0-\x1f{_UNSAFE_CHARS}]")
 _FORMULA: Final = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 """What a formula begins with. The last four are full-width forms, which some spreadsheets take."""
 _WITHIN_WORDS: Final = "_./-"

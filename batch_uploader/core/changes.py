@@ -38,7 +38,7 @@ class Settle(Struct, frozen=True, tag=True):
 
 
 class Note(Struct, frozen=True, tag=True):
-    """Remember what a look at a doubt that stays brought: failure, ``arose`` and ``missed``.
+    """Remember what a look at a doubt that stays brought: failure, ``since`` and ``first_miss``.
 
     One that is not in doubt any more, or under another key, is left as it is.
     """

@@ -20,7 +20,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(","
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 
-class Instant(Struct, frozen=True, forbid_unknown_fields=True):
+class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
     """A moment by two clocks, since either alone may be set, or stand still.
 
     ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,

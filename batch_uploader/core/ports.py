@@ -22,7 +22,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import ClaimAnswer, Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Known, Likeness, Row
 from batch_uploader.core.states import Status
 
 
@@ -233,7 +233,7 @@ class Ledger(Protocol):
     async def doubts(self) -> list[Doubt]:
         """Every recording in doubt, sorted by path."""
 
-    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+    async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 
         Neither what a search found is among them nor what a human decided.

@@ -4,7 +4,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Container, Failure, Instant, Outcome
+from batch_uploader.core.model import Container, Failure, Outcome, Timestamp
 from batch_uploader.core.states import Status
 
 
@@ -91,17 +91,17 @@ class Doubt(Struct, frozen=True):
     """A recording in doubt, with what is known for the search.
 
     ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
-    stamp. ``arose`` is when the doubt did, None if that is not known; ``missed`` when a search that
-    counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed, in UTC
-    nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed after
-    it went up after the doubt arose, whatever any clock said.
+    stamp. ``since`` is when the doubt arose, None if that is not known; ``first_miss`` when a
+    search that counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed,
+    in UTC nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed
+    after it went up after the doubt arose, whatever any clock said.
     """
 
     outcome: Outcome
     key: str
     stamp_field: str | None
-    arose: Instant | None
-    missed: Instant | None = None
+    since: Timestamp | None
+    first_miss: Timestamp | None = None
     claimed_at_ns: int | None = None
     seq: int = 0
 
@@ -111,7 +111,7 @@ class Doubt(Struct, frozen=True):
         return self.outcome.path
 
 
-class Witness(Struct, frozen=True):
+class Canary(Struct, frozen=True):
     """A recording of which the service itself said that it stored it, as this talk, by its stamp.
 
     ``seq`` is the place of its claim in the ledger's order.

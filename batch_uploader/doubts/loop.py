@@ -20,9 +20,9 @@ from batch_uploader.core.events import (
     Reconciled,
     Settled,
 )
-from batch_uploader.core.model import Failure, Instant, Outcome
+from batch_uploader.core.model import Failure, Outcome, Timestamp
 from batch_uploader.core.ports import Ledger, Sink, apply_all, apply_one
-from batch_uploader.core.records import Doubt, Witness
+from batch_uploader.core.records import Canary, Doubt
 from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
@@ -37,8 +37,8 @@ from batch_uploader.doubts.policy import (
 from batch_uploader.host.clock import boot_time
 
 _AT_ONCE = 96
-"""So many keys go into one search, with the witnesses."""
-_WITNESSES = 3
+"""So many keys go into one search, with the canaries."""
+_CANARIES = 3
 _MOST_NARROWED = 32
 """So many more searches a look makes to find out by which key a talk comes up."""
 _HEAD_START = 30.0
@@ -53,9 +53,9 @@ _PAUSE_SHARE = 0.25
 _LEAST_PATIENCE = 60.0
 
 
-def wall_and_boot() -> Instant:
+def current_timestamp() -> Timestamp:
     """This moment, by the system's clocks."""
-    return Instant(time.time_ns(), *(boot_time() or ()))
+    return Timestamp(time.time_ns(), *(boot_time() or ()))
 
 
 class Look(Struct):
@@ -88,7 +88,7 @@ class Reconciler:
         *,
         patience: Patience | None = None,
         waits: bool = False,
-        now: Callable[[], Instant] = wall_and_boot,
+        now: Callable[[], Timestamp] = current_timestamp,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -132,7 +132,7 @@ class Reconciler:
         with anyio.move_on_after(self._time_left):
             await self.look(look)
             second = [
-                each.due for each in look.hopeful if each.doubt.missed and each.due is not None
+                each.due for each in look.hopeful if each.doubt.first_miss and each.due is not None
             ]
             if second and not look.absent:
                 await self._rest(min(second), look)
@@ -170,12 +170,12 @@ class Reconciler:
             return look
         self._narrowed = 0
         doubts = [each for each in await self._ledger.doubts() if each.stamp_field == stamp_field]
-        witnesses = await self._ledger.witnesses(stamp_field, _WITNESSES) if doubts else []
+        canaries = await self._ledger.canaries(stamp_field, _CANARIES) if doubts else []
         failed: SearchFailed | None = None
         for start in range(0, len(doubts), _AT_ONCE):
             some = doubts[start : start + _AT_ONCE]
             now = self._now()
-            answer = failed or await self._search(some, witnesses)
+            answer = failed or await self._search(some, canaries)
             if isinstance(answer, SearchFailed):
                 failed = answer
             await self._conclude(some, answer, now, look)
@@ -184,11 +184,11 @@ class Reconciler:
     async def _search(
         self,
         doubts: Sequence[Doubt],
-        witnesses: Sequence[Witness],
+        canaries: Sequence[Canary],
         wider: SearchResult | None = None,
     ) -> SearchResult | SearchFailed:
         keys = [doubt.key for doubt in doubts]
-        asked = [*keys, *(witness.key for witness in witnesses)]
+        asked = [*keys, *(canary.key for canary in canaries)]
 
         def waits(seconds: float) -> None:
             if seconds >= _SHORT_PAUSE:
@@ -199,15 +199,23 @@ class Reconciler:
             matches = await self._sink.find(connection_id, asked, waits=waits)
         except SearchFailed as error:
             return error
-        return SearchResult(frozenset(keys), tuple(witnesses), matches, wider)
+        return SearchResult(frozenset(keys), tuple(canaries), matches, wider)
 
     async def _conclude(
-        self, doubts: Sequence[Doubt], answer: SearchResult | SearchFailed, now: Instant, look: Look
+        self,
+        doubts: Sequence[Doubt],
+        answer: SearchResult | SearchFailed,
+        now: Timestamp,
+        look: Look,
     ) -> None:
         """Record what follows; where a talk came up that nobody asked for, look more narrowly."""
-        if isinstance(answer, SearchResult) and answer.strays and self._narrowed < _MOST_NARROWED:
+        if (
+            isinstance(answer, SearchResult)
+            and answer.unexpected
+            and self._narrowed < _MOST_NARROWED
+        ):
             unclear = [doubt for doubt in doubts if not answer.hits(doubt.key)]
-            if answer.witnesses or len(unclear) > 1:
+            if answer.canaries or len(unclear) > 1:
                 doubts = [doubt for doubt in doubts if answer.hits(doubt.key)]
                 await self._narrow(unclear, answer, look)
         connection_id = self._ledger.connection_id
@@ -218,8 +226,8 @@ class Reconciler:
             await self._record(verdicts, look)
 
     async def _narrow(self, doubts: Sequence[Doubt], answer: SearchResult, look: Look) -> None:
-        """Search without the witnesses, then by halves: whose search is clean is not concerned."""
-        middle = 0 if answer.witnesses else len(doubts) // 2
+        """Search without the canaries, then by halves: whose search is clean is not concerned."""
+        middle = 0 if answer.canaries else len(doubts) // 2
         for some in (doubts[:middle], doubts[middle:]):
             if some:
                 self._narrowed += 1

@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.model import Failure, Instant
+from batch_uploader.core.model import Failure, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import Doubt, Witness
+from batch_uploader.core.records import Canary, Doubt
 
 _LONGEST_SPACING = 60.0
 # How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
@@ -56,31 +56,31 @@ class Patience(Struct, frozen=True):
 class SearchResult(Struct, frozen=True):
     """What one search for several keys brought.
 
-    ``keys`` are those of the doubts, ``witnesses`` the latest recordings that the service stored:
+    ``keys`` are those of the doubts, ``canaries`` the latest recordings that the service stored:
     one of them was claimed after a doubt arose if any was. ``wider`` is the search that had the
-    witnesses, where this one is for some of its keys alone.
+    canaries, where this one is for some of its keys alone.
     """
 
     keys: frozenset[str]
-    witnesses: tuple[Witness, ...]
+    canaries: tuple[Canary, ...]
     matches: Sequence[Match]
     wider: "SearchResult | None" = None
 
     def since(self, doubt: Doubt) -> list[bool]:
-        """Of each witness that went up after the doubt arose, whether the search brought it up.
+        """Of each canary that went up after the doubt arose, whether the search brought it up.
 
         That is the very talk: an earlier one of the same recording says nothing of what came later.
         """
         proof = self.wider or self
         found = {(match.key, match.talk_id) for match in proof.matches}
         return [
-            (each.key, each.talk_id) in found for each in proof.witnesses if each.seq > doubt.seq
+            (each.key, each.talk_id) in found for each in proof.canaries if each.seq > doubt.seq
         ]
 
     @property
-    def strays(self) -> list[Match]:
+    def unexpected(self) -> list[Match]:
         """Talks that carry none of the stamps that were asked for."""
-        asked = self.keys | {witness.key for witness in self.witnesses}
+        asked = self.keys | {canary.key for canary in self.canaries}
         return [match for match in self.matches if match.key not in asked]
 
     def hits(self, key: str) -> list[Match]:
@@ -119,7 +119,7 @@ class Stays(Struct, frozen=True):
 Verdict = Up | Absent | Contradiction | Stays
 
 
-def passed(then: Instant, now: Instant) -> float | None:
+def passed(then: Timestamp, now: Timestamp) -> float | None:
     """The seconds that have passed for sure; None if ``then`` lies in the future.
 
     Within one start of the machine the clock that nobody sets decides. Across starts, or machines,
@@ -139,7 +139,7 @@ def judge(
     doubt: Doubt,
     answer: SearchResult | SearchFailed,
     connection_id: str,
-    now: Instant,
+    now: Timestamp,
     wait: Patience,
 ) -> Verdict:
     """What follows for one doubt; ``now`` is when the search began."""
@@ -150,7 +150,7 @@ def judge(
     if hits:
         problem = _problem(hits, doubt, connection_id)
         return Up(hits[0].talk_id) if problem is None else _contradiction(doubt, problem)
-    if answer.strays:
+    if answer.unexpected:
         return _astray(_aged(doubt, now), answer)
     if _named(doubt):
         return Stays(doubt)
@@ -159,19 +159,19 @@ def judge(
 
 def _astray(doubt: Doubt, answer: SearchResult) -> Verdict:
     """What follows where Search brings up what nobody asked for."""
-    strays = answer.strays
-    named = ", ".join(match.talk_id for match in strays[:3])
-    if answer.keys != {doubt.key} or answer.witnesses:
+    unexpected = answer.unexpected
+    named = ", ".join(match.talk_id for match in unexpected[:3])
+    if answer.keys != {doubt.key} or answer.canaries:
         reason = f"Search brings up {named} as well, and it is not clear yet by which stamp"
-    elif any(match.key is None for match in strays):
+    elif any(match.key is None for match in unexpected):
         reason = f"Search for its key brings up {named}, and the service does not tell whose it is"
     else:
         return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
     return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
 
 
-def _missed(doubt: Doubt, answer: SearchResult, now: Instant, wait: Patience) -> Verdict:
-    age = passed(doubt.arose, now) if doubt.arose else None
+def _missed(doubt: Doubt, answer: SearchResult, now: Timestamp, wait: Patience) -> Verdict:
+    age = passed(doubt.since, now) if doubt.since else None
     if _expired(doubt, now):
         days = round(_KEPT / 86400)
         return _stays(
@@ -194,11 +194,11 @@ def _missed(doubt: Doubt, answer: SearchResult, now: Instant, wait: Patience) ->
     since = answer.since(doubt)
     if not (since and all(since)):
         return _unproved(doubt, since)
-    gap = passed(doubt.missed, now) if doubt.missed else None
+    gap = passed(doubt.first_miss, now) if doubt.first_miss else None
     if gap is not None and gap >= wait.spacing:
         return Absent()
     if gap is None:
-        doubt = replace(doubt, missed=now)
+        doubt = replace(doubt, first_miss=now)
     left = wait.spacing - (gap or 0.0)
     reason = f"Search did not find it once: {_run(doubt)} looks again from {_clock(now, left)} on"
     return _stays(doubt, "MISSED_ONCE", reason, left)
@@ -223,14 +223,14 @@ def _unproved(doubt: Doubt, since: Sequence[bool]) -> Stays:
     )
 
 
-def _expired(doubt: Doubt, now: Instant) -> bool:
+def _expired(doubt: Doubt, now: Timestamp) -> bool:
     """Whether a talk of it may be deleted by now, by any clock; a claim is older than its doubt."""
     if doubt.claimed_at_ns is not None and now.wall_ns - doubt.claimed_at_ns > _KEPT * 1e9:
         return True
-    if doubt.arose is None:
+    if doubt.since is None:
         return False
-    age = passed(doubt.arose, now) or 0.0
-    return max(age, (now.wall_ns - doubt.arose.wall_ns) / 1e9) > _KEPT
+    age = passed(doubt.since, now) or 0.0
+    return max(age, (now.wall_ns - doubt.since.wall_ns) / 1e9) > _KEPT
 
 
 def _run(doubt: Doubt) -> str:
@@ -238,10 +238,10 @@ def _run(doubt: Doubt) -> str:
     return f"the next run with --stamp-field {doubt.stamp_field}"
 
 
-def _aged(doubt: Doubt, now: Instant) -> Doubt:
+def _aged(doubt: Doubt, now: Timestamp) -> Doubt:
     """The doubt with its hold begun anew if a clock says that it has not arisen yet."""
-    if doubt.arose is None or passed(doubt.arose, now) is None:
-        return replace(doubt, arose=now, missed=None)
+    if doubt.since is None or passed(doubt.since, now) is None:
+        return replace(doubt, since=now, first_miss=None)
     return doubt
 
 
@@ -289,7 +289,7 @@ def _stays(doubt: Doubt, code: str, reason: str, due: float | None = None) -> St
     return Stays(replace(doubt, outcome=outcome), due)
 
 
-def _clock(now: Instant, seconds: float) -> str:
+def _clock(now: Timestamp, seconds: float) -> str:
     """The minute in which that will be over, on the wall clock."""
     when = math.ceil((now.wall_ns / 1e9 + seconds) / 60) * 60
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

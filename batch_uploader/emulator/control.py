@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from batch_uploader.emulator.faults import Faults, Mishap
+from batch_uploader.emulator.faults import Fault, Faults
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import Doorkeeper
+from batch_uploader.emulator.tokens import Authenticator
 
 _KILLED = 137
 
@@ -20,12 +20,12 @@ class Control:
     the uploads whose last byte did.
     """
 
-    def __init__(self, store: Path, doorkeeper: Doorkeeper, faults: Faults) -> None:
+    def __init__(self, store: Path, authenticator: Authenticator, faults: Faults) -> None:
         self.requests: Counter[str] = Counter()
         self.received = 0
         self.on_change: Callable[[Faults], None] | None = None
         self._store = store
-        self._doorkeeper = doorkeeper
+        self._authenticator = authenticator
         self._faults = faults
         self._attempts: Counter[bytes] = Counter()
         self._queries = 0
@@ -53,11 +53,11 @@ class Control:
 
     def revoke(self) -> None:
         """Refuse every credential from now on."""
-        self._doorkeeper.revoked = True
+        self._authenticator.revoked = True
 
     def reinstate(self) -> None:
         """Undo ``revoke``."""
-        self._doorkeeper.revoked = False
+        self._authenticator.revoked = False
 
     def count(self, method: str) -> None:
         """Another RPC of that name arrived."""
@@ -66,15 +66,15 @@ class Control:
             self.revoke()
         self.requests[method] += 1
 
-    def mishap(self, identity: bytes) -> Mishap | None:
-        """What befalls this attempt at an upload."""
-        mishap = self._faults.mishap(identity, self._attempts[identity])
-        if mishap is None:
+    def fault(self, identity: bytes) -> Fault | None:
+        """The fault of this attempt at an upload."""
+        fault = self._faults.fault(identity, self._attempts[identity])
+        if fault is None:
             # A recording is remembered only until it got through: memory stays level.
             del self._attempts[identity]
         else:
             self._attempts[identity] += 1
-        return mishap
+        return fault
 
     def query_fails(self) -> bool:
         """Whether this Search or Get fails."""

@@ -27,8 +27,8 @@ class LostAnswer(StrEnum):
     """OK without a talk ID."""
 
 
-class Mishap(StrEnum):
-    """What befalls one attempt at one upload; each is the name of its probability in Faults."""
+class Fault(StrEnum):
+    """What may go wrong with one attempt; each is the name of its probability in Faults."""
 
     UNAVAILABLE = "unavailable"
     EXHAUSTED = "exhausted"
@@ -51,7 +51,7 @@ class Outage(Struct, frozen=True):
 class Faults(Struct, frozen=True):
     """Every knob, all off. Durations are seconds, probabilities between 0 and 1.
 
-    At most one mishap befalls an attempt at an upload, so their probabilities add up to 1 at most.
+    At most one fault hits an attempt at an upload, so their probabilities add up to 1 at most.
     Raises ValueError, with a sentence for the user, where a number makes no sense.
     """
 
@@ -99,14 +99,12 @@ class Faults(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        for name in (*Mishap, "search_unavailable"):
+        for name in (*Fault, "search_unavailable"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{_flag(name)} is a probability, from 0 to 1")
-        if math.fsum(getattr(self, name) for name in Mishap) > 1:
-            names = ", ".join(_flag(name) for name in Mishap)
-            raise ValueError(
-                f"an upload meets one mishap at most: make {names} add up to 1 or less"
-            )
+        if math.fsum(getattr(self, name) for name in Fault) > 1:
+            names = ", ".join(_flag(name) for name in Fault)
+            raise ValueError(f"an upload has one fault at most: make {names} add up to 1 or less")
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if name in _NOT_NEGATIVE and value is not None and not 0 <= value < math.inf:
@@ -119,13 +117,13 @@ class Faults(Struct, frozen=True):
         if self.max_rate == 0:
             raise ValueError("a max-rate of 0 lets nothing through; take it away for no limit")
 
-    def mishap(self, identity: bytes, attempt: int) -> Mishap | None:
-        """What befalls the ``attempt``th try (from 0) at the upload of that identity."""
-        draw = self._draw("mishap", identity, attempt)
-        for mishap in Mishap:
-            draw -= getattr(self, mishap)
+    def fault(self, identity: bytes, attempt: int) -> Fault | None:
+        """The fault of the ``attempt``th try (from 0) at the upload of that identity."""
+        draw = self._draw("fault", identity, attempt)
+        for fault in Fault:
+            draw -= getattr(self, fault)
             if draw < 0:
-                return mishap
+                return fault
         return None
 
     def search_fails(self, ordinal: int) -> bool:

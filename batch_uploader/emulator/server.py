@@ -22,7 +22,7 @@ from batch_uploader.emulator.relay import Relay
 from batch_uploader.emulator.rules import MESSAGE_LIMIT, Connection
 from batch_uploader.emulator.service import Service
 from batch_uploader.emulator.store import Store
-from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Doorkeeper, ServiceAccountKey
+from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Authenticator, ServiceAccountKey
 from batch_uploader.emulator.uploads import Policy, Uploads
 
 API_KEY: Final = "emulator-key"
@@ -80,13 +80,13 @@ class Emulator:
     def __init__(self, options: EmulatorOptions) -> None:
         self._options = options
         self._host = _loopback(options.host)
-        self._doorkeeper = Doorkeeper(
+        self._authenticator = Authenticator(
             options.admitted_keys,
             options.iam_tokens,
             options.service_accounts,
             options.token_lifetime,
         )
-        self.control = Control(options.store, self._doorkeeper, options.faults)
+        self.control = Control(options.store, self._authenticator, options.faults)
         self.ca_file: Path | None = None
         self._certificates: Certificates | None = None
         self._port = options.port
@@ -118,7 +118,7 @@ class Emulator:
             uploads = Uploads(store, self.control, policy)
             stack.push_async_callback(uploads.aclose)
             queries = Queries(store, self.control, frozenset(connections))
-            self._service = Service(uploads, queries, self._doorkeeper, self.control, self._cut)
+            self._service = Service(uploads, queries, self._authenticator, self.control, self._cut)
             await self.listen()
             stack.push_async_callback(self.stop_listening)
             self.control.on_change = self._arm

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.queries import Queries
 from batch_uploader.emulator.rules import Refusal, parse
-from batch_uploader.emulator.tokens import Doorkeeper
+from batch_uploader.emulator.tokens import Authenticator
 from batch_uploader.emulator.uploads import Caller, Uploads
 from batch_uploader.sinks.speechsense import wire
 
@@ -34,11 +34,11 @@ class Service(grpc.GenericRpcHandler):
         self,
         uploads: Uploads,
         queries: Queries,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         control: Control,
         cut: Callable[[str], None],
     ) -> None:
-        self._doorkeeper = doorkeeper
+        self._authenticator = authenticator
         self._control = control
         self._cut = cut
         self._methods = {
@@ -85,14 +85,14 @@ class Service(grpc.GenericRpcHandler):
         )
 
         async def admitted() -> Message:
-            self._doorkeeper.admit(authorization)
+            self._authenticator.admit(authorization)
             return await work(caller)
 
         return await self._answer(context, admitted)
 
     async def _create_token(self, data: bytes, context: _Context) -> bytes:
         async def exchange() -> Message:
-            token = self._doorkeeper.exchange(parse(wire.CreateIamTokenRequest, data).jwt)
+            token = self._authenticator.exchange(parse(wire.CreateIamTokenRequest, data).jwt)
             response = wire.CreateIamTokenResponse(iam_token=token.text)
             response.expires_at.FromNanoseconds(round(token.expires_at * 1e9))
             return response

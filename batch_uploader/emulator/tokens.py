@@ -54,7 +54,7 @@ class Token(Struct, frozen=True):
     expires_at: float
 
 
-class Doorkeeper:
+class Authenticator:
     """Knows the credentials; forgets the tokens it issued when the server ends."""
 
     def __init__(

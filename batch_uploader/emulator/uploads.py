@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.model import Container, Role, User
 from batch_uploader.emulator.control import Control
-from batch_uploader.emulator.faults import Faults, LostAnswer, Mishap
+from batch_uploader.emulator.faults import Fault, Faults, LostAnswer
 from batch_uploader.emulator.inspection import check_declaration, inspect, length_of_truncated
 from batch_uploader.emulator.rules import (
     Connection,
@@ -43,8 +43,8 @@ _SUFFIXES: Final = {
     Container.RAW: "raw",
 }
 _BUSY: Final = {
-    Mishap.UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "The service is unavailable, try again"),
-    Mishap.EXHAUSTED: (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests, slow down"),
+    Fault.UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "The service is unavailable, try again"),
+    Fault.EXHAUSTED: (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests, slow down"),
 }
 _LOST: Final = {
     LostAnswer.INTERNAL: (grpc.StatusCode.INTERNAL, "Internal error"),
@@ -83,10 +83,10 @@ class Policy(Struct, frozen=True):
     keep_truncated: bool
 
 
-class Fate(Struct, frozen=True):
-    """What befalls one upload, fixed when it begins: the faults may be swapped while it runs."""
+class FaultPlan(Struct, frozen=True):
+    """What goes wrong with one upload; fixed when it begins, since the faults may be swapped."""
 
-    mishap: Mishap | None
+    fault: Fault | None
     faults: Faults
 
 
@@ -111,7 +111,7 @@ class Uploads:
         await self._pace(len(data))
         request = parse(wire.UploadTalkRequest, data)
         content = request.audio.audio_data.data
-        fate = self._befall(_identity(caller, request.metadata, content))
+        plan = self._plan_faults(_identity(caller, request.metadata, content))
         connection = check_metadata(request.metadata, self._policy.connections)
         talk = _talk("Upload", caller, request.metadata)
         if request.talk_id:
@@ -124,7 +124,7 @@ class Uploads:
             talk = replace(talk, sha256=sha256, size=len(content), duration=duration)
             container = check_declaration(request.audio.audio_metadata)
             work = self._add(talk, container, io.BytesIO(content))
-        talk_id = await self._settle(caller, fate, talk.talk_id, work)
+        talk_id = await self._settle(caller, plan, talk.talk_id, work)
         return wire.UploadTalkResponse(talk_id=talk_id)
 
     async def upload_text(self, data: bytes, caller: Caller) -> wire.UploadTextResponse:
@@ -132,7 +132,7 @@ class Uploads:
         await self._pace(len(data))
         request = parse(wire.UploadTextRequest, data)
         content = request.text_content.SerializeToString(deterministic=True)
-        fate = self._befall(_identity(caller, request.metadata, content))
+        plan = self._plan_faults(_identity(caller, request.metadata, content))
         check_metadata(request.metadata, self._policy.connections)
         talk = _talk("UploadText", caller, request.metadata)
         if content or not request.talk_id:
@@ -143,7 +143,7 @@ class Uploads:
             work = self._update(talk)
         else:
             work = self._store.add(talk)
-        talk_id = await self._settle(caller, fate, talk.talk_id, work)
+        talk_id = await self._settle(caller, plan, talk.talk_id, work)
         return wire.UploadTextResponse(talk_id=talk_id)
 
     async def upload_as_stream(
@@ -153,12 +153,12 @@ class Uploads:
         with ExitStack() as stack:
             stream = stack.enter_context(Stream())
             try:
-                connection, fate = await self._read(messages, stream, caller)
+                connection, plan = await self._read(messages, stream, caller)
             except asyncio.CancelledError:
                 if self._policy.keep_truncated and stream.size:
                     self._in_background(self._add_truncated(stream, caller, stack.pop_all()))
                 raise
-            early = fate.mishap is Mishap.EARLY_OK
+            early = plan.fault is Fault.EARLY_OK
             metadata, declared = stream.finish()
             look = (
                 partial(length_of_truncated, stream.handle, stream.size, declared)
@@ -173,44 +173,44 @@ class Uploads:
                 truncated=early,
             )
             work = self._add(talk, check_declaration(declared), stream.handle)
-            talk_id = await self._settle(caller, fate, talk.talk_id, work, stack)
+            talk_id = await self._settle(caller, plan, talk.talk_id, work, stack)
         return wire.UploadTalkResponse(talk_id=talk_id)
 
     async def _read(
         self, messages: AsyncIterator[bytes], stream: Stream, caller: Caller
-    ) -> tuple[Connection, Fate]:
+    ) -> tuple[Connection, FaultPlan]:
         """Take the whole stream. A client that went away surfaces as CancelledError."""
         connection: Connection | None = None
-        fate = Fate(None, self._control.faults)
+        plan = FaultPlan(None, self._control.faults)
         async for data in messages:
             stream.take(parse(wire.StreamTalkRequest, data))
             if connection is None and stream.metadata is not None:
-                fate = self._befall(_identity(caller, stream.metadata))
+                plan = self._plan_faults(_identity(caller, stream.metadata))
                 connection = check_metadata(stream.metadata, self._policy.connections)
             await self._pace(len(data))
-            if fate.mishap is Mishap.EARLY_OK and stream.size:
+            if plan.fault is Fault.EARLY_OK and stream.size:
                 break
         await caller.require_presence()
         if connection is None:
             raise invalid("metadata", "is missing: the stream is blank")
-        return connection, fate
+        return connection, plan
 
-    def _befall(self, identity: bytes) -> Fate:
+    def _plan_faults(self, identity: bytes) -> FaultPlan:
         """Decide what goes wrong with an upload, and refuse it if that is the whole of it."""
         faults = self._control.faults
         if self._control.over_rate():
-            raise Refusal(*_BUSY[Mishap.EXHAUSTED], pushback=faults.pushback)
-        mishap = self._control.mishap(identity)
-        if mishap in _BUSY:
-            raise Refusal(*_BUSY[mishap], pushback=faults.pushback)
-        if mishap is Mishap.ABORT_EARLY:
+            raise Refusal(*_BUSY[Fault.EXHAUSTED], pushback=faults.pushback)
+        fault = self._control.fault(identity)
+        if fault in _BUSY:
+            raise Refusal(*_BUSY[fault], pushback=faults.pushback)
+        if fault is Fault.ABORT_EARLY:
             raise Refusal(faults.abort_code, "The request is refused early, on purpose")
-        return Fate(mishap, faults)
+        return FaultPlan(fault, faults)
 
     async def _settle(
         self,
         caller: Caller,
-        fate: Fate,
+        plan: FaultPlan,
         talk_id: str,
         work: Coroutine[None, None, None],
         needed: ExitStack | None = None,
@@ -220,15 +220,15 @@ class Uploads:
         The storing outlives a client that goes away; it takes over what it needs.
         """
         number = self._control.upload_received()
-        if fate.mishap is Mishap.SILENT:
+        if plan.fault is Fault.SILENT:
             work.close()
             await _for_ever()
         owned = needed.pop_all() if needed else ExitStack()
-        late = fate.faults.store_late
+        late = plan.faults.store_late
         await asyncio.shield(self._in_background(self._keep(number, work, owned, late)))
-        if fate.mishap is not Mishap.LOSE_ANSWER:
+        if plan.fault is not Fault.LOSE_ANSWER:
             return talk_id
-        lost = fate.faults.lost_answer
+        lost = plan.faults.lost_answer
         if lost is LostAnswer.BLANK:
             return ""
         if lost in _LOST:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from batch_uploader.core import states
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Stat
-from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
+from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -117,10 +117,10 @@ class MemoryLedger:
         doubtful = [each for each in self._store.records() if each.status is Status.IN_DOUBT]
         return [record.doubt() for record in sorted(doubtful, key=lambda record: record.path)]
 
-    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+    async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         await checkpoint()
-        return self._store.witnesses(stamp_field, limit)
+        return self._store.canaries(stamp_field, limit)
 
     async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first."""
@@ -130,8 +130,8 @@ class MemoryLedger:
             if statuses is None or record.status in statuses:
                 yield record.row(self._connection_id)
 
-    def _now(self) -> Instant:
-        return Instant(self._clock(), *(self._boot() or ()))
+    def _now(self) -> Timestamp:
+        return Timestamp(self._clock(), *(self._boot() or ()))
 
     @property
     def _store(self) -> "_MemoryStore":
@@ -156,15 +156,15 @@ class _MemoryStore:
         for folder in self.folders.values():
             yield from folder.values()
 
-    def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+    def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         found = [
-            Witness(record.key, record.talk_id, record.claimed_seq)
+            Canary(record.key, record.talk_id, record.claimed_seq)
             for record in self.records()
             if record.answered_seq is not None
             and record.stamp_field == stamp_field
             and (record.key and record.talk_id and record.claimed_seq)
         ]
-        return sorted(found, key=lambda witness: -witness.seq)[:limit]
+        return sorted(found, key=lambda canary: -canary.seq)[:limit]
 
     def tick(self) -> int:
         self.sequence += 1

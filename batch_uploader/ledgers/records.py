@@ -9,9 +9,9 @@ from batch_uploader.core.model import (
     Container,
     Failure,
     Fingerprint,
-    Instant,
     Outcome,
     Stat,
+    Timestamp,
 )
 from batch_uploader.core.records import Doubt, Known, Row
 from batch_uploader.core.states import Status
@@ -23,8 +23,8 @@ class Record(Struct, frozen=True, kw_only=True):
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
     ``adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
     ``settled_at_ns`` is None while the recording is being sent.
-    ``stamp_field`` is the one it was claimed with; ``arose`` and ``missed`` are as in ``Doubt`` and
-    None unless it is in doubt.
+    ``stamp_field`` is the one it was claimed with; ``since`` and ``first_miss`` are as in ``Doubt``
+    and None unless it is in doubt.
 
     ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
     clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
@@ -47,8 +47,8 @@ class Record(Struct, frozen=True, kw_only=True):
     claimed_at_ns: int | None = None
     settled_at_ns: int | None = None
     stamp_field: str | None = None
-    arose: Instant | None = None
-    missed: Instant | None = None
+    since: Timestamp | None = None
+    first_miss: Timestamp | None = None
     claimed_seq: int | None = None
     answered_seq: int | None = None
     doubt_seq: int | None = None
@@ -79,8 +79,8 @@ class Record(Struct, frozen=True, kw_only=True):
             self.outcome(),
             self.key or "",
             self.stamp_field,
-            self.arose,
-            self.missed,
+            self.since,
+            self.first_miss,
             self.claimed_at_ns,
             self.doubt_seq or 0,
         )

@@ -24,7 +24,7 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Failure, Instant, Outcome, Recording
+from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
@@ -47,7 +47,7 @@ _RUN_ENDED: Final = Failure(
 
 
 def answers(
-    store: Store, changes: Iterable[Change], now: Instant, *, no_claims: LedgerError | None = None
+    store: Store, changes: Iterable[Change], now: Timestamp, *, no_claims: LedgerError | None = None
 ) -> list[Answer]:
     """Make each of these in order; what is refused leaves nothing, and its answer is the error.
 
@@ -64,7 +64,7 @@ def answers(
     return made
 
 
-def apply(store: Store, change: Change, now: Instant) -> ClaimAnswer | Outcome | None:
+def apply(store: Store, change: Change, now: Timestamp) -> ClaimAnswer | Outcome | None:
     """Make one change. Raises LedgerError if it cannot follow from what is on record."""
     match change:
         case Claim():
@@ -159,7 +159,7 @@ def _restored(store: Store, current: Record | None, talk: Record) -> Record:
     return talk
 
 
-def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -> Outcome:
+def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Timestamp) -> Outcome:
     """Record how a recording ended; what is on record then, a conflict if the talk is another's.
 
     Raises LedgerError if that cannot follow from what is known.
@@ -204,8 +204,8 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Instant) -
             duplicate_of=outcome.duplicate_of,
             failure=outcome.failure,
             settled_at_ns=now.wall_ns,
-            arose=current.arose if still else now if doubtful else None,
-            missed=current.missed if still else None,
+            since=current.since if still else now if doubtful else None,
+            first_miss=current.first_miss if still else None,
             answered_seq=store.tick() if answered else None,
             doubt_seq=current.doubt_seq if still else store.tick() if doubtful else None,
         )
@@ -249,7 +249,7 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     return current.status in UNRESOLVED
 
 
-def recover(store: Store, now: Instant) -> int:
+def recover(store: Store, now: Timestamp) -> int:
     """Turn every claim into a doubt; how many there were. For a run that begins.
 
     The doubt is as old as this: when that run died is not known. What it claimed later may have
@@ -258,7 +258,7 @@ def recover(store: Store, now: Instant) -> int:
     claims = store.claimed()
     place = store.tick() if claims else None
     for record in claims:
-        doubt = replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, arose=now)
+        doubt = replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, since=now)
         store.put(replace(doubt, settled_at_ns=now.wall_ns, doubt_seq=place))
     return len(claims)
 
@@ -269,7 +269,7 @@ def note(store: Store, doubt: Doubt) -> None:
     if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
         return
     failure = doubt.outcome.failure or current.failure
-    store.put(replace(current, failure=failure, arose=doubt.arose, missed=doubt.missed))
+    store.put(replace(current, failure=failure, since=doubt.since, first_miss=doubt.first_miss))
 
 
 def release(store: Store, path: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from batch_uploader.core.units import format_duration
 from batch_uploader.pace.notifier import Notifier
 
-_A_MATTER_OF_ADDING_UP = 1e-6
+_EPSILON = 1e-6
 
 
 class Reservation:
@@ -54,14 +54,14 @@ class RunLimits:
 
     def excludes(self, seconds: float) -> bool:
         """Whether a recording of that length is too long for all of it."""
-        return seconds > self._seconds + _A_MATTER_OF_ADDING_UP
+        return seconds > self._seconds + _EPSILON
 
     def reason(self, seconds: float) -> str:
         """Why a recording of that length is not sent, for a human; empty if it may be."""
         recordings, before = self._taken
         if recordings + 1 > self._recordings:
             return f"--max-recordings is reached ({recordings:,})"
-        if before + seconds > self._seconds + _A_MATTER_OF_ADDING_UP:
+        if before + seconds > self._seconds + _EPSILON:
             return (
                 f"--max-audio is reached ({format_duration(before)} of"
                 f" {format_duration(self._seconds)}, the next one has {format_duration(seconds)})"

@@ -21,7 +21,7 @@ from batch_uploader.pace import Timetable
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.engine import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
-from batch_uploader.settings.given import Given, closest, refusal
+from batch_uploader.settings.given import RawSetting, closest, refusal
 from batch_uploader.settings.profile import (
     CREDENTIAL_VARIABLES,
     FILE_NAME,
@@ -34,8 +34,8 @@ __all__ = [
     "FILE_NAME",
     "KEYS",
     "VARIABLES",
-    "Given",
     "OtherFields",
+    "RawSetting",
     "Reading",
     "Settings",
     "closest",
@@ -84,13 +84,13 @@ class Settings:
         here = working_directory or _working_directory()
         self._directory = directory
         self._places: Places | None = None
-        given: dict[str, Given] = {
-            name: Given(value, f"--{name}", here) for name, value in flags.items()
+        given: dict[str, RawSetting] = {
+            name: RawSetting(value, f"--{name}", here) for name, value in flags.items()
         }
         profile = given.pop("profile", None)
         self.file = _file(given.pop("config", None), environment, here)
         variables: Layer = {
-            name: Given(environment[variable], f"the environment variable {variable}", here)
+            name: RawSetting(environment[variable], f"the environment variable {variable}", here)
             for name, variable in VARIABLES.items()
             if environment.get(variable)
         }
@@ -100,7 +100,9 @@ class Settings:
             )
         layers = read_profile(self.file, profile) if self.file else []
         # ChainMap asks for dictionaries but never writes to any but the first.
-        self._layers: ChainMap[str, Given] = ChainMap(given, dict(variables), *map(dict, layers))
+        self._layers: ChainMap[str, RawSetting] = ChainMap(
+            given, dict(variables), *map(dict, layers)
+        )
 
     def places(self) -> Places:
         """Where everything is: found out once."""
@@ -219,10 +221,10 @@ def _working_directory() -> Path:
         ) from error
 
 
-def _file(named: Given | None, environment: Mapping[str, str], here: Path) -> Path | None:
+def _file(named: RawSetting | None, environment: Mapping[str, str], here: Path) -> Path | None:
     if named is not None:
         return named.path()
     if variable := environment.get(CONFIG_VARIABLE):
-        return Given(variable, f"the environment variable {CONFIG_VARIABLE}", here).path()
+        return RawSetting(variable, f"the environment variable {CONFIG_VARIABLE}", here).path()
     usual = here / FILE_NAME
     return usual if usual.exists() else None

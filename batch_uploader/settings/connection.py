@@ -11,7 +11,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules, RawFormat
 from batch_uploader.prepare.prepare import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
-from batch_uploader.settings.given import Given, closest, refusal
+from batch_uploader.settings.given import RawSetting, closest, refusal
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16
@@ -26,7 +26,7 @@ class OtherFields(StrEnum):
     REFUSE = "refuse"
 
 
-def read_rules(layers: ChainMap[str, Given]) -> Rules:
+def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     """The rules that these settings make. Raises ConfigError."""
     kind = layers["kind"].one_of(Kind) if "kind" in layers else None
     sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
@@ -34,7 +34,7 @@ def read_rules(layers: ChainMap[str, Given]) -> Rules:
     return Rules(_schema(layers, kind), AudioRules(channels, _raw(layers)), sidecar)
 
 
-def _raw(layers: ChainMap[str, Given]) -> RawFormat | None:
+def _raw(layers: ChainMap[str, RawSetting]) -> RawFormat | None:
     rate, channels = layers.get("raw-rate"), layers.get("raw-channels")
     if rate and channels:
         return RawFormat(rate.count(*_RATES), channels.count(1, _MOST_CHANNELS))
@@ -47,7 +47,7 @@ def _raw(layers: ChainMap[str, Given]) -> RawFormat | None:
     return None
 
 
-def _schema(layers: ChainMap[str, Given], kind: Kind | None) -> Schema:
+def _schema(layers: ChainMap[str, RawSetting], kind: Kind | None) -> Schema:
     types, required = _fields(layers)
     required |= {name for given in _everywhere(layers, "require") for name in given.texts()}
     declared = _declared(layers, kind, types)
@@ -69,32 +69,34 @@ def _schema(layers: ChainMap[str, Given], kind: Kind | None) -> Schema:
     )
 
 
-def _fields(layers: ChainMap[str, Given]) -> tuple[dict[str, FieldType], set[str]]:
+def _fields(layers: ChainMap[str, RawSetting]) -> tuple[dict[str, FieldType], set[str]]:
     """The declared fields' types, and those that are required; the highest layer wins by name."""
     types: dict[str, FieldType] = {}
     required: set[str] = set()
     for given in reversed(_everywhere(layers, "fields")):
         for name, form in _table(given).items():
-            here = Given(form, f"{name} of {given.origin}", given.base)
+            here = RawSetting(form, f"{name} of {given.origin}", given.base)
             kind, needed = _field(here)
             types[name] = kind
             (required.add if needed else required.discard)(name)
     return types, required
 
 
-def _field(given: Given) -> tuple[FieldType, bool]:
+def _field(given: RawSetting) -> tuple[FieldType, bool]:
     if not isinstance(given.value, dict):
         return given.one_of(FieldType), False
     for key in given.value:
         if key not in _FIELD_KEYS:
             given.refuse(f"there is no key {key!r} here", closest(key, _FIELD_KEYS, "keys"))
-    kind = Given(given.value.get("type", "string"), f"type of {given.origin}", given.base)
-    required = Given(given.value.get("required", False), f"required of {given.origin}", given.base)
+    kind = RawSetting(given.value.get("type", "string"), f"type of {given.origin}", given.base)
+    required = RawSetting(
+        given.value.get("required", False), f"required of {given.origin}", given.base
+    )
     return kind.one_of(FieldType), required.switch()
 
 
 def _declared(
-    layers: ChainMap[str, Given], kind: Kind | None, types: Iterable[str]
+    layers: ChainMap[str, RawSetting], kind: Kind | None, types: Iterable[str]
 ) -> frozenset[str] | None:
     if "other-fields" not in layers:
         return None
@@ -110,7 +112,7 @@ def _declared(
     return declared
 
 
-def _defaults(layers: ChainMap[str, Given], schema: Schema) -> dict[str, str]:
+def _defaults(layers: ChainMap[str, RawSetting], schema: Schema) -> dict[str, str]:
     """The values by field; the highest layer wins by name."""
     defaults: dict[str, str] = {}
     for layer in reversed(layers.maps):
@@ -123,7 +125,7 @@ def _defaults(layers: ChainMap[str, Given], schema: Schema) -> dict[str, str]:
     return defaults
 
 
-def _pairs(given: Given) -> list[tuple[Given, tuple[str, str]]]:
+def _pairs(given: RawSetting) -> list[tuple[RawSetting, tuple[str, str]]]:
     if isinstance(given.value, dict):
         return [(given, (name, _value(given, name))) for name in given.value]
     pairs = []
@@ -135,7 +137,7 @@ def _pairs(given: Given) -> list[tuple[Given, tuple[str, str]]]:
     return pairs
 
 
-def _value(given: Given, name: str) -> str:
+def _value(given: RawSetting, name: str) -> str:
     """A field's value as a sidecar's would go over the wire."""
     match _table(given)[name]:
         case bool() as value:
@@ -156,12 +158,12 @@ def _value(given: Given, name: str) -> str:
             )
 
 
-def _table(given: Given) -> Mapping[str, object]:
+def _table(given: RawSetting) -> Mapping[str, object]:
     if not isinstance(given.value, dict):
         given.refuse("this is not a table", "write a line NAME = VALUE for each")
     return given.value
 
 
-def _everywhere(layers: ChainMap[str, Given], name: str) -> list[Given]:
+def _everywhere(layers: ChainMap[str, RawSetting], name: str) -> list[RawSetting]:
     """What each layer says, the highest first: these add up."""
     return [layer[name] for layer in layers.maps if name in layer]

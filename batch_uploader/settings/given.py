@@ -18,7 +18,7 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 """What a system makes of bytes that are no UTF-8."""
 
 
-class Given:
+class RawSetting:
     """A value that nobody has looked at yet. It has no repr to show it: it may be a secret.
 
     ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.

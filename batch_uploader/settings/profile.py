@@ -26,9 +26,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from batch_uploader.settings.given import Given, closest, refusal
+from batch_uploader.settings.given import RawSetting, closest, refusal
 
-Layer = Mapping[str, Given]
+Layer = Mapping[str, RawSetting]
 """What one place says, by the name of the setting."""
 
 FILE_NAME = "batch-uploader.toml"
@@ -92,7 +92,7 @@ _SECRETS = {
 }
 
 
-def read_profile(file: Path, profile: Given | None) -> list[Layer]:
+def read_profile(file: Path, profile: RawSetting | None) -> list[Layer]:
     """What the file says, the profile's layer before the rest. Raises ConfigError."""
     top = _load(file)
     profiles = _table(top.pop("profiles", {}), f"[profiles] in {file}")
@@ -129,7 +129,7 @@ def _load(file: Path) -> dict[str, object]:
 
 
 def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
-    layer: dict[str, Given] = {}
+    layer: dict[str, RawSetting] = {}
     for key, value in table.items():
         if key in _SECRETS.keys() | {name.replace("-", "_") for name in _SECRETS}:
             instead = _SECRETS[key.replace("_", "-")]
@@ -143,10 +143,10 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
                 closest(key, KEYS | _TABLES, "settings"),
             )
         if key not in _TABLES:
-            layer[key] = Given(value, f"{key} in {where}", file.parent)
+            layer[key] = RawSetting(value, f"{key} in {where}", file.parent)
     if "defaults" in table:
         origin = f"[defaults] in {where}"
-        layer["defaults"] = Given(_table(table["defaults"], origin), origin, file.parent)
+        layer["defaults"] = RawSetting(_table(table["defaults"], origin), origin, file.parent)
     connection = _table(table.get("connection", {}), f"[connection] in {where}")
     for key, value in connection.items():
         origin = f"connection.{key} in {where}"
@@ -157,7 +157,7 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
             )
         if key in layer:
             raise refusal(f"{origin}: it is there twice", f"keep it in [connection], not {key}")
-        layer[key] = Given(value, origin, file.parent)
+        layer[key] = RawSetting(value, origin, file.parent)
     return layer
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.settings.given import Given, refusal
+from batch_uploader.settings.given import RawSetting, refusal
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint, Proxy, Security
 from batch_uploader.sinks.speechsense.credentials import (
@@ -34,7 +34,7 @@ class Sending(Struct, frozen=True):
     unavailable: Unavailable
 
 
-def read_sending(layers: ChainMap[str, Given]) -> Sending:
+def read_sending(layers: ChainMap[str, RawSetting]) -> Sending:
     """Reads the credential's file as well. Raises ConfigError."""
     endpoint = _endpoint(layers)
     whole = layers["whole-limit"].size() if "whole-limit" in layers else WHOLE_LIMIT
@@ -53,7 +53,7 @@ def read_sending(layers: ChainMap[str, Given]) -> Sending:
     )
 
 
-def _endpoint(layers: ChainMap[str, Given]) -> Endpoint:
+def _endpoint(layers: ChainMap[str, RawSetting]) -> Endpoint:
     ca_file = layers["ca-file"].path() if "ca-file" in layers else None
     plaintext = layers.get("plaintext")
     security = Security.PLAINTEXT if plaintext and plaintext.switch() else Security.TLS
@@ -73,12 +73,12 @@ def _endpoint(layers: ChainMap[str, Given]) -> Endpoint:
         raise ConfigError(f"{where}: {error}" if where else str(error)) from error
 
 
-def _proxy(layers: ChainMap[str, Given]) -> Proxy:
+def _proxy(layers: ChainMap[str, RawSetting]) -> Proxy:
     ignored = "ignore-proxy" in layers and layers["ignore-proxy"].switch()
     return Proxy.IGNORED if ignored else Proxy.ENVIRONMENT
 
 
-def _credentials(layers: ChainMap[str, Given], endpoint: Endpoint) -> Credentials:
+def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Credentials:
     """From the flags and the environment together, or else from the highest layer of the file."""
     makers = _makers(layers, endpoint)
     flags, variables, *file = (
@@ -105,7 +105,7 @@ def _credentials(layers: ChainMap[str, Given], endpoint: Endpoint) -> Credential
     )
 
 
-def _several(all_given: Sequence[Given], from_environment: Sequence[str]) -> ConfigError:
+def _several(all_given: Sequence[RawSetting], from_environment: Sequence[str]) -> ConfigError:
     unset = " ".join(f"-u {CREDENTIAL_VARIABLES[name]}" for name in from_environment)
     how = f"; env {unset} batch-uploader ... goes without what is in the environment"
     return refusal(
@@ -123,8 +123,8 @@ def _exists(path: Path) -> bool:
 
 
 def _makers(
-    layers: ChainMap[str, Given], endpoint: Endpoint
-) -> Mapping[str, Callable[[Given], Credentials]]:
+    layers: ChainMap[str, RawSetting], endpoint: Endpoint
+) -> Mapping[str, Callable[[RawSetting], Credentials]]:
     return {
         "api-key": lambda given: ApiKey(given.unseen()),
         "api-key-file": lambda given: ApiKey.from_file(given.path()),
@@ -136,7 +136,7 @@ def _makers(
     }
 
 
-def _iam_endpoint(layers: ChainMap[str, Given], endpoint: Endpoint) -> Endpoint:
+def _iam_endpoint(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Endpoint:
     """Where tokens come from: trusted and reached as the service is."""
     if "iam-endpoint" not in layers:
         default, ca_file = DEFAULT_IAM_ENDPOINT, endpoint.ca_file

@@ -158,10 +158,10 @@ async def test_given_up_and_changed(ledger):
     assert await claim(ledger, "b", "D") is ClaimResult.DOUBTED
 
 
-async def test_talks_of_a_manifest_bear_no_witness(ledger):
+async def test_talks_of_a_manifest_are_not_canaries(ledger):
     """Fault 82: in which order they went up, and by whose word, it does not tell."""
     await adopt(ledger, [line("a")], stamp_field=STAMP)
-    assert await ledger.witnesses(STAMP, 3) == []
+    assert await ledger.canaries(STAMP, 3) == []
 
 
 async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
@@ -170,10 +170,10 @@ async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
     await settle(ledger, uploaded("before", "talk-1"))
     await adopt(ledger, [line("a"), line("b", Status.IN_DOUBT), line("c", Status.FAILED)])
     assert await claim(ledger, "a", "other") is ClaimResult.DOUBTED
-    (witness,) = await ledger.witnesses(STAMP, 3)
+    (canary,) = await ledger.canaries(STAMP, 3)
     doubts = await ledger.doubts()
     assert [doubt.path for doubt in doubts] == ["a", "b", "c"]
-    assert all(doubt.seq > witness.seq for doubt in doubts)
+    assert all(doubt.seq > canary.seq for doubt in doubts)
 
 
 async def test_what_the_manifest_knows_is_not_unlisted(ledger):

@@ -97,7 +97,7 @@ def words_of(error):
 
 async def miss(ledger, path):
     doubts = [each for each in await ledger.doubts() if each.path == path]
-    await note(ledger, [replace(each, missed=each.arose) for each in doubts])
+    await note(ledger, [replace(each, first_miss=each.since) for each in doubts])
 
 
 async def reopen(ledger):
@@ -110,8 +110,8 @@ async def known_to(ledger):
 
 
 async def in_order(ledger):
-    """Doubts and witnesses; of their places, which may leave gaps, only the order matters."""
-    each = [*await ledger.doubts(), *await ledger.witnesses("upload_key", 9)]
+    """Doubts and canaries; of their places, which may leave gaps, only the order matters."""
+    each = [*await ledger.doubts(), *await ledger.canaries("upload_key", 9)]
     places = sorted({one.seq for one in each})
     return [replace(one, seq=places.index(one.seq)) for one in each]
 
@@ -171,7 +171,7 @@ def assert_all_doubts(doubts, known):
     in_doubt = [path for path, each in known.items() if each.outcome.status is Status.IN_DOUBT]
     assert [doubt.path for doubt in doubts] == sorted(in_doubt)
     for doubt in doubts:
-        assert doubt.arose is not None
+        assert doubt.since is not None
         assert doubt.key == known[doubt.path].key
 
 

@@ -71,8 +71,8 @@ async def test_a_change_that_crossed_to_another_process_does_the_same(ledger):
     assert await crossing(Claim(recording("a.wav"), "key")) == GRANTED
     assert await crossing(Settle(ended("a.wav", Status.IN_DOUBT))) is not None
     (doubt,) = await ledger.doubts()
-    assert await crossing(Note(replace(doubt, missed=doubt.arose))) is None
-    assert (await ledger.doubts())[0].missed == doubt.arose
+    assert await crossing(Note(replace(doubt, first_miss=doubt.since))) is None
+    assert (await ledger.doubts())[0].missed == doubt.since
     seen = replace(stat(), ctime_ns=7)
     assert await crossing(Learn("a.wav", seen)) is None
     assert (await known(ledger, "a.wav")).outcome.stat == seen

@@ -9,7 +9,7 @@ from ledger_house import GRANTED, LATER, bring_to, claim, known, lines, upload
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.model import Failure, Instant
+from batch_uploader.core.model import Failure, Timestamp
 from batch_uploader.core.states import Status
 
 
@@ -114,9 +114,9 @@ async def test_a_doubt_knows_its_key_its_stamp_and_since_when_it_is_one(ledger):
         duration=AUDIO.duration,
         container=AUDIO.container,
     )
-    assert second.arose.wall_ns < first.arose.wall_ns
-    assert (first.arose.boot is None) == (first.arose.boot_ns is None)
-    assert first.missed is None
+    assert second.since.wall_ns < first.since.wall_ns
+    assert (first.since.boot is None) == (first.since.boot_ns is None)
+    assert first.first_miss is None
 
 
 async def test_a_killed_run_leaves_doubts_with_the_stamp_they_were_claimed_with(opening):
@@ -127,8 +127,8 @@ async def test_a_killed_run_leaves_doubts_with_the_stamp_they_were_claimed_with(
     async with opening() as ledger:
         assert await ledger.recover() == 1
         (doubt,) = await ledger.doubts()
-        assert (doubt.path, doubt.stamp_field, doubt.missed) == ("a.wav", STAMP, None)
-        assert doubt.arose.wall_ns == (await known(ledger, "a.wav")).settled_at_ns
+        assert (doubt.path, doubt.stamp_field, doubt.first_miss) == ("a.wav", STAMP, None)
+        assert doubt.since.wall_ns == (await known(ledger, "a.wav")).settled_at_ns
 
 
 async def test_what_a_look_brought_is_remembered(opening):
@@ -140,8 +140,8 @@ async def test_what_a_look_brought_is_remembered(opening):
         noted = replace(
             doubt,
             outcome=replace(doubt.outcome, failure=failure),
-            arose=Instant(77, "boot", 5),
-            missed=Instant(78, None, None),
+            since=Timestamp(77, "boot", 5),
+            first_miss=Timestamp(78, None, None),
         )
         await note(ledger, [noted])
         assert await ledger.doubts() == [noted]
@@ -152,13 +152,13 @@ async def test_what_a_look_brought_is_remembered(opening):
         # Reported once more it is as old as it was, and ended and begun anew it is not.
         await settle(ledger, ended("a.wav", Status.IN_DOUBT))
         (same,) = await ledger.doubts()
-        assert (same.arose, same.missed) == (noted.arose, noted.missed)
+        assert (same.since, same.first_miss) == (noted.since, noted.first_miss)
         await settle(ledger, ended("a.wav", Status.FAILED))
         assert await ledger.doubts() == []
         await doubt_about(ledger, "a.wav")
         (new,) = await ledger.doubts()
-        assert new.missed is None
-        assert new.arose.wall_ns < 77
+        assert new.first_miss is None
+        assert new.since.wall_ns < 77
 
 
 @pytest.mark.parametrize("status", [each for each in Status if each is not Status.IN_DOUBT])
@@ -179,16 +179,16 @@ async def test_a_note_about_other_audio_at_the_path_is_left_out(ledger):
     await settle(ledger, ended("a.wav", Status.FAILED))
     await doubt_about(ledger, "a.wav", "B")
     (new,) = await ledger.doubts()
-    await note(ledger, [replace(old, missed=Instant(1))])
+    await note(ledger, [replace(old, first_miss=Timestamp(1))])
     assert await ledger.doubts() == [new]
 
 
 async def asked_for(ledger, stamp_field=STAMP, limit=9):
-    """The talks of the witnesses."""
-    return [witness.talk_id for witness in await ledger.witnesses(stamp_field, limit)]
+    """The talks of the canaries."""
+    return [canary.talk_id for canary in await ledger.canaries(stamp_field, limit)]
 
 
-async def test_witnesses_are_what_the_service_answered_the_latest_claim_first(ledger):
+async def test_canaries_are_what_the_service_answered_the_latest_claim_first(ledger):
     """Fault 83: in the order of the claims, whatever came when by any clock."""
     for number in range(4):
         new = recording(f"{number}.wav", str(number))
@@ -200,12 +200,12 @@ async def test_witnesses_are_what_the_service_answered_the_latest_claim_first(le
     assert await asked_for(ledger, limit=2) == ["talk-3", "talk-2"]
     assert await asked_for(ledger) == ["talk-3", "talk-2", "talk-0"]
     assert await asked_for(ledger, "other") == ["talk-1"]
-    (first, *_) = await ledger.witnesses(STAMP, 9)
+    (first, *_) = await ledger.canaries(STAMP, 9)
     assert first.key == recording("3.wav", "3").key
 
 
 @pytest.mark.parametrize("before", [Status.IN_DOUBT, Status.CONFLICT, Status.GIVEN_UP])
-async def test_what_a_search_or_a_human_said_of_it_is_no_witness(ledger, before):
+async def test_what_a_search_or_a_human_said_of_it_is_not_a_canary(ledger, before):
     """Fault 82."""
     await claim_all(ledger, [recording("a.wav")], stamp_field=STAMP)
     if before is Status.GIVEN_UP:
@@ -228,7 +228,7 @@ async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(o
         await settle(ledger, ended("0.wav", Status.IN_DOUBT))
         await settle(ledger, uploaded("1.wav", "talk-1"))
         (doubt,) = await ledger.doubts()
-        assert [each.seq < doubt.seq for each in await ledger.witnesses(STAMP, 9)] == [True]
+        assert [each.seq < doubt.seq for each in await ledger.canaries(STAMP, 9)] == [True]
         await claim_all(ledger, [recording("2.wav", "2")], stamp_field=STAMP)
         await claim_all(ledger, [recording("3.wav", "3")], stamp_field=STAMP)
         await settle(ledger, uploaded("3.wav", "talk-3"))
@@ -238,13 +238,13 @@ async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(o
         await settle(ledger, uploaded("4.wav", "talk-4"))
         first, killed = await ledger.doubts()
         since = {
-            each.path: [w.talk_id for w in await ledger.witnesses(STAMP, 9) if w.seq > each.seq]
+            each.path: [w.talk_id for w in await ledger.canaries(STAMP, 9) if w.seq > each.seq]
             for each in (first, killed)
         }
         assert since == {"0.wav": ["talk-4", "talk-3"], "2.wav": ["talk-4"]}
         # Reported once more it is as old as it was, and so it is when a look says why it stays.
         await settle(ledger, ended("0.wav", Status.IN_DOUBT))
-        await note(ledger, [replace(killed, missed=Instant(7))])
+        await note(ledger, [replace(killed, first_miss=Timestamp(7))])
         assert [each.seq for each in await ledger.doubts()] == [first.seq, killed.seq]
 
 
@@ -274,7 +274,7 @@ async def test_a_ledger_that_is_not_entered_refuses_everything(opening):
         lambda: forget(ledger, ["a.wav"]),
         ledger.doubts,
         lambda: note(ledger, []),
-        lambda: ledger.witnesses(STAMP, 1),
+        lambda: ledger.canaries(STAMP, 1),
         lambda: lines(ledger),
     ]
     for call in calls:

@@ -13,7 +13,7 @@ from emulator_client import connected, refused, running
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import ServiceAccountKey
 from batch_uploader.emulator.rules import Refusal
-from batch_uploader.emulator.tokens import AUDIENCE, Doorkeeper
+from batch_uploader.emulator.tokens import AUDIENCE, Authenticator
 
 PRIVATE, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 ACCOUNT = ServiceAccountKey("key-1", "account-1", PRIVATE.public_key())
@@ -100,7 +100,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_jwt_that_is_not_right(case):
     text, message = BAD[case]
-    keeper = Doorkeeper([], [], [ACCOUNT])
+    keeper = Authenticator([], [], [ACCOUNT])
     with pytest.raises(Refusal, match=message) as refusal:
         keeper.exchange(text)
     assert refusal.value.code is UNAUTHENTICATED
@@ -108,7 +108,7 @@ def test_a_jwt_that_is_not_right(case):
 
 def test_tokens_that_ran_out_are_forgotten():
     now = [1000.0]
-    keeper = Doorkeeper([], [], [ACCOUNT], token_lifetime=10, clock=lambda: now[0])
+    keeper = Authenticator([], [], [ACCOUNT], token_lifetime=10, clock=lambda: now[0])
     for _ in range(5):
         keeper.exchange(jwt(iat=int(now[0]), exp=int(now[0]) + 60))
         now[0] += 20

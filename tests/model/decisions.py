@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batch_uploader.cli.resolve import Decision
 from batch_uploader.core.changes import Claim, Note, Release, Settle
-from batch_uploader.core.model import Instant, Outcome
+from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import Action, Status, Verdict
@@ -31,7 +31,7 @@ from batch_uploader.ledgers.records import Record
 from batch_uploader.plan import decide as planning
 from batch_uploader.run.delivery import Delivery
 
-_NOW = Instant(0)
+_NOW = Timestamp(0)
 
 
 class Search(NamedTuple):
@@ -90,13 +90,13 @@ def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
 @cache
 def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: Patience) -> Ledger:
     """What a search so many seconds after the doubt arose leaves."""
-    witnesses = ledger.store().witnesses(STAMP, 3)
+    canaries = ledger.store().canaries(STAMP, 3)
     found = [Match(talk_id, "c", record.key) for talk_id in search.hits]
     found += [
-        Match(each.talk_id, "c", each.key) for each in witnesses if each.talk_id in search.index
+        Match(each.talk_id, "c", each.key) for each in canaries if each.talk_id in search.index
     ]
-    answer = SearchResult(frozenset({record.key or ""}), tuple(witnesses), found)
-    verdict = judge(record.doubt(), answer, "c", Instant(int(after * 1e9)), wait)
+    answer = SearchResult(frozenset({record.key or ""}), tuple(canaries), found)
+    verdict = judge(record.doubt(), answer, "c", Timestamp(int(after * 1e9)), wait)
     before = record.outcome()
     match verdict:
         case Up(talk_id):

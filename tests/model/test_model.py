@@ -117,7 +117,7 @@ def test_a_single_miss_that_is_believed_is_caught(monkeypatch, changed_code):
 
     def believed(doubt, answer, now, wait):
         verdict = missed(doubt, answer, now, wait)
-        held = isinstance(verdict, policy.Stays) and verdict.doubt.missed is None
+        held = isinstance(verdict, policy.Stays) and verdict.doubt.first_miss is None
         return verdict if held else policy.Absent()
 
     monkeypatch.setattr(policy, "_missed", believed)
@@ -157,7 +157,7 @@ WITNESSES = {
 
 
 @pytest.mark.parametrize("mutant", WITNESSES)
-def test_witnesses_that_prove_nothing_are_caught(mutant, monkeypatch, changed_code):
+def test_canaries_that_prove_nothing_are_caught(mutant, monkeypatch, changed_code):
     """Fault 82: Search stands still behind them."""
     monkeypatch.setattr(*WITNESSES[mutant])
     _, fault = explore(Model(strict=False), World((A, B)))

@@ -200,12 +200,12 @@ def replaced(items, item, other):
 
 
 def _bare(record):
-    witness = record.answered_seq is not None
+    canary = record.answered_seq is not None
     return structs.replace(
         record,
         failure=None,
-        claimed_seq=record.claimed_seq if witness or record.status is Status.CLAIMED else None,
-        answered_seq=0 if witness else None,
+        claimed_seq=record.claimed_seq if canary or record.status is Status.CLAIMED else None,
+        answered_seq=0 if canary else None,
     )
 
 

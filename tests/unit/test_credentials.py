@@ -16,7 +16,7 @@ from rich.pretty import pretty_repr
 from sink_servers import TalkServer, Trouble
 
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
-from batch_uploader.settings.given import Given
+from batch_uploader.settings.given import RawSetting
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
     IamToken,
@@ -109,7 +109,7 @@ async def test_nothing_shows_its_secret(tmp_path):
         key,
         IssuedToken(CANARY, 1.0),
         _Sending(None, None, None, CANARY, 1.0),
-        Given(CANARY, "API_KEY", tmp_path),
+        RawSetting(CANARY, "API_KEY", tmp_path),
     ):
         for text in (repr(thing), str(thing), f"{thing}", pretty_repr(thing)):
             assert CANARY not in text

@@ -175,7 +175,7 @@ async def test_one_talk_too_many_keeps_its_own_recording_alone_in_doubt():
     assert sorted(house.talks().values()) == [1] * 79
 
 
-async def test_a_talk_that_a_witness_brings_up_keeps_nobody_in_doubt():
+async def test_a_talk_that_a_canary_brings_up_keeps_nobody_in_doubt():
     """Fault 29."""
     house = await with_a_doubt(3)
     sink = Astray(stamp_field=STAMP)
@@ -325,7 +325,7 @@ async def test_a_miss_is_as_old_as_the_beginning_of_its_search():
     async with house.uploader(sink=slow) as uploader:
         await uploader._reconciler.look()
         (left,) = await house.ledger.doubts()
-    assert left.missed == began
+    assert left.first_miss == began
 
 
 async def test_a_look_that_is_cut_off_cuts_off_no_settlement():
@@ -378,7 +378,7 @@ async def test_a_run_that_does_not_wait_ends_though_the_search_takes_for_ever():
 
 
 async def test_a_search_that_lags_finds_it_while_the_run_waits():
-    """Fault 29: also where the lag is longer than the hold, since the witnesses lag as well."""
+    """Fault 29: also where the lag is longer than the hold, since the canaries lag as well."""
     house = House(recordings(9))
     house.sink.lose_next(LOST)
     async with house.uploader(waits=True, hold=60.0) as uploader:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.model import Failure, Instant, Outcome, Stat
+from batch_uploader.core.model import Failure, Outcome, Stat, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import Doubt, Witness
+from batch_uploader.core.records import Canary, Doubt
 from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
@@ -27,13 +27,13 @@ CONNECTION = "connection-1"
 HOUR = 3600
 DAY = 24 * HOUR
 YEAR = 365 * DAY
-START = Instant(1_700_000_000 * 10**9, "this boot", 5_000 * 10**9)
+START = Timestamp(1_700_000_000 * 10**9, "this boot", 5_000 * 10**9)
 WAIT = Patience(1800.0)
 PLACE = 5
-WITNESS = Witness("witness", "talk-w", PLACE + 1)
-BEFORE = Witness("before", "talk-b", PLACE)
-PROVED = Match("talk-w", CONNECTION, "witness")
-STRAY = Match("talk-9", CONNECTION, "foreign")
+CANARY = Canary("canary", "talk-w", PLACE + 1)
+BEFORE = Canary("before", "talk-b", PLACE)
+PROVED = Match("talk-w", CONNECTION, "canary")
+UNEXPECTED = Match("talk-9", CONNECTION, "foreign")
 CHANGED = Failure("SOURCE_CHANGED", "compare talk talk-7 with the recording", "request-1")
 
 
@@ -44,29 +44,31 @@ def later(then, seconds, *, wall=0.0, boot=None, up=0.0):
     """
     wall_ns = then.wall_ns + round((seconds + wall) * 1e9)
     if boot is not None:
-        return Instant(wall_ns, boot, round(up * 1e9))
+        return Timestamp(wall_ns, boot, round(up * 1e9))
     return replace(then, wall_ns=wall_ns, boot_ns=then.boot_ns + round(seconds * 1e9))
 
 
-def doubt(*, arose=START, missed=None, duration=60.0, claimed_at_ns=START.wall_ns, failure=None):
+def doubt(
+    *, since=START, first_miss=None, duration=60.0, claimed_at_ns=START.wall_ns, failure=None
+):
     failure = failure or Failure("INTERNAL", "find out", "request-1")
     outcome = Outcome(
         "a.wav", Status.IN_DOUBT, Stat(1, 1), attempts=1, failure=failure, duration=duration
     )
-    return Doubt(outcome, "key-a", "upload_key", arose, missed, claimed_at_ns, PLACE)
+    return Doubt(outcome, "key-a", "upload_key", since, first_miss, claimed_at_ns, PLACE)
 
 
 def hit(talk_id="talk-1", *, key="key-a", connection_id=CONNECTION, reaches=None):
     return Match(talk_id, connection_id, key, reaches)
 
 
-def answer(*matches, others=("key-b",), witnesses=(WITNESS, BEFORE), wider=None):
-    return SearchResult(frozenset({"key-a", *others}), tuple(witnesses), matches, wider)
+def answer(*matches, others=("key-b",), canaries=(CANARY, BEFORE), wider=None):
+    return SearchResult(frozenset({"key-a", *others}), tuple(canaries), matches, wider)
 
 
 def alone(*matches):
-    """The answer to a search for the one key, after one that had the witness found it."""
-    return answer(*matches, others=(), witnesses=(), wider=answer(PROVED, STRAY))
+    """The answer to a search for the one key, after one that had the canary found it."""
+    return answer(*matches, others=(), canaries=(), wider=answer(PROVED, UNEXPECTED))
 
 
 def verdict(about, found, now=START, wait=WAIT):
@@ -96,7 +98,7 @@ def test_a_hit_of_unknown_length_is_believed():
     ],
 )
 def test_what_contradicts_itself_is_for_a_human(found, said):
-    about = doubt(missed=START)
+    about = doubt(first_miss=START)
     decided = verdict(about, answer(PROVED, *found), later(START, 2 * HOUR))
     assert isinstance(decided, Contradiction)
     assert said in decided.failure.message
@@ -104,7 +106,7 @@ def test_what_contradicts_itself_is_for_a_human(found, said):
 
 
 def test_a_search_for_it_alone_that_finds_another_stamp_is_for_a_human():
-    decided = verdict(doubt(), alone(STRAY))
+    decided = verdict(doubt(), alone(UNEXPECTED))
     assert isinstance(decided, Contradiction)
     assert "talk-9" in decided.failure.message
 
@@ -113,16 +115,16 @@ def test_a_search_for_it_alone_that_finds_another_stamp_is_for_a_human():
     "found",
     [
         alone(Match("talk-9", CONNECTION, None)),
-        alone(STRAY, Match("talk-8", CONNECTION, None)),
-        answer(STRAY, others=()),
-        answer(PROVED, STRAY),
-        answer(PROVED, STRAY, witnesses=()),
+        alone(UNEXPECTED, Match("talk-8", CONNECTION, None)),
+        answer(UNEXPECTED, others=()),
+        answer(PROVED, UNEXPECTED),
+        answer(PROVED, UNEXPECTED, canaries=()),
     ],
-    ids=["no stamp is told", "of one none is told", "a witness", "others", "others alone"],
+    ids=["no stamp is told", "of one none is told", "a canary", "others", "others alone"],
 )
 def test_a_stray_that_another_key_may_bring_up_leaves_it_in_doubt(found):
     """Fault 29: perhaps it is its own talk, which Search knows before Get does."""
-    decided = verdict(doubt(missed=START), found, later(START, HOUR))
+    decided = verdict(doubt(first_miss=START), found, later(START, HOUR))
     assert isinstance(decided, Stays)
     assert decided.doubt.outcome.failure.code == "SEARCH_ASTRAY"
     assert "talk-9" in decided.doubt.outcome.failure.message
@@ -142,7 +144,7 @@ def test_a_talk_that_is_known_to_be_another_recording_is_for_a_human(found):
     [
         answer(PROVED),
         answer(),
-        answer(PROVED, STRAY),
+        answer(PROVED, UNEXPECTED),
         SearchFailed("the service did not tell", code="UNAVAILABLE"),
     ],
     ids=["not found", "unproved", "astray", "failed"],
@@ -150,7 +152,7 @@ def test_a_talk_that_is_known_to_be_another_recording_is_for_a_human(found):
 @pytest.mark.parametrize("age", [10, HOUR, YEAR])
 def test_a_talk_that_was_named_is_never_absent_and_its_name_never_lost(found, age):
     """Fault 33."""
-    decided = verdict(doubt(failure=CHANGED, missed=START), found, later(START, age))
+    decided = verdict(doubt(failure=CHANGED, first_miss=START), found, later(START, age))
     assert isinstance(decided, Stays)
     assert decided.doubt.outcome.failure == CHANGED
 
@@ -162,7 +164,7 @@ def test_a_miss_before_the_hold_proves_nothing_and_says_when_it_is_over():
     decided = verdict(doubt(), answer(PROVED), later(START, 1799))
     assert isinstance(decided, Stays)
     assert decided.due == pytest.approx(1)
-    assert decided.doubt.missed is None
+    assert decided.doubt.first_miss is None
     assert decided.doubt.outcome.failure.code == "HELD"
     assert "2023-11-14 22:44 UTC" in decided.doubt.outcome.failure.message
 
@@ -171,16 +173,16 @@ def test_two_misses_some_time_apart_after_the_hold_prove_that_it_is_absent():
     now = later(START, 1800)
     first = verdict(doubt(), answer(PROVED), now)
     assert isinstance(first, Stays)
-    assert first.doubt.missed == now
+    assert first.doubt.first_miss == now
     assert first.due == WAIT.spacing == 60
     early = verdict(first.doubt, answer(PROVED), later(now, 59))
     assert isinstance(early, Stays)
-    assert (early.doubt.missed, early.due) == (now, pytest.approx(1))
+    assert (early.doubt.first_miss, early.due) == (now, pytest.approx(1))
     assert verdict(early.doubt, answer(PROVED), later(now, 60)) == Absent()
 
 
-def test_a_search_for_some_of_the_keys_goes_by_the_witnesses_of_the_wider_one():
-    decided = verdict(doubt(missed=later(START, 1800)), alone(), later(START, 1900))
+def test_a_search_for_some_of_the_keys_goes_by_the_canaries_of_the_wider_one():
+    decided = verdict(doubt(first_miss=later(START, 1800)), alone(), later(START, 1900))
     assert decided == Absent()
 
 
@@ -189,43 +191,43 @@ def test_a_search_for_some_of_the_keys_goes_by_the_witnesses_of_the_wider_one():
     [
         (answer(), "SEARCH_BEHIND"),
         (answer(hit("talk-b", key="key-b")), "SEARCH_BEHIND"),
-        (answer(hit("talk-w0", key="witness")), "SEARCH_BEHIND"),
-        (answer(PROVED, witnesses=(WITNESS, Witness("l", "latest", PLACE + 2))), "SEARCH_BEHIND"),
-        (answer(PROVED, STRAY), "SEARCH_ASTRAY"),
+        (answer(hit("talk-w0", key="canary")), "SEARCH_BEHIND"),
+        (answer(PROVED, canaries=(CANARY, Canary("l", "latest", PLACE + 2))), "SEARCH_BEHIND"),
+        (answer(PROVED, UNEXPECTED), "SEARCH_ASTRAY"),
         (answer(hit(key=None)), "SEARCH_ASTRAY"),
     ],
     ids=["nothing", "others", "an earlier talk of one", "not the latest", "astray", "no key"],
 )
 def test_a_miss_of_a_search_that_is_not_proved_never_counts(found, code):
     """Faults 29 and 82: a wrong key of the field finds nothing, an index that is behind not all."""
-    decided = verdict(doubt(missed=START), found, later(START, 10 * DAY))
+    decided = verdict(doubt(first_miss=START), found, later(START, 10 * DAY))
     assert isinstance(decided, Stays)
     assert decided.doubt.outcome.failure.code == code
     assert decided.due is None
 
 
-@pytest.mark.parametrize("witnesses", [(), (BEFORE,)], ids=["none", "before the doubt"])
-def test_where_nothing_went_up_since_no_wait_helps_but_an_upload(witnesses):
+@pytest.mark.parametrize("canaries", [(), (BEFORE,)], ids=["none", "before the doubt"])
+def test_where_nothing_went_up_since_no_wait_helps_but_an_upload(canaries):
     """Faults 82 and 83."""
-    found = answer(hit("talk-b", key="before"), witnesses=witnesses, others=("before",))
-    decided = verdict(doubt(missed=START), found, later(START, 10 * DAY))
+    found = answer(hit("talk-b", key="before"), canaries=canaries, others=("before",))
+    decided = verdict(doubt(first_miss=START), found, later(START, 10 * DAY))
     assert decided.doubt.outcome.failure.code == "SEARCH_UNPROVED"
     assert "the next upload with --stamp-field upload_key" in decided.doubt.outcome.failure.message
     assert decided.due == math.inf
 
 
-def test_a_witness_of_before_the_doubt_need_not_be_there_any_more():
+def test_a_canary_of_before_the_doubt_need_not_be_there_any_more():
     """The service deletes talks after three months."""
-    found = answer(PROVED, witnesses=(WITNESS, BEFORE))
-    assert verdict(doubt(missed=START), found, later(START, HOUR)) == Absent()
+    found = answer(PROVED, canaries=(CANARY, BEFORE))
+    assert verdict(doubt(first_miss=START), found, later(START, HOUR)) == Absent()
 
 
 @pytest.mark.parametrize(
     "about",
     [
-        doubt(missed=START),
-        doubt(missed=START, arose=Instant(START.wall_ns, "another boot", 1)),
-        doubt(missed=START, arose=later(START, 61 * DAY - HOUR), claimed_at_ns=START.wall_ns),
+        doubt(first_miss=START),
+        doubt(first_miss=START, since=Timestamp(START.wall_ns, "another boot", 1)),
+        doubt(first_miss=START, since=later(START, 61 * DAY - HOUR), claimed_at_ns=START.wall_ns),
     ],
     ids=["by the time since the start", "by the wall clock", "by its claim"],
 )
@@ -239,12 +241,12 @@ def test_a_miss_proves_nothing_once_the_service_may_have_deleted_the_talk(about)
 
 
 def test_until_then_it_does():
-    about = doubt(missed=START, claimed_at_ns=START.wall_ns)
+    about = doubt(first_miss=START, claimed_at_ns=START.wall_ns)
     assert verdict(about, answer(PROVED), later(START, 59 * DAY)) == Absent()
 
 
 @pytest.mark.parametrize(
-    "found", [answer(PROVED), answer(), SearchFailed("no", code="INTERNAL"), answer(STRAY)]
+    "found", [answer(PROVED), answer(), SearchFailed("no", code="INTERNAL"), answer(UNEXPECTED)]
 )
 @pytest.mark.parametrize("age", [0, HOUR])
 def test_no_look_is_promised_that_a_run_without_the_field_would_not_do(found, age):
@@ -254,7 +256,7 @@ def test_no_look_is_promised_that_a_run_without_the_field_would_not_do(found, ag
 
 def test_a_search_that_fails_changes_nothing_but_the_reason():
     failed = SearchFailed("the service did not tell", code="UNAVAILABLE")
-    about = doubt(missed=later(START, 1800))
+    about = doubt(first_miss=later(START, 1800))
     decided = verdict(about, failed, later(START, HOUR))
     assert isinstance(decided, Stays)
     assert decided.doubt.outcome.failure.code == "UNAVAILABLE"
@@ -268,7 +270,7 @@ FAR = 50 * DAY
 
 def test_a_clock_a_year_ahead_leaves_it_in_doubt_until_it_goes_right():
     """Fault 13: for all that is known the talk is deleted."""
-    decided = verdict(doubt(missed=START), answer(PROVED), later(START, HOUR, wall=YEAR))
+    decided = verdict(doubt(first_miss=START), answer(PROVED), later(START, HOUR, wall=YEAR))
     assert decided.doubt.outcome.failure.code == "TOO_OLD"
     assert verdict(decided.doubt, answer(PROVED), later(START, HOUR)) == Absent()
 
@@ -281,7 +283,7 @@ def test_a_wall_clock_that_jumps_changes_no_hold(jump):
     assert early.due == pytest.approx(1)
     now = later(START, 1800, wall=jump)
     missed = verdict(doubt(), answer(PROVED), now).doubt
-    assert missed.missed == now
+    assert missed.first_miss == now
     assert verdict(missed, answer(PROVED), later(now, 61, wall=-jump)) == Absent()
 
 
@@ -296,22 +298,22 @@ def test_a_jump_ahead_across_a_restart_shortens_no_hold(jump):
 def test_a_jump_back_across_a_restart_begins_the_hold_anew_once(jump):
     """Fault 13: no wait is endless."""
     now = later(START, 30, wall=jump, boot="next boot", up=20)
-    decided = verdict(doubt(missed=START), answer(PROVED), now)
-    assert (decided.doubt.arose, decided.doubt.missed) == (now, None)
+    decided = verdict(doubt(first_miss=START), answer(PROVED), now)
+    assert (decided.doubt.since, decided.doubt.first_miss) == (now, None)
     assert decided.due == pytest.approx(1800)
     again = verdict(decided.doubt, answer(PROVED), later(now, 1800))
-    assert again.doubt.missed is not None
+    assert again.doubt.first_miss is not None
 
 
 def test_without_a_clock_that_nobody_sets_the_wall_clock_counts():
-    bare = Instant(START.wall_ns)
-    assert passed(bare, Instant(START.wall_ns + 10**9)) == 1
-    assert passed(bare, Instant(START.wall_ns - 10**9)) is None
+    bare = Timestamp(START.wall_ns)
+    assert passed(bare, Timestamp(START.wall_ns + 10**9)) == 1
+    assert passed(bare, Timestamp(START.wall_ns - 10**9)) is None
 
 
 def test_a_doubt_of_unknown_age_is_as_old_as_its_first_look():
-    decided = verdict(doubt(arose=None), answer(PROVED), START)
-    assert decided.doubt.arose == START
+    decided = verdict(doubt(since=None), answer(PROVED), START)
+    assert decided.doubt.since == START
     assert decided.due == 1800
 
 
@@ -338,7 +340,7 @@ def test_no_history_of_clocks_makes_it_absent_before_its_time(history):
             assert counted is not None
             assert true - counted >= WAIT.spacing - 1e-3
             return
-        if decided.doubt.missed is not None and decided.doubt.missed != about.missed:
+        if decided.doubt.first_miss is not None and decided.doubt.first_miss != about.first_miss:
             counted = true
         about = decided.doubt
 
@@ -366,7 +368,7 @@ def test_after_any_jump_two_looks_are_enough_once_the_clocks_go_right(jump, rest
             Match,
             st.sampled_from(["talk-1", "talk-2", "talk-w", "talk-b"]),
             st.sampled_from([CONNECTION, "other"]),
-            st.sampled_from(["key-a", "key-b", "witness", "before", "foreign", None]),
+            st.sampled_from(["key-a", "key-b", "canary", "before", "foreign", None]),
             st.none() | st.floats(0, 200),
         ),
         max_size=4,
@@ -378,7 +380,7 @@ def test_after_any_jump_two_looks_are_enough_once_the_clocks_go_right(jump, rest
 def test_what_is_found_is_never_absent_and_what_is_not_never_up(matches, missed, age):
     """Fault 29, whatever Search may answer."""
     assume(len({match.talk_id for match in matches}) == len(matches))
-    about = doubt(missed=START if missed else None)
+    about = doubt(first_miss=START if missed else None)
     decided = verdict(about, answer(*matches), later(START, age))
     ours = [match for match in matches if match.key == "key-a"]
     match decided:
@@ -388,7 +390,7 @@ def test_what_is_found_is_never_absent_and_what_is_not_never_up(matches, missed,
             assert not ours
             assert age >= WAIT.hold
             assert missed
-            assert ("witness", "talk-w") in {(match.key, match.talk_id) for match in matches}
+            assert ("canary", "talk-w") in {(match.key, match.talk_id) for match in matches}
         case Contradiction():
             assert ours
         case Stays():
@@ -397,7 +399,7 @@ def test_what_is_found_is_never_absent_and_what_is_not_never_up(matches, missed,
 
 def test_where_a_ledger_was_lost_a_miss_never_counts():
     """Fault 8: nobody knows when, and from where, it may have been sent; a hit is a hit."""
-    lost = doubt(missed=START, claimed_at_ns=None)
+    lost = doubt(first_miss=START, claimed_at_ns=None)
     missed = verdict(lost, answer(PROVED), later(START, 10 * HOUR))
     assert isinstance(missed, Stays)
     assert missed.doubt.outcome.failure.code == "LEDGER_LOST"

@@ -15,7 +15,7 @@ from anyio import CancelScope
 
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Instant
+from batch_uploader.core.model import Timestamp
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
     """The changes of one caller, when they were asked for, and what the caller waits for."""
 
     changes: Sequence[Change]
-    at: Instant
+    at: Timestamp
     future: asyncio.Future[list[Answer]]
 
 
@@ -66,7 +66,7 @@ class GroupCommit:
         self._waiting: list[Batch] = []
         self._committing = False
 
-    async def apply(self, changes: Sequence[Change], at: Instant) -> list[Answer]:
+    async def apply(self, changes: Sequence[Change], at: Timestamp) -> list[Answer]:
         """Return the answers to these changes, once they are durable.
 
         A cancelled caller's changes happen if their transaction has begun, otherwise none does.
@@ -83,7 +83,7 @@ class GroupCommit:
     async def finish(self) -> None:
         """Return when all that was asked for has ended, well or not."""
         if self._committing:
-            await self.apply((), Instant(0))
+            await self.apply((), Timestamp(0))
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         batches = [each for each in self._waiting if not each.future.cancelled()]

@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Instant, Outcome
+from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import (
     NotOurs,
@@ -47,7 +47,7 @@ class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
 
     connection_id: str
     path: str
-    at: Instant
+    at: Timestamp
     outcome: Outcome | None
 
     def apply(self, store: Store) -> None:

@@ -14,8 +14,8 @@ from anyio import CancelScope
 
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Instant, Outcome, Stat
-from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.model import Entry, Fingerprint, Outcome, Stat, Timestamp
+from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -161,9 +161,9 @@ class SqliteLedger:
         """Every recording in doubt, sorted by path."""
         return await self._reader.doubts()
 
-    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+    async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
-        return await self._reader.witnesses(stamp_field, limit)
+        return await self._reader.canaries(stamp_field, limit)
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first.
@@ -172,8 +172,8 @@ class SqliteLedger:
         """
         return self._reader.everything(statuses)
 
-    def _now(self) -> Instant:
-        return Instant(self._clock(), *(self._boot() or ()))
+    def _now(self) -> Timestamp:
+        return Timestamp(self._clock(), *(self._boot() or ()))
 
     # In the worker's thread, and nowhere else
 
@@ -280,7 +280,7 @@ class SqliteLedger:
                 f" are about may be sent once more ({error}{_noting(answer.outcome)})"
             ) from error
 
-    def _rescued(self, change: Change, answer: Answer, at: Instant) -> Answer:
+    def _rescued(self, change: Change, answer: Answer, at: Timestamp) -> Answer:
         """What to tell of a change that failed: the end of a claim may be kept in the journal."""
         if not isinstance(answer, LedgerError) or not isinstance(change, Settle | Release):
             return answer

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry
-from batch_uploader.core.records import Doubt, Known, Likeness, Row, Witness
+from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
@@ -106,13 +106,13 @@ class LedgerReader:
         lines = await self._fetch(schema.SELECT_DOUBTS, (self._connection_id,))
         return [schema.decode(values).doubt() for values in lines]
 
-    async def witnesses(self, stamp_field: str, limit: int) -> list[Witness]:
+    async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 
         For a reader of one connection.
         """
         asked = (self._connection_id, stamp_field, limit)
-        return [Witness(*values) for values in await self._fetch(schema.SELECT_WITNESSES, asked)]
+        return [Canary(*values) for values in await self._fetch(schema.SELECT_CANARIES, asked)]
 
     async def connections(self) -> list[str]:
         """The connections that the file holds recordings of, sorted."""

@@ -9,7 +9,7 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat
+from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
 from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
 from batch_uploader.ledgers.records import Record
@@ -204,7 +204,7 @@ SELECT_DOUBTS: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {_DOUBTED}"
     f" AND {among({Status.IN_DOUBT})} ORDER BY path"
 )
-SELECT_WITNESSES: Final = (
+SELECT_CANARIES: Final = (
     "SELECT upload_key, talk_id, claimed_seq FROM recordings WHERE connection_id = ?"
     " AND stamp_field = ? AND stamp_field IS NOT NULL AND answered_seq IS NOT NULL"
     " AND claimed_seq > 0 ORDER BY claimed_seq DESC LIMIT ?"
@@ -364,8 +364,8 @@ def encode(record: Record) -> tuple[object, ...]:
         record.claimed_at_ns,
         record.settled_at_ns,
         record.stamp_field,
-        *_encode_instant(record.arose),
-        *_encode_instant(record.missed),
+        *_encode_timestamp(record.since),
+        *_encode_timestamp(record.first_miss),
         stat.ctime_ns,
         stat.inode,
         stat.sidecar_ctime_ns,
@@ -395,8 +395,8 @@ def decode(values: Sequence[Any]) -> Record:
         claimed_at_ns=values[19],
         settled_at_ns=values[20],
         stamp_field=values[21],
-        arose=None if values[22] is None else Instant(*values[22:25]),
-        missed=None if values[25] is None else Instant(*values[25:28]),
+        since=None if values[22] is None else Timestamp(*values[22:25]),
+        first_miss=None if values[25] is None else Timestamp(*values[25:28]),
         claimed_seq=values[32],
         answered_seq=values[33],
         doubt_seq=values[34],
@@ -419,7 +419,7 @@ def decode_known(values: Sequence[Any]) -> Known:
     return Known(outcome, values[7], values[8], values[10], values[9], values[20])
 
 
-def _encode_instant(instant: Instant | None) -> tuple[object, ...]:
+def _encode_timestamp(instant: Timestamp | None) -> tuple[object, ...]:
     if instant is None:
         return (None, None, None)
     return (instant.wall_ns, instant.boot, instant.boot_ns)

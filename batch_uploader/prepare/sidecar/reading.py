@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from batch_uploader.core.model import Defect, Metadata, Role, User
-from batch_uploader.prepare.sidecar.schema import Schema, stranger
+from batch_uploader.prepare.sidecar.schema import Schema, unknown_name
 from batch_uploader.prepare.sidecar.tree import (
     Object,
     Problem,
@@ -160,7 +160,7 @@ class _Reading:
             if key not in values:
                 values[key] = value
                 if allowed is not None and key not in allowed:
-                    problem = stranger("sidecar-unknown-key", key, allowed, "known keys here")
+                    problem = unknown_name("sidecar-unknown-key", key, allowed, "known keys here")
                     self._add(where + key, problem)
             elif key not in twice:
                 twice.add(key)

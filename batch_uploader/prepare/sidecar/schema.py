@@ -115,7 +115,7 @@ class Schema(Struct, frozen=True):
                 "remove it, or choose another stamp field",
             )
         if self.declared is not None and name not in self.declared:
-            return stranger("sidecar-undeclared", name, self.declared, "declared fields")
+            return unknown_name("sidecar-undeclared", name, self.declared, "declared fields")
         return None
 
     def check_value(self, name: str, value: str) -> Problem | None:
@@ -127,7 +127,7 @@ class Schema(Struct, frozen=True):
         return sorted(self.required.difference(present, self.defaults, {self.stamp_field}))
 
 
-def stranger(kind: str, name: str, known: Iterable[str], what: str) -> Problem:
+def unknown_name(kind: str, name: str, known: Iterable[str], what: str) -> Problem:
     """A name that is none of the known ones; the cure offers the nearest of them."""
     names = tuple(sorted(known))
     close = _closest(shown(name), names)

@@ -13,7 +13,7 @@ from ledger_changes import claim_all, release, settle
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure, Instant, Outcome, Stat
+from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
 from batch_uploader.ledgers.sqlite.journal import SIZE, SpilledWrite, _answers, _frame, journal_path
@@ -125,7 +125,7 @@ async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
             assert known[name].settled_at_ns == 7
             assert known[name].sha256 == recording(name, name).fingerprint.sha256
         (doubt,) = await ledger.doubts()
-        assert doubt.arose == Instant(7, "this start", 5)
+        assert doubt.since == Timestamp(7, "this start", 5)
 
 
 async def test_a_crash_before_the_journal_was_emptied_does_no_harm(path):
@@ -274,7 +274,7 @@ async def test_where_there_is_no_journal_nothing_is_kept(path):
 ANSWERS = {
     '{"connection_id": "c", "path": "\\u0439.wav", '
     '"at": {"wall_ns": 1, "boot": null, "boot_ns": null}, "outcome": null}': SpilledWrite(
-        "c", "й.wav", Instant(1), None
+        "c", "й.wav", Timestamp(1), None
     ),
     '{"connection_id": "c", "path": "a.wav", "at": {"wall_ns": 1, "boot": "b", "boot_ns": 5}, '
     '"outcome": {"path": "a.wav", "status": "rejected", '
@@ -284,7 +284,7 @@ ANSWERS = {
     '"duplicate_of": "d", "duration": 1.0, "container": "wav"}}': SpilledWrite(
         "c",
         "a.wav",
-        Instant(1, "b", 5),
+        Timestamp(1, "b", 5),
         Outcome(
             "a.wav",
             Status.REJECTED,

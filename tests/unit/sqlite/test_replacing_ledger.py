@@ -8,7 +8,7 @@ from ledger_cases import CONNECTION, recording
 from ledger_changes import claim_all
 
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerLocked
-from batch_uploader.core.model import Instant
+from batch_uploader.core.model import Timestamp
 from batch_uploader.host.files import temporary_name
 from batch_uploader.ledgers.sqlite import Replacement, SqliteLedger, kept_answers, schema
 from batch_uploader.ledgers.sqlite.journal import Journal, SpilledWrite, journal_path
@@ -73,7 +73,7 @@ async def test_answers_that_the_lost_one_never_took_are_kept(path):
     path.unlink()
     journal = Journal(journal_path(path))
     journal.open()
-    journal.keep(SpilledWrite(CONNECTION, "old", Instant(1), None))
+    journal.keep(SpilledWrite(CONNECTION, "old", Timestamp(1), None))
     journal.close()
     async with Replacement(path) as replacement:
         await make(replacement.new, "new")

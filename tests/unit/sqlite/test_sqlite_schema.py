@@ -45,7 +45,7 @@ async def test_an_older_ledger_is_migrated(path, monkeypatch):
 async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
     """Fault 11: what was in doubt before stamps were noted can't be searched for.
 
-    Fault 82: what it had up is no witness, and what goes up now came after all of its doubts.
+    Fault 82: what it had up is no canary, and what goes up now came after all of its doubts.
     """
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
@@ -61,15 +61,15 @@ async def test_a_ledger_of_version_1_keeps_all_it_knew(path):
         (doubt,) = await ledger.doubts()
         assert (doubt.path, doubt.key, doubt.outcome.attempts) == ("d/b.wav", "key-b", 2)
         assert doubt.outcome.failure == Failure("INTERNAL", "look for it", "r-2")
-        assert (doubt.stamp_field, doubt.arose, doubt.missed) == (None, None, None)
-        assert await ledger.witnesses("upload_key", 9) == []
+        assert (doubt.stamp_field, doubt.since, doubt.first_miss) == (None, None, None)
+        assert await ledger.canaries("upload_key", 9) == []
         assert await ledger.recover() == 1
         await claim_all(ledger, [recording("new.wav", "new")], stamp_field="upload_key")
         await settle(ledger, uploaded("new.wav", "talk-new"))
-        (witness,) = await ledger.witnesses("upload_key", 9)
+        (canary,) = await ledger.canaries("upload_key", 9)
         doubts = await ledger.doubts()
         assert [each.path for each in doubts] == ["d/b.wav", "d/c.wav"]
-        assert all(each.seq < witness.seq for each in doubts)
+        assert all(each.seq < canary.seq for each in doubts)
         assert (await ledger.known("d"))["d/b.wav"].settled_at_ns == 8
 
 
@@ -89,7 +89,7 @@ async def test_an_older_ledger_can_be_read_if_it_has_all_that_is_read(path, monk
             assert await reader.known("d") == {}
             assert await reader.unchanged("d", []) == 0
             assert await reader.doubts() == []
-            assert await reader.witnesses("upload_key", 1) == []
+            assert await reader.canaries("upload_key", 1) == []
             assert await listed(reader) == []
             assert await reader.counts() == {}
     assert path.read_bytes() == before
@@ -103,7 +103,7 @@ async def test_the_indexes_serve_the_questions_about_doubts(path):
         for query, values, index in (
             (schema.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
             (*schema.select_rows(None, doubtful), "recordings_doubted"),
-            (schema.SELECT_WITNESSES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
+            (schema.SELECT_CANARIES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
         ):
             plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
             steps = [line[3].partition(" recordings USING INDEX ")[2] for line in plan]

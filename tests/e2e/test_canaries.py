@@ -55,7 +55,7 @@ def codes(calls):
     return {line["path"]: line["error"]["code"] for line in calls.in_doubt()}
 
 
-def test_what_search_found_is_no_witness(calls, upload, lossy, start_service):
+def test_what_search_found_is_not_a_canary(calls, upload, lossy, start_service):
     """Fault 82: its index stands still right behind it."""
     names = ["a.wav", "b.wav", "c.wav"]
     for name in names:
@@ -74,7 +74,7 @@ def test_what_search_found_is_no_witness(calls, upload, lossy, start_service):
         assert_one_talk_each(calls, service, names)
 
 
-def test_what_a_clock_that_is_ahead_calls_the_latest_is_no_witness(
+def test_what_a_clock_that_is_ahead_calls_the_latest_is_not_a_canary(
     calls, upload, lossy, start_service
 ):
     """Fault 83: three went up before the doubt, by a clock that has been set back since."""
@@ -97,7 +97,7 @@ def test_what_a_clock_that_is_ahead_calls_the_latest_is_no_witness(
         assert_one_talk_each(calls, service, names)
 
 
-def test_an_earlier_talk_of_a_witness_is_none(calls, upload, lossy, start_service, program):
+def test_an_earlier_talk_of_a_canary_is_none(calls, upload, lossy, start_service, program):
     """Fault 82: sent again by a human, it is there twice, and Search knows the first alone."""
     names = ["again.wav", "lost.wav"]
     for name in names:
