@@ -21,11 +21,11 @@ from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptio
 from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.engine import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
-from batch_uploader.ui.outlet import Room
+from batch_uploader.ui.stream import ScreenSize
 from batch_uploader.ui.tally import Tally
 from batch_uploader.ui.terminal import picture
 
-ROOM = Room(84, 12)
+SIZE = ScreenSize(84, 12)
 TARGET = Path(__file__).with_name("display.svg")
 FAULTS = Faults(seed=7, unavailable=0.3, bandwidth=12_000_000.0)
 CALLS = 30
@@ -52,7 +52,7 @@ def write_calls(folder: Path) -> None:
 async def main() -> None:
     """Upload them and take a picture on the way."""
     tally = Tally(time.monotonic)
-    console = Console(record=True, width=ROOM.width, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=SIZE.width, file=io.StringIO(), force_terminal=True)
     drawn = False
 
     def hear(event: Event) -> None:
@@ -61,7 +61,7 @@ async def main() -> None:
         retrying = any(tally.retry_in(transfer) for transfer in tally.in_flight.values())
         if not drawn and retrying and tally.sent_bytes > SHARE * tally.total_bytes:
             drawn = True
-            console.print(picture(tally, ROOM))
+            console.print(picture(tally, SIZE))
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

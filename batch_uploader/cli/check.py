@@ -33,8 +33,8 @@ from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sources.directory import DirectorySource
-from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import warn_of_nothing
 from batch_uploader.ui.text import format_hours
 

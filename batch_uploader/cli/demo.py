@@ -22,8 +22,8 @@ from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.places import manifest_path
 from batch_uploader.settings import Settings
 from batch_uploader.sinks.speechsense.resources import require_resources
-from batch_uploader.ui.outlet import Line, Span
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Line, Span
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
 # A line on which uploads can be watched, and a service that is busy now and then.

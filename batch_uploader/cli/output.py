@@ -13,9 +13,9 @@ from enum import IntEnum
 
 from batch_uploader.core import errors
 from batch_uploader.core.text import sentence
-from batch_uploader.ui import outlet
-from batch_uploader.ui.outlet import Line, can_draw, plain_text
+from batch_uploader.ui import stream
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Line, can_draw, plain_text
 
 TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 
@@ -63,7 +63,7 @@ def explain_failure(failure: Exception) -> ExitCode:
 
 def error(problem: str, *hints: str) -> None:
     """Print an error with its hints on stderr."""
-    show([outlet.error(sentence(problem)), *map(_hint, hints)], sys.stderr)
+    show([stream.error(sentence(problem)), *map(_hint, hints)], sys.stderr)
 
 
 def hint(*texts: str) -> None:
@@ -114,15 +114,15 @@ def _cause(failure: Exception) -> Exception:
 
 
 def _hint(text: str) -> Line:
-    return outlet.hint(sentence(text))
+    return stream.hint(sentence(text))
 
 
 def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
     problem, hints = _described(cause, code)
-    yield outlet.error(sentence(problem))
+    yield stream.error(sentence(problem))
     yield from map(_hint, hints)
     for note in getattr(cause, "__notes__", ()):
-        yield outlet.hint(sentence(note))
+        yield stream.hint(sentence(note))
 
 
 def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:

@@ -30,8 +30,8 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.settings.files import require_places
 from batch_uploader.sources.directory import DirectorySource, escape_name
-from batch_uploader.ui.outlet import Span
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Span
 
 _REJECTED = frozenset({Status.REJECTED})
 _LONGEST_TALK_ID = 200

@@ -30,8 +30,8 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.settings.files import require_places
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
-from batch_uploader.ui.outlet import Span, warning
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Span, warning
 
 _SHOWN = 20
 _APART = 60.0

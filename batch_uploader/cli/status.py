@@ -30,8 +30,8 @@ from batch_uploader.ledgers.sqlite import (
 )
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
-from batch_uploader.ui.outlet import Line, Span, hint, warning
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20

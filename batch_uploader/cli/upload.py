@@ -35,10 +35,10 @@ from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.ui.heartbeat import Heartbeat
-from batch_uploader.ui.outlet import Span
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.renderer import Renderer
+from batch_uploader.ui.stream import Span
 from batch_uploader.ui.summary import print_summary, warn_of_nothing
 
 _MOST_UNLISTED = 20

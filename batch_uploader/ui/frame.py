@@ -7,7 +7,7 @@ from typing import NamedTuple
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
-from batch_uploader.ui.outlet import Line, Room, Span
+from batch_uploader.ui.stream import Line, ScreenSize, Span
 from batch_uploader.ui.tally import Stage, Tally, Transfer
 from batch_uploader.ui.text import (
     ELLIPSIS,
@@ -57,24 +57,24 @@ def percent(done: int, total: int) -> int:
     return min(100, 100 * done // total) if total > 0 else 100
 
 
-def frame(tally: Tally, room: Room, seats: list[str], glyphs: Glyphs = UNICODE) -> list[Line]:
-    """What the screen shows now, at most ``room`` large.
+def frame(tally: Tally, size: ScreenSize, slots: list[str], glyphs: Glyphs = UNICODE) -> list[Line]:
+    """What the screen shows now, at most ``size`` large.
 
-    ``seats`` are the transfers that were shown last, and are brought up to date: who is on the
+    ``slots`` are the transfers that were shown last, and are brought up to date: who is on the
     screen keeps his line until he is done.
     """
-    width = min(room.width, _WIDEST)
+    width = min(size.width, _WIDEST)
     lines: list[Line] = [_overall(tally, width, glyphs), *pack(_totals(tally), width)[:1]]
     lines += _counts(tally, width)
     lines += _notices(tally, width, glyphs)
-    left = room.height - len(lines) - 3  # a blank line, the number of the others, one to spare
-    _seat(tally, seats, min(MOST_TRANSFERS, left))
+    left = size.height - len(lines) - 3  # a blank line, the number of the others, one to spare
+    _seat(tally, slots, min(MOST_TRANSFERS, left))
     if tally.in_flight and left > 0:
         lines.append([])
-        lines += [_transfer(tally, tally.in_flight[path], width, glyphs) for path in seats]
-        if others := len(tally.in_flight) - len(seats):
+        lines += [_transfer(tally, tally.in_flight[path], width, glyphs) for path in slots]
+        if others := len(tally.in_flight) - len(slots):
             lines.append([Span(f"and {format_count(others)} more in flight", "dim")])
-    return [cut(line, width) for line in lines[: max(1, room.height - 1)]]
+    return [cut(line, width) for line in lines[: max(1, size.height - 1)]]
 
 
 def _overall(tally: Tally, width: int, glyphs: Glyphs) -> Line:
@@ -173,14 +173,14 @@ def _notices(tally: Tally, width: int, glyphs: Glyphs) -> Iterable[Line]:
         yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
 
 
-def _seat(tally: Tally, seats: list[str], limit: int) -> None:
+def _seat(tally: Tally, slots: list[str], limit: int) -> None:
     """Whoever is done makes way for the one that waits longest, in the same seat."""
-    seated = set(seats)
+    seated = set(slots)
     queue = (path for path in tally.in_flight if path not in seated)
-    kept = (path if path in tally.in_flight else next(queue, None) for path in seats)
-    seats[:] = [path for path in kept if path is not None]
-    seats += islice(queue, max(0, limit - len(seats)))
-    del seats[max(0, limit) :]
+    kept = (path if path in tally.in_flight else next(queue, None) for path in slots)
+    slots[:] = [path for path in kept if path is not None]
+    slots += islice(queue, max(0, limit - len(slots)))
+    del slots[max(0, limit) :]
 
 
 def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> Line:
@@ -197,8 +197,8 @@ def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> L
         spans = [*_bar(share, bar_width, glyphs), Span(f"{done:5} %")]
         remark = f"  try {transfer.attempt}" if transfer.attempt > 1 else ""
     spans.append(Span(f"{format_size(transfer.size):>8}  ", "dim"))
-    room = width - sum(cell_width(span.text) for span in spans) - cell_width(remark)
-    name = shorten(printable(transfer.path), max(0, room), glyphs.ellipsis)
+    space = width - sum(cell_width(span.text) for span in spans) - cell_width(remark)
+    name = shorten(printable(transfer.path), max(0, space), glyphs.ellipsis)
     return [*spans, Span(name), Span(remark, "yellow")]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.ui.fields import NAMES, event_fields, progress_fields
-from batch_uploader.ui.outlet import Outlet
+from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Stage, Tally
 
 Now = Callable[[], datetime]
@@ -33,9 +33,9 @@ class JsonView:
     """Every event as it comes, and once a second the Tally as ``progress``."""
 
     def __init__(
-        self, outlet: Outlet, *, unwanted: frozenset[type[Event]] = frozenset(), now: Now = utc_now
+        self, out: SafeStream, *, unwanted: frozenset[type[Event]] = frozenset(), now: Now = utc_now
     ) -> None:
-        self.outlet = outlet
+        self.out = out
         self._unwanted = unwanted | {events.BytesSent}
         self._now = now
         self._told_at = 0.0
@@ -63,7 +63,7 @@ class JsonView:
             text += _line("lines_dropped", self._now(), {"lines": left_out}) + "\n"
         text += self._progress
         if text:
-            self.outlet.write(text)
+            self.out.write(text)
 
     def finish(self) -> None:
         """``run_finished`` was the last one."""

@@ -7,7 +7,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.ui.frame import count_words, pause_notice, percent, stop_notice
-from batch_uploader.ui.outlet import Outlet
+from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Stage, Tally
 from batch_uploader.ui.text import format_left
 
@@ -28,8 +28,8 @@ def spoken(lines: Sequence[str], left_out: int) -> str:
 class PlainView:
     """Where the run begins at once, where it stands now and then, and where it stood at the end."""
 
-    def __init__(self, outlet: Outlet, describe: Callable[[Event], str | None]) -> None:
-        self.outlet = outlet
+    def __init__(self, out: SafeStream, describe: Callable[[Event], str | None]) -> None:
+        self.out = out
         self.describe = describe
         self._shown = ""
         self._shown_at: float | None = None
@@ -65,19 +65,19 @@ class PlainView:
             text += f"{self._due}\n"
             self._due = ""
         if text:
-            self.outlet.write(text)
+            self.out.write(text)
 
     def finish(self) -> None:
         """Print where it all ended, if the last line does not tell already."""
         if self._line != self._shown:
-            self.outlet.write(f"{self._line}\n")
+            self.out.write(f"{self._line}\n")
 
 
 class QuietView:
     """No progress: explanations alone, for those who ask for them."""
 
-    def __init__(self, outlet: Outlet, describe: Callable[[Event], str | None]) -> None:
-        self.outlet = outlet
+    def __init__(self, out: SafeStream, describe: Callable[[Event], str | None]) -> None:
+        self.out = out
         self.describe = describe
 
     def prepare(self, tally: Tally) -> None:
@@ -87,7 +87,7 @@ class QuietView:
         """Print the explanations."""
         text = spoken(lines, left_out)
         if text:
-            self.outlet.write(text)
+            self.out.write(text)
 
     def finish(self) -> None:
         """Nothing is left to tell."""

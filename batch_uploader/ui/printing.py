@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 from typing import TextIO
 
-from batch_uploader.ui.outlet import Line, Outlet, can_draw, plain_text
+from batch_uploader.ui.stream import Line, SafeStream, can_draw, plain_text
 
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
@@ -13,15 +13,15 @@ def show(lines: Iterable[Line], stream: TextIO | None) -> None:
     Never raises; what a reader does not take within seconds is given up.
     """
     if not can_draw(stream):
-        outlet = Outlet(stream)
+        out = SafeStream(stream)
         text = plain_text(lines)
-        writer = threading.Thread(target=outlet.write, args=(text,), daemon=True)
+        writer = threading.Thread(target=out.write, args=(text,), daemon=True)
         try:
             writer.start()
         except RuntimeError:  # the machine starts no more of them
-            outlet.write(text)
+            out.write(text)
             return
-        outlet.await_writer(writer)
+        out.await_writer(writer)
         return
     from batch_uploader.ui import terminal
 

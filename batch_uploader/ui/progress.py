@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TextIO
 from batch_uploader.core.events import Decided
 from batch_uploader.ui.explain import explain, explain_nothing
 from batch_uploader.ui.jsonlines import JsonView
-from batch_uploader.ui.outlet import Outlet, can_draw
 from batch_uploader.ui.plain import PlainView, QuietView
 from batch_uploader.ui.renderer import Renderer, View
+from batch_uploader.ui.stream import SafeStream, can_draw
 from batch_uploader.ui.tally import Clock
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def make_renderer(
     """
     if progress is Progress.JSON:
         unwanted = frozenset[type]() if explain_decisions else frozenset({Decided})
-        return Renderer(JsonView(Outlet(stdout or sys.stdout), unwanted=unwanted), clock)
+        return Renderer(JsonView(SafeStream(stdout or sys.stdout), unwanted=unwanted), clock)
     stream = stderr or sys.stderr
     describe = explain if explain_decisions else explain_nothing
     view: View
     if progress is Progress.NONE:
-        view = QuietView(Outlet(stream), describe)
+        view = QuietView(SafeStream(stream), describe)
     elif progress is Progress.PLAIN or not (console or can_draw(stream)):
-        view = PlainView(Outlet(stream), describe)
+        view = PlainView(SafeStream(stream), describe)
     else:
         from batch_uploader.ui.terminal import terminal_view
 

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.ui.outlet import Outlet
+from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Clock, Tally
 
 MOST_QUEUED = 100_000
@@ -27,7 +27,7 @@ class View(Protocol):
     """One way to draw; called from the drawing thread alone."""
 
     @property
-    def outlet(self) -> Outlet:
+    def out(self) -> SafeStream:
         """Where it draws to."""
 
     def describe(self, event: Event) -> str | None:
@@ -86,7 +86,7 @@ class Renderer:
     ) -> None:
         self._over.set()
         self._wake.set()
-        self._view.outlet.await_writer(self._thread)
+        self._view.out.await_writer(self._thread)
 
     def _queue(self, line: str) -> None:
         if len(self._lines) < MOST_QUEUED:

@@ -12,8 +12,17 @@ from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.ui.frame import cut, glyphs_for, pack
-from batch_uploader.ui.outlet import Line, Outlet, Room, Span, error, hint, room_of, warning
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import (
+    Line,
+    SafeStream,
+    ScreenSize,
+    Span,
+    error,
+    hint,
+    screen_size,
+    warning,
+)
 from batch_uploader.ui.tally import Group, Tally, group_of
 from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
 
@@ -44,9 +53,9 @@ def print_summary(
     ``tally`` the table knows how many there are of each kind, however many they are.
     """
     stream = stream or sys.stderr
-    ellipsis = glyphs_for(Outlet(stream).encoding).ellipsis
+    ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
     lines = summary_lines(
-        summary, room_of(stream), manifest, directory, tally=tally, ellipsis=ellipsis
+        summary, screen_size(stream), manifest, directory, tally=tally, ellipsis=ellipsis
     )
     show(lines, stream)
 
@@ -58,18 +67,18 @@ def warn_of_nothing(directory: str) -> None:
 
 def summary_lines(
     summary: Summary,
-    room: Room,
+    size: ScreenSize,
     manifest: Path | None,
     directory: str,
     *,
     tally: Tally | None = None,
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
-    """The whole of it, at most one line less than ``room`` is high."""
-    width = min(room.width, _WIDEST)
+    """The whole of it, at most one line less than ``size`` is high."""
+    width = min(size.width, _WIDEST)
     left = 0 if tally is None else tally.total_files - tally.done_files
     lines = [
-        *_ending(summary, width, room.height - _BESIDE_ERROR, left),
+        *_ending(summary, width, size.height - _BESIDE_ERROR, left),
         [Span(_deeds(summary), "bold")],
         *_others(summary, width),
         *_looks(summary),
@@ -87,8 +96,8 @@ def summary_lines(
     longest = hint(f"and {format_count(total)} more: {command}")
     groups = _groups(summary, tally)
     for hints in (_decisions(summary, word), []):
-        used = _height([*lines, longest, *hints], room.width) + 1
-        rows, shown = attention_table(groups, width, room.height - used, ellipsis)
+        used = _height([*lines, longest, *hints], size.width) + 1
+        rows, shown = attention_table(groups, width, size.height - used, ellipsis)
         if shown:
             break
         # A screen as small as that had better show a recording; status tells the rest.
@@ -149,8 +158,8 @@ def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[L
     outcome = group.first
     label = Span(f"{outcome.status.label:{_LABEL}}", "yellow")
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
-    room = width - _LABEL if width < _WIDE else width // 3
-    name = shorten(printable(outcome.path), max(1, room - cell_width(like)), ellipsis)
+    space = width - _LABEL if width < _WIDE else width // 3
+    name = shorten(printable(outcome.path), max(1, space - cell_width(like)), ellipsis)
     beside = [label, Span(name), Span(like, "dim")]
     cure = _cure(outcome)
     if width < _WIDE:
@@ -158,7 +167,7 @@ def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[L
         for text in wrap(cure, width - _LABEL, cure_lines, ellipsis):
             yield [Span(" " * _LABEL), Span(text, "dim")]
         return
-    start = _LABEL + room + 2
+    start = _LABEL + space + 2
     pad = " " * (start - _length(beside))
     texts = wrap(cure, width - start, cure_lines, ellipsis)
     yield [*beside, Span(pad), Span(texts[0] if texts else "")]

@@ -9,15 +9,15 @@ from rich.text import Text
 
 from batch_uploader.core.events import Event
 from batch_uploader.ui.frame import frame, glyphs_for
-from batch_uploader.ui.outlet import Line, Outlet, Room
 from batch_uploader.ui.plain import PlainView, spoken
+from batch_uploader.ui.stream import Line, SafeStream, ScreenSize
 from batch_uploader.ui.tally import Tally
 
 
-def console_for(outlet: Outlet) -> Console:
+def console_for(out: SafeStream) -> Console:
     """A console that survives the loss of its terminal and reads no name as markup."""
     return Console(
-        file=cast("TextIO", outlet),
+        file=cast("TextIO", out),
         markup=False,
         highlight=False,
         emoji=False,
@@ -33,14 +33,14 @@ def painted(line: Line) -> Text:
     return text
 
 
-def picture(tally: Tally, room: Room) -> Group:
+def picture(tally: Tally, size: ScreenSize) -> Group:
     """The live display as it is now, for ``Console.print`` and from there to an SVG."""
-    return Group(*(painted(line) for line in frame(tally, room, [])))
+    return Group(*(painted(line) for line in frame(tally, size, [])))
 
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
     """Print lines in colour, which NO_COLOR turns off."""
-    console = console_for(Outlet(stream))
+    console = console_for(SafeStream(stream))
     for line in lines:
         console.print(painted(line), soft_wrap=True)
 
@@ -50,12 +50,12 @@ def terminal_view(
 ) -> "TerminalView | PlainView":
     """The live display, or plain lines where rich (its variables too) says: not interactive."""
     if console is not None:
-        return TerminalView(console, Outlet(None), describe)
-    outlet = Outlet(stream)
-    console = console_for(outlet)
+        return TerminalView(console, SafeStream(None), describe)
+    out = SafeStream(stream)
+    console = console_for(out)
     if not console.is_interactive:
-        return PlainView(outlet, describe)
-    return TerminalView(console, outlet, describe)
+        return PlainView(out, describe)
+    return TerminalView(console, out, describe)
 
 
 class TerminalView:
@@ -65,13 +65,13 @@ class TerminalView:
     """
 
     def __init__(
-        self, console: Console, outlet: Outlet, describe: Callable[[Event], str | None]
+        self, console: Console, out: SafeStream, describe: Callable[[Event], str | None]
     ) -> None:
-        self.outlet = outlet
+        self.out = out
         self.describe = describe
         self._console = console
         self._glyphs = glyphs_for(console.encoding)
-        self._seats: list[str] = []
+        self._slots: list[str] = []
         self._frame: list[Line] = []
         self._live = Live(
             console=console,
@@ -85,7 +85,7 @@ class TerminalView:
     def prepare(self, tally: Tally) -> None:
         """Lay out the next frame."""
         size = self._console.size
-        self._frame = frame(tally, Room(size.width, size.height), self._seats, self._glyphs)
+        self._frame = frame(tally, ScreenSize(size.width, size.height), self._slots, self._glyphs)
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
         """Explanations scroll by above, the frame stays."""

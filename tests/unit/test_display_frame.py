@@ -9,7 +9,7 @@ from batch_uploader.core import events
 from batch_uploader.core.model import Failure, Outcome, Stat
 from batch_uploader.core.states import Status
 from batch_uploader.ui.frame import ASCII, MOST_TRANSFERS, frame, glyphs_for, percent
-from batch_uploader.ui.outlet import Room, plain_text
+from batch_uploader.ui.stream import ScreenSize, plain_text
 from batch_uploader.ui.tally import Tally
 
 MIB = 1 << 20
@@ -55,7 +55,7 @@ def tally(clock):
 
 
 def shown(tally, width, height=24, glyphs=None):
-    lines = frame(tally, Room(width, height), [], *([glyphs] if glyphs else []))
+    lines = frame(tally, ScreenSize(width, height), [], *([glyphs] if glyphs else []))
     return plain_text(lines)
 
 
@@ -144,19 +144,19 @@ def test_no_name_and_no_room_breaks_the_layout(names, reason, width, height):
 
 def test_transfers_keep_their_lines_and_the_others_are_a_number():
     tally = Tally(Clock())
-    seats = []
+    slots = []
     paths = [f"{number:02}.wav" for number in range(20)]
     for path in paths:
         tally.hear(events.UploadStarted(path, 100))
-    assert plain_text(frame(tally, Room(80, 50), seats)).endswith("\nand 8 more in flight\n")
-    assert seats == paths[:MOST_TRANSFERS]
+    assert plain_text(frame(tally, ScreenSize(80, 50), slots)).endswith("\nand 8 more in flight\n")
+    assert slots == paths[:MOST_TRANSFERS]
     tally.hear(events.Settled(outcome("03.wav", Status.UPLOADED)))
-    frame(tally, Room(80, 50), seats)
-    assert seats == [*paths[:3], paths[12], *paths[4:12]]
+    frame(tally, ScreenSize(80, 50), slots)
+    assert slots == [*paths[:3], paths[12], *paths[4:12]]
     for path in paths[5:]:
         tally.hear(events.ReturnedUnsent(path, 100))
-    text = plain_text(frame(tally, Room(80, 50), seats))
-    assert seats == ["00.wav", "01.wav", "02.wav", "04.wav"]
+    text = plain_text(frame(tally, ScreenSize(80, 50), slots))
+    assert slots == ["00.wav", "01.wav", "02.wav", "04.wav"]
     assert "more in flight" not in text
 
 

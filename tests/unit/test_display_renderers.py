@@ -18,10 +18,10 @@ from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.states import Status
 from batch_uploader.ui.explain import explain, explain_nothing
 from batch_uploader.ui.jsonlines import JsonView
-from batch_uploader.ui.outlet import Outlet, Room, can_draw, room_of
 from batch_uploader.ui.plain import PlainView
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.renderer import MOST_QUEUED, Renderer
+from batch_uploader.ui.stream import SafeStream, ScreenSize, can_draw, screen_size
 from batch_uploader.ui.tally import Tally
 from batch_uploader.ui.terminal import picture
 
@@ -73,7 +73,7 @@ def test_plain_says_where_it_starts_and_where_it_ended():
 def test_plain_speaks_at_most_once_a_second_and_less_as_it_grows_old():
     """Fault 75."""
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(Outlet(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     tally.hear(events.FolderPlanned("", 10**6, 10**9, 0, 0))
     told = []
@@ -93,7 +93,7 @@ def test_plain_speaks_at_most_once_a_second_and_less_as_it_grows_old():
 
 def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(Outlet(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     for _ in range(100):
         view.prepare(tally)
@@ -109,7 +109,7 @@ def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
 def test_plain_tells_once_a_minute_that_it_waits_for_doubts():
     """Fault 75: a night of waiting is no thousand lines, each a second less."""
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(Outlet(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     tally.hear(events.ScanFinished(0, 0))
     view.prepare(tally)
@@ -174,7 +174,7 @@ def test_json_explains_on_stdout():
 def test_json_tells_the_numbers_once_a_second():
     clock, stream = Clock(), io.StringIO()
     now = datetime(2025, 1, 1, tzinfo=UTC)
-    view, tally = JsonView(Outlet(stream), now=lambda: now), Tally(clock)
+    view, tally = JsonView(SafeStream(stream), now=lambda: now), Tally(clock)
     tally.hear(RUN[0])
     tally.hear(RUN[1])
     for _ in range(50):
@@ -314,7 +314,7 @@ def test_a_console_that_records_gives_a_picture():
             listener(event)
     assert "[bold]a.wav" in console.export_text(clear=False)
     console = Console(record=True, width=80, file=io.StringIO())
-    console.print(picture(listener.tally, Room(80, 24)))
+    console.print(picture(listener.tally, ScreenSize(80, 24)))
     assert "[bold]a.wav" in console.export_svg(title="upload")
 
 
@@ -364,7 +364,7 @@ def test_no_stream_at_all_is_fine(monkeypatch):
 
 def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
     """Fault 73: more is said than a pipe holds, and nobody reads it."""
-    monkeypatch.setattr("batch_uploader.ui.outlet.PATIENCE", 0.3)
+    monkeypatch.setattr("batch_uploader.ui.stream.PATIENCE", 0.3)
     ours, theirs = os.pipe()
     stream = os.fdopen(theirs, "w")
     listener = make_renderer(Progress.JSON, stdout=stream)
@@ -392,7 +392,7 @@ def test_a_slow_reader_gets_everything_that_was_kept_and_is_told_of_the_rest():
             return super().write(text)
 
     stream = Gate()
-    listener = Renderer(JsonView(Outlet(stream)))
+    listener = Renderer(JsonView(SafeStream(stream)))
     with listener:
         listener(RUN[0])
         time.sleep(0.5)  # the first line holds the thread up from here on
@@ -409,17 +409,17 @@ def test_a_slow_reader_gets_everything_that_was_kept_and_is_told_of_the_rest():
 def test_an_outlet_writes_what_its_encoding_lacks_as_escapes():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="cp1251")
-    Outlet(stream).write("звонок 通")
+    SafeStream(stream).write("звонок 通")
     assert raw.getvalue() == "звонок ".encode("cp1251") + b"\\u901a"
 
 
 def test_the_size_of_no_terminal_is_80_by_24(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.delenv("LINES", raising=False)
-    assert room_of(io.StringIO()) == (80, 24)
-    assert room_of(None) == (80, 24)
+    assert screen_size(io.StringIO()) == (80, 24)
+    assert screen_size(None) == (80, 24)
     monkeypatch.setenv("COLUMNS", "132")
-    assert room_of(None) == (132, 24)
+    assert screen_size(None) == (132, 24)
     assert not can_draw(None)
 
 

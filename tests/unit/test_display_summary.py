@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
-from batch_uploader.ui.outlet import Room, plain_text
+from batch_uploader.ui.stream import ScreenSize, plain_text
 from batch_uploader.ui.summary import (
     MOST_ROWS,
     alike,
@@ -47,7 +47,9 @@ def summary(
 
 
 def text_of(summary, width=80, height=24, tally=None, manifest=MANIFEST):
-    lines = summary_lines(summary, Room(width, height), manifest, "/data/my calls", tally=tally)
+    lines = summary_lines(
+        summary, ScreenSize(width, height), manifest, "/data/my calls", tally=tally
+    )
     return plain_text(lines)
 
 

@@ -28,17 +28,17 @@ Line = Sequence[Span]
 """One line of a screen, without its end."""
 
 
-class Room(NamedTuple):
+class ScreenSize(NamedTuple):
     """How many cells and lines there are."""
 
     width: int
     height: int
 
 
-FALLBACK = Room(80, 24)
+FALLBACK = ScreenSize(80, 24)
 
 
-class Outlet:
+class SafeStream:
     """A text stream that swallows what it cannot write, once and for all.
 
     It writes past Python's buffer: a thread that is stuck in a write (Ctrl-S, a reader that
@@ -111,16 +111,16 @@ class Outlet:
 
 def can_draw(stream: TextIO | None) -> bool:
     """Whether lines on it can be drawn over: a terminal that is not a dumb one."""
-    return Outlet(stream).isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
+    return SafeStream(stream).isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
-def room_of(stream: TextIO | None) -> Room:
+def screen_size(stream: TextIO | None) -> ScreenSize:
     """The size of the terminal, 80 by 24 where there is none; ``COLUMNS`` and ``LINES`` win."""
     try:
         width, height = os.get_terminal_size(stream.fileno() if stream is not None else -1)
     except (OSError, ValueError):
         width, height = FALLBACK
-    return Room(_told("COLUMNS") or width or 80, _told("LINES") or height or 24)
+    return ScreenSize(_told("COLUMNS") or width or 80, _told("LINES") or height or 24)
 
 
 def _told(name: str) -> int:
