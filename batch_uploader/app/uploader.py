@@ -147,8 +147,9 @@ class Uploader:
     async def run(self) -> Summary:
         """Upload everything that is due. Call it once.
 
-        What happens to single recordings are outcomes; raises only what ends the run as a whole,
-        after what is in flight has finished: SourceError, LedgerError, what a listener raised.
+        The outcomes of single recordings are in the summary. Raises only what ends the run as a
+        whole, after what is in flight has finished: SourceError, LedgerError, or what a listener
+        raised.
         """
         started = time.monotonic()
         if self._manifest is not None:
@@ -182,17 +183,17 @@ class Uploader:
         return summary
 
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
-        """End politely: nothing new begins, what is in flight finishes within the grace.
+        """End in order: nothing new begins, what is in flight finishes within the grace.
 
-        Looks at what may have been touched are no work that a limit leaves undone.
+        ``reason`` and ``ending`` are what the summary will say.
         """
-        if ending is Ending.LIMIT:
+        if ending is Ending.LIMIT:  # which leaves no work undone where only looks are left
             self._engine.limit(reason)
         else:
             self._engine.drain(ending, reason)
 
     def cancel(self) -> None:
-        """End now: what is in flight is left in doubt."""
+        """End at once: what is in flight is left in doubt."""
         self._engine.cancel()
 
     async def _require_same_source(self) -> None:

@@ -55,7 +55,7 @@ class LedgerLocked(LedgerError):  # noqa: N818 - the state of the ledger, not a 
 
 
 class LedgerGone(LedgerError):  # noqa: N818 - as above
-    """The ledger was removed or replaced under the run that holds it, and can be read by it yet."""
+    """The ledger was removed or replaced during the run, which can still read it."""
 
 
 class SourceError(UploaderError):

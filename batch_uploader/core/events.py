@@ -21,7 +21,7 @@ class RunStarted(Struct, frozen=True):
 
 
 class FolderPlanned(Struct, frozen=True):
-    """A folder was listed and planned: so much of it is to be sent.
+    """A folder was listed and compared with the ledger: ``to_send`` recordings are to be sent.
 
     ``waiting`` are too young. ``forgotten`` were never stored, and their files are gone.
     """
@@ -111,9 +111,9 @@ class AlreadyThere(Struct, frozen=True):
 
 
 class LooksBegun(Struct, frozen=True):
-    """All else has been sent; so many recordings, counted as already there, are to be compared now.
+    """All else has been sent; ``to_look`` recordings that count as already there are compared now.
 
-    They are at rest, and of the same sizes and times, but their times of change or inodes are new.
+    Their sizes and modification times are the same, but their change times or inodes are new.
     """
 
     to_look: int
@@ -121,16 +121,16 @@ class LooksBegun(Struct, frozen=True):
 
 
 class Sight(StrEnum):
-    """What a look at files of the same sizes and times found."""
+    """What the comparison of files with the same sizes and modification times found."""
 
     SAME = "same"
     """They were only touched."""
     OUTDATED = "outdated"
     """The audio is as it was, but not what the sidecar says."""
     CHANGED = "changed"
-    """Something else: it goes on its way as a new recording does."""
+    """The audio is another: it is uploaded as a new recording."""
     UNREAD = "unread"
-    """Nothing, since they could not be read; the next run looks again."""
+    """They could not be read; the next run tries again."""
 
 
 class Looked(Struct, frozen=True):
@@ -176,14 +176,14 @@ class Reconciled(Struct, frozen=True):
 
 
 class DoubtsWaiting(Struct, frozen=True):
-    """All waits for the doubts: the search for so many recordings ``resumes_in`` seconds."""
+    """The run waits for recordings in doubt alone; in ``resumes_in`` seconds it searches again."""
 
     resumes_in: float
     recordings: int
 
 
 class Paused(Struct, frozen=True):
-    """Sending ``resumes_in`` seconds: the service has too much to do or cannot be reached.
+    """Nothing is sent for ``resumes_in`` seconds: the service throttles or cannot be reached.
 
     ``reason`` says which, and what to do about it.
     """

@@ -211,7 +211,7 @@ def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
 
 
 class Failure(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a recording is not up, for the manifest: a code to sort by and a sentence.
+    """Why a recording was not uploaded: a code to sort by and a sentence.
 
     ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
     ``request_id`` is what the vendor's support asks for.
@@ -256,7 +256,7 @@ class Ending(StrEnum):
     INTERRUPTED = "interrupted"
     UNAUTHORIZED = "unauthorized"
     UNREACHABLE = "unreachable"
-    """For so long that somebody should know."""
+    """Nothing got through for ``max_outage``, or all that was sent ended in doubt."""
     LIMIT = "limit"
 
 
@@ -289,7 +289,7 @@ class Summary(Struct, frozen=True):
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the source held no recording at all: perhaps a share is not mounted."""
+        """Whether the source has no recordings at all: perhaps a share is not mounted."""
         seen = self.already_there + self.waiting + sum(self.counts.values())
         return self.ending is Ending.COMPLETED and not seen
 

@@ -26,9 +26,9 @@ OnRetry = Callable[[SinkError, float], None]
 class RetryPolicy(Struct, frozen=True):
     """Exponential backoff with full jitter; all times in seconds.
 
-    An attempt at ``size`` bytes may take ``deadline + size / slowest_rate``: the rate is what one
-    of many transfers gets on a poor line, in bytes a second. A deadline that cuts a healthy
-    transfer leaves a recording in doubt, so it is meant for the hopeless ones.
+    An attempt to send ``size`` bytes may take ``deadline + size / slowest_rate``; the rate, in
+    bytes a second, is what one of many uploads gets on a poor line. An attempt that is cut off by
+    its deadline leaves the recording in doubt, so the deadline is generous.
     """
 
     attempts: int = 10

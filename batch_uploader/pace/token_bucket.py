@@ -25,10 +25,10 @@ def local_minute() -> int:
 
 
 class Timetable(Struct, frozen=True):
-    """Bytes a second from a minute of the day on, None where there is no limit.
+    """The maximum of bytes a second, by time of day. Raises ConfigError for nonsense.
 
-    Sorted by the minute; what stands last holds over midnight. Raises ConfigError for entries that
-    make no sense; ``parse`` reads them from a text.
+    Each entry has the minute of the day that it holds from, and the bytes a second, None for no
+    limit. Entries are sorted by the minute; the last one holds over midnight.
     """
 
     entries: tuple[tuple[int, int | None], ...]
@@ -43,7 +43,7 @@ class Timetable(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``8M``, or ``08:00 2M 20:00 off``. Raises ValueError with a sentence for the user."""
+        """Read ``8M`` or ``08:00 2M 20:00 off``. Raises ValueError with a sentence for the user."""
         words = text.split()
         if len(words) == 1:
             words.insert(0, "00:00")

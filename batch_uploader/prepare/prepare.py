@@ -40,12 +40,12 @@ _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
 class SidecarMode(StrEnum):
-    """What a recording without a sidecar is."""
+    """Whether every recording must have a sidecar."""
 
     REQUIRED = "required"
-    """A defect."""
+    """It must; one without is invalid."""
     OPTIONAL = "optional"
-    """Fine: its metadata are the defaults."""
+    """It need not; the metadata of one without are the defaults."""
 
 
 class Rules(Struct, frozen=True):

@@ -59,18 +59,19 @@ SHORTEST_HOLD = 1.0
 
 
 class RunOptions(Struct, frozen=True):
-    """How a run behaves. Times are in seconds, ``memory`` in bytes.
+    """How a run behaves; times in seconds, sizes in bytes. Raises ConfigError for nonsense.
 
-    ``concurrency`` is the most that may be in flight; how many are is found out. ``rate`` is the
-    most attempts a second, ``bandwidth`` the most bytes a second. ``memory`` bounds the audio held
-    at once by all transfers, ``expanded_memory`` where many connections carry more than few and the
-    machine has as much to spare. ``grace`` is how long a draining run waits for what is in flight
-    before it cancels it. The run ends after ``max_recordings``, after ``max_audio`` seconds of
-    audio, or when nothing has got through for ``max_outage``.
-    ``hold`` is for how long after a doubt arose it proves nothing that Search does not find the
-    recording; ``wait_for_doubt`` makes a run wait for that. With ``trust_times`` files of the same
-    sizes and times are not looked at, whatever else of them is new.
-    Raises ConfigError for a number that makes no sense.
+    ``concurrency`` is the maximum of uploads in flight; the actual number adapts. ``rate`` is the
+    maximum of requests a second, ``bandwidth`` that of bytes a second. ``memory`` limits the audio
+    that all uploads in flight hold, ``expanded_memory`` the same where many connections carry more
+    than a few and the machine has as much to spare. Files modified within ``min_age`` are left to
+    the next run. A draining run waits ``grace`` for what is in flight before it cancels it. The run
+    ends after ``max_recordings``, after ``max_audio`` seconds of audio, or when nothing has got
+    through for ``max_outage``.
+    ``hold`` is how long to wait before a failed Search counts as proof that a recording in doubt
+    was not stored; ``wait_for_doubt`` keeps the run going until then. ``trust_times`` treats files
+    of the same size and modification time as unchanged, even if their change time or inode is new.
+    ``explain`` publishes ``Decided`` events.
     """
 
     # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.

@@ -39,7 +39,7 @@ _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln
 
 
 class RawFormat(Struct, frozen=True):
-    """How files without a header are to be read: 16-bit signed little-endian samples."""
+    """What files without a header hold: 16-bit signed little-endian samples."""
 
     sample_rate: int
     channels: int
@@ -50,10 +50,10 @@ class RawFormat(Struct, frozen=True):
 
 
 class AudioRules(Struct, frozen=True):
-    """What the connection wants of a recording.
+    """What audio the connection accepts.
 
-    ``channels`` is the number that it takes, None for any. ``raw`` is applied to content without a
-    known header in a file whose extension promises none. ``max_duration`` is in seconds.
+    ``channels`` is the required number of channels, None for any. ``raw`` describes files that have
+    no header, by extension and content. ``max_duration`` is in seconds.
     """
 
     channels: int | None = None

@@ -27,7 +27,7 @@ class FieldType(StrEnum):
 
 
 class Kind(StrEnum):
-    """The connections whose keys the service's guide prescribes."""
+    """The kinds of connections for which the service's guide prescribes fields."""
 
     TWO_CHANNEL = "two-channel"
     ONE_CHANNEL = "one-channel"
@@ -51,12 +51,11 @@ _PRESETS: Final = {
 
 
 class Schema(Struct, frozen=True):
-    """What is known of a connection's fields.
+    """The fields of a connection. Raises ConfigError if the defaults do not fit the rest.
 
-    ``defaults`` stand in for fields that a sidecar lacks, ``required`` must be in the one or the
-    other. ``types`` names those that are checked. If ``declared`` is there, it holds all the fields
-    that a sidecar may set. ``stamp_field`` is ours alone. Raises ConfigError if the defaults do not
-    fit the rest.
+    ``defaults`` are the values of fields that a sidecar lacks. ``required`` fields must be in the
+    sidecar or the defaults. ``types`` has the fields whose values are checked. ``declared`` has all
+    fields that a sidecar may set, None for any. ``stamp_field`` is set by the upload alone.
     """
 
     defaults: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +90,7 @@ class Schema(Struct, frozen=True):
         declared: Iterable[str] | None = None,
         stamp_field: str | None = None,
     ) -> Self:
-        """The keys that the service asks for, all of them required, with what is given added."""
+        """The fields that the guide prescribes, all of them required, and what is given."""
         require_type("kind", kind, Kind)
         require_texts("required", required)
         require_texts("declared", declared or ())

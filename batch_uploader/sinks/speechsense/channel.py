@@ -41,15 +41,15 @@ _BUNDLES: Final = (
 
 
 class Security(StrEnum):
-    """What protects the connection."""
+    """How the connection is protected."""
 
     TLS = "tls"
     PLAINTEXT = "plaintext"
-    """Nothing; for loopback alone."""
+    """Not at all; for loopback alone."""
 
 
 class Proxy(StrEnum):
-    """Whether an HTTP proxy may stand in between; never on loopback."""
+    """Whether an HTTP proxy is used; never for loopback."""
 
     ENVIRONMENT = "environment"
     """The one that ``grpc_proxy``, ``https_proxy`` or ``http_proxy`` names, if any."""
@@ -57,7 +57,7 @@ class Proxy(StrEnum):
 
 
 class Endpoint(Struct, frozen=True):
-    """Where a service is and how it is talked to. An IPv6 address has no brackets here.
+    """The address of a service and how to connect to it; an IPv6 address without brackets.
 
     ``ca_file`` holds the certificates to trust, as PEM, in place of the system's. Raises
     ConfigError for plaintext to any host but loopback; ``parse`` reads ``HOST:PORT``.

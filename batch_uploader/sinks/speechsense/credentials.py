@@ -31,7 +31,7 @@ _LARGEST_FILE: Final = 1024 * 1024
 
 
 class Credentials(Protocol):
-    """What stands in the ``authorization`` header of a request."""
+    """What is in the ``authorization`` header of a request."""
 
     async def header(self) -> str:
         """The header's value as of now: a word, a space, the secret.
@@ -76,8 +76,8 @@ class IamToken:
 class IamTokenFile:
     """An IAM token in a file that somebody else renews; read again whenever the file changes.
 
-    Raises ConfigError if there is no sound token in it at first. A file that becomes unreadable
-    later leaves the last token in use: the service tells when that one has expired.
+    Raises ConfigError if there is no valid token in it at first. If the file cannot be read later,
+    the last token stays in use until the service refuses it.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class IamTokenFile:
 class ServiceAccountKey:
     """The authorized key of a service account, exchanged for IAM tokens as they run out.
 
-    A token is renewed an hour before its end (halfway, if it lives less than two hours), once for
-    all who wait for it. While IAM is away the old one serves until its end.
+    A token is renewed an hour before it expires (halfway, if it is valid for less than two hours),
+    once for all that wait for it. If IAM cannot be reached, the old one is used until it expires.
     """
 
     def __init__(

@@ -42,12 +42,12 @@ class Extent(StrEnum):
 
 
 class Unavailable(StrEnum):
-    """What an UNAVAILABLE that came from the service's side is worth."""
+    """What an UNAVAILABLE proves that comes after the last byte was sent."""
 
     BELIEVED = "believed"
-    """Nothing was stored: try again."""
+    """That nothing was stored: the recording is sent again."""
     DOUBTED = "doubted"
-    """It may have been stored: in doubt."""
+    """Nothing: the recording is in doubt."""
 
 
 # No call leaves before there is a connection.

@@ -49,9 +49,9 @@ class SpeechSenseSink:
 
     Recordings of up to ``whole_limit`` bytes go in one message, larger ones as a stream of
     ``chunk_size`` bytes a message. With ``stamp_field`` each talk carries its recording's key in
-    that metadata field, whatever the sidecar says of it. ``quota`` holds Search and Get back; it is
-    what the service grants by default unless a project was granted another. Raises ConfigError for
-    sizes that no service would take; entering raises it for a CA file that cannot be used.
+    that metadata field, whatever the sidecar says of it. ``quota`` limits Search and Get;
+    without it, they are held to what the service grants by default. Raises ConfigError for
+    sizes that the service does not take; entering raises it for a CA file that cannot be used.
     """
 
     def __init__(
