@@ -11,4 +11,4 @@ def refused(action):
     """The error and its hints in one text, as a user reads them."""
     with pytest.raises(ConfigError) as caught:
         action()
-    return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+    return "\n".join([caught.value.problem, *caught.value.hints])

@@ -79,14 +79,8 @@ def _run() -> int:
     return code if isinstance(code, int) else ExitCode.FINE
 
 
-_EXTRA = "Got unexpected extra argument"
-
-
 def _misused(error: click.UsageError) -> int:
     message = error.format_message().rstrip(".")
-    if message.startswith(_EXTRA):
-        # Not repeated: it may be a secret that was thought to be an argument.
-        message = f"{_EXTRA}s; quote a path that has blanks in it, and keep a key in a file"
     path = error.ctx.command_path if error.ctx is not None else "batch-uploader"
     output.error(message[:1].lower() + message[1:], f"{path} --help")
     return ExitCode.USAGE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from batch_uploader.cli.options import PATH, Flag, Panel, Parsed, command
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _parse_outage(text: str) -> "Outage":
 
     start, plus, length = text.partition("+")
     if not plus:
-        raise ValueError(f"{text!r} is not START+LENGTH; write it as 10s+5m")
+        raise BadValue(f"{text!r} is not START+LENGTH", hint="write it as 10s+5m")
     return Outage(parse_duration(start), parse_duration(length))
 
 
@@ -54,7 +54,9 @@ def _parse_connection(text: str) -> "Connection":
 
     match = _CONNECTION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not ID[:CHANNELS][=KEY,...]; write it as demo:2=date,name")
+        raise BadValue(
+            f"{text!r} is not ID[:CHANNELS][=KEY,...]", hint="write it as demo:2=date,name"
+        )
     fields = frozenset(match[3].split(",")) if match[3] else None
     return Connection(match[1], fields, int(match[2]) if match[2] else None)
 
@@ -256,13 +258,9 @@ def emulator(**given: Any) -> None:
             )
         },
     }
-    try:
-        given["abort_code"] = status_code(given["abort_code"])
-        given["lost_answer"] = LostAnswer(given["lost_answer"])
-        faults = Faults(**given)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    anyio.run(serve, EmulatorOptions(**options, faults=faults))
+    given["abort_code"] = status_code(given["abort_code"])
+    given["lost_answer"] = LostAnswer(given["lost_answer"])
+    anyio.run(serve, EmulatorOptions(**options, faults=Faults(**given)))
 
 
 def _secrets(files: Sequence[Path]) -> frozenset[str]:
@@ -273,7 +271,9 @@ def _secret_in(file: Path) -> str:
     try:
         text = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The file {file} cannot be read; name one with a single key") from error
+        raise ConfigError(
+            f"the file {file} cannot be read", hint="specify one with a single key"
+        ) from error
     if not text or len(text.split()) > 1:
-        raise ConfigError(f"{file} holds no key, or several; put one key on one line")
+        raise ConfigError(f"{file} does not hold a single key", hint="put one key on one line")
     return text

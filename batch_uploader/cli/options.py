@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from batch_uploader.core.errors import BadValue, ConfigError
+
 
 class Panel(StrEnum):
     """The groups that flags stand in, in the order of the help."""
@@ -51,7 +53,7 @@ class Flag(click.Option):
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no argument
-    """A value that a function reads; its ValueError is a sentence for the user."""
+    """A value that a function reads, or refuses with BadValue."""
 
     name = "value"
 
@@ -64,15 +66,16 @@ class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no ar
             return value
         try:
             return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        except BadValue as error:
+            name = param.get_error_hint(ctx).strip("'") if param and ctx else self.name
+            raise ConfigError(f"{name}: {error.problem}", hint=error.hints) from None
 
 
 def _path(text: str) -> Path:
     # Nothing more is asked of it here: what is wrong with a path has exit codes of its own. An
     # empty one would be the working directory, and is nearly always a variable that is not set.
     if not text:
-        raise ValueError("it is empty: is a variable not set?")
+        raise BadValue("it is empty", hint="check whether a variable is unset")
     return Path(text)
 
 
@@ -83,6 +86,17 @@ class Command(click.Command):
     """A command whose flags stand in panels, with examples that can be copied."""
 
     examples: Sequence[str] = ()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an argument too many without repeating it, as Click would: it may be a secret."""
+        ctx.allow_extra_args = True
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            raise ConfigError(
+                "unexpected extra arguments",
+                hint="quote a path that contains spaces, and keep a key in a file",
+            )
+        return extra
 
     def panels(self, ctx: click.Context) -> dict[Panel, list[Flag]]:
         """Its flags, in the order of the help."""

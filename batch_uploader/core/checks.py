@@ -25,12 +25,12 @@ def require_number(
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{name} is {value!r}, which is not a number")
+        raise ConfigError(f"{name} is {value!r}", hint="give a number")
     if value <= above:
-        raise ConfigError(f"{name} is {value!r}; give more than {above:g}")
+        raise ConfigError(f"{name} is {value!r}", hint=f"give more than {above:g}")
     if not least <= value <= most:
         bounds = f"at least {least:g}" if value < least else f"at most {most:g}"
-        raise ConfigError(f"{name} is {value!r}; give {bounds}")
+        raise ConfigError(f"{name} is {value!r}", hint=f"give {bounds}")
 
 
 def require_whole(
@@ -39,7 +39,7 @@ def require_whole(
     """The same for what is counted."""
     require_number(name, value, least=least, most=most, optional=optional)
     if isinstance(value, float):
-        raise ConfigError(f"{name} is {value!r}; give a whole number")
+        raise ConfigError(f"{name} is {value!r}", hint="give a whole number")
 
 
 def require_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
@@ -49,7 +49,8 @@ def require_type(name: str, value: object, wanted: type, *, optional: bool = Fal
     """
     if not isinstance(value, wanted) and not (value is None and optional):
         raise ConfigError(
-            f"{name} is a value of the type {type(value).__name__}; give one of {wanted.__name__}"
+            f"{name} is a value of the type {type(value).__name__}",
+            hint=f"give one of {wanted.__name__}",
         )
 
 
@@ -57,17 +58,17 @@ def require_word(name: str, value: object, *, optional: bool = False) -> None:
     """Raise ConfigError unless ``value`` is a visible text without a space, as an ID is."""
     require_type(name, value, str, optional=optional)
     if isinstance(value, str) and not (value and value.isprintable() and " " not in value):
-        raise ConfigError(f"{name} is {value!r}; give one word")
+        raise ConfigError(f"{name} is {value!r}", hint="give one word")
 
 
 def require_texts(name: str, value: Iterable[object]) -> None:
     """Raise ConfigError unless ``value`` holds texts; a text alone would be taken for letters."""
     if isinstance(value, str) or not all(isinstance(each, str) for each in value):
-        raise ConfigError(f"{name} is not a collection of texts; give a list of them")
+        raise ConfigError(f"{name} is not a collection of texts", hint="give a list of them")
 
 
 def as_path(name: str, value: object) -> Path:
     """The path that is meant. Raises ConfigError for what cannot be one."""
     if not isinstance(value, str | os.PathLike) or not str(value):
-        raise ConfigError(f"{name} is {value!r}; give a path")
+        raise ConfigError(f"{name} is {value!r}", hint="give a path")
     return Path(value)

@@ -4,6 +4,7 @@
 
     UploaderError
       ConfigError             the user's settings; exit 2
+        BadValue              a text that should be a number, a duration or the like
       LedgerError             the ledger or the disk; exit 7
         LedgerLocked          another run holds it; exit 5
         LedgerGone            it is not where it was opened; nothing more is sent
@@ -44,6 +45,10 @@ class UploaderError(Exception):
 
 class ConfigError(UploaderError):
     """A setting is missing, contradictory or unusable."""
+
+
+class BadValue(ConfigError, ValueError):  # noqa: N818 - what is wrong, as the states below
+    """A text cannot be read as the value that it should be."""
 
 
 class LedgerError(UploaderError):

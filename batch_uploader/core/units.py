@@ -6,6 +6,8 @@ belong to sizes, small letters to durations.
 
 import re
 
+from batch_uploader.core.errors import BadValue
+
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _DURATION = re.compile(_NUMBER + r"(ms|s|m|h|d)?")
 _SIZE = re.compile(_NUMBER + r"([KMGT])?")
@@ -15,44 +17,49 @@ _RATE = re.compile(_NUMBER + r"/(s|m|h)")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError with a sentence for the user."""
+    """Seconds. Raises BadValue."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a duration; write it as 90, 90s, 30m or 2h")
+        raise BadValue(f"{text!r} is not a duration", hint="write it as 90, 90s, 30m or 2h")
     return float(match[1]) * _SECONDS[(match[2] or "s")]
 
 
 def parse_size(text: str) -> int:
-    """Bytes. Raises ValueError with a sentence for the user."""
+    """Bytes. Raises BadValue."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size; write it as 1000, 512K, 8M or 1G")
+        raise BadValue(f"{text!r} is not a size", hint="write it as 1000, 512K, 8M or 1G")
     power = _SIZE_LETTERS.index(match[2]) + 1 if match[2] else 0
     nbytes = float(match[1]) * 1024**power
     if not nbytes.is_integer():
-        raise ValueError(f"{text!r} is not a whole number of bytes; write it as 1000, 512K or 8M")
+        raise BadValue(
+            f"{text!r} is not a whole number of bytes", hint="write it as 1000, 512K or 8M"
+        )
     return int(nbytes)
 
 
 def parse_rate(text: str) -> float:
-    """How often a second. Raises ValueError with a sentence for the user."""
+    """How often a second. Raises BadValue."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a rate; write it as 20/s, 300/m or 1000/h")
+        raise BadValue(f"{text!r} is not a rate", hint="write it as 20/s, 300/m or 1000/h")
     rate = float(match[1]) / _SECONDS[match[2]]
     if rate == 0:
-        raise ValueError(f"{text!r} lets nothing through; write it as 20/s, or leave it out")
+        raise BadValue(
+            f"{text!r} allows nothing", hint="write it as 20/s, or leave it out for no limit"
+        )
     return rate
 
 
 def parse_hours(text: str) -> float:
-    """Seconds; a bare number is hours. Raises ValueError with a sentence for the user."""
+    """Seconds; a bare number is hours. Raises BadValue."""
     bare = text.strip()
     try:
         return parse_duration(f"{bare}h" if bare.replace(".", "", 1).isdecimal() else bare)
-    except ValueError:
-        message = f"{text!r} is no number of hours; write it as 2.5, 90m or 10h"
-        raise ValueError(message) from None
+    except BadValue:
+        raise BadValue(
+            f"{text!r} is not a number of hours", hint="write it as 2.5, 90m or 10h"
+        ) from None
 
 
 def format_duration(seconds: float) -> str:

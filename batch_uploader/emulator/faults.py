@@ -11,6 +11,8 @@ from enum import StrEnum
 import grpc
 from msgspec import Struct
 
+from batch_uploader.core.errors import BadValue
+
 
 class LostAnswer(StrEnum):
     """What a client gets to see of a talk that was stored and whose answer is lost."""
@@ -52,7 +54,7 @@ class Faults(Struct, frozen=True):
     """Every knob, all off. Durations are seconds, probabilities between 0 and 1.
 
     At most one fault hits an attempt at an upload, so their probabilities add up to 1 at most.
-    Raises ValueError, with a sentence for the user, where a number makes no sense.
+    Raises BadValue where a number makes no sense.
     """
 
     seed: int = 0
@@ -101,21 +103,24 @@ class Faults(Struct, frozen=True):
         """Refuse what makes no sense."""
         for name in (*Fault, "search_unavailable"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{_flag(name)} is a probability, from 0 to 1")
+                raise BadValue(f"{_flag(name)} is not a probability", hint="give 0 to 1")
         if math.fsum(getattr(self, name) for name in Fault) > 1:
             names = ", ".join(_flag(name) for name in Fault)
-            raise ValueError(f"an upload has one fault at most: make {names} add up to 1 or less")
+            raise BadValue(
+                "an upload has one fault at most, and the probabilities add up to more than 1",
+                hint=f"lower some of {names}",
+            )
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if name in _NOT_NEGATIVE and value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{_flag(name)} cannot be negative or endless")
+                raise BadValue(f"{_flag(name)} cannot be negative or infinite")
         for name in ("die_before_storing", "die_after_storing"):
             if getattr(self, name) == 0:
-                raise ValueError(f"{_flag(name)} counts uploads from 1")
+                raise BadValue(f"{_flag(name)} counts uploads from 1")
         if self.bandwidth == 0:
-            raise ValueError("a bandwidth of 0 lets nothing through; take it away for no limit")
+            raise BadValue("a bandwidth of 0 allows nothing", hint="leave it out for no limit")
         if self.max_rate == 0:
-            raise ValueError("a max-rate of 0 lets nothing through; take it away for no limit")
+            raise BadValue("a max-rate of 0 allows nothing", hint="leave it out for no limit")
 
     def fault(self, identity: bytes, attempt: int) -> Fault | None:
         """The fault of the ``attempt``th try (from 0) at the upload of that identity."""
@@ -136,10 +141,12 @@ class Faults(Struct, frozen=True):
 
 
 def status_code(name: str) -> grpc.StatusCode:
-    """The status of that name in capitals, OK excluded. Raises ValueError with a sentence."""
+    """The status of that name in capitals, OK excluded. Raises BadValue."""
     names = {code.name: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
     if name not in names:
-        raise ValueError(f"{name!r} is none of the gRPC statuses {', '.join(names)}")
+        raise BadValue(
+            f"{name!r} is not a gRPC status", hint=f"the statuses are {', '.join(names)}"
+        )
     return names[name]
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from msgspec import Struct
 
 from batch_uploader.core.checks import require_whole
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_size
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
@@ -43,23 +43,25 @@ class Timetable(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``8M`` or ``08:00 2M 20:00 off``. Raises ValueError with a sentence for the user."""
+        """Read ``8M`` or ``08:00 2M 20:00 off``. Raises BadValue."""
         words = text.split()
         if len(words) == 1:
             words.insert(0, "00:00")
         entries: dict[int, int | None] = {}
         if not words or len(words) % 2:
-            raise ValueError(f"{text!r} is not a bandwidth; write it as 8M or '08:00 2M 20:00 off'")
+            raise BadValue(
+                f"{text!r} is not a bandwidth", hint="write it as 8M or '08:00 2M 20:00 off'"
+            )
         for moment, size in zip(words[::2], words[1::2], strict=True):
             match = _TIME.fullmatch(moment)
             if match is None:
-                raise ValueError(f"{moment!r} is not a time of the day; write it as 08:00")
+                raise BadValue(f"{moment!r} is not a time of day", hint="write it as 08:00")
             minute = int(match[1]) * 60 + int(match[2])
             if minute in entries:
-                raise ValueError(f"{moment} is there twice; name each time once")
+                raise BadValue(f"{moment} stands there twice", hint="name each time once")
             entries[minute] = None if size == _OFF else parse_size(size)
             if entries[minute] == 0:
-                raise ValueError("a bandwidth of 0 sends nothing; write off for no limit")
+                raise BadValue("a bandwidth of 0 sends nothing", hint="write off for no limit")
         return cls(tuple(sorted(entries.items())))
 
     def at(self, minute: int) -> int | None:

@@ -96,7 +96,8 @@ class Settings:
         }
         if self.file is None and profile is not None:
             profile.refuse(
-                f"there is no {FILE_NAME} here that could have profiles", "name one with --config"
+                f"there is no {FILE_NAME} with profiles in the working directory",
+                "specify the settings file with --config",
             )
         layers = read_profile(self.file, profile) if self.file else []
         # ChainMap asks for dictionaries but never writes to any but the first.
@@ -120,9 +121,9 @@ class Settings:
         found = self.places().connection_id
         if found is None:
             raise refusal(
-                "there is no connection ID: the recordings have to go somewhere",
-                "name it with --connection-id or SPEECHSENSE_CONNECTION_ID;"
-                " it is in the SpeechSense console",
+                "the connection ID is missing",
+                "specify --connection-id or SPEECHSENSE_CONNECTION_ID; the SpeechSense console has"
+                " the ID",
             )
         return found
 
@@ -175,9 +176,11 @@ class Settings:
     def _hold(self, default: float) -> float:
         hold = self.duration("hold", default)
         if hold < SHORTEST_HOLD:
-            self._layers["hold"].refuse(
-                "Search does not see a talk at once, and what it misses is sent again",
-                "give it at least a second; 30m is the default",
+            given = self._layers["hold"]
+            given.refuse(
+                f"{given.value!r} is too short: Search sees a talk only after a while, and what it"
+                " misses is sent again",
+                "specify at least a second; the default is 30m",
             )
         return hold
 
@@ -185,7 +188,7 @@ class Settings:
         waits = self.switch("wait-for-doubt")
         if waits and "stamp-field" not in self._layers:
             self._layers["wait-for-doubt"].refuse(
-                "without a stamp field nothing can be searched for", "add --stamp-field NAME"
+                "Search needs a stamp field", "add --stamp-field NAME"
             )
         return waits
 
@@ -216,8 +219,8 @@ def _working_directory() -> Path:
         return Path.cwd()
     except OSError as error:
         raise refusal(
-            f"the working directory cannot be told ({error.strerror}): was it removed?",
-            "change to one that is there: cd /",
+            f"the working directory cannot be determined ({error.strerror})",
+            "it may have been removed; change to another one: cd /",
         ) from error
 
 

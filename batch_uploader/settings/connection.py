@@ -39,11 +39,9 @@ def _raw(layers: ChainMap[str, RawSetting]) -> RawFormat | None:
     if rate and channels:
         return RawFormat(rate.count(*_RATES), channels.count(1, _MOST_CHANNELS))
     if rate:
-        rate.refuse(
-            "raw PCM has to have its number of channels declared too", "add --raw-channels N"
-        )
+        rate.refuse("the number of channels of raw PCM is missing", "add --raw-channels N")
     if channels:
-        channels.refuse("raw PCM has to have its sample rate declared too", "add --raw-rate HZ")
+        channels.refuse("the sample rate of raw PCM is missing", "add --raw-rate HZ")
     return None
 
 
@@ -61,8 +59,8 @@ def _schema(layers: ChainMap[str, RawSetting], kind: Kind | None) -> Schema:
             )
     except ConfigError as error:
         raise refusal(
-            f"the fields of the connection: {error}",
-            'see [connection.fields], --require and other-fields = "refuse"',
+            f"the fields of the connection: {error.problem}",
+            (*error.hints, 'see [connection.fields], --require and other-fields = "refuse"'),
         ) from error
     return Schema(
         _defaults(layers, bare), bare.required, bare.types, bare.declared, bare.stamp_field
@@ -87,7 +85,7 @@ def _field(given: RawSetting) -> tuple[FieldType, bool]:
         return given.one_of(FieldType), False
     for key in given.value:
         if key not in _FIELD_KEYS:
-            given.refuse(f"there is no key {key!r} here", closest(key, _FIELD_KEYS, "keys"))
+            given.refuse(f"unknown key {key!r}", closest(key, _FIELD_KEYS, "keys"))
     kind = RawSetting(given.value.get("type", "string"), f"type of {given.origin}", given.base)
     required = RawSetting(
         given.value.get("required", False), f"required of {given.origin}", given.base
@@ -106,7 +104,7 @@ def _declared(
     declared = frozenset(types)
     if not declared and kind is None:
         others.refuse(
-            "no field is declared, so every sidecar would be refused",
+            "no field is declared, so every sidecar would be invalid",
             "declare them in [connection.fields], or set connection.kind",
         )
     return declared
@@ -153,14 +151,14 @@ def _value(given: RawSetting, name: str) -> str:
             return value
         case _:
             raise refusal(
-                f"{given.origin}: the field {name!r}: this is not a single value",
+                f"{given.origin}: the field {name!r}: not a single value",
                 'write it like "..."',
             )
 
 
 def _table(given: RawSetting) -> Mapping[str, object]:
     if not isinstance(given.value, dict):
-        given.refuse("this is not a table", "write a line NAME = VALUE for each")
+        given.refuse("not a table", "write a line NAME = VALUE for each")
     return given.value
 
 

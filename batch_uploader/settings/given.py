@@ -8,18 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_duration, parse_rate, parse_size
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-"""What a system makes of bytes that are no UTF-8."""
+"""What a system makes of bytes that are not UTF-8."""
 
 
 class RawSetting:
-    """A value that nobody has looked at yet. It has no repr to show it: it may be a secret.
+    """A value that has not been read yet. It has no repr to show it: it may be a secret.
 
     ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.
     """
@@ -29,14 +29,14 @@ class RawSetting:
         self.origin = origin
         self.base = base
 
-    def refuse(self, problem: str, cure: str) -> NoReturn:
-        """Raise a ConfigError; the cure becomes its hint."""
-        raise refusal(f"{self.origin}: {problem}", cure)
+    def refuse(self, problem: str, hint: str | Iterable[str]) -> NoReturn:
+        """Raise a ConfigError that names where the value was given."""
+        raise ConfigError(f"{self.origin}: {problem}", hint=hint)
 
     def unseen(self) -> str:
         """Some text that is not empty, whatever is in it: a secret, which has its own rules."""
         if not isinstance(self.value, str):
-            self.refuse("this is not a text", 'write it in quotes, like "..."')
+            self.refuse("not a text", 'write it in quotes, like "..."')
         text = self.value.strip()
         if not text:
             self.refuse("it is empty", "give it a value or leave it out")
@@ -46,23 +46,23 @@ class RawSetting:
         """Some text that is not empty and that can be seen in all its characters."""
         text = self.unseen()
         if not text.isprintable():
-            self.refuse("there are characters in it that cannot be seen", "write it anew")
+            self.refuse("it contains invisible characters", "type it again")
         return text
 
     def word(self) -> str:
         """A text without any space: an identifier, or the name of a field."""
         text = self.text()
         if " " in text:
-            self.refuse(f"{self._shown()} has a space in it", "copy the one word alone")
+            self.refuse(f"{self._shown()} contains a space", "copy only the one word")
         return text
 
     def texts(self) -> tuple[str, ...]:
         """A list of texts, each of them valid Unicode."""
         if not isinstance(self.value, list) or not all(isinstance(v, str) for v in self.value):
-            self.refuse("this is not a list of texts", 'write it like ["...", "..."]')
+            self.refuse("not a list of texts", 'write it like ["...", "..."]')
         for text in self.value:
             if _HALF_CHARACTER.search(text):
-                self.refuse(f"{text!r} is not UTF-8", "write it anew, in UTF-8")
+                self.refuse(f"{text!r} is not UTF-8", "write it in UTF-8")
         return tuple(self.value)
 
     def path(self) -> Path:
@@ -70,16 +70,16 @@ class RawSetting:
         # The name of a file may be any bytes.
         path = self.value if isinstance(self.value, Path) else Path(self.unseen())
         if "\0" in str(path):
-            self.refuse("no path has a zero byte in it", "remove it")
+            self.refuse("a path cannot contain a zero byte", "remove it")
         try:
             return self.base / path.expanduser()
         except RuntimeError:
-            self.refuse("~ stands for an unknown home there", "write the path without the ~")
+            self.refuse("cannot expand ~: unknown user", "write the path without the ~")
 
     def switch(self) -> bool:
         """On or off."""
         if not isinstance(self.value, bool):
-            self.refuse("this is neither true nor false", "write true or false, without quotes")
+            self.refuse("neither true nor false", "write true or false, without quotes")
         return self.value
 
     def count(self, least: int, most: int) -> int:
@@ -106,7 +106,7 @@ class RawSetting:
         """What a parser makes of it, and more than nothing."""
         amount = self.read(parse)
         if not amount:
-            self.refuse(f"{self._shown()} allows nothing at all", "leave it out for no limit")
+            self.refuse(f"{self._shown()} allows nothing", "leave it out for no limit")
         return amount
 
     def rate(self) -> float:
@@ -114,20 +114,17 @@ class RawSetting:
         return self.read(parse_rate)
 
     def read(self, parse: Callable[[str], _T]) -> _T:
-        """What a parser makes of it; its ValueError is a problem and, after ``;``, the cure."""
+        """What a parser makes of it."""
         try:
             return parse(self._measure())
-        except ValueError as error:
-            problem, _, cure = str(error).partition("; ")
-            self.refuse(problem, cure)
+        except BadValue as error:
+            self.refuse(error.problem, error.hints)
 
     def one_of(self, kind: type[_E]) -> _E:
         """One word of a few."""
         words = [each.value for each in kind]
         if self.value not in words:
-            self.refuse(
-                f"{self._shown()} is not known here", closest(str(self.value), words, "words")
-            )
+            self.refuse(f"unknown value {self._shown()}", closest(str(self.value), words, "values"))
         return kind(self.value)
 
     def _measure(self) -> str:
@@ -140,15 +137,13 @@ class RawSetting:
         return repr(self.value)
 
 
-def refusal(problem: str, hint: str) -> ConfigError:
-    """A ConfigError with a hint, which a command line prints in a line of its own."""
-    error = ConfigError(problem)
-    error.add_note(hint)
-    return error
+def refusal(problem: str, hint: str | Iterable[str]) -> ConfigError:
+    """A ConfigError with a hint."""
+    return ConfigError(problem, hint=hint)
 
 
 def closest(name: str, known: Iterable[str], what: str) -> str:
-    """The hint for a word that is none of a few."""
+    """The hint for a word that is not one of a few."""
     words = sorted(known)
     close = difflib.get_close_matches(name, words, 1, 0.5)
     guess = f"did you mean {close[0]}? " if close else ""

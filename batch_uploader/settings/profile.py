@@ -101,7 +101,7 @@ def read_profile(file: Path, profile: RawSetting | None) -> list[Layer]:
         name = profile.text()
         if name not in profiles:
             profile.refuse(
-                f"there is no profile {name!r} in {file}",
+                f"unknown profile {name!r} in {file}",
                 closest(name, profiles, "profiles"),
             )
         where = f"[profiles.{name}] of {file}"
@@ -118,14 +118,15 @@ def _load(file: Path) -> dict[str, object]:
         return tomllib.loads(file.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         raise refusal(
-            f"{file} cannot be read ({error.strerror})", "check its name and mode, see --config"
+            f"{file} cannot be read ({error.strerror})",
+            "check its name and mode, or specify another one with --config",
         ) from error
     except UnicodeDecodeError as error:
         raise refusal(f"{file} is not UTF-8", "save it as UTF-8") from error
     except (tomllib.TOMLDecodeError, ArithmeticError) as error:
-        raise refusal(f"{file} is not TOML: {error}", "mend it there") from error
+        raise refusal(f"{file} is not valid TOML: {error}", "fix it there") from error
     except RecursionError as error:
-        raise refusal(f"{file} is nested too deeply", "keep settings in it alone") from error
+        raise refusal(f"{file} is nested too deeply", "keep only settings in it") from error
 
 
 def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
@@ -135,11 +136,11 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
             instead = _SECRETS[key.replace("_", "-")]
             raise refusal(
                 f"{key} in {where}: a secret does not belong in a settings file",
-                f"put it in a file that nobody else may read, and name that with {instead}",
+                f"put it in a file that only you can read, and specify that with {instead}",
             )
         if key not in KEYS | _TABLES or (key == "profiles"):
             raise refusal(
-                f"{key} in {where}: there is no such setting",
+                f"{key} in {where}: unknown setting",
                 closest(key, KEYS | _TABLES, "settings"),
             )
         if key not in _TABLES:
@@ -152,18 +153,16 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
         origin = f"connection.{key} in {where}"
         if key not in _CONNECTION_KEYS:
             raise refusal(
-                f"{origin}: there is no such setting",
+                f"{origin}: unknown setting",
                 closest(key, _CONNECTION_KEYS, "settings there"),
             )
         if key in layer:
-            raise refusal(f"{origin}: it is there twice", f"keep it in [connection], not {key}")
+            raise refusal(f"{origin}: it is set twice", f"keep it in [connection], remove {key}")
         layer[key] = RawSetting(value, origin, file.parent)
     return layer
 
 
 def _table(value: object, origin: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise refusal(
-            f"{origin}: this is not a table", "write it as [NAME] with a line for each key"
-        )
+        raise refusal(f"{origin}: not a table", "write it as [NAME] with a line for each key")
     return value

@@ -2,6 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -40,8 +41,8 @@ def read_sending(layers: ChainMap[str, RawSetting]) -> Sending:
     whole = layers["whole-limit"].size() if "whole-limit" in layers else WHOLE_LIMIT
     if whole > LARGEST_WHOLE:
         layers["whole-limit"].refuse(
-            "the service takes less than 128 MB in one message",
-            f"set it to {LARGEST_WHOLE} at most, and what is larger goes as a stream",
+            "the limit of the service is 128 MB in one message",
+            f"set it to {LARGEST_WHOLE} at most; larger recordings are streamed",
         )
     doubted = "doubt-unavailable" in layers and layers["doubt-unavailable"].switch()
     return Sending(
@@ -58,9 +59,7 @@ def _endpoint(layers: ChainMap[str, RawSetting]) -> Endpoint:
     plaintext = layers.get("plaintext")
     security = Security.PLAINTEXT if plaintext and plaintext.switch() else Security.TLS
     if plaintext and security is Security.PLAINTEXT and ca_file:
-        plaintext.refuse(
-            f"without TLS there is no use for {layers['ca-file'].origin}", "leave one of them out"
-        )
+        plaintext.refuse(f"{layers['ca-file'].origin} is for TLS only", "leave one of them out")
     text = str(DEFAULT_ENDPOINT)
     origins = [plaintext] if plaintext and plaintext.value is True else []
     if "endpoint" in layers:
@@ -69,8 +68,7 @@ def _endpoint(layers: ChainMap[str, RawSetting]) -> Endpoint:
     try:
         return Endpoint.parse(text, security=security, ca_file=ca_file, proxy=_proxy(layers))
     except ConfigError as error:
-        where = " and ".join(given.origin for given in origins)
-        raise ConfigError(f"{where}: {error}" if where else str(error)) from error
+        raise _given_at(" and ".join(given.origin for given in origins), error) from error
 
 
 def _proxy(layers: ChainMap[str, RawSetting]) -> Proxy:
@@ -88,29 +86,29 @@ def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Crede
         if len(named) > 1:
             raise _several([given for _, given in named], [name for name, _ in variables])
         for name, given in named:
-            # Whoever gives the secret itself for a file's name does not want to see it printed.
-            if name.endswith("-file") and not _exists(given.path()):
-                given.refuse("there is no such file", "check its name; it is not the secret itself")
+            make = makers[name](given)
             try:
-                return makers[name](given)
+                return make()
             except ConfigError as error:
-                # What is wrong with the text itself says where it stands.
-                if str(error).startswith(f"{given.origin}: "):
-                    raise
-                raise ConfigError(f"{given.origin}: {error}") from error
+                raise _given_at(given.origin, error) from error
     raise refusal(
-        "there is no credential: the service has to know who you are",
-        "put an API key in a file that nobody else may read and name it with --api-key-file,"
-        " or set API_KEY; --iam-token-file and --service-account-key-file are the others",
+        "the credentials are missing",
+        "put an API key in a file that only you can read and specify it with --api-key-file,"
+        " or set API_KEY; alternatives are --iam-token-file and --service-account-key-file",
     )
+
+
+def _given_at(origin: str, error: ConfigError) -> ConfigError:
+    """The error with where the value was given, if it was."""
+    return refusal(f"{origin}: {error.problem}" if origin else error.problem, error.hints)
 
 
 def _several(all_given: Sequence[RawSetting], from_environment: Sequence[str]) -> ConfigError:
     unset = " ".join(f"-u {CREDENTIAL_VARIABLES[name]}" for name in from_environment)
-    how = f"; env {unset} batch-uploader ... goes without what is in the environment"
+    how = f"; to ignore what is in the environment: env {unset} batch-uploader ..."
     return refusal(
         "there is more than one credential: " + " and ".join(given.origin for given in all_given),
-        f"leave all but one out{how if unset else ''}",
+        f"leave out all but one{how if unset else ''}",
     )
 
 
@@ -124,16 +122,25 @@ def _exists(path: Path) -> bool:
 
 def _makers(
     layers: ChainMap[str, RawSetting], endpoint: Endpoint
-) -> Mapping[str, Callable[[RawSetting], Credentials]]:
+) -> Mapping[str, Callable[[RawSetting], Callable[[], Credentials]]]:
+    """How each is made: the first step reads what was given, the second may refuse it."""
     return {
-        "api-key": lambda given: ApiKey(given.unseen()),
-        "api-key-file": lambda given: ApiKey.from_file(given.path()),
-        "iam-token": lambda given: IamToken(given.unseen()),
-        "iam-token-file": lambda given: IamTokenFile(given.path()),
-        "service-account-key-file": lambda given: ServiceAccountKey.from_file(
-            given.path(), endpoint=_iam_endpoint(layers, endpoint)
+        "api-key": lambda given: partial(ApiKey, given.unseen()),
+        "api-key-file": lambda given: partial(ApiKey.from_file, _file(given)),
+        "iam-token": lambda given: partial(IamToken, given.unseen()),
+        "iam-token-file": lambda given: partial(IamTokenFile, _file(given)),
+        "service-account-key-file": lambda given: partial(
+            ServiceAccountKey.from_file, _file(given), endpoint=_iam_endpoint(layers, endpoint)
         ),
     }
+
+
+def _file(given: RawSetting) -> Path:
+    path = given.path()
+    if not _exists(path):
+        # Not shown: whoever gives the secret itself for a file's name does not want to see it.
+        given.refuse("no such file", "check its name; specify a file, not the secret itself")
+    return path
 
 
 def _iam_endpoint(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Endpoint:
@@ -150,4 +157,4 @@ def _iam_endpoint(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Endp
             proxy=endpoint.proxy,
         )
     except ConfigError as error:
-        raise ConfigError(f"{given.origin}: {error}") from error
+        raise _given_at(given.origin, error) from error

@@ -97,7 +97,7 @@ def _compile(patterns: Sequence[str]) -> re.Pattern[str] | None:
 
 def _regex(pattern: str) -> str:
     if not pattern.strip("/"):
-        raise ConfigError(f"the pattern {pattern!r} matches nothing: leave it out")
+        raise ConfigError(f"the pattern {pattern!r} matches nothing", hint="leave it out")
     where = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
     regex = where + "".join(map(_translate, _TOKEN.finditer(pattern.strip("/"))))
     try:

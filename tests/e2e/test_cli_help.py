@@ -129,7 +129,7 @@ class TestMistakes:
             (["upload"], "error: missing argument 'DIRECTORY'"),
             (["upload", ".", "--concurency", "2"], "error: no such option '--concurency'"),
             (["check", ".", "--raw-rate"], "requires an argument"),
-            (["manifest", ".", "--format", "xml"], "error: --format: 'xml' is not known here"),
+            (["manifest", ".", "--format", "xml"], "error: --format: unknown value 'xml'"),
             (["emulator", "--host", "0.0.0.0"], "loopback"),  # noqa: S104 - what is refused
             (["emulator", "--unavailable", "2"], "--unavailable"),
         ],

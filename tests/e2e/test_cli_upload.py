@@ -145,7 +145,7 @@ class TestExitCodes:
         assert "SPEECHSENSE_CONNECTION_ID" in inside("upload", calls, *key).err
         result = inside("upload", calls, "--connection-id", "calls")
         assert result.code == 2
-        assert "there is no credential" in result.err
+        assert "error: the credentials are missing\n" in result.err
 
     def test_2_a_key_file_that_others_may_read(self, calls, upload):
         """fault 67"""

@@ -288,15 +288,18 @@ async def test_an_update_of_nothing_that_comes_late_troubles_nobody(emulator):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"unavailable": 1.1}, "unavailable is a probability, from 0 to 1"),
-        ({"abort_early": -0.1}, "abort-early is a probability"),
-        ({"silent": float("nan")}, "silent is a probability"),
-        ({"search_unavailable": 2}, "search-unavailable is a probability"),
-        ({"unavailable": 0.6, "lose_answer": 0.6}, "add up to 1 or less"),
-        ({"latency": -1}, "latency cannot be negative or endless"),
-        ({"search_lag": float("inf")}, "search-lag cannot be negative or endless"),
-        ({"bandwidth": 0}, "lets nothing through"),
-        ({"max_rate": 0}, "a max-rate of 0 lets nothing through"),
+        ({"unavailable": 1.1}, "unavailable is not a probability; give 0 to 1"),
+        ({"abort_early": -0.1}, "abort-early is not a probability"),
+        ({"silent": float("nan")}, "silent is not a probability"),
+        ({"search_unavailable": 2}, "search-unavailable is not a probability"),
+        (
+            {"unavailable": 0.6, "lose_answer": 0.6},
+            "add up to more than 1; lower some of unavailable",
+        ),
+        ({"latency": -1}, "latency cannot be negative or infinite"),
+        ({"search_lag": float("inf")}, "search-lag cannot be negative or infinite"),
+        ({"bandwidth": 0}, "a bandwidth of 0 allows nothing"),
+        ({"max_rate": 0}, "a max-rate of 0 allows nothing"),
         ({"max_rate": -1}, "max-rate cannot be negative"),
         ({"die_before_storing": 0}, "die-before-storing counts uploads from 1"),
         ({"die_after_storing": 0}, "die-after-storing counts uploads from 1"),
@@ -309,5 +312,7 @@ def test_numbers_that_make_no_sense(knobs, message):
 
 
 def test_a_status_that_is_none():
-    with pytest.raises(ValueError, match="'OK' is none of the gRPC statuses CANCELLED, UNKNOWN"):
+    with pytest.raises(
+        ValueError, match="'OK' is not a gRPC status; the statuses are CANCELLED, UNKNOWN"
+    ):
         status_code("OK")

@@ -322,9 +322,9 @@ class TestBandwidth:
         [
             ("", "is not a bandwidth"),
             ("08:00 2M 20:00", "is not a bandwidth"),
-            ("24:00 2M", "'24:00' is not a time of the day"),
-            ("8 2M", "'8' is not a time of the day"),
-            ("08:00 2M 8:00 3M", "8:00 is there twice"),
+            ("24:00 2M", "'24:00' is not a time of day"),
+            ("8 2M", "'8' is not a time of day"),
+            ("08:00 2M 8:00 3M", "8:00 stands there twice"),
             ("0", "a bandwidth of 0 sends nothing"),
             ("fast", "'fast' is not a size"),
         ],

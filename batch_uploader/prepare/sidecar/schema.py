@@ -74,10 +74,12 @@ class Schema(Struct, frozen=True):
             require_type(f"the default {name!r}", value, str)
             problem = self.check_name(name) or self.check_value(name, value)
             if problem is not None:
-                raise ConfigError(f"the default {name!r}: {problem.message}; {problem.cure}")
+                raise ConfigError(f"the default {name!r}: {problem.message}", hint=problem.cure)
         if self.declared is not None and (stray := self.required - self.declared):
             names = ", ".join(sorted(stray))
-            raise ConfigError(f"required but not declared: {names}; declare it or require it not")
+            raise ConfigError(
+                f"required but not declared: {names}", hint="declare it, or do not require it"
+            )
 
     @classmethod
     def for_kind(
