@@ -61,9 +61,8 @@ class _Report(Struct, frozen=True):
 
     def stored_as(self, status: Status) -> frozenset[Status]:
         """What a status that is shown is called in the ledger."""
-        if status is Status.IN_DOUBT and not self.running:
-            return frozenset({Status.IN_DOUBT, Status.CLAIMED})
-        return frozenset({status})
+        shown = frozenset({status})
+        return shown | {Status.CLAIMED} if status is Status.IN_DOUBT and not self.running else shown
 
 
 def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:

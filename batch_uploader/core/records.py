@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from batch_uploader.core.model import Container, Failure, Outcome, Timestamp
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import MAY_TURN_OUT_UP, Status
 
 
 class Known(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Known(Struct, frozen=True):
 
         What the ledger says of it stands until somebody has.
         """
-        undecided = self.outcome.status in {Status.IN_DOUBT, Status.GIVEN_UP}
+        undecided = self.outcome.status in MAY_TURN_OUT_UP
         return self.metadata is None and (undecided or self.sha256 is not None)
 
 

@@ -61,8 +61,9 @@ class State(Struct, frozen=True, kw_only=True):
     file is gone. ``unchanged`` is what a run does while the files are as they were; if their
     sidecar alone changed, ``new_sidecar``, where there is one; if the digest of the rules did,
     ``other_rules``. Any other change has it sent, unless it is not known whether it is stored.
-    ``verdicts`` are what a human may decide. What is ``found_again`` by the next run need not be
-    kept for it when the disk is full. ``at_zero`` has its count shown where it is 0.
+    ``verdicts`` are what a human may decide. An attempt that is proved to have stored nothing may
+    end so if it is ``attempted``; else only the files are looked at, or somebody decides.
+    ``at_zero`` has its count shown where it is 0.
     """
 
     means: str
@@ -75,14 +76,14 @@ class State(Struct, frozen=True, kw_only=True):
     new_sidecar: Decision | None = None
     other_rules: Decision | None = None
     verdicts: frozenset[Verdict] = frozenset()
-    found_again: bool = False
+    attempted: bool = False
     at_zero: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a row that would have a talk forgotten, or sent twice."""
         if self.stored is Stored.NO:
             return
-        if self.forgotten or self.found_again:
+        if self.forgotten:
             raise ValueError("what the service may hold is not forgotten")
         if self.unchanged.action not in {Action.SKIP, Action.HOLD}:
             raise ValueError("what the service may hold is not sent again")
@@ -145,7 +146,6 @@ class Status(StrEnum):
             unchanged=Decision(Action.HOLD, "it is invalid and unchanged"),
             other_rules=Decision(Action.UPLOAD, "it was invalid under other settings"),
             forgotten=True,
-            found_again=True,
             at_zero=True,
         ),
     )
@@ -160,6 +160,7 @@ class Status(StrEnum):
             ),
             unchanged=Decision(Action.HOLD, "the service refused it and it is unchanged"),
             forgotten=True,
+            attempted=True,
             # It is not stored, so to send it again is harmless.
             verdicts=frozenset({Verdict.RESEND}),
         ),
@@ -173,6 +174,7 @@ class Status(StrEnum):
             attention="nothing was stored: the next run tries again",
             unchanged=Decision(Action.UPLOAD, "earlier attempts failed before anything was stored"),
             forgotten=True,
+            attempted=True,
             at_zero=True,
         ),
     )
@@ -223,7 +225,6 @@ class Status(StrEnum):
             attention=None,
             unchanged=Decision(Action.SKIP, "it is a known duplicate and unchanged"),
             forgotten=False,
-            found_again=True,
         ),
     )
 
@@ -250,8 +251,10 @@ STANDING: Final = MAYBE_STORED | AT_REST
 """Nothing is sent while one of these stands at its path, and its file is as it was."""
 FORGETTABLE: Final = _where(lambda row: row.forgotten)
 """It is proved that nothing of these is stored: they are dropped when their files are gone."""
-FOUND_AGAIN: Final = _where(lambda row: row.found_again)
-"""What the next run sees for itself."""
+FOUND_AGAIN: Final = _where(lambda row: row.stored is Stored.NO and not row.attempted)
+"""What the next run sees for itself, of what was not sent: no doubt ends so."""
+BY_RULES: Final = _where(lambda row: row.other_rules is not None)
+"""What other rules may decide otherwise: the digest of those that did is on record."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 """A human must look at these."""
 

@@ -30,6 +30,7 @@ from batch_uploader.core.states import (
     AFTER_A_CLAIM,
     AT_REST,
     FORGETTABLE,
+    FOUND_AGAIN,
     KEPT,
     MAY_TURN_OUT_UP,
     UNDECIDED,
@@ -224,7 +225,7 @@ def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) ->
             raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
         if not same:
             raise _bug(outcome, "its file is not the one that was claimed")
-    if outcome.status is Status.INVALID and before in UNDECIDED:
+    if outcome.status in FOUND_AGAIN and before in UNDECIDED:
         raise _bug(outcome, f"it is {before}: the service may hold it")
     if outcome.status is Status.DUPLICATE and before in UNRESOLVED:
         raise _bug(outcome, f"it is {before}")

@@ -36,7 +36,7 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt
 from batch_uploader.core.ports import Ledger, Sink, apply_one
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
-from batch_uploader.core.states import MAYBE_STORED, Action, Status
+from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
 from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Timetable, Verdict
@@ -481,7 +481,7 @@ class Engine:
             raise _Drained
 
     async def _settle(self, outcome: Outcome) -> Status:
-        policy = self._policy if outcome.status is Status.INVALID else None
+        policy = self._policy if outcome.status in BY_RULES else None
         with CancelScope(shield=True):
             outcome = await apply_one(self._ledger, Settle(outcome, policy))
         self._publish(Settled(outcome))
