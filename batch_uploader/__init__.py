@@ -1,4 +1,4 @@
-"""Puts a directory of call recordings into Yandex SpeechSense exactly once.
+"""Uploads a directory of call recordings to Yandex SpeechSense exactly once.
 
 The names below are the library: ``upload_directory`` for one call, ``Uploader`` with a source, a
 sink and a ledger for all the rest. They are imported when first used, so that the command line
