@@ -196,7 +196,8 @@ def _members(thing: type[Enum]) -> Iterator[str]:
             case _:
                 name = ""
     for name, text in told.items():
-        yield f"- `{thing.__name__}.{name}`{text}"
+        row = getattr(thing[name], "state", None)
+        yield f"- `{thing.__name__}.{name}`{f': {row.means}' if row else text}"
     yield ""
 
 

@@ -113,8 +113,8 @@ class Status(StrEnum):
         "claimed",
         State(
             label="being sent",
-            means="durable before the first byte leaves",
-            then="a killed run's claims become `in_doubt`",
+            means="on record before the first byte is sent",
+            then="the claims of a killed run become `in_doubt`",
             stored=Stored.MAYBE,
             attention=None,
             unchanged=Decision(Action.HOLD, "another run is sending it"),
@@ -124,8 +124,8 @@ class Status(StrEnum):
     UPLOADED = (
         "uploaded",
         State(
-            means="the service holds it; the talk ID is recorded",
-            then="nothing, without opening it, while file and sidecar are as they were",
+            means="the service has stored it; the talk ID is recorded",
+            then="nothing, without opening it, while file and sidecar stay as they are",
             stored=Stored.YES,
             attention=None,
             unchanged=Decision(Action.SKIP, "it is up and unchanged"),
@@ -139,7 +139,7 @@ class Status(StrEnum):
     INVALID = (
         "invalid",
         State(
-            means="a defect of file or sidecar",
+            means="the file or the sidecar has a defect",
             then="nothing until the files or the settings change",
             stored=Stored.NO,
             attention="mend these, and the next run takes them up",
@@ -168,7 +168,7 @@ class Status(StrEnum):
     FAILED = (
         "failed",
         State(
-            means="attempts ran out, and it is proved that nothing was stored",
+            means="the attempts ran out, and it is proved that nothing was stored",
             then="sends it",
             stored=Stored.NO,
             attention="nothing was stored: the next run tries again",
@@ -181,7 +181,7 @@ class Status(StrEnum):
     IN_DOUBT = (
         "in_doubt",
         State(
-            means=("the service may have stored it and we did not hear so, or its ledger was lost"),
+            means="the service may have stored it without an answer, or its ledger was lost",
             then="with its stamp: searches for it; else nothing: `resolve` decides",
             stored=Stored.MAYBE,
             attention="the service may hold these: find out, as it says below each, then decide",
@@ -206,7 +206,7 @@ class Status(StrEnum):
     GIVEN_UP = (
         "given_up",
         State(
-            means="somebody decided to let a doubt be, though the service may hold it",
+            means="a human left it in doubt for good: the service may have stored it",
             then="nothing, nor for a copy; `resolve` can take it up again",
             stored=Stored.MAYBE,
             attention=None,
@@ -219,7 +219,7 @@ class Status(StrEnum):
     DUPLICATE = (
         "duplicate",
         State(
-            means="another path holds the same audio and metadata",
+            means="another path has the same audio and metadata",
             then="nothing",
             stored=Stored.NO,
             attention=None,
