@@ -59,7 +59,7 @@ async def main() -> None:
         nonlocal drawn
         tally.hear(event)
         retrying = any(tally.retry_in(transfer) for transfer in tally.in_flight.values())
-        if not drawn and retrying and tally.sent_bytes > SHARE * tally.total_bytes:
+        if not drawn and retrying and tally.done_bytes > SHARE * tally.stats.total_bytes:
             drawn = True
             console.print(picture(tally, SIZE))
 

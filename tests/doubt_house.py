@@ -123,9 +123,9 @@ class House:
         with anyio.fail_after(20):
             async with self.uploader(**kwargs) as uploader:
                 summary = await uploader.run()
-        assert +self.tally.counts == {k: n for k, n in summary.counts.items() if n}
-        assert self.tally.needs_attention == summary.needs_attention
-        grouped = sum(group.count for group in self.tally.groups.values())
+        assert +self.tally.stats.counts == {k: n for k, n in summary.counts.items() if n}
+        assert self.tally.stats.needs_attention == summary.needs_attention
+        grouped = sum(group.count for group in self.tally.stats.groups.values())
         assert grouped == summary.needs_attention
         return summary
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from inspect import iscoroutinefunction
@@ -17,30 +16,13 @@ from msgspec.structs import replace
 
 from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.core.book import Book
 from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
-from batch_uploader.core.events import (
-    AlreadyThere,
-    CarriedOver,
-    Event,
-    FolderPlanned,
-    Listener,
-    Looked,
-    LooksBegun,
-    ProblemFound,
-    Reconciled,
-    RunFinished,
-    RunStarted,
-    Settled,
-    Sight,
-    UploadStarted,
-    Waiting,
-)
+from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.core.records import Likeness
-from batch_uploader.core.states import MAYBE_STORED, NEEDS_ATTENTION, UNDECIDED, Status
+from batch_uploader.core.states import MAYBE_STORED, UNDECIDED
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.beneath import identity
 from batch_uploader.host.resources import spare_descriptors
@@ -48,10 +30,9 @@ from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_mani
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine, RunOptions
+from batch_uploader.run.stats import RunStats
 from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
 
-_ATTENTION_KEPT = 100
-"""Of what needs a human a summary carries so many; the ledger has them all."""
 _DESCRIPTORS_EACH = 4
 """A recording on its way has its file and a connection, for a moment its folder and its sidecar."""
 
@@ -91,7 +72,7 @@ class Uploader:
         self._agreement = Agreement(ledger, self._manifest, belonging)
         self._listeners = listeners
         self._broken: list[Listener] = []
-        self._score = _Score()
+        self.stats = RunStats()
         self._resources = AsyncExitStack()
         self._recovered = 0
         self._owed = False
@@ -176,7 +157,7 @@ class Uploader:
             raise
         await self._report_unlisted()
         await self._write_manifest()
-        summary = self._score.summary(
+        summary = self.stats.summary(
             self._engine.ending, self._engine.reason, time.monotonic() - started
         )
         self._publish(RunFinished(summary))
@@ -201,7 +182,7 @@ class Uploader:
             await to_thread.run_sync(self._source.require_same)
 
     def _publish(self, event: Event) -> None:
-        self._score.hear(event)
+        self.stats.hear(event)
         self._reconciler.hear(event)
         for listener in self._listeners:
             if listener in self._broken:
@@ -217,7 +198,7 @@ class Uploader:
         async with aclosing(self._ledger.rows(UNDECIDED)) as rows:
             async for row in rows:
                 mine = row.connection_id == self._ledger.connection_id
-                if mine and row.path not in self._score.doubts:
+                if mine and row.path not in self.stats.doubts:
                     stat = Stat(row.size, 0)
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(CarriedOver(outcome))
@@ -226,7 +207,7 @@ class Uploader:
         if self._manifest is None:
             return
         self._require_manifest_in_place(self._manifest)
-        if self._owed or self._score.changed or self._recovered:
+        if self._owed or self.stats.wrote or self._recovered:
             await self._agreement.write()
         else:
             mark_current(self._manifest)
@@ -279,88 +260,6 @@ def within_descriptors(options: RunOptions) -> RunOptions:
 
 def _talks(manifest: Path) -> set[str | None]:
     return {row.talk_id for row in read_manifest(manifest)}
-
-
-class _Score:
-    """Counts a run for its summary."""
-
-    def __init__(self) -> None:
-        self.changed = False
-        self.doubts: set[str] = set()
-        self._counts: Counter[Status] = Counter()
-        self._already_there = 0
-        self._waiting = 0
-        self._outdated = 0
-        self._to_look = self._looked = self._changed = 0
-        self._bytes = 0
-        self._seconds = 0.0
-        self._attention: list[Outcome] = []
-        self._book = Book(self._enter, self._strike)
-
-    def hear(self, event: Event) -> None:
-        """Take one event into account."""
-        match event:
-            case Settled(outcome) | ProblemFound(outcome):
-                self.changed = True
-                self._book.end(outcome)
-            case CarriedOver(outcome):
-                self._enter(outcome)
-            case UploadStarted(path):
-                self._book.begin(path)
-            case Reconciled(outcome, before):
-                self.changed = True
-                self._book.reconcile(outcome, before)
-            case FolderPlanned(already_there=there, waiting=waiting, forgotten=forgotten):
-                self.changed |= forgotten > 0
-                self._already_there += there
-                self._waiting += waiting
-            case AlreadyThere(outdated=outdated):
-                self._already_there += 1
-                self._outdated += outdated
-            case Waiting():
-                self._waiting += 1
-            case LooksBegun(to_look):
-                self._to_look = to_look
-            case Looked(found=found):
-                self._looked += found is not Sight.UNREAD
-                self._outdated += found is Sight.OUTDATED
-                self._changed += found is Sight.CHANGED
-                self._already_there -= found is Sight.CHANGED
-            case _:
-                pass
-
-    def summary(self, ending: Ending, reason: str | None, elapsed: float) -> Summary:
-        """All of it."""
-        return Summary(
-            ending=ending,
-            counts=dict(+self._counts),  # no status that all have left by now
-            already_there=self._already_there,
-            waiting=self._waiting,
-            outdated=self._outdated,
-            uploaded_bytes=self._bytes,
-            uploaded_duration=self._seconds,
-            elapsed=elapsed,
-            attention=tuple(self._attention),
-            reason=reason,
-            to_look=self._to_look,
-            looked=self._looked,
-            changed=self._changed,
-        )
-
-    def _enter(self, outcome: Outcome) -> None:
-        self._counts[outcome.status] += 1
-        if outcome.status is Status.UPLOADED:
-            self._bytes += outcome.stat.size
-            self._seconds += outcome.duration or 0.0
-        if outcome.status in UNDECIDED:
-            self.doubts.add(outcome.path)
-        if outcome.status in NEEDS_ATTENTION and len(self._attention) < _ATTENTION_KEPT:
-            self._attention.append(outcome)
-
-    def _strike(self, outcome: Outcome) -> None:
-        self._counts[outcome.status] -= 1
-        self.doubts.discard(outcome.path)
-        self._attention = [each for each in self._attention if each.path != outcome.path]
 
 
 def require_asyncio() -> None:

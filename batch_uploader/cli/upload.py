@@ -98,7 +98,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     )
     stop = Stop(uploader.drain, uploader.cancel)
     explains = settings.switch("verbose")
-    renderer = make_renderer(progress, explain_decisions=explains)
+    renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
     unlisted = _Unlisted()
     listeners += [renderer, unlisted]
     # Events are the only text that may stand between them.
@@ -111,7 +111,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         stack.enter_context(_limited(settings.limit("max-duration"), uploader))
         manager = stack.enter_context(ServiceManager(os.environ))
         if manager.listens:
-            listeners.append(Heartbeat(manager.tell, manager.watchdog))
+            listeners.append(Heartbeat(manager.tell, manager.watchdog, stats=uploader.stats))
         await stack.enter_async_context(uploader)
         stack.enter_context(renderer)
         if settings.file and explains:
@@ -225,7 +225,9 @@ def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> Non
 
 def _tell(summary: Summary, places: Places, renderer: Renderer, unlisted: _Unlisted) -> None:
     directory = os.fspath(places.directory)
-    print_summary(summary, manifest=places.manifest, directory=directory, tally=renderer.tally)
+    print_summary(
+        summary, manifest=places.manifest, directory=directory, stats=renderer.tally.stats
+    )
     if unlisted.count:
         output.hint(
             f"{unlisted.count:,} of these cannot be listed, so status does not know them:"

@@ -78,7 +78,7 @@ def frame(tally: Tally, size: ScreenSize, slots: list[str], glyphs: Glyphs = UNI
 
 
 def _overall(tally: Tally, width: int, glyphs: Glyphs) -> Line:
-    share = tally.sent_bytes / tally.total_bytes if tally.total_bytes > 0 else 0.0
+    share = tally.done_bytes / tally.stats.total_bytes if tally.stats.total_bytes > 0 else 0.0
     bar = _bar(share, max(4, width - _BAR_LABEL - _INDENT), glyphs)
     return [*bar, Span("  "), Span(_bar_label(tally), "bold")]
 
@@ -86,7 +86,7 @@ def _overall(tally: Tally, width: int, glyphs: Glyphs) -> Line:
 def _bar_label(tally: Tally) -> str:
     if tally.stage is Stage.COUNTING:
         return "still counting"
-    label = f"{percent(tally.sent_bytes, tally.total_bytes):3} %"
+    label = f"{percent(tally.done_bytes, tally.stats.total_bytes):3} %"
     eta = tally.eta
     return label if eta is None else f"{label}   {format_left(eta)} left"
 
@@ -104,29 +104,29 @@ def _bar(share: float, width: int, glyphs: Glyphs) -> list[Span]:
 
 def _totals(tally: Tally) -> Iterable[Line]:
     """The most wanted first, since what does not fit is left out."""
-    done, total = format_size(tally.sent_bytes), format_size(tally.total_bytes)
+    done, total = format_size(tally.done_bytes), format_size(tally.stats.total_bytes)
     yield [Span(done, "bold"), Span(f" of {total}")]
-    done, total = format_count(tally.done_files), format_count(tally.total_files)
+    done, total = format_count(tally.stats.done), format_count(tally.stats.total)
     yield [Span(done, "bold"), Span(f" of {total} files")]
     yield [Span(f"{format_size(round(tally.rate))}/s", "bold")]
-    yield [Span(f"{tally.file_rate:,.0f} files/s")]
-    yield [Span(f"{format_hours(tally.uploaded_duration)} of audio")]
+    yield [Span(f"{tally.recording_rate:,.0f} files/s")]
+    yield [Span(f"{format_hours(tally.stats.uploaded_duration)} of audio")]
     yield [Span(f"running for {format_duration(round(tally.elapsed))}")]
 
 
 def count_words(tally: Tally) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """The running counts: what is fine, and what needs a human. The rare ones only if there are."""
-    counts = tally.counts
+    counts = tally.stats.counts
     always = [each for each in Status if each.state.at_zero]
     rare = [each for each in Status if each not in always and counts[each]]
     bad = [(each.label, counts[each]) for each in (*always, *rare) if each in NEEDS_ATTENTION]
     return (
         [
             *((each.label, counts[each]) for each in always if each not in NEEDS_ATTENTION),
-            ("already there", tally.already_there),
-            ("waiting", tally.waiting),
+            ("already there", tally.stats.already_there),
+            ("waiting", tally.stats.waiting),
             *((each.label, counts[each]) for each in rare if each not in NEEDS_ATTENTION),
-            *([("outdated", tally.outdated)] if tally.outdated else []),
+            *([("outdated", tally.stats.outdated)] if tally.stats.outdated else []),
         ],
         bad,
     )

@@ -5,12 +5,12 @@ the run knows of is announced, so that its silence is no hang.
 """
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.states import NEEDS_ATTENTION
+from batch_uploader.run.stats import RunStats
 
 _STATUS_SECONDS = 1.0
 
@@ -23,64 +23,79 @@ class Tell(Protocol):
 
 
 class Heartbeat:
-    """The Listener of one run. ``watchdog`` is the manager's patience in seconds, None without."""
+    """The Listener of one run. ``watchdog`` is the manager's patience in seconds, None without.
+
+    ``stats`` are those of the run; without them it counts by itself.
+    """
 
     def __init__(
-        self, tell: Tell, watchdog: float | None, clock: Callable[[], float] = time.monotonic
+        self,
+        tell: Tell,
+        watchdog: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        stats: RunStats | None = None,
     ) -> None:
         self._tell = tell
         self._watchdog = watchdog
         self._clock = clock
+        self._stats = RunStats() if stats is None else stats
+        self._feeds_stats = stats is None
         self._fed_at = self._told_at = float("-inf")
         self._patience = watchdog
         self._silent_until = float("-inf")
-        self._planned = self._ended = self._attention = 0
         self._notice = ""
+        self._waits = False
         self._status = ""
+        self._handlers: Mapping[type[Event], Callable[[Any], bool]] = {
+            events.RunStarted: self._run_started,
+            events.Paused: self._paused,
+            events.DoubtsWaiting: self._doubts_waiting,
+            events.AttemptEnded: self._attempt_ended,
+            events.Draining: self._draining,
+            events.RunFinished: self._run_finished,
+        }
 
     def __call__(self, event: Event) -> None:
         """Take one event into account, and tell of it if it is time."""
-        urgent = False
-        match event:
-            case events.RunStarted():
-                self._tell(READY="1", STATUS="looking for recordings")
-            case events.Paused(seconds, reason):
-                self._notice, urgent = f"paused: {reason}; ", True
-                self._extend(seconds)
-            case events.DoubtsWaiting(seconds, recordings):
-                self._notice = f"searching for {recordings:,} in doubt; "
-                self._extend(seconds)
-            case events.AttemptEnded(retry_in=float(seconds)):
-                self._extend(seconds)
-                self._count(event)
-            case events.Draining(reason):
-                self._notice, urgent = f"stopping: {reason}; ", True
-            case events.RunFinished():
-                self._notice, urgent = "finished; ", True
-            case _:
-                self._count(event)
+        if self._feeds_stats:
+            self._stats.hear(event)
+        handler = self._handlers.get(type(event))
+        urgent = handler is not None and handler(event)
         self._feed()
         self._report(urgent=urgent)
         if isinstance(event, events.RunFinished):
             self._tell(STOPPING="1")
 
-    def _count(self, event: Event) -> None:
-        match event:
-            case events.FolderPlanned(to_send=files) | events.LooksBegun(to_look=files):
-                self._planned += files
-            case events.Settled(outcome):
-                self._ended += 1
-                self._attention += outcome.status in NEEDS_ATTENTION
-            case events.ProblemFound(outcome) | events.CarriedOver(outcome):
-                self._attention += outcome.status in NEEDS_ATTENTION
-            case events.AlreadyThere() | events.Waiting() | events.ReturnedUnsent():
-                self._ended += 1
-            case events.Looked(found=found):
-                self._ended += found is not events.Sight.CHANGED
-            case events.AttemptEnded(code="OK") if self._notice.startswith(("paused", "searching")):
-                self._notice = ""
-            case _:
-                pass
+    # Each says whether its news is to be told at once.
+
+    def _run_started(self, _event: events.RunStarted) -> bool:
+        self._tell(READY="1", STATUS="looking for recordings")
+        return False
+
+    def _paused(self, event: events.Paused) -> bool:
+        self._notice, self._waits = f"paused: {event.reason}; ", True
+        self._extend(event.resumes_in)
+        return True
+
+    def _doubts_waiting(self, event: events.DoubtsWaiting) -> bool:
+        self._notice, self._waits = f"searching for {event.recordings:,} in doubt; ", True
+        self._extend(event.resumes_in)
+        return False
+
+    def _attempt_ended(self, event: events.AttemptEnded) -> bool:
+        if event.retry_in is not None:
+            self._extend(event.retry_in)
+        elif event.code == "OK" and self._waits:
+            self._notice, self._waits = "", False
+        return False
+
+    def _draining(self, event: events.Draining) -> bool:
+        self._notice, self._waits = f"stopping: {event.reason}; ", False
+        return True
+
+    def _run_finished(self, _event: events.RunFinished) -> bool:
+        self._notice, self._waits = "finished; ", False
+        return True
 
     def _extend(self, seconds: float) -> None:
         """Ask for more patience where a pause takes up half of it, and more."""
@@ -106,12 +121,15 @@ class Heartbeat:
             self._tell(WATCHDOG="1")
 
     def _report(self, *, urgent: bool) -> None:
-        now = self._clock()
-        if not self._planned or (now - self._told_at < _STATUS_SECONDS and not urgent):
+        now, stats = self._clock(), self._stats
+        if not stats.total or (now - self._told_at < _STATUS_SECONDS and not urgent):
             return
-        status = f"{self._notice}{self._ended:,} of {self._planned:,} recordings"
-        if self._attention:
-            status += f", {self._attention:,} need attention"
+        self._told_at = now
+        status = f"{self._notice}{stats.done:,} of {stats.total:,} recordings"
+        if stats.uploaded:
+            status += f", {stats.uploaded:,} uploaded"
+        if attention := stats.needs_attention:
+            status += f", {attention:,} {'needs' if attention == 1 else 'need'} attention"
         if status != self._status:
-            self._status, self._told_at = status, now
+            self._status = status
             self._tell(STATUS=status.replace("\n", " "))

@@ -104,14 +104,14 @@ def progress_line(tally: Tally) -> str:
 
 
 def _progress(tally: Tally) -> list[str]:
-    if not tally.total_files and tally.stage is not Stage.COUNTING:
+    if not tally.stats.total and tally.stage is not Stage.COUNTING:
         # A run that was stopped may not have come to know of any.
         return ["nothing was sent" if tally.stop_reason else "nothing to send"]
-    share = f"{percent(tally.sent_bytes, tally.total_bytes)} %"
-    sizes = f"{format_size(tally.sent_bytes)} of {format_size(tally.total_bytes)}"
-    files = f"{format_count(tally.done_files)} of {format_count(tally.total_files)} files"
+    share = f"{percent(tally.done_bytes, tally.stats.total_bytes)} %"
+    sizes = f"{format_size(tally.done_bytes)} of {format_size(tally.stats.total_bytes)}"
+    files = f"{format_count(tally.stats.done)} of {format_count(tally.stats.total)} files"
     parts = [f"{'still counting' if tally.stage is Stage.COUNTING else share}: {sizes}", files]
-    if tally.in_flight or tally.counts[Status.UPLOADED]:
+    if tally.in_flight or tally.stats.counts[Status.UPLOADED]:
         # What left and was refused is no progress.
         parts.append(f"{format_size(round(tally.rate))}/s")
     if (eta := tally.eta) is not None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
 from batch_uploader.core.events import Decided
+from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.explain import explain, explain_nothing
 from batch_uploader.ui.jsonlines import JsonView
 from batch_uploader.ui.plain import PlainView, QuietView
@@ -42,17 +43,19 @@ def make_renderer(
     stderr: TextIO | None = None,
     stdout: TextIO | None = None,
     clock: Clock = time.monotonic,
+    stats: RunStats | None = None,
     console: "Console | None" = None,
 ) -> Renderer:
     """The Listener for a run, to be entered before it and left after it.
 
     With ``explain_decisions`` it also says why each recording is sent, skipped or tried again: as
     sentences on stderr, or as the event ``decided`` among the JSON. The streams are those of the
-    process unless given. A ``console`` is drawn on whatever it is (one that records, say).
+    process unless given. ``stats`` are those of the run; without them it counts by itself. A
+    ``console`` is drawn on whatever it is (one that records, say).
     """
     if progress is Progress.JSON:
         unwanted = frozenset[type]() if explain_decisions else frozenset({Decided})
-        return Renderer(JsonView(SafeStream(stdout or sys.stdout), unwanted=unwanted), clock)
+        return Renderer(JsonView(SafeStream(stdout or sys.stdout), unwanted=unwanted), clock, stats)
     stream = stderr or sys.stderr
     describe = explain if explain_decisions else explain_nothing
     view: View
@@ -64,4 +67,4 @@ def make_renderer(
         from batch_uploader.ui.terminal import terminal_view
 
         view = terminal_view(stream, describe, console)
-    return Renderer(view, clock)
+    return Renderer(view, clock, stats)

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
+from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Clock, Tally
 
@@ -49,8 +50,10 @@ class Renderer:
     A reader that takes nothing for five seconds when the run has ended is left behind.
     """
 
-    def __init__(self, view: View, clock: Clock = time.monotonic) -> None:
-        self.tally = Tally(clock)
+    def __init__(
+        self, view: View, clock: Clock = time.monotonic, stats: RunStats | None = None
+    ) -> None:
+        self.tally = Tally(clock, stats)
         self._view = view
         self._lock = threading.Lock()
         self._lines: deque[str] = deque()

@@ -11,6 +11,7 @@ from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration, format_size
+from batch_uploader.run.stats import AttentionGroup, RunStats, reason_of
 from batch_uploader.ui.frame import cut, glyphs_for, pack
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import (
@@ -23,7 +24,6 @@ from batch_uploader.ui.stream import (
     screen_size,
     warning,
 )
-from batch_uploader.ui.tally import Group, Tally, group_of
 from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
 
 MOST_ROWS = 10
@@ -44,18 +44,18 @@ def print_summary(
     *,
     manifest: Path | None,
     directory: str,
-    tally: Tally | None = None,
+    stats: RunStats | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Say on stderr, or on ``stream``, what the run did and what is left for a human. Never raises.
 
     ``directory`` is what the user would type after ``batch-uploader status``. With the run's
-    ``tally`` the table knows how many there are of each kind, however many they are.
+    ``stats`` the table knows how many there are of each kind, however many they are.
     """
     stream = stream or sys.stderr
     ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
     lines = summary_lines(
-        summary, screen_size(stream), manifest, directory, tally=tally, ellipsis=ellipsis
+        summary, screen_size(stream), manifest, directory, stats=stats, ellipsis=ellipsis
     )
     show(lines, stream)
 
@@ -71,12 +71,12 @@ def summary_lines(
     manifest: Path | None,
     directory: str,
     *,
-    tally: Tally | None = None,
+    stats: RunStats | None = None,
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
     """The whole of it, at most one line less than ``size`` is high."""
     width = min(size.width, _WIDEST)
-    left = 0 if tally is None else tally.total_files - tally.done_files
+    left = 0 if stats is None else stats.total - stats.done
     lines = [
         *_ending(summary, width, size.height - _BESIDE_ERROR, left),
         [Span(_deeds(summary), "bold")],
@@ -94,7 +94,7 @@ def summary_lines(
     command = f"batch-uploader status {word}"
     # The hints and the prompt have their lines kept.
     longest = hint(f"and {format_count(total)} more: {command}")
-    groups = _groups(summary, tally)
+    groups = _groups(summary, stats)
     for hints in (_decisions(summary, word), []):
         used = _height([*lines, longest, *hints], size.width) + 1
         rows, shown = attention_table(groups, width, size.height - used, ellipsis)
@@ -118,23 +118,23 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
     ]
 
 
-def alike(outcomes: Iterable[Outcome]) -> list[Group]:
+def alike(outcomes: Iterable[Outcome]) -> list[AttentionGroup]:
     """Outcomes as rows for ``attention_table``: many with one reason are one row."""
     outcomes = list(outcomes)
-    sizes = Counter(map(group_of, outcomes))
-    groups: dict[object, Group] = {}
+    sizes = Counter(map(reason_of, outcomes))
+    groups: dict[object, AttentionGroup] = {}
     for number, outcome in enumerate(outcomes):
-        kind = group_of(outcome)
+        kind = reason_of(outcome)
         key = number if sizes[kind] <= _FEW else kind
         if key in groups:
             groups[key].count += 1
         else:
-            groups[key] = Group(outcome)
+            groups[key] = AttentionGroup(outcome)
     return list(groups.values())
 
 
 def attention_table(
-    groups: Sequence[Group], width: int, most_lines: int, ellipsis: str = ELLIPSIS
+    groups: Sequence[AttentionGroup], width: int, most_lines: int, ellipsis: str = ELLIPSIS
 ) -> tuple[list[Line], int]:
     """Rows of status, recording and cure, and how many recordings they stand for.
 
@@ -154,7 +154,7 @@ def attention_table(
     return lines, shown
 
 
-def _row(group: Group, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
+def _row(group: AttentionGroup, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
     outcome = group.first
     label = Span(f"{outcome.status.label:{_LABEL}}", "yellow")
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
@@ -182,9 +182,9 @@ def _cure(outcome: Outcome) -> str:
     return f"{printable(failure.code)}: {sentence(failure.message)}"
 
 
-def _groups(summary: Summary, tally: Tally | None) -> list[Group]:
-    if tally is not None and summary.needs_attention > len(summary.attention):
-        return sorted(tally.groups.values(), key=lambda group: -group.count)
+def _groups(summary: Summary, stats: RunStats | None) -> list[AttentionGroup]:
+    if stats is not None and summary.needs_attention > len(summary.attention):
+        return sorted(stats.groups.values(), key=lambda group: -group.count)
     return alike(summary.attention)
 
 

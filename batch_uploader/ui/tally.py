@@ -1,22 +1,20 @@
-"""All of a run in numbers, fed by its events: what the three displays have in common.
+"""A run as the three displays show it: its RunStats, what is in flight, how fast, how long.
 
 Nothing here knows of a screen. The memory does not grow with the number of files: it is that of
-the transfers in flight plus a bounded number of groups and buckets.
+the transfers in flight plus a bounded number of buckets.
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from batch_uploader.core import events
-from batch_uploader.core.book import Book
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Outcome, Summary
-from batch_uploader.core.states import NEEDS_ATTENTION, Status
+from batch_uploader.core.model import Summary
+from batch_uploader.run.stats import RunStats
 
 Clock = Callable[[], float]
 """Seconds from some moment on, never going back."""
@@ -25,7 +23,6 @@ RATE_SECONDS = 15
 """Over how long a rate is taken."""
 
 _PACE_SECONDS = 60  # for the time left: longer, since it should not jump about
-_MOST_GROUPS = 64
 
 
 class Stage(StrEnum):
@@ -64,32 +61,21 @@ class Pause(NamedTuple):
     """So many recordings in doubt are all that is waited for."""
 
 
-class Group(Struct):
-    """Recordings that need a human for one and the same reason; ``first`` is the first of them."""
-
-    first: Outcome
-    count: int = 1
-
-
-def group_of(outcome: Outcome) -> tuple[Status, str]:
-    """What makes two recordings alike in the eyes of who has to mend them."""
-    return outcome.status, outcome.failure.code if outcome.failure else ""
-
-
 class Tally:
-    """One aggregate of a run; ``hear`` is its Listener.
+    """Hears what a RunStats heard, and reads that; without one it keeps its own.
 
     Not safe for threads: who reads it from another one than the event loop's takes a lock.
-    ``counts`` are the recordings settled, found or held, by status, as the Summary has them.
     """
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, stats: RunStats | None = None) -> None:
+        self.stats = RunStats() if stats is None else stats
+        self._feeds_stats = stats is None
         self._clock = clock
         self._started = clock()
         self._ended: float | None = None
         self._partial = 0
         self._wire = _Window(RATE_SECONDS)
-        self._files = _Window(RATE_SECONDS)
+        self._recordings = _Window(RATE_SECONDS)
         self._pace = _Window(_PACE_SECONDS)
         self._paused_until = self._started
         self._pause_reason = ""
@@ -98,99 +84,32 @@ class Tally:
         self.where = ""
         self.stage = Stage.COUNTING
         self.stop_reason = ""
-        self.total_files = 0
-        self.total_bytes = 0
-        self._seen = (0, 0)
-        self._counted = (0, 0)
-        self.done_files = 0
-        self.done_bytes = 0
-        self.wire_bytes = 0
-        """All that left for the service, failed attempts included."""
-        self.uploaded_bytes = 0
-        self.uploaded_duration = 0.0
-        self.already_there = 0
-        self.waiting = 0
-        self.outdated = 0
-        self.held = 0
-        self.released = 0
-        self.retries = 0
-        self.counts: Counter[Status] = Counter()
-        self._book = Book(self._enter, self._strike)
         self.in_flight: dict[str, Transfer] = {}
-        self.groups: dict[tuple[Status, str], Group] = {}
-        """What needs attention, by its reason, in the order of appearance."""
         self.summary: Summary | None = None
+        self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
+            events.RunStarted: self._run_started,
+            events.ScanFinished: self._scan_finished,
+            events.UploadStarted: self._upload_started,
+            events.BytesSent: self._sent,
+            events.AttemptEnded: self._attempt_ended,
+            events.Settled: self._settled,
+            events.AlreadyThere: self._sized,
+            events.Waiting: self._sized,
+            events.Looked: self._looked,
+            events.ReturnedUnsent: self._returned,
+            events.DoubtsWaiting: self._doubts_waiting,
+            events.Paused: self._paused,
+            events.Draining: self._draining,
+            events.RunFinished: self._run_finished,
+        }
 
     def hear(self, event: Event) -> None:
-        """Count one event in, in constant time."""
-        match event:
-            case events.BytesSent(path, nbytes):
-                self._sent(path, nbytes)
-            case events.UploadStarted(path, size):
-                self.in_flight[path] = Transfer(path, size)
-                self._pause_doubts = 0
-                self._book.begin(path)
-            case events.AttemptEnded():
-                self._attempt_ended(event)
-            case events.Settled(outcome):
-                self._settled(outcome)
-            case events.AlreadyThere(path, size, outdated):
-                self.already_there += 1
-                self.outdated += outdated
-                self._done(path, size)
-            case events.FolderPlanned():
-                self._planned(event)
-            case events.Decided():
-                pass
-            case events.Reconciled() | events.DoubtsWaiting():
-                self._hear_doubt(event)
-            case events.LooksBegun() | events.Looked():
-                self._hear_look(event)
-            case _:
-                self._hear_rare(event)
-
-    def _hear_rare(
-        self,
-        event: (
-            events.RunStarted
-            | events.ScanFinished
-            | events.ProblemFound
-            | events.Waiting
-            | events.ReturnedUnsent
-            | events.CarriedOver
-            | events.Paused
-            | events.Draining
-            | events.RunFinished
-        ),
-    ) -> None:
-        match event:
-            case events.RunStarted(run_id, where):
-                self.run_id, self.where = run_id, where
-                self._started = self._clock()
-            case events.ScanFinished(to_send, to_send_bytes):
-                self._advance(Stage.SENDING)
-                self._counted = (to_send, to_send_bytes)
-                self._total()
-            case events.ProblemFound(outcome):
-                self._book.end(outcome)
-            case events.CarriedOver(outcome):
-                self.held += 1
-                self._enter(outcome)
-            case events.Waiting(path, size):
-                self.waiting += 1
-                self._done(path, size)
-            case events.ReturnedUnsent(path):
-                self.released += 1
-                self._land(path)
-            case events.Paused(seconds, reason):
-                self._paused(seconds, reason)
-            case events.Draining(reason):
-                self.stop_reason = self.stop_reason or reason
-                self._advance(Stage.DRAINING)
-            case events.RunFinished(summary):
-                self.summary = summary
-                self._ended = self._clock()
-                self._advance(Stage.FINISHED)
+        """Take one event into account."""
+        if self._feeds_stats:
+            self.stats.hear(event)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
 
     @property
     def elapsed(self) -> float:
@@ -198,14 +117,9 @@ class Tally:
         return (self._clock() if self._ended is None else self._ended) - self._started
 
     @property
-    def sent_bytes(self) -> int:
-        """How much of ``total_bytes`` is dealt with, the parts of what is in flight included."""
-        return self.done_bytes + self._partial
-
-    @property
-    def needs_attention(self) -> int:
-        """How many recordings a human must look at."""
-        return sum(self.counts[status] for status in NEEDS_ATTENTION)
+    def done_bytes(self) -> int:
+        """How much of the total is dealt with, the parts of what is in flight included."""
+        return self.stats.done_bytes + self._partial
 
     @property
     def pause(self) -> Pause | None:
@@ -226,23 +140,24 @@ class Tally:
         return self._wire.rate(self._clock(), self._started)
 
     @property
-    def file_rate(self) -> float:
+    def recording_rate(self) -> float:
         """Recordings a second that reach their end, over the last ``RATE_SECONDS``."""
-        return self._files.rate(self._clock(), self._started)
+        return self._recordings.rate(self._clock(), self._started)
 
     @property
     def average_rate(self) -> float:
         """Bytes a second that left for the service, over the whole run."""
         elapsed = self.elapsed
-        return self.wire_bytes / elapsed if elapsed > 0 else 0.0
+        return self.stats.wire_bytes / elapsed if elapsed > 0 else 0.0
 
     @property
     def eta(self) -> float | None:
-        """Seconds to the end of the run, None while nobody can know."""
-        if self.stage is not Stage.SENDING or self.pause or self.done_files >= self.total_files:
+        """Seconds to the end of the run, None while it cannot be told."""
+        stats = self.stats
+        if self.stage is not Stage.SENDING or self.pause or stats.done >= stats.total:
             return None
         pace = self._pace.rate(self._clock(), self._started)
-        return max(0, self.total_bytes - self.sent_bytes) / pace if pace > 0 else None
+        return max(0, stats.total_bytes - self.done_bytes) / pace if pace > 0 else None
 
     def retry_in(self, transfer: Transfer) -> float | None:
         """Seconds until the next attempt at it, None while one is going on."""
@@ -250,35 +165,54 @@ class Tally:
             return None
         return max(0.0, transfer.retry_at - self._clock())
 
+    # The run
+
+    def _run_started(self, event: events.RunStarted) -> None:
+        self.run_id, self.where = event.run_id, event.where
+        self._started = self._clock()
+
+    def _scan_finished(self, _event: events.ScanFinished) -> None:
+        self._advance(Stage.SENDING)
+
+    def _doubts_waiting(self, event: events.DoubtsWaiting) -> None:
+        self._paused_until = self._clock() + event.resumes_in
+        self._pause_reason, self._pause_doubts = "", event.recordings
+
+    def _paused(self, event: events.Paused) -> None:
+        until = self._clock() + event.resumes_in
+        if until >= self._paused_until:
+            self._paused_until, self._pause_reason, self._pause_doubts = until, event.reason, 0
+
+    def _draining(self, event: events.Draining) -> None:
+        self.stop_reason = self.stop_reason or event.reason
+        self._advance(Stage.DRAINING)
+
+    def _run_finished(self, event: events.RunFinished) -> None:
+        self.summary = event.summary
+        self._ended = self._clock()
+        self._advance(Stage.FINISHED)
+
     def _advance(self, stage: Stage) -> None:
         stages = list(Stage)
         self.stage = max(self.stage, stage, key=stages.index)
 
-    def _planned(self, event: events.FolderPlanned) -> None:
-        files, nbytes = self._seen
-        self._seen = (files + event.to_send, nbytes + event.to_send_bytes)
-        self._total()
-        self.already_there += event.already_there
-        self.waiting += event.waiting
+    # What is in flight
 
-    def _total(self) -> None:
-        # A count that ran ahead may miss what came since.
-        self.total_files = max(self._seen[0], self._counted[0])
-        self.total_bytes = max(self._seen[1], self._counted[1])
+    def _upload_started(self, event: events.UploadStarted) -> None:
+        self.in_flight[event.path] = Transfer(event.path, event.size)
+        self._pause_doubts = 0
 
-    def _sent(self, path: str, nbytes: int) -> None:
+    def _sent(self, event: events.BytesSent) -> None:
         now = self._clock()
-        self.wire_bytes += nbytes
-        self._wire.add(now, nbytes)
-        if (transfer := self.in_flight.get(path)) is not None:
+        self._wire.add(now, event.nbytes)
+        if (transfer := self.in_flight.get(event.path)) is not None:
             # What leaves shows that the next attempt has begun.
             transfer.retry_at = None
-            transfer.sent += nbytes
-            self._partial += nbytes
-            self._pace.add(now, nbytes)
+            transfer.sent += event.nbytes
+            self._partial += event.nbytes
+            self._pace.add(now, event.nbytes)
 
     def _attempt_ended(self, event: events.AttemptEnded) -> None:
-        self.retries += event.retry_in is not None
         transfer = self.in_flight.get(event.path)
         if transfer is None or event.code == "OK":
             return
@@ -292,15 +226,22 @@ class Tally:
             transfer.attempt = event.attempt + 1
             transfer.retry_at = now + event.retry_in
 
-    def _settled(self, outcome: Outcome) -> None:
-        self._book.end(outcome)
-        self._done(outcome.path, outcome.stat.size)
+    def _settled(self, event: events.Settled) -> None:
+        self._done(event.outcome.path, event.outcome.stat.size)
+
+    def _sized(self, event: events.AlreadyThere | events.Waiting) -> None:
+        self._done(event.path, event.size)
+
+    def _looked(self, event: events.Looked) -> None:
+        if event.found is not events.Sight.CHANGED:
+            self._done(event.path, event.size)
+
+    def _returned(self, event: events.ReturnedUnsent) -> None:
+        self._land(event.path)
 
     def _done(self, path: str, size: int) -> None:
         now = self._clock()
-        self.done_files += 1
-        self.done_bytes += size
-        self._files.add(now, 1)
+        self._recordings.add(now, 1)
         self._pace.add(now, size)
         self._land(path)
 
@@ -309,53 +250,6 @@ class Tally:
         if transfer is not None and transfer.sent:
             self._partial -= transfer.sent
             self._pace.add(self._clock(), -transfer.sent)
-
-    def _enter(self, outcome: Outcome) -> None:
-        self.counts[outcome.status] += 1
-        if outcome.status is Status.UPLOADED:
-            self.uploaded_bytes += outcome.stat.size
-            self.uploaded_duration += outcome.duration or 0.0
-        if outcome.status not in NEEDS_ATTENTION:
-            return
-        key = group_of(outcome)
-        if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
-            return  # they are in the counts, and the ledger has them
-        if key in self.groups:
-            self.groups[key].count += 1
-        else:
-            self.groups[key] = Group(outcome)
-
-    def _hear_doubt(self, event: events.Reconciled | events.DoubtsWaiting) -> None:
-        match event:
-            case events.DoubtsWaiting(seconds, recordings):
-                self._paused_until = self._clock() + seconds
-                self._pause_reason, self._pause_doubts = "", recordings
-            case events.Reconciled(outcome, before):
-                self._book.reconcile(outcome, before)
-
-    def _hear_look(self, event: events.LooksBegun | events.Looked) -> None:
-        match event:
-            case events.LooksBegun(to_look, to_look_bytes):
-                self._seen = (self._seen[0] + to_look, self._seen[1] + to_look_bytes)
-                self._counted = (self._counted[0] + to_look, self._counted[1] + to_look_bytes)
-                self._total()
-            case events.Looked(path, size, found):
-                self.outdated += found is events.Sight.OUTDATED
-                self.already_there -= found is events.Sight.CHANGED
-                if found is not events.Sight.CHANGED:
-                    self._done(path, size)
-
-    def _strike(self, outcome: Outcome) -> None:
-        self.counts[outcome.status] -= 1
-        if (group := self.groups.get(group_of(outcome))) is not None:
-            group.count -= 1
-            if not group.count:
-                del self.groups[group_of(outcome)]
-
-    def _paused(self, seconds: float, reason: str) -> None:
-        until = self._clock() + seconds
-        if until >= self._paused_until:
-            self._paused_until, self._pause_reason, self._pause_doubts = until, reason, 0
 
 
 class _Window:

@@ -350,7 +350,7 @@ def test_a_reader_that_went_away_does_not_end_the_run(progress):
                 for event in RUN:
                     listener(event)
                 time.sleep(0.25)
-        assert listener.tally.counts[Status.UPLOADED] == 3
+        assert listener.tally.stats.counts[Status.UPLOADED] == 3
 
 
 def test_no_stream_at_all_is_fine(monkeypatch):
@@ -359,7 +359,7 @@ def test_no_stream_at_all_is_fine(monkeypatch):
     with make_renderer(Progress.AUTO) as listener:
         for event in RUN:
             listener(event)
-    assert listener.tally.done_files == 1
+    assert listener.tally.stats.done == 1
 
 
 def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
@@ -373,7 +373,7 @@ def test_a_reader_that_sleeps_holds_nobody_up(monkeypatch):
         for _ in range(2 * MOST_QUEUED):
             listener(events.ReturnedUnsent("x" * 100, 1))
         assert time.monotonic() - started < 20
-        assert listener.tally.released == 2 * MOST_QUEUED
+        assert listener.tally.stats.returned_unsent == 2 * MOST_QUEUED
     assert time.monotonic() - started < 25
     # The thread that is stuck ends when its reader does.
     os.close(ours)

@@ -46,9 +46,9 @@ def summary(
     )
 
 
-def text_of(summary, width=80, height=24, tally=None, manifest=MANIFEST):
+def text_of(summary, width=80, height=24, stats=None, manifest=MANIFEST):
     lines = summary_lines(
-        summary, ScreenSize(width, height), manifest, "/data/my calls", tally=tally
+        summary, ScreenSize(width, height), manifest, "/data/my calls", stats=stats
     )
     return plain_text(lines)
 
@@ -112,9 +112,13 @@ def test_never_more_than_a_screen(width, height, kinds):
         status = statuses[number % len(statuses)]
         tally.hear(events.Settled(bad(name, status, f"KIND_{number % kinds}", message)))
     ended = summary(
-        [bad("x.wav")] * 20, Ending.LIMIT, uploaded=7, reason="limit " * 200, counts=tally.counts
+        [bad("x.wav")] * 20,
+        Ending.LIMIT,
+        uploaded=7,
+        reason="limit " * 200,
+        counts=tally.stats.counts,
     )
-    text = text_of(ended, width, height, tally)
+    text = text_of(ended, width, height, tally.stats)
     lines = text.splitlines()
     # A command is never broken: the terminal wraps it.
     assert sum(max(1, -(-cell_len(line) // width)) for line in lines) < height
@@ -150,8 +154,8 @@ def test_many_of_a_kind_are_one_row_with_their_true_number():
     for number in range(500):
         tally.hear(events.Settled(bad(f"{number}.wav")))
     tally.hear(events.Settled(bad("z.wav", Status.FAILED, "UNAVAILABLE", "run again")))
-    ended = summary([bad(f"{n}.wav") for n in range(20)], counts=tally.counts)
-    text = text_of(ended, tally=tally)
+    ended = summary([bad(f"{n}.wav") for n in range(20)], counts=tally.stats.counts)
+    text = text_of(ended, stats=tally.stats)
     assert "501 recordings need attention\n" in text
     assert "invalid   0.wav and 499 like it\n" in text
     assert "failed    z.wav\n" in text
@@ -228,4 +232,6 @@ def test_a_run_that_was_stopped_tells_how_much_is_left():
     for number in range(7):
         tally.hear(events.Settled(Outcome(f"{number}.wav", Status.UPLOADED, Stat(1, 1))))
     stopped = summary(ending=Ending.INTERRUPTED, reason="stopped by SIGINT")
-    assert "stopped by SIGINT; 3 recordings left for the next run" in text_of(stopped, tally=tally)
+    assert "stopped by SIGINT; 3 recordings left for the next run" in text_of(
+        stopped, stats=tally.stats
+    )

@@ -117,11 +117,11 @@ def test_the_status_tells_where_the_run_stands():
     assert heard.all("STATUS") == [
         "looking for recordings",
         "0 of 2,000 recordings",
-        "1 of 2,000 recordings",
-        "2 of 2,000 recordings, 1 need attention",
-        "paused: it is too much; 2 of 2,000 recordings, 1 need attention",
-        "stopping: stopped by SIGTERM; 2 of 2,000 recordings, 1 need attention",
-        "finished; 2 of 2,000 recordings, 1 need attention",
+        "1 of 2,000 recordings, 1 uploaded",
+        "2 of 2,000 recordings, 1 uploaded, 1 needs attention",
+        "paused: it is too much; 2 of 2,000 recordings, 1 uploaded, 1 needs attention",
+        "stopping: stopped by SIGTERM; 2 of 2,000 recordings, 1 uploaded, 1 needs attention",
+        "finished; 2 of 2,000 recordings, 1 uploaded, 1 needs attention",
     ]
     assert heard.all("STOPPING") == ["1"]
 

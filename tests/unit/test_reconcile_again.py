@@ -207,7 +207,7 @@ async def test_what_proves_absent_and_cannot_be_sent_has_failed(named):
     house.time.seconds += HOUR
     summary = await run_while(house, lambda: house.gone(named))
     assert summary.needs_attention == 1
-    assert house.tally.needs_attention == 1
+    assert house.tally.stats.needs_attention == 1
     assert len(house.sink.talks) == 2
     # A recording without its sidecar is a defect, one that is gone has failed.
     expected = Status.FAILED if named.endswith(".wav") else Status.INVALID

@@ -70,7 +70,7 @@ SAMPLES = {
 @pytest.mark.parametrize("kind", typing.get_args(events.Event), ids=lambda kind: kind.__name__)
 def test_every_event_is_heard_also_out_of_the_blue(tally, kind):
     tally.hear(SAMPLES[kind])
-    assert tally.sent_bytes >= 0
+    assert tally.done_bytes >= 0
 
 
 def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
@@ -79,10 +79,10 @@ def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
     tally.hear(events.UploadStarted("b", 200))
     tally.hear(events.BytesSent("a", 60))
     tally.hear(events.BytesSent("b", 50))
-    assert (tally.sent_bytes, tally.wire_bytes) == (110, 110)
+    assert (tally.done_bytes, tally.stats.wire_bytes) == (110, 110)
 
     tally.hear(attempt("a", code="UNAVAILABLE", nbytes=60, retry_in=3.0))
-    assert (tally.sent_bytes, tally.wire_bytes) == (50, 110)
+    assert (tally.done_bytes, tally.stats.wire_bytes) == (50, 110)
     assert tally.in_flight["a"].attempt == 2
     assert tally.in_flight["a"].code == "UNAVAILABLE"
     assert tally.retry_in(tally.in_flight["a"]) == 3.0
@@ -91,8 +91,12 @@ def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
     assert tally.retry_in(tally.in_flight["a"]) is None
     tally.hear(attempt("a", 2, nbytes=100))
     tally.hear(events.Settled(outcome("a", duration=7.5)))
-    assert (tally.sent_bytes, tally.done_bytes, tally.done_files) == (150, 100, 1)
-    assert (tally.uploaded_bytes, tally.uploaded_duration, tally.retries) == (100, 7.5, 1)
+    assert (tally.done_bytes, tally.stats.done_bytes, tally.stats.done) == (150, 100, 1)
+    assert (tally.stats.uploaded_bytes, tally.stats.uploaded_duration, tally.stats.retries) == (
+        100,
+        7.5,
+        1,
+    )
     assert list(tally.in_flight) == ["b"]
 
 
@@ -110,7 +114,7 @@ def test_what_was_given_back_is_not_done(tally):
     tally.hear(events.UploadStarted("a", 100))
     tally.hear(events.BytesSent("a", 30))
     tally.hear(events.ReturnedUnsent("a", 100))
-    assert (tally.sent_bytes, tally.done_files, tally.released) == (0, 0, 1)
+    assert (tally.done_bytes, tally.stats.done, tally.stats.returned_unsent) == (0, 0, 1)
     assert not tally.in_flight
 
 
@@ -121,10 +125,10 @@ def test_counts_are_those_of_the_summary(tally):
     tally.hear(events.Settled(outcome("c", Status.FAILED, code="UNAVAILABLE")))
     tally.hear(events.ProblemFound(outcome("d", Status.INVALID, code="orphan")))
     tally.hear(events.CarriedOver(outcome("e", Status.IN_DOUBT, code="DEADLINE_EXCEEDED")))
-    assert (tally.already_there, tally.waiting, tally.outdated) == (6, 3, 1)
-    assert (tally.held, tally.needs_attention) == (1, 3)
-    assert tally.counts == {Status.FAILED: 1, Status.INVALID: 1, Status.IN_DOUBT: 1}
-    assert (tally.done_files, tally.done_bytes) == (3, 300)
+    assert (tally.stats.already_there, tally.stats.waiting, tally.stats.outdated) == (6, 3, 1)
+    assert (tally.stats.carried_over, tally.stats.needs_attention) == (1, 3)
+    assert +tally.stats.counts == {Status.FAILED: 1, Status.INVALID: 1, Status.IN_DOUBT: 1}
+    assert (tally.stats.done, tally.stats.done_bytes) == (3, 300)
 
 
 def test_the_rate_slides_and_the_average_does_not(tally, clock):
@@ -168,13 +172,13 @@ def test_the_time_left_is_known_only_when_it_can_be(tally, clock):
 
 def test_a_count_that_ran_ahead_gives_the_totals_and_is_never_undercut(tally):
     tally.hear(planned(10, 1000))
-    assert (tally.stage, tally.total_files) == (Stage.COUNTING, 10)
+    assert (tally.stage, tally.stats.total) == (Stage.COUNTING, 10)
     tally.hear(events.ScanFinished(500, 50_000))
-    assert (tally.stage, tally.total_files, tally.total_bytes) == (Stage.SENDING, 500, 50_000)
+    assert (tally.stage, tally.stats.total, tally.stats.total_bytes) == (Stage.SENDING, 500, 50_000)
     tally.hear(planned(400, 40_000))
-    assert tally.total_files == 500, "these were counted ahead"
+    assert tally.stats.total == 500, "these were counted ahead"
     tally.hear(planned(100, 10_000))
-    assert (tally.total_files, tally.total_bytes) == (510, 51_000), "ten came since"
+    assert (tally.stats.total, tally.stats.total_bytes) == (510, 51_000), "ten came since"
 
 
 def test_bytes_that_are_sent_again_do_not_shorten_the_time_left(tally, clock):
@@ -223,8 +227,8 @@ def test_memory_is_that_of_what_is_in_flight(tally, clock):
         tally.hear(events.Settled(outcome(path, Status.FAILED, 10, code=f"CODE{number}")))
         clock.now += 0.01
     assert not tally.in_flight
-    assert len(tally.groups) == 64
-    assert tally.needs_attention == 20_000
+    assert len(tally.stats.groups) == 64
+    assert tally.stats.needs_attention == 20_000
 
 
 def test_a_doubt_that_was_found_out_is_in_doubt_no_more(tally):
@@ -236,27 +240,31 @@ def test_a_doubt_that_was_found_out_is_in_doubt_no_more(tally):
     tally.hear(events.Reconciled(conflict, second))
     held = outcome("c", Status.IN_DOUBT, code="HELD")
     tally.hear(events.Reconciled(held, third))
-    assert +tally.counts == {Status.UPLOADED: 1, Status.CONFLICT: 1, Status.IN_DOUBT: 1}
-    assert (tally.uploaded_bytes, tally.uploaded_duration, tally.needs_attention) == (100, 2.0, 2)
-    assert [group.first for group in tally.groups.values()] == [conflict, held]
+    assert +tally.stats.counts == {Status.UPLOADED: 1, Status.CONFLICT: 1, Status.IN_DOUBT: 1}
+    assert (
+        tally.stats.uploaded_bytes,
+        tally.stats.uploaded_duration,
+        tally.stats.needs_attention,
+    ) == (100, 2.0, 2)
+    assert [group.first for group in tally.stats.groups.values()] == [conflict, held]
     # To be sent again: it counts as failed until that begins.
     tally.hear(events.Reconciled(outcome("c", Status.FAILED, code="ABSENT"), held))
-    assert (tally.needs_attention, tally.counts[Status.FAILED]) == (2, 1)
+    assert (tally.stats.needs_attention, tally.stats.counts[Status.FAILED]) == (2, 1)
     tally.hear(events.UploadStarted("c", 100))
-    assert (tally.needs_attention, tally.done_files) == (1, 3)
+    assert (tally.stats.needs_attention, tally.stats.done) == (1, 3)
 
 
 def test_what_an_earlier_run_left_and_was_found_counts_as_already_there(tally):
     tally.hear(events.Reconciled(outcome("a"), None))
-    assert not +tally.counts
-    assert tally.uploaded_bytes == 0
+    assert not +tally.stats.counts
+    assert tally.stats.uploaded_bytes == 0
 
 
 def test_groups_count_what_is_alike(tally):
     for path in "abc":
         tally.hear(events.ProblemFound(outcome(path, Status.INVALID, code="orphan")))
     tally.hear(events.ProblemFound(outcome("d", Status.INVALID, code="empty")))
-    groups = [(group.first.path, group.count) for group in tally.groups.values()]
+    groups = [(group.first.path, group.count) for group in tally.stats.groups.values()]
     assert groups == [("a", 3), ("d", 1)]
 
 
@@ -296,5 +304,5 @@ def test_whatever_happens_the_parts_add_up(steps):
             tally.hear(end)
             done.add(path)
             sent[path] = 0 if what == "released" else size
-        assert tally.sent_bytes == sum(sent.values())
+        assert tally.done_bytes == sum(sent.values())
         assert set(tally.in_flight) == set(sent) - done

@@ -1,0 +1,240 @@
+"""A run in numbers, from its events: the one book that summary, displays, log and systemd read."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from batch_uploader.core import events
+from batch_uploader.core.events import Event
+from batch_uploader.core.model import Ending, Outcome, Summary
+from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
+
+_ATTENTION_KEPT = 100
+"""Of what needs a human a summary carries so many; the ledger has them all."""
+_MOST_GROUPS = 64
+
+
+class AttentionGroup(Struct):
+    """Recordings that need a human for one and the same reason; ``first`` is the first of them."""
+
+    first: Outcome
+    count: int = 1
+
+
+def reason_of(outcome: Outcome) -> tuple[Status, str]:
+    """What makes two recordings alike for whoever has to fix them."""
+    return outcome.status, outcome.failure.code if outcome.failure else ""
+
+
+class RunStats:
+    """Hears every event of a run once, before the listeners do.
+
+    ``counts`` are the recordings settled, found or carried over, by status; an outcome is taken
+    back when a search brings another one, or when what proved absent is sent again.
+    ``total`` is what is to be sent as far as it is known, ``done`` what reached its end of that;
+    what was ``returned_unsent`` did not. The memory does not grow with the number of files, but for
+    ``doubts``, the paths of what is in doubt or in conflict.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[Status] = Counter(dict.fromkeys(Status, 0))
+        self.total = self.total_bytes = 0
+        self.done = self.done_bytes = 0
+        self.wire_bytes = 0
+        """All that left for the service, failed attempts included."""
+        self.uploaded_bytes = 0
+        self.uploaded_duration = 0.0
+        self.already_there = self.waiting = self.outdated = 0
+        self.carried_over = self.returned_unsent = self.retries = 0
+        self.to_look = self.looked = self.changed = 0
+        self.searched: Counter[Status] = Counter()
+        """What the searches brought, the doubts of earlier runs included."""
+        self.wrote = False
+        """Whether the ledger tells more than when the run began."""
+        self.doubts: set[str] = set()
+        self.groups: dict[tuple[Status, str], AttentionGroup] = {}
+        """What needs attention, by its reason, in the order of appearance."""
+        self._attention: list[Outcome] = []
+        self._absent: dict[str, Outcome] = {}
+        self._seen = self._seen_bytes = 0
+        self._counted = self._counted_bytes = 0
+        self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
+            events.FolderPlanned: self._planned,
+            events.ScanFinished: self._scan_finished,
+            events.UploadStarted: self._started,
+            events.BytesSent: self._sent,
+            events.AttemptEnded: self._attempt_ended,
+            events.Settled: self._settled,
+            events.ProblemFound: self._problem_found,
+            events.AlreadyThere: self._found_there,
+            events.LooksBegun: self._looks_begun,
+            events.Looked: self._compared,
+            events.Waiting: self._left_waiting,
+            events.ReturnedUnsent: self._returned,
+            events.CarriedOver: self._carried,
+            events.Reconciled: self._reconciled,
+        }
+
+    def hear(self, event: Event) -> None:
+        """Take one event into account."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    @property
+    def uploaded(self) -> int:
+        """How many recordings this run uploaded."""
+        return self.counts[Status.UPLOADED]
+
+    @property
+    def needs_attention(self) -> int:
+        """How many recordings a human must look at."""
+        return sum(self.counts[status] for status in NEEDS_ATTENTION)
+
+    def summary(self, ending: Ending, reason: str | None, elapsed: float) -> Summary:
+        """All of it, at the end of the run."""
+        return Summary(
+            ending=ending,
+            counts=dict(+self.counts),
+            already_there=self.already_there,
+            waiting=self.waiting,
+            outdated=self.outdated,
+            uploaded_bytes=self.uploaded_bytes,
+            uploaded_duration=self.uploaded_duration,
+            elapsed=elapsed,
+            attention=tuple(self._attention),
+            reason=reason,
+            to_look=self.to_look,
+            looked=self.looked,
+            changed=self.changed,
+        )
+
+    # How much there is
+
+    def _planned(self, event: events.FolderPlanned) -> None:
+        self._seen += event.to_send
+        self._seen_bytes += event.to_send_bytes
+        self._add_up()
+        self.already_there += event.already_there
+        self.waiting += event.waiting
+        self.wrote |= event.forgotten > 0
+
+    def _scan_finished(self, event: events.ScanFinished) -> None:
+        self._counted, self._counted_bytes = event.to_send, event.to_send_bytes
+        self._add_up()
+
+    def _looks_begun(self, event: events.LooksBegun) -> None:
+        self.to_look = event.to_look
+        self._seen += event.to_look
+        self._seen_bytes += event.to_look_bytes
+        self._counted += event.to_look
+        self._counted_bytes += event.to_look_bytes
+        self._add_up()
+
+    def _add_up(self) -> None:
+        # A count that ran ahead may miss what came since.
+        self.total = max(self._seen, self._counted)
+        self.total_bytes = max(self._seen_bytes, self._counted_bytes)
+
+    # How far it is
+
+    def _started(self, event: events.UploadStarted) -> None:
+        self._take_up(event.path)
+
+    def _sent(self, event: events.BytesSent) -> None:
+        self.wire_bytes += event.nbytes
+
+    def _attempt_ended(self, event: events.AttemptEnded) -> None:
+        self.retries += event.retry_in is not None
+
+    def _found_there(self, event: events.AlreadyThere) -> None:
+        self.already_there += 1
+        self.outdated += event.outdated
+        self._finish(event.size)
+
+    def _left_waiting(self, event: events.Waiting) -> None:
+        self.waiting += 1
+        self._finish(event.size)
+
+    def _returned(self, _event: events.ReturnedUnsent) -> None:
+        self.returned_unsent += 1
+
+    def _compared(self, event: events.Looked) -> None:
+        self.looked += event.found is not events.Sight.UNREAD
+        self.outdated += event.found is events.Sight.OUTDATED
+        if event.found is events.Sight.CHANGED:
+            # It goes on its way, and is done at the end of that.
+            self.changed += 1
+            self.already_there -= 1
+        else:
+            self._finish(event.size)
+
+    def _finish(self, size: int) -> None:
+        self.done += 1
+        self.done_bytes += size
+
+    # What became of the recordings
+
+    def _settled(self, event: events.Settled) -> None:
+        self._end(event.outcome)
+        self._finish(event.outcome.stat.size)
+
+    def _problem_found(self, event: events.ProblemFound) -> None:
+        self._end(event.outcome)
+
+    def _carried(self, event: events.CarriedOver) -> None:
+        self.carried_over += 1
+        self._add(event.outcome)
+
+    def _reconciled(self, event: events.Reconciled) -> None:
+        self.wrote = True
+        outcome = event.outcome
+        self.searched[outcome.status] += 1
+        if event.before is not None:
+            self._retract(event.before)
+        absent = outcome.status is Status.FAILED
+        if absent:
+            self._absent[outcome.path] = outcome
+        # What an earlier run sent, and is found, is already there.
+        if absent or event.before is not None:
+            self._add(outcome)
+
+    def _take_up(self, path: str) -> None:
+        """What proved absent has a new beginning."""
+        if (outcome := self._absent.pop(path, None)) is not None:
+            self._retract(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        self.wrote = True
+        self._take_up(outcome.path)
+        self._add(outcome)
+
+    def _add(self, outcome: Outcome) -> None:
+        status = outcome.status
+        self.counts[status] += 1
+        if status is Status.UPLOADED:
+            self.uploaded_bytes += outcome.stat.size
+            self.uploaded_duration += outcome.duration or 0.0
+            return
+        if status in UNDECIDED:
+            self.doubts.add(outcome.path)
+        if status not in NEEDS_ATTENTION:
+            return
+        if len(self._attention) < _ATTENTION_KEPT:
+            self._attention.append(outcome)
+        reason = reason_of(outcome)
+        if (group := self.groups.get(reason)) is not None:
+            group.count += 1
+        elif len(self.groups) < _MOST_GROUPS:  # of others the counts tell, and the ledger
+            self.groups[reason] = AttentionGroup(outcome)
+
+    def _retract(self, outcome: Outcome) -> None:
+        self.counts[outcome.status] -= 1
+        self.doubts.discard(outcome.path)
+        self._attention = [each for each in self._attention if each.path != outcome.path]
+        if (group := self.groups.get(reason_of(outcome))) is not None:
+            group.count -= 1
+            if not group.count:
+                del self.groups[reason_of(outcome)]
