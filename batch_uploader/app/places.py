@@ -9,11 +9,13 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
+from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.app.belonging import pointer_path, require_no_other_ledger
+from batch_uploader.core.checks import as_path, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.text import printable
 from batch_uploader.host.files import Trust, trust
@@ -78,6 +80,39 @@ class Places(Struct, frozen=True):
             connection_id,
             root,
         )
+
+
+Where: TypeAlias = "str | os.PathLike[str] | Places"
+"""How a call of the library is told its directory."""
+
+
+async def find_places(
+    directory: Where,
+    *,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    connection_id: str | None = None,
+    include: Sequence[str] = (),
+) -> Places:
+    """The places that are meant; they are as they are if whoever calls has found them already.
+
+    Raises SourceError or ConfigError as ``require_distinct`` does.
+    """
+    if isinstance(directory, Places):
+        return directory
+    require_word("connection_id", connection_id, optional=True)
+
+    def find() -> Places:
+        places = Places.of(
+            as_path("directory", directory),
+            None if ledger is None else as_path("ledger", ledger).absolute(),
+            None if manifest is None else as_path("manifest", manifest).absolute(),
+            connection_id,
+        )
+        require_distinct(places, include=include)
+        return places
+
+    return await to_thread.run_sync(find)
 
 
 class OwnFile(NamedTuple):

@@ -5,28 +5,25 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from inspect import iscoroutinefunction
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from anyio import to_thread
 from msgspec.structs import replace
 
-from batch_uploader.app.agreement import Agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.core.records import Likeness
-from batch_uploader.core.states import MAYBE_STORED, UNDECIDED
+from batch_uploader.core.states import UNDECIDED
 from batch_uploader.doubts import Patience, Reconciler
-from batch_uploader.host.beneath import identity
 from batch_uploader.host.resources import spare_descriptors
-from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine, RunOptions
@@ -68,15 +65,12 @@ class Uploader:
         self._source = source
         self._sink = sink
         self._ledger = ledger
-        self._manifest = None if manifest is None else as_path("manifest", manifest)
-        self._agreement = Agreement(ledger, self._manifest, belonging)
+        manifest_file = None if manifest is None else as_path("manifest", manifest)
+        self._books = Bookkeeping(ledger, manifest_file, belonging)
         self._listeners = listeners
         self._broken: list[Listener] = []
         self.stats = RunStats()
         self._resources = AsyncExitStack()
-        self._recovered = 0
-        self._owed = False
-        self._folder: tuple[int, int] | None = None
         self._reconciler = Reconciler(
             sink,
             ledger,
@@ -110,9 +104,8 @@ class Uploader:
             await stack.enter_async_context(self._ledger)
             # Or the ledger may be that of another directory, which took its place just now.
             await self._require_same_source()
-            await self._agreement.begin()
-            self._recovered = await self._ledger.recover()
             await stack.enter_async_context(self._sink)
+            await self._books.begin()
             self._resources = stack.pop_all()
         return self
 
@@ -133,30 +126,26 @@ class Uploader:
         raised.
         """
         started = time.monotonic()
-        if self._manifest is not None:
-            with suppress(OSError):  # where no note can be made no manifest can, and that is told
-                self._folder = identity(self._manifest.parent)
-            self._owed = mark_behind(self._manifest) or self._agreement.owed
         self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
         try:
             await self._engine.run()
             await self._require_same_source()
             await self._ledger.check()
         except LedgerGone as error:
-            await self._save(error)
+            await self._books.save(error)
             raise
         except LedgerError:
             raise
         except Exception as error:
             # What a bug left claimed is in doubt, and the manifest says so.
-            self._recovered += await self._ledger.recover()
+            await self._books.recover()
             try:
-                await self._write_manifest()
+                await self._books.finish(changed=self.stats.wrote)
             except LedgerError as also:
                 error.add_note(str(also))
             raise
         await self._report_unlisted()
-        await self._write_manifest()
+        await self._books.finish(changed=self.stats.wrote)
         summary = self.stats.summary(
             self._engine.ending, self._engine.reason, time.monotonic() - started
         )
@@ -203,51 +192,6 @@ class Uploader:
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(CarriedOver(outcome))
 
-    async def _write_manifest(self) -> None:
-        if self._manifest is None:
-            return
-        self._require_manifest_in_place(self._manifest)
-        if self._owed or self.stats.wrote or self._recovered:
-            await self._agreement.write()
-        else:
-            mark_current(self._manifest)
-
-    async def _save(self, error: LedgerGone) -> None:
-        """Put what a ledger knew that is gone into the manifest, or else into the error's notes."""
-        known: set[str | None] = set()
-        try:
-            if self._manifest is not None:
-                with suppress(LedgerError):
-                    known = await to_thread.run_sync(_talks, self._manifest)
-                self._owed = True
-                await self._write_manifest()
-                error.add_note(
-                    f"the manifest {self._manifest} has all that it knew: put the ledger back, or"
-                    " have batch-uploader upload --rebuild make a new one from the manifest"
-                )
-                return
-        except LedgerError as also:
-            error.add_note(str(also))
-        async with aclosing(self._ledger.rows(MAYBE_STORED)) as rows:
-            async for row in rows:
-                if row.talk_id is None:
-                    error.add_note(f"note that {row.path} may be up")
-                elif row.talk_id not in known:
-                    error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
-
-    def _require_manifest_in_place(self, manifest: Path) -> None:
-        """Raise LedgerError if another directory is where the manifest's was when the run began.
-
-        It is not this run's to write to, and the note in the other one tells the next run.
-        """
-        with suppress(OSError):
-            if identity(manifest.parent) == self._folder:
-                return
-        raise LedgerError(
-            f"the manifest {manifest} was not written: its directory was moved away during the run;"
-            " the next run over it, wherever it is, writes it"
-        )
-
 
 def within_descriptors(options: RunOptions) -> RunOptions:
     """The options, with no more at a time than this process may open files and connections for."""
@@ -256,10 +200,6 @@ def within_descriptors(options: RunOptions) -> RunOptions:
         return options
     most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
     return replace(options, concurrency=min(options.concurrency, most))
-
-
-def _talks(manifest: Path) -> set[str | None]:
-    return {row.talk_id for row in read_manifest(manifest)}
 
 
 def require_asyncio() -> None:

@@ -145,19 +145,18 @@ def resolve(
     accepts recordings that the service rejected; --resend and --talk-id accept those that were
     given up. --search does what each run with a stamp field does at its end.
     """
-    from batch_uploader.cli import resolve as resolving
-    from batch_uploader.cli import search as searching
+    from batch_uploader.cli import resolve as module
 
     if search:
-        resolving.require_nothing_else(
+        module.require_nothing_else(
             talk_id, paths, resend=resend, give_up=give_up, rejected=rejected
         )
-        return searching.search(directory, flags)
+        return module.search(directory, flags)
     chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
-    decision = resolving.Decision.of([flag for flag, on in chosen.items() if on], talk_id)
+    resolution = module.resolution_of([flag for flag, on in chosen.items() if on], talk_id)
     groups = [flag for flag, on in (("--all", every), ("--rejected", rejected)) if on]
-    wanted = resolving.Wanted.of(paths or [], groups)
-    return resolving.resolve(directory, flags, decision, wanted, asks=not yes)
+    wanted = module.Wanted(resolution, paths or (), groups)
+    return module.resolve(directory, flags, wanted, asks=not yes)
 
 
 @command(

@@ -1,118 +1,114 @@
-"""``resolve``: a human decides what nobody else can know."""
+"""``resolve``: a human decides what nothing else can tell, or has the service searched."""
 
 import os
+import signal
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from itertools import islice
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple
 
 import anyio
 import click
-from anyio import to_thread
-from msgspec import Struct
+from anyio import CancelScope
 
-from batch_uploader.app.agreement import Agreement
-from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.places import known_connection, require_ledger, require_replaceable
+from batch_uploader.app.places import Places
+from batch_uploader.app.resolve import REJECTED, Resolution, Resolved, resolve_recordings
+from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.core.changes import Settle
-from batch_uploader.core.errors import SourceError
-from batch_uploader.core.model import Failure, Outcome
-from batch_uploader.core.ports import apply_all
-from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict, decided_by
-from batch_uploader.core.text import plural, printable, quote
-from batch_uploader.ledgers.manifest import mark_behind
-from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.cli.signals import Stop, listening
+from batch_uploader.core.events import DoubtsWaiting, Event
+from batch_uploader.core.states import UNDECIDED, Status, Verdict
+from batch_uploader.core.text import plural, printable, quote, sentence
+from batch_uploader.core.units import format_duration
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.settings.files import require_places
-from batch_uploader.sources.directory import DirectorySource, escape_name
 from batch_uploader.ui.printing import show
-from batch_uploader.ui.stream import Span
+from batch_uploader.ui.stream import Span, warning
 
-_REJECTED = frozenset({Status.REJECTED})
-_LONGEST_TALK_ID = 200
-_AT_ONCE = 1_000
+_GROUPS = {"--all": UNDECIDED, "--rejected": REJECTED}
 _NAMED = 3
+_SHOWN = 20
+_APART = 60.0
+"""So many seconds lie between two lines about waiting."""
+_FOUND = {
+    Status.UPLOADED: "up",
+    Status.FAILED: "absent, to be sent by the next run",
+    Status.CONFLICT: "in conflict",
+}
 
 
-class Decision(Struct, frozen=True):
-    """The verdict; ``talk_id`` is there with UPLOADED alone."""
+class Wanted(NamedTuple):
+    """What the command line decides, and about which recordings: these paths, or these groups."""
 
-    verdict: Verdict
-    talk_id: str = ""
+    resolution: Resolution
+    paths: Sequence[str]
+    groups: Sequence[str]
 
-    @classmethod
-    def of(cls, flags: Sequence[str], talk_id: str | None) -> Self:
-        """From the flags that were given. Raises ConfigError unless it is exactly one."""
-        if len(flags) != 1:
-            given = " and ".join(flags)
-            raise refusal(
-                f"{given} contradict each other" if flags else "there is no decision",
-                "give one of --talk-id ID, --resend and --give-up, or have --search find out",
-            )
-        verdict = Verdict(flags[0])
-        if verdict is not Verdict.UPLOADED:
-            return cls(verdict)
-        word = (talk_id or "").strip()
-        if not (word.isascii() and word.isprintable()) or " " in word or not word:
-            raise refusal(
-                "--talk-id: this is not a talk ID", "copy it from the SpeechSense console"
-            )
-        if len(word) > _LONGEST_TALK_ID:
-            raise refusal("--talk-id: no talk ID is that long", "copy the ID alone")
-        return cls(verdict, word)
 
-    @property
-    def deciding(self) -> frozenset[Status]:
-        """The states that it may end."""
-        return decided_by(self.verdict)
-
-    def outcome(self, before: Outcome) -> Outcome:
-        """What the ledger is to know from now on."""
-        match self.verdict:
-            case Verdict.UPLOADED:
-                status, failure = Status.UPLOADED, None
-            case Verdict.RESEND:
-                status = Status.FAILED
-                failure = Failure("RESEND", "it was decided to send it again with the next run")
-            case Verdict.GIVE_UP:
-                status = Status.GIVEN_UP
-                failure = Failure("GIVEN_UP", "it was decided to let it be")
-        return Outcome(
-            path=before.path,
-            status=status,
-            stat=before.stat,
-            attempts=before.attempts,
-            talk_id=self.talk_id or None,
-            failure=failure,
-            duration=before.duration,
-            container=before.container,
+def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
+    """The decision, from the flags that were given. Raises ConfigError unless it is exactly one."""
+    if len(flags) != 1:
+        given = " and ".join(flags)
+        raise refusal(
+            f"{given} contradict each other" if flags else "there is no decision",
+            "give one of --talk-id ID, --resend and --give-up, or have --search find out",
         )
+    return Resolution(Verdict(flags[0]), (talk_id or "").strip())
 
 
-_GROUPS = {"--all": UNDECIDED, "--rejected": _REJECTED}
+def resolve(directory: Path, flags: Mapping[str, object], wanted: Wanted, *, asks: bool) -> int:
+    """Decide; the exit code. With ``asks`` what may cost money is asked back."""
+    return anyio.run(_resolve, Settings(directory, flags), wanted, asks)
 
 
-class Wanted(Struct, frozen=True):
-    """The recordings that are decided about: these paths, or with none all of these states."""
+async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
+    places = require_places(settings)
+    resolved = await resolve_recordings(
+        places,
+        wanted.resolution,
+        paths=wanted.paths,
+        statuses=frozenset[Status]().union(*(_GROUPS[group] for group in wanted.groups)),
+        confirm=_confirmed if asks else None,
+    )
+    if resolved is None:
+        return ExitCode.ATTENTION
+    _tell_resolved(resolved, wanted.resolution, places)
+    return ExitCode.FINE
 
-    paths: tuple[str, ...]
-    states: frozenset[Status]
 
-    @classmethod
-    def of(cls, paths: Sequence[str], groups: Sequence[str]) -> Self:
-        """From the paths and flags of the command line. Raises ConfigError for both or neither."""
-        if bool(paths) == bool(groups):
-            raise refusal(
-                "it is not clear which recordings are decided about",
-                "name their paths as status prints them, or else give --all or --rejected",
-            )
-        states = frozenset[Status]().union(*(_GROUPS[group] for group in groups))
-        return cls(tuple(dict.fromkeys(paths)), states)
+def _tell_resolved(resolved: Resolved, resolution: Resolution, places: Places) -> None:
+    words = {
+        Verdict.UPLOADED: f"recorded as talk {resolution.talk_id}",
+        Verdict.RESEND: "to be sent by the next run",
+        Verdict.GIVE_UP: "given up",
+    }
+    decided = plural(len(resolved.paths), "recording")
+    show([[Span(f"{decided} {words[resolution.verdict]}")]], sys.stderr)
+    if resolved.rejected:
+        others = plural(resolved.rejected, "rejected recording")
+        output.hint(f"{others} not among them: see --rejected")
+    if resolved.gone:
+        named = ", ".join(map(printable, resolved.gone[:_NAMED]))
+        gone = plural(len(resolved.gone), "recording")
+        output.hint(f"the files of {gone} are not there: {named}")
+    if resolved.paths and resolution.verdict is Verdict.RESEND:
+        output.hint(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
+
+
+def _confirmed(stored: int) -> bool:
+    """Ask the human whether as many recordings are to be sent, perhaps for the second time."""
+    if not sys.stdin or not sys.stdin.isatty():
+        raise refusal(
+            "--resend may have recordings billed twice, and there is nobody here to ask",
+            "look for them in the SpeechSense console first, then add --yes",
+        )
+    question = (
+        f"The service may hold {plural(stored, 'recording')} of these already. Sent again,"
+        " they are billed twice, and nothing can be deleted. Send them again?"
+    )
+    return click.confirm(question, err=True)
 
 
 def require_nothing_else(
@@ -131,160 +127,66 @@ def require_nothing_else(
         raise refusal("--search looks for all that are in doubt", f"leave {what} out")
 
 
-def resolve(
-    directory: Path, flags: Mapping[str, object], decision: Decision, wanted: Wanted, *, asks: bool
-) -> int:
-    """Decide; the exit code. With ``asks`` what may cost money is asked back."""
-    if decision.verdict is Verdict.UPLOADED and len(wanted.paths) != 1:
-        raise refusal("--talk-id: a talk is one recording", "name exactly one PATH")
-    if not wanted.states <= decision.deciding:
+def search(directory: Path, flags: Mapping[str, object]) -> int:
+    """Look for all that are in doubt; the exit code."""
+    return anyio.run(_search, Settings(directory, flags))
+
+
+async def _search(settings: Settings) -> int:
+    places, sending = require_places(settings), settings.sending()
+    if sending.stamp_field is None:
         raise refusal(
-            f"--rejected and {decision.verdict.value} contradict each other",
-            "what was rejected can only be sent again, with --resend",
+            "--search: without a stamp field nothing can be searched for",
+            "add the --stamp-field NAME that the recordings were uploaded with",
         )
-    return anyio.run(_resolve, Settings(directory, flags), decision, wanted, asks)
-
-
-async def _resolve(settings: Settings, decision: Decision, wanted: Wanted, asks: bool) -> int:
-    places = require_places(settings)
-    require_replaceable(places.manifest, "--manifest")
-    require_ledger(places)
-    connection_id = await known_connection(places)
-    async with SqliteLedger(places.ledger, connection_id) as ledger:
-        agreement = Agreement(ledger, places.manifest, Belonging(places.ledger, places.root))
-        await agreement.begin()
-        mark_behind(places.manifest)
-        await ledger.recover()
-        chosen = (
-            await _named(ledger, wanted.paths, places.directory, decision)
-            if wanted.paths
-            else await _all(ledger, wanted.states)
+    looking = CancelScope()
+    stop = Stop(lambda _reason: looking.cancel(), looking.cancel)
+    with listening(stop):
+        searched = await search_doubts(
+            places,
+            credentials=sending.credentials,
+            stamp_field=sending.stamp_field,
+            endpoint=sending.endpoint,
+            hold=settings.options().hold,
+            listeners=[_Waiting()],
+            looking=looking,
         )
-        if decision.verdict is Verdict.UPLOADED:
-            await _require_unused(ledger, decision.talk_id, chosen[0].path)
-        doubtful = sum(each.status in MAYBE_STORED for each in chosen)
-        if asks and decision.verdict is Verdict.RESEND and doubtful and not _agreed(doubtful):
-            return ExitCode.ATTENTION
-        await _settle(ledger, map(decision.outcome, chosen))
-        await agreement.write()
-        left = decision.verdict is Verdict.RESEND and wanted.states == UNDECIDED
-        rejected = len(await _paths(ledger, _REJECTED)) if left else 0
-    words = {
-        Verdict.UPLOADED: f"recorded as talk {decision.talk_id}",
-        Verdict.RESEND: "to be sent by the next run",
-        Verdict.GIVE_UP: "given up",
-    }
-    show([[Span(f"{plural(len(chosen), 'recording')} {words[decision.verdict]}")]], sys.stderr)
-    if rejected:
-        output.hint(f"{plural(rejected, 'rejected recording')} not among them: see --rejected")
-    if chosen and decision.verdict is Verdict.RESEND:
-        gone = await to_thread.run_sync(_gone, places.root, chosen)
-        if gone:
-            named = ", ".join(map(printable, gone[:_NAMED]))
-            output.hint(f"the files of {plural(len(gone), 'recording')} are not there: {named}")
-        output.hint(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
-    return ExitCode.FINE
+    _tell_searched(searched, sending.stamp_field, places)
+    if stop.signal is not None:
+        name = signal.Signals(stop.signal).name
+        show([warning(f"stopped by {name}: what was found by then is recorded")], sys.stderr)
+        return 128 + stop.signal
+    return ExitCode.ATTENTION if searched.needs_attention else ExitCode.FINE
 
 
-def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
-    """Those that cannot be sent, since their files are not there."""
-    gone = []
-    with DirectorySource(directory) as source:
-        for outcome in chosen:
-            try:
-                source.stat(outcome.path)
-            except SourceError:
-                gone.append(outcome.path)
-    return gone
+class _Waiting:
+    """A Listener that says now and then what is waited for."""
+
+    def __init__(self) -> None:
+        self._told_at = -_APART
+
+    def __call__(self, event: Event) -> None:
+        """Say it, unless it was said just now."""
+        now = time.monotonic()
+        if isinstance(event, DoubtsWaiting) and now - self._told_at >= _APART:
+            self._told_at = now
+            them, pause = plural(event.recordings, "recording"), format_duration(event.resumes_in)
+            show([[Span(f"searching for {them} again in {pause}")]], sys.stderr)
 
 
-async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
-    # Many at a time share a commit, and a commit is a sync of the disk.
-    while batch := list(islice(outcomes, _AT_ONCE)):
-        await apply_all(ledger, list(map(Settle, batch)))
-
-
-async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
-    paths = await _paths(ledger, states)
-    known = await _known(ledger, paths)
-    # A line may be history: what is current may be something else by now.
-    return [known[path] for path in paths if path in known and known[path].status in states]
-
-
-async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
-    async with aclosing(ledger.rows(states)) as rows:
-        # The file may hold other connections too.
-        mine = [row.path async for row in rows if row.connection_id == ledger.connection_id]
-    return list(dict.fromkeys(mine))
-
-
-async def _named(
-    ledger: SqliteLedger, typed: Sequence[str], directory: Path, decision: Decision
-) -> list[Outcome]:
-    readings = {word: _readings(word, directory) for word in typed}
-    known = await _known(ledger, [path for paths in readings.values() for path in paths])
-    chosen: dict[str, Outcome] = {}
-    for word, paths in readings.items():
-        before = next((known[path] for path in paths if path in known), None)
-        if before is None:
-            raise refusal(
-                f"{printable(word)} is not in the ledger",
-                f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
-            )
-        if before.status not in decision.deciding:
-            raise refusal(
-                f"{before.path} is {before.status.label}: there is nothing to decide",
-                "only recordings in doubt or in conflict are decided about, with --resend also"
-                " those that were rejected, with that and --talk-id those that were given up",
-            )
-        chosen[before.path] = before
-    return list(chosen.values())
-
-
-async def _known(ledger: SqliteLedger, paths: Iterable[str]) -> dict[str, Outcome]:
-    """What is known of these paths; each folder is read once."""
-    wanted: defaultdict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        wanted[path.rpartition("/")[0]].append(path)
-    found: dict[str, Outcome] = {}
-    for folder, names in wanted.items():
-        known = await ledger.known(folder)
-        found |= {path: known[path].outcome for path in names if path in known}
-    return found
-
-
-async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
-    """Raise ConfigError if the talk is another recording's."""
-    async with aclosing(ledger.rows(frozenset({Status.UPLOADED}))) as rows:
-        async for row in rows:
-            if row.talk_id == talk_id:
-                earlier = " (as it was earlier)" if row.path == path else ""
-                raise refusal(
-                    f"--talk-id: the talk {talk_id} is {printable(row.path)}{earlier},"
-                    " and a talk is one recording",
-                    "look in the SpeechSense console once more, or give this one up",
-                )
-
-
-def _readings(typed: str, directory: Path) -> list[str]:
-    """What may be meant: the ledger's path, or one of the file system, as shells complete it."""
-    readings = [typed.removeprefix("./")]
-    try:
-        parts = Path(typed).absolute().relative_to(directory.absolute()).parts
-    except ValueError:
-        return readings
-    return [*readings, "/".join(map(escape_name, parts))]
-
-
-def _agreed(doubtful: int) -> bool:
-    """Ask the human whether so many recordings are to be sent, perhaps for the second time."""
-    if not sys.stdin or not sys.stdin.isatty():
-        raise refusal(
-            "--resend may have recordings billed twice, and there is nobody here to ask",
-            "look for them in the SpeechSense console first, then add --yes",
-        )
-    question = (
-        f"The service may hold {plural(doubtful, 'recording')} of these already. Sent again,"
-        " they are billed twice, and nothing can be deleted. Send them again?"
-    )
-    return click.confirm(question, err=True)
+def _tell_searched(searched: Searched, stamp_field: str, places: Places) -> None:
+    counts = [(word, searched.settled.get(status, 0)) for status, word in _FOUND.items()]
+    words = [f"{plural(number, 'recording')} {word}" for word, number in counts if number]
+    if searched.left:
+        words.append(f"{plural(len(searched.left), 'recording')} still in doubt")
+    show([[Span("; ".join(words) or "nothing is in doubt")]], sys.stderr)
+    for doubt in searched.left[:_SHOWN]:
+        reason = doubt.outcome.failure.message if doubt.outcome.failure else ""
+        if doubt.stamp_field != stamp_field:
+            reason = f"it was sent without {stamp_field}, so it cannot be searched for"
+            if doubt.stamp_field is not None:
+                reason = f"it was sent with another stamp: add --stamp-field {doubt.stamp_field}"
+        show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
+    if searched.needs_attention:
+        directory = quote(os.fspath(places.directory))
+        output.hint(f"batch-uploader status {directory} tells how to decide")

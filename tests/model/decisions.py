@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
-from batch_uploader.cli.resolve import Decision
+from batch_uploader.app.resolve import Resolution
 from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
@@ -114,7 +114,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
 @cache
 def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
     verdict = Verdict.RESEND if talk_id is None else Verdict.UPLOADED
-    return settled(ledger, Decision(verdict, talk_id or "").outcome(record.known().outcome))
+    return settled(ledger, Resolution(verdict, talk_id or "").outcome(record.known().outcome))
 
 
 def forget() -> None:

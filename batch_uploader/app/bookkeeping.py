@@ -1,0 +1,99 @@
+"""A ledger and its manifest through what changes the one: a run, a decision, a search."""
+
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from anyio import to_thread
+
+from batch_uploader.app.agreement import Agreement
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.core.errors import LedgerError, LedgerGone
+from batch_uploader.core.ports import Ledger
+from batch_uploader.core.states import MAYBE_STORED
+from batch_uploader.host.beneath import identity
+from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
+
+
+class Bookkeeping:
+    """An open ledger whose manifest says what it says, whenever this is done.
+
+    ``manifest`` is None where none is written, ``belonging`` says which directory the ledger has to
+    be of. Not to be used again.
+    """
+
+    def __init__(
+        self, ledger: Ledger, manifest: Path | None, belonging: Belonging | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._manifest = manifest
+        self._agreement = Agreement(ledger, manifest, belonging)
+        self._stale = False
+        self._folder: tuple[int, int] | None = None
+
+    async def begin(self) -> None:
+        """See that the ledger is the right one, and that a kill from here on does not go unnoticed.
+
+        What killed runs left is in doubt then. Raises what ``Agreement.begin`` does.
+        """
+        await self._agreement.begin()
+        if self._manifest is not None:
+            with suppress(OSError):  # where no note can be made no manifest can, and that is told
+                self._folder = identity(self._manifest.parent)
+            self._stale = mark_behind(self._manifest) or self._agreement.owed
+        await self.recover()
+
+    async def recover(self) -> None:
+        """Have the claims of whoever does not live any more in doubt."""
+        self._stale |= await self._ledger.recover() > 0
+
+    async def finish(self, *, changed: bool = True) -> None:
+        """Have the manifest say what the ledger says; ``changed`` if that says something new.
+
+        Raises LedgerError.
+        """
+        if self._manifest is None:
+            return
+        self._require_folder(self._manifest)
+        if self._stale or changed:
+            await self._agreement.write()
+        else:
+            mark_current(self._manifest)
+
+    async def save(self, error: LedgerGone) -> None:
+        """Put what a ledger knew that is gone into the manifest, or else into the error's notes."""
+        known: set[str | None] = set()
+        try:
+            if self._manifest is not None:
+                with suppress(LedgerError):
+                    known = await to_thread.run_sync(_talks, self._manifest)
+                await self.finish()
+                error.add_note(
+                    f"the manifest {self._manifest} has all that it knew: put the ledger back, or"
+                    " have batch-uploader upload --rebuild make a new one from the manifest"
+                )
+                return
+        except LedgerError as also:
+            error.add_note(str(also))
+        async with aclosing(self._ledger.rows(MAYBE_STORED)) as rows:
+            async for row in rows:
+                if row.talk_id is None:
+                    error.add_note(f"note that {row.path} may be up")
+                elif row.talk_id not in known:
+                    error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
+
+    def _require_folder(self, manifest: Path) -> None:
+        """Raise LedgerError if another directory is where the manifest's was at the beginning.
+
+        It is not ours to write to, and the note in the other one tells the next run.
+        """
+        with suppress(OSError):
+            if identity(manifest.parent) == self._folder:
+                return
+        raise LedgerError(
+            f"the manifest {manifest} was not written: its directory was moved away during the run;"
+            " the next run over it, wherever it is, writes it"
+        )
+
+
+def _talks(manifest: Path) -> set[str | None]:
+    return {row.talk_id for row in read_manifest(manifest)}

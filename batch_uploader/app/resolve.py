@@ -1,0 +1,254 @@
+"""What a human decides about recordings of which nothing else can tell whether they are stored."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from itertools import islice
+from pathlib import Path
+
+from anyio import to_thread
+from msgspec import Struct
+
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.places import (
+    Where,
+    find_places,
+    known_connection,
+    require_ledger,
+    require_replaceable,
+)
+from batch_uploader.core.changes import Settle
+from batch_uploader.core.checks import require_texts, require_type
+from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.model import Failure, Outcome
+from batch_uploader.core.ports import apply_all
+from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict, decided_by
+from batch_uploader.core.text import printable, quote
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.sources.directory import DirectorySource, escape_name
+
+REJECTED = frozenset({Status.REJECTED})
+_LONGEST_TALK_ID = 200
+_AT_ONCE = 1_000
+
+
+class Resolution(Struct, frozen=True):
+    """A human's verdict; ``talk_id`` goes with UPLOADED alone. Raises ConfigError otherwise."""
+
+    verdict: Verdict
+    talk_id: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what cannot be a talk ID, or is one too many."""
+        require_type("verdict", self.verdict, Verdict)
+        require_type("talk_id", self.talk_id, str)
+        word = self.talk_id
+        if self.verdict is not Verdict.UPLOADED:
+            if word:
+                raise ConfigError(f"--talk-id and {self.verdict.value} contradict each other")
+        elif not (word.isascii() and word.isprintable()) or " " in word or not word:
+            raise ConfigError(
+                "--talk-id: this is not a talk ID", hint="copy it from the SpeechSense console"
+            )
+        elif len(word) > _LONGEST_TALK_ID:
+            raise ConfigError("--talk-id: no talk ID is that long", hint="copy the ID alone")
+
+    @property
+    def ends(self) -> frozenset[Status]:
+        """The states that it may end."""
+        return decided_by(self.verdict)
+
+    def outcome(self, before: Outcome) -> Outcome:
+        """What the ledger is to know from now on."""
+        match self.verdict:
+            case Verdict.UPLOADED:
+                status, failure = Status.UPLOADED, None
+            case Verdict.RESEND:
+                status = Status.FAILED
+                failure = Failure("RESEND", "it was decided to send it again with the next run")
+            case Verdict.GIVE_UP:
+                status = Status.GIVEN_UP
+                failure = Failure("GIVEN_UP", "it was decided to let it be")
+        return Outcome(
+            path=before.path,
+            status=status,
+            stat=before.stat,
+            attempts=before.attempts,
+            talk_id=self.talk_id or None,
+            failure=failure,
+            duration=before.duration,
+            container=before.container,
+        )
+
+
+class Resolved(Struct, frozen=True):
+    """What was decided about: the recordings' paths, and of which of them the files are gone.
+
+    ``rejected`` is how many the service rejected that were not decided about, where all others
+    are to be sent again.
+    """
+
+    paths: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+    rejected: int = 0
+
+
+async def resolve_recordings(
+    directory: Where,
+    resolution: Resolution,
+    *,
+    paths: Collection[str] = (),
+    statuses: Collection[Status] = (),
+    confirm: Callable[[int], bool] | None = None,
+    connection_id: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+) -> Resolved | None:
+    """Decide about recordings: those of these paths, or all in these states.
+
+    Where that may have some billed twice, ``confirm`` is asked first, with how many the service may
+    hold; if it says no, nothing is decided, and None is returned. Without it nobody is asked. The
+    connection may be left out where the ledger knows only one. Raises ConfigError, SourceError,
+    LedgerLocked or LedgerError.
+    """
+    states = _wanted(resolution, paths, statuses)
+    places = await find_places(
+        directory, ledger=ledger, manifest=manifest, connection_id=connection_id
+    )
+    require_replaceable(places.manifest, "--manifest")
+    require_ledger(places)
+    belonging = Belonging(places.ledger, places.root)
+    async with SqliteLedger(places.ledger, await known_connection(places)) as opened:
+        books = Bookkeeping(opened, places.manifest, belonging)
+        await books.begin()
+        chosen = (
+            await _named(opened, list(dict.fromkeys(paths)), places.directory, resolution)
+            if paths
+            else await _all(opened, states)
+        )
+        if resolution.verdict is Verdict.UPLOADED:
+            await _require_unused(opened, resolution.talk_id, chosen[0].path)
+        resends = resolution.verdict is Verdict.RESEND
+        stored = sum(each.status in MAYBE_STORED for each in chosen)
+        if resends and stored and confirm is not None and not confirm(stored):
+            await books.finish(changed=False)
+            return None
+        await _settle(opened, map(resolution.outcome, chosen))
+        await books.finish()
+        left = await _paths(opened, REJECTED) if resends and states == UNDECIDED else []
+    gone = await to_thread.run_sync(_gone, places.root, chosen) if resends else []
+    return Resolved(tuple(each.path for each in chosen), tuple(gone), len(left))
+
+
+def _wanted(
+    resolution: Resolution, paths: Collection[str], statuses: Collection[Status]
+) -> frozenset[Status]:
+    """The states of which all are decided about. Raises ConfigError unless it is clear."""
+    require_type("resolution", resolution, Resolution)
+    require_texts("paths", paths)
+    if bool(paths) == bool(statuses):
+        raise ConfigError(
+            "it is not clear which recordings are decided about",
+            hint="name their paths as status prints them, or else give --all or --rejected",
+        )
+    if resolution.verdict is Verdict.UPLOADED and len(set(paths)) != 1:
+        raise ConfigError("--talk-id: a talk is one recording", hint="name exactly one PATH")
+    states = frozenset(statuses)
+    if not states <= resolution.ends:
+        raise ConfigError(
+            f"--rejected and {resolution.verdict.value} contradict each other",
+            hint="what was rejected can only be sent again, with --resend",
+        )
+    return states
+
+
+def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
+    """Those that cannot be sent, since their files are not there."""
+    gone = []
+    with DirectorySource(directory) as source:
+        for outcome in chosen:
+            try:
+                source.stat(outcome.path)
+            except SourceError:
+                gone.append(outcome.path)
+    return gone
+
+
+async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
+    # Many at a time share a commit, and a commit is a sync of the disk.
+    while batch := list(islice(outcomes, _AT_ONCE)):
+        await apply_all(ledger, list(map(Settle, batch)))
+
+
+async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
+    paths = await _paths(ledger, states)
+    known = await _known(ledger, paths)
+    # A line may be history: what is current may be something else by now.
+    return [known[path] for path in paths if path in known and known[path].status in states]
+
+
+async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
+    async with aclosing(ledger.rows(states)) as rows:
+        # The file may hold other connections too.
+        mine = [row.path async for row in rows if row.connection_id == ledger.connection_id]
+    return list(dict.fromkeys(mine))
+
+
+async def _named(
+    ledger: SqliteLedger, typed: Sequence[str], directory: Path, resolution: Resolution
+) -> list[Outcome]:
+    readings = {word: _readings(word, directory) for word in typed}
+    known = await _known(ledger, [path for paths in readings.values() for path in paths])
+    chosen: dict[str, Outcome] = {}
+    for word, paths in readings.items():
+        before = next((known[path] for path in paths if path in known), None)
+        if before is None:
+            raise ConfigError(
+                f"{printable(word)} is not in the ledger",
+                hint=f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
+            )
+        if before.status not in resolution.ends:
+            raise ConfigError(
+                f"{before.path} is {before.status.label}: there is nothing to decide",
+                hint="only recordings in doubt or in conflict are decided about, with --resend also"
+                " those that were rejected, with that and --talk-id those that were given up",
+            )
+        chosen[before.path] = before
+    return list(chosen.values())
+
+
+async def _known(ledger: SqliteLedger, paths: Iterable[str]) -> dict[str, Outcome]:
+    """What is known of these paths; each folder is read once."""
+    wanted: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        wanted[path.rpartition("/")[0]].append(path)
+    found: dict[str, Outcome] = {}
+    for folder, names in wanted.items():
+        known = await ledger.known(folder)
+        found |= {path: known[path].outcome for path in names if path in known}
+    return found
+
+
+async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
+    """Raise ConfigError if the talk is another recording's."""
+    async with aclosing(ledger.rows(frozenset({Status.UPLOADED}))) as rows:
+        async for row in rows:
+            if row.talk_id == talk_id:
+                earlier = " (as it was earlier)" if row.path == path else ""
+                raise ConfigError(
+                    f"--talk-id: the talk {talk_id} is {printable(row.path)}{earlier},"
+                    " and a talk is one recording",
+                    hint="look in the SpeechSense console once more, or give this one up",
+                )
+
+
+def _readings(typed: str, directory: Path) -> list[str]:
+    """What may be meant: the ledger's path, or one of the file system, as shells complete it."""
+    readings = [typed.removeprefix("./")]
+    try:
+        parts = Path(typed).absolute().relative_to(directory.absolute()).parts
+    except ValueError:
+        return readings
+    return [*readings, "/".join(map(escape_name, parts))]
