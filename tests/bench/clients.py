@@ -107,7 +107,8 @@ def rclone(job):
 def s5cmd(job):
     return [
         *(find(S5CMD), "--endpoint-url", f"https://{job.endpoint}"),
-        *("--numworkers", job.concurrency, "cp", f"{job.folder}/*.wav", "s3://bench/"),
+        *("--numworkers", job.concurrency, "cp", "--include", "*.wav"),
+        *(f"{job.folder}/", "s3://bench/"),
     ]
 
 
