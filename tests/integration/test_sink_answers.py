@@ -14,6 +14,8 @@ from batch_uploader.sinks.speechsense.iam import AuthorizedKey
 from batch_uploader.sinks.speechsense.reply import write
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
+pytestmark = pytest.mark.usefixtures("way")
+
 BUSY = (StatusCode.UNAVAILABLE.value[0], "busy, try again later")
 MANY = tuple((f"x-{number}", "v" * 200) for number in range(100))
 

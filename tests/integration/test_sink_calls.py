@@ -25,8 +25,11 @@ from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.channel_pool import ChannelPool
 from batch_uploader.sinks.speechsense.credentials import ApiKey, IamToken
+from batch_uploader.sinks.speechsense.exchange import Exchange
 from batch_uploader.sinks.speechsense.reply import Reply
 from batch_uploader.sinks.speechsense.sink import LARGEST_CHUNK, LARGEST_WHOLE, SpeechSenseSink
+
+pytestmark = pytest.mark.usefixtures("way")
 
 SMALL = b"RIFF" + bytes(1000)
 LARGE = b"RIFF" + bytes(300_000)
@@ -325,12 +328,22 @@ async def test_an_answer_that_is_here_survives_a_cancellation(server):
     line = ChannelPool(server.endpoint)
     async with line.call() as call:
         rpc = call.channel.stream_stream(wire.UPLOAD)()
-        reply = Reply(rpc, (), call)
+        reply = Reply(rpc, tuple, call)
         await rpc.write(b"")
         await rpc.done_writing()
         # Cancelled after the answer came and before the one who waits for it runs again.
         task = asyncio.ensure_future(reply.end())
         reply._end.add_done_callback(lambda _: task.cancel())
+        assert (await task).talk_id == "talk-1"
+    await line.close()
+
+
+async def test_an_answer_in_batches_that_is_here_survives_a_cancellation(server):
+    line = ChannelPool(server.endpoint)
+    async with line.call() as call:
+        whole = Exchange(call, wire.UPLOAD, b"", (), timeout=10)
+        task = asyncio.ensure_future(whole.end(tuple))
+        whole._hearing.add_done_callback(lambda _: task.cancel())
         assert (await task).talk_id == "talk-1"
     await line.close()
 

@@ -29,6 +29,8 @@ from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled, Un
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.evidence import Unavailable
 
+pytestmark = pytest.mark.usefixtures("way")
+
 HTML = b"<html><h1>Sign in</h1></html>"
 
 

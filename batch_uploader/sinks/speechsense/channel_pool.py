@@ -48,20 +48,22 @@ class ChannelPool:
         lane = self._choose(began)
         sample = self._width.began() if nbytes else None
         call = Call(self, lane)
-        lane.calls += 1
+        lane.calls.add(call)
         lane.nbytes += nbytes
         try:
             yield call
         finally:
             if sample is not None:
                 self._measured(sample, began, nbytes if call.delivered else 0)
-            lane.calls -= 1
+            lane.calls.remove(call)
             lane.nbytes -= nbytes
             await self._close_idle()
 
     async def close(self) -> None:
         """End the channels, and the calls that are still on them."""
         for lane in (*self._lanes, *self._retired):
+            for call in lane.calls:
+                call.cancel()
             await lane.channel.close()
 
     def unreached(self, lane: "_Pooled") -> None:
@@ -96,7 +98,7 @@ class ChannelPool:
 
     def _measured(self, sample: Sample, began: float, delivered: int) -> None:
         now = self._clock()
-        running = sum(each.calls for each in (*self._lanes, *self._retired))
+        running = sum(len(each.calls) for each in (*self._lanes, *self._retired))
         self._width.ended(now, sample, now - began, delivered, running)
         while len(self._lanes) > self._width.channels:
             self._retire(min(self._lanes, key=_load))
@@ -122,7 +124,7 @@ class _Pooled:
     def __init__(self, channel: grpc.aio.Channel, unreached_since: float | None) -> None:
         self.channel = channel
         self.unreached_since = unreached_since
-        self.calls = 0
+        self.calls: set[Call] = set()
         self.nbytes = 0
 
 
@@ -132,6 +134,8 @@ class Call:
     def __init__(self, line: ChannelPool, lane: _Pooled) -> None:
         self.channel = lane.channel
         self.delivered = False
+        self.cancel: Callable[[], None] = _nothing
+        """Ends the call; gRPC's channels know those alone that were made by their own methods."""
         self._line = line
         self._lane = lane
 
@@ -154,5 +158,9 @@ class Call:
         self._line.unreached(self._lane)
 
 
+def _nothing() -> None:
+    pass
+
+
 def _load(lane: _Pooled) -> tuple[int, int]:
-    return lane.nbytes, lane.calls
+    return lane.nbytes, len(lane.calls)

@@ -6,6 +6,7 @@ named; of one that takes one, it listens so late that it may miss what a proxy a
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -61,14 +62,51 @@ async def _write(rpc: Rpc, message: bytes) -> None:
     await beneath.send_serialized_message(message)
 
 
+class Named:
+    """The talks that the messages of an answer named: two that differ say it all."""
+
+    def __init__(self) -> None:
+        self._talk_ids: set[str] = set()
+
+    def add(self, message: bytes) -> None:
+        """A message came."""
+        if len(self._talk_ids) < 2:  # noqa: PLR2004
+            self._talk_ids.add(_talk_id(message))
+
+    @property
+    def talk_id(self) -> str | None:
+        """The one that came, "" for one that could not be read, None for no message at all."""
+        return max(self._talk_ids, default=None)
+
+    @property
+    def shown(self) -> str | None:
+        """The same, as far as it can be shown."""
+        named = self.talk_id
+        return "" if named and flaw(named) else named
+
+    def accepted(
+        self,
+        metadata: tuple[tuple[str, str | bytes], ...],
+        secrets: Callable[[], tuple[str, ...]],
+    ) -> Receipt | RpcResult:
+        """What it amounts to if the status is OK."""
+        talk_id = self.talk_id
+        if not talk_id:
+            return RpcResult(StatusCode.OK, metadata=metadata)
+        wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
+        if wrong is not None:
+            return RpcResult(StatusCode.OK, wrong, metadata, talk_id="")
+        return Receipt(talk_id, request_id(metadata, secrets()) if metadata else None)
+
+
 class Reply:
     """Hears a call from its beginning, and goes on when nobody waits for it any more."""
 
-    def __init__(self, rpc: Rpc, secrets: tuple[str, ...], call: Call) -> None:
+    def __init__(self, rpc: Rpc, secrets: Callable[[], tuple[str, ...]], call: Call) -> None:
         self._rpc = rpc
         self._secrets = secrets
         self._call = call
-        self._talk_ids: set[str] = set()
+        self._named = Named()
         loop = asyncio.get_running_loop()
         self._end: asyncio.Future[Receipt | RpcResult | grpc.aio.UsageError] = loop.create_future()
         # By itself, so that what is here already is not lost by one who is told to stop.
@@ -95,41 +133,21 @@ class Reply:
     async def _hear(self) -> Receipt | RpcResult | grpc.aio.UsageError:
         try:
             async for message in self._rpc:
-                # Two that differ say it all, however many there are.
-                if len(self._talk_ids) < 2:  # noqa: PLR2004
-                    self._talk_ids.add(_talk_id(message))
+                self._named.add(message)
             metadata = (*await self._rpc.trailing_metadata(), *await self._rpc.initial_metadata())
         except grpc.aio.AioRpcError as error:
             connected = self._call.connected
-            return RpcResult.of(error, self._secrets, connected=connected, talk_id=self._shown)
+            return RpcResult.of(
+                error, self._secrets(), connected=connected, talk_id=self._named.shown
+            )
         except grpc.aio.UsageError as error:
             return error
         except asyncio.CancelledError:
             # Nobody asked for that here: the channel was closed under it.
             return ENDED_WITHIN
         except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer, there was one
-            return unreadable(error, talk_id=self._shown)
-        return self._accepted(metadata)
-
-    def _accepted(self, metadata: tuple[tuple[str, str | bytes], ...]) -> Receipt | RpcResult:
-        talk_id = self._named
-        if not talk_id:
-            return RpcResult(StatusCode.OK, metadata=metadata)
-        wrong = "more than one talk ID" if len(self._talk_ids) > 1 else flaw(talk_id)
-        if wrong is not None:
-            return RpcResult(StatusCode.OK, wrong, metadata, talk_id="")
-        return Receipt(talk_id, request_id(metadata, self._secrets))
-
-    @property
-    def _named(self) -> str | None:
-        """The talk ID that came, "" for none that could be read, None for no message at all."""
-        return max(self._talk_ids, default=None)
-
-    @property
-    def _shown(self) -> str | None:
-        """The same, as far as it can be shown."""
-        named = self._named
-        return "" if named and flaw(named) else named
+            return unreadable(error, talk_id=self._named.shown)
+        return self._named.accepted(metadata, self._secrets)
 
 
 def _talk_id(message: bytes) -> str:

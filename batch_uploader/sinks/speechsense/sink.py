@@ -21,7 +21,7 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.model import Receipt, Recording
 from batch_uploader.core.ports import Attempt, Audio, Match
-from batch_uploader.sinks.speechsense import framing, wire
+from batch_uploader.sinks.speechsense import exchange, framing, wire
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
@@ -214,6 +214,18 @@ class SpeechSenseSink:
     async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | RpcResult:
         sending.extent = Extent.WHOLE
         sending.largest = len(message)
+        if exchange.possible(call.channel):
+            whole = exchange.Exchange(call, wire.UPLOAD, message, sending.headers, sending.timeout)
+            end = await whole.end(sending.secrets)
+        else:
+            end = await self._written(call, sending, message)
+        if isinstance(end, Receipt) or not never_left(end):
+            sending.attempt.sent(sending.audio.size)
+        return end
+
+    async def _written(
+        self, call: Call, sending: "_Sending", message: bytes
+    ) -> Receipt | RpcResult:
         rpc, reply = self._begin(call, wire.UPLOAD, sending)
         try:
             await write(rpc, message)
@@ -224,10 +236,7 @@ class SpeechSenseSink:
             rpc.cancel()
             if _asked_to_stop():
                 raise
-        end = await reply.end()
-        if isinstance(end, Receipt) or not never_left(end):
-            sending.attempt.sent(sending.audio.size)
-        return end
+        return await reply.end()
 
     async def _stream(self, call: Call, sending: "_Sending") -> Receipt | RpcResult:
         rpc, reply = self._begin(call, wire.UPLOAD_AS_STREAM, sending)
@@ -310,7 +319,6 @@ class _Sending:
             ("idempotency-key", self.recording.key),
         )
 
-    @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be repeated if the service does: the credential, the personal data."""
         metadata = self.recording.metadata

@@ -1,0 +1,131 @@
+"""A request in one message, and all that comes back: two batches of gRPC's core.
+
+A stream in both directions, which hears as much, takes seven batches and three tasks of a call, a
+third of what a small recording costs. What does this lies beneath gRPC's public face; where it is
+not to be found, ``possible`` says so, and the stream serves.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+from grpc import StatusCode
+
+from batch_uploader.core.model import Receipt
+from batch_uploader.sinks.speechsense.channel_pool import Call
+from batch_uploader.sinks.speechsense.reply import Named
+from batch_uploader.sinks.speechsense.rpc_result import ENDED_WITHIN, RpcResult, unreadable
+
+try:
+    from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+    _core: Any = cygrpc
+    _needed = (
+        *(_core.execute_batch, _core.InternalError, _core.SendInitialMetadataOperation),
+        *(_core.SendMessageOperation, _core.SendCloseFromClientOperation),
+        *(_core.ReceiveInitialMetadataOperation, _core.ReceiveMessageOperation),
+        _core.ReceiveStatusOnClientOperation,
+    )
+except (ImportError, AttributeError):  # pragma: no cover - of a gRPC to come
+    _core = None
+
+Headers = tuple[tuple[str, str], ...]
+
+_CODES: Final = {code.value[0]: code for code in StatusCode}
+_NO_FLAGS: Final = 0
+
+
+def possible(channel: grpc.aio.Channel) -> bool:
+    """Whether this gRPC has what it takes."""
+    return _core is not None and hasattr(getattr(channel, "_channel", None), "call")
+
+
+class Exchange:
+    """One call, from its beginning; it goes on when nobody waits for it any more.
+
+    Raises UsageError if the channel is closed.
+    """
+
+    def __init__(
+        self, call: Call, method: str, message: bytes, headers: Headers, timeout: float
+    ) -> None:
+        self._call = call
+        self._loop = loop = asyncio.get_running_loop()
+        beneath: Any = call.channel
+        deadline = time.time() + timeout
+        self._rpc = beneath._channel.call(method.encode("ascii"), deadline, None, None, 0)  # noqa: SLF001
+        self._named = Named()
+        self._status = _core.ReceiveStatusOnClientOperation(_NO_FLAGS)
+        self._initial = _core.ReceiveInitialMetadataOperation(_NO_FLAGS)
+        # With the status in it, this batch succeeds however the call ends, and costs no message.
+        sent = (
+            _core.SendInitialMetadataOperation(headers, _NO_FLAGS),
+            _core.SendMessageOperation(message, _NO_FLAGS),
+            _core.SendCloseFromClientOperation(_NO_FLAGS),
+            self._status,
+        )
+        self._over = loop.create_task(_core.execute_batch(self._rpc, sent, loop))
+        # By itself, so that what is here already is not lost by one who is told to stop.
+        self._hearing = loop.create_task(self._hear())
+        call.cancel = self.cancel
+
+    async def end(self, secrets: Callable[[], tuple[str, ...]]) -> Receipt | RpcResult:
+        """How the call ended. ``secrets`` gives what must not be repeated if the peer does."""
+        try:
+            failure = await asyncio.shield(self._hearing)
+        except asyncio.CancelledError:
+            if not self._hearing.done() or self._hearing.cancelled():
+                self.cancel()
+                raise
+            failure = self._hearing.result()
+        named = self._named
+        if failure is not None:
+            return unreadable(failure, talk_id=named.shown)
+        status = self._status
+        metadata = (*(status.trailing_metadata() or ()), *(self._initial.initial_metadata() or ()))
+        code = _CODES.get(status.code(), StatusCode.UNKNOWN)
+        if code is StatusCode.OK:
+            return named.accepted(metadata, secrets)
+        if code is StatusCode.CANCELLED and self._rpc.is_locally_cancelled():
+            return ENDED_WITHIN
+        return RpcResult(
+            code,
+            status.details() or "",
+            metadata,
+            secrets(),
+            connected=self._call.connected,
+            talk_id=named.shown,
+        )
+
+    def cancel(self) -> None:
+        """End it, if it has not ended."""
+        if not self._over.done():
+            self._rpc.cancel(ENDED_WITHIN.details)
+
+    async def _hear(self) -> Exception | None:
+        """Take all that comes until the status has; what gRPC could not make sense of."""
+        initial: tuple[Any, ...] = (self._initial,)
+        try:
+            while (message := await self._receive(initial)) is not None:
+                self._named.add(message)
+                initial = ()
+                # Nearly always the status came along with the message.
+                await asyncio.sleep(0)
+                if self._over.done():
+                    break
+            await self._over
+        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of it
+            return error
+        return None
+
+    async def _receive(self, also: tuple[Any, ...]) -> bytes | None:
+        received = _core.ReceiveMessageOperation(_NO_FLAGS)
+        try:
+            await _core.execute_batch(self._rpc, (*also, received), self._loop)
+        except _core.InternalError:
+            # So it tells that none will come; the status says why.
+            return None
+        message: bytes | None = received.message()
+        return message
