@@ -21,7 +21,7 @@ from batch_uploader.app.check import Finding, survey
 from batch_uploader.app.places import require_no_trace, risks_of, the_connection
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.model import Defect, Entry, Outcome
+from batch_uploader.core.model import Defect, Entry
 from batch_uploader.core.records import Known, Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.core.text import plural, printable, quote, sentence
@@ -33,6 +33,7 @@ from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.ui.fields import finite, outcome_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import warn_of_nothing
@@ -157,16 +158,16 @@ def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
 
 
 class _Sum(Struct):
-    """All of it in numbers; ``held`` is what earlier runs left for a human, by status."""
+    """All of it in numbers; ``carried_over`` is what earlier runs left for a human, by status."""
 
-    recordings: int = 0
-    seconds: float = 0.0
-    nbytes: int = 0
+    to_send: int = 0
+    to_send_bytes: int = 0
+    to_send_duration: float = 0.0
     already_there: int = 0
     to_look: int = 0
     waiting: int = 0
-    sending: int = 0
-    held: Counter[Status] = field(default_factory=Counter)
+    in_flight: int = 0
+    carried_over: Counter[Status] = field(default_factory=Counter)
     defective: int = 0
 
     def take(self, batch: Batch, findings: list[Finding]) -> None:
@@ -175,9 +176,9 @@ class _Sum(Struct):
             if finding.audio is None:
                 self.defective += 1
             else:
-                self.recordings += 1
-                self.seconds += finding.audio.duration
-                self.nbytes += finding.size
+                self.to_send += 1
+                self.to_send_duration += finding.audio.duration
+                self.to_send_bytes += finding.size
         self.already_there += batch.already_there
         self.to_look += len(batch.looks)
         # Their talks are up; whether their sidecars say something new is for the run to see.
@@ -185,21 +186,21 @@ class _Sum(Struct):
         self.waiting += batch.waiting
         held = Counter(outcome.status for outcome in batch.held)
         # What is being sent needs nobody.
-        self.sending += held.pop(Status.CLAIMED, 0)
-        self.held += held
+        self.in_flight += held.pop(Status.CLAIMED, 0)
+        self.carried_over += held
         self.defective += len(batch.orphans) + len(batch.unreadable)
 
     @property
     def found_nothing(self) -> bool:
         """Whether there is no recording at all, as ``Summary.found_nothing`` has it."""
         return not (
-            self.recordings + self.already_there + self.waiting + self.sending + self.attention
+            self.to_send + self.already_there + self.waiting + self.in_flight + self.attention
         )
 
     @property
     def attention(self) -> int:
         """How many need a human."""
-        return self.held.total() + self.defective
+        return self.carried_over.total() + self.defective
 
 
 class _Group(Struct):
@@ -240,8 +241,9 @@ class _TextAccount:
         total = self.sum
         yield [
             Span(
-                f"{plural(total.recordings, 'recording')}, {format_hours(total.seconds)} of audio,"
-                f" {format_size(total.nbytes)} would go up",
+                f"{plural(total.to_send, 'recording')},"
+                f" {format_hours(total.to_send_duration)} of audio,"
+                f" {format_size(total.to_send_bytes)} would go up",
                 "bold",
             )
         ]
@@ -249,13 +251,13 @@ class _TextAccount:
             (total.already_there, "already there"),
             (total.to_look, "of these with new change times: upload compares them last"),
             (total.waiting, "waiting: changed just now"),
-            (total.sending, "being sent by the run that is going on"),
+            (total.in_flight, "being sent by the run that is going on"),
         ):
             if number:
                 yield [Span(f"{number:,} {words}")]
-        for status, number in total.held.items():
+        for status, number in total.carried_over.items():
             yield [Span(f"{number:,} held: {status.label}")]
-        if total.held:
+        if total.carried_over:
             yield hint(f"batch-uploader status {quote(self._directory)}")
         for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
             yield []
@@ -278,7 +280,7 @@ class _JsonAccount:
 
     def __init__(self) -> None:
         self.sum = _Sum()
-        self._held = _spool()
+        self._carried_over = _spool()
         self._defects = _spool()
 
     def take(self, batch: Batch, findings: list[Finding]) -> None:
@@ -286,7 +288,7 @@ class _JsonAccount:
         self.sum.take(batch, findings)
         for outcome in batch.held:
             if outcome.status is not Status.CLAIMED:
-                _add(self._held, _held_fields(outcome))
+                _add(self._carried_over, outcome_fields(outcome))
         for defect in _defects(batch, findings):
             _add(
                 self._defects,
@@ -303,32 +305,22 @@ class _JsonAccount:
         """Write the document to stdout; a reader that is gone is no failure."""
         total = self.sum
         sums = {
-            "recordings": total.recordings,
-            "seconds": round(total.seconds, 3),
-            "bytes": total.nbytes,
-            "skipped": total.already_there,
+            "to_send": total.to_send,
+            "to_send_bytes": total.to_send_bytes,
+            "to_send_duration": finite(total.to_send_duration),
+            "already_there": total.already_there,
             "waiting": total.waiting,
-            "sending": total.sending,
+            "in_flight": total.in_flight,
         }
-        with data_on_stdout(), self._held as held, self._defects as defects:
+        with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])
-            for name, spool in (("held", held), ("defects", defects)):
+            for name, spool in (("carried_over", carried_over), ("defects", defects)):
                 sys.stdout.write(f', "{name}": [')
                 spool.seek(0)
                 while piece := spool.read(_IN_MEMORY):
                     sys.stdout.write(piece)
                 sys.stdout.write("]")
             sys.stdout.write("}\n")
-
-
-def _held_fields(outcome: Outcome) -> dict[str, object]:
-    failure = outcome.failure
-    return {
-        "path": outcome.path,
-        "status": outcome.status.value,
-        "code": failure.code if failure else None,
-        "message": failure.message if failure else None,
-    }
 
 
 def _spool() -> IO[str]:

@@ -83,7 +83,7 @@ def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
     flags=PLACE,
     examples=(
         "batch-uploader status calls/",
-        "batch-uploader status calls/ --json | jq .counts",
+        "batch-uploader status calls/ --json | jq .totals",
     ),
 )
 def status(directory: Path, flags: Flags, *, as_json: bool) -> int:

@@ -30,6 +30,7 @@ from batch_uploader.ledgers.sqlite import (
 )
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
+from batch_uploader.ui.fields import error_fields, finite
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.text import format_hours
@@ -175,20 +176,21 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
 
 
 async def _print_json(report: _Report, reader: LedgerReader) -> None:
-    counts = {}
-    for each in Status:
-        totals = report.counts.get(each, Totals(0, 0, 0.0))
-        counts[each.value] = {
-            "recordings": totals.count,
-            "bytes": totals.size,
-            "seconds": round(totals.seconds, 3),
+    totals = {
+        status.value: {
+            "recordings": each.count,
+            "bytes": each.size,
+            "duration": finite(each.seconds),
         }
+        for status in Status
+        for each in [report.counts.get(status, Totals(0, 0, 0.0))]
+    }
     head = {
         "directory": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
         "running": report.running,
         "needs_attention": report.attention,
         "kept_aside": report.kept,
-        "counts": counts,
+        "totals": totals,
     }
     with data_on_stdout():
         sys.stdout.write(json.dumps(head)[:-1] + ', "attention": [')
@@ -202,16 +204,13 @@ async def _print_json(report: _Report, reader: LedgerReader) -> None:
 
 
 def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
-    failure = row.failure
     return {
         "path": row.path,
         "status": state.value,
         "connection_id": row.connection_id,
-        "bytes": row.size,
-        "seconds": row.duration,
-        "code": failure.code if failure else None,
-        "message": failure.message if failure else None,
-        "request_id": failure.request_id if failure else None,
+        "size": row.size,
+        "duration": finite(row.duration),
+        "error": error_fields(row.failure),
         "stamp_field": row.stamp_field if state in UNDECIDED else None,
         "decide": _command(report, row) if state in UNDECIDED else None,
     }

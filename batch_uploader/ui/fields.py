@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Outcome, Summary
+from batch_uploader.core.model import Failure, Outcome, Summary
 from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Tally
 
@@ -52,7 +52,6 @@ def event_fields(event: Event) -> dict[str, Any]:
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome under the names that the manifest uses."""
-    failure = outcome.failure
     return {
         "path": outcome.path,
         "status": outcome.status,
@@ -62,8 +61,13 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "duplicate_of": outcome.duplicate_of,
         "duration": finite(outcome.duration),
         "format": outcome.container,
-        "error": asdict(failure) if failure else None,
+        "error": error_fields(outcome.failure),
     }
+
+
+def error_fields(failure: Failure | None) -> dict[str, Any] | None:
+    """Why a recording is as it is: ``code``, ``message``, ``request_id``."""
+    return asdict(failure) if failure else None
 
 
 def progress_fields(tally: Tally) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class TestWithLedger:
         result = program("check", calls, "--json")
         assert result.code == 1
         document = json.loads(result.out)
-        assert document["held"] == []
+        assert document["carried_over"] == []
         kinds = {(each["path"], each["kind"]) for each in document["defects"]}
         assert {("a.wav", "empty"), ("b.json", "orphan-sidecar")} <= kinds
 
@@ -123,7 +123,7 @@ class TestWithLedger:
         result = program("check", calls)
         assert result.code == 1
         assert "1 held: in doubt" in result.out
-        (held,) = json.loads(program("check", calls, "--json").out)["held"]
+        (held,) = json.loads(program("check", calls, "--json").out)["carried_over"]
         assert (held["path"], held["status"]) == ("a.wav", "in_doubt")
 
     def test_what_is_being_sent_is_held_only_once_its_run_is_dead(
@@ -139,12 +139,12 @@ class TestWithLedger:
             process.communicate()
         assert (result.code, result.err) == (0, "")
         assert result.out.splitlines()[1:] == ["1 being sent by the run that is going on"]
-        assert (document["sending"], document["held"]) == (1, [])
+        assert (document["in_flight"], document["carried_over"]) == (1, [])
         result = program("check", calls)
         assert result.code == 1
         assert "1 held: in doubt" in result.out
         document = json.loads(program("check", calls, "--json").out)
-        assert (document["sending"], document["held"][0]["status"]) == (0, "in_doubt")
+        assert (document["in_flight"], document["carried_over"][0]["status"]) == (0, "in_doubt")
 
     async def test_it_takes_no_lock(self, calls, program, upload):
         calls.write("a.wav")
@@ -211,18 +211,18 @@ class TestJson:
         assert result.code == 1
         document = json.loads(result.out)
         assert list(document) == [
-            "recordings",
-            "seconds",
-            "bytes",
-            "skipped",
+            "to_send",
+            "to_send_bytes",
+            "to_send_duration",
+            "already_there",
             "waiting",
-            "sending",
-            "held",
+            "in_flight",
+            "carried_over",
             "defects",
         ]
-        assert document["recordings"] == 1
-        assert document["seconds"] == 1.5
-        assert document["bytes"] == (calls.folder / "a.wav").stat().st_size
+        assert document["to_send"] == 1
+        assert document["to_send_duration"] == 1.5
+        assert document["to_send_bytes"] == (calls.folder / "a.wav").stat().st_size
         assert document["waiting"] == 1
         defects = {(each["kind"], each["field"]) for each in document["defects"]}
         assert defects == {("sidecar-null", "x"), ("sidecar-nesting", "y")}

@@ -29,7 +29,7 @@ def in_doubt(calls, upload, start_service):
 def counts(program, calls):
     document = json.loads(program("status", calls, "--json").out)
     return {
-        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+        name: each["recordings"] for name, each in document["totals"].items() if each["recordings"]
     }
 
 

@@ -40,7 +40,7 @@ def restore(calls, backup):
 def counts(program, calls, *flags):
     document = json.loads(program("status", calls, "--json", *flags).out)
     return {
-        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+        name: each["recordings"] for name, each in document["totals"].items() if each["recordings"]
     }
 
 

@@ -50,7 +50,7 @@ def killed_in_the_middle(calls, upload, service, *flags):
 def counts(program, calls):
     document = json.loads(program("status", calls, "--json").out)
     return {
-        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+        name: each["recordings"] for name, each in document["totals"].items() if each["recordings"]
     }
 
 

@@ -18,7 +18,7 @@ def names(count):
 def counts(program, calls):
     document = json.loads(program("status", calls, "--json").out)
     return {
-        name: each["recordings"] for name, each in document["counts"].items() if each["recordings"]
+        name: each["recordings"] for name, each in document["totals"].items() if each["recordings"]
     }
 
 

@@ -301,6 +301,6 @@ def test_the_profile(calls, service, program, tmp_path):
     result = program("check", calls, *flags, "--json")
     assert result.code == 1, result.said
     found = json.loads(result.out)
-    assert found["recordings"] == 1
+    assert found["to_send"] == 1
     assert [(d["path"], d["field"]) for d in found["defects"]] == [("no-score.json", "call_score")]
     assert not any("drafts" in d["path"] for d in found["defects"])
