@@ -77,7 +77,7 @@ class Background:
         await self._group.start(self._run)
 
     def drain(self, reason: str) -> None:
-        """Begin nothing new; what is on its way has the grace to finish."""
+        """Begin nothing new; uploads in flight have the grace to finish."""
         if self._uploader is not None:
             self._uploader.drain(reason)
 
@@ -144,6 +144,6 @@ async def tell() -> dict[str, Any]:
 
 @app.post("/upload/drain", status_code=202)
 async def drain() -> dict[str, str]:
-    """End it in order; what is left goes up with the next one."""
+    """End it in order; the next upload sends what is left."""
     background.drain("drained by a request")
     return {"upload": "ends"}

@@ -22,7 +22,7 @@ from batch_uploader.core.events import Event, Settled
 
 
 class TalkTable:
-    """Appends a line for each recording that went up."""
+    """Appends a line for each recording that was uploaded."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
