@@ -42,9 +42,9 @@ class Bookkeeping:
             self._stale = mark_behind(self._manifest) or self._agreement.owed
         await self.recover()
 
-    async def recover(self) -> None:
-        """Have the claims of whoever does not live any more in doubt."""
-        self._stale |= await self._ledger.recover() > 0
+    async def recover(self, *, ours: bool = False) -> None:
+        """Have the claims of whoever does not live any more in doubt, and ``ours`` as well."""
+        self._stale |= await self._ledger.recover(ours=ours) > 0
 
     async def finish(self, *, changed: bool = True) -> None:
         """Have the manifest say what the ledger says; ``changed`` if that says something new.

@@ -138,7 +138,7 @@ class Uploader:
             raise
         except Exception as error:
             # What a bug left claimed is in doubt, and the manifest says so.
-            await self._books.recover()
+            await self._books.recover(ours=True)
             try:
                 await self._books.finish(changed=self.stats.wrote)
             except LedgerError as also:

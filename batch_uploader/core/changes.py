@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Recording, Stat
-from batch_uploader.core.records import ClaimAnswer, Doubt, Row
+from batch_uploader.core.records import ClaimAnswer, Doubt, Lost, Row
 
 
 class Claim(Struct, frozen=True, tag=True):
@@ -20,7 +20,10 @@ class Claim(Struct, frozen=True, tag=True):
 
 
 class Release(Struct, frozen=True, tag=True):
-    """Take back a claim of which nothing was sent; the path is as if unseen."""
+    """Take back a claim of which nothing was sent; the path is as if unseen.
+
+    It is ``Lost`` if this owner has none at that path.
+    """
 
     path: str
 
@@ -30,11 +33,14 @@ class Settle(Struct, frozen=True, tag=True):
 
     That is a conflict where the talk is another recording's already, superseded or not: that one
     stays as it is. Ends a claim, or records an outcome that needed none (invalid, duplicate).
-    ``policy`` is the digest of the rules by which an invalid recording was found invalid.
+    ``policy`` is the digest of the rules by which an invalid recording was found invalid. With
+    ``claimed`` it ends a claim of this owner, and nothing else: it is ``Lost`` if that is gone. No
+    settling ends the claim of another owner.
     """
 
     outcome: Outcome
     policy: bytes | None = None
+    claimed: bool = False
 
 
 class Note(Struct, frozen=True, tag=True):
@@ -80,5 +86,5 @@ class Adopt(Struct, frozen=True, tag=True):
 
 
 Change: TypeAlias = Claim | Settle | Release | Learn | Note | Forget | Remember | Adopt
-Answer: TypeAlias = ClaimAnswer | Outcome | LedgerError | None
+Answer: TypeAlias = ClaimAnswer | Outcome | Lost | LedgerError | None
 """A change that is refused, or that could not be made, has the error for an answer."""

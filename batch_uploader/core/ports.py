@@ -22,7 +22,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Known, Likeness, Row
+from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Known, Likeness, Lost, Row
 from batch_uploader.core.states import Status
 
 
@@ -196,8 +196,12 @@ class Ledger(Protocol):
         Raises LedgerLocked if somebody else has it by now. Then claims are refused as well.
         """
 
-    async def recover(self) -> int:
-        """Turn the claims of runs that died into doubts; how many there were."""
+    async def recover(self, *, ours: bool = False) -> int:
+        """Turn the claims of owners that are gone into doubts; how many there were.
+
+        An owner is one opening of the ledger. With ``ours`` those of this one as well: nobody
+        settles them any more.
+        """
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
         """Make all of these in order, in one atomic step; durable when it returns.
@@ -265,10 +269,21 @@ async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | N
 async def apply_all(
     ledger: Ledger, changes: Sequence[Change]
 ) -> list[ClaimAnswer | Outcome | None]:
-    """Make all of these. Raises the first LedgerError that answers one; the others are made."""
+    """Make all of these. Raises the first LedgerError that answers one; the others are made.
+
+    A claim that was lost is one, too.
+    """
     made: list[ClaimAnswer | Outcome | None] = []
-    for answer in await ledger.apply(changes):
+    for change, answer in zip(changes, await ledger.apply(changes), strict=True):
         if isinstance(answer, LedgerError):
             raise answer
+        if isinstance(answer, Lost):
+            raise _lost(change, answer)
         made.append(answer)
     return made
+
+
+def _lost(change: Change, answer: Lost) -> LedgerError:
+    talk_id = change.outcome.talk_id if isinstance(change, Settle) else None
+    note = f"note that {answer.path} is up as talk {talk_id}" if talk_id is not None else None
+    return LedgerError(str(answer), hint=note)

@@ -87,6 +87,21 @@ class ClaimAnswer(Struct, frozen=True):
     other: str | None = None
 
 
+class Lost(Struct, frozen=True):
+    """What answers an owner whose claim is not his any more; nothing was recorded then.
+
+    ``status`` is what stands at the path now, None if nothing does.
+    """
+
+    path: str
+    status: Status | None
+
+    def __str__(self) -> str:
+        """For people."""
+        now = "unseen" if self.status is None else self.status.label
+        return f"the claim of {self.path} was lost to another run, which says that it is {now}"
+
+
 class Doubt(Struct, frozen=True):
     """A recording in doubt, with what is known for the search.
 

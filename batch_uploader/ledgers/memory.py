@@ -38,6 +38,7 @@ class MemoryLedger:
         self._boot = boot
         self._records = _MemoryStore()
         self._opened: _MemoryStore | None = None
+        self._owner = 0
 
     @property
     def connection_id(self) -> str:
@@ -49,6 +50,7 @@ class MemoryLedger:
         if self._opened is not None:
             raise LedgerLocked("another run is using this ledger: wait for its end")
         self._opened = self._records
+        self._owner = self._records.tick()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -59,16 +61,16 @@ class MemoryLedger:
         """Nobody can take it away."""
         await checkpoint()
 
-    async def recover(self) -> int:
-        """Turn the claims of runs that died into doubts; how many there were."""
+    async def recover(self, *, ours: bool = False) -> int:
+        """Turn the claims of owners that are gone into doubts; how many there were."""
         await checkpoint()
-        return rules.recover(self._store, self._now())
+        return rules.recover(self._store, self._now(), () if ours else (self._owner,))
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
         """Make all of these in order."""
         now = self._now()
         await checkpoint()
-        return rules.answers(self._store, changes, now)
+        return rules.answers(self._store, changes, now, self._owner)
 
     async def fact(self, name: str) -> str | None:
         """What it knows of itself by that name."""

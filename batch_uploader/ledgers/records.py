@@ -28,7 +28,9 @@ class Record(Struct, frozen=True, kw_only=True):
 
     ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
     clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
-    there was none, and before ledgers had this order: that is, before all that is in it.
+    there was none, and before ledgers had this order: that is, before all that is in it. ``owner``
+    is the opening of the ledger that claimed it, by its place in that order; None unless it is
+    being sent, and before claims had one.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Record(Struct, frozen=True, kw_only=True):
     claimed_seq: int | None = None
     answered_seq: int | None = None
     doubt_seq: int | None = None
+    owner: int | None = None
 
     def outcome(self) -> Outcome:
         """How it ended, or that it has not."""

@@ -5,9 +5,9 @@ or nothing of it. A path has at most one current record. A talk is never overwri
 comes to hold something else, its record is superseded and stays as history.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from copy import copy
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -25,7 +25,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt, Lost
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
     AT_REST,
@@ -40,6 +40,8 @@ from batch_uploader.core.states import (
 from batch_uploader.ledgers.adoption import adopt, looked_into
 from batch_uploader.ledgers.records import Record, Store, of_another
 
+Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
+
 _RUN_ENDED: Final = Failure(
     "RUN_ENDED",
     "the run that was sending it ended before the service's answer was recorded, so the service "
@@ -48,32 +50,37 @@ _RUN_ENDED: Final = Failure(
 
 
 def answers(
-    store: Store, changes: Iterable[Change], now: Timestamp, *, no_claims: LedgerError | None = None
+    store: Store,
+    changes: Iterable[Change],
+    now: Timestamp,
+    owner: int,
+    *,
+    no_claims: LedgerError | None = None,
 ) -> list[Answer]:
     """Make each of these in order; what is refused leaves nothing, and its answer is the error.
 
-    ``no_claims`` is why none is granted any more.
+    ``owner`` is whose changes they are, ``no_claims`` why none is granted any more.
     """
     made: list[Answer] = []
     for change in changes:
         try:
             if no_claims is not None and isinstance(change, Claim):
                 raise copy(no_claims)
-            made.append(apply(store, change, now))
+            made.append(apply(store, change, now, owner))
         except LedgerError as refusal:
             made.append(refusal)
     return made
 
 
-def apply(store: Store, change: Change, now: Timestamp) -> ClaimAnswer | Outcome | None:
+def apply(store: Store, change: Change, now: Timestamp, owner: int) -> Made:
     """Make one change. Raises LedgerError if it cannot follow from what is on record."""
     match change:
         case Claim():
-            return claim(store, change.recording, change.stamp_field, now.wall_ns)
+            return claim(store, change, now.wall_ns, owner)
         case Settle():
-            return settle(store, change.outcome, change.policy, now)
+            return settle(store, change, now, owner)
         case Release():
-            release(store, change.path)
+            return release(store, change.path, owner)
         case Learn():
             store.renew(change.path, change.stat)
         case Note():
@@ -87,8 +94,9 @@ def apply(store: Store, change: Change, now: Timestamp) -> ClaimAnswer | Outcome
     return None
 
 
-def claim(store: Store, recording: Recording, stamp_field: str | None, now: int) -> ClaimAnswer:
+def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
     """Grant a claim, or tell why nothing is to be sent."""
+    recording, stamp_field = asked.recording, asked.stamp_field
     path, content = recording.path, recording.fingerprint
     current, talk, other = store.standing(path, content)
     if current is not None and current.status in UNRESOLVED and current.sha256 is not None:
@@ -121,7 +129,7 @@ def claim(store: Store, recording: Recording, stamp_field: str | None, now: int)
         stamp_field=stamp_field,
     )
     if other is None:
-        store.put(replace(record, claimed_seq=store.tick()))
+        store.put(replace(record, claimed_seq=store.tick(), owner=owner))
         return ClaimAnswer(ClaimResult.GRANTED)
     # Recorded here and not when it is settled, since an outcome carries no fingerprint.
     store.put(
@@ -160,13 +168,16 @@ def _restored(store: Store, current: Record | None, talk: Record) -> Record:
     return talk
 
 
-def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Timestamp) -> Outcome:
+def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> Outcome | Lost:
     """Record how a recording ended; what is on record then, a conflict if the talk is another's.
 
     Raises LedgerError if that cannot follow from what is known.
     """
+    outcome = change.outcome
     current = store.current(outcome.path)
     before = current.status if current is not None else None
+    if (before is Status.CLAIMED or change.claimed) and not _is_claim_of(current, owner):
+        return Lost(outcome.path, before)
     same = current is not None and _about_the_same(current, outcome)
     if current is not None and _only_touched(current, outcome):
         store.put(replace(current, stat=outcome.stat))
@@ -197,7 +208,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Timestamp)
         replace(
             current,
             status=outcome.status,
-            policy=policy,
+            policy=change.policy,
             duration=current.duration if outcome.duration is None else outcome.duration,
             container=current.container if outcome.container is None else outcome.container,
             attempts=outcome.attempts,
@@ -205,6 +216,7 @@ def settle(store: Store, outcome: Outcome, policy: bytes | None, now: Timestamp)
             duplicate_of=outcome.duplicate_of,
             failure=outcome.failure,
             settled_at_ns=now.wall_ns,
+            owner=None,
             since=current.since if still else now if doubtful else None,
             first_miss=current.first_miss if still else None,
             answered_seq=store.tick() if answered else None,
@@ -250,16 +262,16 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     return current.status in UNRESOLVED
 
 
-def recover(store: Store, now: Timestamp) -> int:
-    """Turn every claim into a doubt; how many there were. For a run that begins.
+def recover(store: Store, now: Timestamp, living: Container[int | None]) -> int:
+    """Turn the claims of all but the living owners into doubts; how many there were.
 
     The doubt is as old as this: when that run died is not known. What it claimed later may have
     been stored before, so that does not show either what the service holds.
     """
-    claims = store.claimed()
+    claims = [each for each in store.claimed() if each.owner not in living]
     place = store.tick() if claims else None
     for record in claims:
-        doubt = replace(record, status=Status.IN_DOUBT, failure=_RUN_ENDED, since=now)
+        doubt = replace(record, status=Status.IN_DOUBT, owner=None, failure=_RUN_ENDED, since=now)
         store.put(replace(doubt, settled_at_ns=now.wall_ns, doubt_seq=place))
     return len(claims)
 
@@ -273,13 +285,17 @@ def note(store: Store, doubt: Doubt) -> None:
     store.put(replace(current, failure=failure, since=doubt.since, first_miss=doubt.first_miss))
 
 
-def release(store: Store, path: str) -> None:
-    """Forget a claim. Raises LedgerError if there is none."""
+def release(store: Store, path: str, owner: int) -> Lost | None:
+    """Forget a claim."""
     current = store.current(path)
-    if current is None or current.status is not Status.CLAIMED:
-        status = current.status if current is not None else "unseen"
-        raise LedgerError(f"{path} cannot be released: it is {status}; please report this bug")
+    if not _is_claim_of(current, owner):
+        return Lost(path, None if current is None else current.status)
     store.drop(path)
+    return None
+
+
+def _is_claim_of(record: Record | None, owner: int | None) -> bool:
+    return record is not None and record.status is Status.CLAIMED and record.owner == owner
 
 
 def forget(store: Store, path: str) -> None:

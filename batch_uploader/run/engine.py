@@ -366,17 +366,17 @@ class Engine:
             raise
         except anyio.get_cancelled_exc_class():
             if sending.open:
-                await self._settle(sending.outcome(CUT_OFF))
+                await self._settle(sending.outcome(CUT_OFF), claimed=sending.claimed)
             else:
                 await self._release(sending)
             raise
         except SinkError as error:
             self._publish(sending.ended(error, None))
-            return await self._settle(sending.outcome(error))
+            return await self._settle(sending.outcome(error), claimed=sending.claimed)
         except SourceError as error:
             changed = NotSent(str(error), code="CHANGED")
             self._publish(sending.ended(changed, None))
-            return await self._settle(sending.outcome(changed))
+            return await self._settle(sending.outcome(changed), claimed=sending.claimed)
         except UploaderError as error:
             # The settings turned out to be unusable, or the ledger; nothing was sent.
             await self._release(sending)
@@ -389,7 +389,9 @@ class Engine:
         else:
             # Told first: should the ledger fail now, the log has the talk ID.
             self._publish(sending.ended(receipt, None))
-            return self._named(await self._settle(sending.uploaded(receipt)))
+            return self._named(
+                await self._settle(sending.uploaded(receipt), claimed=sending.claimed)
+            )
 
     def _named(self, status: Status) -> Status:
         """Heed what became of a recording that the service named a talk for."""
@@ -480,10 +482,10 @@ class Engine:
         if self._draining.is_set():
             raise _Drained
 
-    async def _settle(self, outcome: Outcome) -> Status:
+    async def _settle(self, outcome: Outcome, *, claimed: bool = False) -> Status:
         policy = self._policy if outcome.status in BY_RULES else None
         with CancelScope(shield=True):
-            outcome = await apply_one(self._ledger, Settle(outcome, policy))
+            outcome = await apply_one(self._ledger, Settle(outcome, policy, claimed))
         self._publish(Settled(outcome))
         return outcome.status
 

@@ -15,7 +15,7 @@ from batch_uploader.app.resolve import Resolution
 from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost
 from batch_uploader.core.states import Action, Status, Verdict
 from batch_uploader.doubts.policy import (
     Absent,
@@ -31,6 +31,7 @@ from batch_uploader.ledgers.records import Record
 from batch_uploader.plan import decide as planning
 from batch_uploader.run.delivery import Delivery
 
+_NO_RUN = 0
 _NOW = Timestamp(0)
 
 
@@ -42,9 +43,9 @@ class Search(NamedTuple):
 
 
 @cache
-def recovered(ledger: Ledger) -> Ledger:
+def recovered(ledger: Ledger, living: frozenset[int]) -> Ledger:
     store = ledger.store()
-    rules.recover(store, _NOW)
+    rules.recover(store, _NOW, living)
     return Ledger.of(store)
 
 
@@ -63,27 +64,35 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 
 
 @cache
-def claimed(ledger: Ledger, file: File) -> tuple[ClaimResult, str | None, Ledger]:
+def claimed(ledger: Ledger, file: File, owner: int) -> tuple[ClaimResult, str | None, Ledger]:
     store = ledger.store()
-    answer = rules.apply(store, Claim(file.recording(), STAMP), _NOW)
+    answer = rules.apply(store, Claim(file.recording(), STAMP), _NOW, owner)
     assert isinstance(answer, ClaimAnswer)
     return answer.claim, answer.other, Ledger.of(store)
 
 
 @cache
-def released(ledger: Ledger, path: str) -> Ledger | None:
-    record = ledger.at(path)
-    if record is None or record.status is not Status.CLAIMED:
-        return None  # without a lock alone: somebody else has turned the claim into a doubt
+def released(ledger: Ledger, path: str, owner: int) -> Ledger | None:
+    """None if the claim is lost: somebody else has turned it into a doubt."""
     store = ledger.store()
-    rules.apply(store, Release(path), _NOW)
-    return Ledger.of(store)
+    lost = isinstance(rules.apply(store, Release(path), _NOW, owner), Lost)
+    return None if lost else Ledger.of(store)
+
+
+@cache
+def ended(ledger: Ledger, outcome: Outcome, owner: int) -> Ledger | None:
+    """How a claim ended, None if it is lost."""
+    store = ledger.store()
+    lost = isinstance(rules.apply(store, Settle(outcome, claimed=True), _NOW, owner), Lost)
+    return None if lost else Ledger.of(store)
 
 
 @cache
 def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
+    """What ends no claim."""
     store = ledger.store()
-    rules.apply(store, Settle(outcome), _NOW)
+    answer = rules.apply(store, Settle(outcome), _NOW, _NO_RUN)
+    assert not isinstance(answer, Lost)
     return Ledger.of(store)
 
 
@@ -107,7 +116,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
             return settled(ledger, replace(before, status=Status.CONFLICT))
         case Stays(doubt):
             store = ledger.store()
-            rules.apply(store, Note(doubt), _NOW)
+            rules.apply(store, Note(doubt), _NOW, _NO_RUN)
             return Ledger.of(store)
 
 
@@ -119,7 +128,7 @@ def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
 
 def forget() -> None:
     """Ask the real code anew: it was changed."""
-    for step in (recovered, planned, touched, claimed, released, settled, judged, decided):
+    for step in (recovered, planned, touched, claimed, released, ended, settled, judged, decided):
         step.cache_clear()
 
 

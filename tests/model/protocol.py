@@ -13,6 +13,7 @@ from model.decisions import (
     Search,
     claimed,
     decided,
+    ended,
     judged,
     planned,
     recovered,
@@ -64,17 +65,19 @@ class Model:
     """What may happen. Each switch turned off, or function swapped, is a mutant.
 
     ``runs`` may be started and each may try a recording ``attempts`` times. ``durable``: a claim
-    has reached the disk when it is granted. ``lock``: one run or ``resolve`` at a time. ``looks``:
-    what is in doubt is looked for before it is sent again; ``hold``: not before all that was sent
-    is stored or lost; ``patient``: and not before Search sees all that is stored. ``wait`` is the
-    hold by which a run's own searches go. ``strict``: an
-    ending that the ledger refuses is wrong in itself; without it the run ends, and all goes on.
+    has reached the disk when it is granted. ``lock``: one run or ``resolve`` at a time;
+    ``owners``: it is known which runs are alive, and their claims stay, so there may be several.
+    ``looks``: what is in doubt is looked for before it is sent again; ``hold``: not before all that
+    was sent is stored or lost; ``patient``: and not before Search sees all that is stored. ``wait``
+    is the hold by which a run's own searches go. ``strict``: an ending that the ledger refuses is
+    wrong in itself; without it the run ends, and all goes on.
     """
 
     runs: int = 3
     attempts: int = 3
     durable: bool = True
     lock: bool = True
+    owners: bool = False
     looks: bool = True
     hold: bool = True
     patient: bool = True
@@ -112,7 +115,7 @@ class Model:
 
     def start(self, world: World) -> World:
         """A run begins: it recovers and plans."""
-        world = written(world, recovered(world.seen))
+        world = written(world, recovered(world.seen, self._living(world)))
         due = []
         for file in world.files:
             action = planned(file, world.seen.at(file.path))
@@ -124,8 +127,12 @@ class Model:
         world = replace(world, starts=world.starts + 1)
         return replace(world, runs=(*world.runs, run)) if due else world
 
+    def _living(self, world: World) -> frozenset[int]:
+        """Whose claims stay."""
+        return frozenset(run.number for run in world.runs if self.owners)
+
     def _resolve(self, world: World, record: Record) -> Iterator[Step]:
-        ledger = recovered(world.seen)
+        ledger = recovered(world.seen, self._living(world))
         record = ledger.at(record.path) or record
         if record.status is not Status.IN_DOUBT:
             return
@@ -167,7 +174,7 @@ class Model:
         if not worker.claimed:
             yield from self._claim(world, run, worker, name)
         elif not worker.waiting:
-            ledger = released(world.seen, worker.file.path)
+            ledger = released(world.seen, worker.file.path, run.number)
             if ledger is not None:
                 yield f"{name} is given back", written(without_worker(world, run, worker), ledger)
             sent = replace(worker, waiting=True, attempts=worker.attempts + 1)
@@ -180,7 +187,7 @@ class Model:
             yield from self._answer(world, run, worker, name)
 
     def _claim(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
-        answer, other, ledger = claimed(world.seen, worker.file)
+        answer, other, ledger = claimed(world.seen, worker.file, run.number)
         busy = {each.file.path for each in run.workers}
         if answer is ClaimResult.BUSY and other in busy:
             return
@@ -213,7 +220,7 @@ class Model:
     ) -> Iterator[Step]:
         if self.may_repeat(error) and worker.attempts < self.attempts:
             again = with_worker(world, run, worker, replace(worker, waiting=False, claimed=False))
-            ledger = released(world.seen, worker.file.path)
+            ledger = released(world.seen, worker.file.path, run.number)
             if ledger is not None:
                 yield f"{name} waits to be tried again: {error}", written(again, ledger)
         else:
@@ -221,12 +228,15 @@ class Model:
             yield f"{name} ended: {error}", self._end(world, run, worker, outcome)
 
     def _end(self, world: World, run: Run, worker: Worker, outcome: Outcome) -> World:
+        fault = "the claim is lost"
         try:
-            ledger = settled(world.seen, outcome)
+            ledger = ended(world.seen, outcome, run.number)
         except LedgerError as error:
+            fault, ledger = str(error), None
+        if ledger is None:
             # It ends the run, and what the service said is lost.
             killed = replace(without_run(world, run), seen=world.disk)
-            return replace(killed, bug=str(error) if self.strict else None)
+            return replace(killed, bug=fault if self.strict else None)
         return written(without_worker(world, run, worker), ledger)
 
 

@@ -55,6 +55,16 @@ def test_nothing_that_can_happen_sends_twice_or_loses(situation):
     assert worlds >= at_least
 
 
+@pytest.mark.parametrize("situation", ["two recordings", "the same call at two paths", "moved"])
+def test_runs_side_by_side_send_nothing_twice_where_claims_have_owners(situation):
+    """One file has one lock; but what the ledger answers would do for several writers."""
+    first, _ = SITUATIONS[situation]
+    worlds, fault = explore(Model(runs=2, attempts=2, lock=False, owners=True, strict=False), first)
+    assert fault is None, fault
+    alone, _ = explore(Model(runs=2, attempts=2), first)
+    assert worlds > alone
+
+
 def _repeats_doubt(error):
     return may_repeat(error) or isinstance(error, InDoubt)
 
@@ -78,14 +88,14 @@ def test_a_protocol_that_lacks_a_part_is_caught(mutant):
     assert "two talks" in fault
 
 
-def _forgets(store, now):
+def _forgets(store, now, living):
     claims = store.claimed()
     for record in claims:
         store.drop(record.path)
     return len(claims)
 
 
-def _takes_for_failed(store, now):
+def _takes_for_failed(store, now, living):
     claims = store.claimed()
     for record in claims:
         store.put(replace(record, status=Status.FAILED, settled_at_ns=now.wall_ns))
@@ -130,21 +140,23 @@ def _out_of_order(answer, doubt):
     return _SINCE(answer, replace(doubt, seq=0))
 
 
-def _as_old_as_its_claim(store, now):
+def _as_old_as_its_claim(store, now, living):
     claims = store.claimed()
-    count = _RECOVER(store, now)
+    count = _RECOVER(store, now, living)
     for record in claims:
         doubt = store.current(record.path)
         store.put(replace(doubt, doubt_seq=record.claimed_seq))
     return count
 
 
-def _goes_up_when_it_is_found(store, outcome, policy, now):
-    before = store.current(outcome.path)
-    _SETTLE(store, outcome, policy, now)
-    after = store.current(outcome.path)
+def _goes_up_when_it_is_found(store, change, now, owner):
+    path = change.outcome.path
+    before = store.current(path)
+    answer = _SETTLE(store, change, now, owner)
+    after = store.current(path)
     if before.status is Status.IN_DOUBT and after.status is Status.UPLOADED:
         store.put(replace(after, claimed_seq=store.tick(), answered_seq=store.tick()))
+    return answer
 
 
 _SINCE, _RECOVER, _SETTLE = policy.SearchResult.since, rules.recover, rules.settle

@@ -20,6 +20,7 @@ from typing import Final
 
 from msgspec import Struct, convert, to_builtins
 
+from batch_uploader.core.changes import Settle
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.states import Status
@@ -58,13 +59,15 @@ class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
         current = store.current(self.path)
         if self.outcome is None:
             if current is not None and current.status is Status.CLAIMED:
-                rules.release(store, self.path)
+                store.drop(self.path)
         elif (
             current is None
             or current.status is not self.outcome.status
             or current.settled_at_ns != self.at.wall_ns
         ):
-            rules.settle(store, self.outcome, None, self.at)
+            # Whoever it was that claimed it.
+            owner = None if current is None else current.owner
+            rules.settle(store, Settle(self.outcome), self.at, owner)
 
 
 class Journal:

@@ -66,6 +66,7 @@ class SqliteLedger:
         self._hold = Hold(path)
         self._lost: LedgerError | None = None
         self._entered = False
+        self._owner = 0
         self._mark = Mark(path)
         self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
@@ -122,11 +123,14 @@ class SqliteLedger:
         await self._worker.run(self._look)
         self._require_here()
 
-    async def recover(self) -> int:
-        """Turn the claims of runs that died into doubts; how many there were."""
+    async def recover(self, *, ours: bool = False) -> int:
+        """Turn the claims of owners that are gone into doubts; how many there were.
+
+        While the lock is ours, and the owner's record beside the ledger is, all others are.
+        """
         if self._worker is None:
             raise not_open(self._path)
-        return await self._worker.run(self._recover)
+        return await self._worker.run(lambda: self._recover(ours=ours))
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
         """Make all of these in order, in one transaction, perhaps with what others ask.
@@ -214,7 +218,7 @@ class SqliteLedger:
         try:
             with self._transaction() as store:
                 made = [
-                    rules.answers(store, each.changes, each.at, no_claims=self._lost)
+                    rules.answers(store, each.changes, each.at, self._owner, no_claims=self._lost)
                     for each in batches
                 ]
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting
@@ -225,9 +229,9 @@ class SqliteLedger:
             for each, answers in zip(batches, made, strict=True)
         ]
 
-    def _recover(self) -> int:
+    def _recover(self, *, ours: bool) -> int:
         with self._transaction() as store:
-            return rules.recover(store, self._now())
+            return rules.recover(store, self._now(), () if ours else (self._owner,))
 
     @contextmanager
     def _transaction(self) -> Iterator[Store]:
@@ -240,11 +244,11 @@ class SqliteLedger:
             self._require_here()
         with translated(self._path):
             with committing(connection):
-                self._enter(connection)
-                for answer in self._journal.kept:
-                    self._replay(answer, connection)
                 if store is None or self._journal.kept:
                     store = _SqliteStore(connection, self._connection_id)
+                self._enter(connection, store)
+                for answer in self._journal.kept:
+                    self._replay(answer, connection)
                 yield store
             self._store, self._entered = store, True
             if self._journal.kept:
@@ -258,10 +262,11 @@ class SqliteLedger:
             except (LedgerGone, LedgerLocked) as error:
                 self._lost = error
 
-    def _enter(self, connection: sqlite3.Connection) -> None:
+    def _enter(self, connection: sqlite3.Connection, store: Store) -> None:
         """Note in the ledger itself that it is ours, and later see that it is."""
         if not self._entered:
             take_over(connection, self._hold.token)
+            self._owner = store.tick()
         elif owner_of(connection) != self._hold.token:
             self._lost = taken_over(self._path)
             self._require_here()

@@ -22,7 +22,7 @@ COLUMNS: Final = (
     "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
     "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
     "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns, "
-    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode, claimed_seq, answered_seq, doubt_seq"
+    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode, claimed_seq, answered_seq, doubt_seq, owner"
 )
 _NAMES: Final = COLUMNS.split(", ")
 _DEFINITIONS: Final = """
@@ -72,6 +72,7 @@ _SINCE_5: Final = (
     "answered_seq INTEGER",
     "doubt_seq INTEGER",
 )
+_SINCE_6: Final = ("owner INTEGER",)
 
 _AUDIO: Final = "substr(sha256, 1, 5)"
 _METADATA: Final = "substr(metadata, 1, 3)"
@@ -142,6 +143,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         f"CREATE INDEX recordings_talk ON recordings ({_TALK}) WHERE talk_id IS NOT NULL",
         f"CREATE INDEX superseded_talk ON superseded ({_TALK}) WHERE talk_id IS NOT NULL",
     ),
+    # 6: whose a claim is, which a superseded talk never is; and the runs.
+    (
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_6),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_6),
+    ),
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
@@ -151,7 +157,8 @@ READABLE: Final = 2
 
 def view_of_older(version: int) -> Sequence[str]:
     """What has a reader see a table of an older version as one of today: what it lacks is NULL."""
-    lacking = {2: _SINCE_5, 3: _SINCE_5, 4: _SINCE_5}.get(version, ())
+    since = {2: (), 3: (), 4: (), 5: _SINCE_5, 6: _SINCE_6}
+    lacking = [each for then, columns in since.items() if then > version for each in columns]
     names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
     return [
         f"CREATE TEMP VIEW {table} AS SELECT *, {names} FROM main.{table}"
@@ -373,6 +380,7 @@ def encode(record: Record) -> tuple[object, ...]:
         record.claimed_seq,
         record.answered_seq,
         record.doubt_seq,
+        record.owner,
     )
 
 
@@ -400,6 +408,7 @@ def decode(values: Sequence[Any]) -> Record:
         claimed_seq=values[32],
         answered_seq=values[33],
         doubt_seq=values[34],
+        owner=values[35],
     )
 
 
