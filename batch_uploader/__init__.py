@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from batch_uploader.prepare.audio import AudioRules, RawFormat
     from batch_uploader.prepare.prepare import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
-    from batch_uploader.run.engine import RunOptions
+    from batch_uploader.run.options import RunOptions
     from batch_uploader.sinks.memory import MemorySink
     from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy, Security
     from batch_uploader.sinks.speechsense.credentials import (

@@ -19,7 +19,7 @@ from batch_uploader import ApiKey, DirectorySource, SpeechSenseSink, SqliteLedge
 from batch_uploader.core.events import Event
 from batch_uploader.emulator import API_KEY, Connection, Emulator, EmulatorOptions, Faults
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.ui.stream import ScreenSize
 from batch_uploader.ui.tally import Tally

@@ -14,7 +14,7 @@ from batch_uploader.core.errors import InDoubt
 from batch_uploader.core.model import Timestamp
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
 from batch_uploader.ui.tally import Tally

@@ -18,7 +18,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.ledgers.manifest import write_manifest
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
 CONNECTION = "calls"

@@ -16,7 +16,7 @@ from batch_uploader.core.model import Summary
 from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.prepare import Rules
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

@@ -24,7 +24,7 @@ from batch_uploader.core.records import Doubt
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.run.engine import SHORTEST_HOLD, RunOptions
+from batch_uploader.run.options import SHORTEST_HOLD, RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

@@ -26,7 +26,8 @@ from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules
-from batch_uploader.run.engine import Engine, RunOptions
+from batch_uploader.run.engine import Engine
+from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
 

@@ -10,11 +10,9 @@ from contextlib import closing
 import anyio
 from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Release, Settle
-from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
@@ -39,74 +37,21 @@ from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
-from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Timetable, Verdict
-from batch_uploader.pace.retry import RetryPolicy, may_repeat
+from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Verdict
+from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import FolderPlanner, Job, invalid
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, stat_of
 from batch_uploader.run.delivery import CUT_OFF, Delivery, outcome_of
 from batch_uploader.run.feed import Feed
 from batch_uploader.run.looks import Looks
+from batch_uploader.run.options import RunOptions
 
 _MIB = 1024 * 1024
 _COPIES = 2.1
 """A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
 _STREAM_COST = 3 * _MIB
 """What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
-MOST_CONCURRENT = 1024
-SHORTEST_HOLD = 1.0
-"""In seconds."""
-
-
-class RunOptions(Struct, frozen=True):
-    """How a run behaves; times in seconds, sizes in bytes. Raises ConfigError for nonsense.
-
-    ``concurrency`` is the maximum of uploads in flight; the actual number adapts. ``rate`` is the
-    maximum of requests a second, ``bandwidth`` that of bytes a second. ``memory`` limits the audio
-    that all uploads in flight hold, ``expanded_memory`` the same where many connections carry more
-    than a few and the machine has as much to spare. Files modified within ``min_age`` are left to
-    the next run. A draining run waits ``grace`` for what is in flight before it cancels it. The run
-    ends after ``max_recordings``, after ``max_audio`` seconds of audio, or when nothing has got
-    through for ``max_outage``.
-    ``hold`` is how long to wait before a failed Search counts as proof that a recording in doubt
-    was not stored; ``wait_for_doubt`` keeps the run going until then. ``trust_times`` treats files
-    of the same size and modification time as unchanged, even if their change time or inode is new.
-    ``explain`` publishes ``Decided`` events.
-    """
-
-    # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
-    concurrency: int = 32
-    rate: float | None = None
-    bandwidth: Timetable | None = None
-    memory: int = 96 * _MIB
-    expanded_memory: int = 256 * _MIB
-    min_age: float = 2.0
-    grace: float = 60.0
-    max_recordings: int | None = None
-    max_audio: float | None = None
-    max_outage: float = 7200.0
-    trust_times: bool = False
-    explain: bool = False
-    hold: float = 1800.0
-    wait_for_doubt: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-
-    def __post_init__(self) -> None:
-        require_whole("concurrency", self.concurrency, least=1, most=MOST_CONCURRENT)
-        require_number("rate", self.rate, above=0, optional=True)
-        require_type("bandwidth", self.bandwidth, Timetable, optional=True)
-        require_type("retry", self.retry, RetryPolicy)
-        for switch in ("trust_times", "explain", "wait_for_doubt"):
-            require_type(switch, getattr(self, switch), bool)
-        require_whole("memory", self.memory, least=1)
-        require_whole("expanded_memory", self.expanded_memory, least=1)
-        require_number("min_age", self.min_age)
-        require_number("grace", self.grace)
-        require_whole("max_recordings", self.max_recordings, least=1, optional=True)
-        require_number("max_audio", self.max_audio, above=0, optional=True)
-        require_number("max_outage", self.max_outage, above=0)
-        # Search does not see a talk at once, and what it misses is sent again.
-        require_number("hold", self.hold, least=SHORTEST_HOLD)
 
 
 class _Drained(Exception):  # noqa: N818 - a way out, not a mistake

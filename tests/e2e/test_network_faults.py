@@ -8,7 +8,7 @@ from e2e.conftest import API_KEY, assert_one_talk_each, emulator, events
 
 from batch_uploader import upload_directory
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 

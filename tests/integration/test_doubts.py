@@ -10,7 +10,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.emulator import Connection, Emulator, EmulatorOptions, Faults, LostAnswer
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

@@ -20,7 +20,7 @@ from batch_uploader.emulator.server import API_KEY
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.pace.concurrency import START
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink

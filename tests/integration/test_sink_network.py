@@ -11,7 +11,7 @@ from batch_uploader import upload_directory
 from batch_uploader.core.errors import InDoubt, NotSent, Unauthorized
 from batch_uploader.core.events import AttemptEnded
 from batch_uploader.core.states import Status
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import open_channel
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 

@@ -19,7 +19,7 @@ from sink_servers import TalkServer
 from batch_uploader import upload_directory
 from batch_uploader.core.errors import ConfigError, NotSent
 from batch_uploader.core.model import Ending
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import (
     DEFAULT_ENDPOINT,
     Endpoint,

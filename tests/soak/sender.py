@@ -17,7 +17,7 @@ from batch_uploader.app.uploader import Uploader, ledger_path, manifest_path
 from batch_uploader.emulator import API_KEY
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.quota import Quota

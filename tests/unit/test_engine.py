@@ -18,7 +18,7 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.directory import DirectorySource
 

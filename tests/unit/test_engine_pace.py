@@ -18,7 +18,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.pace import Pacer, Timetable
 from batch_uploader.pace.concurrency import START
 from batch_uploader.pace.retry import RetryPolicy
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 
 

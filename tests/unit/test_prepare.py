@@ -29,7 +29,7 @@ from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
 from batch_uploader.prepare.sidecar.schema import FieldType
-from batch_uploader.run.engine import RunOptions
+from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources import directory
 from batch_uploader.sources.directory import DirectorySource
