@@ -27,8 +27,8 @@ class LogListener:
         """Called on the event loop: a handler that blocks belongs behind a QueueHandler."""
         log = self._logger
         match event:
-            case events.RunStarted(run_id=run_id, where=where):
-                log.info("run %s over %s", run_id, where)
+            case events.RunStarted(run_id=run_id, source=source):
+                log.info("run %s over %s", run_id, source)
             case events.AttemptEnded(path=path, attempt=attempt, code=code) if code != "OK":
                 log.warning("%s: attempt %d: %s: %s", path, attempt, code, event.message)
             case events.Settled(outcome=outcome) | events.ProblemFound(outcome=outcome):

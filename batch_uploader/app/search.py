@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
@@ -19,12 +18,13 @@ from batch_uploader.app.places import (
     require_replaceable,
 )
 from batch_uploader.core.checks import require_number, require_word
-from batch_uploader.core.events import Event, Listener, Reconciled
+from batch_uploader.core.events import Event, Listener
 from batch_uploader.core.records import Doubt
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.options import SHORTEST_HOLD, RunOptions
+from batch_uploader.run.stats import RunStats
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
@@ -71,11 +71,10 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
     require_ledger(places)
     require_replaceable(places.manifest, "--manifest")
     sink = SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field)
-    settled: Counter[Status] = Counter()
+    stats = RunStats()
 
     def hear(event: Event) -> None:
-        if isinstance(event, Reconciled):
-            settled[event.outcome.status] += event.outcome.status is not Status.IN_DOUBT
+        stats.hear(event)
         for listener in listeners:
             listener(event)
 
@@ -92,4 +91,5 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
                 pass
         left = await opened.doubts()
         await books.finish()
-    return Searched(dict(+settled), tuple(left))
+    stats.searched.pop(Status.IN_DOUBT, None)
+    return Searched(dict(stats.searched), tuple(left))

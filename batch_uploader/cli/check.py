@@ -294,7 +294,7 @@ class _JsonAccount:
                 self._defects,
                 {
                     "path": defect.path,
-                    "kind": defect.kind,
+                    "code": defect.kind,
                     "field": defect.field,
                     "message": defect.message,
                     "cure": defect.cure,

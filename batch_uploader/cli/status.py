@@ -186,7 +186,7 @@ async def _print_json(report: _Report, reader: LedgerReader) -> None:
         for each in [report.counts.get(status, Totals(0, 0, 0.0))]
     }
     head = {
-        "directory": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
+        "source": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
         "running": report.running,
         "needs_attention": report.attention,
         "kept_aside": report.kept,

@@ -14,10 +14,10 @@ from batch_uploader.core.model import Outcome, Summary
 
 
 class RunStarted(Struct, frozen=True):
-    """The ledger is open and the scan begins. ``where`` names the source for a human."""
+    """The ledger is open and the scan begins. ``source`` names what is uploaded, for a human."""
 
     run_id: str
-    where: str
+    source: str
 
 
 class FolderPlanned(Struct, frozen=True):

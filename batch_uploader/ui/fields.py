@@ -1,8 +1,7 @@
 """The names and fields of what programs read: one word for one thing on every surface.
 
-Events (``--progress json``), the log of attempts, ``check --json`` and ``status --json`` take their
-keys from ``VOCABULARY``, which a test holds them and docs/events.md to. The manifest's keys are
-older than all of them, and the same words.
+Events (``--progress json``), the log of attempts, ``check --json``, ``status --json`` and the
+manifest have no key that is not among the words of docs/events.md: a test holds them to that.
 """
 
 import math

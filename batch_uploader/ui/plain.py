@@ -44,7 +44,7 @@ class PlainView:
         now = tally.elapsed
         self._line = progress_line(tally)
         if self._shown_at is None:
-            self._shown_at, self._due = now, f"uploading {printable(tally.where)}"
+            self._shown_at, self._due = now, f"uploading {printable(tally.source)}"
             return
         spacing = next(apart for age, apart in _SPACING if now < age)
         # A pause or a stop is told as soon as the second is over.

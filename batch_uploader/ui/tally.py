@@ -81,7 +81,7 @@ class Tally:
         self._pause_reason = ""
         self._pause_doubts = 0
         self.run_id = ""
-        self.where = ""
+        self.source = ""
         self.stage = Stage.COUNTING
         self.stop_reason = ""
         self.in_flight: dict[str, Transfer] = {}
@@ -168,7 +168,7 @@ class Tally:
     # The run
 
     def _run_started(self, event: events.RunStarted) -> None:
-        self.run_id, self.where = event.run_id, event.where
+        self.run_id, self.source = event.run_id, event.source
         self._started = self._clock()
 
     def _scan_finished(self, _event: events.ScanFinished) -> None:

@@ -113,7 +113,7 @@ class TestWithLedger:
         assert result.code == 1
         document = json.loads(result.out)
         assert document["carried_over"] == []
-        kinds = {(each["path"], each["kind"]) for each in document["defects"]}
+        kinds = {(each["path"], each["code"]) for each in document["defects"]}
         assert {("a.wav", "empty"), ("b.json", "orphan-sidecar")} <= kinds
 
     def test_what_is_held_is_told(self, calls, upload, program, start_service):
@@ -224,7 +224,7 @@ class TestJson:
         assert document["to_send_duration"] == 1.5
         assert document["to_send_bytes"] == (calls.folder / "a.wav").stat().st_size
         assert document["waiting"] == 1
-        defects = {(each["kind"], each["field"]) for each in document["defects"]}
+        defects = {(each["code"], each["field"]) for each in document["defects"]}
         assert defects == {("sidecar-null", "x"), ("sidecar-nesting", "y")}
         assert all(each["cure"] and each["message"] for each in document["defects"])
 

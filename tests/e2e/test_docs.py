@@ -81,7 +81,7 @@ def test_only_the_endings_that_the_page_on_audio_names_are_looked_for(calls, ins
 
     def defects(*flags):
         document = json.loads(inside("check", calls, "--json", "--sidecar", "optional", *flags).out)
-        return {Path(each["path"]).suffix: each["kind"] for each in document["defects"]}
+        return {Path(each["path"]).suffix: each["code"] for each in document["defects"]}
 
     assert defects().keys() == endings
     assert defects("--include", "*.flac")[".flac"] == "format"

@@ -6,8 +6,10 @@ import typing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from event_samples import OUTCOME, SAMPLES
+
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
 from batch_uploader.ui.fields import (
     NAMES,
@@ -18,31 +20,10 @@ from batch_uploader.ui.fields import (
 from batch_uploader.ui.tally import Tally
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+EVENTS, WORDS = PAGE[: PAGE.index("## The other surfaces")], PAGE[PAGE.index("## The words") :]
 ROWS = {
-    match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \|(.*?)\|.*\|$", PAGE, re.MULTILINE)
+    match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \|(.*?)\|.*\|$", EVENTS, re.MULTILINE)
 }
-OUTCOME = Outcome("a", Status.FAILED, Stat(1, 0), failure=Failure("X", "mend it"))
-SAMPLES = [
-    events.RunStarted("r", "/calls"),
-    events.FolderPlanned("", 1, 1, 1, 1),
-    events.Decided("a", "upload", "new"),
-    events.ScanFinished(1, 100),
-    events.UploadStarted("a", 1),
-    events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
-    events.Settled(OUTCOME),
-    events.ProblemFound(OUTCOME),
-    events.AlreadyThere("a", 1, outdated=False),
-    events.LooksBegun(1, 100),
-    events.Looked("a", 1, events.Sight.SAME),
-    events.Waiting("a", 1),
-    events.ReturnedUnsent("a", 1),
-    events.CarriedOver(OUTCOME),
-    events.Reconciled(OUTCOME, None),
-    events.DoubtsWaiting(1.0, 1),
-    events.Paused(1.0, "busy"),
-    events.Draining("interrupted"),
-    events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),
-]
 
 
 def words(text):
@@ -75,7 +56,7 @@ def test_an_outcome_has_the_fields_and_statuses_that_the_page_names():
 
 
 def test_progress_has_the_fields_that_the_page_names():
-    table = PAGE[PAGE.index("**`progress`**") :]
+    table = EVENTS[EVENTS.index("**`progress`**") :]
     named = [
         word for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in words(row)
     ]
@@ -92,3 +73,10 @@ def test_the_example_is_a_real_line():
     assert datetime.fromisoformat(example.pop("time")).tzinfo == UTC
     assert example.pop("event") == "returned_unsent"
     assert list(example) == list(event_fields(events.ReturnedUnsent("a", 1)))
+
+
+def test_no_event_has_a_field_that_is_not_among_the_words():
+    vocabulary = re.findall(r"^\| `(\w+)` \| [^|]+ \|$", WORDS, re.MULTILINE)
+    assert len(vocabulary) == len(set(vocabulary))
+    told = [*map(event_fields, SAMPLES), progress_fields(Tally()), outcome_fields(OUTCOME)["error"]]
+    assert {key for fields in told for key in fields} <= set(vocabulary)

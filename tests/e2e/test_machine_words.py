@@ -1,0 +1,80 @@
+"""Every key that a program may read is one of the words of docs/events.md, on every surface."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+from event_samples import SAMPLES
+
+from batch_uploader.ui.fields import event_fields, progress_fields
+from batch_uploader.ui.tally import Tally
+
+PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+WORDS = set(
+    re.findall(r"^\| `(\w+)` \| [^|]+ \|$", PAGE[PAGE.index("## The words") :], re.MULTILINE)
+)
+BY_STATUS = {"counts", "totals"}
+"""What has a status word for a key."""
+
+
+def keys(value):
+    """All of them, however deep."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    below = [
+        keys(list(each.values())) if name in BY_STATUS else keys(each)
+        for name, each in value.items()
+    ]
+    return set(value).union(*below)
+
+
+def test_all_surfaces_share_one_vocabulary(calls, upload, program, start_service, tmp_path):
+    calls.write("a.wav", "b.wav")
+    calls.put("c.wav", b"")
+    log = tmp_path / "attempts.log"
+    with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
+        result = upload("--progress", "json", "-v", "--log-file", log, to=service)
+    assert result.code == 1
+    calls.write("d.wav")
+    calls.put("e.json", b"{}")
+    surfaces = {
+        "events": [json.loads(line) for line in result.out.splitlines()],
+        "log": [json.loads(line) for line in log.read_text("ascii").splitlines()],
+        "check": json.loads(program("check", calls, "--json").out),
+        "status": json.loads(program("status", calls, "--json").out),
+        "manifest": [
+            json.loads(line) for line in program("manifest", calls).out.splitlines() if line
+        ],
+    }
+    assert {"attempt_ended", "settled"} <= {line["event"] for line in surfaces["log"]}
+    assert surfaces["check"]["carried_over"]
+    assert surfaces["check"]["defects"]
+    assert surfaces["status"]["attention"]
+    told = {name: keys(surface) for name, surface in surfaces.items()}
+    assert {name: found - WORDS for name, found in told.items() if found - WORDS} == {}
+    # And no word is there for nothing.
+    rare = [*map(event_fields, SAMPLES), progress_fields(Tally()), {"lines": 1}]
+    assert WORDS - keys(rare).union(*told.values()) == set()
+
+
+def test_the_log_has_the_events_as_they_are_told(calls, upload, tmp_path):
+    calls.write("a.wav")
+    log = tmp_path / "attempts.log"
+    result = upload("--progress", "json", "--log-file", log)
+    assert result.code == 0
+    told = [json.loads(line) for line in result.out.splitlines()]
+    logged = [json.loads(line) for line in log.read_text("ascii").splitlines()]
+    assert [line["event"] for line in logged] == ["run_started", "attempt_ended", "run_finished"]
+    for line in logged:
+        (same,) = [each for each in told if each["event"] == line["event"]]
+        assert {**line, "time": None} == {**same, "time": None}
+
+
+def test_columns_of_a_spreadsheet_are_words_too(calls, upload, program):
+    calls.write("a.wav")
+    assert upload().code == 0
+    header = next(csv.reader(program("manifest", calls, "--format", "csv").out.splitlines()))
+    assert set(header) - WORDS == {"error_code", "error_message", "defused"}

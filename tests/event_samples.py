@@ -1,0 +1,28 @@
+"""One of each event that ``--progress json`` tells."""
+
+from batch_uploader.core import events
+from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.states import Status
+
+OUTCOME = Outcome("a", Status.FAILED, Stat(1, 0), failure=Failure("X", "mend it"))
+SAMPLES = [
+    events.RunStarted("r", "/calls"),
+    events.FolderPlanned("", 1, 1, 1, 1),
+    events.Decided("a", "upload", "new"),
+    events.ScanFinished(1, 100),
+    events.UploadStarted("a", 1),
+    events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
+    events.Settled(OUTCOME),
+    events.ProblemFound(OUTCOME),
+    events.AlreadyThere("a", 1, outdated=False),
+    events.LooksBegun(1, 100),
+    events.Looked("a", 1, events.Sight.SAME),
+    events.Waiting("a", 1),
+    events.ReturnedUnsent("a", 1),
+    events.CarriedOver(OUTCOME),
+    events.Reconciled(OUTCOME, None),
+    events.DoubtsWaiting(1.0, 1),
+    events.Paused(1.0, "busy"),
+    events.Draining("interrupted"),
+    events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),
+]
