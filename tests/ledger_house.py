@@ -5,7 +5,7 @@ from contextlib import aclosing
 from ledger_cases import ended, recording, stat, uploaded
 from ledger_changes import claim_all, settle
 
-from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import Status
 
 GRANTED = ClaimAnswer(ClaimResult.GRANTED)
@@ -49,6 +49,12 @@ async def bring_to(ledger, path, status, audio="A", metadata="m"):
         await settle(ledger, uploaded(path))
     elif status is not Status.CLAIMED:
         await settle(ledger, ended(path, status))
+
+
+def recorded(outcome, **fields):
+    """The record of an outcome that needed no claim."""
+    told = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
+    return Record(**told, **fields)
 
 
 async def lines(ledger, statuses=None):

@@ -13,7 +13,7 @@ from batch_uploader.core import states
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.events import CarriedOver
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
-from batch_uploader.core.records import Known
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status, Verdict, decided_by
 from batch_uploader.ledgers.manifest import read_manifest, write_manifest
 from batch_uploader.ledgers.sqlite import SqliteLedger, schema
@@ -40,7 +40,7 @@ def queries():
 
 
 def decisions():
-    known = Known(OUTCOME, None, None, b"rules")
+    known = Record("a.wav", STATE, STAT, policy=b"rules")
     changed = Stat(101, 1_000)
     plans = [plan(STAT, known, b"rules"), plan(STAT, known, b"x"), plan(changed, known, b"rules")]
     return [each.action for each in plans]

@@ -22,7 +22,7 @@ from batch_uploader.app.places import require_no_trace, risks_of, the_connection
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect, Entry
-from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import Action, Status
 from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
@@ -90,7 +90,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
 class _Blank:
     """A ledger that was never written."""
 
-    async def known(self, _folder: str) -> dict[str, Known]:
+    async def known(self, _folder: str) -> dict[str, Record]:
         return {}
 
     async def unchanged(
@@ -108,16 +108,14 @@ class _Afresh(Struct, frozen=True):
     reader: LedgerReader
     path: Path
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         known = await self.reader.known(folder)
-        claimed = any(each.outcome.status is Status.CLAIMED for each in known.values())
+        claimed = any(each.status is Status.CLAIMED for each in known.values())
         if claimed and not await to_thread.run_sync(is_running, self.path):
             # Read once more: a run that has just ended left no claim behind.
             again = await self.reader.known(folder)
             known = {path: _doubted(each) for path, each in again.items()}
-        return {
-            path: each for path, each in known.items() if each.outcome.status is not Status.INVALID
-        }
+        return {path: each for path, each in known.items() if each.status is not Status.INVALID}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
@@ -125,10 +123,10 @@ class _Afresh(Struct, frozen=True):
         return await self.reader.unchanged(folder, entries, by)
 
 
-def _doubted(known: Known) -> Known:
-    if known.outcome.status is not Status.CLAIMED:
+def _doubted(known: Record) -> Record:
+    if known.status is not Status.CLAIMED:
         return known
-    return replace(known, outcome=replace(known.outcome, status=Status.IN_DOUBT))
+    return replace(known, status=Status.IN_DOUBT)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Known, Likeness, Lost, Row
+from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Likeness, Lost, Record, Row
 from batch_uploader.core.states import Status
 
 
@@ -222,7 +222,7 @@ class Ledger(Protocol):
         its path nothing is on record that the service may hold, of the same audio.
         """
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""
 
     async def unchanged(

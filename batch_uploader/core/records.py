@@ -4,32 +4,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Container, Failure, Outcome, Timestamp
+from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
 from batch_uploader.core.states import MAY_TURN_OUT_UP, Status
-
-
-class Known(Struct, frozen=True):
-    """What the ledger remembers of one path: the latest that was recorded of it.
-
-    ``policy`` is the digest of the rules by which an invalid recording was found invalid,
-    ``settled_at_ns`` UTC nanoseconds since the epoch, None while it is being sent.
-    """
-
-    outcome: Outcome
-    sha256: bytes | None = None
-    metadata: bytes | None = None
-    policy: bytes | None = None
-    key: str | None = None
-    settled_at_ns: int | None = None
-
-    @property
-    def unproved(self) -> bool:
-        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
-
-        What the ledger says of it stands until somebody has.
-        """
-        undecided = self.outcome.status in MAY_TURN_OUT_UP
-        return self.metadata is None and (undecided or self.sha256 is not None)
 
 
 class Likeness(IntEnum):
@@ -124,6 +100,100 @@ class Doubt(Struct, frozen=True):
     def path(self) -> str:
         """The recording's path."""
         return self.outcome.path
+
+
+class Record(Struct, frozen=True):
+    """Everything that is kept of one recording: the latest of its path, or a superseded talk.
+
+    ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
+    ``ledgers.adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
+    ``settled_at_ns`` is None while the recording is being sent. ``policy`` is the digest of the
+    rules by which it was found invalid. ``stamp_field`` is the one it was claimed with; ``since``
+    and ``first_miss`` are as in ``Doubt`` and None unless it is in doubt.
+
+    ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
+    clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
+    there was none, and before ledgers had this order: that is, before all that is in it. ``owner``
+    is the opening of the ledger that claimed it, by its place in that order; None unless it is
+    being sent, and before claims had one.
+    """
+
+    path: str
+    status: Status
+    stat: Stat
+    container: Container | None = None
+    failure: Failure | None = None
+    since: Timestamp | None = None
+    first_miss: Timestamp | None = None
+    sha256: bytes | None = None
+    metadata: bytes | None = None
+    key: str | None = None
+    policy: bytes | None = None
+    duration: float | None = None
+    attempts: int = 0
+    talk_id: str | None = None
+    duplicate_of: str | None = None
+    claimed_at_ns: int | None = None
+    settled_at_ns: int | None = None
+    stamp_field: str | None = None
+    claimed_seq: int | None = None
+    answered_seq: int | None = None
+    doubt_seq: int | None = None
+    owner: int | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended, or that it has not."""
+        return Outcome(
+            self.path,
+            self.status,
+            self.stat,
+            self.attempts,
+            self.talk_id,
+            self.failure,
+            self.duplicate_of,
+            self.duration,
+            self.container,
+        )
+
+    @property
+    def unproved(self) -> bool:
+        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
+
+        What the ledger says of it stands until somebody has.
+        """
+        undecided = self.status in MAY_TURN_OUT_UP
+        return self.metadata is None and (undecided or self.sha256 is not None)
+
+    def doubt(self) -> Doubt:
+        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
+        return Doubt(
+            self.outcome,
+            self.key or "",
+            self.stamp_field,
+            self.since,
+            self.first_miss,
+            self.claimed_at_ns,
+            self.doubt_seq or 0,
+        )
+
+    def row(self, connection_id: str) -> Row:
+        """The record as the manifest shows it."""
+        return Row(
+            path=self.path,
+            connection_id=connection_id,
+            status=self.status,
+            size=self.stat.size,
+            attempts=self.attempts,
+            sha256=self.sha256,
+            talk_id=self.talk_id,
+            duration=self.duration,
+            container=self.container,
+            settled_at_ns=self.settled_at_ns,
+            duplicate_of=self.duplicate_of,
+            failure=self.failure,
+            stamp_field=self.stamp_field,
+        )
 
 
 class Canary(Struct, frozen=True):

@@ -15,9 +15,9 @@ from batch_uploader.core.model import (
     Stat,
     recording_key,
 )
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Row
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, Row
 from batch_uploader.core.states import AFTER_A_CLAIM, KEPT, Status
-from batch_uploader.ledgers.records import Record, Store, of_another
+from batch_uploader.ledgers.records import Store, of_another
 
 _NEVER_NS: Final = -1
 """The time of a file that the manifest does not tell: no file has it, so each is looked into."""
@@ -95,7 +95,7 @@ def looked_into(
 
     None if the record that stands at its path does not come from a manifest.
     """
-    if current.metadata is not None or not current.known().unproved:
+    if current.metadata is not None or not current.unproved:
         return None
     if current.status in KEPT and current.sha256 is not None:
         store.supersede(current.path)

@@ -12,11 +12,11 @@ from batch_uploader.core import states
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
-from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
+from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Record, Standing
+from batch_uploader.ledgers.records import Standing
 
 
 class MemoryLedger:
@@ -97,10 +97,10 @@ class MemoryLedger:
             for each in past
         )
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder (not of those below), by path."""
         await checkpoint()
-        return {path: record.known() for path, record in self._store.folders[folder].items()}
+        return dict(self._store.folders[folder])
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE

@@ -3,108 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
-
 from batch_uploader.core.model import (
-    Container,
     Failure,
     Fingerprint,
-    Outcome,
     Stat,
-    Timestamp,
 )
-from batch_uploader.core.records import Doubt, Known, Row
-from batch_uploader.core.states import Status
-
-
-class Record(Struct, frozen=True, kw_only=True):
-    """Everything that is kept of one recording.
-
-    ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
-    ``adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
-    ``settled_at_ns`` is None while the recording is being sent.
-    ``stamp_field`` is the one it was claimed with; ``since`` and ``first_miss`` are as in ``Doubt``
-    and None unless it is in doubt.
-
-    ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
-    clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
-    there was none, and before ledgers had this order: that is, before all that is in it. ``owner``
-    is the opening of the ledger that claimed it, by its place in that order; None unless it is
-    being sent, and before claims had one.
-    """
-
-    path: str
-    status: Status
-    stat: Stat
-    sha256: bytes | None = None
-    metadata: bytes | None = None
-    key: str | None = None
-    policy: bytes | None = None
-    duration: float | None = None
-    container: Container | None = None
-    attempts: int = 0
-    talk_id: str | None = None
-    duplicate_of: str | None = None
-    failure: Failure | None = None
-    claimed_at_ns: int | None = None
-    settled_at_ns: int | None = None
-    stamp_field: str | None = None
-    since: Timestamp | None = None
-    first_miss: Timestamp | None = None
-    claimed_seq: int | None = None
-    answered_seq: int | None = None
-    doubt_seq: int | None = None
-    owner: int | None = None
-
-    def outcome(self) -> Outcome:
-        """How it ended, or that it has not."""
-        return Outcome(
-            path=self.path,
-            status=self.status,
-            stat=self.stat,
-            attempts=self.attempts,
-            talk_id=self.talk_id,
-            failure=self.failure,
-            duplicate_of=self.duplicate_of,
-            duration=self.duration,
-            container=self.container,
-        )
-
-    def known(self) -> Known:
-        """The record as planning sees it."""
-        return Known(
-            self.outcome(), self.sha256, self.metadata, self.policy, self.key, self.settled_at_ns
-        )
-
-    def doubt(self) -> Doubt:
-        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
-        return Doubt(
-            self.outcome(),
-            self.key or "",
-            self.stamp_field,
-            self.since,
-            self.first_miss,
-            self.claimed_at_ns,
-            self.doubt_seq or 0,
-        )
-
-    def row(self, connection_id: str) -> Row:
-        """The record as the manifest shows it."""
-        return Row(
-            path=self.path,
-            connection_id=connection_id,
-            status=self.status,
-            size=self.stat.size,
-            attempts=self.attempts,
-            sha256=self.sha256,
-            talk_id=self.talk_id,
-            duration=self.duration,
-            container=self.container,
-            settled_at_ns=self.settled_at_ns,
-            duplicate_of=self.duplicate_of,
-            failure=self.failure,
-            stamp_field=self.stamp_field,
-        )
+from batch_uploader.core.records import Record
 
 
 def of_another(path: str, talk_id: str, other: Record) -> Failure:

@@ -25,7 +25,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt, Lost
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt, Lost, Record
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
     AT_REST,
@@ -38,7 +38,7 @@ from batch_uploader.core.states import (
     Status,
 )
 from batch_uploader.ledgers.adoption import adopt, looked_into
-from batch_uploader.ledgers.records import Record, Store, of_another
+from batch_uploader.ledgers.records import Store, of_another
 
 Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
 

@@ -1,7 +1,7 @@
 """What to do about one recording, from what is on disk and what the ledger knows: pure."""
 
 from batch_uploader.core.model import Stat
-from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, UNRESOLVED, Action, Decision, State, Status
 
 _NEW = Decision(Action.UPLOAD, "it is new")
@@ -28,7 +28,9 @@ def _differ(before: int | None, now: int | None) -> bool:
     return before != now and before is not None and now is not None
 
 
-def plan(stat: Stat, known: Known | None, policy: bytes, by: Likeness = Likeness.INODE) -> Decision:
+def plan(
+    stat: Stat, known: Record | None, policy: bytes, by: Likeness = Likeness.INODE
+) -> Decision:
     """Decide without opening anything.
 
     ``policy`` is the digest of the rules in force: what was invalid under other rules is looked
@@ -36,16 +38,15 @@ def plan(stat: Stat, known: Known | None, policy: bytes, by: Likeness = Likeness
     """
     if known is None:
         return _NEW
-    before = known.outcome
-    status, row = before.status, before.status.state
+    status, row, before = known.status, known.status.state, known.stat
     if status in UNRESOLVED:
         unseen = status is Status.IN_DOUBT and known.sha256 is None
         return _LOST if unseen else row.unchanged
-    audio_touched = _is_audio_touched(before.stat, stat, by)
-    if before.stat.is_like(stat):
-        touched = audio_touched or _is_sidecar_touched(before.stat, stat, by)
+    audio_touched = _is_audio_touched(before, stat, by)
+    if before.is_like(stat):
+        touched = audio_touched or _is_sidecar_touched(before, stat, by)
         return _touched(status) if touched else _untouched(row, known, policy)
-    if (before.stat.size, before.stat.mtime_ns) != (stat.size, stat.mtime_ns):
+    if (before.size, before.mtime_ns) != (stat.size, stat.mtime_ns):
         return _CHANGED
     if row.new_sidecar is None:
         return _CHANGED
@@ -60,7 +61,7 @@ def _touched(status: Status) -> Decision:
     return unchanged if unchanged.action is Action.UPLOAD else _TOUCHED
 
 
-def _untouched(row: State, known: Known, policy: bytes) -> Decision:
+def _untouched(row: State, known: Record, policy: bytes) -> Decision:
     if row.other_rules is not None and known.policy != policy:
         return row.other_rules
     return row.unchanged

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
 from batch_uploader.core.naming import is_sidecar
 from batch_uploader.core.ports import Source
-from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, FORGETTABLE, UNRESOLVED, Action, Decision, Status
 from batch_uploader.plan.decide import plan
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
@@ -25,7 +25,7 @@ _FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 class Remembers(Protocol):
     """What planning asks of a ledger, or of a reader of one."""
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder, by path."""
 
     async def unchanged(
@@ -39,7 +39,7 @@ class Job(Struct, frozen=True):
 
     pair: Pair
     action: Action
-    known: Known | None
+    known: Record | None
 
     @property
     def path(self) -> str:
@@ -156,13 +156,13 @@ class FolderPlanner(Struct, frozen=True):
                 return Batch(listing.folder, already_there=unchanged, kept=kept)
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
-    async def _off_the_loop(self, listing: Listing, known: dict[str, Known]) -> Batch:
+    async def _off_the_loop(self, listing: Listing, known: dict[str, Record]) -> Batch:
         if len(listing.entries) <= _SMALL_FOLDER:
             return self._plan(listing, known)
         return await to_thread.run_sync(self._plan, listing, known)
 
     def _plan(
-        self, listing: Listing, known: dict[str, Known], only: Collection[str] | None = None
+        self, listing: Listing, known: dict[str, Record], only: Collection[str] | None = None
     ) -> Batch:
         batch = Batch(listing.folder)
         pairs, orphans = pair(listing, self.source.is_audio)
@@ -190,7 +190,7 @@ class FolderPlanner(Struct, frozen=True):
             batch.gone.extend(
                 path
                 for path, left in known.items()
-                if left.outcome.status in FORGETTABLE and self._would_be_listed(path)
+                if left.status in FORGETTABLE and self._would_be_listed(path)
             )
         return batch
 
@@ -198,13 +198,13 @@ class FolderPlanner(Struct, frozen=True):
         """Whether it is gone, and not just left out by this run."""
         return self.source.is_audio(path) or is_sidecar(path)
 
-    def _decide(self, batch: Batch, pair: Pair, before: Known | None) -> None:
+    def _decide(self, batch: Batch, pair: Pair, before: Record | None) -> None:
         stat = stat_of(pair)
         decision = plan(stat, before, self.policy, self.by)
         if self.explain:
             batch.decisions.append((pair.audio.path, decision))
-        if before is not None and before.outcome.stat.is_like(stat):
-            self._compare(batch, pair.audio.path, before.outcome, stat)
+        if before is not None and before.stat.is_like(stat):
+            self._compare(batch, before, stat)
         if decision.action is Action.LOOK:
             batch.already_there += 1
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
@@ -217,22 +217,22 @@ class FolderPlanner(Struct, frozen=True):
         else:
             batch.jobs.append(Job(pair, decision.action, before))
 
-    def _compare(self, batch: Batch, path: str, before: Outcome, stat: Stat) -> None:
+    def _compare(self, batch: Batch, before: Record, stat: Stat) -> None:
         """Take notice of what else there is to know of files of the same sizes and times."""
         if before.stat.inode is not None and before.stat.ctime_ns == stat.ctime_ns:
             same = before.stat.inode == stat.inode
             batch.kept += same
             batch.moved += not same
         if self.by > Likeness.MTIME and before.status not in UNRESOLVED and before.stat.lacks(stat):
-            batch.learned.append((path, stat))
+            batch.learned.append((before.path, stat))
 
-    def _report(self, batch: Batch, orphan: Orphan, before: Known | None) -> None:
+    def _report(self, batch: Batch, orphan: Orphan, before: Record | None) -> None:
         if before is None:
             batch.orphans.append(orphan)
-        elif before.outcome.status in AT_REST:
+        elif before.status in AT_REST:
             # It is up; a sidecar too many takes nothing back.
             batch.already_there += 1
-        elif before.outcome.status in UNRESOLVED or before.outcome == orphaned(orphan):
+        elif before.status in UNRESOLVED or before.outcome == orphaned(orphan):
             batch.held.append(before.outcome)
         else:
             batch.orphans.append(orphan)

@@ -24,7 +24,7 @@ from batch_uploader.core.model import (
     recording_key,
 )
 from batch_uploader.core.ports import Source
-from batch_uploader.core.records import Known, Likeness
+from batch_uploader.core.records import Likeness, Record
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger
@@ -141,12 +141,12 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, info)
         return info
 
-    def compare(self, pair: Pair, known: Known) -> Sight:
+    def compare(self, pair: Pair, known: Record) -> Sight:
         """Whether audio of the same size and time, and its sidecar, are what they were.
 
         Raises as ``prepare``.
         """
-        before, now = known.outcome.stat, stat_of(pair)
+        before, now = known.stat, stat_of(pair)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
             with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
                 opened = self._require_rest(handle, pair.audio)

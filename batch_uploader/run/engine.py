@@ -244,7 +244,7 @@ class Engine:
         metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
-            before, now = job.known.outcome.stat, stat_of(job.pair)
+            before, now = job.known.stat, stat_of(job.pair)
             if before.ctime_ns is not None:
                 # Of the audio that nobody has looked at the record stays as it was.
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
@@ -297,7 +297,7 @@ class Engine:
         recording = payload.recording
         known = job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
-        earlier = known.outcome.attempts if known is not None and same else 0
+        earlier = known.attempts if known is not None and same else 0
         sending = Delivery(recording, earlier, self._publish)
         try:
             receipt = await self._options.retry.run(

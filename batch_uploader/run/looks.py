@@ -48,10 +48,10 @@ class Looks(Struct, frozen=True):
     async def still_rejected(self, job: Job, recording: Recording) -> bool:
         """Whether it is just what was rejected, and its files were only touched."""
         known = job.known
-        if known is None or known.outcome.status is not Status.REJECTED:
+        if known is None or known.status is not Status.REJECTED:
             return False
         before = Fingerprint(known.sha256 or b"", known.metadata or b"")
-        if recording.fingerprint != before or not known.outcome.stat.is_like(recording.stat):
+        if recording.fingerprint != before or not known.stat.is_like(recording.stat):
             return False
         await self._learn(job.path, recording.stat)
         self.publish(Settled(known.outcome))

@@ -105,12 +105,20 @@ async def reopen(ledger):
     await ledger.__aenter__()
 
 
+PLACES = ("claimed_seq", "answered_seq", "doubt_seq", "owner")
+
+
 async def known_to(ledger):
-    return {**await ledger.known(""), **await ledger.known("d")}
+    """The records; of their places, which may leave gaps, only the order matters."""
+    known = {**await ledger.known(""), **await ledger.known("d")}
+    given = {(path, name): getattr(known[path], name) for path in known for name in PLACES}
+    places = [None, *sorted({place for place in given.values() if place is not None})]
+    ranks = {path: {name: places.index(given[path, name]) for name in PLACES} for path in known}
+    return {path: replace(record, **ranks[path]) for path, record in known.items()}
 
 
 async def in_order(ledger):
-    """Doubts and canaries; of their places, which may leave gaps, only the order matters."""
+    """Doubts and canaries; of their places, too, only the order matters."""
     each = [*await ledger.doubts(), *await ledger.canaries("upload_key", 9)]
     places = sorted({one.seq for one in each})
     return [replace(one, seq=places.index(one.seq)) for one in each]

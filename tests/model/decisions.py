@@ -15,7 +15,7 @@ from batch_uploader.app.resolve import Resolution
 from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record
 from batch_uploader.core.states import Action, Status, Verdict
 from batch_uploader.doubts.policy import (
     Absent,
@@ -27,7 +27,6 @@ from batch_uploader.doubts.policy import (
     judge,
 )
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Record
 from batch_uploader.plan import decide as planning
 from batch_uploader.run.delivery import Delivery
 
@@ -51,7 +50,7 @@ def recovered(ledger: Ledger, living: frozenset[int]) -> Ledger:
 
 @cache
 def planned(file: File, record: Record | None) -> Action:
-    known = None if record is None else record.known()
+    known = None if record is None else record
     return planning.plan(file.recording().stat, known, b"").action
 
 
@@ -60,7 +59,7 @@ def touched(ledger: Ledger, file: File) -> Ledger:
     record, recording = ledger.at(file.path), file.recording()
     if record is None or record.metadata != recording.fingerprint.metadata:
         return ledger
-    return settled(ledger, replace(record.known().outcome, stat=recording.stat))
+    return settled(ledger, replace(record.outcome, stat=recording.stat))
 
 
 @cache
@@ -106,7 +105,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
     ]
     answer = SearchResult(frozenset({record.key or ""}), tuple(canaries), found)
     verdict = judge(record.doubt(), answer, "c", Timestamp(int(after * 1e9)), wait)
-    before = record.outcome()
+    before = record.outcome
     match verdict:
         case Up(talk_id):
             return settled(ledger, replace(before, status=Status.UPLOADED, talk_id=talk_id))
@@ -123,7 +122,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
 @cache
 def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
     verdict = Verdict.RESEND if talk_id is None else Verdict.UPLOADED
-    return settled(ledger, Resolution(verdict, talk_id or "").outcome(record.known().outcome))
+    return settled(ledger, Resolution(verdict, talk_id or "").outcome(record.outcome))
 
 
 def forget() -> None:

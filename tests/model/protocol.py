@@ -39,10 +39,9 @@ from model.world import (
 
 from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
 from batch_uploader.core.model import Outcome, Receipt
-from batch_uploader.core.records import ClaimResult
+from batch_uploader.core.records import ClaimResult, Record
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts.policy import Patience
-from batch_uploader.ledgers.records import Record
 from batch_uploader.pace import retry
 from batch_uploader.run.delivery import outcome_of
 

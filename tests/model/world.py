@@ -16,9 +16,9 @@ from batch_uploader.core.model import (
     Stat,
     recording_key,
 )
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import _MemoryStore
-from batch_uploader.ledgers.records import Record
 
 STAMP = "upload_key"
 _AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)

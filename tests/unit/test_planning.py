@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from batch_uploader.core.model import Outcome, Stat
-from batch_uploader.core.records import Known
+from batch_uploader.core.model import Stat
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Action, Status
 from batch_uploader.plan.decide import plan
 
@@ -19,15 +19,15 @@ TOUCHED = {
 RULES = b"rules"
 
 
-def known(status: Status, policy: bytes | None = None) -> Known:
-    return Known(Outcome("a.wav", status, STAT), b"sha256", b"metadata", policy)
+def known(status: Status, policy: bytes | None = None) -> Record:
+    return Record("a.wav", status, STAT, sha256=b"sha256", metadata=b"metadata", policy=policy)
 
 
 def test_a_doubt_of_a_lost_ledger_is_looked_into():
     """Fault 8: without its digest it cannot be searched for."""
-    unseen = Known(Outcome("a.wav", Status.IN_DOUBT, STAT))
+    unseen = Record("a.wav", Status.IN_DOUBT, STAT)
     assert plan(STAT, unseen, RULES).action is Action.UPLOAD
-    assert plan(STAT, Known(unseen.outcome, b"sha256"), RULES).action is Action.HOLD
+    assert plan(STAT, replace(unseen, sha256=b"sha256"), RULES).action is Action.HOLD
 
 
 def test_what_was_never_seen_goes_up():

@@ -15,11 +15,11 @@ from anyio import CancelScope
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Outcome, Stat, Timestamp
-from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
+from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Record, Standing, Store
+from batch_uploader.ledgers.records import Standing, Store
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Batch, GroupCommit, Worker, failure
 from batch_uploader.ledgers.sqlite.file import (
@@ -151,7 +151,7 @@ class SqliteLedger:
         """Those of these lines that tell of what it never heard of."""
         return await self._reader.unheard(rows)
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder (not of those below), by path."""
         return await self._reader.known(folder)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry
-from batch_uploader.core.records import Canary, Doubt, Known, Likeness, Row
+from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
@@ -66,13 +66,13 @@ class LedgerReader:
         if worker is not None:
             await worker.finish(self._close)
 
-    async def known(self, folder: str) -> dict[str, Known]:
+    async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder (not of those below), by path.
 
         For a reader of one connection.
         """
         lines = await self._fetch(schema.SELECT_FOLDER, (self._connection_id, folder))
-        return {values[0]: schema.decode_known(values) for values in lines}
+        return {values[0]: schema.decode(values) for values in lines}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE

@@ -9,22 +9,37 @@ something else by now. Text is UTF-8 and compared byte by byte, which is the ord
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
-from batch_uploader.core.records import Known, Likeness
+from msgspec.structs import astuple
+
+from batch_uploader.core.model import Container, Failure, Stat, Timestamp
+from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
-from batch_uploader.ledgers.records import Record
 
 APPLICATION_ID: Final = 0x42555064
 """Tells a ledger from any other SQLite file: "BUPd"."""
 
-COLUMNS: Final = (
-    "path, status, size, mtime_ns, sidecar, sidecar_size, sidecar_mtime_ns, sha256, metadata, "
-    "upload_key, policy, duration, container, attempts, talk_id, duplicate_of, failure_code, "
-    "failure_message, failure_request_id, claimed_at_ns, settled_at_ns, stamp_field, "
-    "doubt_wall_ns, doubt_boot, doubt_boot_ns, missed_wall_ns, missed_boot, missed_boot_ns, "
-    "ctime_ns, inode, sidecar_ctime_ns, sidecar_inode, claimed_seq, answered_seq, doubt_seq, owner"
+_HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
+"""So many fields of a record come first and are not all written as they are; the others are."""
+_NAMES: Final = (
+    *("path", "status", "container"),
+    *Stat.__struct_fields__,
+    *(f"failure_{field}" for field in Failure.__struct_fields__),
+    *(f"doubt_{field}" for field in Timestamp.__struct_fields__),
+    *(f"missed_{field}" for field in Timestamp.__struct_fields__),
+    *("upload_key" if field == "key" else field for field in Record.__struct_fields__[_HEAD:]),
 )
-_NAMES: Final = COLUMNS.split(", ")
+COLUMNS: Final = ", ".join(_NAMES)
+
+
+def _places(first: str, count: int) -> slice:
+    return slice(start := _NAMES.index(first), start + count)
+
+
+_STAT: Final = _places("size", len(Stat.__struct_fields__))
+_FAILURE: Final = _places("failure_code", len(Failure.__struct_fields__))
+_SINCE: Final = _places("doubt_wall_ns", len(Timestamp.__struct_fields__))
+_MISSED: Final = _places("missed_wall_ns", len(Timestamp.__struct_fields__))
+_REST: Final = slice(_MISSED.stop, len(_NAMES))
 _DEFINITIONS: Final = """
     id INTEGER PRIMARY KEY,
     connection_id TEXT NOT NULL,
@@ -345,95 +360,42 @@ _CONTAINERS: Final[dict[str | None, Container | None]] = {
 }
 
 
+_NO_FAILURE: Final = (None,) * len(Failure.__struct_fields__)
+_NO_TIME: Final = (None,) * len(Timestamp.__struct_fields__)
+
+
 def encode(record: Record) -> tuple[object, ...]:
     """The values of ``COLUMNS``."""
-    stat, failure = record.stat, record.failure
+    path, status, stat, container, failure, since, first_miss = (fields := astuple(record))[:_HEAD]
     return (
-        record.path,
-        record.status.value,
-        stat.size,
-        stat.mtime_ns,
-        stat.sidecar,
-        stat.sidecar_size,
-        stat.sidecar_mtime_ns,
-        record.sha256,
-        record.metadata,
-        record.key,
-        record.policy,
-        record.duration,
-        None if record.container is None else record.container.value,
-        record.attempts,
-        record.talk_id,
-        record.duplicate_of,
-        None if failure is None else _text(failure.code),
-        None if failure is None else _text(failure.message),
-        None if failure is None or failure.request_id is None else _text(failure.request_id),
-        record.claimed_at_ns,
-        record.settled_at_ns,
-        record.stamp_field,
-        *_encode_timestamp(record.since),
-        *_encode_timestamp(record.first_miss),
-        stat.ctime_ns,
-        stat.inode,
-        stat.sidecar_ctime_ns,
-        stat.sidecar_inode,
-        record.claimed_seq,
-        record.answered_seq,
-        record.doubt_seq,
-        record.owner,
+        path,
+        status.value,
+        None if container is None else container.value,
+        *astuple(stat),
+        *(_NO_FAILURE if failure is None else map(_text, astuple(failure))),
+        *(_NO_TIME if since is None else astuple(since)),
+        *(_NO_TIME if first_miss is None else astuple(first_miss)),
+        *fields[_HEAD:],
     )
 
 
 def decode(values: Sequence[Any]) -> Record:
-    """A record from the values of ``COLUMNS``; whatever follows them is ignored."""
+    """A record from the values of ``COLUMNS``; whatever follows them is ignored.
+
+    By place, since each run asks it of every file that there is.
+    """
     return Record(
-        path=values[0],
-        status=_STATUSES[values[1]],
-        stat=Stat(*values[2:7], *values[28:32]),
-        sha256=values[7],
-        metadata=values[8],
-        key=values[9],
-        policy=values[10],
-        duration=values[11],
-        container=_CONTAINERS[values[12]],
-        attempts=values[13],
-        talk_id=values[14],
-        duplicate_of=values[15],
-        failure=None if values[16] is None else Failure(*values[16:19]),
-        claimed_at_ns=values[19],
-        settled_at_ns=values[20],
-        stamp_field=values[21],
-        since=None if values[22] is None else Timestamp(*values[22:25]),
-        first_miss=None if values[25] is None else Timestamp(*values[25:28]),
-        claimed_seq=values[32],
-        answered_seq=values[33],
-        doubt_seq=values[34],
-        owner=values[35],
-    )
-
-
-def decode_known(values: Sequence[Any]) -> Known:
-    """``decode(values).known()`` in half the time: each run asks it of every file there is."""
-    outcome = Outcome(
         values[0],
         _STATUSES[values[1]],
-        Stat(*values[2:7], *values[28:32]),
-        values[13],
-        values[14],
-        None if values[16] is None else Failure(*values[16:19]),
-        values[15],
-        values[11],
-        _CONTAINERS[values[12]],
+        Stat(*values[_STAT]),
+        _CONTAINERS[values[2]],
+        None if values[_FAILURE.start] is None else Failure(*values[_FAILURE]),
+        None if values[_SINCE.start] is None else Timestamp(*values[_SINCE]),
+        None if values[_MISSED.start] is None else Timestamp(*values[_MISSED]),
+        *values[_REST],
     )
-    return Known(outcome, values[7], values[8], values[10], values[9], values[20])
 
 
-def _encode_timestamp(instant: Timestamp | None) -> tuple[object, ...]:
-    if instant is None:
-        return (None, None, None)
-    return (instant.wall_ns, instant.boot, instant.boot_ns)
-
-
-def _text(words: str) -> str:
+def _text(words: str | None) -> str | None:
     # What foreign code told us may carry the lone surrogates of an undecodable file name.
-    return words.encode("utf-8", "backslashreplace").decode("utf-8")
+    return words and words.encode("utf-8", "backslashreplace").decode("utf-8")
