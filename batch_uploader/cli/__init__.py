@@ -14,18 +14,18 @@ from batch_uploader.cli.output import ExitCode, explain_failure
 
 _STANDARD_STREAMS = 3
 
-_HELP = """Put a directory of call recordings into Yandex SpeechSense exactly once.
+_HELP = """Upload a directory of call recordings to Yandex SpeechSense exactly once.
 
 \b
 Start here:
   batch-uploader demo                  see it work, no account needed
-  batch-uploader check calls/          what would go up, and what is wrong
+  batch-uploader check calls/          what would be uploaded, and what is wrong
   batch-uploader upload calls/ --connection-id ID --api-key-file key
 
 \b
 Exit codes:
-  0  everything is up             4  the directory cannot be read
-  1  something needs attention    5  another run is going
+  0  everything is uploaded       4  the directory cannot be read
+  1  something needs attention    5  another run is going on
   2  usage or settings            6  a limit was reached
   3  the credentials are refused  7  the ledger or the disk failed
   130, 143  interrupted

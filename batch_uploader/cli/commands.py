@@ -21,11 +21,12 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
 
 @command(
     _DIRECTORY,
-    Flag("--dry-run", "Send nothing: the same as check.", is_flag=True),
+    Flag("--dry-run", "Send nothing; run check with these flags instead.", is_flag=True),
     Flag(
         "--rebuild",
-        "Rebuild a ledger that is gone, damaged or behind from the manifest first. Pass the"
-        " --stamp-field used by earlier runs so that later uploads can be found by Search.",
+        "First make a new ledger from the manifest, if the ledger is gone, damaged or older than"
+        " the manifest. Pass the --stamp-field of earlier runs, so that Search can find recordings"
+        " that were uploaded after the manifest was written.",
         is_flag=True,
     ),
     flags=UPLOAD,
@@ -37,7 +38,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
     ),
 )
 def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> int:
-    """Put the recordings of a directory into SpeechSense, each exactly once.
+    """Upload the recordings of a directory to SpeechSense, each exactly once.
 
     Recordings that are already stored are skipped; those that failed before they were stored are
     retried. The first Ctrl-C or SIGTERM finishes the uploads in flight, a second one stops at once;
@@ -87,9 +88,9 @@ def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
     ),
 )
 def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
-    """Show what became of all recordings so far, and which need attention.
+    """Show the state of all recordings, and which of them need attention.
 
-    Works while a run is going. The exit code is 1 if something needs attention.
+    Works during a run. The exit code is 1 if something needs attention.
     """
     from batch_uploader.cli.status import status as run
 
@@ -99,20 +100,30 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
 @command(
     _DIRECTORY,
     click.Argument(["paths"], metavar="[PATH]...", nargs=-1),
-    Flag("--all every", "All recordings in doubt or in conflict.", is_flag=True),
     Flag(
-        "--rejected", "All recordings that the service rejected; only with --resend.", is_flag=True
+        "--all every", "Decide about all recordings in doubt or in conflict; no PATH.", is_flag=True
+    ),
+    Flag(
+        "--rejected",
+        "Decide about all recordings that the service rejected; only with --resend.",
+        is_flag=True,
     ),
     Flag("--talk-id", "The recording was stored as this talk; one PATH at a time.", metavar="ID"),
     Flag(
         "--resend",
-        "The recording was not stored: send it with the next run. May bill it twice.",
+        "The recording was not stored: send it with the next run. If it was, it is billed twice.",
         is_flag=True,
     ),
-    Flag("--give-up", "Never send the recording unless its file changes.", is_flag=True),
+    Flag(
+        "--give-up",
+        "Leave it open whether the recording was stored, and never send it unless its file"
+        " changes.",
+        is_flag=True,
+    ),
     Flag(
         "--search",
-        "Search the service for all recordings in doubt, by the stamp field.",
+        "Search the service for all recordings in doubt, by their keys, instead of deciding. Needs"
+        " --stamp-field and credentials.",
         is_flag=True,
     ),
     Flag("--yes -y", "Skip the confirmation prompt.", is_flag=True),
@@ -182,9 +193,9 @@ def resolve(
     ),
 )
 def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, raw: bool) -> int:
-    """Print what the ledger knows of every recording, one line each, sorted by path.
+    """Print the result of every recording from the ledger, one line each, sorted by path.
 
-    Works while a run is going.
+    Works during a run. Prints all connections of the ledger, unless one is named.
     """
     from batch_uploader.cli.manifest import manifest as run
 
@@ -193,7 +204,10 @@ def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, r
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))
 def demo(directory: Path | None) -> int:
-    """Make sample calls, start a local SpeechSense and upload to it: no account needed."""
+    """Make sample calls, start a local SpeechSense and upload to it: no account needed.
+
+    DIRECTORY is where the sample calls are made and kept; without it, a new temporary directory.
+    """
     from batch_uploader.cli.demo import demo as run
 
     return run(directory)

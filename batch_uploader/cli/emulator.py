@@ -64,28 +64,28 @@ def _parse_connection(text: str) -> "Connection":
 @command(
     Flag(
         "--port",
-        "0 lets the system choose one. [default: 0]",
+        "Port to listen on; 0 lets the system choose one. [default: 0]",
         metavar="N",
         type=click.IntRange(0, 65535),
         default=0,
     ),
     Flag(
         "--host",
-        "127.0.0.1 or ::1: only this machine may reach it. [default: 127.0.0.1]",
+        "Address to listen on, loopback only: 127.0.0.1 or ::1. [default: 127.0.0.1]",
         metavar="ADDRESS",
         default="127.0.0.1",
     ),
     Flag(
         "--tls",
-        "Serve TLS with a certificate made for it; the CA to trust is DIR/ca.pem. Plaintext without"
-        " this.",
+        "Serve TLS with a certificate that is made in DIR; the CA to trust is DIR/ca.pem. Without"
+        " this, plaintext.",
         metavar="DIR",
         type=PATH,
     ),
     Flag(
         "--connection",
-        "A connection, its number of channels and the metadata keys that it declares; any where"
-        " they are left out. Repeatable. [default: demo]",
+        "A connection, the number of channels that it accepts and the metadata keys that it"
+        " declares; without them it accepts any. Repeatable. [default: demo]",
         Panel.KEPT,
         "ID[:CHANNELS][=KEY,...]",
         type=Parsed(_parse_connection),
@@ -93,7 +93,7 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--store",
-        "Talks are in this SQLite file, also after a restart. [default: emulator.db]",
+        "SQLite file that keeps the talks, also after a restart. [default: emulator.db]",
         Panel.KEPT,
         "FILE",
         type=PATH,
@@ -101,38 +101,39 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--keep-audio",
-        "Keep the bytes of audio there, named by their talk IDs.",
+        "Directory to keep the audio of each talk in, named by talk ID.",
         Panel.KEPT,
         "DIR",
         type=PATH,
     ),
     Flag(
         "--keep-truncated",
-        "Store what came of a stream that breaks off instead of discarding it: it is not known what"
-        " the service does.",
+        "Store the received part of a stream that breaks off, instead of discarding it. What the"
+        " real service does is not known.",
         Panel.KEPT,
         is_flag=True,
     ),
     _secret(
         "--api-key-file",
-        "Let in the API key in FILE. Repeatable. [default: the key emulator-key]",
+        "Accept the API key in FILE. Repeatable. [default, without any credential: the key"
+        " emulator-key]",
     ),
-    _secret("--iam-token-file", "Let in the IAM token in FILE. Repeatable."),
+    _secret("--iam-token-file", "Accept the IAM token in FILE. Repeatable."),
     _secret(
         "--service-account-key-file",
-        "Give IAM tokens for JWTs signed with the authorized key in FILE, whose public half is"
-        " used. Repeatable.",
+        "Issue IAM tokens for JWTs that are signed with the authorized key in FILE; the emulator"
+        " uses its public half. Repeatable.",
     ),
     _duration(
         "--token-lifetime",
-        "How long such a token is let in. [default: 12h]",
+        "How long an issued IAM token is accepted. [default: 12h]",
         Panel.CREDENTIALS,
         43200.0,
     ),
     _nth("--revoke-after", "Refuse every credential after N requests.", Panel.CREDENTIALS),
     Flag(
         "--seed",
-        "The same seed and the same recordings meet the same faults. [default: 0]",
+        "Seed of the random faults: the same recordings get the same faults. [default: 0]",
         Panel.ANSWERS,
         "N",
         type=int,
@@ -142,7 +143,8 @@ def _parse_connection(text: str) -> "Connection":
     _probability("--exhausted", "An upload is answered RESOURCE_EXHAUSTED and not stored."),
     Flag(
         "--pushback",
-        "The pause that these two answers ask for; they ask for none without this.",
+        "The pause that --unavailable and --exhausted ask for, or never, for no retry. Without this"
+        " they ask for none.",
         Panel.ANSWERS,
         "DURATION|never",
         type=Parsed(_parse_pushback),
@@ -150,7 +152,7 @@ def _parse_connection(text: str) -> "Connection":
     _probability("--abort-early", "A stream is refused after its first message and not stored."),
     Flag(
         "--abort-code",
-        "The gRPC status of that refusal. [default: ABORTED]",
+        "The gRPC status that --abort-early answers with. [default: ABORTED]",
         Panel.ANSWERS,
         "STATUS",
         default="ABORTED",
@@ -160,17 +162,17 @@ def _parse_connection(text: str) -> "Connection":
     _probability("--lose-answer", "An upload is stored and its answer is lost."),
     Flag(
         "--lost-answer",
-        "What is seen of a lost answer: nothing, INTERNAL, the UNAVAILABLE of a proxy, a reset of"
-        " the connection, or OK without a talk ID. [default: silence]",
+        "What the client gets if an answer is lost: nothing, INTERNAL, the UNAVAILABLE of a proxy,"
+        " a reset of the connection, or OK without a talk ID. [default: silence]",
         Panel.ANSWERS,
         type=click.Choice(["silence", "internal", "proxy", "reset", "blank"]),
         default="silence",
     ),
     _probability("--search-unavailable", "A Search or Get is answered UNAVAILABLE."),
-    _duration("--search-lag", "How long Search does not see a new talk.", Panel.ANSWERS),
+    _duration("--search-lag", "How long it takes until Search finds a new talk.", Panel.ANSWERS),
     _duration(
         "--store-late",
-        "Store that long after the last byte, even if nobody waits any more.",
+        "Store an upload this long after its last byte, even if the client has gone.",
         Panel.NETWORK,
     ),
     _nth(
@@ -185,29 +187,32 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--max-rate",
-        "So many uploads a second are taken, a second's worth of them at once; what comes on top is"
+        "Maximum uploads a second, of which a second's worth may come at once; further ones are"
         " answered RESOURCE_EXHAUSTED.",
         Panel.NETWORK,
         "N",
         type=click.FloatRange(0),
     ),
-    _duration("--latency", "Added to every answer.", Panel.NETWORK),
+    _duration("--latency", "Delay of every answer.", Panel.NETWORK),
     Flag(
         "--bandwidth",
-        "Bytes a second for all uploads together, such as 8M.",
+        "Maximum bytes a second for all uploads together, such as 8M.",
         Panel.NETWORK,
         "SIZE",
         type=Parsed(parse_size),
     ),
     Flag(
         "--outage",
-        "Refuse all connections for LENGTH, beginning START after the start.",
+        "Refuse all connections for LENGTH, from START after the emulator started.",
         Panel.NETWORK,
         "START+LENGTH",
         type=Parsed(_parse_outage),
     ),
     _duration(
-        "--connection-age", "End connections of that age with a GOAWAY.", Panel.NETWORK, None
+        "--connection-age",
+        "End connections with a GOAWAY when they reach this age.",
+        Panel.NETWORK,
+        None,
     ),
     examples=(
         "batch-uploader emulator --tls certs --store talks.db",

@@ -26,14 +26,16 @@ PLACE: Final = (
     ),
     Flag(
         "--ledger",
-        "Database that remembers every recording. [default: DIRECTORY/.batch-uploader/ledger.db]",
+        "Ledger of the directory: the database with the state of every recording. [default:"
+        " DIRECTORY/.batch-uploader/ledger.db]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
     Flag(
         "--manifest",
-        "File that lists the talk IDs. [default: DIRECTORY/manifest.jsonl]",
+        "Manifest of the directory: the list of talk IDs that each run writes at its end. [default:"
+        " DIRECTORY/manifest.jsonl]",
         Panel.FILES,
         "F",
         type=PATH,
@@ -59,8 +61,8 @@ STAMP: Final = (
     *PLACE,
     Flag(
         "--stamp-field",
-        "Text field of the connection that carries each recording's key, so that Search can find"
-        " the talk when an answer is lost.",
+        "Text field of the connection to write each recording's key to, so that Search can find the"
+        " talk when an answer is lost. Sidecars must not set it.",
         Panel.DOUBT,
         "NAME",
     ),
@@ -78,7 +80,7 @@ SEARCH: Final = (
     ),
     Flag(
         "--ca-file",
-        "Certificates to trust instead of the system's.",
+        "Certificates to trust instead of the system's, also for IAM.",
         Panel.WHERE,
         "PEM",
         type=PATH,
@@ -110,14 +112,15 @@ SEARCH: Final = (
     ),
     Flag(
         "--iam-endpoint",
-        "Address that issues the IAM tokens. [default: iam.api.cloud.yandex.net:443]",
+        "Address that issues the IAM tokens for a service account's key. [default:"
+        " iam.api.cloud.yandex.net:443]",
         Panel.WHO,
         "HOST:PORT",
     ),
     Flag(
         "--hold",
-        "How long to wait before a failed Search counts as proof that an in-doubt recording was"
-        " not stored. [default: 30m]",
+        "How long a recording must have been in doubt before a Search that does not find it counts"
+        " as proof that it was not stored. [default: 30m]",
         Panel.DOUBT,
         "DURATION",
     ),
@@ -127,7 +130,8 @@ SEARCH: Final = (
 _READING: Final = (
     _many(
         "--include",
-        "Also treat these files as audio, besides wav, mp3, ogg and opus: '*.pcm'. Repeatable.",
+        "Also take these files as recordings, besides *.wav, *.mp3, *.ogg and *.opus: '*.pcm'."
+        " Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),
@@ -139,13 +143,15 @@ _READING: Final = (
     ),
     Flag(
         "--min-age",
-        "Leave files modified more recently than this to the next run. [default: 2s]",
+        "Leave files modified more recently than this, recordings and sidecars, to the next run."
+        " [default: 2s]",
         Panel.WHAT,
         "DURATION",
     ),
     Flag(
         "--kind",
-        "Require the channels and fields that the service's guide asks for.",
+        "Require the number of channels and the fields that the service's guide prescribes for this"
+        " kind of connection.",
         Panel.SOUND,
         "two-channel|one-channel",
         words=("two-channel", "one-channel"),
@@ -163,9 +169,24 @@ _READING: Final = (
         Panel.SOUND,
         "NAME=VALUE",
     ),
-    _many("--require", "Field that must be present. Repeatable.", Panel.SOUND, "NAME"),
-    Flag("--raw-rate", "Sample rate of headerless 16-bit PCM files.", Panel.SOUND, "HZ"),
-    Flag("--raw-channels", "Number of channels in headerless PCM files.", Panel.SOUND, "N"),
+    _many(
+        "--require",
+        "Field that the sidecar or --default must set. Repeatable.",
+        Panel.SOUND,
+        "NAME",
+    ),
+    Flag(
+        "--raw-rate",
+        "Sample rate of headerless 16-bit PCM files. Needs --raw-channels.",
+        Panel.SOUND,
+        "HZ",
+    ),
+    Flag(
+        "--raw-channels",
+        "Number of channels in headerless 16-bit PCM files. Needs --raw-rate.",
+        Panel.SOUND,
+        "N",
+    ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)
@@ -186,7 +207,7 @@ UPLOAD: Final = (
         Panel.HOW,
         "N",
     ),
-    Flag("--rate", "Maximum request rate: 20/s, 300/m.", Panel.HOW, "N/s"),
+    Flag("--rate", "Maximum rate of upload attempts: 20/s, 300/m, 1000/h.", Panel.HOW, "N/s"),
     Flag(
         "--bandwidth",
         "Maximum bytes a second, optionally by time of day: '08:00 2M 20:00 off'. Recordings"
@@ -201,37 +222,47 @@ UPLOAD: Final = (
         "SIZE",
     ),
     Flag(
-        "--max-duration", "Start no new upload after this time; exit code 6.", Panel.HOW, "DURATION"
+        "--max-duration",
+        "Start no new upload after this time of the run; then exit code 6.",
+        Panel.HOW,
+        "DURATION",
     ),
     Flag(
         "--max-audio",
-        "Maximum hours of audio to send, which is what is billed; exit code 6.",
+        "End the run before it sends more hours of audio (which is what is billed) than this; then"
+        " exit code 6.",
         Panel.HOW,
         "HOURS",
     ),
-    Flag("--max-recordings", "Maximum recordings to send; exit code 6.", Panel.HOW, "N"),
+    Flag(
+        "--max-recordings",
+        "End the run before it sends more recordings than this; then exit code 6.",
+        Panel.HOW,
+        "N",
+    ),
     Flag(
         "--max-outage",
-        "How long to wait for a service that cannot be reached; exit code 6. [default: 2h]",
+        "End the run when nothing has got through for this time; then exit code 6. [default: 2h]",
         Panel.HOW,
         "DURATION",
     ),
     Flag(
         "--grace",
-        "How long to wait for uploads in flight when interrupted. [default: 60s]",
+        "How long uploads in flight may go on after Ctrl-C or SIGTERM; what is cut off then is in"
+        " doubt. [default: 60s]",
         Panel.HOW,
         "DURATION",
     ),
     _switch(
         "--wait-for-doubt",
-        "Keep running until in-doubt recordings have been checked (after --hold) and missing"
-        " ones re-sent. Needs --stamp-field.",
+        "Keep running until recordings in doubt have been searched for after --hold, and those that"
+        " were not stored have been sent again. Needs --stamp-field.",
         Panel.DOUBT,
     ),
     _switch(
         "--doubt-unavailable",
-        "Hold recordings that end with UNAVAILABLE after their last byte was sent, instead of"
-        " retrying them.",
+        "Treat an UNAVAILABLE after the last byte was sent as a doubt, instead of sending the"
+        " recording again.",
         Panel.DOUBT,
     ),
     Flag(
@@ -244,7 +275,8 @@ UPLOAD: Final = (
     ),
     Flag(
         "--log-file",
-        "Append a JSON line for each attempt, with the request IDs that support asks for.",
+        "Append a JSON line for each upload attempt to this file, with the request IDs that the"
+        " vendor's support asks for.",
         Panel.OUTPUT,
         "F",
         type=PATH,
