@@ -89,6 +89,7 @@ class House:
         )
         self.heard = []
         self.tally = Tally()
+        self.listeners = [self.heard.append, self.tally.hear]
 
     def more(self, files):
         """Put what is not there yet."""
@@ -103,6 +104,7 @@ class House:
     def uploader(self, *, hold=1800.0, waits=False, sink=None):
         self.heard.clear()
         self.tally = Tally()
+        self.listeners = [self.heard.append, self.tally.hear]
         uploader = Uploader(
             source=self.source,
             sink=sink or self.sink,
@@ -113,7 +115,7 @@ class House:
                 hold=hold,
                 wait_for_doubt=waits,
             ),
-            listeners=[self.heard.append, self.tally.hear],
+            listeners=self.listeners,
         )
         for name in ("now", "clock", "sleep"):
             setattr(uploader._reconciler, f"_{name}", getattr(self.time, name))
