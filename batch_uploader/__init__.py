@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batch_uploader.app.directory import directory_uploader, upload_directory
+    from batch_uploader.app.manifest import export_manifest
+    from batch_uploader.app.resolve import Resolution, Resolved, resolve_recordings
+    from batch_uploader.app.search import Searched, search_doubts
+    from batch_uploader.app.status import DirectoryStatus, directory_status
     from batch_uploader.app.uploader import Uploader
     from batch_uploader.core.errors import (
         ConfigError,
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
         UploaderError,
     )
     from batch_uploader.core.model import Container, Ending, Failure, Outcome, Summary
-    from batch_uploader.core.states import Status
+    from batch_uploader.core.states import Status, Verdict
+    from batch_uploader.ledgers.manifest import Format
     from batch_uploader.ledgers.memory import MemoryLedger
     from batch_uploader.ledgers.sqlite import SqliteLedger
     from batch_uploader.pace import Timetable
@@ -54,10 +59,12 @@ __all__ = [
     "Container",
     "Credentials",
     "DirectorySource",
+    "DirectoryStatus",
     "Ending",
     "Endpoint",
     "Failure",
     "FieldType",
+    "Format",
     "IamToken",
     "IamTokenFile",
     "Kind",
@@ -69,10 +76,13 @@ __all__ = [
     "Outcome",
     "Proxy",
     "RawFormat",
+    "Resolution",
+    "Resolved",
     "RetryPolicy",
     "Rules",
     "RunOptions",
     "Schema",
+    "Searched",
     "Security",
     "ServiceAccountKey",
     "SidecarMode",
@@ -85,7 +95,12 @@ __all__ = [
     "Unavailable",
     "Uploader",
     "UploaderError",
+    "Verdict",
+    "directory_status",
     "directory_uploader",
+    "export_manifest",
+    "resolve_recordings",
+    "search_doubts",
     "upload_directory",
 ]
 
@@ -102,7 +117,7 @@ _ROOMS = {
         "UploaderError",
     ),
     "core.model": ("Container", "Ending", "Failure", "Outcome", "Summary"),
-    "core.states": ("Status",),
+    "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "RawFormat"),
     "pace.retry": ("RetryPolicy",),
@@ -120,6 +135,11 @@ _ROOMS = {
     "sinks.speechsense.sink": ("SpeechSenseSink",),
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),
+    "ledgers.manifest": ("Format",),
+    "app.manifest": ("export_manifest",),
+    "app.resolve": ("Resolution", "Resolved", "resolve_recordings"),
+    "app.search": ("Searched", "search_doubts"),
+    "app.status": ("DirectoryStatus", "directory_status"),
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
 }

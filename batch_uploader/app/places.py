@@ -92,6 +92,7 @@ async def find_places(
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
     connection_id: str | None = None,
+    more: Iterable["OwnFile"] = (),
     include: Sequence[str] = (),
 ) -> Places:
     """The places that are meant; they are as they are if whoever calls has found them already.
@@ -109,7 +110,7 @@ async def find_places(
             None if manifest is None else as_path("manifest", manifest).absolute(),
             connection_id,
         )
-        require_distinct(places, include=include)
+        require_distinct(places, more, include)
         return places
 
     return await to_thread.run_sync(find)
@@ -123,6 +124,11 @@ class OwnFile(NamedTuple):
     flag: str
     unlike: frozenset[Kind] = frozenset()
     """What it must not be called among the recordings."""
+
+
+def output_file(path: Path) -> OwnFile:
+    """A file that something is exported to."""
+    return OwnFile("the output", path, "--output", frozenset({Kind.AUDIO, Kind.SIDECAR}))
 
 
 def require_distinct(

@@ -8,26 +8,16 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.app.agreement import require_agreement
-from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.places import Places, require_ledger
+from batch_uploader.app.places import Places
+from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.records import Row
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.sqlite import (
-    LedgerReader,
-    Totals,
-    is_running,
-    kept_answers,
-    require_last,
-)
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.fields import error_fields, finite
@@ -43,27 +33,10 @@ _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Statu
 
 
 class _Report(Struct, frozen=True):
-    """All of it; a claim that no run stands behind any more counts as in doubt."""
+    """What is on record, and the words that name the same ledger again."""
 
-    places: Places
+    status: DirectoryStatus
     typed: Sequence[str]
-    connections: Sequence[str]
-    """All that the ledger knows, also if one was named."""
-    counts: Mapping[Status, Totals]
-    running: bool
-    kept: int
-    """What the ledger does not know yet."""
-
-    @property
-    def attention(self) -> int:
-        return sum(
-            totals.count for status, totals in self.counts.items() if status in NEEDS_ATTENTION
-        )
-
-    def stored_as(self, status: Status) -> frozenset[Status]:
-        """What a status that is shown is called in the ledger."""
-        shown = frozenset({status})
-        return shown | {Status.CLAIMED} if status is Status.IN_DOUBT and not self.running else shown
 
 
 def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
@@ -73,62 +46,35 @@ def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> in
 
 async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> int:
     places = require_places(settings)
-    require_ledger(places)
-    # Asked before the ledger is read: a run that ends in between leaves no claim behind.
-    running = await to_thread.run_sync(is_running, places.ledger)
-    async with LedgerReader(places.ledger, places.connection_id) as reader:
-        counts = await reader.counts()
-        if not running:
-            counts = _without_claims(counts)
-        kept = await tell_of_kept(places)
-        report = _Report(places, typed, await reader.connections(), counts, running, kept)
-        if as_json:
-            await _print_json(report, reader)
-        else:
-            await _print_text(report, reader)
-        refused = not running and await _tell_of_refusal(reader, places)
-    return ExitCode.ATTENTION if report.attention or refused else ExitCode.FINE
+    found = await directory_status(places)
+    tell_of_kept(found.kept_aside, places)
+    report = _Report(found, typed)
+    if as_json:
+        await _print_json(report)
+    else:
+        await _print_text(report)
+    if found.refusal is not None:
+        show([warning(sentence(f"upload is refused: {found.refusal}"))], sys.stderr)
+        output.hint(*found.refusal.hints, *getattr(found.refusal, "__notes__", ()))
+    attention = found.needs_attention or found.refusal is not None
+    return ExitCode.ATTENTION if attention else ExitCode.FINE
 
 
-async def tell_of_kept(places: Places) -> int:
-    """Say what a full disk kept out of the ledger, if it did; how many recordings it is of."""
-    count = await to_thread.run_sync(kept_answers, places.ledger)
+def tell_of_kept(count: int, places: Places) -> None:
+    """Say of how many recordings a full disk kept out of the ledger what became of them, if any."""
     if count:
         output.hint(
             f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
             " the ledger: decide nothing before batch-uploader upload"
             f" {quote(os.fspath(places.directory))} has recorded it"
         )
-    return count
 
 
-async def _tell_of_refusal(reader: LedgerReader, places: Places) -> bool:
-    """Say that no run would go on with this ledger, and why, if that is so."""
-    try:
-        await to_thread.run_sync(require_last, places.ledger)
-        belonging = Belonging(places.ledger, places.root)
-        await require_agreement(reader, places.manifest, belonging)
-    except (ConfigError, LedgerError) as refusal:
-        show([warning(sentence(f"upload is refused: {refusal}"))], sys.stderr)
-        output.hint(*refusal.hints, *getattr(refusal, "__notes__", ()))
-        return True
-    return False
-
-
-def _without_claims(counts: Mapping[Status, Totals]) -> dict[Status, Totals]:
-    nothing = Totals(0, 0, 0.0)
-    claimed, doubts = (counts.get(each, nothing) for each in (Status.CLAIMED, Status.IN_DOUBT))
-    both = Totals(
-        claimed.count + doubts.count, claimed.size + doubts.size, claimed.seconds + doubts.seconds
-    )
-    return {**counts, Status.CLAIMED: nothing, Status.IN_DOUBT: both}
-
-
-async def _print_text(report: _Report, reader: LedgerReader) -> None:
+async def _print_text(report: _Report) -> None:
     lines: list[Line] = []
     for each in Status:
-        totals = report.counts.get(each)
-        if totals is not None and totals.count:
+        totals = report.status.totals[each]
+        if totals.count:
             style = "yellow" if each in NEEDS_ATTENTION else ""
             numbers = (
                 f"{format_count(totals.count):>10}  {format_size(totals.size):>7}"
@@ -139,15 +85,15 @@ async def _print_text(report: _Report, reader: LedgerReader) -> None:
         lines.append([Span("the ledger is empty")])
     output.data(lines)
     for each in _TOLD:
-        totals = report.counts.get(each)
-        if totals is not None and totals.count:
-            await _print_state(report, reader, each, totals.count)
+        totals = report.status.totals[each]
+        if totals.count:
+            await _print_state(report, each, totals.count)
 
 
-async def _print_state(report: _Report, reader: LedgerReader, state: Status, count: int) -> None:
+async def _print_state(report: _Report, state: Status, count: int) -> None:
     output.data([[], [Span(state.label, "bold yellow"), Span(f": {state.state.attention}")]])
     shown = 0
-    async with aclosing(reader.rows(report.stored_as(state))) as rows:
+    async with aclosing(report.status.records(state)) as rows:
         async for row in rows:
             if shown == _SHOWN:
                 break
@@ -175,28 +121,28 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
     return lines
 
 
-async def _print_json(report: _Report, reader: LedgerReader) -> None:
+async def _print_json(report: _Report) -> None:
     totals = {
         status.value: {
             "recordings": each.count,
             "bytes": each.size,
             "duration": finite(each.seconds),
         }
-        for status in Status
-        for each in [report.counts.get(status, Totals(0, 0, 0.0))]
+        for status, each in report.status.totals.items()
     }
+    directory = os.fspath(report.status.places.directory)
     head = {
-        "source": os.fspath(report.places.directory).encode(errors="backslashreplace").decode(),
-        "running": report.running,
-        "needs_attention": report.attention,
-        "kept_aside": report.kept,
+        "source": directory.encode(errors="backslashreplace").decode(),
+        "running": report.status.running,
+        "needs_attention": report.status.needs_attention,
+        "kept_aside": report.status.kept_aside,
         "totals": totals,
     }
     with data_on_stdout():
         sys.stdout.write(json.dumps(head)[:-1] + ', "attention": [')
         comma = ""
         for each in _TOLD:
-            async with aclosing(reader.rows(report.stored_as(each))) as rows:
+            async with aclosing(report.status.records(each)) as rows:
                 async for row in rows:
                     sys.stdout.write(comma + json.dumps(_row_fields(report, row, each)))
                     comma = ", "
@@ -219,7 +165,7 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
 def _command(report: _Report, row: Row) -> str:
     """What is typed, but for the decision, to decide about this recording."""
     program, *rest = report.typed
-    if len(report.connections) > 1 and "--connection-id" not in rest:
+    if len(report.status.connections) > 1 and "--connection-id" not in rest:
         rest += ["--connection-id", quote(row.connection_id)]
     # A path that looks like a flag has to be told from one.
     path = f"./{row.path}" if row.path.startswith("-") else row.path

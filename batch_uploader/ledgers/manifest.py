@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Protocol, TypeVar
+from typing import Annotated, BinaryIO, Final, Protocol, TypeVar, runtime_checkable
 
 from anyio import CancelScope, to_thread
 from msgspec import Meta, Struct, convert
@@ -95,6 +95,7 @@ class Seal(Struct, frozen=True):
         )
 
 
+@runtime_checkable
 class Stream(Protocol):
     """What can be written to; as much as a pipe does, it may take a part only."""
 

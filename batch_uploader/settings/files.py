@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from batch_uploader.app.places import OwnFile, Places, require_distinct
+from batch_uploader.app.places import OwnFile, Places, output_file, require_distinct
 from batch_uploader.settings import Settings
 from batch_uploader.sources.selection import Kind
 
@@ -31,12 +31,11 @@ def require_places(settings: Settings, output: Path | None = None) -> Places:
 
 
 def _files(settings: Settings, output: Path | None) -> Iterator[OwnFile]:
-    recordings = frozenset({Kind.AUDIO})
     if output is not None:
-        yield OwnFile("the output", output, "--output", recordings | {Kind.SIDECAR})
+        yield output_file(output)
     if log := settings.path("log-file"):
         # It is only ever added to, and may well be called log.json.
-        yield OwnFile("the log file", log, "--log-file", recordings)
+        yield OwnFile("the log file", log, "--log-file", frozenset({Kind.AUDIO}))
     if settings.file:
         yield OwnFile("the settings file", settings.file, "--config")
     for name, part in _READ.items():

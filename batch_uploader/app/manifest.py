@@ -1,0 +1,56 @@
+"""What the ledger knows, as lines for others."""
+
+import os
+from collections.abc import Callable
+from contextlib import aclosing
+
+from batch_uploader.app.places import (
+    Where,
+    find_places,
+    output_file,
+    require_ledger,
+    require_replaceable,
+)
+from batch_uploader.core.cells import defuse
+from batch_uploader.core.checks import as_path
+from batch_uploader.host.files import replace_atomically
+from batch_uploader.ledgers.manifest import Format, Stream, export
+from batch_uploader.ledgers.sqlite import LedgerReader
+
+
+async def export_manifest(
+    directory: Where,
+    output: str | os.PathLike[str] | Stream,
+    *,
+    form: Format = Format.JSONL,
+    guard: Callable[[str], str] = defuse,
+    connection_id: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+) -> int:
+    """Write a line for each recording that the ledger knows, sorted by path; how many there are.
+
+    ``output`` is a file, which is replaced whole or not at all, or whatever takes bytes. What
+    ``guard`` makes of a text is in the cells of a CSV: as it is, it keeps a spreadsheet from
+    running formulas. Changes nothing, and works while a run is going. Raises ConfigError,
+    SourceError or LedgerError, and what writing to ``output`` raises.
+    """
+    file = None if isinstance(output, Stream) else as_path("output", output).absolute()
+    places = await find_places(
+        directory,
+        ledger=ledger,
+        manifest=manifest,
+        connection_id=connection_id,
+        more=() if file is None else (output_file(file),),
+    )
+    if file is not None:
+        require_replaceable(file, "--output")
+    require_ledger(places)
+    async with (
+        LedgerReader(places.ledger, places.connection_id) as reader,
+        aclosing(reader.rows()) as rows,
+    ):
+        if isinstance(output, Stream):
+            return await export(rows, output, form, guard)
+        with replace_atomically(as_path("output", output)) as replacing:
+            return await export(rows, replacing, form, guard)

@@ -1,0 +1,113 @@
+"""What the ledger knows of a directory, in numbers, and what needs a human."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from anyio import to_thread
+from msgspec import Struct
+
+from batch_uploader.app.agreement import require_agreement
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import Places, Where, find_places, require_ledger
+from batch_uploader.core.errors import ConfigError, LedgerError
+from batch_uploader.core.records import Row
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
+from batch_uploader.ledgers.sqlite import (
+    LedgerReader,
+    Totals,
+    is_running,
+    kept_answers,
+    require_last,
+)
+
+_NONE = Totals(0, 0, 0.0)
+
+
+class DirectoryStatus(Struct, frozen=True):
+    """All of it at one moment; a claim that no run stands behind any more counts as in doubt.
+
+    ``totals`` has every state, in their order. ``running`` says whether a run is going,
+    ``kept_aside`` of how many recordings the ledger does not know yet what became of them, since
+    the disk was full. ``refusal`` is why no run would go on with this ledger, if that is so.
+    ``connections`` are all that the ledger knows, also if one was named.
+    """
+
+    places: Places
+    totals: Mapping[Status, Totals]
+    running: bool
+    kept_aside: int
+    refusal: ConfigError | LedgerError | None
+    connections: tuple[str, ...]
+
+    @property
+    def needs_attention(self) -> int:
+        """How many recordings a human must look at."""
+        return sum(self.totals[each].count for each in NEEDS_ATTENTION)
+
+    async def records(self, status: Status) -> AsyncGenerator[Row]:
+        """The recordings that are counted under this status, sorted by path."""
+        on_record = frozenset({status})
+        if not self.running:
+            on_record = _shown_as(status)
+        async with (
+            LedgerReader(self.places.ledger, self.places.connection_id) as reader,
+            aclosing(reader.rows(on_record)) as rows,
+        ):
+            async for row in rows:
+                yield row
+
+
+async def directory_status(
+    directory: Where,
+    *,
+    connection_id: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+) -> DirectoryStatus:
+    """What became of a directory's recordings so far, of all connections or the named one.
+
+    Changes nothing, and works while a run is going. Raises ConfigError, SourceError or LedgerError.
+    """
+    places = await find_places(
+        directory, ledger=ledger, manifest=manifest, connection_id=connection_id
+    )
+    require_ledger(places)
+    # Asked before the ledger is read: a run that ends in between leaves no claim behind.
+    running = await to_thread.run_sync(is_running, places.ledger)
+    async with LedgerReader(places.ledger, places.connection_id) as reader:
+        on_record = await reader.counts()
+        totals = {each: on_record.get(each, _NONE) for each in Status}
+        return DirectoryStatus(
+            places,
+            totals if running else _without_claims(totals),
+            running,
+            await to_thread.run_sync(kept_answers, places.ledger),
+            None if running else await _refusal(reader, places),
+            tuple(await reader.connections()),
+        )
+
+
+async def _refusal(reader: LedgerReader, places: Places) -> ConfigError | LedgerError | None:
+    try:
+        await to_thread.run_sync(require_last, places.ledger)
+        belonging = Belonging(places.ledger, places.root)
+        await require_agreement(reader, places.manifest, belonging)
+    except (ConfigError, LedgerError) as refusal:
+        return refusal
+    return None
+
+
+def _shown_as(status: Status) -> frozenset[Status]:
+    """What counts as this status where no run is going."""
+    if status is Status.CLAIMED:
+        return frozenset()
+    return frozenset({status, Status.CLAIMED} if status is Status.IN_DOUBT else {status})
+
+
+def _without_claims(totals: Mapping[Status, Totals]) -> dict[Status, Totals]:
+    claimed, doubts = totals[Status.CLAIMED], totals[Status.IN_DOUBT]
+    both = Totals(
+        claimed.count + doubts.count, claimed.size + doubts.size, claimed.seconds + doubts.seconds
+    )
+    return {**totals, Status.CLAIMED: _NONE, Status.IN_DOUBT: both}
