@@ -105,7 +105,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "run.engine": ("RunOptions",),
+    "run.options": ("RunOptions",),
     "prepare.prepare": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),

@@ -1,20 +1,12 @@
 """How much a run may put up: a number of recordings, hours of audio."""
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Self
 
 from batch_uploader.core.units import format_duration
 from batch_uploader.pace.notifier import Notifier
 
 _EPSILON = 1e-6
-
-
-class Reservation:
-    """One recording's part of the allowance; used up unless it turns out to be not needed."""
-
-    def __init__(self) -> None:
-        self.used = True
 
 
 class RunLimits:
@@ -30,24 +22,26 @@ class RunLimits:
         self._open = 0
         self._changed = Notifier()
 
-    @asynccontextmanager
-    async def share(self, seconds: float) -> AsyncIterator[Reservation | None]:
-        """Take one recording of that length out of it; None if it is used up for good."""
+    def share(self, seconds: float) -> "Reservation":
+        """One recording of that length: an async context manager."""
+        return Reservation(self, seconds)
+
+    async def take(self, seconds: float) -> bool:
+        """Take one recording of that length out of it; whether there was one to take."""
         while self.reason(seconds) and self._open:
             await self._changed.wait()
         if self.reason(seconds):
-            yield None
-            return
-        share = Reservation()
+            return False
         self._count(1, seconds)
         self._open += 1
-        try:
-            yield share
-        finally:
-            self._open -= 1
-            if not share.used:
-                self._count(-1, -seconds)
-            self._changed.notify_all()
+        return True
+
+    def settle(self, seconds: float, *, used: bool) -> None:
+        """It is known whether one that was taken is used up."""
+        self._open -= 1
+        if not used:
+            self._count(-1, -seconds)
+        self._changed.notify_all()
 
     def _count(self, recordings: int, seconds: float) -> None:
         self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)
@@ -67,3 +61,26 @@ class RunLimits:
                 f" {format_duration(self._seconds)}, the next one has {format_duration(seconds)})"
             )
         return ""
+
+
+class Reservation:
+    """One recording's part of the limits; used up unless it turns out to be not needed.
+
+    As an async context manager it gives itself, or None if they are used up for good.
+    """
+
+    __slots__ = ("_limits", "_seconds", "_taken", "used")
+
+    def __init__(self, limits: RunLimits, seconds: float) -> None:
+        self._limits = limits
+        self._seconds = seconds
+        self._taken = False
+        self.used = True
+
+    async def __aenter__(self) -> Self | None:
+        self._taken = await self._limits.take(self._seconds)
+        return self if self._taken else None
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._taken:
+            self._limits.settle(self._seconds, used=self.used)

@@ -1,7 +1,6 @@
 """The memory that the recordings in flight may take."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import anyio
 
@@ -27,8 +26,11 @@ class ByteBudget:
         self._queue = anyio.Lock(fast_acquire=True)
         self._returned = Notifier()
 
-    @asynccontextmanager
-    async def hold(self, nbytes: int) -> AsyncIterator[None]:
+    def hold(self, nbytes: int) -> "Held":
+        """Waits until there is room for so many bytes, and holds them; an async context manager."""
+        return Held(self, nbytes)
+
+    async def take(self, nbytes: int) -> None:
         """Wait until there is room for so many bytes, and hold them."""
         if self._queue.locked() or not self._has_room(nbytes):
             async with self._queue:
@@ -36,14 +38,30 @@ class ByteBudget:
                     await self._returned.wait()
         # Nobody comes in between: to leave the queue takes no turn of the event loop.
         self._held += nbytes
-        try:
-            yield
-        finally:
-            self._held -= nbytes
-            self._returned.notify_all()
+
+    def give_back(self, nbytes: int) -> None:
+        """They are free again."""
+        self._held -= nbytes
+        self._returned.notify_all()
 
     def _has_room(self, nbytes: int) -> bool:
         held = self._held + nbytes
         if held <= self._narrow or not self._held:
             return True
         return held <= self._expanded and self._is_expanded() and spare_memory() >= self._expanded
+
+
+class Held:
+    """So many bytes of a budget."""
+
+    __slots__ = ("_budget", "_nbytes")
+
+    def __init__(self, budget: ByteBudget, nbytes: int) -> None:
+        self._budget = budget
+        self._nbytes = nbytes
+
+    async def __aenter__(self) -> None:
+        await self._budget.take(self._nbytes)
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._budget.give_back(self._nbytes)

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Self
 
 import anyio
 
@@ -20,38 +20,69 @@ _LONGEST_WAIT = 3600.0
 
 
 class Permit:
-    """The right to one attempt: begin it, then tell it how that went.
+    """The right to one attempt, as an async context manager that waits for it.
 
-    One that never begins costs nothing, neither of the rate nor of the bandwidth.
+    Begin it, then tell it how that went. One that never begins costs nothing, neither of the rate
+    nor of the bandwidth.
     """
 
-    def __init__(
-        self,
-        governor: Governor,
-        clock: Callable[[], float],
-        nbytes: int,
-        on_begin: Callable[[], None],
-    ) -> None:
-        self.started = clock()
+    __slots__ = ("_again", "_at_once", "_nbytes", "_pacer", "_paid", "begun", "started")
+
+    def __init__(self, pacer: "Pacer", nbytes: int, at_once: int, *, again: bool) -> None:
+        self.started = 0.0
         self.begun = False
-        self._governor = governor
-        self._clock = clock
+        self._pacer = pacer
         self._nbytes = nbytes
-        self._on_begin = on_begin
+        self._at_once = at_once
+        self._again = again
+        self._paid = True
+
+    async def __aenter__(self) -> Self:
+        pacer = self._pacer
+        if self._again:
+            self._paid = await pacer.pay()
+        else:
+            pacer.budget.fresh_asked()
+        try:
+            if not pacer.is_free():
+                await pacer.line_up(self._at_once)
+        except BaseException:
+            self._leave()
+            raise
+        self.started = pacer.clock()
+        pacer.governor.begin(self.started)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pacer = self._pacer
+        if not self.begun:
+            pacer.give_back(self._at_once)
+        pacer.governor.ended(self.started)
+        self._leave()
 
     def begin(self) -> None:
         """The attempt begins now: how long it takes counts from here."""
-        self.started = self._clock()
+        self.started = self._pacer.clock()
         self.begun = True
-        self._on_begin()
+        if not self._again:
+            self._pacer.budget.fresh_began()
 
     def succeeded(self, *, expanded: bool = False) -> None:
         """The recording was uploaded; ``expanded`` is ``Sink.expanded``."""
-        self._governor.succeeded(self._clock(), self.started, self._nbytes, expanded=expanded)
+        now = self._pacer.clock()
+        self._pacer.governor.succeeded(now, self.started, self._nbytes, expanded=expanded)
 
     def failed(self, error: SinkError) -> Verdict:
         """It is not; what that means for all."""
-        return self._governor.failed(self._clock(), self.started, error)
+        return self._pacer.governor.failed(self._pacer.clock(), self.started, error)
+
+    def _leave(self) -> None:
+        pacer = self._pacer
+        if not self._again:
+            pacer.budget.fresh_ended(pacer.clock())
+        elif not self._paid:
+            pacer.budget.give_back()
+        pacer.wake()
 
 
 class Pacer:
@@ -72,12 +103,12 @@ class Pacer:
         minute: Callable[[], int] = local_minute,
     ) -> None:
         now = clock()
-        self._governor = Governor(caps, now)
-        self._budget = RetryBudget(now)
+        self.governor = Governor(caps, now)
+        self.budget = RetryBudget(now)
         self._pipe = TokenBucket(caps.bandwidth, now, minute)
         self._check = check
         self._held_back = held_back
-        self._clock = clock
+        self.clock = clock
         self._line = anyio.Lock(fast_acquire=True)
         self._pipe_line = anyio.Lock(fast_acquire=True)
         self._changed = Notifier()
@@ -85,53 +116,43 @@ class Pacer:
     @property
     def limit(self) -> int:
         """How many attempts may run at once now."""
-        return self._governor.window.limit
+        return self.governor.window.limit
 
     @property
     def down_for(self) -> float:
         """Seconds since nothing gets through any more; 0 as long as something does."""
-        outage = self._governor.outage
-        return self._clock() - outage.since if outage.down else 0.0
+        outage = self.governor.outage
+        return self.clock() - outage.since if outage.down else 0.0
 
     def named(self, *, again: bool) -> Stop | None:
         """What got through was named a talk, ``again`` if that is another recording's."""
-        return self._governor.named(again=again)
+        return self.governor.named(again=again)
 
     def wake(self) -> None:
         """Let everybody who waits check whether to go on."""
         self._changed.notify_all()
 
-    @asynccontextmanager
-    async def turn(
-        self, size: int, *, whole: bool = True, again: bool = False
-    ) -> AsyncIterator[Permit]:
-        """Wait until an attempt at so many bytes may begin, and hold the place.
+    def turn(self, size: int, *, whole: bool = True, again: bool = False) -> Permit:
+        """The permit for an attempt at so many bytes, when that may begin.
 
         The bytes of one that goes in one message leave at once; a stream's are held back piece by
         piece by ``paced``. ``again`` is what the budget for retries is asked for.
         """
-        paid = await self._pay() if again else True
-        on_begin = _nothing if again else self._budget.fresh_began
-        if not again:
-            self._budget.fresh_asked()
-        at_once = size if whole else 0
-        try:
-            await self._line_up(at_once)
-            turn = Permit(self._governor, self._clock, size, on_begin)
-            self._governor.begin(turn.started)
-            try:
-                yield turn
-            finally:
-                if not turn.begun:
-                    self._governor.rate.given_back(self._clock())
-                    self._pipe.give_back(self._clock(), at_once)
-                self._governor.ended(turn.started)
-        finally:
-            if not again:
-                self._budget.fresh_ended(self._clock())
-            elif not paid:
-                self._budget.give_back()
-            self.wake()
+        return Permit(self, size, size if whole else 0, again=again)
+
+    def is_free(self) -> bool:
+        """Whether an attempt may begin at once, and nobody waits for that."""
+        if self._line.locked() or self._pipe.timetable is not None:
+            return False
+        if self.governor.wait(self.clock()) > 0:
+            return False
+        self._check()
+        return True
+
+    def give_back(self, at_once: int) -> None:
+        """An attempt that was to send so many bytes in one piece did not begin."""
+        self.governor.rate.given_back(self.clock())
+        self._pipe.give_back(self.clock(), at_once)
 
     def paced(self, audio: Audio) -> Audio:
         """The same audio, its pieces held back to keep the bandwidth."""
@@ -141,46 +162,38 @@ class Pacer:
         """Bytes a second that one of many streams gets at the worst; infinite without a limit."""
         timetable = self._pipe.timetable
         least = timetable.least if timetable else None
-        return math.inf if least is None else least / self._governor.window.ceiling
+        return math.inf if least is None else least / self.governor.window.ceiling
 
-    async def _line_up(self, at_once: int) -> None:
+    async def line_up(self, at_once: int) -> None:
         """Wait until an attempt may begin that sends so many bytes in one piece."""
-        idle = not self._line.locked() and self._pipe.timetable is None
-        if idle and self._governor.wait(self._clock()) <= 0:
-            self._check()
-            return
         async with self._line:
             self._check()
             await self._through(at_once, self._check)
-            while (wait := self._governor.wait(self._clock())) > 0:
+            while (wait := self.governor.wait(self.clock())) > 0:
                 await self._rest(wait)
                 self._check()
 
-    async def _pay(self) -> bool:
+    async def pay(self) -> bool:
         """Wait until a retry may begin; whether it is paid for."""
-        while (wait := self._budget.wait(self._clock())) > 0:
+        while (wait := self.budget.wait(self.clock())) > 0:
             await self._rest(wait)
             self._check()
-        return self._budget.take()
+        return self.budget.take()
 
     async def _through(self, nbytes: int, check: Callable[[], None] = lambda: None) -> None:
         async with self._pipe_line:
             told_until = -math.inf
-            while (wait := self._pipe.wait(self._clock())) > 0:
-                if wait >= _LONG_WAIT and self._clock() >= told_until:
-                    told_until = self._clock() + wait
+            while (wait := self._pipe.wait(self.clock())) > 0:
+                if wait >= _LONG_WAIT and self.clock() >= told_until:
+                    told_until = self.clock() + wait
                     self._held_back(wait)
                 await self._rest(wait)
                 check()
-            self._pipe.take(self._clock(), nbytes)
+            self._pipe.take(self.clock(), nbytes)
 
     async def _rest(self, seconds: float) -> None:
         with anyio.move_on_after(min(seconds, _LONGEST_WAIT)):
             await self._changed.wait()
-
-
-def _nothing() -> None:
-    pass
 
 
 class _Paced:

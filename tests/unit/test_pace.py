@@ -102,7 +102,7 @@ async def test_who_is_woken_to_stop_takes_no_place():
             await anyio.sleep(0.01)
             stopped = True
             pacer.wake()
-    assert pacer._governor.running == 0
+    assert pacer.governor.running == 0
 
 
 async def test_a_cancelled_wait_takes_no_place():

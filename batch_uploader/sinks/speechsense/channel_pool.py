@@ -1,9 +1,9 @@
 """The way to one endpoint: as many channels as pay, each replaced when it leads nowhere."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Self
 
 import anyio
 import grpc
@@ -41,23 +41,9 @@ class ChannelPool:
         """Whether many channels carry more than few."""
         return self._width.proved
 
-    @asynccontextmanager
-    async def call(self, nbytes: int = 0) -> AsyncIterator["Call"]:
+    def call(self, nbytes: int = 0) -> "Call":
         """A channel for one call with so many bytes, kept open until that call is over."""
-        began = self._clock()
-        lane = self._choose(began)
-        sample = self._width.began() if nbytes else None
-        call = Call(self, lane)
-        lane.calls.add(call)
-        lane.nbytes += nbytes
-        try:
-            yield call
-        finally:
-            if sample is not None:
-                self._measured(sample, began, nbytes if call.delivered else 0)
-            lane.calls.remove(call)
-            lane.nbytes -= nbytes
-            await self._close_idle()
+        return Call(self, nbytes)
 
     async def close(self) -> None:
         """End the channels, and the calls that are still on them."""
@@ -84,6 +70,26 @@ class ChannelPool:
                 self._credentials = channel_credentials(self._endpoint)
             self._lanes.append(self._open(now))
             self._retire(lane)
+
+    def begin(self, call: "Call") -> None:
+        """Give a call its channel."""
+        began = self._clock()
+        call.lane = lane = self._choose(began)
+        lane.calls.add(call)
+        lane.nbytes += call.nbytes
+        if call.nbytes:
+            call.sample = self._width.began()
+            call.began = began
+
+    async def end(self, call: "Call") -> None:
+        """A call is over."""
+        lane = call.lane
+        if call.sample is not None:
+            self._measured(call.sample, call.began, call.nbytes if call.delivered else 0)
+        lane.calls.remove(call)
+        lane.nbytes -= call.nbytes
+        if self._retired:
+            await self._close_idle()
 
     def _choose(self, now: float) -> "_Pooled":
         lane = min(self._lanes, key=_load)
@@ -129,15 +135,30 @@ class _Pooled:
 
 
 class Call:
-    """One call's hold on a channel, which is to be told how it went."""
+    """One call's hold on a channel, as an async context manager; it is to be told how it went."""
 
-    def __init__(self, line: ChannelPool, lane: _Pooled) -> None:
-        self.channel = lane.channel
+    lane: _Pooled
+
+    def __init__(self, pool: ChannelPool, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.began = 0.0
+        self.sample: Sample | None = None
         self.delivered = False
         self.cancel: Callable[[], None] = _nothing
         """Ends the call; gRPC's channels know those alone that were made by their own methods."""
-        self._line = line
-        self._lane = lane
+        self._pool = pool
+
+    async def __aenter__(self) -> Self:
+        self._pool.begin(self)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pool.end(self)
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel that it goes over."""
+        return self.lane.channel
 
     @property
     def connected(self) -> bool:
@@ -150,12 +171,12 @@ class Call:
 
     def reached(self, *, delivered: bool = True) -> None:
         """It got through, if only to be refused; with ``delivered`` its bytes did."""
-        self._lane.unreached_since = None
+        self.lane.unreached_since = None
         self.delivered = delivered
 
     def unreached(self) -> None:
         """It found no connection."""
-        self._line.unreached(self._lane)
+        self._pool.unreached(self.lane)
 
 
 def _nothing() -> None:
