@@ -124,7 +124,8 @@ class Faults(Struct, frozen=True):
 
     def fault(self, identity: bytes, attempt: int) -> Fault | None:
         """The fault of the ``attempt``th try (from 0) at the upload of that identity."""
-        draw = self._draw("fault", identity, attempt)
+        # "mishap", as it was called at first: a seed draws the same faults as ever.
+        draw = self._draw("mishap", identity, attempt)
         for fault in Fault:
             draw -= getattr(self, fault)
             if draw < 0:
