@@ -43,7 +43,7 @@ class Source(Protocol):
         """Open a file for reading from its start: seekable, unbuffered, its reads complete.
 
         Blocking: call it in a thread. One handle sees one file throughout, whatever happens to the
-        name. Raises SourceError, whose text names the cure, for anything that is not a readable
+        name. Raises SourceError for anything that is not a readable
         regular file within the source.
         """
 
@@ -58,6 +58,14 @@ class Source(Protocol):
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A source of files that the user's own shell can name."""
+
+    def user_path(self, path: str) -> str:
+        """What it calls a listed file, for the commands that a cure names."""
 
 
 @runtime_checkable

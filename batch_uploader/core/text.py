@@ -8,6 +8,8 @@ import shlex
 from itertools import chain
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_BYTES = range(0xDC80, 0xDD00)
+"""What Python makes of bytes of a name that are not UTF-8."""
 # Python calls these printable although nothing, or not they themselves, can be seen: joiners,
 # fillers, variation selectors, the blank Braille pattern.
 _INVISIBLE = frozenset(
@@ -48,12 +50,21 @@ def sentence(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """The text as one word of a shell's command line, printable whatever is in it."""
+    """The text as one word of a shell's command line, printable whatever is in it.
+
+    Surrogates stand for bytes that are not UTF-8, as the names of files have them.
+    """
     if printable(text) == text:
         return shlex.quote(text)
     # In the notation of bash and zsh.
-    safe = (c if printable(c) == c and c not in "'\\" else f"\\U{ord(c):08x}" for c in text)
-    return f"$'{''.join(safe)}'"
+    return f"$'{''.join(map(_quoted, text))}'"
+
+
+def _quoted(char: str) -> str:
+    if printable(char) == char and char not in "'\\":
+        return char
+    code = ord(char)
+    return f"\\x{code - 0xDC00:02x}" if code in _BYTES else f"\\U{code:08x}"
 
 
 def format_count(number: int) -> str:

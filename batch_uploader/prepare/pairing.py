@@ -117,6 +117,6 @@ def _orphan(entry: Entry) -> Defect:
     return Defect(
         entry.path,
         "orphan-sidecar",
-        "there is no recording of this name beside it",
+        "the recording that it belongs to is missing",
         "put the recording beside it, remove the sidecar, or exclude it",
     )

@@ -74,8 +74,8 @@ class Payload:
             read_ahead(self._handle, offset + length, length)
         except OSError as error:
             raise SourceChanged(
-                f"{self.recording.path} could not be read to its end ({error.strerror}); "
-                "the next run tries again"
+                f"{self.recording.path} could not be read to its end ({error.strerror})",
+                hint="the next run tries again",
             ) from error
         if len(piece) != length:
             raise changed(self.recording.path)
@@ -102,7 +102,8 @@ def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, Byte
 def changed(path: str) -> SourceChanged:
     """What is raised of a file that is not as it was listed."""
     return SourceChanged(
-        f"{path} changed while it was read; it is taken up again when it has come to rest"
+        f"{path} changed while it was read",
+        hint="it is sent once it no longer changes",
     )
 
 

@@ -23,7 +23,7 @@ from batch_uploader.core.model import (
     Stat,
     recording_key,
 )
-from batch_uploader.core.ports import Source
+from batch_uploader.core.ports import Local, Source
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
@@ -107,6 +107,9 @@ class Preparer(Struct, frozen=True):
     connection_id: str
     rules: Rules
 
+    def _user_path(self, path: str) -> str:
+        return self.source.user_path(path) if isinstance(self.source, Local) else path
+
     def metadata(self, pair: Pair) -> Metadata | tuple[Defect, ...]:
         """What the sidecar says, or all that is wrong with it. Raises SourceError."""
         return self._metadata(pair, self._small_file(pair.sidecar) if pair.sidecar else b"")
@@ -114,7 +117,7 @@ class Preparer(Struct, frozen=True):
     def _metadata(self, pair: Pair, text: bytes) -> Metadata | tuple[Defect, ...]:
         schema = self.rules.schema
         if pair.sidecar is not None:
-            return sidecar.parse(text, pair.sidecar.path, schema)
+            return sidecar.parse(text, pair.sidecar.path, schema, self._user_path)
         if self.rules.sidecar is SidecarMode.OPTIONAL:
             return sidecar.without_sidecar(pair.audio.path, schema)
         path = pair.audio.path
@@ -220,7 +223,14 @@ class Preparer(Struct, frozen=True):
     ) -> Recording | tuple[Defect, ...]:
         """The recording with this content, or all that is wrong with it."""
         path, rules = pair.audio.path, self.rules.audio
-        info = audio.probe(io.BytesIO(content), path, len(content), rules, at_once=at_once)
+        info = audio.probe(
+            io.BytesIO(content),
+            path,
+            len(content),
+            rules,
+            at_once=at_once,
+            user_path=self._user_path,
+        )
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         return self._recording(pair, metadata, info, hashlib.sha256(content).digest())
@@ -270,7 +280,9 @@ class Preparer(Struct, frozen=True):
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:
-        info = audio.probe(handle, entry.path, entry.size, self.rules.audio)
+        info = audio.probe(
+            handle, entry.path, entry.size, self.rules.audio, user_path=self._user_path
+        )
         # What looks cut off may just be growing.
         self._require_rest(handle, entry)
         return info
@@ -316,7 +328,8 @@ def _explaining(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise SourceError(
-            f"{path} cannot be read ({error.strerror}); check the disk, the next run tries again"
+            f"{path} cannot be read ({error.strerror})",
+            hint="check the disk; the next run tries again",
         ) from error
 
 

@@ -40,7 +40,7 @@ _BATCH_SECONDS = 0.05
 # So many glances in a row that took so many seconds each: none for so many.
 _SLOW_GLANCES, _SLOW_GLANCE, _NO_GLANCES = 3, 0.005, 60.0
 
-_LINK_CURE = "put the real thing in its place, or upload the directory where it really is"
+_LINK_CURE = "replace it with what it leads to, or upload the directory that it leads to"
 
 
 def escape_name(name: str) -> str:
@@ -92,6 +92,7 @@ class DirectorySource:
         ignore: Sequence[Path] = (),
         leads_to: Path | None = None,
     ) -> None:
+        self._given = os.fspath(root)
         root = Path(root)
         opened = (leads_to or root).absolute()
         self._root = HeldRoot(str(root.absolute()), str(opened), _explain)
@@ -115,6 +116,10 @@ class DirectorySource:
     def where(self) -> str:
         """The directory, for a human."""
         return self._root.where
+
+    def user_path(self, path: str) -> str:
+        """A listed file, from where the user stands; bytes that are not UTF-8 as surrogates."""
+        return os.path.join(self._given, *_parts(path))  # noqa: PTH118 - keeps a leading ./
 
     def require_same(self) -> None:
         """Raise SourceError if its path leads to another directory by now. Blocking."""
@@ -201,8 +206,8 @@ class DirectorySource:
                 elif not self._root.is_same():
                     # Not one folder was moved away, but all of them: a share was unmounted.
                     raise SourceError(
-                        f"{self.where} became another directory during the run; "
-                        "mount what should be there and run again"
+                        f"{self.where} became another directory during the run",
+                        hint="mount what should be there and run again",
                     ) from error
 
     def _list(self, folder: str, pending: list[str]) -> Listing:
@@ -322,14 +327,17 @@ def _parts(path: str) -> list[str]:
         # An escape may stand for what no single name can hold.
         if not proper or not {"/", "\0", os.sep}.isdisjoint(name):
             shown = path.encode(errors="backslashreplace").decode()
-            raise SourceError(f"{shown}: no such path can be in a source; use one that it listed")
+            raise SourceError(
+                f"{shown} cannot be a path in a source", hint="use one that it listed"
+            )
         parts.append(name)
     return parts
 
 
 def _regular(path: str, status: os.stat_result) -> Entry:
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"{path}: {_misfit(path, status.st_mode)}")
+        misfit = _misfit(path, status.st_mode)
+        raise SourceError(f"{path}: {misfit.message}", hint=misfit.cure)
     return _entry(path, status)
 
 
@@ -340,7 +348,7 @@ def _misfit(path: str, mode: int) -> Defect:
         path,
         "not-a-file",
         "it is a directory, a pipe, a socket or a device",
-        "put a file in its place, rename it, or exclude it",
+        "replace it with a file, rename it, or exclude it",
     )
 
 
@@ -356,7 +364,7 @@ def _explaining(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         message, cure = _explain(error)
-        raise SourceError(f"{path}: it {message}; {cure}") from error
+        raise SourceError(f"{path} {message}", hint=cure) from error
 
 
 def _explain(error: OSError) -> tuple[str, str]:
@@ -364,7 +372,7 @@ def _explain(error: OSError) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
         return "is gone", "put it back, or list the source again"
     if isinstance(error, PermissionError):
-        return "may not be read by this user", "give the user of this program the right to read it"
+        return "cannot be read by this user", "grant the user that runs this program read access"
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
         return "is a link or lies behind one, and links are not followed", _LINK_CURE
     reason = os.strerror(error.errno) if error.errno else type(error).__name__

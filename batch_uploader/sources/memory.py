@@ -100,7 +100,9 @@ class MemorySource:
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind a handle of ours as it is now."""
         if not isinstance(handle, _Handle):
-            raise SourceError(f"{path}: this handle is not ours; use one that open() returned")
+            raise SourceError(
+                f"{path} was opened by another source", hint="use a handle that open() returned"
+            )
         return _entry(path, handle.file)
 
     def _listed(self, paths: list[str]) -> list[Entry]:
@@ -119,7 +121,7 @@ class MemorySource:
             return self._files[path]
         except KeyError:
             shown = path.encode(errors="backslashreplace").decode()
-            raise SourceError(f"{shown}: it is not there; list the source again") from None
+            raise SourceError(f"{shown} is gone", hint="list the source again") from None
 
 
 def _entry(path: str, file: _File) -> Entry:

@@ -64,12 +64,13 @@ class HeldRoot:
         """Raise SourceError unless its path leads to what is held, if anything is. Blocking."""
         if self._held is not None and not self.is_same():
             raise SourceError(
-                f"{self.where} became another directory during the run, which went on with the one"
-                " that it was; see what was moved or mounted there, then run again over both"
+                f"{self.where} became another directory during the run, which went on with the"
+                " first one",
+                hint="check what was moved or mounted there, then run again over both",
             )
 
     def close(self) -> None:
-        """Let it go; it is opened anew, by its path, when it is asked for again."""
+        """Let it go; it is opened again, by its path, when it is asked for again."""
         let_go, self._let_go, self._held = self._let_go, None, None
         if let_go is not None:
             let_go()
@@ -77,11 +78,15 @@ class HeldRoot:
     def error(self, error: OSError) -> SourceError:
         """What is raised where it cannot be read."""
         if isinstance(error, FileNotFoundError):
-            return SourceError(f"there is no directory {self.where}; check the name and the mount")
+            return SourceError(
+                f"the directory {self.where} does not exist", hint="check its name and the mount"
+            )
         if isinstance(error, NotADirectoryError):
-            return SourceError(f"{self.where} is not a directory; name the one with the recordings")
+            return SourceError(
+                f"{self.where} is not a directory", hint="specify the one with the recordings"
+            )
         message, cure = self._explain(error)
-        return SourceError(f"the directory {self.where} {message}; {cure}")
+        return SourceError(f"the directory {self.where} {message}", hint=cure)
 
     def _open(self) -> beneath.Root:
         try:

@@ -297,7 +297,7 @@ def test_a_vanished_file_is_an_error_with_a_cure_fault_35(place):
     place.remove("a.wav")
 
     for look in (source.open, source.stat):
-        with pytest.raises(SourceError, match=r"^a\.wav: it is (gone|not there).*; .*list"):
+        with pytest.raises(SourceError, match=r"^a\.wav is gone; .*list"):
             look("a.wav")
 
 
@@ -343,14 +343,14 @@ def test_a_folder_cannot_be_opened(place):
     source = place.make({"f/a.wav": b"1"})
 
     for look in (source.open, source.stat):
-        with pytest.raises(SourceError, match="f: "):
+        with pytest.raises(SourceError, match=r"^f(: it)? is (gone|a directory).*; "):
             look("f")
 
 
 def test_a_handle_of_somebody_else_is_refused(place):
     source = place.make({"a.wav": b"1"})
 
-    with pytest.raises(SourceError, match=r"a\.wav: "):
+    with pytest.raises(SourceError, match=r"^a\.wav .*; "):
         source.handle_stat(io.BytesIO(b"1"), "a.wav")
 
 

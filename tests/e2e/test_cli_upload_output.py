@@ -142,7 +142,7 @@ class TestOutput:
         name, *flags = command.split()
         result = program(name, calls, *flags, redirection=">/dev/full")
         assert result.code == 7, result.err
-        assert "stdout cannot be written there (No space left on device)" in result.err
+        assert "error: stdout cannot be written (No space left on device)\nhint: " in result.err
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
     def test_so_is_help_that_cannot_be_written(self, program):

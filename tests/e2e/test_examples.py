@@ -178,7 +178,7 @@ def test_an_app_that_uploads(calls, service):
         assert until_it_ends(ask)["statuses"] == {"uploaded": 1}
         shutil.rmtree(calls.folder)
         status, refusal = ask("POST", "/upload")
-        assert (status, "no directory" in refusal["detail"]) == (500, True)
+        assert (status, "does not exist" in refusal["detail"]) == (500, True)
     assert service.counts(calls) == {"a.wav": 1, "b.wav": 1, "c.wav": 1}
 
 

@@ -78,7 +78,7 @@ def test_what_is_recognised_and_not_taken_is_named_with_its_cure(data, name):
             assert defect.kind == "raw-undeclared"
             continue
         assert (defect.kind, name in defect.message) == ("format", True)
-        assert "`ffmpeg -i call." in defect.cure
+        assert f"`ffmpeg -y -i {path} " in defect.cure
 
 
 @pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
@@ -87,7 +87,7 @@ def test_fault_50_wav_with_64_bit_sizes_is_refused_with_its_cure(magic):
     form = make.chunk(b"fmt ", make.fmt())
     data = make.chunk(b"data", bytes(1000), 0xFFFFFFFF)
     defect = look(make.riff(ds64, form, data, magic=magic, size=0xFFFFFFFF))
-    assert (defect.kind, defect.cure.count("call.fixed.wav")) == ("format", 1)
+    assert (defect.kind, defect.cure.count("call.wav.orig")) == ("format", 1)
 
 
 def test_the_rf64_of_a_library_is_refused_too():
@@ -128,7 +128,7 @@ def test_fault_51_longer_than_four_hours():
     longer = make.wav(0, data_size=size - 42)
     defect = probe(make.Handle(longer, size + 2), "a.wav", size + 2, AudioRules())
     assert defect.kind == "too-long"
-    assert "-segment_time 14256 a-%03d.wav" in defect.cure
+    assert "-segment_time 14256 a.parts/a-%03d.wav" in defect.cure
 
 
 @pytest.mark.parametrize("container", [make.wav, make.mp3, make.opus])
@@ -165,7 +165,7 @@ def test_raw_pcm_of_a_rate_that_the_service_does_not_take():
     rules = AudioRules(raw=RawFormat(6000, 1))
     defect = look(make.pcm(), "call.raw", rules)
     assert defect.kind == "sample-rate"
-    assert "ffmpeg -f s16le -ar 6000 -ac 1 -i call.raw -c:a pcm_s16le -ar 8000" in defect.cure
+    assert "ffmpeg -y -f s16le -ar 6000 -ac 1 -i call.raw -c:a pcm_s16le -ar 8000" in defect.cure
 
 
 @pytest.mark.parametrize("first", [b"\x01\x04", b"\xff\xfb", b"\xff\xf1\x50\x40", b"\0\0\x03\xe8"])
@@ -178,7 +178,7 @@ def test_gsm_without_a_header_is_known_by_its_frames_and_by_its_extension():
     for data, path in [(make.gsm(), "a.dat"), (make.gsm(), "a.raw"), (b"\x01" * 50, "a.GSM")]:
         defect = look(data, path, RAW)
         assert (defect.kind, "GSM 06.10" in defect.message) == ("format", True)
-        assert f"ffmpeg -f gsm -i {path}" in defect.cure
+        assert f"ffmpeg -y -f gsm -i {path}" in defect.cure
 
 
 @pytest.mark.parametrize("data", [make.gsm(3) + b"\0" * 33, make.gsm(10) + b"\0\0", make.gsm(2)])
@@ -201,13 +201,16 @@ def test_the_command_in_a_cure_names_the_file_safely(path):
     cure = look(make.encoded("WAV", "ULAW"), path).cure
     words = shlex.split(cure.split("`")[1])
     exact = path if path[0] != "-" and ":" not in path else f"./{path}"
-    target = f"{exact.removesuffix('.wav')}.fixed.wav"
-    assert words == ["ffmpeg", "-i", exact, "-c:a", "pcm_s16le", target]
+    target = f"{exact}.new"
+    convert = ["ffmpeg", "-y", "-i", exact, "-c:a", "pcm_s16le", "-f", "wav", target]
+    aside, back = ["mv", "-n", exact, f"{exact}.orig"], ["mv", "-n", target, exact]
+    assert words == [*convert, "&&", *aside, "&&", *back]
 
 
 def test_a_pattern_of_ffmpeg_survives_a_percent_sign_in_a_name():
     cure = look(make.wav(2.0), "50%.wav", AudioRules(max_duration=1)).cure
-    assert shlex.split(cure.split("`")[1])[-1] == "50%%-%03d.wav"
+    words = shlex.split(cure.split("`")[1])
+    assert words[-6:] == ["50%%.parts/50%%-%03d.wav", "&&", "mv", "-n", "50%.wav", "50%.wav.orig"]
 
 
 def test_an_error_of_the_disk_is_no_defect():

@@ -103,7 +103,7 @@ def test_fault_49_an_announced_mp3_that_is_cut_off():
     data = announced(frames(500, VBR), 500)
     defect = look(data[: len(data) // 2])
     assert (defect.kind, "before its announced end" in defect.message) == ("truncated", True)
-    assert "-c copy call.fixed.mp3" in defect.cure
+    assert "-c copy -f mp3 call.mp3.new" in defect.cure
 
 
 def test_fault_49_announced_and_only_the_last_frame_is_cut():

@@ -74,7 +74,7 @@ async def test_a_folder_and_a_file_without_rights_are_reported_fault_36(reachabl
 
     with nobody_in_particular():
         assert await kinds(source) == (["b.wav", "c.wav"], {"locked": "unreadable"})
-        with pytest.raises(SourceError, match=r"^b\.wav: it may not be read.*give the user"):
+        with pytest.raises(SourceError, match=r"^b\.wav cannot be read by this user; grant"):
             source.open("b.wav")
         assert source.stat("b.wav").size == 1
         source.open("c.wav").close()
@@ -84,7 +84,10 @@ async def test_a_folder_and_a_file_without_rights_are_reported_fault_36(reachabl
 async def test_a_root_without_rights_is_an_error_with_a_cure_fault_36(reachable):
     give_to_nobody(reachable)
     reachable.chmod(0)
-    with nobody_in_particular(), pytest.raises(SourceError, match="give the user of this program"):
+    with (
+        nobody_in_particular(),
+        pytest.raises(SourceError, match="; grant the user that runs"),
+    ):
         await scan(DirectorySource(reachable))
 
 
@@ -93,7 +96,7 @@ async def test_a_root_that_is_no_directory_is_an_error_with_a_cure(tmp_path, wha
     if what == "file":
         (tmp_path / "root").touch()
 
-    with pytest.raises(SourceError, match=r"(no directory|not a directory).*(check|name)"):
+    with pytest.raises(SourceError, match=r"(does not exist; check|is not a directory; specify)"):
         await scan(DirectorySource(tmp_path / "root"))
 
 
@@ -234,7 +237,7 @@ async def test_all_is_of_the_directory_that_the_path_led_to_at_first(tmp_path, t
         with source.open("f/a.wav") as handle:
             assert handle.read() == b"old"
         assert source.read_if_cached(entries["f/a.wav"]) in {b"old", None}
-        with pytest.raises(SourceError, match=r"another directory|there is no directory"):
+        with pytest.raises(SourceError, match=r"another directory|does not exist"):
             source.require_same()
     if then != "nothing":
         assert (await scan(source))[0]["f/a.wav"].size == 7
@@ -284,7 +287,7 @@ async def test_pipes_sockets_and_devices_are_skipped_without_hanging_fault_37(tm
         with anyio.fail_after(10):
             found = await kinds(source)
         for name in ("pipe.wav", "pipe", "socket.wav"):
-            with pytest.raises(SourceError, match=f"^{name}: "):
+            with pytest.raises(SourceError, match=f"^{name}:? .*; "):
                 source.open(name)
 
     assert found == (["a.wav"], {"pipe.wav": "not-a-file", "socket.wav": "not-a-file"})

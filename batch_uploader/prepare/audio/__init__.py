@@ -9,9 +9,10 @@ holds 4.
 
 Only headers and ends of a file are read, whatever its size, except for an MP3 without a believable
 announcement of its length (see ``mpeg``). Each defect of which ffmpeg can be the cure names the
-command, to be run in the recordings' directory.
+command.
 """
 
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -19,6 +20,8 @@ from msgspec import Struct
 
 from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.model import AudioInfo, Container, Defect
+from batch_uploader.core.text import plural
+from batch_uploader.core.units import format_duration
 from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
 from batch_uploader.prepare.audio.content import Content, TakesLonger
 from batch_uploader.prepare.audio.refusal import (
@@ -33,7 +36,7 @@ from batch_uploader.prepare.audio.refusal import (
 __all__ = ["AudioRules", "DefectKind", "RawFormat", "TakesLonger", "probe"]
 
 _SAMPLE_BYTES = 2
-_TAKEN = "the service takes WAV, MP3 and Ogg Opus"
+_TAKEN = "the service accepts only WAV, MP3 and Ogg Opus"
 _EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".opus"})
 _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
 
@@ -67,12 +70,19 @@ class AudioRules(Struct, frozen=True):
 
 
 def probe(
-    handle: BinaryIO, path: str, size: int, rules: AudioRules, *, at_once: bool = False
+    handle: BinaryIO,
+    path: str,
+    size: int,
+    rules: AudioRules,
+    *,
+    at_once: bool = False,
+    user_path: Callable[[str], str] = str,
 ) -> AudioInfo | Defect:
     """What is in the file, or why it is not to be sent.
 
     ``handle`` must be seekable; it is left open, at any position. ``path`` names the file in the
-    defect and its cure, ``size`` is its length in bytes. Blocking: call it in a thread. Raises
+    defect, and what ``user_path`` makes of it in the commands of its cure; ``size`` is its length
+    in bytes. Blocking: call it in a thread. Raises
     OSError if the handle does, and nothing for any content; ``at_once`` TakesLonger for content
     that libsndfile has to be asked about, which is loaded then.
     """
@@ -80,7 +90,7 @@ def probe(
         info = _look(Content(handle, size, at_once=at_once), path, rules)
         _require_fit(info, rules)
     except Refusal as refusal:
-        return refusal.defect(path)
+        return refusal.defect(path, user_path(path))
     return info
 
 
@@ -109,7 +119,7 @@ def _without_header(content: Content, start: int, path: str, raw: RawFormat | No
     if not found and content.at(0, 3) == mpeg.TAG:
         raise Refusal(
             DefectKind.DAMAGED,
-            "it bears the tag of an MP3, and no MP3 follows",
+            "it has an MP3 tag but no MP3 audio",
             "copy it again from where it was recorded",
         )
     found = found or foreign.by_library(content, only_sure=may_be_raw)
@@ -120,13 +130,13 @@ def _without_header(content: Content, start: int, path: str, raw: RawFormat | No
     if may_be_raw:
         raise Refusal(
             DefectKind.RAW_UNDECLARED,
-            "it has no header that tells how to read it",
+            "it has no audio header",
             "if it is raw PCM, declare it with --raw-rate and --raw-channels",
         )
     raise Refusal(
         DefectKind.UNKNOWN,
-        f"it is nothing that can be recognised, and {_TAKEN}",
-        "check what wrote it; a recording must be a whole WAV, MP3 or Ogg Opus file",
+        f"its format is unknown, and {_TAKEN}",
+        "check what wrote it; a recording must be a complete WAV, MP3 or Ogg Opus file",
     )
 
 
@@ -135,9 +145,9 @@ def _raw(size: int, raw: RawFormat) -> AudioInfo:
     if size % frame:
         raise Refusal(
             DefectKind.RAW_SIZE,
-            f"its {size} bytes are no multiple of the {frame} that a sample of {raw.channels}"
-            " channels takes",
-            "check --raw-channels, and whether the file is whole and 16-bit PCM",
+            f"its size of {size} bytes is not a multiple of {frame}, the size of a sample of"
+            f" {plural(raw.channels, 'channel')}",
+            "check --raw-channels, and that the file is complete and 16-bit PCM",
         )
     return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, size / frame / raw.sample_rate)
 
@@ -149,7 +159,7 @@ def _require_fit(info: AudioInfo, rules: AudioRules) -> None:
     if linear and not SLOWEST <= info.sample_rate <= FASTEST:
         raise Refusal(
             DefectKind.SAMPLE_RATE,
-            f"its sample rate is {info.sample_rate} Hz, and the service takes PCM of"
+            f"its sample rate is {info.sample_rate} Hz, and the service accepts PCM from"
             f" {SLOWEST} to {FASTEST} Hz",
             to_pcm(info.sample_rate, _input_options(info)),
         )
@@ -160,12 +170,12 @@ def _require_fit(info: AudioInfo, rules: AudioRules) -> None:
 
 
 def _wrong_channels(info: AudioInfo, wanted: int) -> Refusal:
-    message = f"it has {info.channels} channel(s), and the connection wants {wanted}"
+    message = f"it has {plural(info.channels, 'channel')}, and the connection expects {wanted}"
     if info.channels < wanted:
         return Refusal(
             DefectKind.CHANNELS,
             message,
-            "have each speaker recorded in a channel of their own,"
+            "record each speaker in a channel of their own,"
             f" or send it to a connection for {info.channels}",
         )
     return Refusal(
@@ -175,8 +185,7 @@ def _wrong_channels(info: AudioInfo, wanted: int) -> Refusal:
             f"-ac {wanted}",
             _suffix(info),
             _input_options(info),
-            text="mix it down with `{command}` and put the result in its place,"
-            f" or send it to a connection for {info.channels}",
+            text=f"mix it down with `{{command}}`, or send it to a connection for {info.channels}",
         ),
     )
 
@@ -187,14 +196,14 @@ def _too_long(info: AudioInfo, limit: float) -> Refusal:
     codec, suffix = ("-c:a libmp3lame", ".mp3") if opus else ("-c copy", _suffix(info))
     return Refusal(
         DefectKind.TOO_LONG,
-        f"it plays for {info.duration:.0f} s, and {limit:.0f} s are the limit",
+        f"it is {format_duration(info.duration)} long; the limit is {format_duration(limit)}",
         Command(
             # A little less than the limit, since ffmpeg cuts behind it, at the end of a frame.
             f"{codec} -f segment -segment_time {limit * 0.99:.0f}",
             suffix,
             _input_options(info),
-            mark="-%03d",
-            text="split it with `{command}` and give each part a sidecar of its own",
+            several=True,
+            text="split it with `{command}`, and give each part a sidecar of its own",
         ),
     )
 
@@ -212,7 +221,7 @@ def _input_options(info: AudioInfo) -> str:
 def _empty() -> Refusal:
     return Refusal(
         DefectKind.EMPTY,
-        "there is no sound in it",
+        "it contains no audio",
         "remove it, or copy it again from where it was recorded",
     )
 

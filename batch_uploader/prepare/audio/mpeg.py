@@ -112,7 +112,7 @@ def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: fl
     if walk.frames < told and walk.frames * per_frame <= enough:
         raise _truncated(f"{(told - walk.frames) * per_frame:.2f} s before its announced end")
     if walk.cut and not told:
-        # How much is missing behind a cut frame nobody can tell.
+        # How much is missing behind a cut frame is unknown.
         raise _truncated("in the middle of a frame")
     return (walk.frames - (1 if announced else 0)) * per_frame
 
@@ -275,11 +275,11 @@ def _over_gap(content: Content, stream: _Stream, walk: _Walk, place: int, end: i
     if walk.stray > STRAY or walk.gaps > _MOST_GAPS:
         raise Refusal(
             DefectKind.DAMAGED,
-            f"the MP3 is damaged: from byte {place} on it holds something else",
+            f"the MP3 file is damaged: from byte {place} on it contains something else",
             salvage(".mp3"),
         )
     return onward
 
 
 def _truncated(where: str) -> Refusal:
-    return Refusal(DefectKind.TRUNCATED, f"the MP3 breaks off {where}", salvage(".mp3"))
+    return Refusal(DefectKind.TRUNCATED, f"the MP3 file is cut off {where}", salvage(".mp3"))

@@ -56,17 +56,18 @@ def read(content: Content) -> AudioInfo:
         codec = next((name for magic, name in _CODECS.items() if head.startswith(magic)), None)
         raise Refusal(
             DefectKind.CODEC,
-            f"the Ogg holds {codec or 'an unknown codec'}, and in Ogg the service takes Opus alone",
+            f"this Ogg file contains {codec or 'an unknown codec'}, and the service accepts only"
+            " Opus in Ogg",
             to_pcm(),
         )
     if len(head) < 19 or not head[9] or sum(first.lacing) < 19:  # noqa: PLR2004 - RFC 7845, 5.1
-        raise _damaged("its Opus header is cut or names no channels")
+        raise _damaged("its Opus header is cut off or names no channels")
     audio = _first_audio_page(content, first)
     last, position = _last_page(content, first.serial)
     if not last.flags & _END:
         raise Refusal(
             DefectKind.TRUNCATED,
-            "the Ogg breaks off: its last page is not marked as the last",
+            "the Ogg file is cut off: its last page is not marked as the last",
             salvage(".opus"),
         )
     pre_skip = int.from_bytes(head[10:12], "little")
@@ -81,7 +82,7 @@ def _page(content: Content, offset: int) -> _Page:
         head = content.at(offset, _HEADER.size)
         if len(head) < _HEADER.size or head.startswith(MAGIC + b"\0"):
             raise _cut()
-        raise _damaged(f"at byte {offset} a page should begin and does not")
+        raise _damaged(f"the page that should begin at byte {offset} is not there")
     return page
 
 
@@ -103,7 +104,7 @@ def _first_audio_page(content: Content, first: _Page) -> _Page:
         if page.end == content.size:
             raise Refusal(
                 DefectKind.EMPTY if page.flags & _END else DefectKind.TRUNCATED,
-                "the Ogg ends behind its headers, before any audio",
+                "the Ogg file ends after its headers, before any audio",
                 "copy it again from where it was recorded",
             )
         page = _page(content, page.end)
@@ -112,7 +113,7 @@ def _first_audio_page(content: Content, first: _Page) -> _Page:
         if complete:
             return page
         complete = page.lacing[-1:] < b"\xff"  # the comment ends on this page
-    raise _damaged("its headers have no end")
+    raise _damaged("its headers do not end")
 
 
 def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
@@ -162,14 +163,14 @@ def _packet_samples(packet: bytes) -> int:
 
 def _cut() -> Refusal:
     return Refusal(
-        DefectKind.TRUNCATED, "the Ogg breaks off in the middle of a page", salvage(".opus")
+        DefectKind.TRUNCATED, "the Ogg file is cut off in the middle of a page", salvage(".opus")
     )
 
 
 def _damaged(what: str) -> Refusal:
     return Refusal(
         DefectKind.DAMAGED,
-        f"the Ogg is damaged: {what}",
+        f"the Ogg file is damaged: {what}",
         "copy it again from where it was recorded",
     )
 
@@ -178,6 +179,6 @@ def _several() -> Refusal:
     # A decoder that stops at the end of the first stream loses the rest of the call.
     return Refusal(
         DefectKind.STREAMS,
-        "the Ogg holds several streams, and nobody knows which of them the service hears",
+        "the Ogg file contains several streams, of which the service may hear only one",
         Command("-c:a pcm_s16le", ".wav"),
     )

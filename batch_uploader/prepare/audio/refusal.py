@@ -1,12 +1,12 @@
-"""Why a file is not sent, and the commands that mend it."""
+"""Why a file is not sent, and the commands that repair it."""
 
-import shlex
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from msgspec import Struct
 
 from batch_uploader.core.model import Defect
+from batch_uploader.core.text import quote
 
 SLOWEST, FASTEST = 8_000, 48_000
 """The sample rates in hertz between which the service takes linear PCM."""
@@ -47,34 +47,43 @@ class DefectKind(StrEnum):
 
 
 class Command(Struct, frozen=True):
-    """A cure: a sentence around an ffmpeg command that makes a new file beside the old one.
+    """A cure: a sentence around a command for a shell that puts a new file in the old one's place.
 
-    ``suffix`` is the new file's, with ``mark`` between stem and suffix where that alone would
-    name the old file. ``before`` are the options that describe the old file to ffmpeg.
+    The old file keeps its content and gets ``.orig`` behind its name, by which it is not a
+    recording. The new one gets the old name, so that its sidecar goes on being its own: the content
+    decides what it is, never the name. Nothing is written over, and names do not differ by case
+    alone. ``several`` new files are parts, in a folder of their own.
+
+    ``suffix`` names the format to ffmpeg; ``before`` are the options that describe the old file.
     """
 
     options: str
     suffix: str
     before: str = ""
-    mark: str = ""
-    text: str = "convert it with `{command}` and put the result in its place"
+    several: bool = False
+    text: str = "convert it with `{command}`"
 
     def __call__(self, path: str) -> str:
-        """The sentence for this file; the names in it are quoted for a shell."""
-        stem = path.removesuffix(PurePosixPath(path).suffix)
-        target = stem + self.mark + self.suffix
-        if target == path:
-            target = f"{stem}.fixed{self.suffix}"
-        if "%" in self.mark:  # the target is a pattern to ffmpeg
-            target = stem.replace("%", "%%") + self.mark + self.suffix
-        words = ("ffmpeg", self.before, "-i", _quoted(path), self.options, _quoted(target))
-        return self.text.format(command=" ".join(word for word in words if word))
+        """The sentence for this file, by the path that the user's shell knows."""
+        if path.startswith("-") or (":" in path and not path.startswith("/")):
+            # To ffmpeg a leading dash is an option and a word before a colon is a protocol.
+            path = f"./{path}"
+        aside = f"mv -n {quote(path)} {quote(path + '.orig')}"
+        if self.several:
+            name = PurePosixPath(path)
+            folder = path.removesuffix(name.suffix) + ".parts"
+            # The name of a part is a pattern to ffmpeg.
+            part = f"{folder}/{name.stem}".replace("%", "%%") + f"-%03d{self.suffix}"
+            steps = (f"mkdir {quote(folder)}", self._convert(path, part), aside)
+        else:
+            new = f"{path}.new"
+            steps = (self._convert(path, new), aside, f"mv -n {quote(new)} {quote(path)}")
+        return self.text.format(command=" && ".join(steps))
 
-
-def _quoted(path: str) -> str:
-    # To ffmpeg a leading dash is an option and a word before a colon is a protocol.
-    plain = not path.startswith("-") and ":" not in path
-    return shlex.quote(path if plain else f"./{path}")
+    def _convert(self, path: str, new: str) -> str:
+        form = "" if self.several else f"-f {self.suffix.removeprefix('.')}"
+        words = ("ffmpeg -y", self.before, "-i", quote(path), self.options, form, quote(new))
+        return " ".join(filter(None, words))
 
 
 def to_pcm(rate: int = SLOWEST, before: str = "") -> Command:
@@ -89,8 +98,8 @@ def salvage(suffix: str) -> Command:
     return Command(
         "-c copy",
         suffix,
-        text="copy it again from where it was recorded; if this is all there is,"
-        " `{command}` makes a sound file of it",
+        text="copy it again from where it was recorded; if this is all there is, repair it with"
+        " `{command}`",
     )
 
 
@@ -103,7 +112,7 @@ class Refusal(Exception):  # noqa: N818 - a verdict on its way out, not a mistak
         self.message = message
         self.cure = cure
 
-    def defect(self, path: str) -> Defect:
+    def defect(self, path: str, user_path: str) -> Defect:
         """The same as a value, with the cure spelled out for this file."""
-        cure = self.cure if isinstance(self.cure, str) else self.cure(path)
+        cure = self.cure if isinstance(self.cure, str) else self.cure(user_path)
         return Defect(path, self.kind.value, self.message, cure)

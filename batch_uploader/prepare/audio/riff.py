@@ -83,11 +83,11 @@ def read(content: Content) -> AudioInfo:
             return AudioInfo(Container.WAV, channels, rate, samples / rate)
         elif chunk.end > content.size:
             raise Refusal(
-                DefectKind.TRUNCATED, "the WAV breaks off before its audio", salvage(".wav")
+                DefectKind.TRUNCATED, "the WAV file ends before its audio", salvage(".wav")
             )
     raise Refusal(
         DefectKind.DAMAGED,
-        "the WAV lacks its format or its audio",
+        "the WAV file has no format or no audio",
         "copy it again from where it was recorded",
     )
 
@@ -110,19 +110,20 @@ def _format(content: Content, chunk: _Chunk) -> tuple[int, int]:
         tag = int.from_bytes(body[24:26], "little")
     if tag == _MP3:
         raise Refusal(
-            DefectKind.CODEC, "the WAV is a shell around MP3", Command("-c:a copy", ".mp3")
+            DefectKind.CODEC, "this WAV file contains MP3 audio", Command("-c:a copy", ".mp3")
         )
     if tag != _PCM or bits != 8 * _SAMPLE_BYTES:
         codec = _CODECS.get(tag) or foreign.codec(content) or f"codec 0x{tag:04X}"
         raise Refusal(
             DefectKind.CODEC,
-            f"the WAV holds {codec}, and in WAV the service takes 16-bit linear PCM alone",
+            f"this WAV file contains {codec}, and the service accepts only 16-bit linear PCM in"
+            " WAV",
             to_pcm(rate),
         )
     if not channels or not rate or block != channels * _SAMPLE_BYTES:
         raise Refusal(
             DefectKind.DAMAGED,
-            "the WAV's format contradicts itself",
+            "the WAV header contradicts itself",
             "copy it again from where it was recorded",
         )
     return channels, rate
@@ -138,7 +139,7 @@ def _require_whole(content: Content, data: _Chunk, per_second: int) -> None:
         missing = (data.size - there) / per_second
         raise Refusal(
             DefectKind.TRUNCATED,
-            f"the WAV breaks off {missing:.2f} s before its announced end",
+            f"the WAV file ends {missing:.2f} s before its announced end",
             salvage(".wav"),
         )
     stray = content.size - _last_end(content, data)
@@ -161,11 +162,11 @@ def _last_end(content: Content, data: _Chunk) -> int:
 def _unfinished(announced: str, seconds: float) -> Refusal:
     return Refusal(
         DefectKind.UNFINISHED,
-        f"the WAV's header was never finished: it announces {announced},"
-        f" and {seconds:.2f} s of it follow",
+        f"the WAV header was never completed: it announces {announced}, and {seconds:.2f} s of"
+        " audio follow",
         Command(
             "-c copy",
             ".wav",
-            text="have the true length written with `{command}` and put the result in its place",
+            text="write the true length with `{command}`",
         ),
     )

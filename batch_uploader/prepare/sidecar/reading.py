@@ -1,6 +1,6 @@
 """From a tree of values to metadata, by way of a schema."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from batch_uploader.core.model import Defect, Metadata, Role, User
@@ -18,17 +18,22 @@ from batch_uploader.prepare.sidecar.tree import (
 )
 
 DEFECT_LIMIT: Final = 100
-"""Nobody mends more in one file: after so many defects the reading ends."""
+"""The reading ends after as many defects as these: the first ones are fixed first."""
 
 _FULL_FORM: Final = frozenset({"fields", "users"})
 _USER_KEYS: Final = frozenset({"id", "role", "fields"})
 _ROLES: Final = {role.value: role for role in (Role.OPERATOR, Role.CLIENT, Role.BOT)}
 
 
-def parse(data: bytes, path: str, schema: Schema) -> Metadata | tuple[Defect, ...]:
-    """What the sidecar at ``path`` says, or its defects: all of them, up to ``DEFECT_LIMIT``."""
+def parse(
+    data: bytes, path: str, schema: Schema, user_path: Callable[[str], str] = str
+) -> Metadata | tuple[Defect, ...]:
+    """What the sidecar at ``path`` says, or its defects: all of them, up to ``DEFECT_LIMIT``.
+
+    ``user_path`` makes of the path what the commands of a cure name it by.
+    """
     try:
-        top = load(decode(data))
+        top = load(decode(data, lambda: user_path(path)))
     except Unreadable as error:
         return (Defect(path, *error.problem),)
     return _Reading(path, schema).run(top)
@@ -60,9 +65,7 @@ class _Reading:
 
     def _metadata(self, top: object) -> Metadata:
         if not isinstance(top, Object):
-            self._add(
-                "", Problem("sidecar-shape", "it is not an object", 'write {"name": "value"}')
-            )
+            self._add("", Problem("sidecar-shape", "not a JSON object", 'write {"name": "value"}'))
             return Metadata({})
         if not any(key == "fields" and isinstance(value, Object) for key, value in top):
             return self._with_defaults(self._talk_fields(top))
@@ -94,17 +97,15 @@ class _Reading:
                 name,
                 Problem(
                     "sidecar-required",
-                    "this field is required and is not there",
-                    f"write it into the sidecar, or give --default {name}=VALUE for all",
+                    "this required field is missing",
+                    f"add it to the sidecar, or specify --default {name}=VALUE for all",
                 ),
             )
         return fields
 
     def _users(self, value: object) -> tuple[User, ...]:
         if not isinstance(value, list) or isinstance(value, Object):
-            problem = Problem(
-                "sidecar-shape", "this is not a list", 'write [{"id": "...", ...}, ...]'
-            )
+            problem = Problem("sidecar-shape", "not a list", 'write [{"id": "...", ...}, ...]')
             self._add("users", problem)
             return ()
         users = [self._user(user, f"users[{index}]") for index, user in enumerate(value)]
@@ -112,7 +113,9 @@ class _Reading:
         for index, user in enumerate(users):
             if user.id and user.id in ids:
                 problem = Problem(
-                    "sidecar-user", "an earlier user has this id too", "keep one user of each id"
+                    "sidecar-user",
+                    "another user has the same id",
+                    "give each user their own id",
                 )
                 self._add(f"users[{index}].id", problem)
             ids.add(user.id)
@@ -121,7 +124,7 @@ class _Reading:
     def _user(self, value: object, where: str) -> User:
         if not isinstance(value, Object):
             cure = 'write {"id": "...", "role": "...", "fields": {...}}'
-            self._add(where, Problem("sidecar-shape", "this is not an object", cure))
+            self._add(where, Problem("sidecar-shape", "not an object", cure))
             return User("", Role.UNSPECIFIED)
         parts = self._keys(value, f"{where}.", _USER_KEYS)
         user_id = self._checked(parts["id"], f"{where}.id") if "id" in parts else ""
@@ -130,7 +133,7 @@ class _Reading:
             self._add(f"{where}.id", Problem("sidecar-user", "this user has no id", cure))
         fields = parts.get("fields", Object())
         if not isinstance(fields, Object):
-            problem = Problem("sidecar-shape", "this is not an object", 'write {"name": "value"}')
+            problem = Problem("sidecar-shape", "not an object", 'write {"name": "value"}')
             self._add(f"{where}.fields", problem)
             fields = Object()
         texts: dict[str, str] = {}
@@ -146,7 +149,7 @@ class _Reading:
         role = _ROLES.get(value.lower()) if isinstance(value, str) else None
         if role is None:
             cure = f"write one of {', '.join(_ROLES)}"
-            self._add(f"{where}.role", Problem("sidecar-role", "this is not a role", cure))
+            self._add(f"{where}.role", Problem("sidecar-role", "unknown role", cure))
             return Role.UNSPECIFIED
         return role
 
@@ -164,7 +167,7 @@ class _Reading:
                     self._add(where + key, problem)
             elif key not in twice:
                 twice.add(key)
-                problem = Problem("sidecar-duplicate-key", "this key is there twice", "keep one")
+                problem = Problem("sidecar-duplicate-key", "duplicate key", "keep one")
                 self._add(where + key, problem)
         return values
 

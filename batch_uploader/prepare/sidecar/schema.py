@@ -133,7 +133,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], what: str) -> Probl
     names = tuple(sorted(known))
     close = _closest(shown(name), names)
     hint = f"did you mean {close}? The {what}" if close else f"the {what}"
-    return Problem(kind, "this name is not known", f"{hint} are {', '.join(names)}")
+    return Problem(kind, "unknown name", f"{hint} are {', '.join(names)}")
 
 
 @functools.lru_cache(maxsize=1000)
@@ -178,4 +178,4 @@ def _ill_typed(text: str, wanted: FieldType) -> Problem | None:
     fits, example = _TYPES[wanted]
     if fits(text):
         return None
-    return Problem("sidecar-type", f"its type is {wanted} and its value is not", f"write {example}")
+    return Problem("sidecar-type", f"its value does not fit its type, {wanted}", f"write {example}")

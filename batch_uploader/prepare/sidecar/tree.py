@@ -3,8 +3,11 @@
 import codecs
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
+
+from batch_uploader.core.text import quote
 
 SIZE_LIMIT: Final = 1024 * 1024
 """No sidecar is larger, in bytes."""
@@ -48,13 +51,13 @@ class NoNumber(str):
     __slots__ = ()
 
 
-def decode(data: bytes) -> str:
-    """The text of a sidecar. Raises Unreadable."""
+def decode(data: bytes, user_path: Callable[[], str]) -> str:
+    """The text of a sidecar, which a command names by ``user_path``. Raises Unreadable."""
     if len(data) > SIZE_LIMIT:
         raise Unreadable(
             "sidecar-too-large",
             f"it is larger than {SIZE_LIMIT:,} bytes",
-            "keep nothing in it but the fields of this recording",
+            "keep only the fields of this recording in it",
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Unreadable("sidecar-encoding", "it is UTF-16", "save it as UTF-8")
@@ -63,8 +66,12 @@ def decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         cure = "save it as UTF-8"
         if _is_cp1251(data):
-            cure += "; it may be Windows-1251: iconv -f CP1251 -t UTF-8"
-        where = f"it is not UTF-8, as the byte at {error.start} shows"
+            file, new, old = (quote(f"{user_path()}{end}") for end in ("", ".utf8", ".orig"))
+            cure += (
+                f"; if it is Windows-1251: `iconv -f CP1251 -t UTF-8 < {file} > {new}"
+                f" && mv -n {file} {old} && mv -n {new} {file}`"
+            )
+        where = f"it is not UTF-8: invalid byte at offset {error.start}"
         raise Unreadable("sidecar-encoding", where, cure) from None
     if not text.strip():
         raise Unreadable("sidecar-empty", "it is empty", 'write {"name": "value"}')
@@ -98,8 +105,8 @@ def load(text: str) -> object:
     except json.JSONDecodeError as error:
         raise Unreadable(
             "sidecar-json",
-            f"it is no JSON at line {error.lineno}, column {error.colno} ({error.msg})",
-            "remove what follows the object" if error.msg == "Extra data" else "mend it there",
+            f"invalid JSON at line {error.lineno}, column {error.colno} ({error.msg})",
+            "remove what follows the object" if error.msg == "Extra data" else "fix it there",
         ) from None
 
 
@@ -118,7 +125,7 @@ def _refuse(constant: str) -> object:
     raise ValueError(constant)
 
 
-# A string that never ends is one as well, or its search would begin anew at each quote in it.
+# A string that never ends is one as well, or its search would begin again at each quote in it.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -146,15 +153,15 @@ def canonical(value: object) -> str | Problem:
             return "true" if value else "false"
         case None:
             cure = 'leave the field out, or write ""'
-            return Problem("sidecar-null", "null is no value", cure)
+            return Problem("sidecar-null", "null is not allowed", cure)
         case NoNumber():
             cure = "leave the field out, or write a number"
-            return Problem("sidecar-not-a-number", "NaN and Infinity are not values", cure)
+            return Problem("sidecar-not-a-number", "NaN and Infinity are not allowed", cure)
         case Number():
             return _plain(value)
     return Problem(
         "sidecar-nesting",
-        "a list or an object is no value",
+        "a list or an object is not allowed here",
         'write it as a string; the full form is {"fields": {...}, "users": [...]}',
     )
 
@@ -201,7 +208,7 @@ def _lone_surrogate(text: str) -> Problem | None:
     except UnicodeEncodeError:
         return Problem(
             "sidecar-surrogate",
-            r"it holds half of a character (\ud800 to \udfff)",
+            r"it contains half of a character (\ud800 to \udfff)",
             "write the character itself, or both halves",
         )
     return None
