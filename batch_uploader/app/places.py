@@ -30,7 +30,7 @@ from batch_uploader.ledgers.places import (
 )
 from batch_uploader.ledgers.sqlite import LedgerReader, remains
 from batch_uploader.sources.directory import escape_name
-from batch_uploader.sources.selection import Kind, Selection
+from batch_uploader.sources.selection import FileKind, Selection
 
 # What SQLite and we ourselves keep beside a ledger.
 _BESIDE_A_LEDGER = (
@@ -122,13 +122,13 @@ class OwnFile(NamedTuple):
     part: str
     path: Path
     flag: str
-    unlike: frozenset[Kind] = frozenset()
+    unlike: frozenset[FileKind] = frozenset()
     """What it must not be called among the recordings."""
 
 
 def output_file(path: Path) -> OwnFile:
     """A file that something is exported to."""
-    return OwnFile("the output", path, "--output", frozenset({Kind.AUDIO, Kind.SIDECAR}))
+    return OwnFile("the output", path, "--output", frozenset({FileKind.AUDIO, FileKind.SIDECAR}))
 
 
 def require_distinct(
@@ -274,13 +274,13 @@ def _require_directory(directory: Path) -> None:
 
 
 def _files(places: Places) -> Iterator[OwnFile]:
-    recordings = frozenset({Kind.AUDIO})
-    yield OwnFile("the ledger", places.ledger, "--ledger", recordings | {Kind.SIDECAR})
+    recordings = frozenset({FileKind.AUDIO})
+    yield OwnFile("the ledger", places.ledger, "--ledger", recordings | {FileKind.SIDECAR})
     real = Path(os.path.realpath(places.ledger))
     for suffix in _BESIDE_A_LEDGER:
         beside = real.with_name(real.name + suffix)
         yield OwnFile(f"the ledger's {beside.name}", beside, "--ledger")
-    yield OwnFile("the manifest", places.manifest, "--manifest", recordings | {Kind.SIDECAR})
+    yield OwnFile("the manifest", places.manifest, "--manifest", recordings | {FileKind.SIDECAR})
     yield OwnFile("the note beside the manifest", behind_note(places.manifest), "--manifest")
     yield OwnFile("the directory's pointer", pointer_path(places.root), "--ledger")
 

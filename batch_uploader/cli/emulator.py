@@ -238,7 +238,7 @@ def emulator(**given: Any) -> None:
         EmulatorOptions,
         Faults,
         LostAnswer,
-        ServiceAccountKey,
+        RegisteredKey,
         serve,
         status_code,
     )
@@ -248,7 +248,7 @@ def emulator(**given: Any) -> None:
         "connections": given.pop("connection") or (CONNECTION,),
         "api_keys": _secrets(given.pop("api_key_file")),
         "iam_tokens": _secrets(given.pop("iam_token_file")),
-        "service_accounts": tuple(map(ServiceAccountKey.from_file, accounts)),
+        "service_accounts": tuple(map(RegisteredKey.from_file, accounts)),
         "tls_dir": given.pop("tls"),
         **{
             name: given.pop(name)

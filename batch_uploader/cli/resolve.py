@@ -17,7 +17,7 @@ from batch_uploader.app.resolve import REJECTED, Resolution, Resolved, resolve_r
 from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.cli.signals import Stop, listening
+from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.events import DoubtsWaiting, Event
 from batch_uploader.core.states import UNDECIDED, Status, Verdict
 from batch_uploader.core.text import plural, printable, quote, sentence
@@ -140,7 +140,7 @@ async def _search(settings: Settings) -> int:
             "add the --stamp-field NAME that the recordings were uploaded with",
         )
     looking = CancelScope()
-    stop = Stop(lambda _reason: looking.cancel(), looking.cancel)
+    stop = Interruption(lambda _reason: looking.cancel(), looking.cancel)
     with listening(stop):
         searched = await search_doubts(
             places,

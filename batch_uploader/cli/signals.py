@@ -9,7 +9,7 @@ from types import FrameType
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class Interruption:
     """Ends a run by signals; ``signal`` is the first one, None as long as there was none."""
 
     def __init__(self, politely: Callable[[str], None], at_once: Callable[[], None]) -> None:
@@ -30,7 +30,7 @@ class Stop:
 
 
 @contextmanager
-def listening(stop: Stop) -> Iterator[None]:
+def listening(stop: Interruption) -> Iterator[None]:
     """Hand the signals that end a program to ``stop``, on the event loop that runs now.
 
     A terminal that hangs up (SIGHUP) does not end the run. The handlers are plain ones, since

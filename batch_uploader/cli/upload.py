@@ -17,7 +17,7 @@ from batch_uploader.app.rebuild import Rebuilt, rebuild
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.cli.signals import Stop, listening
+from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.events import Event, Listener, ProblemFound
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.text import plural, printable, quote
@@ -96,7 +96,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         belonging=Belonging(places.ledger, places.root),
         listeners=listeners,
     )
-    stop = Stop(uploader.drain, uploader.cancel)
+    stop = Interruption(uploader.drain, uploader.cancel)
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
     unlisted = _Unlisted()
@@ -247,7 +247,7 @@ def _elsewhere(places: Places) -> str:
     return flags
 
 
-def _exit_code(summary: Summary, stop: Stop) -> int:
+def _exit_code(summary: Summary, stop: Interruption) -> int:
     match summary.ending:
         case Ending.UNAUTHORIZED:
             return ExitCode.UNAUTHORIZED

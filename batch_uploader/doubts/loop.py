@@ -29,9 +29,9 @@ from batch_uploader.doubts.policy import (
     Contradiction,
     Patience,
     SearchResult,
+    SearchVerdict,
     Stays,
     Up,
-    Verdict,
     judge,
 )
 from batch_uploader.host.clock import boot_time
@@ -235,7 +235,7 @@ class Reconciler:
                 narrower = await self._search(some, (), answer.wider or answer)
                 await self._conclude(some, narrower, now, look)
 
-    async def _record(self, verdicts: Sequence[tuple[Doubt, Verdict]], look: Look) -> None:
+    async def _record(self, verdicts: Sequence[tuple[Doubt, SearchVerdict]], look: Look) -> None:
         before = {doubt.path: doubt.outcome for doubt, _ in verdicts}
         changed: list[Doubt] = []
         for doubt, verdict in verdicts:

@@ -116,7 +116,7 @@ class Stays(Struct, frozen=True):
     due: float | None = None
 
 
-Verdict = Up | Absent | Contradiction | Stays
+SearchVerdict = Up | Absent | Contradiction | Stays
 
 
 def passed(then: Timestamp, now: Timestamp) -> float | None:
@@ -141,7 +141,7 @@ def judge(
     connection_id: str,
     now: Timestamp,
     wait: Patience,
-) -> Verdict:
+) -> SearchVerdict:
     """What follows for one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
         reason = f"{answer}: {_run(doubt)} asks again"
@@ -157,7 +157,7 @@ def judge(
     return _missed(_aged(doubt, now), answer, now, wait)
 
 
-def _astray(doubt: Doubt, answer: SearchResult) -> Verdict:
+def _astray(doubt: Doubt, answer: SearchResult) -> SearchVerdict:
     """What follows where Search brings up what nobody asked for."""
     unexpected = answer.unexpected
     named = ", ".join(match.talk_id for match in unexpected[:3])
@@ -170,7 +170,7 @@ def _astray(doubt: Doubt, answer: SearchResult) -> Verdict:
     return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
 
 
-def _missed(doubt: Doubt, answer: SearchResult, now: Timestamp, wait: Patience) -> Verdict:
+def _missed(doubt: Doubt, answer: SearchResult, now: Timestamp, wait: Patience) -> SearchVerdict:
     age = passed(doubt.since, now) if doubt.since else None
     if _expired(doubt, now):
         days = round(_KEPT / 86400)

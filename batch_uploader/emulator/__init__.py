@@ -14,7 +14,7 @@ from batch_uploader.emulator.faults import Faults, LostAnswer, Outage, status_co
 from batch_uploader.emulator.rules import Connection
 from batch_uploader.emulator.server import API_KEY, CONNECTION, Emulator, EmulatorOptions, serve
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import ServiceAccountKey
+from batch_uploader.emulator.tokens import RegisteredKey
 
 __all__ = [
     "API_KEY",
@@ -26,7 +26,7 @@ __all__ = [
     "Faults",
     "LostAnswer",
     "Outage",
-    "ServiceAccountKey",
+    "RegisteredKey",
     "Talk",
     "serve",
     "status_code",

@@ -8,7 +8,7 @@ import struct
 from typing import BinaryIO, Final
 
 from batch_uploader.core.model import Container, Defect
-from batch_uploader.emulator.rules import DURATION_LIMIT, SAMPLE_RATES, Refusal, invalid
+from batch_uploader.emulator.rules import DURATION_LIMIT, SAMPLE_RATES, RpcRefusal, invalid
 from batch_uploader.prepare import audio
 from batch_uploader.sinks.speechsense import wire
 
@@ -31,7 +31,7 @@ _CONTAINERS: Final = {
 
 
 def check_declaration(declared: wire.AudioMetadata) -> Container:
-    """What the audio is said to be. Raises Refusal if that is nothing the service takes."""
+    """What the audio is said to be. Raises RpcRefusal if that is nothing the service takes."""
     kind = declared.WhichOneof("AudioFormat")
     if kind == "container_audio":
         container = _CONTAINERS.get(declared.container_audio.container_audio_type)
@@ -54,7 +54,7 @@ def inspect(
 ) -> float:
     """The length in seconds of the audio in a seekable file of that size in bytes. Blocking.
 
-    ``channels`` is what the connection wants, None for any number. Raises Refusal.
+    ``channels`` is what the connection wants, None for any number. Raises RpcRefusal.
     """
     container = check_declaration(declared)
     if not size:
@@ -90,7 +90,7 @@ def _check_kind(head: bytes, declared: Container) -> None:
         raise _contradicted(declared, actual)
 
 
-def _contradicted(declared: Container, actual: Container | None) -> Refusal:
+def _contradicted(declared: Container, actual: Container | None) -> RpcRefusal:
     found = "something else" if actual is None else actual.value
     return invalid(_DATA, f"is declared as {declared.value} and the bytes are {found}")
 
@@ -164,5 +164,5 @@ def length_of_truncated(handle: BinaryIO, size: int, declared: wire.AudioMetadat
     """The length of what came of a stream that broke off, 0 where it cannot be told. Blocking."""
     try:
         return inspect(handle, size, declared, None)
-    except Refusal:
+    except RpcRefusal:
         return 0.0

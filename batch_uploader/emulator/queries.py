@@ -8,19 +8,19 @@ from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.rules import (
     DEFAULT_PAGE,
     GET_LIMIT,
-    Refusal,
+    RpcRefusal,
     check_search,
     invalid,
     parse,
 )
-from batch_uploader.emulator.store import Store, Talk
+from batch_uploader.emulator.store import Talk, TalkStore
 from batch_uploader.sinks.speechsense import wire
 
 
 class Queries:
-    """Answers what is stored. Every method returns the response or raises Refusal."""
+    """Answers what is stored. Every method returns the response or raises RpcRefusal."""
 
-    def __init__(self, store: Store, control: Control, connections: frozenset[str]) -> None:
+    def __init__(self, store: TalkStore, control: Control, connections: frozenset[str]) -> None:
         self._store = store
         self._control = control
         self._connections = connections
@@ -58,12 +58,12 @@ class Queries:
 
     def _connection(self, connection_id: str) -> str | None:
         if connection_id and connection_id not in self._connections:
-            raise Refusal(grpc.StatusCode.NOT_FOUND, f"Connection {connection_id} is not found")
+            raise RpcRefusal(grpc.StatusCode.NOT_FOUND, f"Connection {connection_id} is not found")
         return connection_id or None
 
     def _fail_on_purpose(self) -> None:
         if self._control.query_fails():
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "The search is unavailable, try again")
+            raise RpcRefusal(grpc.StatusCode.UNAVAILABLE, "The search is unavailable, try again")
 
 
 def _message(talk: Talk) -> wire.Talk:

@@ -1,6 +1,6 @@
 """What the service refuses, as far as a request's own words go; the audio's bytes: ``inspection``.
 
-Every check raises a Refusal or returns. Where the service's own code is unknown, the code is the
+Every check raises a RpcRefusal or returns. Where the service's own code is unknown, the code is the
 one that its documentation of gRPC errors suggests.
 """
 
@@ -41,7 +41,7 @@ class Violation(Struct, frozen=True):
     description: str
 
 
-class Refusal(Exception):  # noqa: N818 - the emulator's right answer, not a mistake of its own
+class RpcRefusal(Exception):  # noqa: N818 - the emulator's right answer, not a mistake of its own
     """The answer to a request is a status that is not OK.
 
     ``pushback`` is the pause in seconds that the answer asks for, negative for no retry at all.
@@ -86,9 +86,9 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "..."
 
 
-def invalid(field: str, description: str) -> Refusal:
+def invalid(field: str, description: str) -> RpcRefusal:
     """INVALID_ARGUMENT about one field."""
-    return Refusal(
+    return RpcRefusal(
         grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {description}", Violation(field, description)
     )
 
@@ -110,7 +110,7 @@ def parse(kind: type[_M], data: bytes) -> _M:
     try:
         return kind.FromString(data)
     except DecodeError:
-        raise Refusal(
+        raise RpcRefusal(
             grpc.StatusCode.INVALID_ARGUMENT, f"The request is not a {kind.DESCRIPTOR.full_name}"
         ) from None
 
@@ -123,13 +123,13 @@ def check_metadata(
         raise invalid("metadata.connection_id", "is missing")
     connection = connections.get(metadata.connection_id)
     if connection is None:
-        raise Refusal(
+        raise RpcRefusal(
             grpc.StatusCode.NOT_FOUND, f"Connection {metadata.connection_id} is not found"
         )
     violations = tuple(_violations(metadata, connection))
     if violations:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        raise Refusal(
+        raise RpcRefusal(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"{violations[0].field}: {violations[0].description}{more}",
             *violations,

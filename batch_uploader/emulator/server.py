@@ -21,8 +21,8 @@ from batch_uploader.emulator.queries import Queries
 from batch_uploader.emulator.relay import Relay
 from batch_uploader.emulator.rules import MESSAGE_LIMIT, Connection
 from batch_uploader.emulator.service import Service
-from batch_uploader.emulator.store import Store
-from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Authenticator, ServiceAccountKey
+from batch_uploader.emulator.store import TalkStore
+from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Authenticator, RegisteredKey
 from batch_uploader.emulator.uploads import Policy, Uploads
 
 API_KEY: Final = "emulator-key"
@@ -48,7 +48,7 @@ class EmulatorOptions(Struct, frozen=True):
     connections: tuple[Connection, ...] = (CONNECTION,)
     api_keys: frozenset[str] = frozenset()
     iam_tokens: frozenset[str] = frozenset()
-    service_accounts: tuple[ServiceAccountKey, ...] = ()
+    service_accounts: tuple[RegisteredKey, ...] = ()
     token_lifetime: float = TOKEN_LIFETIME
     tls_dir: Path | None = None
     keep_audio: Path | None = None
@@ -113,7 +113,7 @@ class Emulator:
         if options.keep_audio is not None:
             await asyncio.to_thread(_make_folder, options.keep_audio)
         async with AsyncExitStack() as stack:
-            self._store = store = await stack.enter_async_context(Store(options.store))
+            self._store = store = await stack.enter_async_context(TalkStore(options.store))
             policy = Policy(connections, options.keep_audio, options.keep_truncated)
             uploads = Uploads(store, self.control, policy)
             stack.push_async_callback(uploads.aclose)

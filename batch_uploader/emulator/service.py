@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from batch_uploader.emulator.control import Control
 from batch_uploader.emulator.queries import Queries
-from batch_uploader.emulator.rules import Refusal, parse
+from batch_uploader.emulator.rules import RpcRefusal, parse
 from batch_uploader.emulator.tokens import Authenticator
 from batch_uploader.emulator.uploads import Caller, Uploads
 from batch_uploader.sinks.speechsense import wire
@@ -23,7 +23,7 @@ _Work = Callable[[Caller], Awaitable[Message]]
 
 
 class Service(grpc.GenericRpcHandler):
-    """Lets in, delays, answers, and turns a Refusal into a status.
+    """Lets in, delays, answers, and turns a RpcRefusal into a status.
 
     It serves the three uploads, Search, Get and IamTokenService/Create; gRPC itself answers
     UNIMPLEMENTED to the rest. Each answer carries ``x-request-id`` and ``x-server-trace-id`` in its
@@ -106,7 +106,7 @@ class Service(grpc.GenericRpcHandler):
             if self._control.faults.latency:
                 await asyncio.sleep(self._control.faults.latency)
             return (await work()).SerializeToString()
-        except Refusal as refusal:
+        except RpcRefusal as refusal:
             await context.abort(refusal.code, refusal.message, ids + refusal.trailers())
         except sqlite3.Error as error:
             message = f"The emulator cannot use its store: {error}"

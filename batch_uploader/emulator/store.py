@@ -95,7 +95,7 @@ class Page(Struct, frozen=True):
     next_offset: int | None
 
 
-class Store:
+class TalkStore:
     """The open file. Use it as an async context manager; raises ConfigError if it is no store."""
 
     def __init__(self, path: Path) -> None:

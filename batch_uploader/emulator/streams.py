@@ -15,7 +15,7 @@ _IN_MEMORY: Final = 1024 * 1024
 class Stream:
     """Takes the events of one stream, refuses them out of order, keeps the audio on disk.
 
-    A context manager that removes the file. ``take`` and ``finish`` raise Refusal.
+    A context manager that removes the file. ``take`` and ``finish`` raise RpcRefusal.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.emulator.rules import Refusal
+from batch_uploader.emulator.rules import RpcRefusal
 
 AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 TOKEN_LIFETIME: Final = 12 * 3600.0
@@ -24,7 +24,7 @@ _JWT_LIFETIME: Final = 3600
 _SKEW: Final = 60
 
 
-class ServiceAccountKey(Struct, frozen=True):
+class RegisteredKey(Struct, frozen=True):
     """The public half of a service account's authorized key."""
 
     id: str
@@ -32,7 +32,7 @@ class ServiceAccountKey(Struct, frozen=True):
     public_key: rsa.RSAPublicKey
 
     @classmethod
-    def from_file(cls, path: Path) -> "ServiceAccountKey":
+    def from_file(cls, path: Path) -> "RegisteredKey":
         """From the JSON that the vendor's console gives out. Raises ConfigError."""
         try:
             content = json.loads(path.read_bytes())
@@ -61,7 +61,7 @@ class Authenticator:
         self,
         api_keys: Iterable[str],
         iam_tokens: Iterable[str],
-        accounts: Iterable[ServiceAccountKey],
+        accounts: Iterable[RegisteredKey],
         token_lifetime: float = TOKEN_LIFETIME,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,7 +74,7 @@ class Authenticator:
         """While true, everybody is refused, and no token is issued."""
 
     def admit(self, authorization: str | None) -> None:
-        """Let a request with that header pass, or raise the Refusal."""
+        """Let a request with that header pass, or raise the RpcRefusal."""
         if not authorization:
             raise _unauthenticated("The authorization metadata is missing")
         scheme, _, secret = authorization.partition(" ")
@@ -136,8 +136,8 @@ class Authenticator:
             raise _unauthenticated("The JWT lives longer than an hour")
 
 
-def _unauthenticated(message: str) -> Refusal:
-    return Refusal(grpc.StatusCode.UNAUTHENTICATED, message)
+def _unauthenticated(message: str) -> RpcRefusal:
+    return RpcRefusal(grpc.StatusCode.UNAUTHENTICATED, message)
 
 
 def _rsa(key: object) -> rsa.RSAPublicKey:

@@ -22,13 +22,13 @@ from batch_uploader.emulator.faults import Fault, Faults, LostAnswer
 from batch_uploader.emulator.inspection import check_declaration, inspect, length_of_truncated
 from batch_uploader.emulator.rules import (
     Connection,
-    Refusal,
+    RpcRefusal,
     check_metadata,
     check_text,
     invalid,
     parse,
 )
-from batch_uploader.emulator.store import Store, Talk
+from batch_uploader.emulator.store import Talk, TalkStore
 from batch_uploader.emulator.streams import Stream
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.sinks.speechsense import wire
@@ -91,9 +91,9 @@ class FaultPlan(Struct, frozen=True):
 
 
 class Uploads:
-    """Receives talks. Every method returns the response or raises Refusal."""
+    """Receives talks. Every method returns the response or raises RpcRefusal."""
 
-    def __init__(self, store: Store, control: Control, policy: Policy) -> None:
+    def __init__(self, store: TalkStore, control: Control, policy: Policy) -> None:
         self._store = store
         self._control = control
         self._policy = policy
@@ -199,12 +199,12 @@ class Uploads:
         """Decide what goes wrong with an upload, and refuse it if that is the whole of it."""
         faults = self._control.faults
         if self._control.over_rate():
-            raise Refusal(*_BUSY[Fault.EXHAUSTED], pushback=faults.pushback)
+            raise RpcRefusal(*_BUSY[Fault.EXHAUSTED], pushback=faults.pushback)
         fault = self._control.fault(identity)
         if fault in _BUSY:
-            raise Refusal(*_BUSY[fault], pushback=faults.pushback)
+            raise RpcRefusal(*_BUSY[fault], pushback=faults.pushback)
         if fault is Fault.ABORT_EARLY:
-            raise Refusal(faults.abort_code, "The request is refused early, on purpose")
+            raise RpcRefusal(faults.abort_code, "The request is refused early, on purpose")
         return FaultPlan(fault, faults)
 
     async def _settle(
@@ -232,7 +232,7 @@ class Uploads:
         if lost is LostAnswer.BLANK:
             return ""
         if lost in _LOST:
-            raise Refusal(*_LOST[lost])
+            raise RpcRefusal(*_LOST[lost])
         if lost is LostAnswer.RESET:
             caller.cut()
         return await _for_ever()
@@ -261,7 +261,7 @@ class Uploads:
 
     async def _update(self, talk: Talk) -> None:
         if not await self._store.update(talk):
-            raise Refusal(grpc.StatusCode.NOT_FOUND, f"Talk {talk.talk_id} is not found")
+            raise RpcRefusal(grpc.StatusCode.NOT_FOUND, f"Talk {talk.talk_id} is not found")
 
     async def _add(self, talk: Talk, container: Container, audio: BinaryIO) -> None:
         if self._policy.keep_audio is not None:

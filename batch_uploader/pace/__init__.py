@@ -4,7 +4,7 @@
 the workers wait for its decisions. The rest are its parts, each pure and by itself.
 """
 
-from batch_uploader.pace.governor import Caps, Governor, Verdict
+from batch_uploader.pace.governor import Caps, Consequence, Governor
 from batch_uploader.pace.limits import RunLimits
 from batch_uploader.pace.memory import ByteBudget
 from batch_uploader.pace.notifier import Notifier
@@ -14,6 +14,7 @@ from batch_uploader.pace.token_bucket import Timetable, TokenBucket
 __all__ = [
     "ByteBudget",
     "Caps",
+    "Consequence",
     "Governor",
     "Notifier",
     "Pacer",
@@ -21,5 +22,4 @@ __all__ = [
     "RunLimits",
     "Timetable",
     "TokenBucket",
-    "Verdict",
 ]

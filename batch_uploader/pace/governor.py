@@ -29,7 +29,7 @@ class Caps(Struct, frozen=True):
     bandwidth: Timetable | None = None
 
 
-class Verdict(Struct, frozen=True):
+class Consequence(Struct, frozen=True):
     """What a failed attempt means for all.
 
     ``pause`` in seconds begins now for everybody, 0 is none. ``counts`` is False if nothing gets
@@ -94,21 +94,21 @@ class Governor:
         """What got through was named a talk, ``again`` if that is another recording's."""
         return self._futility.named(again=again)
 
-    def failed(self, now: float, started: float, error: SinkError) -> Verdict:
+    def failed(self, now: float, started: float, error: SinkError) -> Consequence:
         """An attempt came to nothing; to be told before it has ended."""
         asked = max(0.0, error.retry_after or 0.0)
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
             # The service spoke; what it said is this recording's affair.
             self._taken(now)
-            return Verdict(pause, counts=True, stop=self._futility.spoken(error))
+            return Consequence(pause, counts=True, stop=self._futility.spoken(error))
         stop = self._futility.doubted(error) if isinstance(error, InDoubt) else None
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
         weight = 2 if isinstance(error, InDoubt) else 1
         if self.outage.failed(now, started, asked, longest, weight):
             pause = self.outage.next_probe - now
             stop = stop or self._futility.probed(error)
-        return Verdict(pause, counts=not self.outage.down, stop=stop)
+        return Consequence(pause, counts=not self.outage.down, stop=stop)
 
     def _taken(self, now: float) -> bool:
         """The service took a request, whatever it made of it; whether that ends an outage."""

@@ -10,7 +10,7 @@ import anyio
 from batch_uploader.core.errors import SinkError
 from batch_uploader.core.ports import Audio
 from batch_uploader.pace.budget import RetryBudget
-from batch_uploader.pace.governor import Caps, Governor, Verdict
+from batch_uploader.pace.governor import Caps, Consequence, Governor
 from batch_uploader.pace.notifier import Notifier
 from batch_uploader.pace.stop_policy import Stop
 from batch_uploader.pace.token_bucket import TokenBucket, local_minute
@@ -72,7 +72,7 @@ class Permit:
         now = self._pacer.clock()
         self._pacer.governor.succeeded(now, self.started, self._nbytes, expanded=expanded)
 
-    def failed(self, error: SinkError) -> Verdict:
+    def failed(self, error: SinkError) -> Consequence:
         """It is not; what that means for all."""
         return self._pacer.governor.failed(self._pacer.clock(), self.started, error)
 

@@ -37,7 +37,7 @@ from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.doubts import Reconciler
-from batch_uploader.pace import ByteBudget, Caps, Notifier, Pacer, RunLimits, Verdict
+from batch_uploader.pace import ByteBudget, Caps, Consequence, Notifier, Pacer, RunLimits
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import FolderPlanner, Job, invalid
 from batch_uploader.prepare.payload import Payload
@@ -394,7 +394,7 @@ class Engine:
             turn.succeeded(expanded=self._sink.expanded)
             return receipt
 
-    def _heed(self, verdict: Verdict, error: SinkError) -> None:
+    def _heed(self, verdict: Consequence, error: SinkError) -> None:
         """What the end of an attempt means for the run."""
         longest = self._options.max_outage
         if verdict.pause > 0:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from batch_uploader.app.places import OwnFile, Places, output_file, require_distinct
 from batch_uploader.settings import Settings
-from batch_uploader.sources.selection import Kind
+from batch_uploader.sources.selection import FileKind
 
 _READ = {
     "ca-file": "the file of certificates",
@@ -35,7 +35,7 @@ def _files(settings: Settings, output: Path | None) -> Iterator[OwnFile]:
         yield output_file(output)
     if log := settings.path("log-file"):
         # It is only ever added to, and may well be called log.json.
-        yield OwnFile("the log file", log, "--log-file", frozenset({Kind.AUDIO}))
+        yield OwnFile("the log file", log, "--log-file", frozenset({FileKind.AUDIO}))
     if settings.file:
         yield OwnFile("the settings file", settings.file, "--config")
     for name, part in _READ.items():

@@ -18,7 +18,7 @@ from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.host import beneath
 from batch_uploader.sources.root import HeldRoot
-from batch_uploader.sources.selection import Kind, Selection
+from batch_uploader.sources.selection import FileKind, Selection
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -127,7 +127,7 @@ class DirectorySource:
 
     def is_audio(self, path: str) -> bool:
         """Whether a listed file is a recording and not a sidecar."""
-        return self._selection.kind(path) is Kind.AUDIO
+        return self._selection.kind(path) is FileKind.AUDIO
 
     async def entries(self) -> AsyncGenerator[Listing, None]:
         """Every folder once, as a stream; read in a thread, ahead by no more than a small batch.
@@ -213,7 +213,7 @@ class DirectorySource:
     def _list(self, folder: str, pending: list[str]) -> Listing:
         prefix = f"{folder}/" if folder else ""
         found = _Found(pending)
-        entries, ignored, listed = found.entries, self._ignored, (Kind.AUDIO, Kind.SIDECAR)
+        entries, ignored, listed = found.entries, self._ignored, (FileKind.AUDIO, FileKind.SIDECAR)
         certain, kind_of = self._selection.certain, self._selection.kind
         # This loop runs once a file, a million times a run: what it writes out is faster so.
         with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
@@ -240,15 +240,15 @@ class DirectorySource:
         kept = self._selection.without_sidecars_of(found.excluded, entries)
         return Listing(folder, tuple(kept), tuple(found.unreadable))
 
-    def _sort_out(self, item: os.DirEntry[str], path: str, kind: Kind, found: "_Found") -> None:
+    def _sort_out(self, item: os.DirEntry[str], path: str, kind: FileKind, found: "_Found") -> None:
         """Put everything but the files to be listed where it belongs."""
-        if kind is Kind.EXCLUDED_AUDIO:
+        if kind is FileKind.EXCLUDED_AUDIO:
             found.excluded.append(path)
-        elif kind is Kind.EXCLUDED:
+        elif kind is FileKind.EXCLUDED:
             pass
         elif item.is_dir(follow_symlinks=False) and not beneath.is_junction(item):
             found.folders.append(path)
-        elif kind is not Kind.OTHER:
+        elif kind is not FileKind.OTHER:
             found.unreadable.append(_misfit(path, item.stat(follow_symlinks=False).st_mode))
         elif (item.is_symlink() or beneath.is_junction(item)) and self._leads_out(path):
             # What a link leads to within the root is listed where it really is, but recordings

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Entry, Listing
-from batch_uploader.sources.selection import Kind, Selection
+from batch_uploader.sources.selection import FileKind, Selection
 
 _LONG_AGO_NS = 1_700_000_000_000_000_000
 _SECOND_NS = 1_000_000_000
-_EXCLUDED = frozenset({Kind.EXCLUDED, Kind.EXCLUDED_AUDIO})
+_EXCLUDED = frozenset({FileKind.EXCLUDED, FileKind.EXCLUDED_AUDIO})
 
 
 class _File(Struct):
@@ -68,7 +68,7 @@ class MemorySource:
 
     def is_audio(self, path: str) -> bool:
         """Whether a listed file is a recording and not a sidecar."""
-        return self._selection.kind(path) is Kind.AUDIO
+        return self._selection.kind(path) is FileKind.AUDIO
 
     async def entries(self) -> AsyncGenerator[Listing, None]:
         """Every folder once, with those above it up to the root."""
@@ -110,9 +110,9 @@ class MemorySource:
         excluded: list[str] = []
         for path in paths:
             kind = self._selection.kind(path)
-            if kind is Kind.EXCLUDED_AUDIO:
+            if kind is FileKind.EXCLUDED_AUDIO:
                 excluded.append(path)
-            elif path in self._files and kind in {Kind.AUDIO, Kind.SIDECAR}:
+            elif path in self._files and kind in {FileKind.AUDIO, FileKind.SIDECAR}:
                 entries.append(_entry(path, self._files[path]))
         return self._selection.without_sidecars_of(excluded, entries)
 

@@ -14,7 +14,7 @@ from batch_uploader.core.model import Entry
 from batch_uploader.core.naming import described, is_sidecar, stem
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """What a file is to us, by its name."""
 
     AUDIO = auto()
@@ -26,11 +26,11 @@ class Kind(Enum):
 
 # What is known without being asked for.
 _KNOWN = {
-    ".wav": Kind.AUDIO,
-    ".mp3": Kind.AUDIO,
-    ".ogg": Kind.AUDIO,
-    ".opus": Kind.AUDIO,
-    ".json": Kind.SIDECAR,
+    ".wav": FileKind.AUDIO,
+    ".mp3": FileKind.AUDIO,
+    ".ogg": FileKind.AUDIO,
+    ".opus": FileKind.AUDIO,
+    ".json": FileKind.SIDECAR,
 }
 
 _TOKEN = re.compile(
@@ -53,13 +53,13 @@ class Selection:
         self.certain = _KNOWN if self._exclude is None else {}
         """What ``kind`` says of all files with such an ending, for who has a million to ask of."""
 
-    def kind(self, path: str) -> Kind:
+    def kind(self, path: str) -> FileKind:
         """What a file is. A folder that is excluded is some kind of excluded, whatever its name."""
-        kind = _KNOWN.get(path[path.rfind(".") :].lower(), Kind.OTHER)
-        if self._include is not None and kind is Kind.OTHER and self._include.fullmatch(path):
-            kind = Kind.AUDIO
+        kind = _KNOWN.get(path[path.rfind(".") :].lower(), FileKind.OTHER)
+        if self._include is not None and kind is FileKind.OTHER and self._include.fullmatch(path):
+            kind = FileKind.AUDIO
         if self._exclude is not None and self._excludes(self._exclude, path):
-            return Kind.EXCLUDED_AUDIO if kind is Kind.AUDIO else Kind.EXCLUDED
+            return FileKind.EXCLUDED_AUDIO if kind is FileKind.AUDIO else FileKind.EXCLUDED
         return kind
 
     def without_sidecars_of(self, excluded: Sequence[str], entries: list[Entry]) -> list[Entry]:

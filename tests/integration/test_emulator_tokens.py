@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from emulator_client import connected, refused, running
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.emulator import ServiceAccountKey
-from batch_uploader.emulator.rules import Refusal
+from batch_uploader.emulator import RegisteredKey
+from batch_uploader.emulator.rules import RpcRefusal
 from batch_uploader.emulator.tokens import AUDIENCE, Authenticator
 
 PRIVATE, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
-ACCOUNT = ServiceAccountKey("key-1", "account-1", PRIVATE.public_key())
+ACCOUNT = RegisteredKey("key-1", "account-1", PRIVATE.public_key())
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -101,7 +101,7 @@ BAD = {
 def test_a_jwt_that_is_not_right(case):
     text, message = BAD[case]
     keeper = Authenticator([], [], [ACCOUNT])
-    with pytest.raises(Refusal, match=message) as refusal:
+    with pytest.raises(RpcRefusal, match=message) as refusal:
         keeper.exchange(text)
     assert refusal.value.code is UNAUTHENTICATED
 
@@ -122,7 +122,7 @@ def test_an_authorized_key_is_read_from_the_file_that_the_console_gives(tmp_path
     content = {"id": "key-1", "service_account_id": "account-1", "public_key": pem.decode()}
     file = tmp_path / "key.json"
     file.write_text(json.dumps(content))
-    key = ServiceAccountKey.from_file(file)
+    key = RegisteredKey.from_file(file)
     assert (key.id, key.service_account_id) == ("key-1", "account-1")
     assert key.public_key.public_numbers() == PRIVATE.public_key().public_numbers()
 
@@ -151,9 +151,9 @@ def test_a_file_that_is_no_authorized_key(tmp_path, content):
     file = tmp_path / "key.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match="is not an authorized key"):
-        ServiceAccountKey.from_file(file)
+        RegisteredKey.from_file(file)
 
 
 def test_a_key_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
-        ServiceAccountKey.from_file(tmp_path / "no")
+        RegisteredKey.from_file(tmp_path / "no")

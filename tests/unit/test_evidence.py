@@ -22,7 +22,7 @@ from batch_uploader.core.errors import (
     UnknownConnection,
 )
 from batch_uploader.sinks.speechsense import redaction, transport, wire
-from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, classify, never_left
 from batch_uploader.sinks.speechsense.rpc_result import RpcResult, request_id, retry_after
 
 WHERE = "api.example:443"
@@ -54,7 +54,7 @@ WORD = {
 
 
 def decide(answer, extent=Extent.WHOLE, **kwargs):
-    return judge(answer, extent=extent, where=WHERE, **kwargs)
+    return classify(answer, extent=extent, where=WHERE, **kwargs)
 
 
 def test_the_table_knows_every_status():

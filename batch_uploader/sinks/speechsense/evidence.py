@@ -113,7 +113,7 @@ def never_left(answer: RpcResult) -> bool:
     return answer.details.lower().startswith(_NEVER_LEFT)
 
 
-def judge(
+def classify(
     answer: RpcResult,
     *,
     extent: Extent,

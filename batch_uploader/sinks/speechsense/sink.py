@@ -25,7 +25,7 @@ from batch_uploader.sinks.speechsense import exchange, framing, wire
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
-from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, judge, never_left
+from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, classify, never_left
 from batch_uploader.sinks.speechsense.lookup import Lookup
 from batch_uploader.sinks.speechsense.quota import Quota
 from batch_uploader.sinks.speechsense.redaction import remember
@@ -156,7 +156,7 @@ class SpeechSenseSink:
                 call.unreached()
         if isinstance(end, Receipt):
             return end
-        raise judge(
+        raise classify(
             end,
             extent=sending.extent,
             where=str(self._endpoint),
