@@ -162,7 +162,7 @@ class _Sum(Struct):
     to_send_bytes: int = 0
     to_send_duration: float = 0.0
     already_there: int = 0
-    to_look: int = 0
+    to_compare: int = 0
     waiting: int = 0
     in_flight: int = 0
     carried_over: Counter[Status] = field(default_factory=Counter)
@@ -178,7 +178,7 @@ class _Sum(Struct):
                 self.to_send_duration += finding.audio.duration
                 self.to_send_bytes += finding.size
         self.already_there += batch.already_there
-        self.to_look += len(batch.looks)
+        self.to_compare += len(batch.looks)
         # Their talks are up; whether their sidecars say something new is for the run to see.
         self.already_there += sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
         self.waiting += batch.waiting
@@ -247,7 +247,7 @@ class _TextAccount:
         ]
         for number, words in (
             (total.already_there, "already there"),
-            (total.to_look, "of these with new change times: upload compares them last"),
+            (total.to_compare, "of these with new change times: upload compares them last"),
             (total.waiting, "waiting: changed just now"),
             (total.in_flight, "being sent by the run that is going on"),
         ):

@@ -110,17 +110,17 @@ class AlreadyThere(Struct, frozen=True):
     outdated: bool
 
 
-class LooksBegun(Struct, frozen=True):
-    """All else has been sent; ``to_look`` recordings that count as already there are compared now.
+class ComparisonStarted(Struct, frozen=True):
+    """All else has been sent: ``to_compare`` of what is already there are compared now.
 
     Their sizes and modification times are the same, but their change times or inodes are new.
     """
 
-    to_look: int
-    to_look_bytes: int
+    to_compare: int
+    to_compare_bytes: int
 
 
-class Sight(StrEnum):
+class Comparison(StrEnum):
     """What the comparison of files with the same sizes and modification times found."""
 
     SAME = "same"
@@ -133,12 +133,12 @@ class Sight(StrEnum):
     """They could not be read; the next run tries again."""
 
 
-class Looked(Struct, frozen=True):
-    """One of those that ``LooksBegun`` counted was compared."""
+class Compared(Struct, frozen=True):
+    """One of those that ``ComparisonStarted`` counted was compared."""
 
     path: str
     size: int
-    found: Sight
+    found: Comparison
 
 
 class Waiting(Struct, frozen=True):
@@ -215,8 +215,8 @@ Event = (
     | Settled
     | ProblemFound
     | AlreadyThere
-    | LooksBegun
-    | Looked
+    | ComparisonStarted
+    | Compared
     | Waiting
     | ReturnedUnsent
     | CarriedOver

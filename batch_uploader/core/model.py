@@ -268,8 +268,8 @@ class Summary(Struct, frozen=True):
     touched, ``outdated`` those whose sidecar changed after their talk was uploaded (the talk keeps
     the old metadata). ``uploaded_bytes`` and ``uploaded_duration``, in seconds of audio, count what
     this run uploaded. ``attention`` is cut at a length that fits a screen; the ledger has them all.
-    ``to_look`` are those among ``already_there`` whose times of change or inodes are new,
-    ``looked`` of how many the content was compared, and ``changed`` how many of these hold
+    ``to_compare`` are those among ``already_there`` whose times of change or inodes are new,
+    ``compared`` of how many the content was compared, and ``changed`` how many of these hold
     something else.
     """
 
@@ -283,8 +283,8 @@ class Summary(Struct, frozen=True):
     elapsed: float
     attention: tuple[Outcome, ...]
     reason: str | None = None
-    to_look: int = 0
-    looked: int = 0
+    to_compare: int = 0
+    compared: int = 0
     changed: int = 0
 
     @property

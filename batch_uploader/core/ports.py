@@ -108,14 +108,14 @@ class Attempt(Struct, frozen=True):
 
     ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
     seconds bounds the whole of the try. A sink that is cancelled before it sent anything calls
-    ``never_began``; otherwise the recording is in doubt.
+    ``on_not_started``; otherwise the recording is in doubt.
     """
 
     number: int
     client_request_id: str
     timeout: float
     sent: Callable[[int], None]
-    never_began: Callable[[], None]
+    on_not_started: Callable[[], None]
 
 
 class Match(Struct, frozen=True):

@@ -29,7 +29,7 @@ class Action(StrEnum):
     """Its talk is up and the audio is as it was; the sidecar may say something new."""
     SKIP = "skip"
     """It is up; nothing is opened."""
-    LOOK = "look"
+    COMPARE = "compare"
     """It is at rest, but may hold something else: it is compared when all else has been sent."""
     HOLD = "hold"
     """A human must act before a run touches it again."""

@@ -7,7 +7,7 @@ from batch_uploader.core.states import AT_REST, UNRESOLVED, Action, Decision, St
 _NEW = Decision(Action.UPLOAD, "it is new")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
 _TOUCHED = Decision(Action.UPLOAD, "the time of change or the inode of its files is new")
-_LOOK = Decision(Action.LOOK, "the time of change or the inode of its files is new")
+_COMPARE = Decision(Action.COMPARE, "the time of change or the inode of its files is new")
 _LOST = Decision(Action.UPLOAD, "its ledger was lost, and it is looked into to be searched for")
 
 
@@ -51,12 +51,12 @@ def plan(
     if row.new_sidecar is None:
         return _CHANGED
     # What the sidecar says is not all that may be new.
-    return _LOOK if audio_touched else row.new_sidecar
+    return _COMPARE if audio_touched else row.new_sidecar
 
 
 def _touched(status: Status) -> Decision:
     if status in AT_REST:
-        return _LOOK
+        return _COMPARE
     unchanged = status.state.unchanged
     return unchanged if unchanged.action is Action.UPLOAD else _TOUCHED
 

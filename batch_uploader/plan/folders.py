@@ -205,7 +205,7 @@ class FolderPlanner(Struct, frozen=True):
             batch.decisions.append((pair.audio.path, decision))
         if before is not None and before.stat.is_like(stat):
             self._compare(batch, before, stat)
-        if decision.action is Action.LOOK:
+        if decision.action is Action.COMPARE:
             batch.already_there += 1
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
             some = batch.by_inode if inode_alone else batch.looks

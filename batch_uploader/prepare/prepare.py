@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from batch_uploader import __version__
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import SourceError
-from batch_uploader.core.events import Sight
+from batch_uploader.core.events import Comparison
 from batch_uploader.core.model import (
     AudioInfo,
     Defect,
@@ -144,7 +144,7 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, info)
         return info
 
-    def compare(self, pair: Pair, known: Record) -> Sight:
+    def compare(self, pair: Pair, known: Record) -> Comparison:
         """Whether audio of the same size and time, and its sidecar, are what they were.
 
         Raises as ``prepare``.
@@ -156,14 +156,14 @@ class Preparer(Struct, frozen=True):
                 sha256 = _hash(handle, pair.audio)
                 self._require_rest(handle, pair.audio, opened)
             if sha256 != known.sha256:
-                return Sight.CHANGED
+                return Comparison.CHANGED
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
-            return Sight.SAME
+            return Comparison.SAME
         metadata = self.metadata(pair)
         _ = self._sidecar_now(pair.sidecar)
         same = not isinstance(metadata, tuple) and metadata.digest() == known.metadata
-        return Sight.SAME if same else Sight.OUTDATED
+        return Comparison.SAME if same else Comparison.OUTDATED
 
     def prepare(
         self, pair: Pair, whole_limit: int, envelope: Callable[[Recording], bytes]

@@ -46,9 +46,9 @@ class Delivery:
             self._nbytes += nbytes
             self._publish(BytesSent(self.recording.path, nbytes))
 
-        return Attempt(number, self._client_request_id, timeout, sent, self._never_began)
+        return Attempt(number, self._client_request_id, timeout, sent, self._on_not_started)
 
-    def _never_began(self) -> None:
+    def _on_not_started(self) -> None:
         self.open = False
 
     def ended(self, result: Receipt | SinkError, retry_in: float | None) -> AttemptEnded:

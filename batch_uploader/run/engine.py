@@ -193,7 +193,7 @@ class Engine:
                     self._feed.finished()
 
     async def _process(self, job: Job) -> None:
-        if job.action is Action.LOOK and (
+        if job.action is Action.COMPARE and (
             self._feed.looks_enough or not await self._looks.is_other(job)
         ):
             return

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from batch_uploader.core.changes import Forget, Learn, Remember, Settle
 from batch_uploader.core.events import (
     CarriedOver,
+    ComparisonStarted,
     Decided,
     FolderPlanned,
     Listener,
-    LooksBegun,
     ProblemFound,
     ScanFinished,
 )
@@ -126,7 +126,7 @@ class Feed:
     async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
         """Compare what may have been touched: last, since a change of owner may be of a million."""
         doubts = len(await self._ledger.doubts())
-        self._publish(LooksBegun(self._looks.files, self._looks.nbytes))
+        self._publish(ComparisonStarted(self._looks.files, self._looks.nbytes))
         self.looking = True
         async with aclosing(self._due_looks()) as due:
             async for job in due:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.changes import Learn, Settle
 from batch_uploader.core.errors import SourceError
-from batch_uploader.core.events import Listener, Looked, Settled, Sight
+from batch_uploader.core.events import Compared, Comparison, Listener, Settled
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
 from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.core.states import Status
@@ -30,20 +30,20 @@ class Looks(Struct, frozen=True):
             found = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
         except SourceError:
             # Who lost the right to read a file has not lost its talk.
-            found = Sight.UNREAD
-        if found is Sight.OUTDATED and before.status is not Status.UPLOADED:
+            found = Comparison.UNREAD
+        if found is Comparison.OUTDATED and before.status is not Status.UPLOADED:
             # Another call of the same audio, unless somebody decided to let it be.
-            found = Sight.CHANGED if before.status is Status.DUPLICATE else Sight.SAME
-        if found is Sight.SAME and before.stat.is_like(now):
+            found = Comparison.CHANGED if before.status is Status.DUPLICATE else Comparison.SAME
+        if found is Comparison.SAME and before.stat.is_like(now):
             await self._learn(job.path, now)
-        elif found is Sight.SAME and before.status is Status.UPLOADED:
+        elif found is Comparison.SAME and before.status is Status.UPLOADED:
             await self._settle(replace(before, stat=now))
-        elif found in {Sight.SAME, Sight.OUTDATED}:
+        elif found in {Comparison.SAME, Comparison.OUTDATED}:
             # What the sidecar says is not on record, so it is news each time.
             seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
             await self._learn(job.path, seen)
-        self.publish(Looked(job.path, job.size, found))
-        return found is Sight.CHANGED
+        self.publish(Compared(job.path, job.size, found))
+        return found is Comparison.CHANGED
 
     async def still_rejected(self, job: Job, recording: Recording) -> bool:
         """Whether it is just what was rejected, and its files were only touched."""

@@ -48,7 +48,7 @@ class RunStats:
         self.uploaded_duration = 0.0
         self.already_there = self.waiting = self.outdated = 0
         self.carried_over = self.returned_unsent = self.retries = 0
-        self.to_look = self.looked = self.changed = 0
+        self.to_compare = self.compared = self.changed = 0
         self.searched: Counter[Status] = Counter()
         """What the searches brought, the doubts of earlier runs included."""
         self.wrote = False
@@ -69,8 +69,8 @@ class RunStats:
             events.Settled: self._settled,
             events.ProblemFound: self._problem_found,
             events.AlreadyThere: self._found_there,
-            events.LooksBegun: self._looks_begun,
-            events.Looked: self._compared,
+            events.ComparisonStarted: self._comparison_started,
+            events.Compared: self._compared,
             events.Waiting: self._left_waiting,
             events.ReturnedUnsent: self._returned,
             events.CarriedOver: self._carried,
@@ -106,8 +106,8 @@ class RunStats:
             elapsed=elapsed,
             attention=tuple(self._attention),
             reason=reason,
-            to_look=self.to_look,
-            looked=self.looked,
+            to_compare=self.to_compare,
+            compared=self.compared,
             changed=self.changed,
         )
 
@@ -125,12 +125,12 @@ class RunStats:
         self._counted, self._counted_bytes = event.to_send, event.to_send_bytes
         self._add_up()
 
-    def _looks_begun(self, event: events.LooksBegun) -> None:
-        self.to_look = event.to_look
-        self._seen += event.to_look
-        self._seen_bytes += event.to_look_bytes
-        self._counted += event.to_look
-        self._counted_bytes += event.to_look_bytes
+    def _comparison_started(self, event: events.ComparisonStarted) -> None:
+        self.to_compare = event.to_compare
+        self._seen += event.to_compare
+        self._seen_bytes += event.to_compare_bytes
+        self._counted += event.to_compare
+        self._counted_bytes += event.to_compare_bytes
         self._add_up()
 
     def _add_up(self) -> None:
@@ -161,10 +161,10 @@ class RunStats:
     def _returned(self, _event: events.ReturnedUnsent) -> None:
         self.returned_unsent += 1
 
-    def _compared(self, event: events.Looked) -> None:
-        self.looked += event.found is not events.Sight.UNREAD
-        self.outdated += event.found is events.Sight.OUTDATED
-        if event.found is events.Sight.CHANGED:
+    def _compared(self, event: events.Compared) -> None:
+        self.compared += event.found is not events.Comparison.UNREAD
+        self.outdated += event.found is events.Comparison.OUTDATED
+        if event.found is events.Comparison.CHANGED:
             # It goes on its way, and is done at the end of that.
             self.changed += 1
             self.already_there -= 1

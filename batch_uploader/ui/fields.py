@@ -110,8 +110,8 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "uploaded_bytes": summary.uploaded_bytes,
         "uploaded_duration": finite(summary.uploaded_duration),
         "elapsed": finite(summary.elapsed),
-        "to_look": summary.to_look,
-        "looked": summary.looked,
+        "to_compare": summary.to_compare,
+        "compared": summary.compared,
         "changed": summary.changed,
     }
 

@@ -252,16 +252,16 @@ def _counts(summary: Summary, statuses: Collection[Status]) -> list[tuple[str, i
 
 def _looks(summary: Summary) -> Iterator[Line]:
     """What became of files that may have been touched, and why that was asked."""
-    if not summary.to_look:
+    if not summary.to_compare:
         return
-    have = "has a new change time" if summary.to_look == 1 else "have new change times"
-    left = summary.to_look - summary.looked
-    looked = "looked at" if not left else f"{format_count(summary.looked)} looked at"
+    have = "has a new change time" if summary.to_compare == 1 else "have new change times"
+    left = summary.to_compare - summary.compared
+    compared = "compared" if not left else f"{format_count(summary.compared)} compared"
     hold = "holds" if summary.changed == 1 else "hold"
     found = f"{format_count(summary.changed)} {hold} other audio"
-    text = f"{plural(summary.to_look, 'recording')} {have}: {looked}, {found}"
+    text = f"{plural(summary.to_compare, 'recording')} {have}: {compared}, {found}"
     yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
-    if left or (summary.to_look >= _MANY_LOOKS and not summary.changed):
+    if left or (summary.to_compare >= _MANY_LOOKS and not summary.changed):
         yield hint("--trust-times goes by size and modification time alone")
 
 

@@ -95,7 +95,7 @@ class Tally:
             events.Settled: self._settled,
             events.AlreadyThere: self._sized,
             events.Waiting: self._sized,
-            events.Looked: self._looked,
+            events.Compared: self._compared,
             events.ReturnedUnsent: self._returned,
             events.DoubtsWaiting: self._doubts_waiting,
             events.Paused: self._paused,
@@ -232,8 +232,8 @@ class Tally:
     def _sized(self, event: events.AlreadyThere | events.Waiting) -> None:
         self._done(event.path, event.size)
 
-    def _looked(self, event: events.Looked) -> None:
-        if event.found is not events.Sight.CHANGED:
+    def _compared(self, event: events.Compared) -> None:
+        if event.found is not events.Comparison.CHANGED:
             self._done(event.path, event.size)
 
     def _returned(self, event: events.ReturnedUnsent) -> None:

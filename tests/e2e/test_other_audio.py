@@ -59,7 +59,7 @@ def test_other_audio_goes_up_once_and_the_rest_is_not_touched(calls, upload, ser
     put_over(way, file, other(file.read_bytes()))
     result = upload()
     assert result.code == 0, result.err
-    assert "1 recording has a new change time: looked at, 1 holds other audio" in result.err
+    assert "1 recording has a new change time: compared, 1 holds other audio" in result.err
     assert service.counts(calls) == {"a.wav": 1, "f/b.wav": 2, "f/c.wav": 1}
     assert len(set(sound(service, calls, "f/b.wav"))) == 2
     lines = (calls.folder / "manifest.jsonl").read_text().splitlines()
@@ -99,10 +99,10 @@ def test_a_change_of_rights_costs_one_look_each_and_nothing_else(calls, upload, 
     assert result.code == 0, result.err
     told = [json.loads(line) for line in result.out.splitlines()]
     kinds = [event["event"] for event in told]
-    assert kinds.index("settled") < kinds.index("looks_begun") < kinds.index("looked")
-    assert kinds.count("looked") == 20
-    assert {event["found"] for event in told if event["event"] == "looked"} == {"same"}
-    assert "20 recordings have new change times: looked at, 0 hold other audio" in result.err
+    assert kinds.index("settled") < kinds.index("comparison_started") < kinds.index("compared")
+    assert kinds.count("compared") == 20
+    assert {event["found"] for event in told if event["event"] == "compared"} == {"same"}
+    assert "20 recordings have new change times: compared, 0 hold other audio" in result.err
     assert_one_talk_each(calls, service, [*names, "new.wav"])
     result = upload()
     assert "Nothing new" in result.err
@@ -123,7 +123,7 @@ def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, insi
     assert result.code == 0
     assert "change time" not in result.err
     result = upload()
-    assert "1 recording has a new change time: looked at" in result.err
+    assert "1 recording has a new change time: compared" in result.err
     assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
 
@@ -148,9 +148,9 @@ def test_a_talk_whose_file_may_not_be_read_any_more_stays_one(calls, upload, unp
     for _ in range(2):
         result = upload(preexec=unprivileged)
         assert result.code == 0, result.err
-        assert "1 recording has a new change time: 0 looked at" in result.err
+        assert "1 recording has a new change time: 0 compared" in result.err
         assert "1 left for the next run" in result.err
         assert "hint: --trust-times" in result.err
     assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
     (calls.folder / "a.wav").chmod(0o600)
-    assert "1 recording has a new change time: looked at" in upload().err
+    assert "1 recording has a new change time: compared" in upload().err

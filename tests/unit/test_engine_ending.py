@@ -236,7 +236,7 @@ async def test_what_is_cancelled_before_it_began_is_in_no_doubt():
             try:
                 await anyio.sleep_forever()
             except anyio.get_cancelled_exc_class():
-                attempt.never_began()
+                attempt.on_not_started()
                 raise
 
     house = House(recordings(10))

@@ -10,7 +10,13 @@ from engine_house import OPTIONS, CountsOpening, House, recordings, wav
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import Rejected
-from batch_uploader.core.events import Looked, LooksBegun, Settled, Sight, UploadStarted
+from batch_uploader.core.events import (
+    Compared,
+    Comparison,
+    ComparisonStarted,
+    Settled,
+    UploadStarted,
+)
 from batch_uploader.core.model import Ending, Listing
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -61,7 +67,7 @@ class Disk(House):
 
     @property
     def looked(self):
-        return {event.path: event.found for event in self.events(Looked)}
+        return {event.path: event.found for event in self.events(Compared)}
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -93,14 +99,16 @@ async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(
     disk.source.walks = 0
     summary = await disk.run()
     assert disk.source.walks == (1 if kept == len(FILES) else 2)
-    assert disk.looked == dict.fromkeys(FILES, Sight.SAME) | {"0/call-3.wav": Sight.CHANGED}
+    assert disk.looked == dict.fromkeys(FILES, Comparison.SAME) | {
+        "0/call-3.wav": Comparison.CHANGED
+    }
     assert len(disk.sink.talks) == 7
     assert len({talk.sha256 for talk in disk.sink.talks}) == 7
-    assert (summary.to_look, summary.looked, summary.changed) == (6, 6, 1)
+    assert (summary.to_compare, summary.compared, summary.changed) == (6, 6, 1)
     assert (summary.already_there, dict(summary.counts)) == (5, {Status.UPLOADED: 1})
     summary = await disk.run()
     assert disk.looked == {}
-    assert (summary.already_there, summary.to_look, len(disk.sink.talks)) == (6, 0, 7)
+    assert (summary.already_there, summary.to_compare, len(disk.sink.talks)) == (6, 0, 7)
 
 
 async def test_what_comes_back_is_the_talk_that_it_was(disk):
@@ -110,7 +118,7 @@ async def test_what_comes_back_is_the_talk_that_it_was(disk):
     await disk.run()
     disk.fill("0/call-3.wav", wav(3))
     await disk.run()
-    assert disk.looked == {"0/call-3.wav": Sight.CHANGED}
+    assert disk.looked == {"0/call-3.wav": Comparison.CHANGED}
     assert len(disk.sink.talks) == 7
 
 
@@ -123,7 +131,12 @@ async def test_new_recordings_come_first(disk):
     await disk.run()
     kinds = [type(event) for event in disk.heard]
     settled = kinds.index(Settled)
-    assert kinds.index(UploadStarted) < settled < kinds.index(LooksBegun) < kinds.index(Looked)
+    assert (
+        kinds.index(UploadStarted)
+        < settled
+        < kinds.index(ComparisonStarted)
+        < kinds.index(Compared)
+    )
 
 
 @pytest.mark.parametrize("ending", [Ending.LIMIT, Ending.INTERRUPTED])
@@ -134,7 +147,7 @@ async def test_looks_that_are_left_are_no_work_left_undone(disk, ending):
 
     def stop(event):
         disk.heard.append(event)
-        if isinstance(event, Looked):
+        if isinstance(event, Compared):
             disk.running.drain("it is over", ending)
 
     seen = []
@@ -147,9 +160,9 @@ async def test_looks_that_are_left_are_no_work_left_undone(disk, ending):
                 summary = await disk.running.run()
         stopped = disk.looked and ending is Ending.INTERRUPTED
         assert summary.ending is (ending if stopped else Ending.COMPLETED)
-        if not summary.to_look:
+        if not summary.to_compare:
             break
-        assert 0 < summary.looked == len(disk.looked) <= summary.to_look
+        assert 0 < summary.compared == len(disk.looked) <= summary.to_compare
         seen += disk.looked
     assert sorted(seen) == sorted(FILES)
     assert summary.already_there == len(FILES)
@@ -175,9 +188,9 @@ async def test_an_inode_counts_where_two_runs_saw_that_files_keep_them(disk):
     disk.fill("2/call-2.wav", wav(102))
     await disk.run()
     assert disk.looked == {
-        "0/call-3.wav": Sight.CHANGED,
-        "1/call-1.wav": Sight.SAME,
-        "2/call-2.wav": Sight.CHANGED,
+        "0/call-3.wav": Comparison.CHANGED,
+        "1/call-1.wav": Comparison.SAME,
+        "2/call-2.wav": Comparison.CHANGED,
     }
     assert len(disk.sink.talks) == 8
     await disk.run()
@@ -194,9 +207,9 @@ async def test_inodes_that_are_made_up_each_time_are_no_reason_to_look(disk, mon
     for shift in (1, 2, 3):
         disk.source.shift = shift
         summary = await disk.run()
-        assert (summary.already_there, summary.to_look, disk.looked) == (6, 0, {})
+        assert (summary.already_there, summary.to_compare, disk.looked) == (6, 0, {})
     disk.source.of = {"0/call-3.wav"}
-    assert (await disk.run()).to_look == 0
+    assert (await disk.run()).to_compare == 0
 
 
 async def test_a_ledger_that_knew_less_learns_it_without_a_look(kept, tmp_path):
@@ -215,7 +228,7 @@ async def test_a_ledger_that_knew_less_learns_it_without_a_look(kept, tmp_path):
         " sidecar_inode = NULL"
     )
     summary = await kept.run()
-    assert (summary.already_there, summary.to_look) == (6, 0)
+    assert (summary.already_there, summary.to_compare) == (6, 0)
     assert execute(select) == known
     kept.fill("0/call-3.wav", wav(103))
     assert (await kept.run()).changed == 1
@@ -244,10 +257,10 @@ async def test_a_duplicate_and_what_was_given_up_are_compared_as_well(disk):
     (duplicate,) = (p for p, status in (await disk.statuses()).items() if status == "duplicate")
     disk.touch(duplicate)
     await disk.run()
-    assert disk.looked == {duplicate: Sight.SAME}
+    assert disk.looked == {duplicate: Comparison.SAME}
     disk.fill(duplicate, wav(100))
     await disk.run()
-    assert (disk.looked, len(disk.sink.talks)) == ({duplicate: Sight.CHANGED}, 7)
+    assert (disk.looked, len(disk.sink.talks)) == ({duplicate: Comparison.CHANGED}, 7)
 
 
 async def test_what_a_sidecar_says_anew_needs_no_look_at_the_audio_each_time(disk):
@@ -258,7 +271,7 @@ async def test_what_a_sidecar_says_anew_needs_no_look_at_the_audio_each_time(dis
     disk.fill("0/call-3.json", sidecar.read_bytes().replace(b"3", b"8"))
     for opened in ({"0/call-3.wav": 1, "0/call-3.json": 1}, {"0/call-3.json": 1}):
         summary = await disk.run()
-        assert disk.looked == {"0/call-3.wav": Sight.OUTDATED}
+        assert disk.looked == {"0/call-3.wav": Comparison.OUTDATED}
         assert (summary.outdated, disk.source.opened) == (1, opened)
     assert len(disk.sink.talks) == 6
 
@@ -268,7 +281,7 @@ async def test_a_sidecar_that_was_written_anew_hides_no_other_audio(disk, says):
     """Fault 94: nor does it have the audio looked at again and again."""
     await disk.run()
     sidecar, audio = disk.root / "0/call-3.json", "0/call-3.wav"
-    found = Sight.SAME if says == b"3" else Sight.OUTDATED
+    found = Comparison.SAME if says == b"3" else Comparison.OUTDATED
     sidecar.write_bytes(sidecar.read_bytes().replace(b"3", says))
     os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15))
     disk.touch(audio)
@@ -279,4 +292,4 @@ async def test_a_sidecar_that_was_written_anew_hides_no_other_audio(disk, says):
     disk.fill(audio, wav(103))
     os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15 + 1))
     assert (await disk.run()).changed == 1
-    assert (disk.looked, len(disk.sink.talks)) == ({audio: Sight.CHANGED}, 7)
+    assert (disk.looked, len(disk.sink.talks)) == ({audio: Comparison.CHANGED}, 7)

@@ -116,9 +116,9 @@ def test_each_event_counts_once_however_many_come_together(batch):
         events.Settled(Outcome("a", Status.UPLOADED, Stat(100, 0), duration=2.0)),
         events.AlreadyThere("b", 100, outdated=True),
         events.Waiting("c", 100),
-        events.LooksBegun(2, 20),
-        events.Looked("d", 10, events.Sight.SAME),
-        events.Looked("e", 10, events.Sight.CHANGED),
+        events.ComparisonStarted(2, 20),
+        events.Compared("d", 10, events.Comparison.SAME),
+        events.Compared("e", 10, events.Comparison.CHANGED),
         events.Settled(Outcome("e", Status.UPLOADED, Stat(10, 0), duration=1.0)),
     ]
     for start in range(0, len(happened), batch):
@@ -126,6 +126,6 @@ def test_each_event_counts_once_however_many_come_together(batch):
             stats.hear(event)
     assert (stats.done, stats.total, stats.done_bytes, stats.total_bytes) == (5, 5, 320, 320)
     assert (stats.already_there, stats.waiting, stats.outdated) == (2, 2, 1)
-    assert (stats.to_look, stats.looked, stats.changed) == (2, 2, 1)
+    assert (stats.to_compare, stats.compared, stats.changed) == (2, 2, 1)
     assert (stats.uploaded, stats.uploaded_bytes, stats.uploaded_duration) == (2, 110, 3.0)
     assert (stats.wire_bytes, stats.needs_attention, stats.wrote) == (100, 0, True)

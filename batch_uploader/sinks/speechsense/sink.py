@@ -134,7 +134,7 @@ class SpeechSenseSink:
         try:
             header = await self._header()
         except asyncio.CancelledError:
-            attempt.never_began()
+            attempt.on_not_started()
             raise
         timeout = attempt.timeout - (time.monotonic() - started)
         if timeout <= 0:
