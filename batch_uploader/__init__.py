@@ -104,7 +104,7 @@ __all__ = [
     "upload_directory",
 ]
 
-_ROOMS = {
+_MODULES = {
     "run.options": ("RunOptions",),
     "prepare.prepare": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
@@ -143,7 +143,7 @@ _ROOMS = {
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def _silence_grpc() -> None:
@@ -169,8 +169,8 @@ _silence_grpc()
 
 def __getattr__(name: str) -> object:
     """Import a name of the library when it is first asked for."""
-    if name not in _ROOM_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -36,19 +36,19 @@ async def survey(
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
             jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-            yield batch, await _look(preparer, jobs[:_AT_ONCE])
+            yield batch, await _inspect(preparer, jobs[:_AT_ONCE])
             for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
-                found = await _look(preparer, jobs[start : start + _AT_ONCE])
+                found = await _inspect(preparer, jobs[start : start + _AT_ONCE])
                 yield Batch(batch.folder), found
 
 
-async def _look(preparer: Preparer, jobs: Sequence[Job]) -> list[Finding]:
+async def _inspect(preparer: Preparer, jobs: Sequence[Job]) -> list[Finding]:
     return await to_thread.run_sync(lambda: [_finding(preparer, job) for job in jobs])
 
 
 def _finding(preparer: Preparer, job: Job) -> Finding:
     try:
-        seen = preparer.look(job.pair)
+        seen = preparer.inspect(job.pair)
     except SourceError as error:
         cure = "see that it can be read, then check again"
         return Finding(

@@ -132,7 +132,7 @@ class Preparer(Struct, frozen=True):
             ),
         )
 
-    def look(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
+    def inspect(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
         """Everything but hashing: what is in the audio, or all that is wrong with the pair.
 
         Raises as ``prepare`` does.
