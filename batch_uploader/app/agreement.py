@@ -89,7 +89,7 @@ class Agreement:
         self._ledger = ledger
         self._belonging = belonging
         self._manifest = manifest
-        self.owed = False
+        self.stale = False
         """Whether what lies there is not what the ledger wrote last, and is to be written anew."""
         usual = None if belonging is None else manifest_path(belonging.root)
         self._all = [*dict.fromkeys(each for each in (manifest, usual) if each is not None)]
@@ -130,7 +130,7 @@ class Agreement:
     async def _accept(self, manifest: Path, seal: Seal) -> None:
         before = _decode(await self._ledger.fact(_FACT))
         if manifest == self._manifest:
-            self.owed = not before or before[0].sha256 != seal.sha256
+            self.stale = not before or before[0].sha256 != seal.sha256
         if seal not in before:
             # Not before what was written last: another one may lie there to the end of the run.
             kept = [seal if each.sha256 == seal.sha256 else each for each in before]

@@ -11,7 +11,7 @@ from batch_uploader.core.errors import LedgerError, LedgerGone
 from batch_uploader.core.ports import Ledger
 from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.host.beneath import identity
-from batch_uploader.ledgers.manifest import mark_behind, mark_current, read_manifest
+from batch_uploader.ledgers.manifest import mark_current, mark_stale, read_manifest
 
 
 class Bookkeeping:
@@ -39,7 +39,7 @@ class Bookkeeping:
         if self._manifest is not None:
             with suppress(OSError):  # where no note can be made no manifest can, and that is told
                 self._folder = identity(self._manifest.parent)
-            self._stale = mark_behind(self._manifest) or self._agreement.owed
+            self._stale = mark_stale(self._manifest) or self._agreement.stale
         await self.recover()
 
     async def recover(self, *, ours: bool = False) -> None:

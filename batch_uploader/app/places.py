@@ -22,11 +22,11 @@ from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
 from batch_uploader.ledgers.places import (
     LEDGER_FOLDER,
-    behind_note,
     forgotten,
     has_ledger,
     ledger_path,
     manifest_path,
+    stale_note,
 )
 from batch_uploader.ledgers.sqlite import LedgerReader, remains
 from batch_uploader.sources.directory import escape_name
@@ -222,7 +222,7 @@ def require_no_trace(places: Places) -> None:
 
 
 def _trace(places: Places) -> Path | None:
-    note = behind_note(places.manifest)
+    note = stale_note(places.manifest)
     return note if note.is_file() else remains(places.ledger)
 
 
@@ -281,7 +281,7 @@ def _files(places: Places) -> Iterator[OwnFile]:
         beside = real.with_name(real.name + suffix)
         yield OwnFile(f"the ledger's {beside.name}", beside, "--ledger")
     yield OwnFile("the manifest", places.manifest, "--manifest", recordings | {FileKind.SIDECAR})
-    yield OwnFile("the note beside the manifest", behind_note(places.manifest), "--manifest")
+    yield OwnFile("the note beside the manifest", stale_note(places.manifest), "--manifest")
     yield OwnFile("the directory's pointer", pointer_path(places.root), "--ledger")
 
 

@@ -17,9 +17,9 @@ from batch_uploader.core.model import (
 )
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, Row
 from batch_uploader.core.states import AFTER_A_CLAIM, KEPT, Status
-from batch_uploader.ledgers.records import Store, of_another
+from batch_uploader.ledgers.store import Store, of_another
 
-_NEVER_NS: Final = -1
+UNKNOWN_MTIME: Final = -1
 """The time of a file that the manifest does not tell: no file has it, so each is looked into."""
 
 
@@ -47,7 +47,7 @@ def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
             Record(
                 path=row.path,
                 status=Status.IN_DOUBT,
-                stat=Stat(row.size, _NEVER_NS),
+                stat=Stat(row.size, UNKNOWN_MTIME),
                 failure=LEDGER_LOST,
                 settled_at_ns=now,
                 doubt_seq=store.tick(),
@@ -73,7 +73,7 @@ def _adopted(store: Store, row: Row, stamp_field: str | None, now: int) -> Recor
     return Record(
         path=row.path,
         status=row.status,
-        stat=Stat(row.size, _NEVER_NS),
+        stat=Stat(row.size, UNKNOWN_MTIME),
         sha256=sha256,
         key=recording_key(row.connection_id, row.path, sha256) if sha256 else None,
         duration=row.duration,

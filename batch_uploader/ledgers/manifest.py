@@ -33,7 +33,7 @@ from batch_uploader.host.files import (
     remove_leftovers,
     replace_atomically,
 )
-from batch_uploader.ledgers.places import behind_note
+from batch_uploader.ledgers.places import stale_note
 
 T = TypeVar("T")
 
@@ -168,12 +168,12 @@ async def write_manifest(rows: AsyncIterator[Row], path: Path) -> Seal:
     return seal
 
 
-def mark_behind(path: Path) -> bool:
+def mark_stale(path: Path) -> bool:
     """Note, before the ledger changes, that the manifest may fall behind it: this may be killed.
 
     Whether it may be behind already. Only a manifest that is written whole ends that.
     """
-    note = behind_note(path)
+    note = stale_note(path)
     behind = os.path.lexists(note) or not path.exists()
     with suppress(OSError):  # where no note can be made no manifest can, and that is told
         os.close(create_private(note))
@@ -182,7 +182,7 @@ def mark_behind(path: Path) -> bool:
 
 def mark_current(path: Path) -> None:
     """Take the note back: the manifest says what the ledger says."""
-    note = behind_note(path)
+    note = stale_note(path)
     with suppress(OSError):
         if read_own(note, 1) == b"":  # whatever else lies there is none of ours
             note.unlink()

@@ -16,7 +16,7 @@ from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Standing
+from batch_uploader.ledgers.store import ClaimContext
 
 
 class MemoryLedger:
@@ -187,10 +187,10 @@ class _MemoryStore:
     def talk(self, talk_id: str) -> Record | None:
         return self._by_talk.get(talk_id)
 
-    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
+    def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
         past = (each for each in reversed(self.history) if each.path == path)
         same = (record for record in past if record.sha256 == fingerprint.sha256)
-        return Standing(self.current(path), next(same, None), self.holder(fingerprint))
+        return ClaimContext(self.current(path), next(same, None), self.holder(fingerprint))
 
     def put(self, record: Record) -> None:
         self.drop(record.path)

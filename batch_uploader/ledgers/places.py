@@ -29,7 +29,7 @@ def has_ledger(ledger: Path) -> bool:
         ) from error
 
 
-def behind_note(manifest: Path) -> Path:
+def stale_note(manifest: Path) -> Path:
     """Where a run notes that a manifest may fall behind the ledger."""
     return manifest.with_name(f".{manifest.name}.behind")
 
@@ -44,7 +44,7 @@ def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> Non
         return
     places = (manifest, manifest_path(directory))
     manifests = [each for each in places if each.is_file()]
-    notes = [note for note in map(behind_note, places) if note.is_file()]
+    notes = [note for note in map(stale_note, places) if note.is_file()]
     if not manifests:
         if notes:
             raise forgotten(ledger, notes[0])

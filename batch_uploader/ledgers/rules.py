@@ -38,7 +38,7 @@ from batch_uploader.core.states import (
     Status,
 )
 from batch_uploader.ledgers.adoption import adopt, looked_into
-from batch_uploader.ledgers.records import Store, of_another
+from batch_uploader.ledgers.store import Store, of_another
 
 Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
 
@@ -98,7 +98,7 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
     """Grant a claim, or tell why nothing is to be sent."""
     recording, stamp_field = asked.recording, asked.stamp_field
     path, content = recording.path, recording.fingerprint
-    current, talk, other = store.standing(path, content)
+    current, talk, other = store.claim_context(path, content)
     if current is not None and current.status in UNRESOLVED and current.sha256 is not None:
         return ClaimAnswer(ClaimResult.HELD)
     if talk is not None and (

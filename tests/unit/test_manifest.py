@@ -26,8 +26,8 @@ from batch_uploader.ledgers.manifest import (
     CSV_COLUMNS,
     Format,
     export,
-    mark_behind,
     mark_current,
+    mark_stale,
     read_manifest,
     seal_of,
     write_manifest,
@@ -318,12 +318,12 @@ async def test_what_a_killed_writing_left_goes_with_the_next_one(tmp_path):
 
 async def test_a_manifest_is_behind_until_it_is_written_whole(tmp_path):
     path = tmp_path / "manifest.jsonl"
-    assert mark_behind(path), "there is none"
+    assert mark_stale(path), "there is none"
     await write_manifest(stream(UP), path)
-    assert not mark_behind(path)
+    assert not mark_stale(path)
     with pytest.raises(LedgerError, match="damaged"):
         await write_manifest(failing(1, LedgerError("damaged")), path)
-    assert mark_behind(path)
+    assert mark_stale(path)
     mark_current(path)
     assert [each.name for each in tmp_path.iterdir()] == ["manifest.jsonl"]
 

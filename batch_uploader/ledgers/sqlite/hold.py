@@ -17,7 +17,7 @@ from batch_uploader.ledgers.sqlite.file import locked, not_open, translated
 from batch_uploader.ledgers.sqlite.owner import (
     Owned,
     Owner,
-    Record,
+    OwnerRecord,
     is_owned,
     last_record,
     owner_path,
@@ -50,7 +50,7 @@ class Hold:
             raise not_open(self._path)
         return self._owner
 
-    def take(self) -> Record | None:
+    def take(self) -> OwnerRecord | None:
         """Take it; what the one before left in the record. Raises LedgerLocked if one lives.
 
         Waits half a minute at most, and only where it cannot be told from here whether one lives.
@@ -156,7 +156,7 @@ class _Place:
             os.close(above)
 
 
-def taken_over(path: Path, record: Record | None = None) -> LedgerLocked:
+def taken_over(path: Path, record: OwnerRecord | None = None) -> LedgerLocked:
     """The error of a run that was taken for dead."""
     who = f" ({record})" if record is not None else ""
     return LedgerLocked(

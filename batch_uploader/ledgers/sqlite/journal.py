@@ -34,7 +34,7 @@ from batch_uploader.host.files import (
     unshare,
 )
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Store
+from batch_uploader.ledgers.store import Store
 
 _NAME: Final = "-answers"
 SIZE: Final = 1024 * 1024

@@ -14,13 +14,11 @@ from anyio import CancelScope
 
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
-from batch_uploader.core.model import Entry, Fingerprint, Outcome, Stat, Timestamp
+from batch_uploader.core.model import Entry, Outcome, Timestamp
 from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.records import Standing, Store
-from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.commits import Batch, GroupCommit, Worker, failure
 from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
@@ -37,11 +35,10 @@ from batch_uploader.ledgers.sqlite.journal import Journal, SpilledWrite, journal
 from batch_uploader.ledgers.sqlite.mark import Mark
 from batch_uploader.ledgers.sqlite.place import require_ledger_or_none
 from batch_uploader.ledgers.sqlite.reader import LedgerReader
+from batch_uploader.ledgers.sqlite.store import SqliteStore
+from batch_uploader.ledgers.store import Store
 
 T = TypeVar("T")
-
-_TICKS_AT_ONCE = 1_000
-"""Places in the order are set aside so many at a time: hardly any transaction writes the count."""
 
 
 class SqliteLedger:
@@ -70,7 +67,7 @@ class SqliteLedger:
         self._mark = Mark(path)
         self._journal = Journal(journal_path(path))
         self._connection: sqlite3.Connection | None = None
-        self._store: _SqliteStore | None = None
+        self._store: SqliteStore | None = None
         self._worker: Worker | None = None
         self._commits: GroupCommit | None = None
         self._reader = LedgerReader(path, connection_id)
@@ -245,7 +242,7 @@ class SqliteLedger:
         with translated(self._path):
             with committing(connection):
                 if store is None or self._journal.kept:
-                    store = _SqliteStore(connection, self._connection_id)
+                    store = SqliteStore(connection, self._connection_id)
                 self._enter(connection, store)
                 for answer in self._journal.kept:
                     self._replay(answer, connection)
@@ -277,7 +274,7 @@ class SqliteLedger:
 
     def _replay(self, answer: SpilledWrite, connection: sqlite3.Connection) -> None:
         try:
-            answer.apply(_SqliteStore(connection, answer.connection_id))
+            answer.apply(SqliteStore(connection, answer.connection_id))
         except LedgerError as error:
             raise LedgerError(
                 f"the ledger {self._path} is not the one that the answers in {self._journal.path}"
@@ -324,101 +321,3 @@ def _noting(outcome: Outcome | None) -> str:
     if outcome is None or outcome.talk_id is None:
         return ""
     return f"; note that {outcome.path} is up as talk {outcome.talk_id}"
-
-
-class _SqliteStore:
-    """``rules.Store`` over a connection with an open transaction, and over the next ones.
-
-    It remembers the claims that were made through it, so that they need not be read again when they
-    are settled: nobody else writes while the lock is held. If a transaction fails, so does that.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
-        self._execute = connection.execute
-        self._connection_id = connection_id
-        self._claims: dict[str, Record] = {}
-        self._sequence = self._set_aside = 0
-
-    def tick(self) -> int:
-        if self._sequence == self._set_aside:
-            count = self._execute(schema.SELECT_FACT, (schema.SEQUENCE,)).fetchone()
-            self._sequence = 0 if count is None else count[0]
-            self._set_aside = self._sequence + _TICKS_AT_ONCE
-            self._execute(schema.PUT_FACT, (schema.SEQUENCE, self._set_aside))
-        self._sequence += 1
-        return self._sequence
-
-    def current(self, path: str) -> Record | None:
-        claim = self._claims.get(path)
-        return claim or self._one(schema.SELECT_CURRENT, (path, self._connection_id))
-
-    def claimed(self) -> list[Record]:
-        lines = self._execute(schema.SELECT_CLAIMED, (self._connection_id,))
-        return [schema.decode(values) for values in lines.fetchall()]
-
-    def holder(self, fingerprint: Fingerprint) -> Record | None:
-        return self._one(schema.SELECT_HOLDER, self._names(fingerprint))
-
-    def talk(self, talk_id: str) -> Record | None:
-        names: dict[str, object] = {
-            "talk_id": talk_id,
-            "connection_id": self._connection_id,
-        }
-        return self._one(schema.SELECT_OF_TALK, names)
-
-    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
-        names = self._names(fingerprint, path)
-        if self._execute(schema.SELECT_ANYTHING, names).fetchone() is None:
-            return Standing()
-        superseded = self._one(schema.SELECT_SUPERSEDED, names)
-        return Standing(self.current(path), superseded, self.holder(fingerprint))
-
-    def put(self, record: Record) -> None:
-        claim = self._claims.pop(record.path, None)
-        # Should the claim be gone, against all expectation, the whole is written.
-        if claim is None or not self._changed(claim, record):
-            folder = schema.folder_of(record.path)
-            self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
-        if record.status is Status.CLAIMED:
-            self._claims[record.path] = record
-
-    def renew(self, path: str, stat: Stat) -> None:
-        seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
-        like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
-        self._execute(schema.RENEW, (*seen, path, self._connection_id, *like))
-
-    def supersede(self, path: str) -> None:
-        self._execute(schema.SUPERSEDE, (path, self._connection_id))
-        self.drop(path)
-
-    def restore(self, record: Record) -> None:
-        self.drop(record.path)
-        which = (record.path, self._connection_id, record.sha256)
-        self._execute(schema.RESTORE, which)
-        self._execute(schema.DROP_RESTORED, which)
-
-    def drop(self, path: str) -> None:
-        self._claims.pop(path, None)
-        self._execute(schema.DROP, (path, self._connection_id))
-
-    def remember(self, name: str, value: str) -> None:
-        self._execute(schema.PUT_FACT, (name, value))
-
-    def drop_duplicates(self, of: Record) -> None:
-        self._execute(schema.DROP_DUPLICATES, self._names(of, of.path))
-
-    def _names(self, content: Fingerprint | Record, path: str = "") -> dict[str, object]:
-        return {
-            "sha256": content.sha256,
-            "metadata": content.metadata,
-            "connection_id": self._connection_id,
-            "path": path,
-        }
-
-    def _changed(self, claim: Record, record: Record) -> bool:
-        update = schema.update(claim, record, self._connection_id)
-        return self._execute(*update).rowcount == 1
-
-    def _one(self, query: str, values: Sequence[object] | dict[str, object]) -> Record | None:
-        line = self._execute(query, values).fetchone()
-        return None if line is None else schema.decode(line)

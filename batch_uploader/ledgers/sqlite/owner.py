@@ -40,7 +40,7 @@ _HELD: Final[set[str]] = set()
 """The tokens of this very process."""
 
 
-class Record(Struct, frozen=True, omit_defaults=True):
+class OwnerRecord(Struct, frozen=True, omit_defaults=True):
     """What stands in the file. ``ledger`` is the ID of the ledger, once there is one."""
 
     token: str
@@ -58,7 +58,7 @@ class Record(Struct, frozen=True, omit_defaults=True):
 class Owned(Exception):  # noqa: N818 - the state of the ledger, not a mistake
     """Another one lives. ``record`` is None where it has not said who it is."""
 
-    def __init__(self, record: Record | None) -> None:
+    def __init__(self, record: OwnerRecord | None) -> None:
         super().__init__(record)
         self.record = record
 
@@ -73,7 +73,7 @@ class Owner:
         self._path = path
         self._identify = identity
         self._next = path.with_name(f"{path.name}.next")
-        self._record: Record | None = None
+        self._record: OwnerRecord | None = None
         self._descriptor: int | None = None
         self._identity = (0, 0)
         self._far_away = False
@@ -85,7 +85,7 @@ class Owner:
         """What tells this opening from any other one; empty while nothing is held."""
         return self._record.token if self._record is not None else ""
 
-    def take(self) -> Record | None:
+    def take(self) -> OwnerRecord | None:
         """Put our record in the place of one that is over, and return that, if there was one.
 
         Waits only where it cannot be told from here whether the other one lives. Raises Owned if it
@@ -93,7 +93,7 @@ class Owner:
         """
         self._far_away = network_file_system(self._path) is not None
         pulse = _PULSE_FAR_AWAY if self._far_away else _PULSE
-        record = Record(os.urandom(16).hex(), this_process(), pulse)
+        record = OwnerRecord(os.urandom(16).hex(), this_process(), pulse)
         _HELD.add(record.token)
         try:
             return self._take(record)
@@ -101,8 +101,8 @@ class Owner:
             _HELD.discard(record.token)
             raise
 
-    def _take(self, record: Record) -> Record | None:
-        before: Record | None = None
+    def _take(self, record: OwnerRecord) -> OwnerRecord | None:
+        before: OwnerRecord | None = None
         for _ in range(_TRIES):
             there = _read(self._path)
             now = _parsed(there)
@@ -150,7 +150,7 @@ class Owner:
         os.close(descriptor)
         _HELD.discard(record.token)
 
-    def _succeed(self, there: bytes | None, record: Record) -> None:
+    def _succeed(self, there: bytes | None, record: OwnerRecord) -> None:
         """Try to take the place of what is over; whoever else tries, one alone gets it."""
         try:
             descriptor = create_private(self._next, exclusive=True)
@@ -172,7 +172,7 @@ class Owner:
         finally:
             self._next.unlink(missing_ok=True)
 
-    def _hold(self, record: Record) -> None:
+    def _hold(self, record: OwnerRecord) -> None:
         # A backup that is made of hard links may have its name by now.
         self._descriptor = create_private(self._path, append=False, shared=True)
         self._identity = self._identify(self._path)
@@ -187,11 +187,11 @@ class Owner:
                 if self._record is not None and not ended.is_set():
                     self._put(replace(self._record, count=self._record.count + 1))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: OwnerRecord) -> None:
         with self._writing:
             self._put(record)
 
-    def _put(self, record: Record) -> None:
+    def _put(self, record: OwnerRecord) -> None:
         self._record = record
         if self._descriptor is not None:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -222,7 +222,7 @@ def is_owned(path: Path) -> bool:
     return True
 
 
-def last_record(path: Path) -> Record | None:
+def last_record(path: Path) -> OwnerRecord | None:
     """What stands there, None if nothing does, or nothing that can be read."""
     return _parsed(_read(path))
 
@@ -237,7 +237,7 @@ def _require_over(path: Path, there: bytes | None) -> None:
         raise Owned(record)
 
 
-def _lives(record: Record) -> bool | None:
+def _lives(record: OwnerRecord) -> bool | None:
     if record.ended:
         return False
     if record.process == this_process() and record.process.started is not None:
@@ -245,7 +245,7 @@ def _lives(record: Record) -> bool | None:
     return lives(record.process)
 
 
-def _moves(path: Path, there: bytes, record: Record | None) -> bool:
+def _moves(path: Path, there: bytes, record: OwnerRecord | None) -> bool:
     """Watch it for three pulses; whether anything changes that is no end of it."""
     pulse = min(record.pulse, _LONGEST_PULSE) if record is not None else _PULSE
     for _ in range(_STILL * _LOOKS):
@@ -257,13 +257,13 @@ def _moves(path: Path, there: bytes, record: Record | None) -> bool:
     return False
 
 
-def _content(record: Record) -> bytes:
+def _content(record: OwnerRecord) -> bytes:
     return encode(record).ljust(_SIZE - 1) + b"\n"
 
 
-def _parsed(content: bytes | None) -> Record | None:
+def _parsed(content: bytes | None) -> OwnerRecord | None:
     try:
-        return None if content is None else decode(content, type=Record)
+        return None if content is None else decode(content, type=OwnerRecord)
     except (DecodeError, ValueError):
         return None
 

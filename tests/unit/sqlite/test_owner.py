@@ -12,7 +12,7 @@ import pytest
 
 from batch_uploader.host.processes import Process, this_process
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.ledgers.sqlite.owner import Owned, Owner, Record, is_owned, last_record
+from batch_uploader.ledgers.sqlite.owner import Owned, Owner, OwnerRecord, is_owned, last_record
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all of it")
 
@@ -79,7 +79,9 @@ def put(path, record):
 
 def stranger(**told):
     """The record of a process of another machine."""
-    return Record("theirs", Process("elsewhere", 7, "boot", "pid:[1] ", 1), pulse=PULSE, **told)
+    return OwnerRecord(
+        "theirs", Process("elsewhere", 7, "boot", "pid:[1] ", 1), pulse=PULSE, **told
+    )
 
 
 @contextmanager
@@ -136,7 +138,7 @@ def test_one_that_nobody_has_buried_yet_is_dead(path):
 def test_a_number_that_another_process_has_by_now_is_no_sign_of_life(path):
     """Fault 85."""
     me = this_process()
-    put(path, Record("theirs", msgspec.structs.replace(me, pid=os.getppid(), started=1)))
+    put(path, OwnerRecord("theirs", msgspec.structs.replace(me, pid=os.getppid(), started=1)))
     owner = Owner(path, identity)
     owner.take()
     owner.release()
@@ -167,7 +169,7 @@ def test_this_very_process_is_alive_as_long_as_it_holds_it(path):
 def test_where_a_process_cannot_be_seen_its_count_tells(path, changed):
     """Fault 85: also for a process of the same number."""
     process = msgspec.structs.replace(this_process(), pid=os.getppid(), **changed)
-    record = Record("theirs", process, pulse=PULSE, ledger="its ID")
+    record = OwnerRecord("theirs", process, pulse=PULSE, ledger="its ID")
     owner = Owner(path, identity)
     with beating(path, record):
         assert is_owned(path)

@@ -1,4 +1,4 @@
-"""What a ledger keeps of one recording, and where such records are kept."""
+"""Where a ledger's records are kept, as the rules see it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ def of_another(path: str, talk_id: str, other: Record) -> Failure:
     )
 
 
-class Standing(NamedTuple):
+class ClaimContext(NamedTuple):
     """What a claim has to know: the records that stand at its path, or for its content.
 
     ``current`` and ``holder`` are as in ``Store``; ``superseded`` is what was superseded at this
@@ -56,7 +56,7 @@ class Store(Protocol):
     def talk(self, talk_id: str) -> Record | None:
         """The recording that is up as this talk, a superseded one included."""
 
-    def standing(self, path: str, fingerprint: Fingerprint) -> Standing:
+    def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
         """All that a claim of this content at this path has to know, at once."""
 
     def put(self, record: Record) -> None:
