@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from batch_uploader.prepare.prepare import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
     from batch_uploader.run.options import RunOptions
+    from batch_uploader.run.stats import RunStats
     from batch_uploader.sinks.memory import MemorySink
     from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy, Security
     from batch_uploader.sinks.speechsense.credentials import (
@@ -81,6 +82,7 @@ __all__ = [
     "RetryPolicy",
     "Rules",
     "RunOptions",
+    "RunStats",
     "Schema",
     "Searched",
     "Security",
@@ -106,6 +108,7 @@ __all__ = [
 
 _MODULES = {
     "run.options": ("RunOptions",),
+    "run.stats": ("RunStats",),
     "prepare.prepare": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),

@@ -8,7 +8,6 @@ uvicorn. The ledger's lock lets one upload go on at a time, also among several w
 """
 
 import os
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,40 +20,18 @@ from batch_uploader import (
     ApiKey,
     Endpoint,
     LedgerLocked,
+    RunStats,
     Uploader,
     UploaderError,
     directory_uploader,
 )
-from batch_uploader.core import events
-
-
-class Progress:
-    """A listener that counts, so that a request can ask at any time."""
-
-    def __init__(self) -> None:
-        self.to_send = 0
-        self.paused: str | None = None
-        self.statuses: Counter[str] = Counter()
-
-    def __call__(self, event: events.Event) -> None:
-        """Called on the event loop, as the requests are: nothing has to be locked."""
-        match event:
-            case events.FolderPlanned(to_send=count):
-                self.to_send += count
-            case events.Settled(outcome=outcome):
-                self.statuses[outcome.status.value] += 1
-                self.paused = None
-            case events.Paused(reason=reason):
-                self.paused = reason
-            case _:
-                pass
 
 
 class Background:
     """The upload of this process: the one that goes on, and how the last one ended."""
 
     def __init__(self) -> None:
-        self.progress = Progress()
+        self.stats = RunStats()
         self.ended: str | None = None
         self._group: TaskGroup | None = None
         self._uploader: Uploader | None = None
@@ -82,7 +59,6 @@ class Background:
             self._uploader.drain(reason)
 
     async def _run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        progress = Progress()
         uploader = await directory_uploader(
             os.environ["CALLS"],
             connection_id=os.environ["CONNECTION_ID"],
@@ -91,10 +67,9 @@ class Background:
                 os.environ.get("SPEECHSENSE_ENDPOINT", "api.speechsense.yandexcloud.net:443"),
                 ca_file=os.environ.get("CA_FILE"),
             ),
-            listeners=[progress],
         )
         async with uploader:
-            self.progress, self.ended, self._uploader = progress, None, uploader
+            self.stats, self.ended, self._uploader = uploader.stats, None, uploader
             task_status.started()
             try:
                 summary = await uploader.run()
@@ -133,11 +108,13 @@ async def begin() -> dict[str, str]:
 @app.get("/upload")
 async def tell() -> dict[str, Any]:
     """How it goes, or how the last one ended."""
+    # Counted on the event loop, as the requests are: nothing has to be locked.
+    stats = background.stats
     return {
         "runs": background.runs,
-        "to_send": background.progress.to_send,
-        "statuses": background.progress.statuses,
-        "paused": background.progress.paused,
+        "total": stats.total,
+        "done": stats.done,
+        "counts": {status.value: count for status, count in stats.counts.items() if count},
         "ended": background.ended,
     }
 

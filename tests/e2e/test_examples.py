@@ -172,10 +172,10 @@ def test_an_app_that_uploads(calls, service):
         assert ask("GET", "/upload")[1]["runs"] is False
         assert ask("POST", "/upload")[0] == 202
         told = until_it_ends(ask)
-        assert (told["ended"], told["statuses"]) == ("completed", {"uploaded": 2})
+        assert (told["ended"], told["counts"]) == ("completed", {"uploaded": 2})
         calls.write("c.wav")
         assert ask("POST", "/upload")[0] == 202
-        assert until_it_ends(ask)["statuses"] == {"uploaded": 1}
+        assert until_it_ends(ask)["counts"] == {"uploaded": 1}
         shutil.rmtree(calls.folder)
         status, refusal = ask("POST", "/upload")
         assert (status, "does not exist" in refusal["detail"]) == (500, True)
@@ -189,7 +189,7 @@ def test_an_app_that_is_drained_or_shut_down_leaves_nothing_in_doubt(calls, star
         with app(calls, service) as ask:
             assert ask("POST", "/upload")[0] == 202
             assert ask("POST", "/upload")[0] == 409
-            until(ask, lambda told: told["statuses"])
+            until(ask, lambda told: told["counts"])
             assert ask("POST", "/upload/drain")[0] == 202
             assert "drained" in until_it_ends(ask)["ended"]
             assert ask("POST", "/upload")[0] == 202
