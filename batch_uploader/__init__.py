@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from batch_uploader.app.check import CheckSummary, Finding, Inspection, check_directory
     from batch_uploader.app.directory import directory_uploader, upload_directory
     from batch_uploader.app.manifest import export_manifest
     from batch_uploader.app.resolve import Resolution, Resolved, resolve_recordings
@@ -56,6 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiKey",
     "AudioRules",
+    "CheckSummary",
     "ConfigError",
     "Container",
     "Credentials",
@@ -65,9 +67,11 @@ __all__ = [
     "Endpoint",
     "Failure",
     "FieldType",
+    "Finding",
     "Format",
     "IamToken",
     "IamTokenFile",
+    "Inspection",
     "Kind",
     "LedgerError",
     "LedgerLocked",
@@ -98,6 +102,7 @@ __all__ = [
     "Uploader",
     "UploaderError",
     "Verdict",
+    "check_directory",
     "directory_status",
     "directory_uploader",
     "export_manifest",
@@ -143,6 +148,7 @@ _MODULES = {
     "app.resolve": ("Resolution", "Resolved", "resolve_recordings"),
     "app.search": ("Searched", "search_doubts"),
     "app.status": ("DirectoryStatus", "directory_status"),
+    "app.check": ("CheckSummary", "Finding", "Inspection", "check_directory"),
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
 }

@@ -1,23 +1,41 @@
-"""What a run would do, without sending or hashing anything: the whole of ``check``."""
+"""What a run would do, without sending or hashing anything."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
 
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
+from batch_uploader.app.agreement import require_agreement
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import (
+    Places,
+    Where,
+    find_connection,
+    find_places,
+    require_none_lost,
+)
+from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
-from batch_uploader.core.model import AudioInfo, Defect
-from batch_uploader.core.states import Action
-from batch_uploader.plan.folders import Batch, FolderPlanner, Job
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.core.model import AudioInfo, Defect, Entry, Outcome
+from batch_uploader.core.records import Likeness, Record
+from batch_uploader.core.states import Action, Decision, Status
+from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
+from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
+from batch_uploader.prepare.prepare import Preparer, Rules
+from batch_uploader.run.options import RunOptions
+from batch_uploader.sources.directory import DirectorySource
 
 _AT_ONCE = 64
 """Looking into a file takes less than crossing to a thread, so many cross together."""
 
 
 class Finding(Struct, frozen=True):
-    """What a look into one recording found: audio that would go up, or defects."""
+    """What a look into one recording found: audio that would be sent, or defects."""
 
     path: str
     size: int
@@ -25,21 +43,194 @@ class Finding(Struct, frozen=True):
     defects: tuple[Defect, ...] = ()
 
 
-async def survey(
-    planner: FolderPlanner, preparer: Preparer
-) -> AsyncGenerator[tuple[Batch, list[Finding]]]:
-    """Each folder's decisions, with its recordings looked into, some at a time.
+class Inspection(Struct, frozen=True):
+    """A folder as a run would find it, or the next part of a large one.
 
-    A batch comes once, with its first findings; an empty one carries the others. Raises
-    SourceError if the root cannot be read.
+    ``findings`` are the recordings that were looked into, ``defects`` those of these and of all
+    else, ``defective`` of how many files. ``carried_over`` are what earlier runs left for a human,
+    ``decisions`` all of them where they were asked for. The others count recordings.
     """
+
+    folder: str
+    findings: tuple[Finding, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    defective: int = 0
+    carried_over: tuple[Outcome, ...] = ()
+    decisions: tuple[tuple[str, Decision], ...] = ()
+    already_there: int = 0
+    to_compare: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+
+class CheckSummary(Struct):
+    """All of a check in numbers; ``carried_over`` is what earlier runs left for a human, by status.
+
+    ``to_send_bytes`` and ``to_send_duration``, in seconds, are of the ``to_send`` recordings.
+    ``to_compare`` are those among ``already_there`` whose times of change are new, ``waiting``
+    those too young to be touched, ``in_flight`` those that another run is sending. ``defective``
+    counts files, each of which has at least one defect.
+    """
+
+    to_send: int = 0
+    to_send_bytes: int = 0
+    to_send_duration: float = 0.0
+    already_there: int = 0
+    to_compare: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    carried_over: Counter[Status] = field(default_factory=Counter)
+    defective: int = 0
+
+    def add(self, seen: Inspection) -> None:
+        """Count some more."""
+        for finding in seen.findings:
+            if finding.audio is not None:
+                self.to_send += 1
+                self.to_send_bytes += finding.size
+                self.to_send_duration += finding.audio.duration
+        self.already_there += seen.already_there
+        self.to_compare += seen.to_compare
+        self.waiting += seen.waiting
+        self.in_flight += seen.in_flight
+        self.carried_over.update(outcome.status for outcome in seen.carried_over)
+        self.defective += seen.defective
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the directory has no recordings at all: perhaps a share is not mounted."""
+        seen = self.to_send + self.already_there + self.waiting + self.in_flight
+        return not seen + self.needs_attention
+
+    @property
+    def needs_attention(self) -> int:
+        """How many recordings and files a human must look at."""
+        return self.carried_over.total() + self.defective
+
+
+async def check_directory(  # noqa: PLR0913 - all that a check can be told, in one call
+    directory: Where,
+    *,
+    connection_id: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    ignore: Sequence[Path] = (),
+    rules: Rules | None = None,
+    options: RunOptions | None = None,
+    listeners: Sequence[Callable[[Inspection], None]] = (),
+) -> CheckSummary:
+    """Do everything but sending: what an upload would send, and every defect with its cure.
+
+    Each parameter means what it does for ``upload_directory``; of ``options`` only ``min_age``,
+    ``trust_times`` and ``explain`` matter. ``ignore`` are files in the directory that are no
+    recordings. The details are for ``listeners``, folder by folder. Needs no network, changes
+    nothing, and works while a run is going. Raises ConfigError, SourceError or LedgerError.
+    """
+    rules, options = rules or Rules(), options or RunOptions()
+    require_type("rules", rules, Rules)
+    require_type("options", options, RunOptions)
+    require_texts("include", include)
+    require_texts("exclude", exclude)
+    places = await find_places(
+        directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
+    )
+    await to_thread.run_sync(require_none_lost, places)
+    source = DirectorySource(
+        places.directory,
+        include=include,
+        exclude=exclude,
+        ignore=(places.ledger, places.manifest, *ignore),
+        leads_to=places.root,
+    )
+    summary = CheckSummary()
+    async with AsyncExitStack() as stack:
+        known, connection = await _known(places, stack)
+        stack.enter_context(source)
+        planner = FolderPlanner(
+            source,
+            known,
+            rules.digest(),
+            options.min_age,
+            options.explain,
+            by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+        )
+        inspections = _inspections(planner, Preparer(source, connection, rules))
+        async for seen in await stack.enter_async_context(aclosing(inspections)):
+            summary.add(seen)
+            for listener in listeners:
+                listener(seen)
+        await to_thread.run_sync(source.require_same)
+    return summary
+
+
+async def _known(places: Places, stack: AsyncExitStack) -> tuple[Remembers, str]:
+    """What is on record of the connection, and its ID; nothing where there is no ledger yet."""
+    connection_id = await find_connection(places)
+    if not places.ledger.exists():
+        return _NoLedger(), connection_id or ""
+    await to_thread.run_sync(require_last, places.ledger)
+    async with LedgerReader(places.ledger) as reader:
+        belonging = Belonging(places.ledger, places.root)
+        await require_agreement(reader, places.manifest, belonging)
+    if connection_id is None:
+        return _NoLedger(), ""
+    reader = await stack.enter_async_context(LedgerReader(places.ledger, connection_id))
+    return _OnRecord(reader, places.ledger), connection_id
+
+
+class _NoLedger:
+    """A ledger that was never written."""
+
+    async def known(self, _folder: str) -> dict[str, Record]:
+        return {}
+
+    async def unchanged(
+        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
+    ) -> int:
+        return 0
+
+
+class _OnRecord(Struct, frozen=True):
+    """A ledger that has forgotten what was invalid: it is inspected again, to tell all of it.
+
+    Without a run that is going on a claim is a doubt, as the next run will find.
+    """
+
+    reader: LedgerReader
+    path: Path
+
+    async def known(self, folder: str) -> dict[str, Record]:
+        known = await self.reader.known(folder)
+        claimed = any(each.status is Status.CLAIMED for each in known.values())
+        if claimed and not await to_thread.run_sync(is_running, self.path):
+            # Read once more: a run that has just ended left no claim behind.
+            again = await self.reader.known(folder)
+            known = {path: _doubted(each) for path, each in again.items()}
+        return {path: each for path, each in known.items() if each.status is not Status.INVALID}
+
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
+        return await self.reader.unchanged(folder, entries, by)
+
+
+def _doubted(known: Record) -> Record:
+    if known.status is not Status.CLAIMED:
+        return known
+    return replace(known, status=Status.IN_DOUBT)
+
+
+async def _inspections(planner: FolderPlanner, preparer: Preparer) -> AsyncGenerator[Inspection]:
+    """Each folder's decisions, with its recordings looked into, some at a time."""
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
             jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-            yield batch, await _inspect(preparer, jobs[:_AT_ONCE])
+            yield _inspection(batch, await _inspect(preparer, jobs[:_AT_ONCE]))
             for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
                 found = await _inspect(preparer, jobs[start : start + _AT_ONCE])
-                yield Batch(batch.folder), found
+                yield _inspection(Batch(batch.folder), found)
 
 
 async def _inspect(preparer: Preparer, jobs: Sequence[Job]) -> list[Finding]:
@@ -57,3 +248,26 @@ def _finding(preparer: Preparer, job: Job) -> Finding:
     if isinstance(seen, AudioInfo):
         return Finding(job.path, job.size, seen)
     return Finding(job.path, job.size, None, seen)
+
+
+def _inspection(batch: Batch, findings: Sequence[Finding]) -> Inspection:
+    defective = [finding for finding in findings if finding.audio is None]
+    carried_over = [each for each in batch.held if each.status is not Status.CLAIMED]
+    return Inspection(
+        batch.folder,
+        tuple(findings),
+        (
+            *(orphan.defect for orphan in batch.orphans),
+            *batch.unreadable,
+            *(defect for finding in defective for defect in finding.defects),
+        ),
+        len(batch.orphans) + len(batch.unreadable) + len(defective),
+        tuple(carried_over),
+        tuple(batch.decisions),
+        # Their talks are up; whether their sidecars say something new is for the run to see.
+        batch.already_there + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs),
+        len(batch.looks),
+        batch.waiting,
+        # What is being sent needs nobody.
+        len(batch.held) - len(carried_over),
+    )

@@ -26,6 +26,7 @@ from batch_uploader.ledgers.places import (
     has_ledger,
     ledger_path,
     manifest_path,
+    require_no_lost_ledger,
     stale_note,
 )
 from batch_uploader.ledgers.sqlite import LedgerReader, remains
@@ -212,11 +213,16 @@ def risks_of(ledger: Path) -> Iterator[str]:
         )
 
 
-def require_no_trace(places: Places) -> None:
-    """Raise LedgerError where there is no ledger, but what lies beside its place shows that it was.
+def require_none_lost(places: Places, *, rebuilding: bool = False) -> None:
+    """Raise unless the ledger is there, or the directory never had one. Blocking.
 
-    Opening it to write does the same.
+    One that is to be made anew may be lost. Raises ConfigError for another directory's ledger, and
+    LedgerError.
     """
+    require_no_other_ledger(places.root, places.ledger, rebuilding=rebuilding)
+    if rebuilding:
+        return
+    require_no_lost_ledger(places.root, places.ledger, places.manifest)
     if not places.ledger.exists() and (trace := remains(places.ledger)):
         raise forgotten(places.ledger, trace)
 
@@ -226,7 +232,7 @@ def _trace(places: Places) -> Path | None:
     return note if note.is_file() else remains(places.ledger)
 
 
-async def the_connection(places: Places) -> str | None:
+async def find_connection(places: Places) -> str | None:
     """The connection that was named, or else the only one that the ledger knows.
 
     None if there is no ledger, or nothing in it. Raises ConfigError if it could be several.
@@ -243,9 +249,9 @@ async def the_connection(places: Places) -> str | None:
     return known[0] if known else None
 
 
-async def known_connection(places: Places) -> str:
+async def require_connection(places: Places) -> str:
     """The connection that is decided about. Raises ConfigError if the ledger does not know it."""
-    connection_id = await the_connection(places)
+    connection_id = await find_connection(places)
     async with LedgerReader(places.ledger) as reader:
         known = await reader.connections()
     if not known:

@@ -15,7 +15,7 @@ from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.places import (
     Where,
     find_places,
-    known_connection,
+    require_connection,
     require_ledger,
     require_replaceable,
 )
@@ -120,7 +120,7 @@ async def resolve_recordings(
     require_replaceable(places.manifest, "--manifest")
     require_ledger(places)
     belonging = Belonging(places.ledger, places.root)
-    async with SqliteLedger(places.ledger, await known_connection(places)) as opened:
+    async with SqliteLedger(places.ledger, await require_connection(places)) as opened:
         books = Bookkeeping(opened, places.manifest, belonging)
         await books.begin()
         chosen = (

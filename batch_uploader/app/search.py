@@ -13,7 +13,7 @@ from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.places import (
     Where,
     find_places,
-    known_connection,
+    require_connection,
     require_ledger,
     require_replaceable,
 )
@@ -79,7 +79,7 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
             listener(event)
 
     async with AsyncExitStack() as stack:
-        opened = SqliteLedger(places.ledger, await known_connection(places))
+        opened = SqliteLedger(places.ledger, await require_connection(places))
         await stack.enter_async_context(opened)
         await stack.enter_async_context(sink)
         books = Bookkeeping(opened, places.manifest, Belonging(places.ledger, places.root))

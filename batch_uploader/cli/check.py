@@ -4,35 +4,23 @@ import json
 import os
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import anyio
-from anyio import to_thread
-from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec import Struct
 
-from batch_uploader.app.agreement import require_agreement
-from batch_uploader.app.belonging import Belonging, require_no_other_ledger
-from batch_uploader.app.check import Finding, survey
-from batch_uploader.app.places import require_no_trace, risks_of, the_connection
+from batch_uploader.app.check import CheckSummary, Inspection, check_directory
+from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.model import Defect, Entry
-from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import Action, Status
+from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
-from batch_uploader.ledgers.places import require_no_lost_ledger
-from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
-from batch_uploader.plan.folders import Batch, FolderPlanner, Remembers
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
-from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.fields import finite, outcome_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
@@ -44,161 +32,39 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 
 def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
-    """Survey the directory; the exit code."""
+    """Check the directory; the exit code."""
     return anyio.run(_check, Settings(directory, flags), as_json)
 
 
 async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = require_places(settings), settings.reading()
-    require_no_other_ledger(places.root, places.ledger)
-    require_no_lost_ledger(places.root, places.ledger, places.manifest)
-    require_no_trace(places)
     show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
-    source = DirectorySource(
-        places.directory,
+    account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
+    summary = await check_directory(
+        places,
         include=reading.include,
         exclude=reading.exclude,
         ignore=own_files(settings),
-        leads_to=places.root,
+        rules=reading.rules,
+        options=RunOptions(
+            min_age=reading.min_age,
+            trust_times=settings.switch("trust-times"),
+            explain=settings.switch("verbose"),
+        ),
+        listeners=[_explain, account.take],
     )
-    connection_id = await the_connection(places)
-    explains = settings.switch("verbose")
-    preparer = Preparer(source, connection_id or "", reading.rules)
-    account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
-    ledger = places.ledger if places.ledger.exists() else None
-    if ledger is not None:
-        await to_thread.run_sync(require_last, ledger)
-        async with LedgerReader(ledger) as reader:
-            belonging = Belonging(places.ledger, places.root)
-            await require_agreement(reader, places.manifest, belonging)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(source)
-        memory = await stack.enter_async_context(_memory(ledger, connection_id))
-        by = Likeness.MTIME if settings.switch("trust-times") else Likeness.CTIME
-        policy = reading.rules.digest()
-        planner = FolderPlanner(source, memory, policy, reading.min_age, explains, by=by)
-        async for batch, findings in survey(planner, preparer):
-            _explain(batch)
-            account.take(batch, findings)
-    account.print()
-    if account.sum.found_nothing:
+    account.print(summary)
+    if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
-    source.require_same()
-    return ExitCode.ATTENTION if account.sum.attention else ExitCode.FINE
+    return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE
 
 
-class _Blank:
-    """A ledger that was never written."""
-
-    async def known(self, _folder: str) -> dict[str, Record]:
-        return {}
-
-    async def unchanged(
-        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
-    ) -> int:
-        return 0
-
-
-class _Afresh(Struct, frozen=True):
-    """A ledger that has forgotten what was invalid: it is looked into anew, to tell all of it.
-
-    Without a run that is going on a claim is a doubt, as the next run will find.
-    """
-
-    reader: LedgerReader
-    path: Path
-
-    async def known(self, folder: str) -> dict[str, Record]:
-        known = await self.reader.known(folder)
-        claimed = any(each.status is Status.CLAIMED for each in known.values())
-        if claimed and not await to_thread.run_sync(is_running, self.path):
-            # Read once more: a run that has just ended left no claim behind.
-            again = await self.reader.known(folder)
-            known = {path: _doubted(each) for path, each in again.items()}
-        return {path: each for path, each in known.items() if each.status is not Status.INVALID}
-
-    async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
-    ) -> int:
-        return await self.reader.unchanged(folder, entries, by)
-
-
-def _doubted(known: Record) -> Record:
-    if known.status is not Status.CLAIMED:
-        return known
-    return replace(known, status=Status.IN_DOUBT)
-
-
-@asynccontextmanager
-async def _memory(ledger: Path | None, connection_id: str | None) -> AsyncIterator[Remembers]:
-    async with AsyncExitStack() as stack:
-        if connection_id is None or ledger is None:
-            yield _Blank()
-        else:
-            reader = await stack.enter_async_context(LedgerReader(ledger, connection_id))
-            yield _Afresh(reader, ledger)
-
-
-def _explain(batch: Batch) -> None:
+def _explain(seen: Inspection) -> None:
     lines = (
         [Span(f"{decision.action} {printable(path)}: {decision.reason}")]
-        for path, decision in batch.decisions
+        for path, decision in seen.decisions
     )
     show(lines, sys.stderr)
-
-
-def _defects(batch: Batch, findings: list[Finding]) -> Iterator[Defect]:
-    for orphan in batch.orphans:
-        yield orphan.defect
-    yield from batch.unreadable
-    for finding in findings:
-        yield from finding.defects
-
-
-class _Sum(Struct):
-    """All of it in numbers; ``carried_over`` is what earlier runs left for a human, by status."""
-
-    to_send: int = 0
-    to_send_bytes: int = 0
-    to_send_duration: float = 0.0
-    already_there: int = 0
-    to_compare: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    carried_over: Counter[Status] = field(default_factory=Counter)
-    defective: int = 0
-
-    def take(self, batch: Batch, findings: list[Finding]) -> None:
-        """Count some more."""
-        for finding in findings:
-            if finding.audio is None:
-                self.defective += 1
-            else:
-                self.to_send += 1
-                self.to_send_duration += finding.audio.duration
-                self.to_send_bytes += finding.size
-        self.already_there += batch.already_there
-        self.to_compare += len(batch.looks)
-        # Their talks are up; whether their sidecars say something new is for the run to see.
-        self.already_there += sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
-        self.waiting += batch.waiting
-        held = Counter(outcome.status for outcome in batch.held)
-        # What is being sent needs nobody.
-        self.in_flight += held.pop(Status.CLAIMED, 0)
-        self.carried_over += held
-        self.defective += len(batch.orphans) + len(batch.unreadable)
-
-    @property
-    def found_nothing(self) -> bool:
-        """Whether there is no recording at all, as ``Summary.found_nothing`` has it."""
-        return not (
-            self.to_send + self.already_there + self.waiting + self.in_flight + self.attention
-        )
-
-    @property
-    def attention(self) -> int:
-        """How many need a human."""
-        return self.carried_over.total() + self.defective
 
 
 class _Group(Struct):
@@ -214,14 +80,12 @@ class _TextAccount:
     """For people: sums, and the defects by their kinds. Bounded, however many there are."""
 
     def __init__(self, directory: str) -> None:
-        self.sum = _Sum()
         self._directory = directory
         self._groups: dict[str, _Group] = {}
 
-    def take(self, batch: Batch, findings: list[Finding]) -> None:
+    def take(self, seen: Inspection) -> None:
         """Hear of some more."""
-        self.sum.take(batch, findings)
-        for defect in _defects(batch, findings):
+        for defect in seen.defects:
             # A sidecar that lacks ten fields has ten defects, and ten cures.
             group = self._groups.setdefault(
                 f"{defect.kind} {defect.field or ''}".strip(), _Group(defect, 0, [])
@@ -231,12 +95,11 @@ class _TextAccount:
             if len(group.paths) < _SHOWN:
                 group.paths.append(defect.path)
 
-    def print(self) -> None:
+    def print(self, total: CheckSummary) -> None:
         """Tell all of it on stdout."""
-        output.data(self._lines())
+        output.data(self._lines(total))
 
-    def _lines(self) -> Iterator[Line]:
-        total = self.sum
+    def _lines(self, total: CheckSummary) -> Iterator[Line]:
         yield [
             Span(
                 f"{plural(total.to_send, 'recording')},"
@@ -277,17 +140,14 @@ class _JsonAccount:
     """For programs: one document. What may be long waits in files, not in memory."""
 
     def __init__(self) -> None:
-        self.sum = _Sum()
         self._carried_over = _spool()
         self._defects = _spool()
 
-    def take(self, batch: Batch, findings: list[Finding]) -> None:
+    def take(self, seen: Inspection) -> None:
         """Hear of some more."""
-        self.sum.take(batch, findings)
-        for outcome in batch.held:
-            if outcome.status is not Status.CLAIMED:
-                _add(self._carried_over, outcome_fields(outcome))
-        for defect in _defects(batch, findings):
+        for outcome in seen.carried_over:
+            _add(self._carried_over, outcome_fields(outcome))
+        for defect in seen.defects:
             _add(
                 self._defects,
                 {
@@ -299,9 +159,8 @@ class _JsonAccount:
                 },
             )
 
-    def print(self) -> None:
+    def print(self, total: CheckSummary) -> None:
         """Write the document to stdout; a reader that is gone is no failure."""
-        total = self.sum
         sums = {
             "to_send": total.to_send,
             "to_send_bytes": total.to_send_bytes,

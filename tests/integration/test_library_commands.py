@@ -21,6 +21,7 @@ from batch_uploader import (
     SqliteLedger,
     Status,
     Verdict,
+    check_directory,
     directory_status,
     export_manifest,
     resolve_recordings,
@@ -33,6 +34,7 @@ STAMP = "upload_key"
 KEY = "library-key"
 LOST = Faults(lose_answer=1.0, lost_answer=LostAnswer.INTERNAL)
 LOST_UNSEEN = Faults(lose_answer=1.0, lost_answer=LostAnswer.INTERNAL, search_unavailable=1.0)
+OPTIONS = RunOptions(min_age=0, hold=1.0)
 RESEND = Resolution(Verdict.RESEND)
 GIVE_UP = Resolution(Verdict.GIVE_UP)
 DOUBTS = {Status.IN_DOUBT, Status.CONFLICT}
@@ -70,8 +72,7 @@ def account(service):
 
 
 async def upload(service, calls, **more):
-    options = RunOptions(min_age=0, hold=1.0)
-    more = {"options": options, **account(service), **more}
+    more = {"options": OPTIONS, **account(service), **more}
     return await upload_directory(calls, connection_id="calls", **more)
 
 
@@ -105,7 +106,7 @@ class TestNothingThere:
         lambda calls: search_doubts(calls, credentials=ApiKey(KEY), stamp_field=STAMP),
     )
 
-    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize("call", [*CALLS, check_directory])
     async def test_no_directory(self, tmp_path, call):
         with pytest.raises(SourceError, match="cannot be read"):
             await call(tmp_path / "none")
@@ -118,10 +119,82 @@ class TestNothingThere:
             await call(str(calls))
         assert sorted(calls.rglob("*")) == before
 
-    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize("call", [*CALLS, check_directory])
     async def test_no_path(self, call):
         with pytest.raises(ConfigError, match="directory"):
             await call("")
+
+
+class TestCheck:
+    async def test_it_says_what_would_be_sent_and_what_is_wrong(self, service, calls):
+        await upload(service, calls)
+        write(calls, 2)
+        (calls / "bad.wav").write_bytes(b"no audio")
+        (calls / "bad.json").write_text('{"n": null}')
+        (calls / "lonely.json").write_text("{}")
+        (calls / "left.ogg").write_bytes(b"no audio")
+        before = sorted(calls.glob("*"))
+        seen = []
+        checked = await check_directory(
+            str(calls), exclude=["*.ogg"], options=OPTIONS, listeners=[seen.append]
+        )
+        (found,) = seen
+        assert (checked.to_send, checked.already_there, checked.defective) == (1, 2, 2)
+        assert checked.to_send_bytes == (calls / "2.wav").stat().st_size
+        assert checked.to_send_duration == pytest.approx(0.22)
+        assert (checked.needs_attention, checked.found_nothing) == (2, False)
+        assert {defect.path for defect in found.defects} == {"bad.wav", "bad.json", "lonely.json"}
+        assert all(defect.cure for defect in found.defects)
+        assert found.decisions == ()
+        assert sorted(calls.glob("*")) == before
+
+    async def test_what_earlier_runs_left_for_a_human_is_told(self, service, calls):
+        await leave_in_doubt(service, calls)
+        seen = []
+        checked = await check_directory(
+            calls, options=RunOptions(min_age=0, explain=True), listeners=[seen.append]
+        )
+        assert checked.carried_over == {Status.IN_DOUBT: 2}
+        assert {outcome.path for outcome in seen[0].carried_over} == {"0.wav", "1.wav"}
+        assert {path for path, _ in seen[0].decisions} == {"0.wav", "1.wav"}
+
+    async def test_a_large_folder_comes_in_parts_and_is_counted_once(self, tmp_path):
+        calls = tmp_path / "calls"
+        for number in range(150):
+            (calls / "a").mkdir(parents=True, exist_ok=True)
+            write(calls / "a", number)
+        seen = []
+        checked = await check_directory(calls, options=OPTIONS, listeners=[seen.append])
+        assert checked.to_send == 150
+        assert sum(len(each.findings) for each in seen if each.folder == "a") == 150
+        assert len(seen) > 2
+
+    async def test_a_directory_that_was_never_uploaded_needs_no_ledger(self, calls):
+        before = sorted(calls.rglob("*"))
+        checked = await check_directory(calls, options=RunOptions(min_age=3600))
+        assert (checked.waiting, checked.needs_attention) == (2, 0)
+        assert sorted(calls.rglob("*")) == before
+
+    async def test_a_ledger_that_is_lost_is_an_error(self, service, calls):
+        await upload(service, calls)
+        (calls / ".batch-uploader" / "ledger.db").unlink()
+        with pytest.raises(LedgerError, match="is gone"):
+            await check_directory(calls)
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"options": {"min_age": 0}}, "options is a value of the type dict"),
+            ({"rules": "strict"}, "rules is a value of the type str"),
+            ({"include": "*.pcm"}, "include is not a collection"),
+            ({"connection_id": "two words"}, "connection_id"),
+            ({"ledger": "calls/0.wav"}, "--ledger"),
+        ],
+    )
+    async def test_what_makes_no_sense_is_refused(self, calls, monkeypatch, given, said):
+        monkeypatch.chdir(calls.parent)
+        with pytest.raises(ConfigError, match=said):
+            await check_directory("calls", **given)
 
 
 class TestStatus:
