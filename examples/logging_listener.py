@@ -31,7 +31,11 @@ class LogListener:
                 log.info("run %s over %s", run_id, source)
             case events.AttemptEnded(path=path, attempt=attempt, code=code) if code != "OK":
                 log.warning("%s: attempt %d: %s: %s", path, attempt, code, event.message)
-            case events.Settled(outcome=outcome) | events.ProblemFound(outcome=outcome):
+            case (
+                events.Settled(outcome=outcome)
+                | events.ProblemFound(outcome=outcome)
+                | events.Unreadable(outcome=outcome)
+            ):
                 self._log_outcome(outcome)
             case events.Reconciled(outcome=outcome) | events.CarriedOver(outcome=outcome):
                 self._log_outcome(outcome)

@@ -14,6 +14,7 @@ SAMPLES = [
     events.AttemptEnded("a", 1, "c", None, "OK", "", 1, 1.0, None),
     events.Settled(OUTCOME),
     events.ProblemFound(OUTCOME),
+    events.Unreadable(OUTCOME),
     events.AlreadyThere("a", 1, outdated=False),
     events.ComparisonStarted(1, 100),
     events.Compared("a", 1, events.Comparison.SAME),

@@ -18,8 +18,8 @@ from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
-from batch_uploader.core.events import Event, Listener, ProblemFound
-from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.events import Listener
+from batch_uploader.core.model import Ending, Summary
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
@@ -27,6 +27,7 @@ from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.options import RunOptions
+from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
@@ -37,11 +38,9 @@ from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
-from batch_uploader.ui.renderer import Renderer
 from batch_uploader.ui.stream import Span
 from batch_uploader.ui.summary import print_summary, warn_of_nothing
 
-_MOST_UNLISTED = 20
 _COLLECT_AFTER = 10_000
 """So many new objects before Python looks for those that nobody holds but they each other."""
 
@@ -99,8 +98,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     stop = Interruption(uploader.drain, uploader.cancel)
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
-    unlisted = _Unlisted()
-    listeners += [renderer, unlisted]
+    listeners.append(renderer)
     # Events are the only text that may stand between them.
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
@@ -124,9 +122,9 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
         summary = await uploader.run()
     if progress is Progress.NONE:
-        _tell_troubles(summary, places, unlisted)
+        _tell_troubles(summary, places, uploader.stats)
     else:
-        _tell(summary, places, renderer, unlisted)
+        _tell(summary, places, uploader.stats)
     return _exit_code(summary, stop)
 
 
@@ -186,51 +184,33 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
         timer.cancel()
 
 
-class _Unlisted:
-    """A Listener for what the ledger cannot remember, so that no ``status`` will tell of it."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: list[Outcome] = []
-
-    def __call__(self, event: Event) -> None:
-        """Keep the first few."""
-        # Not even the size is known of a thing that cannot be listed.
-        if isinstance(event, ProblemFound) and event.outcome.stat == Stat(0, 0):
-            self.count += 1
-            if len(self.first) < _MOST_UNLISTED:
-                self.first.append(event.outcome)
-
-
-def _tell_troubles(summary: Summary, places: Places, unlisted: _Unlisted) -> None:
+def _tell_troubles(summary: Summary, places: Places, stats: RunStats) -> None:
     """All that is said with ``--progress none``: what somebody has to do something about."""
     directory = quote(os.fspath(places.directory))
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
         output.error(summary.reason or summary.ending)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
-    for outcome in unlisted.first:
+    for outcome in stats.first_unreadable:
         output.error(
             f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}"
         )
-    if unlisted.count > len(unlisted.first):
-        left = unlisted.count - len(unlisted.first)
+    if stats.unreadable > len(stats.first_unreadable):
+        left = stats.unreadable - len(stats.first_unreadable)
         output.error(f"{left:,} more like these", f"batch-uploader check {directory}")
-    remembered = summary.needs_attention - unlisted.count
+    remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"
         hint = f"batch-uploader status {directory}{_elsewhere(places)}"
         output.error(f"{plural(remembered, 'recording')} {verb} attention", hint)
 
 
-def _tell(summary: Summary, places: Places, renderer: Renderer, unlisted: _Unlisted) -> None:
+def _tell(summary: Summary, places: Places, stats: RunStats) -> None:
     directory = os.fspath(places.directory)
-    print_summary(
-        summary, manifest=places.manifest, directory=directory, stats=renderer.tally.stats
-    )
-    if unlisted.count:
+    print_summary(summary, manifest=places.manifest, directory=directory, stats=stats)
+    if stats.unreadable:
         output.hint(
-            f"{unlisted.count:,} of these cannot be listed, so status does not know them:"
+            f"{stats.unreadable:,} of these cannot be listed, so status does not know them:"
             f" batch-uploader check {quote(directory)}"
         )
     if elsewhere := _elsewhere(places):

@@ -94,7 +94,13 @@ class Settled(Struct, frozen=True):
 
 
 class ProblemFound(Struct, frozen=True):
-    """Something that was never counted as to be sent needs a human: an orphan, a locked folder."""
+    """Something that was never counted as to be sent needs a human, such as an orphan."""
+
+    outcome: Outcome
+
+
+class Unreadable(Struct, frozen=True):
+    """Something cannot be read, or listed: of no size, it is not in the ledger, only told."""
 
     outcome: Outcome
 
@@ -214,6 +220,7 @@ Event = (
     | AttemptEnded
     | Settled
     | ProblemFound
+    | Unreadable
     | AlreadyThere
     | ComparisonStarted
     | Compared

@@ -22,6 +22,7 @@ from batch_uploader.core.events import (
     Listener,
     ProblemFound,
     ScanFinished,
+    Unreadable,
 )
 from batch_uploader.core.model import Stat
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
@@ -204,7 +205,7 @@ class Feed:
             await apply_one(self._ledger, Settle(outcome, self._planner.policy))
             self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
-            self._publish(ProblemFound(invalid(defect.path, Stat(0, 0), [defect])))
+            self._publish(Unreadable(invalid(defect.path, Stat(0, 0), [defect])))
         if batch.gone:
             await apply_all(self._ledger, list(map(Forget, batch.gone)))
         self._kept += batch.kept

@@ -14,6 +14,7 @@ from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 _ATTENTION_KEPT = 100
 """Of what needs a human a summary carries so many; the ledger has them all."""
 _MOST_GROUPS = 64
+_UNREADABLE_KEPT = 20
 
 
 class AttentionGroup(Struct):
@@ -51,6 +52,9 @@ class RunStats:
         self.to_compare = self.compared = self.changed = 0
         self.searched: Counter[Status] = Counter()
         """What the searches brought, the doubts of earlier runs included."""
+        self.unreadable = 0
+        """What the ledger does not remember, so that no ``status`` tells of it."""
+        self.first_unreadable: list[Outcome] = []
         self.wrote = False
         """Whether the ledger tells more than when the run began."""
         self.doubts: set[str] = set()
@@ -68,6 +72,7 @@ class RunStats:
             events.AttemptEnded: self._attempt_ended,
             events.Settled: self._settled,
             events.ProblemFound: self._problem_found,
+            events.Unreadable: self._unreadable,
             events.AlreadyThere: self._found_there,
             events.ComparisonStarted: self._comparison_started,
             events.Compared: self._compared,
@@ -182,6 +187,12 @@ class RunStats:
         self._finish(event.outcome.stat.size)
 
     def _problem_found(self, event: events.ProblemFound) -> None:
+        self._end(event.outcome)
+
+    def _unreadable(self, event: events.Unreadable) -> None:
+        self.unreadable += 1
+        if len(self.first_unreadable) < _UNREADABLE_KEPT:
+            self.first_unreadable.append(event.outcome)
         self._end(event.outcome)
 
     def _carried(self, event: events.CarriedOver) -> None:

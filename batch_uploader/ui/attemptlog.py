@@ -139,6 +139,7 @@ def _is_for_support(event: Event) -> bool:
         case (
             events.RunStarted()
             | events.AttemptEnded()
+            | events.Unreadable()
             | events.Reconciled()
             | events.Paused()
             | events.Draining()

@@ -39,6 +39,7 @@ def event_fields(event: Event) -> dict[str, Any]:
         case (
             events.Settled(outcome)
             | events.ProblemFound(outcome)
+            | events.Unreadable(outcome)
             | events.CarriedOver(outcome)
             | events.Reconciled(outcome)
         ):

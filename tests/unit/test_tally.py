@@ -53,6 +53,7 @@ SAMPLES = {
     events.AttemptEnded: attempt("a"),
     events.Settled: events.Settled(outcome("a")),
     events.ProblemFound: events.ProblemFound(outcome("b", Status.INVALID, code="orphan")),
+    events.Unreadable: events.Unreadable(outcome("b", Status.INVALID, code="unreadable")),
     events.AlreadyThere: events.AlreadyThere("a", 100, outdated=False),
     events.ComparisonStarted: events.ComparisonStarted(1, 100),
     events.Compared: events.Compared("a", 100, events.Comparison.SAME),
