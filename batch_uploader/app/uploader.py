@@ -40,8 +40,8 @@ class Uploader:
 
     ``manifest`` is where the manifest is written at the end of a run that changed something; None
     writes none. ``belonging`` says which directory the ledger has to be of. The ledger names the
-    connection. Entering raises LedgerLocked, LedgerError also where the ledger is behind its
-    manifest, and ConfigError where it is another directory's.
+    connection. ``stats`` counts the run as it goes. Entering raises LedgerLocked, LedgerError also
+    where the ledger is behind its manifest, and ConfigError where it is another directory's.
     """
 
     def __init__(

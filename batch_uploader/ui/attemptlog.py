@@ -12,7 +12,6 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -21,7 +20,7 @@ from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Event
 from batch_uploader.host.files import create_private
-from batch_uploader.ui.fields import NAMES, event_fields
+from batch_uploader.ui.fields import NAMES, Now, event_fields, moment, utc_now
 
 Warn = Callable[[str], None]
 """Takes a line of text for the user, and never raises."""
@@ -30,19 +29,11 @@ _SAMPLE = 64 * 1024
 _LINE = re.compile(rb'^\{"time": "[^"]*", "event": "', re.MULTILINE)
 """How a line of ours begins; a log that was cut, or shares its file, has one near an end."""
 
-Now = Callable[[], datetime]
-"""The wall clock, with its zone."""
-
 
 def warn_on_stderr(text: str) -> None:
     """Tell the user, if there still is one."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr)  # noqa: T201 - this is where the user is told
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
 
 
 class AttemptLog:
@@ -93,14 +84,8 @@ class AttemptLog:
         """Write the event down if it is one for support."""
         if self._file is None or not _is_for_support(event):
             return
-        time = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps(
-            {
-                "time": time.replace("+00:00", "Z"),
-                "event": NAMES[type(event)],
-                **event_fields(event),
-            }
-        )
+        head = {"time": moment(self._now()), "event": NAMES[type(event)]}
+        line = json.dumps(head | event_fields(event))
         try:
             self._file.write(line + "\n")
         except OSError as error:

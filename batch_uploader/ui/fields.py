@@ -6,7 +6,8 @@ manifest have no key that is not among the words of docs/events.md: a test holds
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 from msgspec.structs import asdict
@@ -31,6 +32,20 @@ NAMES: Mapping[type[Event], str] = {
 
 SCHEMA = 1
 """Of ``run_started``: raised when a name or a field is renamed, goes, or means something else."""
+
+
+Now = Callable[[], datetime]
+"""The wall clock, with its zone."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def moment(now: datetime) -> str:
+    """A moment as every ``time`` is written: UTC, with milliseconds."""
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event_fields(event: Event) -> dict[str, Any]:

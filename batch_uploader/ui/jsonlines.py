@@ -6,27 +6,18 @@ out: what is not known is ``null``.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.ui.fields import NAMES, event_fields, progress_fields
+from batch_uploader.ui.fields import NAMES, Now, event_fields, moment, progress_fields, utc_now
 from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Stage, Tally
 
-Now = Callable[[], datetime]
-"""The wall clock, with its zone."""
-
-
 _PROGRESS_SECONDS = 1.0
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
 
 
 class JsonView:
@@ -70,5 +61,4 @@ class JsonView:
 
 
 def _line(name: str, now: datetime, fields: Mapping[str, Any]) -> str:
-    time = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _ENCODER.encode({"event": name, "time": time, **fields})
+    return _ENCODER.encode({"event": name, "time": moment(now), **fields})
