@@ -2,18 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging, require_no_other_ledger
+from batch_uploader.app.places import find_places, require_replaceable
 from batch_uploader.app.uploader import Uploader, require_asyncio
-from batch_uploader.core.checks import as_path, require_texts, require_word
+from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
-from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
+from batch_uploader.ledgers.places import require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.options import RunOptions
@@ -86,33 +86,29 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     require_word("connection_id", connection_id)
     require_texts("include", include)
     require_texts("exclude", exclude)
-    directory = as_path("directory", directory)
     # Whatever the name leads to later, all of the run is of what it leads to now.
-    root = Path(await to_thread.run_sync(os.path.realpath, directory))
-    ledger_file = _place("ledger", ledger, ledger_path(root))
-    manifest_file = _place("manifest", manifest, manifest_path(root))
-    await to_thread.run_sync(require_no_other_ledger, root, ledger_file)
-    require_no_lost_ledger(root, ledger_file, manifest_file)
+    places = await find_places(
+        directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
+    )
+    await to_thread.run_sync(require_replaceable, places.manifest, "manifest")
+    await to_thread.run_sync(require_no_other_ledger, places.root, places.ledger)
+    require_no_lost_ledger(places.root, places.ledger, places.manifest)
     return Uploader(
         source=DirectorySource(
-            directory,
+            places.directory,
             include=include,
             exclude=exclude,
-            ignore=(ledger_file, manifest_file),
-            leads_to=root,
+            ignore=(places.ledger, places.manifest),
+            leads_to=places.root,
         ),
         sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
-        ledger=SqliteLedger(ledger_file, connection_id),
+        ledger=SqliteLedger(places.ledger, connection_id),
         rules=_with_stamp(rules or Rules(), stamp_field),
         options=options,
-        manifest=manifest_file,
-        belonging=Belonging(ledger_file, root),
+        manifest=places.manifest,
+        belonging=Belonging(places.ledger, places.root),
         listeners=listeners,
     )
-
-
-def _place(name: str, given: str | os.PathLike[str] | None, usual: Path) -> Path:
-    return usual if given is None else as_path(name, given).absolute()
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:

@@ -268,14 +268,20 @@ def _require_directory(directory: Path) -> None:
     """Raise SourceError unless there is such a directory and it can be read."""
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
-            raise SourceError(f"{directory} is not a directory; name the one with the recordings")
+            raise SourceError(
+                f"{directory} is not a directory", hint="name the one with the recordings"
+            )
         # To list it and to look at what is in it are two rights. A Path would drop the dot.
         os.scandir(directory).close()
         os.stat(os.path.join(directory, os.curdir))  # noqa: PTH116, PTH118 - as above
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"the directory {directory} does not exist", hint="check its name and the mount"
+        ) from error
     except (OSError, ValueError) as error:
         raise SourceError(
-            f"the directory {directory} cannot be read ({_reason(error)});"
-            " check its name, its mode and the mount"
+            f"the directory {directory} cannot be read ({_reason(error)})",
+            hint="check its name, its mode and the mount",
         ) from error
 
 

@@ -170,7 +170,7 @@ class TestExitCodes:
         missing = program.directory / "missing"
         result = program("upload", missing, *usual)
         assert result.code == 4
-        assert "missing cannot be read" in result.err
+        assert "missing does not exist" in result.err
         assert not missing.exists()
         assert program("upload", calls.key_file, *usual).code == 4
 

@@ -99,15 +99,21 @@ async def test_the_field_of_the_stamp_is_the_programs_alone(tmp_path):
         ("credentials", "the-secret-itself"),
         ("endpoint", "localhost:443"),
         ("ledger", ""),
+        ("ledger", "manifest.jsonl"),
+        ("ledger", "b.wav"),
         ("manifest", b"talks"),
+        ("manifest", "a.json"),
+        ("manifest", "."),
         ("listeners", print),
     ],
 )
 async def test_what_makes_no_sense_is_refused_before_anything_is_made(tmp_path, name, value):
     write_recording(tmp_path)
     before = sorted(tmp_path.rglob("*"))
+    if name in {"ledger", "manifest"} and isinstance(value, str) and value:
+        value = tmp_path / value
     given = {"connection_id": "calls", "credentials": ApiKey("k"), name: value}
-    with pytest.raises(ConfigError, match=f"^{name} ") as refused:
+    with pytest.raises(ConfigError, match=f"\\b{name}\\b") as refused:
         await upload_directory(tmp_path, **given)
     assert "itself" not in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before

@@ -108,7 +108,7 @@ class TestNothingThere:
 
     @pytest.mark.parametrize("call", [*CALLS, check_directory])
     async def test_no_directory(self, tmp_path, call):
-        with pytest.raises(SourceError, match="cannot be read"):
+        with pytest.raises(SourceError, match="does not exist"):
             await call(tmp_path / "none")
         assert list(tmp_path.iterdir()) == []
 

@@ -88,13 +88,16 @@ def test_none_is_no_limit_where_there_may_be_none():
         (SpeechSenseSink, "unavailable", "doubted"),
         (SpeechSenseSink, "endpoint", "localhost:443"),
         (SpeechSenseSink, "credentials", "the-secret-itself"),
+        (SpeechSenseSink, "credentials", ApiKey),
+        *((SpeechSenseSink, name, value)
+          for name in ("whole_limit", "chunk_size") for value in ("8M", 2.5, -1, 10**9)),
         (Uploader, "connection_id", ""),
         (Uploader, "rules", Schema()),
         (Uploader, "options", {"rate": 1}),
         (Uploader, "listeners", print),
         (Uploader, "manifest", ""),
     ],
-)
+)  # fmt: skip
 def test_what_is_of_another_kind_is_refused_where_it_is_made(make, name, value):
     others = {
         Endpoint: {"host": "localhost", "port": 443},

@@ -68,7 +68,9 @@ class SpeechSenseSink:
         require_type("endpoint", endpoint, Endpoint)
         require_word("stamp_field", stamp_field, optional=True)
         require_type("unavailable", unavailable, Unavailable)
-        if not callable(getattr(credentials, "header", None)):
+        require_type("whole_limit", whole_limit, int)
+        require_type("chunk_size", chunk_size, int)
+        if isinstance(credentials, type) or not callable(getattr(credentials, "header", None)):
             # Not shown: it may be the secret itself.
             raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
         if not 0 <= whole_limit <= LARGEST_WHOLE:
