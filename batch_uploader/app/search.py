@@ -19,7 +19,7 @@ from batch_uploader.app.places import (
 )
 from batch_uploader.core.checks import require_number, require_word
 from batch_uploader.core.events import Event, Listener
-from batch_uploader.core.records import Doubt
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -34,7 +34,7 @@ class Searched(Struct, frozen=True):
     """How many doubts were settled, by what the recordings are now, and those that are left."""
 
     settled: Mapping[Status, int]
-    left: tuple[Doubt, ...]
+    left: tuple[Record, ...]
 
     @property
     def needs_attention(self) -> int:

@@ -181,7 +181,7 @@ def _tell_searched(searched: Searched, stamp_field: str, places: Places) -> None
         words.append(f"{plural(len(searched.left), 'recording')} still in doubt")
     show([[Span("; ".join(words) or "nothing is in doubt")]], sys.stderr)
     for doubt in searched.left[:_SHOWN]:
-        reason = doubt.outcome.failure.message if doubt.outcome.failure else ""
+        reason = doubt.failure.message if doubt.failure else ""
         if doubt.stamp_field != stamp_field:
             reason = f"it was sent without {stamp_field}, so it cannot be searched for"
             if doubt.stamp_field is not None:

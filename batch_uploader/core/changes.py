@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Recording, Stat
-from batch_uploader.core.records import ClaimAnswer, Doubt, Lost, Row
+from batch_uploader.core.records import ClaimAnswer, Lost, Record, Row
 
 
 class Claim(Struct, frozen=True, tag=True):
@@ -49,7 +49,7 @@ class Note(Struct, frozen=True, tag=True):
     One that is not in doubt any more, or under another key, is left as it is.
     """
 
-    doubt: Doubt
+    doubt: Record
 
 
 class Learn(Struct, frozen=True, tag=True):

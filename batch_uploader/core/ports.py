@@ -22,7 +22,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import Canary, ClaimAnswer, Doubt, Likeness, Lost, Record, Row
+from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record, Row
 from batch_uploader.core.states import Status
 
 
@@ -242,7 +242,7 @@ class Ledger(Protocol):
         their sidecars, and each is up, a duplicate or given up.
         """
 
-    async def doubts(self) -> list[Doubt]:
+    async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
 
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:

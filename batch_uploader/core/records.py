@@ -78,41 +78,19 @@ class Lost(Struct, frozen=True):
         return f"the claim of {self.path} was lost to another run, which says that it is {now}"
 
 
-class Doubt(Struct, frozen=True):
-    """A recording in doubt, with what is known for the search.
-
-    ``stamp_field`` is where its key stands if the service holds it, None if it was sent without a
-    stamp. ``since`` is when the doubt arose, None if that is not known; ``first_miss`` when a
-    search that counts did not find it, None if none has. ``claimed_at_ns`` is when it was claimed,
-    in UTC nanoseconds since the epoch. ``seq`` is its place in the ledger's order: what was claimed
-    after it went up after the doubt arose, whatever any clock said.
-    """
-
-    outcome: Outcome
-    key: str
-    stamp_field: str | None
-    since: Timestamp | None
-    first_miss: Timestamp | None = None
-    claimed_at_ns: int | None = None
-    seq: int = 0
-
-    @property
-    def path(self) -> str:
-        """The recording's path."""
-        return self.outcome.path
-
-
 class Record(Struct, frozen=True):
     """Everything that is kept of one recording: the latest of its path, or a superseded talk.
 
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
     ``ledgers.adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
     ``settled_at_ns`` is None while the recording is being sent. ``policy`` is the digest of the
-    rules by which it was found invalid. ``stamp_field`` is the one it was claimed with; ``since``
-    and ``first_miss`` are as in ``Doubt`` and None unless it is in doubt.
+    rules by which it was found invalid. ``stamp_field`` is the field in which its key went along,
+    None if it was sent without a stamp. Of what is in doubt ``since`` is when that arose, None if
+    that is not known, and ``first_miss`` when a search that counts did not find it.
 
     ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
-    clock sets: of the claim, of the service's own word that it is up, and of the doubt. None where
+    clock sets: of the claim, of the service's own word that it is up, and of the doubt; what was
+    claimed after a doubt went up after it arose, whatever any clock said. None where
     there was none, and before ledgers had this order: that is, before all that is in it. ``owner``
     is the opening of the ledger that claimed it, by its place in that order; None unless it is
     being sent, and before claims had one.
@@ -164,18 +142,6 @@ class Record(Struct, frozen=True):
         """
         undecided = self.status in MAY_TURN_OUT_UP
         return self.metadata is None and (undecided or self.sha256 is not None)
-
-    def doubt(self) -> Doubt:
-        """The record, which is in doubt, as the search sees it. Doubts follow claims: with keys."""
-        return Doubt(
-            self.outcome,
-            self.key or "",
-            self.stamp_field,
-            self.since,
-            self.first_miss,
-            self.claimed_at_ns,
-            self.doubt_seq or 0,
-        )
 
     def row(self, connection_id: str) -> Row:
         """The record as the manifest shows it."""

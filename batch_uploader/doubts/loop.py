@@ -22,7 +22,7 @@ from batch_uploader.core.events import (
 )
 from batch_uploader.core.model import Failure, Outcome, Timestamp
 from batch_uploader.core.ports import Ledger, Sink, apply_all, apply_one
-from batch_uploader.core.records import Canary, Doubt
+from batch_uploader.core.records import Canary, Record
 from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
@@ -183,11 +183,11 @@ class Reconciler:
 
     async def _search(
         self,
-        doubts: Sequence[Doubt],
+        doubts: Sequence[Record],
         canaries: Sequence[Canary],
         wider: SearchResult | None = None,
     ) -> SearchResult | SearchFailed:
-        keys = [doubt.key for doubt in doubts]
+        keys = [doubt.key for doubt in doubts if doubt.key is not None]
         asked = [*keys, *(canary.key for canary in canaries)]
 
         def waits(seconds: float) -> None:
@@ -203,7 +203,7 @@ class Reconciler:
 
     async def _conclude(
         self,
-        doubts: Sequence[Doubt],
+        doubts: Sequence[Record],
         answer: SearchResult | SearchFailed,
         now: Timestamp,
         look: Look,
@@ -214,9 +214,9 @@ class Reconciler:
             and answer.unexpected
             and self._narrowed < _MOST_NARROWED
         ):
-            unclear = [doubt for doubt in doubts if not answer.hits(doubt.key)]
+            unclear = [doubt for doubt in doubts if not answer.hits(doubt)]
             if answer.canaries or len(unclear) > 1:
-                doubts = [doubt for doubt in doubts if answer.hits(doubt.key)]
+                doubts = [doubt for doubt in doubts if answer.hits(doubt)]
                 await self._narrow(unclear, answer, look)
         connection_id = self._ledger.connection_id
         verdicts = [
@@ -225,7 +225,7 @@ class Reconciler:
         with CancelScope(shield=True):
             await self._record(verdicts, look)
 
-    async def _narrow(self, doubts: Sequence[Doubt], answer: SearchResult, look: Look) -> None:
+    async def _narrow(self, doubts: Sequence[Record], answer: SearchResult, look: Look) -> None:
         """Search without the canaries, then by halves: whose search is clean is not concerned."""
         middle = 0 if answer.canaries else len(doubts) // 2
         for some in (doubts[:middle], doubts[middle:]):
@@ -235,9 +235,9 @@ class Reconciler:
                 narrower = await self._search(some, (), answer.wider or answer)
                 await self._conclude(some, narrower, now, look)
 
-    async def _record(self, verdicts: Sequence[tuple[Doubt, SearchVerdict]], look: Look) -> None:
+    async def _record(self, verdicts: Sequence[tuple[Record, SearchVerdict]], look: Look) -> None:
         before = {doubt.path: doubt.outcome for doubt, _ in verdicts}
-        changed: list[Doubt] = []
+        changed: list[Record] = []
         for doubt, verdict in verdicts:
             match verdict:
                 case Stays():
@@ -261,7 +261,7 @@ class Reconciler:
 
     async def _settle(
         self,
-        doubt: Doubt,
+        doubt: Record,
         status: Status,
         *,
         talk_id: str | None = None,

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.model import Failure, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import Canary, Doubt
+from batch_uploader.core.records import Canary, Record
 
 _LONGEST_SPACING = 60.0
 # How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
@@ -66,16 +66,14 @@ class SearchResult(Struct, frozen=True):
     matches: Sequence[Match]
     wider: "SearchResult | None" = None
 
-    def since(self, doubt: Doubt) -> list[bool]:
+    def since(self, doubt: Record) -> list[bool]:
         """Of each canary that went up after the doubt arose, whether the search brought it up.
 
         That is the very talk: an earlier one of the same recording says nothing of what came later.
         """
-        proof = self.wider or self
+        proof, place = self.wider or self, doubt.doubt_seq or 0
         found = {(match.key, match.talk_id) for match in proof.matches}
-        return [
-            (each.key, each.talk_id) in found for each in proof.canaries if each.seq > doubt.seq
-        ]
+        return [(each.key, each.talk_id) in found for each in proof.canaries if each.seq > place]
 
     @property
     def unexpected(self) -> list[Match]:
@@ -83,9 +81,10 @@ class SearchResult(Struct, frozen=True):
         asked = self.keys | {canary.key for canary in self.canaries}
         return [match for match in self.matches if match.key not in asked]
 
-    def hits(self, key: str) -> list[Match]:
-        """The talks that carry this stamp."""
-        return [match for match in self.matches if match.key == key]
+    def hits(self, doubt: Record) -> list[Match]:
+        """The talks that carry its stamp."""
+        key = doubt.key
+        return [match for match in self.matches if match.key == key is not None]
 
 
 class Up(Struct, frozen=True):
@@ -112,7 +111,7 @@ class Stays(Struct, frozen=True):
     infinite where a human has to decide.
     """
 
-    doubt: Doubt
+    doubt: Record
     due: float | None = None
 
 
@@ -136,7 +135,7 @@ def passed(then: Timestamp, now: Timestamp) -> float | None:
 
 
 def judge(
-    doubt: Doubt,
+    doubt: Record,
     answer: SearchResult | SearchFailed,
     connection_id: str,
     now: Timestamp,
@@ -146,7 +145,7 @@ def judge(
     if isinstance(answer, SearchFailed):
         reason = f"{answer}: {_run(doubt)} asks again"
         return _stays(_aged(doubt, now), answer.code, reason)
-    hits = answer.hits(doubt.key)
+    hits = answer.hits(doubt)
     if hits:
         problem = _problem(hits, doubt, connection_id)
         return Up(hits[0].talk_id) if problem is None else _contradiction(doubt, problem)
@@ -157,7 +156,7 @@ def judge(
     return _missed(_aged(doubt, now), answer, now, wait)
 
 
-def _astray(doubt: Doubt, answer: SearchResult) -> SearchVerdict:
+def _astray(doubt: Record, answer: SearchResult) -> SearchVerdict:
     """What follows where Search brings up what nobody asked for."""
     unexpected = answer.unexpected
     named = ", ".join(match.talk_id for match in unexpected[:3])
@@ -170,7 +169,7 @@ def _astray(doubt: Doubt, answer: SearchResult) -> SearchVerdict:
     return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
 
 
-def _missed(doubt: Doubt, answer: SearchResult, now: Timestamp, wait: Patience) -> SearchVerdict:
+def _missed(doubt: Record, answer: SearchResult, now: Timestamp, wait: Patience) -> SearchVerdict:
     age = passed(doubt.since, now) if doubt.since else None
     if _expired(doubt, now):
         days = round(_KEPT / 86400)
@@ -204,7 +203,7 @@ def _missed(doubt: Doubt, answer: SearchResult, now: Timestamp, wait: Patience) 
     return _stays(doubt, "MISSED_ONCE", reason, left)
 
 
-def _unproved(doubt: Doubt, since: Sequence[bool]) -> Stays:
+def _unproved(doubt: Record, since: Sequence[bool]) -> Stays:
     if not since:
         return _stays(
             doubt,
@@ -223,7 +222,7 @@ def _unproved(doubt: Doubt, since: Sequence[bool]) -> Stays:
     )
 
 
-def _expired(doubt: Doubt, now: Timestamp) -> bool:
+def _expired(doubt: Record, now: Timestamp) -> bool:
     """Whether a talk of it may be deleted by now, by any clock; a claim is older than its doubt."""
     if doubt.claimed_at_ns is not None and now.wall_ns - doubt.claimed_at_ns > _KEPT * 1e9:
         return True
@@ -233,19 +232,19 @@ def _expired(doubt: Doubt, now: Timestamp) -> bool:
     return max(age, (now.wall_ns - doubt.since.wall_ns) / 1e9) > _KEPT
 
 
-def _run(doubt: Doubt) -> str:
+def _run(doubt: Record) -> str:
     """The run that looks for it: no other one does."""
     return f"the next run with --stamp-field {doubt.stamp_field}"
 
 
-def _aged(doubt: Doubt, now: Timestamp) -> Doubt:
+def _aged(doubt: Record, now: Timestamp) -> Record:
     """The doubt with its hold begun anew if a clock says that it has not arisen yet."""
     if doubt.since is None or passed(doubt.since, now) is None:
         return replace(doubt, since=now, first_miss=None)
     return doubt
 
 
-def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | None:
+def _problem(hits: Sequence[Match], doubt: Record, connection_id: str) -> str | None:
     """Why what was found cannot just be taken for the recording."""
     first = hits[0]
     if len(hits) > 1:
@@ -255,7 +254,7 @@ def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | N
         return f"talk {first.talk_id} carries its key"
     if first.connection_id != connection_id:
         return f"talk {first.talk_id} carries its key and belongs to another connection"
-    length = doubt.outcome.duration
+    length = doubt.duration
     if first.reaches is None or length is None:
         return None
     slack = _SLACK + _SLACK_SHARE * length
@@ -267,8 +266,8 @@ def _problem(hits: Sequence[Match], doubt: Doubt, connection_id: str) -> str | N
     return None
 
 
-def _contradiction(doubt: Doubt, problem: str) -> Contradiction:
-    failure = doubt.outcome.failure
+def _contradiction(doubt: Record, problem: str) -> Contradiction:
+    failure = doubt.failure
     request_id = failure.request_id if failure else None
     known = f"; {failure.message}" if failure and _named(doubt) else ""
     return Contradiction(
@@ -276,17 +275,16 @@ def _contradiction(doubt: Doubt, problem: str) -> Contradiction:
     )
 
 
-def _named(doubt: Doubt) -> bool:
-    return doubt.outcome.failure is not None and doubt.outcome.failure.code == _NAMED
+def _named(doubt: Record) -> bool:
+    return doubt.failure is not None and doubt.failure.code == _NAMED
 
 
-def _stays(doubt: Doubt, code: str, reason: str, due: float | None = None) -> Stays:
+def _stays(doubt: Record, code: str, reason: str, due: float | None = None) -> Stays:
     if _named(doubt):
         # Which talk that is stands there and nowhere else.
         return Stays(doubt)
-    request_id = doubt.outcome.failure.request_id if doubt.outcome.failure else None
-    outcome = replace(doubt.outcome, failure=Failure(code, reason, request_id))
-    return Stays(replace(doubt, outcome=outcome), due)
+    request_id = doubt.failure.request_id if doubt.failure else None
+    return Stays(replace(doubt, failure=Failure(code, reason, request_id)), due)
 
 
 def _clock(now: Timestamp, seconds: float) -> str:

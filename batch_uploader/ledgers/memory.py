@@ -12,7 +12,7 @@ from batch_uploader.core import states
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
-from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -113,11 +113,11 @@ class MemoryLedger:
         at_rest = all(record.status in states.AT_REST for record in recordings)
         return len(recordings) if same and at_rest else 0
 
-    async def doubts(self) -> list[Doubt]:
+    async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
         await checkpoint()
         doubtful = [each for each in self._store.records() if each.status is Status.IN_DOUBT]
-        return [record.doubt() for record in sorted(doubtful, key=lambda record: record.path)]
+        return sorted(doubtful, key=lambda record: record.path)
 
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""

@@ -25,7 +25,7 @@ from batch_uploader.core.changes import (
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Doubt, Lost, Record
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
     AT_REST,
@@ -276,12 +276,12 @@ def recover(store: Store, now: Timestamp, living: Container[int | None]) -> int:
     return len(claims)
 
 
-def note(store: Store, doubt: Doubt) -> None:
+def note(store: Store, doubt: Record) -> None:
     """Remember what a look at a doubt that stays brought."""
     current = store.current(doubt.path)
     if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
         return
-    failure = doubt.outcome.failure or current.failure
+    failure = doubt.failure or current.failure
     store.put(replace(current, failure=failure, since=doubt.since, first_miss=doubt.first_miss))
 
 

@@ -97,7 +97,7 @@ async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
     assert await claim(ledger, "a", "B") is ClaimResult.HELD
     (doubt,) = await ledger.doubts()
     assert (doubt.key, doubt.stamp_field) == (recording("a", "B").key, STAMP)
-    assert doubt.outcome.failure.code == "LEDGER_LOST"
+    assert doubt.failure.code == "LEDGER_LOST"
 
 
 async def test_a_doubt_that_nobody_looked_into_is_none_of_a_talk(ledger):
@@ -173,7 +173,7 @@ async def test_what_a_manifest_leaves_open_arose_when_it_was_taken_over(ledger):
     (canary,) = await ledger.canaries(STAMP, 3)
     doubts = await ledger.doubts()
     assert [doubt.path for doubt in doubts] == ["a", "b", "c"]
-    assert all(doubt.seq > canary.seq for doubt in doubts)
+    assert all(doubt.doubt_seq > canary.seq for doubt in doubts)
 
 
 async def test_what_the_manifest_knows_is_not_unlisted(ledger):
@@ -192,5 +192,5 @@ async def test_a_talk_that_two_lines_have_is_that_of_the_first(ledger):
     """Fault 84."""
     await adopt(ledger, [line("a", talk_id="talk-1"), line("b", audio="B", talk_id="talk-1")])
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.CONFLICT)]
-    message = (await known(ledger, "b")).outcome.failure.message
+    message = (await known(ledger, "b")).failure.message
     assert "talk talk-1 was named for b and is a, and" in message

@@ -118,10 +118,11 @@ async def known_to(ledger):
 
 
 async def in_order(ledger):
-    """Doubts and canaries; of their places, too, only the order matters."""
-    each = [*await ledger.doubts(), *await ledger.canaries("upload_key", 9)]
-    places = sorted({one.seq for one in each})
-    return [replace(one, seq=places.index(one.seq)) for one in each]
+    """The places of doubts and canaries, of which, too, only the order matters."""
+    found = [(doubt.path, doubt.doubt_seq) for doubt in await ledger.doubts()]
+    found += [(canary.talk_id, canary.seq) for canary in await ledger.canaries("upload_key", 9)]
+    places = sorted({place for _, place in found})
+    return [(name, places.index(place)) for name, place in found]
 
 
 async def lines_of(ledger):

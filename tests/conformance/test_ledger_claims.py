@@ -100,7 +100,7 @@ async def test_what_proved_not_to_be_up_may_be_sent_again(ledger, status, audio)
     now = await known(ledger, "a.wav")
     assert now.outcome.status is Status.CLAIMED
     assert now.outcome.stat == LATER
-    assert now.outcome.failure is None
+    assert now.failure is None
     assert now.policy is None
     assert (now.sha256, now.key) == (again.fingerprint.sha256, again.key)
     assert len(await lines(ledger)) == 1

@@ -139,7 +139,7 @@ async def test_what_a_look_brought_is_remembered(opening):
         failure = Failure("HELD", "wait", "request-1")
         noted = replace(
             doubt,
-            outcome=replace(doubt.outcome, failure=failure),
+            failure=failure,
             since=Timestamp(77, "boot", 5),
             first_miss=Timestamp(78, None, None),
         )
@@ -148,7 +148,7 @@ async def test_what_a_look_brought_is_remembered(opening):
     async with opening() as ledger:
         assert await ledger.recover() == 0
         assert await ledger.doubts() == [noted]
-        assert (await known(ledger, "a.wav")).outcome.failure == failure
+        assert (await known(ledger, "a.wav")).failure == failure
         # Reported once more it is as old as it was, and ended and begun anew it is not.
         await settle(ledger, ended("a.wav", Status.IN_DOUBT))
         (same,) = await ledger.doubts()
@@ -228,7 +228,7 @@ async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(o
         await settle(ledger, ended("0.wav", Status.IN_DOUBT))
         await settle(ledger, uploaded("1.wav", "talk-1"))
         (doubt,) = await ledger.doubts()
-        assert [each.seq < doubt.seq for each in await ledger.canaries(STAMP, 9)] == [True]
+        assert [each.seq < doubt.doubt_seq for each in await ledger.canaries(STAMP, 9)] == [True]
         await claim_all(ledger, [recording("2.wav", "2")], stamp_field=STAMP)
         await claim_all(ledger, [recording("3.wav", "3")], stamp_field=STAMP)
         await settle(ledger, uploaded("3.wav", "talk-3"))
@@ -237,15 +237,19 @@ async def test_what_was_claimed_before_a_doubt_arose_is_before_it_in_the_order(o
         await claim_all(ledger, [recording("4.wav", "4")], stamp_field=STAMP)
         await settle(ledger, uploaded("4.wav", "talk-4"))
         first, killed = await ledger.doubts()
+        canaries = await ledger.canaries(STAMP, 9)
         since = {
-            each.path: [w.talk_id for w in await ledger.canaries(STAMP, 9) if w.seq > each.seq]
+            each.path: [canary.talk_id for canary in canaries if canary.seq > each.doubt_seq]
             for each in (first, killed)
         }
         assert since == {"0.wav": ["talk-4", "talk-3"], "2.wav": ["talk-4"]}
         # Reported once more it is as old as it was, and so it is when a look says why it stays.
         await settle(ledger, ended("0.wav", Status.IN_DOUBT))
         await note(ledger, [replace(killed, first_miss=Timestamp(7))])
-        assert [each.seq for each in await ledger.doubts()] == [first.seq, killed.seq]
+        assert [each.doubt_seq for each in await ledger.doubts()] == [
+            first.doubt_seq,
+            killed.doubt_seq,
+        ]
 
 
 # The lock and the life

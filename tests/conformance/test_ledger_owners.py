@@ -28,7 +28,7 @@ async def test_the_claims_of_an_owner_that_lives_are_not_in_doubt(ledger):
     assert await ledger.recover() == 0
     assert (await known(ledger, "a.wav")).outcome.status is Status.CLAIMED
     assert await ledger.recover(ours=True) == 1
-    assert (await known(ledger, "a.wav")).outcome.failure.code == "RUN_ENDED"
+    assert (await known(ledger, "a.wav")).failure.code == "RUN_ENDED"
 
 
 async def test_of_several_openings_the_last_one_is_alive(opening):

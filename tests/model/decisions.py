@@ -104,7 +104,7 @@ def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: P
         Match(each.talk_id, "c", each.key) for each in canaries if each.talk_id in search.index
     ]
     answer = SearchResult(frozenset({record.key or ""}), tuple(canaries), found)
-    verdict = judge(record.doubt(), answer, "c", Timestamp(int(after * 1e9)), wait)
+    verdict = judge(record, answer, "c", Timestamp(int(after * 1e9)), wait)
     before = record.outcome
     match verdict:
         case Up(talk_id):

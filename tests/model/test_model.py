@@ -137,7 +137,7 @@ def test_a_single_miss_that_is_believed_is_caught(monkeypatch, changed_code):
 
 
 def _out_of_order(answer, doubt):
-    return _SINCE(answer, replace(doubt, seq=0))
+    return _SINCE(answer, replace(doubt, doubt_seq=0))
 
 
 def _as_old_as_its_claim(store, now, living):

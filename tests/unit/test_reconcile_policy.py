@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.model import Failure, Outcome, Stat, Timestamp
+from batch_uploader.core.model import Failure, Stat, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import Canary, Doubt
+from batch_uploader.core.records import Canary, Record
 from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
@@ -52,10 +52,20 @@ def doubt(
     *, since=START, first_miss=None, duration=60.0, claimed_at_ns=START.wall_ns, failure=None
 ):
     failure = failure or Failure("INTERNAL", "find out", "request-1")
-    outcome = Outcome(
-        "a.wav", Status.IN_DOUBT, Stat(1, 1), attempts=1, failure=failure, duration=duration
+    return Record(
+        "a.wav",
+        Status.IN_DOUBT,
+        Stat(1, 1),
+        failure=failure,
+        since=since,
+        first_miss=first_miss,
+        key="key-a",
+        duration=duration,
+        attempts=1,
+        claimed_at_ns=claimed_at_ns,
+        stamp_field="upload_key",
+        doubt_seq=PLACE,
     )
-    return Doubt(outcome, "key-a", "upload_key", since, first_miss, claimed_at_ns, PLACE)
 
 
 def hit(talk_id="talk-1", *, key="key-a", connection_id=CONNECTION, reaches=None):
@@ -126,8 +136,8 @@ def test_a_stray_that_another_key_may_bring_up_leaves_it_in_doubt(found):
     """Fault 29: perhaps it is its own talk, which Search knows before Get does."""
     decided = verdict(doubt(first_miss=START), found, later(START, HOUR))
     assert isinstance(decided, Stays)
-    assert decided.doubt.outcome.failure.code == "SEARCH_ASTRAY"
-    assert "talk-9" in decided.doubt.outcome.failure.message
+    assert decided.doubt.failure.code == "SEARCH_ASTRAY"
+    assert "talk-9" in decided.doubt.failure.message
 
 
 @pytest.mark.parametrize("found", [hit(), hit(reaches=60.0)])
@@ -154,7 +164,7 @@ def test_a_talk_that_was_named_is_never_absent_and_its_name_never_lost(found, ag
     """Fault 33."""
     decided = verdict(doubt(failure=CHANGED, first_miss=START), found, later(START, age))
     assert isinstance(decided, Stays)
-    assert decided.doubt.outcome.failure == CHANGED
+    assert decided.doubt.failure == CHANGED
 
 
 # Misses
@@ -165,8 +175,8 @@ def test_a_miss_before_the_hold_proves_nothing_and_says_when_it_is_over():
     assert isinstance(decided, Stays)
     assert decided.due == pytest.approx(1)
     assert decided.doubt.first_miss is None
-    assert decided.doubt.outcome.failure.code == "HELD"
-    assert "2023-11-14 22:44 UTC" in decided.doubt.outcome.failure.message
+    assert decided.doubt.failure.code == "HELD"
+    assert "2023-11-14 22:44 UTC" in decided.doubt.failure.message
 
 
 def test_two_misses_some_time_apart_after_the_hold_prove_that_it_is_absent():
@@ -202,7 +212,7 @@ def test_a_miss_of_a_search_that_is_not_proved_never_counts(found, code):
     """Faults 29 and 82: a wrong key of the field finds nothing, an index that is behind not all."""
     decided = verdict(doubt(first_miss=START), found, later(START, 10 * DAY))
     assert isinstance(decided, Stays)
-    assert decided.doubt.outcome.failure.code == code
+    assert decided.doubt.failure.code == code
     assert decided.due is None
 
 
@@ -211,8 +221,8 @@ def test_where_nothing_went_up_since_no_wait_helps_but_an_upload(canaries):
     """Faults 82 and 83."""
     found = answer(hit("talk-b", key="before"), canaries=canaries, others=("before",))
     decided = verdict(doubt(first_miss=START), found, later(START, 10 * DAY))
-    assert decided.doubt.outcome.failure.code == "SEARCH_UNPROVED"
-    assert "the next upload with --stamp-field upload_key" in decided.doubt.outcome.failure.message
+    assert decided.doubt.failure.code == "SEARCH_UNPROVED"
+    assert "the next upload with --stamp-field upload_key" in decided.doubt.failure.message
     assert decided.due == math.inf
 
 
@@ -235,8 +245,8 @@ def test_a_miss_proves_nothing_once_the_service_may_have_deleted_the_talk(about)
     """What was sent so long ago may have been there."""
     decided = verdict(about, answer(PROVED), later(START, 61 * DAY))
     assert isinstance(decided, Stays)
-    assert decided.doubt.outcome.failure.code == "TOO_OLD"
-    assert "60 days" in decided.doubt.outcome.failure.message
+    assert decided.doubt.failure.code == "TOO_OLD"
+    assert "60 days" in decided.doubt.failure.message
     assert verdict(about, answer(PROVED, hit()), later(START, 61 * DAY)) == Up("talk-1")
 
 
@@ -251,7 +261,7 @@ def test_until_then_it_does():
 @pytest.mark.parametrize("age", [0, HOUR])
 def test_no_look_is_promised_that_a_run_without_the_field_would_not_do(found, age):
     decided = verdict(doubt(), found, later(START, age))
-    assert "--stamp-field upload_key" in decided.doubt.outcome.failure.message
+    assert "--stamp-field upload_key" in decided.doubt.failure.message
 
 
 def test_a_search_that_fails_changes_nothing_but_the_reason():
@@ -259,8 +269,8 @@ def test_a_search_that_fails_changes_nothing_but_the_reason():
     about = doubt(first_miss=later(START, 1800))
     decided = verdict(about, failed, later(START, HOUR))
     assert isinstance(decided, Stays)
-    assert decided.doubt.outcome.failure.code == "UNAVAILABLE"
-    assert replace(decided.doubt, outcome=about.outcome) == about
+    assert decided.doubt.failure.code == "UNAVAILABLE"
+    assert replace(decided.doubt, failure=about.failure) == about
 
 
 # Clocks: fault 13
@@ -271,7 +281,7 @@ FAR = 50 * DAY
 def test_a_clock_a_year_ahead_leaves_it_in_doubt_until_it_goes_right():
     """Fault 13: for all that is known the talk is deleted."""
     decided = verdict(doubt(first_miss=START), answer(PROVED), later(START, HOUR, wall=YEAR))
-    assert decided.doubt.outcome.failure.code == "TOO_OLD"
+    assert decided.doubt.failure.code == "TOO_OLD"
     assert verdict(decided.doubt, answer(PROVED), later(START, HOUR)) == Absent()
 
 
@@ -402,5 +412,5 @@ def test_where_a_ledger_was_lost_a_miss_never_counts():
     lost = doubt(first_miss=START, claimed_at_ns=None)
     missed = verdict(lost, answer(PROVED), later(START, 10 * HOUR))
     assert isinstance(missed, Stays)
-    assert missed.doubt.outcome.failure.code == "LEDGER_LOST"
+    assert missed.doubt.failure.code == "LEDGER_LOST"
     assert verdict(lost, answer(PROVED, hit())) == Up("talk-1")

@@ -15,7 +15,7 @@ from anyio import CancelScope
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.core.model import Entry, Outcome, Timestamp
-from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record, Row
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -158,7 +158,7 @@ class SqliteLedger:
         """How many recordings a folder holds that no run has to look at: all, or 0."""
         return await self._reader.unchanged(folder, entries, by)
 
-    async def doubts(self) -> list[Doubt]:
+    async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
         return await self._reader.doubts()
 

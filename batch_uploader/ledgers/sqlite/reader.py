@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry
-from batch_uploader.core.records import Canary, Doubt, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record, Row
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.sqlite import schema
@@ -101,10 +101,10 @@ class LedgerReader:
         lines = await self._fetch(*schema.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
-    async def doubts(self) -> list[Doubt]:
+    async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path. For a reader of one connection."""
         lines = await self._fetch(schema.SELECT_DOUBTS, (self._connection_id,))
-        return [schema.decode(values).doubt() for values in lines]
+        return [schema.decode(values) for values in lines]
 
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.

@@ -263,7 +263,7 @@ async def test_a_killed_run_leaves_its_claims_and_not_its_lock(path):
         assert await listed(ledger) == [("a.wav", Status.IN_DOUBT), ("sent.wav", Status.UPLOADED)]
         known = (await ledger.known(""))["a.wav"]
         assert known.sha256 == recording("a.wav", "B").fingerprint.sha256
-        assert known.outcome.failure.code == "RUN_ENDED"
+        assert known.failure.code == "RUN_ENDED"
 
 
 async def test_asking_whether_a_run_goes_on_does_not_keep_it_from_beginning(path):

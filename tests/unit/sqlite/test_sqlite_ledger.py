@@ -198,7 +198,7 @@ async def test_foreign_words_that_are_not_unicode_are_escaped(path):
             ledger, Outcome("a.wav", Status.FAILED, recording("a.wav").stat, failure=words)
         )
         known = (await ledger.known(""))["a.wav"]
-    assert known.outcome.failure == Failure("EIO", r"cannot read \udcff.wav", r"request \udc80")
+    assert known.failure == Failure("EIO", r"cannot read \udcff.wav", r"request \udc80")
 
 
 # Readers
