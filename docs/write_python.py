@@ -110,6 +110,7 @@ def _entry(thing: Any) -> Iterator[str]:
     elif issubclass(kind, Enum):
         yield f"{_text(thing)}\n"
         yield from _members(thing)
+        yield from _methods(thing)
     else:
         yield f"```python\n{_call(thing)}\n```\n"
         yield f"{_text(thing)}\n"

@@ -42,6 +42,7 @@ def test_all_examples_are_covered_here():
 
 def test_without_arguments_each_tells_how_it_is_used():
     for script in (
+        "attention.py",
         "upload_directory.py",
         "listener.py",
         "logging_listener.py",
@@ -78,6 +79,20 @@ def test_a_listener(calls, tmp_path):
     assert "2 uploaded" in run("listener.py", calls, table).stdout
     assert {line.split(",")[0] for line in table.read_text().splitlines()} == {"a.wav", "sub/b.wav"}
     assert "0 uploaded, 2 already there" in run("listener.py", calls, table).stdout
+
+
+def test_what_needs_attention(calls, upload, start_service):
+    calls.write("a.wav", "sub/b.wav")
+    done = run("attention.py", calls)
+    assert (done.returncode, "there is no ledger" in done.stderr) == (1, True)
+    with start_service("--lose-answer", "1", "--lost-answer", "internal") as service:
+        assert upload(to=service).code == 1
+    calls.put("c.wav", b"")
+    calls.put("c.json", b"{}")
+    done = run("attention.py", calls)
+    assert done.returncode == 1, done.stderr
+    assert "0 to send, 1 with defects\nin doubt: 2\n" in done.stdout
+    assert "look for sub/b.wav in the SpeechSense console" in done.stdout
 
 
 def test_what_is_logged(calls):
