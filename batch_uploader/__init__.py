@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from batch_uploader.app.check import CheckSummary, Finding, Inspection, check_directory
     from batch_uploader.app.directory import directory_uploader, upload_directory
     from batch_uploader.app.manifest import export_manifest
+    from batch_uploader.app.places import Places
+    from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
     from batch_uploader.app.resolve import Resolution, Resolved, resolve_recordings
     from batch_uploader.app.search import Searched, search_doubts
     from batch_uploader.app.status import DirectoryStatus, directory_status
@@ -79,8 +81,10 @@ __all__ = [
     "MemorySink",
     "MemorySource",
     "Outcome",
+    "Places",
     "Proxy",
     "RawFormat",
+    "Rebuilt",
     "Resolution",
     "Resolved",
     "RetryPolicy",
@@ -106,6 +110,7 @@ __all__ = [
     "directory_status",
     "directory_uploader",
     "export_manifest",
+    "rebuild_ledger",
     "resolve_recordings",
     "search_doubts",
     "upload_directory",
@@ -145,6 +150,8 @@ _MODULES = {
     "sources.memory": ("MemorySource",),
     "ledgers.manifest": ("Format",),
     "app.manifest": ("export_manifest",),
+    "app.places": ("Places",),
+    "app.rebuild": ("Rebuilt", "rebuild_ledger"),
     "app.resolve": ("Resolution", "Resolved", "resolve_recordings"),
     "app.search": ("Searched", "search_doubts"),
     "app.status": ("DirectoryStatus", "directory_status"),

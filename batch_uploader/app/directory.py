@@ -2,48 +2,53 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from anyio import to_thread
 from msgspec.structs import replace
 
-from batch_uploader.app.belonging import Belonging, require_no_other_ledger
-from batch_uploader.app.places import find_places, require_replaceable
+from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.places import Where, find_places, require_none_lost, require_replaceable
 from batch_uploader.app.uploader import Uploader, require_asyncio
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
-from batch_uploader.ledgers.places import require_no_lost_ledger
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
-from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from batch_uploader.sinks.speechsense.evidence import Unavailable
+from batch_uploader.sinks.speechsense.sink import WHOLE_LIMIT, SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 
 
 async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in one call
-    directory: str | os.PathLike[str],
+    directory: Where,
     *,
     connection_id: str,
     credentials: Credentials,
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     stamp_field: str | None = None,
+    unavailable: Unavailable = Unavailable.BELIEVED,
+    whole_limit: int = WHOLE_LIMIT,
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    ignore: Sequence[Path] = (),
     rules: Rules | None = None,
     options: RunOptions | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Summary:
     """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
 
-    Each parameter means what the flag of its name does. Ledger and manifest are at their usual
-    places in the directory unless others are named. Raises ConfigError, SourceError, LedgerLocked
-    or LedgerError for what ends the run as a whole. Cancelling it leaves in doubt what is in
-    flight; what ``directory_uploader`` returns can also be drained.
+    Each parameter means what the flag of its name does; ``ignore`` are files in the directory that
+    are no recordings. Ledger and manifest are at their usual places unless others are named. Raises
+    ConfigError, SourceError, LedgerLocked or LedgerError for what ends the run as a whole.
+    Cancelling it leaves in doubt what is in flight; what ``directory_uploader`` returns can also be
+    drained.
     """
     uploader = await directory_uploader(
         directory,
@@ -51,10 +56,13 @@ async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in on
         credentials=credentials,
         endpoint=endpoint,
         stamp_field=stamp_field,
+        unavailable=unavailable,
+        whole_limit=whole_limit,
         ledger=ledger,
         manifest=manifest,
         include=include,
         exclude=exclude,
+        ignore=ignore,
         rules=rules,
         options=options,
         listeners=listeners,
@@ -64,16 +72,19 @@ async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in on
 
 
 async def directory_uploader(  # noqa: PLR0913 - as above
-    directory: str | os.PathLike[str],
+    directory: Where,
     *,
     connection_id: str,
     credentials: Credentials,
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     stamp_field: str | None = None,
+    unavailable: Unavailable = Unavailable.BELIEVED,
+    whole_limit: int = WHOLE_LIMIT,
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    ignore: Sequence[Path] = (),
     rules: Rules | None = None,
     options: RunOptions | None = None,
     listeners: Sequence[Listener] = (),
@@ -91,17 +102,22 @@ async def directory_uploader(  # noqa: PLR0913 - as above
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
     )
     await to_thread.run_sync(require_replaceable, places.manifest, "manifest")
-    await to_thread.run_sync(require_no_other_ledger, places.root, places.ledger)
-    require_no_lost_ledger(places.root, places.ledger, places.manifest)
+    await to_thread.run_sync(require_none_lost, places)
     return Uploader(
         source=DirectorySource(
             places.directory,
             include=include,
             exclude=exclude,
-            ignore=(places.ledger, places.manifest),
+            ignore=(places.ledger, places.manifest, *ignore),
             leads_to=places.root,
         ),
-        sink=SpeechSenseSink(endpoint, credentials, stamp_field=stamp_field),
+        sink=SpeechSenseSink(
+            endpoint,
+            credentials,
+            whole_limit=whole_limit,
+            stamp_field=stamp_field,
+            unavailable=unavailable,
+        ),
         ledger=SqliteLedger(places.ledger, connection_id),
         rules=_with_stamp(rules or Rules(), stamp_field),
         options=options,

@@ -65,19 +65,26 @@ class Places(Struct, frozen=True):
     @classmethod
     def of(
         cls,
-        directory: Path,
-        ledger: Path | None = None,
-        manifest: Path | None = None,
+        directory: str | os.PathLike[str],
+        ledger: str | os.PathLike[str] | None = None,
+        manifest: str | os.PathLike[str] | None = None,
         connection_id: str | None = None,
     ) -> Self:
-        """Ledger and manifest are at their usual places in the directory unless named. Blocking."""
-        root = _real(directory)
-        ledger = ledger or ledger_path(root)
-        manifest = manifest or manifest_path(root)
+        """Ledger and manifest are at their usual places unless they are named. Blocking.
+
+        Raises ConfigError for what cannot be a path or an ID.
+        """
+        require_word("connection_id", connection_id, optional=True)
+        named = as_path("directory", directory)
+        root = _real(named)
+        in_use = ledger_path(root) if ledger is None else as_path("ledger", ledger).absolute()
+        listed = (
+            manifest_path(root) if manifest is None else as_path("manifest", manifest).absolute()
+        )
         return cls(
-            directory,
-            _real_ledger(ledger),
-            _real(manifest.parent) / manifest.name,
+            named,
+            _real_ledger(in_use),
+            _real(listed.parent) / listed.name,
             connection_id,
             root,
         )
@@ -102,15 +109,11 @@ async def find_places(
     """
     if isinstance(directory, Places):
         return directory
-    require_word("connection_id", connection_id, optional=True)
 
     def find() -> Places:
-        places = Places.of(
-            as_path("directory", directory),
-            None if ledger is None else as_path("ledger", ledger).absolute(),
-            None if manifest is None else as_path("manifest", manifest).absolute(),
-            connection_id,
-        )
+        # Wherever this process goes meanwhile.
+        absolute = as_path("directory", directory).absolute()
+        places = Places.of(absolute, ledger, manifest, connection_id)
         require_distinct(places, more, include)
         return places
 
@@ -269,7 +272,7 @@ def _require_directory(directory: Path) -> None:
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
             raise SourceError(
-                f"{directory} is not a directory", hint="name the one with the recordings"
+                f"{directory} is not a directory", hint="specify the one with the recordings"
             )
         # To list it and to look at what is in it are two rights. A Path would drop the dot.
         os.scandir(directory).close()

@@ -4,6 +4,7 @@ The manifest may be older than what was lost, and nothing tells for sure: what i
 record is therefore in doubt, if it lies in the source, and never sent before that is settled.
 """
 
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
@@ -15,15 +16,18 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
+from batch_uploader.app.places import Where, find_places, require_none_lost
 from batch_uploader.core.changes import Adopt
+from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Row
 from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
-from batch_uploader.ledgers.places import manifest_path
+from batch_uploader.ledgers.places import has_ledger, manifest_path
 from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
+from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.selection import literal
 
 _AT_ONCE = 1_000
@@ -44,42 +48,63 @@ class Rebuilt(Struct, frozen=True):
     aside: Path | None
 
 
-async def rebuild(
-    source_of: Callable[[Sequence[str]], Source],
-    belonging: Belonging,
-    manifest: Path,
+async def rebuild_ledger(
+    directory: Where,
+    *,
     connection_id: str,
-    stamp_field: str | None,
+    stamp_field: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    include: Sequence[str] = (),
+    ignore: Sequence[Path] = (),
 ) -> Rebuilt:
-    """Make a directory's ledger anew, whole or not at all.
+    """Make a directory's ledger again, whole or not at all, where it is gone, damaged or behind.
 
-    Of ``manifest`` and the one at its usual place, as far as they are there, and of the old ledger,
-    where that is behind.
-    ``source_of`` makes a source that lists all that any run may have sent; it is given patterns for
-    the endings of what is on record. ``stamp_field`` is taken for the one that went with
-    whatever was sent after the manifest was written: by it a run finds out what that was. Raises
-    ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if it or a
-    manifest cannot be used, SourceError if not all of the source can be listed.
+    It is made from the manifest and the one at its usual place, as far as they are there, and from
+    the old ledger, where that is behind them. ``stamp_field`` is taken for the one that went with
+    whatever was sent after the manifest was written: by it a run finds out what that was. What
+    ``include`` adds may have been sent as well; ``ignore`` are files in the directory that are no
+    recordings. Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or
+    LedgerError if it or a manifest cannot be used, SourceError if not all of the directory can be
+    listed.
     """
-    ledger = belonging.path
-    manifests = (manifest, manifest_path(belonging.root))
+    require_word("connection_id", connection_id)
+    require_word("stamp_field", stamp_field, optional=True)
+    require_texts("include", include)
+    places = await find_places(
+        directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
+    )
+    await to_thread.run_sync(partial(require_none_lost, places, rebuilding=True))
+
+    def all_ever_sent(endings: Iterable[str]) -> DirectorySource:
+        # What one run leaves out, another one may have sent.
+        return DirectorySource(
+            places.directory,
+            include=(*include, *sorted(endings)),
+            ignore=(places.ledger, places.manifest, *ignore),
+            leads_to=places.root,
+        )
+
+    manifests = (places.manifest, manifest_path(places.root))
+    if not has_ledger(places.ledger) and not await to_thread.run_sync(_sorted_by_age, manifests):
+        raise _nothing_left(places.manifest)
+    belonging = Belonging(places.ledger, places.root)
     async with AsyncExitStack() as stack:
-        replacement = await stack.enter_async_context(Replacement(ledger))
+        replacement = await stack.enter_async_context(Replacement(places.ledger))
         found = await to_thread.run_sync(_sorted_by_age, manifests)
         records: list[_Record] = [partial(_lines_of, each) for each in found]
         if replacement.whole:
-            reader = LedgerReader(ledger, alone=replacement.stray)
-            await stack.enter_async_context(reader)
-            source_id = await belonging.require(reader)
+            old = LedgerReader(places.ledger, alone=replacement.stray)
+            await stack.enter_async_context(old)
+            source_id = await belonging.require(old)
             if not replacement.stray:
-                await _require_behind(reader, ledger, found)
-            records.insert(0, partial(_rows_of, reader))
+                await _require_behind(old, places.ledger, found)
+            records.insert(0, partial(_rows_of, old))
         elif not found:
-            raise _nothing_left(manifest)
+            raise _nothing_left(places.manifest)
         else:
-            source_id = await known_source(belonging.root)
+            source_id = await known_source(places.root)
         connections, endings = await _look_through(records)
-        source = source_of(sorted(endings))
         for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
                 await carry_over(new, source_id)
@@ -87,10 +112,10 @@ async def rebuild(
                 for wanted in (_is_no_duplicate, _is_duplicate):
                     for age, record in enumerate(records):
                         await _take_over(new, record, wanted, stamp_field, first=age == 0)
-                async with aclosing(_unlisted(source, each)) as batches:
+                async with aclosing(_unlisted(all_ever_sent(endings), each)) as batches:
                     async for rows in batches:
                         await apply_all(new, [Adopt(row) for row in rows])
-    async with LedgerReader(ledger) as reader:
+    async with LedgerReader(places.ledger) as reader:
         counts = await reader.counts()
     talks, doubts = (counts.get(each, _NONE) for each in (Status.UPLOADED, Status.IN_DOUBT))
     return Rebuilt(talks.count, doubts.count, replacement.aside)

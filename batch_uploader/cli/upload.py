@@ -4,16 +4,16 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
 
-from batch_uploader.app.belonging import Belonging, require_no_other_ledger
+from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.places import Places, require_replaceable, risks_of
-from batch_uploader.app.rebuild import Rebuilt, rebuild
+from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
 from batch_uploader.cli.output import ExitCode
@@ -24,16 +24,13 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
 from batch_uploader.host.systemd import ServiceManager
-from batch_uploader.ledgers.places import ledger_path, manifest_path, require_no_lost_ledger
-from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.ledgers.places import ledger_path, manifest_path
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
-from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
-from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
@@ -65,34 +62,24 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     log_file = settings.path("log-file")
     connection_id = settings.connection_id()
     require_replaceable(places.manifest, "--manifest")
-    source = DirectorySource(
-        places.directory,
+    wanted = settings.options()
+    options = within_descriptors(wanted)
+    if rebuilding:
+        await _rebuild(settings, places, connection_id, sending.stamp_field)
+    listeners: list[Listener] = []
+    uploader = await directory_uploader(
+        places,
+        connection_id=connection_id,
+        credentials=sending.credentials,
+        endpoint=sending.endpoint,
+        stamp_field=sending.stamp_field,
+        unavailable=sending.unavailable,
+        whole_limit=sending.whole_limit,
         include=reading.include,
         exclude=reading.exclude,
         ignore=own_files(settings),
-        leads_to=places.root,
-    )
-    wanted = settings.options()
-    options = within_descriptors(wanted)
-    require_no_other_ledger(places.root, places.ledger, rebuilding=rebuilding)
-    if rebuilding:
-        await _make_anew(settings, places, connection_id, sending.stamp_field)
-    require_no_lost_ledger(places.root, places.ledger, places.manifest)
-    listeners: list[Listener] = []
-    uploader = Uploader(
-        source=source,
-        sink=SpeechSenseSink(
-            sending.endpoint,
-            sending.credentials,
-            whole_limit=sending.whole_limit,
-            stamp_field=sending.stamp_field,
-            unavailable=sending.unavailable,
-        ),
-        ledger=SqliteLedger(places.ledger, connection_id),
         rules=reading.rules,
         options=options,
-        manifest=places.manifest,
-        belonging=Belonging(places.ledger, places.root),
         listeners=listeners,
     )
     stop = Interruption(uploader.drain, uploader.cancel)
@@ -128,22 +115,16 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     return _exit_code(summary, stop)
 
 
-async def _make_anew(
+async def _rebuild(
     settings: Settings, places: Places, connection_id: str, stamp_field: str | None
 ) -> None:
-    """``--rebuild``."""
-
-    def all_ever_sent(endings: Sequence[str]) -> DirectorySource:
-        # What this run leaves out, another one may have sent.
-        return DirectorySource(
-            places.directory,
-            include=(*settings.reading().include, *endings),
-            ignore=own_files(settings),
-            leads_to=places.root,
-        )
-
-    belonging = Belonging(places.ledger, places.root)
-    rebuilt = await rebuild(all_ever_sent, belonging, places.manifest, connection_id, stamp_field)
+    rebuilt = await rebuild_ledger(
+        places,
+        connection_id=connection_id,
+        stamp_field=stamp_field,
+        include=settings.reading().include,
+        ignore=own_files(settings),
+    )
     _tell_rebuilt(rebuilt, places, stamp_field)
 
 

@@ -20,9 +20,7 @@ from batch_uploader.sinks.speechsense.credentials import (
 )
 from batch_uploader.sinks.speechsense.evidence import Unavailable
 from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT
-from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE
-
-WHOLE_LIMIT = 16 * 1024 * 1024
+from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE, WHOLE_LIMIT
 
 
 class Sending(Struct, frozen=True):

@@ -24,6 +24,7 @@ from batch_uploader import (
     check_directory,
     directory_status,
     export_manifest,
+    rebuild_ledger,
     resolve_recordings,
     search_doubts,
     upload_directory,
@@ -105,8 +106,13 @@ class TestNothingThere:
         lambda calls: resolve_recordings(calls, RESEND, statuses=DOUBTS),
         lambda calls: search_doubts(calls, credentials=ApiKey(KEY), stamp_field=STAMP),
     )
+    MAY_BE_FIRST = (
+        check_directory,
+        lambda calls: rebuild_ledger(calls, connection_id="calls"),
+        lambda calls: upload_directory(calls, connection_id="calls", credentials=ApiKey(KEY)),
+    )
 
-    @pytest.mark.parametrize("call", [*CALLS, check_directory])
+    @pytest.mark.parametrize("call", [*CALLS, *MAY_BE_FIRST])
     async def test_no_directory(self, tmp_path, call):
         with pytest.raises(SourceError, match="does not exist"):
             await call(tmp_path / "none")
@@ -119,7 +125,7 @@ class TestNothingThere:
             await call(str(calls))
         assert sorted(calls.rglob("*")) == before
 
-    @pytest.mark.parametrize("call", [*CALLS, check_directory])
+    @pytest.mark.parametrize("call", [*CALLS, *MAY_BE_FIRST])
     async def test_no_path(self, call):
         with pytest.raises(ConfigError, match="directory"):
             await call("")
@@ -370,6 +376,42 @@ class TestSearch:
         assert [doubt.path for doubt in searched.left] == ["0.wav", "1.wav"]
         assert searched.needs_attention == 2
         assert await counts(calls) == {Status.IN_DOUBT: 2}
+
+
+class TestRebuild:
+    async def test_a_lost_ledger_is_made_of_the_manifest(self, service, calls):
+        await upload(service, calls, stamp_field=STAMP)
+        write(calls, 2)
+        for file in (calls / ".batch-uploader").iterdir():
+            file.unlink()
+        with pytest.raises(LedgerError, match="is gone"):
+            await upload(service, calls)
+        rebuilt = await rebuild_ledger(str(calls), connection_id="calls", stamp_field=STAMP)
+        assert (rebuilt.talks, rebuilt.doubts, rebuilt.aside) == (2, 1, None)
+        assert await counts(calls) == {Status.UPLOADED: 2, Status.IN_DOUBT: 1}
+        # What nobody can know was sent is not sent.
+        summary = await upload(service, calls, stamp_field=STAMP)
+        assert (summary.counts, len(talks(service))) == ({Status.IN_DOUBT: 1}, 2)
+
+    async def test_a_damaged_one_is_set_aside(self, service, calls):
+        await upload(service, calls)
+        file = calls / ".batch-uploader" / "ledger.db"
+        file.write_bytes(b"damaged" * 1000)
+        rebuilt = await rebuild_ledger(calls, connection_id="calls")
+        assert (rebuilt.talks, rebuilt.doubts) == (2, 0)
+        assert rebuilt.aside.read_bytes() == b"damaged" * 1000
+
+    async def test_one_that_is_fine_is_left_alone(self, service, calls):
+        await upload(service, calls)
+        with pytest.raises(ConfigError, match="is fine"):
+            await rebuild_ledger(calls, connection_id="calls")
+        assert await counts(calls) == {Status.UPLOADED: 2}
+
+    async def test_of_nothing_nothing_is_made(self, calls):
+        before = sorted(calls.rglob("*"))
+        with pytest.raises(LedgerError, match="there is no manifest"):
+            await rebuild_ledger(calls, connection_id="calls")
+        assert sorted(calls.rglob("*")) == before
 
 
 def read(calls):

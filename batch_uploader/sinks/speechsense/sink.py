@@ -32,6 +32,7 @@ from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
 from batch_uploader.sinks.speechsense.rpc_result import ENDED_WITHIN, RpcResult, unreadable
 
+WHOLE_LIMIT: Final = 16 * 1024 * 1024
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
 """The service takes less than 128 MB in one message."""
 LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
@@ -59,7 +60,7 @@ class SpeechSenseSink:
         endpoint: Endpoint,
         credentials: Credentials,
         *,
-        whole_limit: int = 16 * 1024 * 1024,
+        whole_limit: int = WHOLE_LIMIT,
         chunk_size: int = 512 * 1024,
         stamp_field: str | None = None,
         unavailable: Unavailable = Unavailable.BELIEVED,
