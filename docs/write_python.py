@@ -14,7 +14,9 @@ import textwrap
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+
+from msgspec import Struct
 
 import batch_uploader
 from batch_uploader import Endpoint
@@ -39,6 +41,7 @@ TITLES = {
     "ledgers": "Ledgers",
 }
 """Of what is in these packages; what comes from another one stands under its name."""
+PARTS = "Parts of results"
 INDENT = " " * 4
 WIDTH = 100
 
@@ -70,8 +73,11 @@ def reference() -> Iterator[str]:
     for name in batch_uploader.__all__:
         thing = getattr(batch_uploader, name)
         groups.setdefault(_title(thing.__module__), []).append(thing)
+    groups[PARTS] = _parts({*groups[TITLES["app"]], *groups[TITLES["core.model"]]})
     for title, things in groups.items():
         yield f"### {title}\n"
+        if title == PARTS:
+            yield "What results hold; a program reads them, and has no need to import them.\n"
         for thing in sorted(things, key=_rank):
             yield from _entry(thing)
     yield "### Events\n"
@@ -80,6 +86,26 @@ def reference() -> Iterator[str]:
     for thing in vars(events).values():
         if isinstance(thing, type) and thing.__module__ == events.__name__:
             yield from _entry(thing)
+
+
+def _parts(results: set[Any]) -> list[Any]:
+    """The values of ours in the fields of these, and in theirs, as far as nobody exports them."""
+    parts: set[Any] = set()
+    pending = [each for each in results if isinstance(each, type) and issubclass(each, Struct)]
+    while pending:
+        for hint in get_type_hints(pending.pop()).values():
+            new = {each for each in _classes(hint) if not hasattr(batch_uploader, each.__name__)}
+            pending += [each for each in new - parts if issubclass(each, Struct)]
+            parts |= new
+    return list(parts)
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    """The Structs and Enums of ours that a type is made of."""
+    if isinstance(hint, type) and issubclass(hint, Struct | Enum):
+        yield hint
+    for each in get_args(hint):
+        yield from _classes(each)
 
 
 def _title(module: str) -> str:
