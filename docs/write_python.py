@@ -233,6 +233,7 @@ def _methods(thing: Any) -> Iterator[str]:
     if not isinstance(thing, type):
         return
     all_of_it = _title(thing.__module__) in {TITLES["app"], TITLES["core.model"]}
+    all_of_it |= issubclass(thing, Enum)
     lines = []
     for name, member in vars(thing).items():
         if name.startswith("_"):

@@ -15,7 +15,6 @@ from batch_uploader.settings.given import RawSetting, closest, refusal
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16
-_CHANNELS = {Kind.TWO_CHANNEL: 2, Kind.ONE_CHANNEL: 1}
 _FIELD_KEYS = frozenset({"type", "required"})
 
 
@@ -30,7 +29,7 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     """The rules that these settings make. Raises ConfigError."""
     kind = layers["kind"].one_of(Kind) if "kind" in layers else None
     sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
-    channels = _CHANNELS[kind] if kind else None
+    channels = kind.channels if kind else None
     return Rules(_schema(layers, kind), AudioRules(channels, _raw(layers)), sidecar)
 
 

@@ -32,6 +32,11 @@ class Kind(StrEnum):
     TWO_CHANNEL = "two-channel"
     ONE_CHANNEL = "one-channel"
 
+    @property
+    def channels(self) -> int:
+        """The number of channels that such a connection accepts."""
+        return 2 if self is Kind.TWO_CHANNEL else 1
+
 
 _ONE_CHANNEL: Final = {
     "operator_name": FieldType.STRING,
