@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.checks import as_path, require_type, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
@@ -71,7 +72,19 @@ class Uploader:
         self._listeners = listeners
         self._broken: list[Listener] = []
         self.stats = RunStats()
+        self.exit_code: int | None = None
+        """With what the process will end, if whoever runs it knows: for the record of the run."""
         self._resources = AsyncExitStack()
+        self._run_record = RunRecord(
+            ledger,
+            self.stats,
+            {
+                "source": source.where,
+                "stamp_field": sink.stamp_field,
+                "rules": rules.digest().hex(),
+                "options": options,
+            },
+        )
         self._reconciler = Reconciler(
             sink,
             ledger,
@@ -116,8 +129,11 @@ class Uploader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close all of them."""
-        await self._resources.__aexit__(kind, error, trace)
+        """Close all of them; how the run ended is on record then."""
+        try:
+            await self._run_record.finish(error, self.exit_code)
+        finally:
+            await self._resources.__aexit__(kind, error, trace)
 
     async def run(self) -> Summary:
         """Upload everything that is due. Call it once.
@@ -127,8 +143,10 @@ class Uploader:
         raised.
         """
         started = time.monotonic()
-        self._publish(RunStarted(str(uuid.uuid4()), self._source.where))
+        run_id = str(uuid.uuid4())
+        self._publish(RunStarted(run_id, self._source.where))
         try:
+            await self._run_record.begin(run_id)
             await self._engine.run()
             await self._require_same_source()
             await self._ledger.check()
@@ -150,6 +168,7 @@ class Uploader:
         summary = self.stats.summary(
             self._engine.ending, self._engine.reason, time.monotonic() - started
         )
+        self._run_record.summary = summary
         self._publish(RunFinished(summary))
         return summary
 

@@ -49,16 +49,20 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
 
 def explain_failure(failure: Exception) -> ExitCode:
     """Say on stderr what ended the command; the exit code for it."""
-    cause = _cause(failure)
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         import traceback  # help is there a fiftieth sooner without it
 
         traceback.print_exception(failure, file=sys.stderr)
-    code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
-    if code is ExitCode.BUG and _wants_threads(cause):
-        code = ExitCode.LEDGER
-    show(list(_lines(cause, code)), sys.stderr)
+    code = exit_code_of(failure)
+    show(list(_lines(_cause(failure), code)), sys.stderr)
     return code
+
+
+def exit_code_of(failure: Exception) -> ExitCode:
+    """The exit code of a command that this ends."""
+    cause = _cause(failure)
+    code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
+    return ExitCode.LEDGER if code is ExitCode.BUG and _wants_threads(cause) else code
 
 
 def error(problem: str, *hints: str) -> None:

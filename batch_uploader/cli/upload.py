@@ -107,12 +107,23 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
-        summary = await uploader.run()
+        summary = await _run(uploader, stop)
     if progress is Progress.NONE:
         _tell_troubles(summary, places, uploader.stats)
     else:
         _tell(summary, places, uploader.stats)
     return _exit_code(summary, stop)
+
+
+async def _run(uploader: Uploader, stop: Interruption) -> Summary:
+    """Run it; the ledger learns with which exit code the process will end."""
+    try:
+        summary = await uploader.run()
+    except Exception as error:
+        uploader.exit_code = output.exit_code_of(error)
+        raise
+    uploader.exit_code = _exit_code(summary, stop)
+    return summary
 
 
 async def _rebuild(

@@ -7,6 +7,7 @@ from msgspec import Struct
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Recording, Stat
 from batch_uploader.core.records import ClaimAnswer, Lost, Record, Row
+from batch_uploader.core.runs import RunBegin, RunEnd
 
 
 class Claim(Struct, frozen=True, tag=True):
@@ -85,6 +86,20 @@ class Adopt(Struct, frozen=True, tag=True):
     stamp_field: str | None = None
 
 
-Change: TypeAlias = Claim | Settle | Release | Learn | Note | Forget | Remember | Adopt
+class BeginRun(Struct, frozen=True, tag=True):
+    """Record that a run begins; this owner's, and of this connection."""
+
+    run: RunBegin
+
+
+class EndRun(Struct, frozen=True, tag=True):
+    """Record how a run ended, unless that is on record."""
+
+    run_id: str
+    end: RunEnd
+
+
+Unanswered: TypeAlias = Learn | Note | Forget | Remember | Adopt | BeginRun | EndRun
+Change: TypeAlias = Claim | Settle | Release | Unanswered
 Answer: TypeAlias = ClaimAnswer | Outcome | Lost | LedgerError | None
 """A change that is refused, or that could not be made, has the error for an answer."""

@@ -8,21 +8,11 @@ from typing import BinaryIO, Protocol, Self, overload, runtime_checkable
 
 from msgspec import Struct
 
-from batch_uploader.core.changes import (
-    Adopt,
-    Answer,
-    Change,
-    Claim,
-    Forget,
-    Learn,
-    Note,
-    Release,
-    Remember,
-    Settle,
-)
+from batch_uploader.core.changes import Answer, Change, Claim, Release, Settle, Unanswered
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
 from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record, Row
+from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 
 
@@ -245,6 +235,12 @@ class Ledger(Protocol):
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
 
+    async def runs(self, limit: int) -> list[Run]:
+        """The latest runs of this connection, the latest first.
+
+        One that was killed is known to be when the next owner has recovered what it left.
+        """
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 
@@ -265,9 +261,7 @@ async def apply_one(ledger: Ledger, change: Claim) -> ClaimAnswer: ...
 @overload
 async def apply_one(ledger: Ledger, change: Settle) -> Outcome: ...
 @overload
-async def apply_one(
-    ledger: Ledger, change: Release | Learn | Note | Forget | Remember | Adopt
-) -> None: ...
+async def apply_one(ledger: Ledger, change: Release | Unanswered) -> None: ...
 async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | None:
     """Make one change. Raises the LedgerError that answers it."""
     (answer,) = await apply_all(ledger, [change])

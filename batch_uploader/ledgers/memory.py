@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from typing import Self
 
 from anyio.lowlevel import checkpoint
@@ -13,6 +13,7 @@ from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
 from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -64,7 +65,7 @@ class MemoryLedger:
     async def recover(self, *, ours: bool = False) -> int:
         """Turn the claims of owners that are gone into doubts; how many there were."""
         await checkpoint()
-        return rules.recover(self._store, self._now(), () if ours else (self._owner,))
+        return rules.recover(self._store, self._now(), (self._owner,), ours=ours)
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
         """Make all of these in order."""
@@ -119,6 +120,12 @@ class MemoryLedger:
         doubtful = [each for each in self._store.records() if each.status is Status.IN_DOUBT]
         return sorted(doubtful, key=lambda record: record.path)
 
+    async def runs(self, limit: int) -> list[Run]:
+        """The latest runs, the latest first."""
+        await checkpoint()
+        latest = [*self._store.runs.values()][::-1][:limit]
+        return [replace(run, connection_id=self._connection_id) for _, run in latest]
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         await checkpoint()
@@ -150,6 +157,8 @@ class _MemoryStore:
         self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self.history: list[Record] = []
         self.facts: dict[str, str] = {}
+        self.runs: dict[str, tuple[int, Run]] = {}
+        """By their ids, the oldest first; each with its owner."""
         self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
         self._by_talk: dict[str | None, Record] = {}
 
@@ -222,6 +231,19 @@ class _MemoryStore:
 
     def remember(self, name: str, value: str) -> None:
         self.facts[name] = value
+
+    def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
+        self.runs[run.run_id] = owner, Run("", run, now)
+
+    def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
+        owner, run = self.runs.get(run_id, (0, None))
+        if run is not None and run.end is None:
+            self.runs[run_id] = owner, replace(run, end=end, ended_at_ns=now)
+
+    def lose_runs(self, living: Collection[int]) -> None:
+        for run_id, (owner, run) in self.runs.items():
+            if run.end is None and owner not in living:
+                self.runs[run_id] = owner, replace(run, end=RunEnd(KILLED))
 
     def drop_duplicates(self, of: Record) -> None:
         for record in tuple(self._by_audio[of.sha256]):

@@ -5,7 +5,7 @@ or nothing of it. A path has at most one current record. A talk is never overwri
 comes to hold something else, its record is superseded and stays as history.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from copy import copy
 from typing import Final, TypeAlias
 
@@ -14,14 +14,17 @@ from msgspec.structs import replace
 from batch_uploader.core.changes import (
     Adopt,
     Answer,
+    BeginRun,
     Change,
     Claim,
+    EndRun,
     Forget,
     Learn,
     Note,
     Release,
     Remember,
     Settle,
+    Unanswered,
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
@@ -81,6 +84,13 @@ def apply(store: Store, change: Change, now: Timestamp, owner: int) -> Made:
             return settle(store, change, now, owner)
         case Release():
             return release(store, change.path, owner)
+        case _:
+            _note_down(store, change, now, owner)
+            return None
+
+
+def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> None:
+    match change:
         case Learn():
             store.renew(change.path, change.stat)
         case Note():
@@ -89,9 +99,12 @@ def apply(store: Store, change: Change, now: Timestamp, owner: int) -> Made:
             forget(store, change.path)
         case Remember():
             store.remember(change.name, change.value)
+        case BeginRun():
+            store.begin_run(change.run, owner, now.wall_ns)
+        case EndRun():
+            store.end_run(change.run_id, change.end, now.wall_ns)
         case Adopt():
             adopt(store, change.row, change.stamp_field, now.wall_ns)
-    return None
 
 
 def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
@@ -262,13 +275,16 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     return current.status in UNRESOLVED
 
 
-def recover(store: Store, now: Timestamp, living: Container[int | None]) -> int:
+def recover(store: Store, now: Timestamp, living: Collection[int], *, ours: bool = False) -> int:
     """Turn the claims of all but the living owners into doubts; how many there were.
+
+    With ``ours`` theirs as well. Runs that the others left without an end were killed.
 
     The doubt is as old as this: when that run died is not known. What it claimed later may have
     been stored before, so that does not show either what the service holds.
     """
-    claims = [each for each in store.claimed() if each.owner not in living]
+    store.lose_runs(living)
+    claims = [each for each in store.claimed() if ours or each.owner not in living]
     place = store.tick() if claims else None
     for record in claims:
         doubt = replace(record, status=Status.IN_DOUBT, owner=None, failure=_RUN_ENDED, since=now)

@@ -1,6 +1,6 @@
 """Where a ledger's records are kept, as the rules see it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from batch_uploader.core.model import (
@@ -9,6 +9,7 @@ from batch_uploader.core.model import (
     Stat,
 )
 from batch_uploader.core.records import Record
+from batch_uploader.core.runs import RunBegin, RunEnd
 
 
 def of_another(path: str, talk_id: str, other: Record) -> Failure:
@@ -79,6 +80,15 @@ class Store(Protocol):
 
     def remember(self, name: str, value: str) -> None:
         """Keep a fact of the ledger itself, in the place of the one of that name."""
+
+    def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
+        """Record that a run of an owner begins; ``now`` is UTC nanoseconds since the epoch."""
+
+    def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
+        """Record how a run ended, unless that is on record."""
+
+    def lose_runs(self, living: Collection[int]) -> None:
+        """Record that the runs of all but the living owners were killed, unless they ended."""
 
     def drop_duplicates(self, of: Record) -> None:
         """Forget the duplicates of a record, if it has a fingerprint.

@@ -26,7 +26,7 @@ def ends():
 async def test_the_claims_of_an_owner_that_lives_are_not_in_doubt(ledger):
     await claim(ledger, recording("a.wav"))
     assert await ledger.recover() == 0
-    assert (await known(ledger, "a.wav")).outcome.status is Status.CLAIMED
+    assert (await known(ledger, "a.wav")).status is Status.CLAIMED
     assert await ledger.recover(ours=True) == 1
     assert (await known(ledger, "a.wav")).failure.code == "RUN_ENDED"
 

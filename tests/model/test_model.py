@@ -88,14 +88,14 @@ def test_a_protocol_that_lacks_a_part_is_caught(mutant):
     assert "two talks" in fault
 
 
-def _forgets(store, now, living):
+def _forgets(store, now, living, *, ours=False):
     claims = store.claimed()
     for record in claims:
         store.drop(record.path)
     return len(claims)
 
 
-def _takes_for_failed(store, now, living):
+def _takes_for_failed(store, now, living, *, ours=False):
     claims = store.claimed()
     for record in claims:
         store.put(replace(record, status=Status.FAILED, settled_at_ns=now.wall_ns))
@@ -140,7 +140,7 @@ def _out_of_order(answer, doubt):
     return _SINCE(answer, replace(doubt, doubt_seq=0))
 
 
-def _as_old_as_its_claim(store, now, living):
+def _as_old_as_its_claim(store, now, living, *, ours=False):
     claims = store.claimed()
     count = _RECOVER(store, now, living)
     for record in claims:

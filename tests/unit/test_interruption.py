@@ -113,7 +113,7 @@ async def test_what_was_cut_off_may_be_up(monkeypatch, tmp_path):
 async def test_a_claim_that_nobody_settled_may_be_up(monkeypatch, tmp_path):
     """Claims that the next run forgets are caught."""
 
-    def forgets(store, _now, _living):
+    def forgets(store, _now, _living, *, ours):
         claims = store.claimed()
         for record in claims:
             store.drop(record.path)

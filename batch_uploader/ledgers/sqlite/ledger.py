@@ -16,6 +16,7 @@ from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.core.model import Entry, Outcome, Timestamp
 from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.runs import Run
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -162,6 +163,10 @@ class SqliteLedger:
         """Every recording in doubt, sorted by path."""
         return await self._reader.doubts()
 
+    async def runs(self, limit: int) -> list[Run]:
+        """The latest runs of this connection, the latest first."""
+        return await self._reader.runs(limit)
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         return await self._reader.canaries(stamp_field, limit)
@@ -228,7 +233,7 @@ class SqliteLedger:
 
     def _recover(self, *, ours: bool) -> int:
         with self._transaction() as store:
-            return rules.recover(store, self._now(), () if ours else (self._owner,))
+            return rules.recover(store, self._now(), (self._owner,), ours=ours)
 
     @contextmanager
     def _transaction(self) -> Iterator[Store]:

@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from batch_uploader.core.model import Entry
 from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
-from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite import runs, schema
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.ledgers.sqlite.news import fact_of, unheard_of
@@ -113,6 +114,11 @@ class LedgerReader:
         """
         asked = (self._connection_id, stamp_field, limit)
         return [Canary(*values) for values in await self._fetch(schema.SELECT_CANARIES, asked)]
+
+    async def runs(self, limit: int) -> list[Run]:
+        """The latest runs, the latest first; one that goes on has no end, nor one just killed."""
+        wanted = self._connection_id
+        return await self._run(lambda connection: runs.latest(connection, wanted, limit))
 
     async def connections(self) -> list[str]:
         """The connections that the file holds recordings of, sorted."""

@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from batch_uploader.core.model import Container, Failure, Stat, Timestamp
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
+from batch_uploader.ledgers.sqlite import runs
 
 APPLICATION_ID: Final = 0x42555064
 """Tells a ledger from any other SQLite file: "BUPd"."""
@@ -162,6 +163,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_6),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_6),
+        runs.CREATE,
     ),
 )
 """What leads from each version of the schema (its place in here) to the next."""

@@ -1,12 +1,13 @@
 """The records of one connection in a transaction: ``records.Store`` over SQLite."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from batch_uploader.core.model import Fingerprint, Stat
 from batch_uploader.core.records import Record
+from batch_uploader.core.runs import RunBegin, RunEnd
 from batch_uploader.core.states import Status
-from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite import runs, schema
 from batch_uploader.ledgers.store import ClaimContext
 
 _TICKS_AT_ONCE = 1_000
@@ -21,6 +22,7 @@ class SqliteStore:
     """
 
     def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
+        self._connection = connection
         self._execute = connection.execute
         self._connection_id = connection_id
         self._claims: dict[str, Record] = {}
@@ -102,6 +104,18 @@ class SqliteStore:
     def remember(self, name: str, value: str) -> None:
         """Keep a fact of the ledger itself."""
         self._execute(schema.PUT_FACT, (name, value))
+
+    def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
+        """Record that a run of an owner begins."""
+        runs.begin(self._connection, run, self._connection_id, owner, now)
+
+    def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
+        """Record how a run ended, unless that is on record."""
+        runs.end(self._connection, run_id, end, now)
+
+    def lose_runs(self, living: Collection[int]) -> None:
+        """Record that the runs of all but the living owners were killed, unless they ended."""
+        runs.lose(self._connection, living)
 
     def drop_duplicates(self, of: Record) -> None:
         """Forget the duplicates of a record."""

@@ -14,8 +14,11 @@ from ledger_cases import CONNECTION, ended, recording, uploaded
 from ledger_changes import claim_all, settle
 from ledger_file_house import listed, make, names_in, posix
 
+from batch_uploader.core.changes import BeginRun
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Failure, Outcome
+from batch_uploader.core.ports import apply_one
+from batch_uploader.core.runs import RunBegin
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import temporary_name
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, Totals, is_running
@@ -298,3 +301,19 @@ def open_files(name):
     # The folder's own descriptor is gone by the time its link is asked for.
     links = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     return [link for link in links if link.name.startswith(name)]
+
+
+async def test_runs_are_of_a_connection_and_a_reader_may_have_those_of_all(path, monkeypatch):
+    for connection in ("one", "two"):
+        async with SqliteLedger(path, connection) as ledger:
+            for number in range(3):
+                begin = RunBegin(f"{connection} {number}", "1", "host", 7, "{}")
+                await apply_one(ledger, BeginRun(begin))
+            names = [run.begin.run_id for run in await ledger.runs(9)]
+            assert names == [f"{connection} {number}" for number in (2, 1, 0)]
+    async with LedgerReader(path) as reader:
+        assert [run.connection_id for run in await reader.runs(9)] == ["two"] * 3 + ["one"] * 3
+    monkeypatch.setattr("batch_uploader.ledgers.sqlite.runs._KEPT", 2)
+    async with SqliteLedger(path, "two") as ledger:
+        await apply_one(ledger, BeginRun(RunBegin("two 3", "1", "host", 7, "{}")))
+        assert [run.begin.run_id for run in await ledger.runs(9)] == ["two 3", "two 2"]

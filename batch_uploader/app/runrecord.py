@@ -1,0 +1,63 @@
+"""What the ledger keeps of a run: with which settings it began, and how it ended."""
+
+import json
+import os
+import socket
+from asyncio import CancelledError
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+from anyio import CancelScope
+
+from batch_uploader import __version__
+from batch_uploader.core.changes import BeginRun, EndRun
+from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import Ending, Summary
+from batch_uploader.core.ports import Ledger, apply_one
+from batch_uploader.core.runs import FAILED, RunBegin, RunEnd
+from batch_uploader.run.stats import RunStats
+
+
+class RunRecord:
+    """The record of one run. ``settings`` are those that say what it does, and no secret.
+
+    ``summary`` is that of a run that came to its end.
+    """
+
+    def __init__(self, ledger: Ledger, stats: RunStats, settings: Mapping[str, object]) -> None:
+        self._ledger = ledger
+        self._stats = stats
+        self._settings = settings
+        self._run_id: str | None = None
+        self.summary: Summary | None = None
+
+    async def begin(self, run_id: str) -> None:
+        """Record that it begins. Raises LedgerError."""
+        # Not msgspec's own JSON: it refuses the lone surrogates of an undecodable name.
+        settings = json.dumps(msgspec.to_builtins(self._settings))
+        begin = RunBegin(run_id, __version__, socket.gethostname(), os.getpid(), settings)
+        await apply_one(self._ledger, BeginRun(begin))
+        self._run_id = run_id
+
+    async def finish(self, error: BaseException | None, exit_code: int | None) -> None:
+        """Record how it ended, if it began; a ledger that cannot take it has told so already."""
+        if self._run_id is None:
+            return
+        with suppress(LedgerError), CancelScope(shield=True):
+            await apply_one(self._ledger, EndRun(self._run_id, self._end(error, exit_code)))
+
+    def _end(self, error: BaseException | None, exit_code: int | None) -> RunEnd:
+        ending, reason = FAILED, None if error is None else str(error)
+        if self.summary is not None:
+            ending, reason = self.summary.ending.value, self.summary.reason
+        elif isinstance(error, CancelledError | KeyboardInterrupt):
+            ending = Ending.INTERRUPTED.value
+        return RunEnd(
+            ending,
+            reason and reason.encode("utf-8", "backslashreplace").decode(),
+            exit_code,
+            {status.value: count for status, count in self._stats.counts.items() if count},
+            self._stats.uploaded_bytes,
+            self._stats.uploaded_duration,
+        )

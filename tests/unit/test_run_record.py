@@ -1,0 +1,91 @@
+"""What a run leaves of itself in the ledger, on the shipped fakes."""
+
+import asyncio
+import json
+import os
+import socket
+
+import pytest
+from engine_house import OPTIONS, House, Slow, recordings
+from msgspec.structs import replace
+
+from batch_uploader import __version__
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.runs import RunEnd
+from batch_uploader.sources.memory import MemorySource
+
+
+async def runs_of(house):
+    async with house.ledger as ledger:
+        return await ledger.runs(9)
+
+
+async def test_a_run_is_on_record_with_its_settings_its_end_and_its_counts():
+    house = House({**recordings(3), "bad.wav": b"no audio", "bad.json": b"{}"})
+    summary = await house.run(options=replace(OPTIONS, max_recordings=2))
+    (run,) = await runs_of(house)
+    begin, end = run.begin, run.end
+    assert (begin.version, begin.host, begin.pid) == (
+        __version__,
+        socket.gethostname(),
+        os.getpid(),
+    )
+    settings = json.loads(begin.settings)
+    assert settings["options"]["max_recordings"] == 2
+    assert settings["source"] == house.source.where
+    assert (end.ending, end.reason) == ("limit", summary.reason)
+    assert end.counts == {str(status): count for status, count in summary.counts.items()}
+    assert end.counts["uploaded"] == 2
+    assert end.uploaded_bytes == summary.uploaded_bytes > 0
+    assert end.uploaded_duration == summary.uploaded_duration > 0
+    assert run.ended_at_ns >= run.began_at_ns
+
+
+async def test_each_run_has_a_record_of_its_own_and_a_look_at_the_ledger_none():
+    house = House(recordings(1))
+    for _ in range(2):
+        await house.run()
+    async with house.uploader():
+        pass
+    first, second = await runs_of(house)
+    assert first.begin.run_id != second.begin.run_id
+    assert [run.end.ending for run in (first, second)] == ["completed"] * 2
+
+
+async def test_whoever_knows_the_exit_code_has_it_on_record():
+    house = House(recordings(1))
+    async with house.uploader() as uploader:
+        await uploader.run()
+        uploader.exit_code = 0
+    (run,) = await runs_of(house)
+    assert run.end.exit_code == 0
+
+
+async def test_an_error_that_ends_the_run_is_its_reason():
+    class Gone(MemorySource):
+        def entries(self):
+            raise SourceError("the share \udcff is gone")
+
+    house = House(recordings(1))
+    with pytest.raises(SourceError):
+        await house.run(source=Gone({}))
+    (run,) = await runs_of(house)
+    assert run.end == RunEnd("failed", "the share \\udcff is gone")
+
+
+async def test_a_run_that_is_cancelled_was_interrupted():
+    house, sink = House(recordings(9)), Slow()
+
+    async def run():
+        async with house.uploader(sink=sink) as uploader:
+            await uploader.run()
+
+    task = asyncio.create_task(run())
+    while sink.waiting < OPTIONS.concurrency:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (run,) = await runs_of(house)
+    assert run.end.ending == "interrupted"
+    assert run.end.counts == {"in_doubt": OPTIONS.concurrency}
