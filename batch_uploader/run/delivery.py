@@ -1,5 +1,6 @@
 """One recording on its way: its attempts, and how it ended."""
 
+import asyncio
 import time
 import uuid
 
@@ -20,7 +21,8 @@ class Delivery:
 
     ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,
     ``open`` from the moment an attempt begins until its answer is known: what is cut off then is in
-    doubt.
+    doubt. It is ``settling`` while its end is being recorded; ``over`` tells when that is done.
+    ``behind`` is the one with the same content that it has to wait for.
     """
 
     def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
@@ -28,6 +30,9 @@ class Delivery:
         self._publish = publish
         self.claimed = False
         self.open = False
+        self.settling = False
+        self.over = asyncio.Event()
+        self.behind: Delivery | None = None
         self.started = 0.0
         self._earlier = earlier
         self._number = 0

@@ -1,15 +1,15 @@
 """What the workers get to do: the source is walked and decided, folder by folder, as they go on.
 
-The jobs go into a bounded stream, so the scan never runs far ahead of the uploads.
+The jobs go into a bounded queue, so the scan never runs far ahead of the uploads.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -42,11 +42,43 @@ _LEARNED_AT_ONCE = 10_000
 _LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
 
 
+class JobQueue:
+    """Jobs on their way from the feed to the workers, at most ``room`` at a time."""
+
+    def __init__(self, room: int) -> None:
+        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(room)
+
+    @property
+    def full(self) -> bool:
+        """Whether a job would have to wait."""
+        return self._jobs.full()
+
+    async def put(self, job: Job) -> None:
+        """Put it last, as soon as there is room."""
+        if self._jobs.full():
+            await self._jobs.put(job)
+        else:
+            self._jobs.put_nowait(job)
+
+    async def take(self) -> Job | None:
+        """The next one, as soon as there is one; None if there are no more."""
+        job = await self._jobs.get() if self._jobs.empty() else self._jobs.get_nowait()
+        if job is None:
+            self._jobs.put_nowait(None)  # for the others
+        return job
+
+    def close(self) -> None:
+        """There are no more, and nobody is to take what is left."""
+        while not self._jobs.empty():
+            self._jobs.get_nowait()
+        self._jobs.put_nowait(None)
+
+
 class Feed:
     """Walks the source once; then what the search proves absent is sent again.
 
     Publishes what needs no worker. ``fail`` is told what the run cannot go on with: SourceError,
-    LedgerError. ``finished`` has to be called for each job that was taken from the stream.
+    LedgerError. ``finished`` has to be called for each job that was taken from the queue.
     """
 
     def __init__(
@@ -77,8 +109,8 @@ class Feed:
         self.looks_enough = False
         """Whether these are left to the next run."""
 
-    async def run(self, jobs: MemoryObjectSendStream[Job]) -> None:
-        """Put every job into the stream, and return when all of them have ended."""
+    async def run(self, jobs: JobQueue) -> None:
+        """Put every job into the queue, and return when all of them have ended."""
         async with anyio.create_task_group() as ahead:
             try:
                 await self._reconciler.before()
@@ -94,8 +126,12 @@ class Feed:
                 self._fail(error)
             ahead.cancel_scope.cancel()
 
+    def begun(self) -> None:
+        """Something of a job goes on when its worker has gone on to another one."""
+        self._unfinished += 1
+
     def finished(self) -> None:
-        """A job has ended, however it did."""
+        """A job has ended, however it did, or what went on of it."""
         self._unfinished -= 1
         if not self._unfinished:
             self._all_finished.set()
@@ -124,7 +160,7 @@ class Feed:
             await apply_one(self._ledger, Remember(_INODES, _KEPT if kept else _MADE_UP))
         self._planner = replace(self._planner, by=Likeness.CTIME, watches_inodes=False)
 
-    async def _look(self, jobs: MemoryObjectSendStream[Job]) -> None:
+    async def _look(self, jobs: JobQueue) -> None:
         """Compare what may have been touched: last, since a change of owner may be of a million."""
         doubts = len(await self._ledger.doubts())
         self._publish(ComparisonStarted(self._looks.files, self._looks.nbytes))
@@ -149,23 +185,23 @@ class Feed:
                 for job in batch.looks + batch.by_inode:
                     yield job
 
-    async def _walk(self, jobs: MemoryObjectSendStream[Job], ahead: TaskGroup) -> None:
+    async def _walk(self, jobs: JobQueue, ahead: TaskGroup) -> None:
         began = self._planner.clock()
         counting = False
         async with aclosing(self._planner.batches()) as batches:
             async for batch in batches:
                 await self._announce(batch)
                 for job in batch.jobs:
-                    if not (counting or _has_room(jobs)):
+                    if not counting and jobs.full:
                         counting = True
                         ahead.start_soon(self._count_ahead, began)
                     await self._hand_on(job, jobs)
 
-    async def _hand_on(self, job: Job, jobs: MemoryObjectSendStream[Job]) -> None:
+    async def _hand_on(self, job: Job, jobs: JobQueue) -> None:
         self._unfinished += 1
-        await jobs.send(job)
+        await jobs.put(job)
 
-    async def _settle_doubts(self, jobs: MemoryObjectSendStream[Job]) -> None:
+    async def _settle_doubts(self, jobs: JobQueue) -> None:
         """When all has ended, look for what is in doubt, and send again what proves absent."""
         while True:
             await self._all_ended()
@@ -251,8 +287,3 @@ class _Looks(Struct):
         self.jobs = [*self.jobs, *more.jobs] if self.files + more.files <= _LOOKS_KEPT else []
         self.files += more.files
         self.nbytes += more.nbytes
-
-
-def _has_room(jobs: MemoryObjectSendStream[Job]) -> bool:
-    statistics = jobs.statistics()
-    return statistics.current_buffer_used < statistics.max_buffer_size

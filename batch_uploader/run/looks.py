@@ -1,6 +1,6 @@
 """What may have been touched, and perhaps holds something else: it is compared with the record."""
 
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -8,17 +8,17 @@ from batch_uploader.core.changes import Learn, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Compared, Comparison, Listener, Settled
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
-from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.core.states import Status
 from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.run.recorder import Recorder
 
 
 class Looks(Struct, frozen=True):
     """Compares, tells, and records what was looked at, so that each is looked at once."""
 
     preparer: Preparer
-    ledger: Ledger
+    recorder: Recorder
     publish: Listener
 
     async def is_other(self, job: Job) -> bool:
@@ -58,9 +58,7 @@ class Looks(Struct, frozen=True):
         return True
 
     async def _settle(self, outcome: Outcome) -> None:
-        with CancelScope(shield=True):
-            await apply_one(self.ledger, Settle(outcome))
+        await self.recorder.ask(Settle(outcome))
 
     async def _learn(self, path: str, stat: Stat) -> None:
-        with CancelScope(shield=True):
-            await apply_one(self.ledger, Learn(path, stat))
+        await self.recorder.ask(Learn(path, stat))

@@ -1,0 +1,84 @@
+"""How a run comes to its end: what is in flight finishes, and nothing new begins."""
+
+from collections.abc import Callable
+
+import anyio
+
+from batch_uploader.core.events import Draining, Listener
+from batch_uploader.core.model import Ending
+
+
+class Drained(Exception):  # noqa: N818 - a way out, not a mistake
+    """The run is ending and this recording has not been sent."""
+
+
+class Drain:
+    """Whether the run is draining and why, and what it could not go on with."""
+
+    def __init__(self, publish: Listener) -> None:
+        self.ending = Ending.COMPLETED
+        self.reason: str | None = None
+        self.failure: Exception | None = None
+        self.over = False
+        """Whether nothing is left to drain."""
+        self._publish = publish
+        self._begun = anyio.Event()
+        self._hurried = anyio.Event()
+        self._cancelled = anyio.Event()
+        self._wakes: list[Callable[[], None]] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether nothing new begins."""
+        return self._begun.is_set()
+
+    def check(self) -> None:
+        """Raise Drained if nothing new begins."""
+        if self._begun.is_set():
+            raise Drained
+
+    def on_begin(self, wake: Callable[[], None]) -> None:
+        """Have this called when it begins, or begins to hurry."""
+        self._wakes.append(wake)
+
+    def begin(self, ending: Ending, reason: str) -> None:
+        """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
+        interrupted = ending is Ending.INTERRUPTED
+        if self.over or self._hurried.is_set() or (self.begun and not interrupted):
+            return
+        self.ending, self.reason = ending, reason
+        self._begun.set()
+        if interrupted:
+            self._hurried.set()
+        for wake in self._wakes:
+            wake()
+        self._publish(Draining(reason))
+
+    def note(self, ending: Ending, reason: str) -> None:
+        """A run that completes ends like this all the same."""
+        if self.ending is Ending.COMPLETED:
+            self.ending, self.reason = ending, reason
+
+    def cancel(self) -> None:
+        """Stop at once; what is in flight is left in doubt."""
+        self._cancelled.set()
+        self.begin(Ending.INTERRUPTED, "stopped at once")
+
+    def fail(self, error: Exception) -> None:
+        """Begin, and raise this when all is finished; what fails later is noted on it."""
+        if self.failure is None:
+            self.failure = error
+        elif str(error) not in {str(self.failure), *getattr(self.failure, "__notes__", ())}:
+            self.failure.add_note(str(error))
+        self.begin(Ending.INTERRUPTED, "the run cannot go on")
+
+    async def wait(self) -> None:
+        """Return when it begins."""
+        await self._begun.wait()
+
+    async def wait_for_grace(self, seconds: float) -> None:
+        """Return when what is in flight is to be cancelled, so long after an interruption."""
+        # Whoever sets a limit in time means what begins; what is on its way has deadlines.
+        await self._hurried.wait()
+        with anyio.move_on_after(seconds):
+            await self._cancelled.wait()

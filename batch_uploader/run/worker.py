@@ -1,0 +1,417 @@
+"""The way of one recording: prepare, permit, claim, send, settle.
+
+Nothing is sent without a durable claim, nothing that waits has one, and what the service answered
+is recorded whatever happens.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from typing import NamedTuple
+
+import anyio
+from anyio import to_thread
+from msgspec.structs import replace
+
+from batch_uploader.core.changes import Answer, Claim, Release, Settle
+from batch_uploader.core.errors import (
+    InDoubt,
+    LedgerError,
+    NotSent,
+    SinkError,
+    SourceChanged,
+    SourceError,
+    UploaderError,
+)
+from batch_uploader.core.events import (
+    AlreadyThere,
+    Listener,
+    Paused,
+    ReturnedUnsent,
+    Settled,
+    UploadStarted,
+    Waiting,
+)
+from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt
+from batch_uploader.core.ports import Sink
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
+from batch_uploader.core.units import format_duration
+from batch_uploader.pace import ByteBudget, Caps, Consequence, Pacer, Permit, RunLimits
+from batch_uploader.pace.retry import may_repeat
+from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.prepare.payload import Payload
+from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.run.delivery import CUT_OFF, Delivery, outcome_of
+from batch_uploader.run.drain import Drain, Drained
+from batch_uploader.run.feed import Feed, JobQueue
+from batch_uploader.run.looks import Looks
+from batch_uploader.run.options import RunOptions
+from batch_uploader.run.recorder import Recorder
+
+_COPIES = 2.1
+"""A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
+_STREAM_COST = 3 * 1024 * 1024
+"""What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
+
+
+class Workers:
+    """Takes jobs on their way, each of ``work`` one at a time.
+
+    Publishes what becomes of them, from ``UploadStarted`` to ``Settled``; ``recorder`` has to be
+    finished before the last ``Settled`` is out.
+    """
+
+    def __init__(
+        self,
+        preparer: Preparer,
+        sink: Sink,
+        recorder: Recorder,
+        feed: Feed,
+        drain: Drain,
+        *,
+        options: RunOptions,
+        publish: Listener,
+    ) -> None:
+        self._preparer = preparer
+        self._sink = sink
+        self._recorder = recorder
+        self._looks = Looks(preparer, recorder, publish)
+        self._feed = feed
+        self._drain = drain
+        self._policy = preparer.rules.digest()
+        self._options = options
+        self._publish = publish
+        self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
+        caps = Caps(options.concurrency, options.rate, options.bandwidth)
+        self._pacer = Pacer(caps, check=drain.check, held_back=self._held_back)
+        drain.on_begin(self._pacer.wake)
+        self._limits = RunLimits(options.max_recordings, options.max_audio)
+        self._in_flight: dict[str, Delivery] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether any recording is on its way."""
+        return bool(self._in_flight)
+
+    async def work(self, jobs: JobQueue) -> None:
+        """Take jobs until there are no more, or the run drains."""
+        while (job := await jobs.take()) is not None and not self._drain.begun:
+            try:
+                await self._process(job)
+            except Drained:
+                self._publish(ReturnedUnsent(job.path, job.size))
+            except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
+                self._drain.fail(error)
+            finally:
+                self._feed.finished()
+
+    async def _process(self, job: Job) -> None:
+        if job.action is Action.COMPARE and (
+            self._feed.looks_enough or not await self._looks.is_other(job)
+        ):
+            return
+        whole = job.size <= self._sink.whole_limit
+        async with self._budget.hold(int(job.size * _COPIES) if whole else _STREAM_COST):
+            payload = await self._prepare(job)
+            if payload is None:
+                return
+            with closing(payload):
+                if not await self._looks.still_rejected(job, payload.recording):
+                    await self._send_within_limits(job, payload)
+
+    # Prepare
+
+    async def _prepare(self, job: Job) -> Payload | None:
+        """What is to be sent; None if nothing is, and then that is recorded or told."""
+        whole_limit = self._sink.whole_limit
+        try:
+            if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
+                return None
+            prepared = self._preparer.prepare_cached(job.pair, whole_limit)
+            if prepared is None:
+                prepared = await to_thread.run_sync(
+                    self._preparer.prepare, job.pair, whole_limit, self._sink.envelope
+                )
+        except SourceChanged:
+            self._publish(Waiting(job.path, job.size))
+            return None
+        except SourceError as error:
+            failure = Failure("UNREADABLE", str(error))
+            outcome = Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
+            await self._settle_unsound(job, outcome)
+            return None
+        if isinstance(prepared, Payload):
+            return prepared
+        await self._settle_unsound(job, invalid(job.path, stat_of(job.pair), prepared))
+        return None
+
+    async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
+        """Record what could not be prepared, unless a lost ledger may know more of it."""
+        if job.known is None or not job.known.unproved:
+            await self._settle_and_wait(outcome)
+            return
+        before = job.known.outcome
+        if before.status is Status.IN_DOUBT and outcome.failure is not None:
+            reason = (
+                f"{LEDGER_LOST.message}; before it can be searched for: {outcome.failure.message}"
+            )
+            self._publish(Settled(replace(before, failure=replace(LEDGER_LOST, message=reason))))
+        else:
+            self._publish(AlreadyThere(job.path, job.size, outdated=True))
+
+    async def _only_touched(self, job: Job) -> bool:
+        """Compare a touched sidecar with what the talk holds, without a look at the audio."""
+        if job.known is None:
+            return False
+        metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
+        outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
+        if not outdated:
+            before, now = job.known.outcome.stat, stat_of(job.pair)
+            if before.ctime_ns is not None:
+                # Of the audio that nobody has looked at the record stays as it was.
+                now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
+            await self._recorder.ask(Settle(replace(job.known.outcome, stat=now)))
+        self._publish(AlreadyThere(job.path, job.size, outdated))
+        return True
+
+    # Send
+
+    async def _send_within_limits(self, job: Job, payload: Payload) -> None:
+        recording = payload.recording
+        duration = recording.audio.duration
+        async with self._limits.share(duration) as share:
+            if share is None:
+                self._leave_out(recording.path, duration)
+                raise Drained
+            share.used = await self._send(job, payload) in MAYBE_STORED
+
+    def _leave_out(self, path: str, duration: float) -> None:
+        reason = self._limits.reason(duration)
+        if not self._limits.excludes(duration):
+            self._drain.begin(Ending.LIMIT, reason)
+        else:
+            # No run would ever get past it.
+            self._drain.note(Ending.LIMIT, f"{path} is too long for any run: {reason}")
+
+    async def _send(self, job: Job, payload: Payload) -> Status | None:
+        """Send it if that is due; what became of it, None if it is as it was."""
+        recording, known = payload.recording, job.known
+        same = known is not None and known.sha256 == recording.fingerprint.sha256
+        earlier = known.outcome.attempts if known is not None and same else 0
+        delivery = Delivery(recording, earlier, self._publish)
+        self._in_flight[recording.path] = delivery
+        try:
+            return await self._deliver(delivery, payload)
+        finally:
+            if not delivery.settling:
+                self._over(delivery)
+
+    def _over(self, delivery: Delivery) -> None:
+        del self._in_flight[delivery.recording.path]
+        delivery.over.set()
+
+    async def _deliver(self, delivery: Delivery, payload: Payload) -> Status | None:
+        """All attempts at it, and how they end goes on record."""
+        try:
+            result = await self._options.retry.run(
+                lambda number: self._attempt(number, delivery, payload),
+                longest=self._options.max_outage,
+                sleep=lambda seconds: self._pause(seconds, delivery),
+                on_retry=lambda error, pause: self._publish(delivery.ended(error, pause)),
+            )
+        except asyncio.CancelledError:
+            if delivery.open:
+                self._settle(delivery, delivery.outcome(CUT_OFF))
+            else:
+                self._release(delivery)
+            raise
+        except SinkError as error:
+            self._publish(delivery.ended(error, None))
+            return self._settle(delivery, delivery.outcome(error))
+        except SourceError as error:
+            changed = NotSent(str(error), code="CHANGED")
+            self._publish(delivery.ended(changed, None))
+            return self._settle(delivery, delivery.outcome(changed))
+        except UploaderError as error:
+            # The settings turned out to be unusable, or the ledger; nothing was sent.
+            self._release(delivery)
+            self._drain.fail(error)
+            raise Drained from error
+        except Exception:
+            if not delivery.open:
+                self._release(delivery)
+            raise
+        if isinstance(result, ClaimAnswer):
+            return self._left(delivery, result)
+        # Told first: should the ledger fail now, the log has the talk ID.
+        self._publish(delivery.ended(result, None))
+        return self._settle(delivery, delivery.uploaded(result), self._named)
+
+    async def _attempt(
+        self, number: int, delivery: Delivery, payload: Payload
+    ) -> Receipt | ClaimAnswer:
+        """Try until an attempt succeeds or counts; in an outage none does.
+
+        Answers as the ledger does where that has a reason not to send it.
+        """
+        whole = payload.size <= self._sink.whole_limit
+        while True:
+            excused = None
+            async with self._pacer.turn(payload.size, whole=whole, again=number > 1) as permit:
+                answer = await self._claim(delivery)
+                if answer.claim is ClaimResult.GRANTED:
+                    self._drain.check()
+                    result = await self._upload(permit, number, delivery, payload)
+                    if isinstance(result, Receipt):
+                        return result
+                    excused = result
+            if excused is not None:
+                self._publish(delivery.ended(excused.error, excused.pause))
+                self._release(delivery)
+            elif answer.claim is ClaimResult.BUSY and delivery.behind is not None:
+                # The same audio and metadata is on its way under another path: its end decides.
+                await delivery.behind.over.wait()
+            else:
+                return answer
+
+    async def _upload(
+        self, permit: Permit, number: int, delivery: Delivery, payload: Payload
+    ) -> "Receipt | _Excused":
+        sink, retry = self._sink, self._options.retry
+        timeout = retry.timeout(payload.size)
+        if payload.size > sink.whole_limit:
+            timeout += payload.size / self._pacer.slowest_share()
+        if not delivery.started:
+            self._publish(UploadStarted(delivery.recording.path, payload.size))
+        attempt = delivery.begin(number, timeout)
+        permit.begin()
+        try:
+            receipt = await sink.upload(delivery.recording, self._pacer.paced(payload), attempt)
+        except SinkError as error:
+            delivery.open = False
+            verdict = permit.failed(error)
+            self._heed(verdict, error)
+            if verdict.stop is not None and not isinstance(error, InDoubt):
+                # Not about this recording, so it is as if it had not been sent.
+                self._publish(delivery.ended(error, None))
+                raise Drained from error
+            if verdict.counts or not may_repeat(error, self._options.max_outage):
+                raise
+            return _Excused(error, verdict.pause)
+        except UploaderError:
+            delivery.open = False
+            raise
+        delivery.open = False
+        permit.succeeded(expanded=sink.expanded)
+        return receipt
+
+    def _heed(self, verdict: Consequence, error: SinkError) -> None:
+        """What the end of an attempt means for the run."""
+        longest = self._options.max_outage
+        if verdict.pause > 0:
+            self._publish(Paused(verdict.pause, str(error)))
+        if verdict.stop is not None:
+            self._drain.begin(verdict.stop.ending, verdict.stop.reason)
+        elif max(self._pacer.down_for, verdict.pause) > longest:
+            length = format_duration(longest)
+            why = f"nothing got through, and --max-outage is {length}: {error}"
+            self._drain.begin(Ending.UNREACHABLE, why)
+
+    def _held_back(self, seconds: float) -> None:
+        self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))
+
+    async def _pause(self, seconds: float, delivery: Delivery) -> None:
+        self._release(delivery)
+        with anyio.move_on_after(seconds):
+            await self._drain.wait()
+        self._drain.check()
+
+    # Record
+
+    async def _claim(self, delivery: Delivery) -> ClaimAnswer:
+        answered: asyncio.Future[ClaimAnswer] = asyncio.get_running_loop().create_future()
+
+        def heard(answer: Answer) -> None:
+            granted = isinstance(answer, ClaimAnswer) and answer.claim is ClaimResult.GRANTED
+            delivery.claimed = granted
+            if answered.done():
+                self._release(delivery)  # nobody waits for it any more
+            elif isinstance(answer, ClaimAnswer):
+                # Now: the other one may be over when who waits goes on.
+                delivery.behind = self._in_flight.get(answer.other) if answer.other else None
+                answered.set_result(answer)
+            elif isinstance(answer, LedgerError):
+                answered.set_exception(answer)
+
+        self._recorder.record(Claim(delivery.recording, self._sink.stamp_field), heard)
+        return await answered
+
+    def _left(self, delivery: Delivery, answer: ClaimAnswer) -> Status | None:
+        """Tell why the ledger did not grant the claim."""
+        recording = delivery.recording
+        path, size = recording.path, recording.stat.size
+        match answer:
+            case ClaimAnswer(ClaimResult.DUPLICATE, other):
+                return self._settle(
+                    delivery, outcome_of(recording, Status.DUPLICATE, duplicate_of=other)
+                )
+            case ClaimAnswer(ClaimResult.DOUBTED):
+                return self._settle(
+                    delivery, outcome_of(recording, Status.IN_DOUBT, failure=LEDGER_LOST)
+                )
+            case ClaimAnswer(ClaimResult.KNOWN | ClaimResult.OUTDATED as claim):
+                self._publish(AlreadyThere(path, size, claim is ClaimResult.OUTDATED))
+            case _:
+                self._publish(Waiting(path, size))
+        return None
+
+    def _settle(
+        self,
+        delivery: Delivery,
+        outcome: Outcome,
+        then: Callable[[Outcome], None] | None = None,
+    ) -> Status:
+        """Have it recorded; the worker goes on, the job has not finished before that is durable."""
+        policy = self._policy if outcome.status in BY_RULES else None
+        delivery.settling = True
+        self._feed.begun()
+
+        def heard(answer: Answer) -> None:
+            self._over(delivery)
+            self._heard(answer)
+            if then is not None and isinstance(answer, Outcome):
+                then(answer)
+            self._feed.finished()
+
+        self._recorder.record(Settle(outcome, policy), heard)
+        return outcome.status
+
+    async def _settle_and_wait(self, outcome: Outcome) -> None:
+        """The same of what comes without any wait: no more of it than the ledger takes."""
+        policy = self._policy if outcome.status in BY_RULES else None
+        self._heard(await self._recorder.ask(Settle(outcome, policy)))
+
+    def _release(self, delivery: Delivery) -> None:
+        """Take back the claim, if there is one: a kill puts nothing in doubt that only waits."""
+        if delivery.claimed:
+            delivery.claimed = False
+            self._recorder.record(Release(delivery.recording.path), self._heard)
+
+    def _heard(self, answer: Answer) -> None:
+        if isinstance(answer, LedgerError):
+            self._drain.fail(answer)
+        elif isinstance(answer, Outcome):
+            self._publish(Settled(answer))
+
+    def _named(self, outcome: Outcome) -> None:
+        """Heed what became of a recording that the service named a talk for."""
+        if stop := self._pacer.named(again=outcome.status is Status.CONFLICT):
+            self._drain.begin(stop.ending, stop.reason)
+
+
+class _Excused(NamedTuple):
+    """An attempt ended in an outage: it says nothing of its recording, and does not count."""
+
+    error: SinkError
+    pause: float
