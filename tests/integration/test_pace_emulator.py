@@ -133,7 +133,7 @@ class TestPushback:
         assert pauses
         for at, seconds in pauses:
             ends = [
-                (moment - event.seconds)
+                (moment - event.elapsed)
                 for moment, event in run.heard
                 if isinstance(event, events.AttemptEnded)
             ]
@@ -179,7 +179,7 @@ class TestOutage:
             if isinstance(event, events.AttemptEnded) and event.code == "OK" and moment > down + 7
         )
         began = [
-            moment - event.seconds
+            moment - event.elapsed
             for moment, event in run.heard
             if isinstance(event, events.AttemptEnded) and moment > back
         ]
