@@ -10,6 +10,7 @@ from ledger_changes import claim_all, settle
 from sink_samples import Sound, Tries
 
 from batch_uploader.app.uploader import Uploader
+from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import InDoubt
 from batch_uploader.core.model import Timestamp
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -62,14 +63,22 @@ class Time:
     def __init__(self):
         self.seconds = 1_000_000.0
         self.slept = []
+        self.meanwhile = None
+        """Awaited before each sleep."""
+
+    @property
+    def clock(self):
+        return Clock(self.now, self.monotonic, self.sleep)
 
     def now(self):
         return Timestamp(round(self.seconds * 1e9), "boot", round(self.seconds * 1e9))
 
-    def clock(self):
+    def monotonic(self):
         return self.seconds
 
     async def sleep(self, seconds):
+        if self.meanwhile is not None:
+            await self.meanwhile()
         self.slept.append(seconds)
         self.seconds += seconds
         await anyio.lowlevel.checkpoint()
@@ -105,7 +114,7 @@ class House:
         self.heard.clear()
         self.tally = Tally()
         self.listeners = [self.heard.append, self.tally.hear]
-        uploader = Uploader(
+        return Uploader(
             source=self.source,
             sink=sink or self.sink,
             ledger=self.ledger,
@@ -116,10 +125,8 @@ class House:
                 wait_for_doubt=waits,
             ),
             listeners=self.listeners,
+            clock=self.time.clock,
         )
-        for name in ("now", "clock", "sleep"):
-            setattr(uploader._reconciler, f"_{name}", getattr(self.time, name))
-        return uploader
 
     async def run(self, **kwargs):
         with anyio.fail_after(20):

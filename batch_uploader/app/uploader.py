@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -17,6 +16,7 @@ from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.checks import as_path, require_type, require_word
+from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
@@ -45,7 +45,7 @@ class Uploader:
     where the ledger is behind its manifest, and ConfigError where it is another directory's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a run is put together from
         self,
         *,
         source: Source,
@@ -56,6 +56,7 @@ class Uploader:
         manifest: str | os.PathLike[str] | None = None,
         belonging: Belonging | None = None,
         listeners: Sequence[Listener] = (),
+        clock: Clock | None = None,
     ) -> None:
         rules = rules or Rules()
         require_type("rules", rules, Rules)
@@ -70,6 +71,7 @@ class Uploader:
         manifest_file = None if manifest is None else as_path("manifest", manifest)
         self._books = Bookkeeping(ledger, manifest_file, belonging)
         self._listeners = listeners
+        self._clock = clock or Clock()
         self._broken: list[Listener] = []
         self.stats = RunStats()
         self.exit_code: int | None = None
@@ -91,6 +93,7 @@ class Uploader:
             self._publish,
             patience=Patience(options.hold),
             waits=options.wait_for_doubt,
+            clock=self._clock,
         )
         self._engine = Engine(
             FolderPlanner(
@@ -142,7 +145,7 @@ class Uploader:
         whole, after what is in flight has finished: SourceError, LedgerError, or what a listener
         raised.
         """
-        started = time.monotonic()
+        started = self._clock.monotonic()
         run_id = str(uuid.uuid4())
         self._publish(RunStarted(run_id, self._source.where))
         try:
@@ -166,7 +169,7 @@ class Uploader:
         await self._report_unlisted()
         await self._books.finish(changed=self.stats.wrote)
         summary = self.stats.summary(
-            self._engine.ending, self._engine.reason, time.monotonic() - started
+            self._engine.ending, self._engine.reason, self._clock.monotonic() - started
         )
         self._run_record.summary = summary
         self._publish(RunFinished(summary))

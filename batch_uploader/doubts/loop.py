@@ -1,9 +1,8 @@
 """Looking for what is in doubt: at the start of a run, and when all else in it has ended."""
 
 import math
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import anyio
 from anyio import CancelScope
@@ -11,6 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.core.changes import Note, Settle
+from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.events import (
     CarriedOver,
@@ -34,7 +34,6 @@ from batch_uploader.doubts.policy import (
     Up,
     judge,
 )
-from batch_uploader.host.clock import boot_time
 
 _AT_ONCE = 96
 """So many keys go into one search, with the canaries."""
@@ -51,11 +50,6 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _PAUSE_SHARE = 0.25
 _LEAST_PATIENCE = 60.0
-
-
-def current_timestamp() -> Timestamp:
-    """This moment, by the system's clocks."""
-    return Timestamp(time.time_ns(), *(boot_time() or ()))
 
 
 class Look(Struct):
@@ -88,18 +82,14 @@ class Reconciler:
         *,
         patience: Patience | None = None,
         waits: bool = False,
-        now: Callable[[], Timestamp] = current_timestamp,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        clock: Clock | None = None,
     ) -> None:
         self._sink = sink
         self._ledger = ledger
         self._publish = publish
         self._patience = patience or Patience()
         self._waits = waits
-        self._now = now
-        self._clock = clock
-        self._sleep = sleep
+        self._clock = clock or Clock()
         self._reported: set[str] = set()
         self._absent: Counter[str] = Counter()
         self._time_left = self._patience.spacing + self._patience.last_look
@@ -127,7 +117,7 @@ class Reconciler:
         """
         if self._waits:
             return await self._wait()
-        began = self._clock()
+        began = self._clock.monotonic()
         look = Look()
         with anyio.move_on_after(self._time_left):
             await self.look(look)
@@ -138,18 +128,18 @@ class Reconciler:
                 await self._rest(min(second), look)
                 look.stays.clear()
                 await self.look(look)
-        self._time_left = max(0.0, self._time_left - (self._clock() - began))
+        self._time_left = max(0.0, self._time_left - (self._clock.monotonic() - began))
         return look.absent
 
     async def _wait(self) -> list[str]:
         """Look until nothing is left, or for as long as time can bring anything."""
         most = 2 * self._patience.hold + 3 * self._patience.spacing + _LEAST_PATIENCE
-        until = self._clock() + most
+        until = self._clock.monotonic() + most
         longest = min(max(_FIRST_PAUSE, _PAUSE_SHARE * self._patience.hold), _LONGEST_PAUSE)
         pause = _FIRST_PAUSE
         while True:
             look = await self.look()
-            if look.absent or not look.hopeful or self._clock() > until:
+            if look.absent or not look.hopeful or self._clock.monotonic() > until:
                 return look.absent
             due = min((each.due for each in look.hopeful if each.due is not None), default=pause)
             await self._rest(min(due, pause), look)
@@ -157,7 +147,7 @@ class Reconciler:
 
     async def _rest(self, seconds: float, look: Look) -> None:
         self._publish(DoubtsWaiting(seconds, len(look.stays)))
-        await self._sleep(seconds)
+        await self._clock.sleep(seconds)
 
     async def look(self, look: Look | None = None) -> Look:
         """Search for every doubt once, and record what follows. Raises LedgerError.
@@ -174,7 +164,7 @@ class Reconciler:
         failed: SearchFailed | None = None
         for start in range(0, len(doubts), _AT_ONCE):
             some = doubts[start : start + _AT_ONCE]
-            now = self._now()
+            now = self._clock.now()
             answer = failed or await self._search(some, canaries)
             if isinstance(answer, SearchFailed):
                 failed = answer
@@ -231,7 +221,7 @@ class Reconciler:
         for some in (doubts[:middle], doubts[middle:]):
             if some:
                 self._narrowed += 1
-                now = self._now()
+                now = self._clock.now()
                 narrower = await self._search(some, (), answer.wider or answer)
                 await self._conclude(some, narrower, now, look)
 

@@ -207,8 +207,8 @@ async def test_a_run_that_is_stopped_while_it_waits_ends():
     """Fault 72."""
     house = House(recordings(2))
     house.sink.swallows = 1
+    house.time.sleep = anyio.sleep
     async with house.uploader(waits=True) as uploader:
-        uploader._reconciler._sleep = anyio.sleep
 
         async def stop():
             while not house.told(events.DoubtsWaiting):

@@ -41,34 +41,27 @@ async def with_a_doubt(count, *, stamp_field=STAMP):
     return house
 
 
-def during_the_wait(uploader, happens):
-    """Something that happens while the run waits for the second miss."""
-    sleep = uploader._reconciler._sleep
+async def run_while(house, happens, **how):
+    """A run during which something happens whenever it waits."""
 
-    async def slept(seconds):
+    async def meanwhile():
         happens()
-        await sleep(seconds)
 
-    uploader._reconciler._sleep = slept
+    return await run_while_awaiting(house, meanwhile, **how)
 
 
 async def run_while_others_go_up(house):
     """A run that waits for its doubts, and between two looks another recording goes up."""
-    async with house.uploader(waits=True) as uploader:
-        sleep = uploader._reconciler._sleep
-
-        async def slept(seconds):
-            await house.another_goes_up()
-            await sleep(seconds)
-
-        uploader._reconciler._sleep = slept
-        return await uploader.run()
+    return await run_while_awaiting(house, house.another_goes_up, waits=True)
 
 
-async def run_while(house, happens, **how):
+async def run_while_awaiting(house, meanwhile, **how):
     async with house.uploader(**how) as uploader:
-        during_the_wait(uploader, happens)
-        return await uploader.run()
+        house.time.meanwhile = meanwhile
+        try:
+            return await uploader.run()
+        finally:
+            house.time.meanwhile = None
 
 
 async def test_a_truncated_talk_is_a_conflict_and_not_the_recording():
