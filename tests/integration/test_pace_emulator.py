@@ -129,7 +129,7 @@ class TestPushback:
         """Fault 23: while the service asks for a pause nobody begins."""
         async with house(40, exhausted=0.1, pushback=0.5) as there:
             run = await there.run()
-        pauses = [(at, e.seconds) for at, e in run.heard if isinstance(e, events.Paused)]
+        pauses = [(at, e.resumes_in) for at, e in run.heard if isinstance(e, events.Paused)]
         assert pauses
         for at, seconds in pauses:
             ends = [
