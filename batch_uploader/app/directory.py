@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.places import Where, find_places, require_none_lost, require_replaceable
-from batch_uploader.app.uploader import Uploader, require_asyncio
+from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
@@ -93,7 +93,6 @@ async def directory_uploader(  # noqa: PLR0913 - as above
 
     Takes and raises what ``upload_directory`` does. Nothing is made or locked before it is entered.
     """
-    require_asyncio()
     require_word("connection_id", connection_id)
     require_texts("include", include)
     require_texts("exclude", exclude)

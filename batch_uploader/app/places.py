@@ -15,7 +15,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.app.belonging import pointer_path, require_no_other_ledger
-from batch_uploader.core.checks import as_path, require_word
+from batch_uploader.core.checks import as_path, require_asyncio, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.text import printable
 from batch_uploader.host.files import Trust, trust
@@ -105,8 +105,10 @@ async def find_places(
 ) -> Places:
     """The places that are meant; they are as they are if whoever calls has found them already.
 
-    Raises SourceError or ConfigError as ``require_distinct`` does.
+    Raises SourceError or ConfigError as ``require_distinct`` does, and ConfigError under another
+    event loop than asyncio's.
     """
+    require_asyncio()
     if isinstance(directory, Places):
         return directory
 

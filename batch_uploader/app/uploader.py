@@ -1,6 +1,5 @@
 """The composition root: a source, a sink and a ledger become a run."""
 
-import asyncio
 import os
 import uuid
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.runrecord import RunRecord
-from batch_uploader.core.checks import as_path, require_type, require_word
+from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
 from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
@@ -223,17 +222,6 @@ def within_descriptors(options: RunOptions) -> RunOptions:
         return options
     most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
     return replace(options, concurrency=min(options.concurrency, most))
-
-
-def require_asyncio() -> None:
-    """Raise ConfigError under another event loop: gRPC knows no other."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError as error:
-        raise ConfigError(
-            "uploads run under asyncio only, since gRPC does; call this with asyncio.run, or with"
-            " anyio's asyncio backend"
-        ) from error
 
 
 def _require_listeners(listeners: Sequence[object]) -> None:

@@ -1,11 +1,23 @@
 """What the options of the library have to be, asked where they are made."""
 
+import asyncio
 import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from batch_uploader.core.errors import ConfigError
+
+
+def require_asyncio() -> None:
+    """Raise ConfigError under another event loop: gRPC and the ledger know no other."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise ConfigError(
+            "batch-uploader runs under asyncio only",
+            hint="call it with asyncio.run, or with anyio's asyncio backend",
+        ) from error
 
 
 def require_number(

@@ -11,13 +11,21 @@ from batch_uploader import (
     DirectorySource,
     Ending,
     MemorySink,
+    Resolution,
     Rules,
     RunOptions,
     Schema,
     SqliteLedger,
     Status,
     Uploader,
+    Verdict,
+    check_directory,
+    directory_status,
     directory_uploader,
+    export_manifest,
+    rebuild_ledger,
+    resolve_recordings,
+    search_doubts,
     upload_directory,
 )
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
@@ -70,10 +78,23 @@ async def test_strings_are_paths(tmp_path):
         assert (await uploader.run()).counts == {Status.UPLOADED: 1}
 
 
-def test_another_event_loop_is_refused_before_anything_is_made(tmp_path):
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda calls: upload_directory(calls, connection_id="calls", credentials=ApiKey("k")),
+        lambda calls: directory_uploader(calls, connection_id="calls", credentials=ApiKey("k")),
+        lambda calls: search_doubts(calls, credentials=ApiKey("k"), stamp_field="key"),
+        lambda calls: resolve_recordings(calls, Resolution(Verdict.RESEND), paths=["a.wav"]),
+        lambda calls: export_manifest(calls, calls / "talks.jsonl"),
+        lambda calls: rebuild_ledger(calls, connection_id="calls"),
+        check_directory,
+        directory_status,
+    ],
+)
+def test_another_event_loop_is_refused_before_anything_is_made(tmp_path, call):
     write_recording(tmp_path)
     before = sorted(tmp_path.iterdir())
-    coroutine = upload_directory(tmp_path, connection_id="calls", credentials=ApiKey("k"))
+    coroutine = call(tmp_path)
     with pytest.raises(ConfigError, match="asyncio"):
         coroutine.send(None)
     assert sorted(tmp_path.iterdir()) == before
