@@ -20,15 +20,15 @@ from batch_uploader.core.ports import Ledger, apply_one
 from batch_uploader.core.records import Row
 from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
-from batch_uploader.ledgers.places import manifest_path
+from batch_uploader.ledgers.places import TAKE_OVER, manifest_path
 
 _FACT: Final = "manifests"
 _REMEMBERED: Final = 8
 """More than anybody writes in turns with ``--manifest``."""
 _AT_ONCE: Final = 1_000
 _CURE: Final = (
-    "if the ledger is the newest that there is, move the manifest away, and a run writes it anew;"
-    " else restore both from a backup"
+    "if the ledger is the newest one, move the manifest away: the next run writes a new one; else"
+    " restore both from a backup"
 )
 
 
@@ -150,18 +150,16 @@ class Agreement:
 def behind(manifest: Path, news: Row) -> LedgerError:
     """The error of a ledger that never heard of what a manifest tells."""
     what = f"the talk {news.talk_id} of {news.path}" if news.talk_id else f"{news.path}"
-    error = LedgerError(
-        f"the ledger is behind the manifest {manifest}, which knows {what}"
-        f" ({news.status.label}): an older ledger was put back, or this is another"
-        " ledger's manifest; nothing is sent, since it may go up twice"
+    return LedgerError(
+        f"the ledger is behind the manifest {manifest}, which has {what} ({news.status.label}): an"
+        " older ledger was put back, or this is another ledger's manifest; nothing is sent, since"
+        " recordings could be sent twice",
+        hint=[
+            "put the newest ledger back, with all of ledger.db*, or specify the right one",
+            "if that is another directory's manifest, specify its own with --manifest",
+            TAKE_OVER,
+        ],
     )
-    error.add_note("put the newest ledger back, with all of ledger.db*, or name the right one")
-    error.add_note("if that is another directory's manifest, name one of its own: --manifest F")
-    error.add_note(
-        "else have batch-uploader upload --rebuild take over what the manifest knows;"
-        " what neither of them knows is in doubt then"
-    )
-    return error
 
 
 def _decode(text: str | None) -> list[Seal]:

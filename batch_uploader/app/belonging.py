@@ -20,6 +20,7 @@ from msgspec import Struct
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.ports import Ledger, apply_all
+from batch_uploader.core.text import quote
 from batch_uploader.host.files import (
     Trust,
     create_once,
@@ -28,7 +29,7 @@ from batch_uploader.host.files import (
     sync_directory,
     trust,
 )
-from batch_uploader.ledgers.places import LEDGER_FOLDER, ledger_path
+from batch_uploader.ledgers.places import LEDGER_FOLDER, REBUILD, ledger_path
 
 POINTER_NAME: Final = "source.json"
 _LONGEST: Final = 64 * 1024
@@ -86,18 +87,18 @@ def read_pointer(root: Path) -> Pointer | None:
         return None
     except PermissionError as error:
         raise LedgerError(
-            f"what belongs to the ledger of {root} cannot be read ({error}): run as the user that"
-            " made it, or let this user read and write it and its folder"
+            f"the pointer to the ledger of {root} cannot be read ({error})",
+            hint="run as the user that made it, or grant this user access to it and its folder",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LedgerError(
-            f"{path} cannot be read ({error}): it says which ledger is this directory's; restore"
-            " it, or if you know the ledger, remove it and name that with --ledger"
+            f"{path} cannot be read ({error}), so the ledger of this directory is unknown",
+            hint="restore it; if you know the ledger, remove it and specify that with --ledger",
         ) from error
 
 
 def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = False) -> None:
-    """Refuse to begin anew where the directory's pointer names a ledger. Blocking.
+    """Refuse to begin where the directory's pointer names a ledger. Blocking.
 
     Raises ConfigError where that is there, under another name, and LedgerError where it is gone,
     unless it is to be made anew.
@@ -111,16 +112,15 @@ def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = Fals
     if named.exists() and not _same(named, ledger):
         raise _named_elsewhere(root, ledger, named)
     if not rebuilding:
-        error = LedgerError(
-            f"there is no ledger {ledger}, but {pointer_path(root)} says that {named} is the"
-            f" ledger of {root}, and it is gone: recordings may have gone up"
+        raise LedgerError(
+            f"the ledger {named} of {root} is gone (its name is in {pointer_path(root)}), and"
+            " recordings may have been uploaded",
+            hint=[
+                "put it back, or specify the right one with --ledger",
+                REBUILD,
+                f"if nothing was ever uploaded, remove {pointer_path(root)} and run again",
+            ],
         )
-        error.add_note("put it back, or name the right one with --ledger")
-        error.add_note(
-            "else have batch-uploader upload --rebuild make a new one from a manifest; if nothing"
-            f" ever went up, remove {pointer_path(root)}: all is sent then"
-        )
-        raise error
 
 
 class Belonging:
@@ -192,13 +192,14 @@ def _judge(origin: Origin, path: Path, root: Path) -> str | None:
     if named.exists():
         raise _named_elsewhere(root, path, named)
     if origin.source_id is None:
-        error = LedgerError(
-            f"the ledger {path} does not say of which directory it is, and that of {root},"
-            f" {named}, is gone"
+        raise LedgerError(
+            f"the ledger {path} does not say of which directory it is, and the ledger {named} of"
+            f" {root} is gone",
+            hint=[
+                "put that one back, or specify the right one with --ledger",
+                f"if this one is the newest, remove {pointer_path(root)}",
+            ],
         )
-        error.add_note("put that one back, or name the right one with --ledger")
-        error.add_note(f"if this one is the newest that there is, remove {pointer_path(root)}")
-        raise error
     _require_no_twin(origin, pointer, path, root)
     return pointer.source_id
 
@@ -259,53 +260,53 @@ def _point(source_id: str, path: Path, root: Path) -> bool:
 
 
 def _named_elsewhere(root: Path, path: Path, named: Path) -> ConfigError:
-    error = ConfigError(
-        f"--ledger: the ledger of {root} is {named}, and not {path}: with another one all that is"
-        " up would go up again"
-    )
     usual = _same(named, ledger_path(root))
-    error.add_note("leave --ledger out" if usual else f"name it: --ledger {named}")
+    other, own, folder = (quote(os.fspath(each)) for each in (path, named, root))
+    hints = ["leave out --ledger" if usual else f"specify it: --ledger {own}"]
     if os.path.lexists(path):
-        error.add_note(
-            f"what {path} alone knows, such as the talks of another connection, goes up again then,"
-            f" unless that one takes it over first: batch-uploader manifest {root} --ledger {path}"
-            f" --output F, then upload --rebuild --ledger {named} --manifest F"
+        hints.append(
+            f"what only {path} knows, such as talks of another connection, would then be sent"
+            f" again; to take it over first: batch-uploader manifest {folder} --ledger {other}"
+            f" --output F, then run the upload with --rebuild --ledger {own} --manifest F"
         )
-    error.add_note(f"if this one is to take its place, move that one away first: {named}")
-    return error
+    hints.append(f"if this one is to take its place, move that one away first: {named}")
+    return ConfigError(
+        f"--ledger: the ledger of {root} is {named}, not {path}: with another one everything would"
+        " be sent again",
+        hint=hints,
+    )
 
 
 def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
     where = origin.root or "another directory"
-    error = ConfigError(
-        f"--ledger: the ledger {path} is of {where}, and not of {root}: what has the same path in"
-        " both would be taken for the same recording"
-    )
-    error.add_note("name another one for this directory; each has one of its own")
+    hints = ["specify another one for this directory: each has its own"]
     pointer = pointer_path(root)
     if not os.access(root, os.W_OK):
-        error.add_note(
-            f"if it is the same directory, moved: have it at {where} again, since nothing can be"
-            " written into it that would tell so"
+        hints.append(
+            f"if it is the same directory, moved: move it back to {where}, since this program"
+            " cannot write to it to note the move"
         )
     elif not pointer.exists():
-        error.add_note(
+        hints.append(
             f"if it is the same directory, moved: put {POINTER_NAME} back, as {pointer}, with"
             f' {{"source_id": "{origin.source_id}", "ledger": {json.dumps(os.fspath(path))}}}'
         )
-    return error
+    return ConfigError(
+        f"--ledger: the ledger {path} is of {where}, not of {root}: recordings of the same path in"
+        " both would be taken for the same",
+        hint=hints,
+    )
 
 
 def _a_copy(path: Path, first: Path, root: Path) -> ConfigError:
-    error = ConfigError(
-        f"--ledger: {root} is a copy of {first}, whose ledger is {path}: what has the same path in"
-        " both would be taken for the same recording"
+    return ConfigError(
+        f"--ledger: {root} is a copy of {first}, whose ledger is {path}: recordings of the same"
+        " path in both would be taken for the same",
+        hint=[
+            f"if it is to replace that one, move that away or remove {pointer_path(first)}",
+            f"else remove {pointer_path(root)}, and specify another ledger for this one",
+        ],
     )
-    error.add_note(
-        f"if it is to take the place of that one, move that away, or remove {pointer_path(first)}"
-    )
-    error.add_note(f"else remove {pointer_path(root)}, and name another ledger for this one")
-    return error
 
 
 def _holds_anything(folder: Path | None) -> bool:

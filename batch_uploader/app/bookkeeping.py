@@ -12,6 +12,7 @@ from batch_uploader.core.ports import Ledger
 from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.host.beneath import identity
 from batch_uploader.ledgers.manifest import mark_current, mark_stale, read_manifest
+from batch_uploader.ledgers.places import REBUILD
 
 
 class Bookkeeping:
@@ -67,19 +68,17 @@ class Bookkeeping:
                 with suppress(LedgerError):
                     known = await to_thread.run_sync(_talks, self._manifest)
                 await self.finish()
-                error.add_note(
-                    f"the manifest {self._manifest} has all that it knew: put the ledger back, or"
-                    " have batch-uploader upload --rebuild make a new one from the manifest"
-                )
+                error.hints = (*error.hints, "put the ledger back", REBUILD)
+                error.add_note(f"the manifest {self._manifest} has all that it knew")
                 return
         except LedgerError as also:
             error.add_note(str(also))
         async with aclosing(self._ledger.rows(MAYBE_STORED)) as rows:
             async for row in rows:
                 if row.talk_id is None:
-                    error.add_note(f"note that {row.path} may be up")
+                    error.add_note(f"{row.path} may be stored")
                 elif row.talk_id not in known:
-                    error.add_note(f"note that {row.path} is up as talk {row.talk_id}")
+                    error.add_note(f"{row.path} is stored as talk {row.talk_id}")
 
     def _require_folder(self, manifest: Path) -> None:
         """Raise LedgerError if another directory is where the manifest's was at the beginning.
@@ -90,8 +89,8 @@ class Bookkeeping:
             if identity(manifest.parent) == self._folder:
                 return
         raise LedgerError(
-            f"the manifest {manifest} was not written: its directory was moved away during the run;"
-            " the next run over it, wherever it is, writes it"
+            f"the manifest {manifest} was not written: its directory was moved during the run",
+            hint="the next run over the directory, wherever it is, writes it",
         )
 
 

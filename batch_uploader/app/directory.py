@@ -130,5 +130,5 @@ def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
     """The rules, by which no sidecar may set the field that is ours."""
     known = rules.schema.stamp_field
     if known not in {None, stamp_field}:
-        raise ConfigError(f"the rules have the stamp field {known!r}, the call {stamp_field!r}")
+        raise ConfigError(f"the rules have the stamp field {known!r}, the call has {stamp_field!r}")
     return replace(rules, schema=replace(rules.schema, stamp_field=stamp_field))

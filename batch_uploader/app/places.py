@@ -22,6 +22,7 @@ from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
 from batch_uploader.ledgers.places import (
     LEDGER_FOLDER,
+    REBUILD,
     forgotten,
     has_ledger,
     ledger_path,
@@ -166,15 +167,15 @@ def require_replaceable(file: Path, flag: str) -> None:
     except (OSError, ValueError) as error:
         problem = _reason(error)
     if problem is None and not file.parent.is_dir():
-        problem = "there is no such directory"
+        problem = "its directory does not exist"
     if problem is None and _SYSTEMS_OWN.match(os.path.realpath(file.parent)):
-        problem = "it is the system's own"
+        problem = "it belongs to the system"
     if problem is None and not _may_write(file.parent):
-        problem = "its directory may not be written"
+        problem = "its directory is not writable"
     if problem is not None:
         raise ConfigError(
             f"{flag}: {file} cannot be written ({problem})",
-            hint=f"name a file in a directory that you may write to, with {flag}",
+            hint=f"specify a file in a directory that you can write to, with {flag}",
         )
 
 
@@ -189,16 +190,16 @@ def require_ledger(places: Places) -> None:
     if not has_ledger(places.ledger):
         require_no_other_ledger(places.root, places.ledger)
         if places.manifest.is_file():
-            what = f"there is a manifest {places.manifest}, but its ledger is gone"
-            cure = "batch-uploader upload --rebuild makes a new one from it"
-        elif trace := _trace(places):
+            raise LedgerError(
+                f"the ledger {places.ledger} is gone, and only its manifest {places.manifest} is"
+                " left",
+                hint=["put the ledger back, or specify the right one with --ledger", REBUILD],
+            )
+        if trace := _trace(places):
             raise forgotten(places.ledger, trace)
-        else:
-            what = "nothing was uploaded with it yet"
-            cure = "begin with batch-uploader upload"
         raise LedgerError(
-            f"there is no ledger {places.ledger}: {what}",
-            hint=f"{cure}, or name the right one with --ledger",
+            f"the ledger {places.ledger} does not exist: nothing has been uploaded with it yet",
+            hint="start with an upload, or specify the right one with --ledger",
         )
 
 
@@ -206,8 +207,9 @@ def risks_of(ledger: Path) -> Iterator[str]:
     """What the user should know of where a ledger lies, with the cure."""
     if trust(ledger.parent) is Trust.UNTOLD:
         yield (
-            f"others may write {printable(os.fspath(ledger.parent))}, since its file system keeps"
-            " no modes; if others use this machine, keep the ledger elsewhere with --ledger"
+            f"other users may be able to write to {printable(os.fspath(ledger.parent))}, since its"
+            " file system has no permissions; if others use this machine, keep the ledger elsewhere"
+            " with --ledger"
         )
     kind = network_file_system(ledger)
     if kind is not None:
@@ -248,8 +250,8 @@ async def find_connection(places: Places) -> str | None:
         known = await reader.connections()
     if len(known) > 1:
         raise ConfigError(
-            f"the ledger {places.ledger} is about more than one connection",
-            hint=f"name one with --connection-id: {', '.join(known)}",
+            f"the ledger {places.ledger} has more than one connection",
+            hint=f"specify one with --connection-id: {', '.join(known)}",
         )
     return known[0] if known else None
 
@@ -260,11 +262,11 @@ async def require_connection(places: Places) -> str:
     async with LedgerReader(places.ledger) as reader:
         known = await reader.connections()
     if not known:
-        raise ConfigError(f"the ledger {places.ledger} is empty: there is nothing to decide")
+        raise ConfigError(f"the ledger {places.ledger} is empty: nothing needs a decision")
     if connection_id is None or connection_id not in known:
         raise ConfigError(
-            f"--connection-id: the ledger {places.ledger} knows no connection {connection_id}",
-            hint=f"name one of {', '.join(known)}, or leave it out if that is the only one",
+            f"--connection-id: the ledger {places.ledger} has no connection {connection_id}",
+            hint=f"specify one of {', '.join(known)}, or leave it out if that is the only one",
         )
     return connection_id
 
@@ -313,7 +315,7 @@ def _require_two(one: OwnFile, other: OwnFile) -> None:
     if same:
         raise ConfigError(
             f"{other.flag}: {other.part} would be the same file as {one.part}, {one.path}",
-            hint="name another file for one of them",
+            hint="specify another file for one of them",
         )
 
 
@@ -333,8 +335,8 @@ def _require_no_recording(file: OwnFile, directory: Path, selection: Selection) 
         return
     if kind in file.unlike:
         raise ConfigError(
-            f"{file.flag}: {file.path} is called like a recording or a sidecar",
-            hint="give it another name, or another directory",
+            f"{file.flag}: {file.path} is named like a recording or a sidecar",
+            hint="specify another name, or another directory",
         )
 
 

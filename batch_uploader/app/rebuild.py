@@ -127,15 +127,16 @@ async def _require_behind(reader: LedgerReader, ledger: Path, manifests: Sequenc
         news, _ = await find_news(reader, manifest)
         if news is not None:
             return
-    fine = ConfigError(f"the ledger {ledger} is fine: there is nothing to rebuild")
-    fine.add_note("leave --rebuild out")
-    raise fine
+    raise ConfigError(
+        f"the ledger {ledger} is fine: nothing needs to be rebuilt", hint="leave out --rebuild"
+    )
 
 
 def _nothing_left(manifest: Path) -> LedgerError:
-    error = LedgerError(f"there is no manifest {manifest} to make the ledger of")
-    error.add_note("name the right one with --manifest, or restore either from a backup")
-    return error
+    return LedgerError(
+        f"the manifest {manifest} does not exist, so the ledger cannot be rebuilt from it",
+        hint="specify the right one with --manifest, or restore either from a backup",
+    )
 
 
 def _sorted_by_age(manifests: Sequence[Path]) -> list[Path]:
@@ -224,8 +225,9 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
             for defect in listing.unreadable:
                 if defect.kind == "unreadable":
                     raise SourceError(
-                        f"{defect.path}: {defect.message}, and whether it may have been uploaded"
-                        f" has to be known before the ledger is rebuilt; {defect.cure}"
+                        f"{defect.path}: {defect.message}, so the ledger cannot be rebuilt: what"
+                        " is there may have been uploaded",
+                        hint=defect.cure,
                     )
             rows = [
                 Row(entry.path, connection_id, Status.IN_DOUBT, entry.size, 0)

@@ -50,10 +50,10 @@ class Resolution(Struct, frozen=True):
                 raise ConfigError(f"--talk-id and {self.verdict.value} contradict each other")
         elif not (word.isascii() and word.isprintable()) or " " in word or not word:
             raise ConfigError(
-                "--talk-id: this is not a talk ID", hint="copy it from the SpeechSense console"
+                "--talk-id: not a talk ID", hint="copy it from the SpeechSense console"
             )
         elif len(word) > _LONGEST_TALK_ID:
-            raise ConfigError("--talk-id: no talk ID is that long", hint="copy the ID alone")
+            raise ConfigError("--talk-id: too long for a talk ID", hint="copy only the ID")
 
     @property
     def ends(self) -> frozenset[Status]:
@@ -67,10 +67,10 @@ class Resolution(Struct, frozen=True):
                 status, failure = Status.UPLOADED, None
             case Verdict.RESEND:
                 status = Status.FAILED
-                failure = Failure("RESEND", "it was decided to send it again with the next run")
+                failure = Failure("RESEND", "somebody decided to send it again with the next run")
             case Verdict.GIVE_UP:
                 status = Status.GIVEN_UP
-                failure = Failure("GIVEN_UP", "it was decided to let it be")
+                failure = Failure("GIVEN_UP", "somebody decided to give it up")
         return Outcome(
             path=before.path,
             status=status,
@@ -150,16 +150,16 @@ def _wanted(
     require_texts("paths", paths)
     if bool(paths) == bool(statuses):
         raise ConfigError(
-            "it is not clear which recordings are decided about",
-            hint="name their paths as status prints them, or else give --all or --rejected",
+            "it is unclear which recordings are meant",
+            hint="specify their paths as status prints them, or --all or --rejected",
         )
     if resolution.verdict is Verdict.UPLOADED and len(set(paths)) != 1:
-        raise ConfigError("--talk-id: a talk is one recording", hint="name exactly one PATH")
+        raise ConfigError("--talk-id: a talk is one recording", hint="specify exactly one PATH")
     states = frozenset(statuses)
     if not states <= resolution.ends:
         raise ConfigError(
             f"--rejected and {resolution.verdict.value} contradict each other",
-            hint="what was rejected can only be sent again, with --resend",
+            hint="rejected recordings can only be sent again, with --resend",
         )
     return states
 
@@ -207,13 +207,13 @@ async def _named(
         if before is None:
             raise ConfigError(
                 f"{printable(word)} is not in the ledger",
-                hint=f"batch-uploader status {quote(os.fspath(directory))} prints the paths",
+                hint=f"to see the paths: batch-uploader status {quote(os.fspath(directory))}",
             )
         if before.status not in resolution.ends:
             raise ConfigError(
-                f"{before.path} is {before.status.label}: there is nothing to decide",
-                hint="only recordings in doubt or in conflict are decided about, with --resend also"
-                " those that were rejected, with that and --talk-id those that were given up",
+                f"{before.path} is {before.status.label}: it needs no decision",
+                hint="recordings in doubt or in conflict can be decided about; with --resend also"
+                " rejected ones, and with --resend or --talk-id those that were given up",
             )
         chosen[before.path] = before
     return list(chosen.values())
@@ -238,9 +238,8 @@ async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None
             if row.talk_id == talk_id:
                 earlier = " (as it was earlier)" if row.path == path else ""
                 raise ConfigError(
-                    f"--talk-id: the talk {talk_id} is {printable(row.path)}{earlier},"
-                    " and a talk is one recording",
-                    hint="look in the SpeechSense console once more, or give this one up",
+                    f"--talk-id: the talk {talk_id} belongs to {printable(row.path)}{earlier}",
+                    hint="check the SpeechSense console again, or give this one up",
                 )
 
 

@@ -230,4 +230,6 @@ def _require_listeners(listeners: Sequence[object]) -> None:
     for listener in listeners:
         call = getattr(listener, "__call__", None)  # noqa: B004 - an object's may be async
         if call is None or iscoroutinefunction(listener) or iscoroutinefunction(call):
-            raise ConfigError(f"{listener!r} is no listener; give a function that is not async")
+            raise ConfigError(
+                f"{listener!r} is not a listener", hint="give a function that is not async"
+            )

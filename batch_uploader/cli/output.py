@@ -126,7 +126,7 @@ def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
     yield stream.error(sentence(problem))
     yield from map(_hint, hints)
     for note in getattr(cause, "__notes__", ()):
-        yield stream.hint(sentence(note))
+        yield stream.note(sentence(note))
 
 
 def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:

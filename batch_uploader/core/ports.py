@@ -286,6 +286,7 @@ async def apply_all(
 
 
 def _lost(change: Change, answer: Lost) -> LedgerError:
-    talk_id = change.outcome.talk_id if isinstance(change, Settle) else None
-    note = f"note that {answer.path} is up as talk {talk_id}" if talk_id is not None else None
-    return LedgerError(str(answer), hint=note)
+    error = LedgerError(str(answer))
+    if isinstance(change, Settle) and change.outcome.talk_id is not None:
+        error.add_note(f"{answer.path} is stored as talk {change.outcome.talk_id}")
+    return error

@@ -75,7 +75,7 @@ class Lost(Struct, frozen=True):
     def __str__(self) -> str:
         """For people."""
         now = "unseen" if self.status is None else self.status.label
-        return f"the claim of {self.path} was lost to another run, which says that it is {now}"
+        return f"the claim of {self.path} was lost to another run: on record it is {now}"
 
 
 class Record(Struct, frozen=True):

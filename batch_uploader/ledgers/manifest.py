@@ -41,7 +41,7 @@ _ROWS_AT_ONCE: Final = 1000
 _PIECE: Final = 1024 * 1024
 _DIGEST_SIZE: Final = 32
 _LEDGER_LOST_CURE: Final = (
-    "restore the manifest from a backup, or take that line out: its recording is in doubt then"
+    "restore the manifest from a backup, or delete that line: its recording is in doubt then"
 )
 _LONGEST_LINE: Final = 1024 * 1024
 """Bytes: a path has 4 KiB at most, and a service's message no more."""
@@ -161,8 +161,8 @@ async def write_manifest(rows: AsyncIterator[Row], path: Path) -> Seal:
             seal = await to_thread.run_sync(sealing.seal)
     except OSError as error:
         raise LedgerError(
-            f"the manifest {path} cannot be written: see to its disk and folder, or name another "
-            f"with --manifest; the ledger has it all ({error})"
+            f"the manifest {path} cannot be written ({error}); the ledger has all of it",
+            hint="check its disk and folder, or specify another one with --manifest",
         ) from error
     mark_current(path)
     return seal
@@ -227,9 +227,9 @@ def read_manifest(path: Path, cure: str = _LEDGER_LOST_CURE) -> Iterator[Row]:
                 yield _row(line)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 whole = line.endswith(b"\n") or len(line) == _LONGEST_LINE
-                why = "it is damaged" if whole else "it is cut off"
+                why = "is damaged" if whole else "is cut off"
                 raise LedgerError(
-                    f"the manifest {path} cannot be read, line {number}: {why}; {cure}"
+                    f"the manifest {path} cannot be read: line {number} {why}", hint=cure
                 ) from error
 
 
@@ -239,8 +239,8 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LedgerError(
-            f"the manifest {path} cannot be read ({error.strerror}): see to it and its folder, or"
-            " name another with --manifest"
+            f"the manifest {path} cannot be read ({error.strerror})",
+            hint="check it and its folder, or specify another one with --manifest",
         ) from error
 
 

@@ -145,7 +145,7 @@ class MemoryLedger:
     @property
     def _store(self) -> "_MemoryStore":
         if self._opened is None:
-            raise LedgerError("the ledger is not open: enter it first")
+            raise LedgerError("the ledger is not open", hint="enter it first")
         return self._opened
 
 

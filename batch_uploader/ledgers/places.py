@@ -6,6 +6,13 @@ from batch_uploader.core.errors import LedgerError
 
 LEDGER_FOLDER = ".batch-uploader"
 LEDGER_NAME = "ledger.db"
+REBUILD = "to make a new ledger from the manifest, run the upload with --rebuild"
+"""The cure where a ledger is lost and a manifest is there."""
+TAKE_OVER = (
+    "or run the upload with --rebuild: a new ledger takes over what this one and the manifest know,"
+    " and what neither knows is in doubt"
+)
+"""The cure where a ledger is older than it should be."""
 
 
 def ledger_path(directory: Path) -> Path:
@@ -24,8 +31,8 @@ def has_ledger(ledger: Path) -> bool:
         return ledger.exists()
     except OSError as error:
         raise LedgerError(
-            f"the ledger {ledger} cannot be read ({error.strerror}): run as the user that made it,"
-            " or let this user read and write it and its folder"
+            f"the ledger {ledger} cannot be read ({error.strerror})",
+            hint="run as the user that made it, or grant this user access to it and its folder",
         ) from error
 
 
@@ -35,7 +42,7 @@ def stale_note(manifest: Path) -> Path:
 
 
 def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> None:
-    """Refuse to begin anew where a manifest tells that there was a ledger. Raises LedgerError.
+    """Refuse to begin where a manifest tells that there was a ledger. Raises LedgerError.
 
     Such is the one at its usual place as well, wherever this run keeps its own; and so does the
     note of a run that wrote none.
@@ -49,23 +56,24 @@ def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> Non
         if notes:
             raise forgotten(ledger, notes[0])
         return
-    error = LedgerError(
-        f"there is a manifest {manifests[0]}, but its ledger {ledger} is gone:"
-        " without it nothing tells what was uploaded"
-    )
-    error.add_note("put the ledger back, or name the right one")
+    hints = ["put the ledger back, or specify the right one with --ledger"]
     if manifests[0] != manifest_path(directory):
-        error.add_note("if that is another directory's manifest, name one of its own: --manifest F")
-    error.add_note("else have batch-uploader upload --rebuild make a new one from the manifest")
-    raise error
+        hints.append("if that is another directory's manifest, specify its own with --manifest")
+    hints.append(REBUILD)
+    raise LedgerError(
+        f"the ledger {ledger} is gone, and only its manifest {manifests[0]} is left: nothing else"
+        " tells what was uploaded",
+        hint=hints,
+    )
 
 
 def forgotten(ledger: Path, trace: Path) -> LedgerError:
     """The error of a ledger that is gone, and no manifest is there; a trace proves that it was."""
-    error = LedgerError(
-        f"there is no ledger {ledger}, but {trace} shows that there was one, and recordings may"
-        " have gone up"
+    return LedgerError(
+        f"the ledger {ledger} is gone: {trace} shows that there was one, and recordings may have"
+        " been uploaded",
+        hint=[
+            "put the ledger back, or specify the right one with --ledger",
+            f"if nothing was ever uploaded, remove {trace} and run again",
+        ],
     )
-    error.add_note("put the ledger back, or name the right one with --ledger")
-    error.add_note(f"if nothing ever went up, remove {trace}: all is sent then")
-    return error

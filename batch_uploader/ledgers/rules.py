@@ -47,8 +47,8 @@ Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
 
 _RUN_ENDED: Final = Failure(
     "RUN_ENDED",
-    "the run that was sending it ended before the service's answer was recorded, so the service "
-    "may hold it",
+    "the run that was sending it ended before the answer of the service was recorded, so it may"
+    " have been stored",
 )
 
 
@@ -198,8 +198,9 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     _require_possible(outcome, before, same=same)
     if outcome.status is Status.UPLOADED and current is not None and current.sha256 is None:
         raise LedgerError(
-            f"nobody has looked into {outcome.path} since the ledger was lost, so a talk cannot be"
-            " told to be of it: mend what batch-uploader check says of it, upload, and decide then"
+            f"{outcome.path} has not been read since the ledger was lost, so a talk cannot be"
+            " assigned to it",
+            hint="fix what batch-uploader check reports for it, upload, and decide then",
         )
     if outcome.talk_id is not None and (other := store.talk(outcome.talk_id)) is not None:
         failure = of_another(outcome.path, outcome.talk_id, other)
@@ -323,5 +324,6 @@ def forget(store: Store, path: str) -> None:
 
 def _bug(outcome: Outcome, why: str) -> LedgerError:
     return LedgerError(
-        f"{outcome.path} cannot be recorded as {outcome.status}: {why}; please report this bug"
+        f"{outcome.path} cannot be recorded as {outcome.status}: {why}",
+        hint="this is a bug; please report it",
     )

@@ -17,8 +17,8 @@ def of_another(path: str, talk_id: str, other: Record) -> Failure:
     earlier = " as it was earlier" if other.path == path else ""
     return Failure(
         "CONFLICT",
-        f"talk {talk_id} was named for {path} and is {other.path}{earlier}, and a talk is one"
-        " recording: look at both in the SpeechSense console and decide",
+        f"talk {talk_id} was named for {path}, but it is {other.path}{earlier}; look at both in the"
+        " SpeechSense console and decide",
     )
 
 

@@ -102,7 +102,7 @@ async def test_what_was_not_up_may_have_gone_up_since(ledger, status):
 
 async def test_a_doubt_that_nobody_looked_into_is_none_of_a_talk(ledger):
     await adopt(ledger, [line("a", Status.FAILED, None)])
-    with pytest.raises(LedgerError, match="nobody has looked into a"):
+    with pytest.raises(LedgerError, match="a has not been read since the ledger was lost"):
         await settle(ledger, uploaded("a"))
     await settle(ledger, ended("a", Status.FAILED, code="RESEND"))
     assert await claim(ledger, "a") is ClaimResult.GRANTED, "somebody decided"
@@ -193,4 +193,4 @@ async def test_a_talk_that_two_lines_have_is_that_of_the_first(ledger):
     await adopt(ledger, [line("a", talk_id="talk-1"), line("b", audio="B", talk_id="talk-1")])
     assert await statuses(ledger) == [("a", Status.UPLOADED), ("b", Status.CONFLICT)]
     message = (await known(ledger, "b")).failure.message
-    assert "talk talk-1 was named for b and is a, and" in message
+    assert "talk talk-1 was named for b, but it is a; " in message

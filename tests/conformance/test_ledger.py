@@ -292,7 +292,7 @@ async def test_the_talk_of_another_recording_makes_a_conflict_and_stays_where_it
     await bring_to(ledger, "b.wav", before, "B")
     recorded = await settle(ledger, uploaded("b.wav", "talk-1"))
     assert (recorded.status, recorded.talk_id) == (Status.CONFLICT, None)
-    assert "talk talk-1 was named for b.wav and is a.wav, and" in recorded.failure.message
+    assert "talk talk-1 was named for b.wav, but it is a.wav; " in recorded.failure.message
     assert [(row.status, row.talk_id) for row in await lines(ledger)] == [
         (Status.UPLOADED, "talk-1"),
         (Status.CONFLICT, None),

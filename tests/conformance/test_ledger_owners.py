@@ -91,5 +91,5 @@ async def test_who_ends_its_own_claim_needs_not_say_so(ledger):
 
 async def test_a_talk_that_cannot_be_recorded_is_named(ledger):
     lost = Settle(uploaded("a.wav", "talk-1", seen=LATER), claimed=True)
-    with pytest.raises(LedgerError, match=r"it is unseen; note that a\.wav is up as talk talk-1"):
+    with pytest.raises(LedgerError, match=r"it is unseen\na\.wav is stored as talk talk-1$"):
         await apply_all(ledger, [lost])

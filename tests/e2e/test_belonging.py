@@ -79,7 +79,7 @@ def test_two_that_have_ledgers_of_their_own(send, calls, another, ledger):
     assert send(another).code == 0
     refused = send(another, "--ledger", ledger)
     assert refused.code == 2
-    assert "leave --ledger out" in refused.err
+    assert "hint: leave out --ledger\n" in refused.err
     refused = send(calls, "--ledger", another.folder / ".batch-uploader" / "ledger.db")
     assert refused.code == 2
     assert f"--ledger {ledger}" in refused.err.replace("\n", "")
@@ -127,7 +127,7 @@ def test_a_directory_that_cannot_be_written_is_mounted_elsewhere(send, calls, le
         (calls.folder / "other.wav").touch()
         refused = send(moved, *flags, preexec=unprivileged)
         assert refused.code == 2
-        assert f"have it at {calls} again" in refused.err.replace("\n", " ").replace("  ", " ")
+        assert f"moved: move it back to {calls}, since" in " ".join(refused.err.split())
         (calls.folder / "other.wav").unlink()
         assert send(moved, *flags, preexec=unprivileged).code == 0
     finally:
@@ -170,8 +170,11 @@ def test_a_directory_with_a_ledger_for_each_connection(send, program, calls, led
     refused = send(calls, *flags["other"])
     assert refused.code == 2
     told = " ".join(refused.err.split())
-    assert "such as the talks of another connection, goes up again then" in told
-    assert f"then upload --rebuild --ledger {one} --manifest F" in told
+    assert (
+        "such as talks of another connection, would then be sent again; to take it over first: "
+        in told
+    )
+    assert f"then run the upload with --rebuild --ledger {one} --manifest F" in told
     assert program("manifest", calls, "--ledger", other, "--output", taken).code == 0
     assert send(calls, "--rebuild", "--ledger", one, "--manifest", taken).code == 0
     assert send.counts(calls) == dict.fromkeys(NAMES, 1)
@@ -184,7 +187,10 @@ def test_a_manifest_for_two_directories(send, calls, another, tmp_path):
     for _ in range(2):
         refused = send(another, *shared)
         assert refused.code == 7
-        assert "name one of its own: --manifest" in " ".join(refused.err.split())
+        assert (
+            "if that is another directory's manifest, specify its own with --manifest"
+            in " ".join(refused.err.split())
+        )
         # The second time with a ledger.
         assert send(another).code == 0
     assert send.counts(another) == send.counts(calls) == dict.fromkeys(NAMES, 1)
@@ -221,7 +227,7 @@ def test_a_directory_whose_ledger_is_elsewhere_is_not_begun_anew(send, program, 
         others = ([], ["--ledger", ledger.with_name("new.db")], ["--rebuild"])
         for refused in [send(calls, *flags) for flags in others]:
             assert refused.code == 2, refused.err
-            assert f"name it: --ledger {ledger}" in refused.err.replace("\n", "")
+            assert f"hint: specify it: --ledger {ledger}" in refused.err.replace("\n", "")
         for command in ("check", "status", "manifest"):
             assert f"--ledger {ledger}" in program(command, calls).err.replace("\n", "")
         (calls.folder / "manifest.jsonl").unlink(missing_ok=True)
@@ -242,7 +248,7 @@ def test_nor_is_one_whose_ledger_is_gone(send, calls, ledger):
     for flags in ([], ["--ledger", ledger], ["--ledger", ledger.with_name("new.db")]):
         refused = send(calls, *flags)
         assert refused.code == 7, refused.err
-        assert "it is gone" in refused.err.replace("\n", " ")
+        assert " is gone (its name is in " in refused.err.replace("\n", " ")
     manifest.write_bytes(lines)
     before = source_id(calls.folder)
     assert send(calls, "--rebuild", "--ledger", ledger.with_name("new.db")).code == 0

@@ -187,7 +187,7 @@ class TestWithLedger:
         assert ledger.exists()
         result = program("check", calls)
         assert result.code == 2
-        assert "name one with --connection-id: calls, strict" in result.err
+        assert "specify one with --connection-id: calls, strict" in result.err
         assert program("check", calls, "--connection-id", "calls").code == 0
 
     def test_it_refuses_what_an_upload_refuses(self, calls, upload, program, tmp_path):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-BEHIND = "is behind what its last run left"
+BEHIND = "is older than what its last run left"
 NAMES = [f"{number % 3}/call-{number}.wav" for number in range(16)]
 
 
@@ -61,7 +61,7 @@ def test_a_copy_from_the_middle_of_a_run_put_back_in_its_place(
         shutil.copy(copied(service), ledger_of(calls))
         refused = upload(to=service)
         assert (refused.code, BEHIND in refused.err) == (7, True)
-        assert "upload --rebuild" in refused.err.replace("\n", " ")
+        assert "run the upload with --rebuild: " in refused.err.replace("\n", " ")
         result = upload("--rebuild", to=service)
         assert result.code == 0, result.err
         assert upload(to=service).code == 0

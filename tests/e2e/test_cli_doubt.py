@@ -104,7 +104,7 @@ class TestStatus:
         result = inside(command, calls)
         assert result.code == 7
         assert result.out == ""
-        assert "there is no ledger" in result.err
+        assert "does not exist: nothing has been uploaded with it yet" in result.err
         assert inside(command, calls.folder / "missing").code == 4
 
 
@@ -222,11 +222,11 @@ class TestResolve:
         [
             (["a.wav"], "there is no decision"),
             (["a.wav", "--resend", "--give-up"], "--resend and --give-up contradict"),
-            (["--resend"], "not clear which recordings"),
-            (["--all", "a.wav", "--resend"], "not clear which recordings"),
-            (["--all", "--talk-id", "x"], "name exactly one PATH"),
-            (["a.wav", "--talk-id", "two words"], "--talk-id: this is not a talk ID"),
-            (["a.wav", "--talk-id", "x" * 201], "--talk-id: no talk ID is that long"),
+            (["--resend"], "it is unclear which recordings"),
+            (["--all", "a.wav", "--resend"], "it is unclear which recordings"),
+            (["--all", "--talk-id", "x"], "specify exactly one PATH"),
+            (["a.wav", "--talk-id", "two words"], "--talk-id: not a talk ID"),
+            (["a.wav", "--talk-id", "x" * 201], "--talk-id: too long for a talk ID"),
         ],
     )
     def test_a_decision_that_makes_no_sense_is_refused(self, calls, inside, flags, said):

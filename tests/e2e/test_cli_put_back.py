@@ -76,7 +76,7 @@ def test_nothing_goes_up_again_and_no_talk_id_is_lost(
         for refused in (upload(to=service), program("check", calls), looked, decided):
             assert refused.code == 7, refused.err
             assert BEHIND in refused.err
-            assert "upload --rebuild" in refused.err.replace("\n", " ")
+            assert "run the upload with --rebuild: " in refused.err.replace("\n", " ")
         assert manifest_of(calls).read_bytes() == lines
 
         result = upload("--rebuild", *STAMP, to=service)
@@ -224,7 +224,7 @@ def test_a_manifest_that_a_spreadsheet_saved(calls, upload, start_service):
         refused = upload(to=service)
         assert refused.code == 7
         assert "move the manifest away" in refused.err.replace("\n", " ")
-        assert "take that line out" not in refused.err.replace("\n", " ")
+        assert "delete that line" not in refused.err.replace("\n", " ")
         manifest_of(calls).rename(calls.folder / "saved")
         assert upload(to=service).code == 0
         assert manifest_of(calls).read_bytes() == lines

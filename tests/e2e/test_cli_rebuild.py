@@ -152,7 +152,7 @@ def test_what_cannot_be_looked_into_stays_in_doubt_until_it_can(
             assert counts(program, calls) == {"uploaded": 1, "in_doubt": 1}
         refused = program("resolve", calls, "b.wav", "--talk-id", "talk")
         assert refused.code == 7
-        assert "nobody has looked into b.wav" in refused.err
+        assert "error: b.wav has not been read since the ledger was lost" in refused.err
         assert "b.json" in program("check", calls).out
         calls.put("b.json", sidecar)
         assert upload(*PATIENT, to=service).code == 0
@@ -217,7 +217,7 @@ class TestRefusals:
         before = ledger_of(calls).read_bytes()
         result = upload("--rebuild")
         assert result.code == 2
-        assert "is fine: there is nothing to rebuild" in result.err
+        assert "is fine: nothing needs to be rebuilt\nhint: leave out --rebuild\n" in result.err
         assert ledger_of(calls).read_bytes() == before
 
     def test_a_newer_ledger_is_not_set_aside(self, calls, upload):
@@ -231,17 +231,17 @@ class TestRefusals:
         ledger_of(calls).write_bytes(newer)
         result = upload("--rebuild")
         assert result.code == 7
-        assert "newer batch-uploader: upgrade this one" in result.err
+        assert "newer batch-uploader\nhint: upgrade this one" in result.err
         assert ledger_of(calls).read_bytes() == newer
 
     @pytest.mark.parametrize(
         ("spoil", "line"),
         [
-            (lambda manifest: manifest[:-10], "line 3: it is cut off"),
-            (lambda manifest: manifest.replace(b"{", b"(", 1), "line 1: it is damaged"),
-            (lambda manifest: manifest.replace(b'"talk_id": "', b'"x": "', 1), "line 1: it is"),
+            (lambda manifest: manifest[:-10], "line 3 is cut off"),
+            (lambda manifest: manifest.replace(b"{", b"(", 1), "line 1 is damaged"),
+            (lambda manifest: manifest.replace(b'"talk_id": "', b'"x": "', 1), "line 1 is damaged"),
             (lambda manifest: manifest.replace(b'"size": ', b'"size": 1e400, "x": ', 1), "line 1"),
-            (lambda manifest: manifest + b"[" * 100_000 + b"\n", "line 4: it is damaged"),
+            (lambda manifest: manifest + b"[" * 100_000 + b"\n", "line 4 is damaged"),
         ],
     )
     def test_a_manifest_that_cannot_be_read(self, calls, upload, spoil, line):
@@ -255,14 +255,14 @@ class TestRefusals:
         result = upload("--rebuild")
         assert result.code == 7
         assert line in result.err
-        assert "take that line out" in result.err
+        assert "delete that line" in result.err
         assert sorted(ledger_of(calls).parent.iterdir()) == found
 
     def test_no_manifest(self, calls, upload):
         calls.write("a.wav")
         result = upload("--rebuild")
         assert result.code == 7
-        assert "there is no manifest" in result.err
+        assert "does not exist, so the ledger cannot be rebuilt from it" in result.err
         assert upload().code == 0
 
     def test_a_dry_run(self, calls, upload):
@@ -279,4 +279,4 @@ class TestRefusals:
         flags = ["--all", "--give-up"] if command == "resolve" else []
         result = program(command, calls, *flags)
         assert result.code == 7
-        assert "upload --rebuild" in result.err
+        assert "run the upload with --rebuild\n" in result.err

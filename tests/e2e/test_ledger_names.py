@@ -62,7 +62,7 @@ def test_a_second_name_is_refused_while_a_run_goes_on_and_after_it(
         calls.write("last.wav")
         refused = upload("--ledger", second, to=service)
         assert refused.code == 7, refused.err
-        assert f"go on with {ledger_of(calls)}" in refused.err
+        assert f"hint: use {ledger_of(calls)}; " in refused.err
         assert upload(to=service).code == 0
         assert_one_talk_each(calls, service, ["first.wav", *names(12), "last.wav"])
 
@@ -213,7 +213,7 @@ def test_a_ledger_that_is_taken_away_under_a_run_stops_it(
         how(ledger_of(calls))
         stopped = program.finish(run)
         assert stopped.code == 7, stopped.err
-        assert "was removed, moved or replaced while this run used it" in stopped.err
+        assert "was removed, moved or replaced during this run" in stopped.err
         talks = {talk.fields["name"]: talk.talk_id for talk in service.talks(calls)}
         assert len(talks) < 20, "it stops at the next claim"
         lines = calls.manifest()
@@ -240,7 +240,7 @@ def test_what_the_manifest_cannot_take_is_said(calls, upload, start_service, pro
         talks = service.talks(calls)
         assert 0 < len(talks) < 20
         for talk in talks:
-            assert f"{talk.fields['name']} is up as talk {talk.talk_id}" in stopped.err
+            assert f"note: {talk.fields['name']} is stored as talk {talk.talk_id}\n" in stopped.err
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_the_ledger_of_another_user(calls, upload, program, unprivileged, comman
         result = program(command, calls, *flags, preexec=unprivileged)
     assert result.code == 7
     assert "the ledger" in result.err
-    assert "let this user" in result.err
+    assert "grant this user access to it and its folder" in result.err
 
 
 @pytest.mark.parametrize("variable", ["API_KEY", "IAM_TOKEN", None])

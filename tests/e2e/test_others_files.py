@@ -209,7 +209,7 @@ def test_a_recording_or_a_sidecar_is_no_ledger(calls, upload, service, outside, 
         result = upload("--ledger", folder / name)
         assert result.code == 2, result.err
         assert "--ledger:" in result.err
-        assert "is called like a recording or a sidecar" in result.err
+        assert "is named like a recording or a sidecar" in result.err
     assert tree(calls.folder) == before
     assert [each.name for each in outside.iterdir()] == ["victim"]
     assert service.counts(calls) == {}

@@ -49,7 +49,7 @@ async def test_the_second_recording_is_in_conflict_and_the_first_stays_up(calls,
     first = next(path for path, talk_id in up.items() if talk_id == "talk-1")
     line = calls.manifest()[other]
     assert (line["status"], line["talk_id"]) == ("conflict", None)
-    assert f"talk talk-1 was named for {other} and is {first}, and" in line["error"]["message"]
+    assert f"talk talk-1 was named for {other}, but it is {first}; " in line["error"]["message"]
 
 
 async def test_an_earlier_recording_of_the_path_keeps_its_talk(calls, upload_to):

@@ -121,7 +121,7 @@ class TestNothingThere:
     @pytest.mark.parametrize("call", CALLS)
     async def test_no_ledger(self, calls, call):
         before = sorted(calls.rglob("*"))
-        with pytest.raises(LedgerError, match="there is no ledger"):
+        with pytest.raises(LedgerError, match="does not exist: nothing has been uploaded"):
             await call(str(calls))
         assert sorted(calls.rglob("*")) == before
 
@@ -298,7 +298,7 @@ class TestResolve:
         # A path may be the file's as well.
         resolved = await resolve_recordings(calls, talk, paths=[str(calls / "0.wav")])
         assert resolved.paths == ("0.wav",)
-        with pytest.raises(ConfigError, match=f"the talk {found} is 0.wav"):
+        with pytest.raises(ConfigError, match=f"the talk {found} belongs to 0.wav"):
             await resolve_recordings(calls, talk, paths=["1.wav"])
         assert lines(read(calls))["0.wav"]["talk_id"] == found
         assert await counts(calls) == {Status.UPLOADED: 1, Status.IN_DOUBT: 1}
@@ -318,8 +318,12 @@ class TestResolve:
     @pytest.mark.parametrize(
         ("resolution", "wanted", "said"),
         [
-            (RESEND, {}, "not clear which"),
-            (RESEND, {"paths": ["0.wav"], "statuses": DOUBTS}, "not clear which"),
+            (RESEND, {}, "it is unclear which recordings"),
+            (
+                RESEND,
+                {"paths": ["0.wav"], "statuses": DOUBTS},
+                "it is unclear which recordings",
+            ),
             (RESEND, {"paths": "0.wav"}, "paths is not a collection"),
             (GIVE_UP, {"statuses": {Status.REJECTED}}, "rejected and --give-up contradict"),
             ("resend", {"paths": ["0.wav"]}, "resolution is a value of the type str"),
@@ -409,7 +413,7 @@ class TestRebuild:
 
     async def test_of_nothing_nothing_is_made(self, calls):
         before = sorted(calls.rglob("*"))
-        with pytest.raises(LedgerError, match="there is no manifest"):
+        with pytest.raises(LedgerError, match="does not exist, so the ledger cannot be rebuilt"):
             await rebuild_ledger(calls, connection_id="calls")
         assert sorted(calls.rglob("*")) == before
 

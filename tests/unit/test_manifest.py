@@ -277,7 +277,7 @@ async def test_a_manifest_that_is_cancelled_leaves_the_old_one_whole(tmp_path):
 
 
 async def test_a_manifest_that_cannot_be_written_is_an_error_with_a_cure(tmp_path):
-    with pytest.raises(LedgerError, match="or name another with --manifest"):
+    with pytest.raises(LedgerError, match="; check its disk and folder, or specify another"):
         await write_manifest(stream(UP), tmp_path / "no such folder" / "manifest.jsonl")
 
 
@@ -396,10 +396,13 @@ async def test_a_line_that_nobody_wrote_is_named(tmp_path, old, new):
     bad = (await exported(Format.JSONL, UP)).decode().replace(old, new, 1)
     path = tmp_path / "manifest.jsonl"
     path.write_text(good + bad + good, "utf-8")
-    with pytest.raises(LedgerError, match=r"manifest\.jsonl cannot be read, line 2: it is damaged"):
+    with pytest.raises(LedgerError, match=r"manifest\.jsonl cannot be read: line 2 is damaged"):
         list(read_manifest(path))
     path.write_text(good + good[:-1], "utf-8")
-    with pytest.raises(LedgerError, match="line 2: it is cut off"):
+    with pytest.raises(LedgerError, match="line 2 is cut off"):
         list(read_manifest(path))
-    with pytest.raises(LedgerError, match="another with --manifest"):
+    with pytest.raises(
+        LedgerError,
+        match=r"\); check it and its folder, or specify another",
+    ):
         list(read_manifest(tmp_path))

@@ -116,6 +116,6 @@ def failure(error: Exception) -> LedgerError:
     if isinstance(error, LedgerError):
         answer = copy(error)
     else:
-        answer = LedgerError(f"the ledger has a bug, please report: {error}")
+        answer = LedgerError(f"the ledger failed: {error}", hint="this is a bug; please report it")
     answer.__cause__ = error
     return answer

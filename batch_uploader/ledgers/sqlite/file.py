@@ -7,7 +7,7 @@ would send everything once more.
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -52,20 +52,30 @@ _SETTINGS: Final = (
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
-_CURES: Final = {
-    sqlite3.SQLITE_FULL: "its disk is full: free some space and run again",
-    sqlite3.SQLITE_TOOBIG: "its files may not grow: allow larger ones (ulimit -f, LimitFSIZE= in a "
-    "unit of systemd)",
-    sqlite3.SQLITE_BUSY: "another program is writing it: close that program and run again",
-    sqlite3.SQLITE_LOCKED: "another program is writing it: close that program and run again",
-    sqlite3.SQLITE_CORRUPT: f"it is damaged: {SAVE}",
-    sqlite3.SQLITE_NOTADB: f"it is damaged, or not a ledger: {SAVE}",
-    sqlite3.SQLITE_READONLY: "it cannot be written: let this user write it and its folder",
-    sqlite3.SQLITE_PERM: "it cannot be written: let this user write it and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let this user read and write it and its folder",
-    sqlite3.SQLITE_IOERR: "its disk cannot be read or written: check the disk and its free space, "
-    "or keep the ledger on a local one with --ledger",
+_WRITABLE: Final = "grant this user write access to it and its folder"
+_ONE_AT_A_TIME: Final = "close that program and run again"
+_CURES: Final[Mapping[int, tuple[str, str | tuple[str, ...]]]] = {
+    sqlite3.SQLITE_FULL: ("its disk is full", "free some space and run again"),
+    sqlite3.SQLITE_TOOBIG: (
+        "its files reached the size limit",
+        "raise the limit: ulimit -f, LimitFSIZE= in a systemd unit",
+    ),
+    sqlite3.SQLITE_BUSY: ("another program is writing to it", _ONE_AT_A_TIME),
+    sqlite3.SQLITE_LOCKED: ("another program is writing to it", _ONE_AT_A_TIME),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", SAVE),
+    sqlite3.SQLITE_NOTADB: ("it is damaged, or not a ledger", SAVE),
+    sqlite3.SQLITE_READONLY: ("it cannot be written", _WRITABLE),
+    sqlite3.SQLITE_PERM: ("it cannot be written", _WRITABLE),
+    sqlite3.SQLITE_CANTOPEN: (
+        "it cannot be opened",
+        "grant this user read and write access to it and its folder",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "its disk cannot be read or written",
+        "check the disk and its free space, or keep the ledger on a local one with --ledger",
+    ),
 }
+"""What is wrong, and the cure."""
 _SYSTEM_CURES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
@@ -92,8 +102,8 @@ def translated(path: Path) -> Iterator[None]:
         raise _error(path, code, error) from error
     except NotOurs as error:
         raise LedgerError(
-            f"the ledger {path} cannot be used ({error}): see what it is, and move it away if it"
-            " is none of the ledger's"
+            f"the ledger {path} cannot be used: {error}",
+            hint="check what it is, and move it away if it does not belong to the ledger",
         ) from error
     except OSError as error:
         code = _SYSTEM_CURES.get(error.errno or 0, 0)
@@ -101,28 +111,28 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _error(path: Path, code: int, error: Exception) -> LedgerError:
-    cure = _CURES.get(code)
-    if cure is None:
+    if code not in _CURES:
         return LedgerError(f"the ledger {path} cannot be used: {error}")
-    return Unwritable(f"the ledger {path} cannot be used, {cure} ({error})")
+    problem, cure = _CURES[code]
+    return Unwritable(f"the ledger {path} cannot be used: {problem} ({error})", hint=cure)
 
 
 def not_open(path: Path) -> LedgerError:
     """The error of using a ledger outside its ``async with``."""
-    return LedgerError(f"the ledger {path} is not open: enter it first")
+    return LedgerError(f"the ledger {path} is not open", hint="enter it first")
 
 
 def gone(path: Path, left: str) -> LedgerError:
     """The error of a ledger of which only a file beside it is left."""
-    return LedgerError(f"the ledger {path} is gone, but its {left} is there: {SAVE}")
+    return LedgerError(f"the ledger {path} is gone, and only its {left} is left", hint=SAVE)
 
 
 def locked(path: Path, who: object = None) -> LedgerLocked:
     """The error of a second run."""
     name = f" ({who})" if who is not None else ""
     return LedgerLocked(
-        f"another run{name} is using the ledger {path}: wait for its end, or stop it; "
-        "with any other ledger everything would go up twice"
+        f"another run{name} is using the ledger {path}",
+        hint="wait for its end, or stop it; with another ledger everything would be sent twice",
     )
 
 
@@ -159,11 +169,11 @@ def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connectio
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise LedgerError(
-                f"the ledger {path} is on a disk without shared memory: keep it on a local one "
-                "with --ledger"
+                f"the ledger {path} is on a disk without shared memory",
+                hint="keep it on a local disk with --ledger",
             )
         _migrate(connection, version)
-        # A log that a kill or a full disk left is used anew and grows no further; on a disk that is
+        # A log that a kill or a full disk left is reused and grows no further; on a disk that is
         # still full it has to wait.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
@@ -178,7 +188,8 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     """
     if not path.exists():
         raise LedgerError(
-            f"there is no ledger {path}: check the directory or --ledger, or begin with an upload"
+            f"the ledger {path} does not exist",
+            hint="check the directory and --ledger, or begin with an upload",
         )
     require_no_link(path)
     path = real(path)
@@ -188,7 +199,8 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
         # A run has made sure of its own, and a backup of hard links may come at any time.
         if log.exists() and log.stat().st_nlink > 1 and not is_owned(owner_path(path)):
             raise LedgerError(
-                f"{log} has a second name (a hard link): the next upload makes a copy of its own"
+                f"{log} has a second name (a hard link)",
+                hint="the next upload makes a copy of its own",
             )
     if alone:
         return _connect_current(path, "immutable=1")
@@ -246,8 +258,8 @@ def _connect_current(path: Path, how: str) -> sqlite3.Connection:
         version = _version(connection, path)
         if version < schema.READABLE:
             raise LedgerError(
-                f"the ledger {path} was written by an older batch-uploader: the next upload "
-                "brings it up to date"
+                f"the ledger {path} was written by an older batch-uploader",
+                hint="the next upload updates it",
             )
         connection.execute("PRAGMA temp_store = MEMORY")
         for view in schema.view_of_older(version):
@@ -301,9 +313,9 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != schema.APPLICATION_ID or version < 1:
-        raise LedgerError(f"{path} is not a ledger: name another file with --ledger")
+        raise LedgerError(f"{path} is not a ledger", hint="specify another file with --ledger")
     if version > len(schema.MIGRATIONS):
         raise LedgerError(
-            f"the ledger {path} was written by a newer batch-uploader: upgrade this one"
+            f"the ledger {path} was written by a newer batch-uploader", hint="upgrade this one"
         )
     return int(version)

@@ -103,8 +103,8 @@ class Hold:
             except Owned as error:
                 raise taken_over(self._path, error.record) from None
         raise LedgerGone(
-            f"the ledger {self._path} was removed, moved or replaced while this run used it:"
-            " nothing more is sent"
+            f"the ledger {self._path} was removed, moved or replaced during this run: nothing more"
+            " is sent"
         )
 
     def release(self) -> None:
@@ -160,7 +160,7 @@ def taken_over(path: Path, record: OwnerRecord | None = None) -> LedgerLocked:
     """The error of a run that was taken for dead."""
     who = f" ({record})" if record is not None else ""
     return LedgerLocked(
-        f"another run{who} took over the ledger {path} since this one had not been heard of:"
+        f"another run{who} took over the ledger {path}, since this one gave no sign of life:"
         " nothing more is sent"
     )
 

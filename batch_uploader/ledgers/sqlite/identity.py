@@ -85,12 +85,11 @@ def _require_alone(place: Path, home: Path, identifier: str, hold: Hold) -> None
         return
     # Its lock may be a second name of ours.
     kind = LedgerLocked if is_owned(owner_path(home)) else LedgerError
-    error = kind(
-        f"the ledger {place} is another name of {home}: with both in use recordings would go up"
-        " twice"
+    raise kind(
+        f"the ledger {place} is another name of {home}: with both in use recordings would be sent"
+        " twice",
+        hint=f"use {home}; if this one is to take its place, move that one away",
     )
-    error.add_note(f"go on with {home}; if this one is to take its place, move that one away")
-    raise error
 
 
 def _holds(home: Path, identifier: str, place: Path) -> bool:

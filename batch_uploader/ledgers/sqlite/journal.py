@@ -88,7 +88,7 @@ class Journal:
         content = file.read(SIZE + 1) or b""
         self.kept = list(_answers(self.path, content))
         if len(content) > SIZE or (len(content) < SIZE and not self.kept and content.strip(b"\0")):
-            raise NotOurs(errno.EEXIST, "there is something else in it", str(self.path))
+            raise NotOurs(errno.EEXIST, "it contains something else", str(self.path))
         close_descriptor_to_others(file.fileno())
         if not content:
             give_to_owner_of(self.path.with_name(self.path.name.removesuffix(_NAME)), file.fileno())
@@ -178,6 +178,7 @@ def _answers(path: Path, content: bytes) -> Iterator[SpilledWrite]:
             yield convert(json.loads(text), SpilledWrite)
         except (ValueError, RecursionError) as error:
             raise LedgerError(
-                f"{path} holds answers that this batch-uploader does not understand ({error}): a"
-                " newer one kept them, so upgrade this one"
+                f"{path} holds answers that this batch-uploader cannot read ({error}): a newer one"
+                " wrote them",
+                hint="upgrade this one",
             ) from error

@@ -211,8 +211,7 @@ class SqliteLedger:
             self._mark.begin()
         except LedgerError as error:
             for answer in self._journal.kept:
-                if words := _noting(answer.outcome):
-                    error.add_note(words.removeprefix("; "))
+                _note(error, answer.outcome)
             raise
 
     def _commit(self, batches: Sequence[Batch]) -> list[list[Answer]]:
@@ -281,11 +280,14 @@ class SqliteLedger:
         try:
             answer.apply(SqliteStore(connection, answer.connection_id))
         except LedgerError as error:
-            raise LedgerError(
-                f"the ledger {self._path} is not the one that the answers in {self._journal.path}"
-                " belong to: put that one back, or move the answers away, and know that what they"
-                f" are about may be sent once more ({error}{_noting(answer.outcome)})"
-            ) from error
+            refusal = LedgerError(
+                f"the answers in {self._journal.path} belong to another ledger than {self._path}"
+                f" ({error.problem})",
+                hint="put that ledger back, or move the answers away: what they are about may then"
+                " be sent again",
+            )
+            _note(refusal, answer.outcome)
+            raise refusal from error
 
     def _rescued(self, change: Change, answer: Answer, at: Timestamp) -> Answer:
         """What to tell of a change that failed: the end of a claim may be kept in the journal."""
@@ -298,11 +300,16 @@ class SqliteLedger:
             path = change.path if isinstance(change, Release) else change.outcome.path
             with suppress(OSError):
                 self._journal.keep(SpilledWrite(self._connection_id, path, at, outcome))
-                return LedgerError(
-                    f"{answer}; what the service answered is kept in {self._journal.path},"
-                    " and the next run records it"
+                kept = LedgerError(answer.problem, hint=answer.hints)
+                kept.add_note(
+                    f"what the service answered is kept in {self._journal.path}, and the next run"
+                    " records it"
                 )
-        return type(answer)(f"{answer}{_noting(outcome)}")
+                return kept
+        # A new one, since what is noted on a copy is noted on all of them.
+        told = type(answer)(answer.problem, hint=answer.hints)
+        _note(told, outcome)
+        return told
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -322,7 +329,7 @@ class SqliteLedger:
         self._hold.release()
 
 
-def _noting(outcome: Outcome | None) -> str:
-    if outcome is None or outcome.talk_id is None:
-        return ""
-    return f"; note that {outcome.path} is up as talk {outcome.talk_id}"
+def _note(error: LedgerError, outcome: Outcome | None) -> None:
+    """Note on an error which talk there is that the ledger does not know."""
+    if outcome is not None and outcome.talk_id is not None:
+        error.add_note(f"{outcome.path} is stored as talk {outcome.talk_id}")

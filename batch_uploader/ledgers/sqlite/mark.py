@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.host.files import give_to_owner_of, read_own, replace_atomically, sync_directory
+from batch_uploader.ledgers.places import TAKE_OVER
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real
@@ -166,16 +167,14 @@ class Mark:
 
 
 def _stray(path: Path) -> LedgerError:
-    error = LedgerError(
-        f"the ledger {path} is behind what its last run left: it was copied while a run went on, or"
-        " an older one was put back; nothing is sent, since it may go up twice"
+    return LedgerError(
+        f"the ledger {path} is older than what its last run left: it was copied during a run, or an"
+        " older one was put back; nothing is sent, since recordings could be sent twice",
+        hint=[
+            "put the newest ledger back, with all of ledger.db*, or specify the right one",
+            TAKE_OVER,
+        ],
     )
-    error.add_note("put the newest ledger back, with all of ledger.db*, or name the right one")
-    error.add_note(
-        "else have batch-uploader upload --rebuild take over what it knows, and the manifest;"
-        " what neither of them knows is in doubt then"
-    )
-    return error
 
 
 def _has_log(path: Path) -> bool:

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.text import quote
 from batch_uploader.host.files import Trust, trust
-from batch_uploader.ledgers.places import LEDGER_FOLDER, LEDGER_NAME
+from batch_uploader.ledgers.places import LEDGER_FOLDER, LEDGER_NAME, REBUILD
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.journal import has_journal
 
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """What SQLite says of a file that is damaged, or none of its own."""
-SAVE: Final = (
-    "restore it from a backup, or have batch-uploader upload --rebuild make a new one from the"
-    " manifest"
-)
+SAVE: Final = ("restore it from a backup", REBUILD)
 _BUSY_SECONDS: Final = 10.0
 
 
@@ -57,8 +55,8 @@ def require_place(path: Path) -> None:
     _require_own_folder(path.parent)
     if path.is_symlink() and not path.exists():
         raise LedgerError(
-            f"{path} is a link to {real(path)}, where no ledger is: remove it, or name the ledger"
-            " itself with --ledger"
+            f"{path} is a link to {real(path)}, which does not exist",
+            hint="remove the link, or specify the ledger itself with --ledger",
         )
 
 
@@ -89,24 +87,25 @@ def require_no_link(path: Path) -> None:
     for link in (path.parent, path):
         if link.is_symlink():
             ledger = real(path)
-            error = LedgerError(
-                f"{link} is a link to {real(link)}, and others may have put it there"
+            raise LedgerError(
+                f"{link} is a link to {real(link)}, and another user may have put it there",
+                hint=[
+                    f"if it is yours, specify the ledger itself: --ledger {quote(str(ledger))}",
+                    "else remove the link",
+                ],
             )
-            error.add_note(f"if it is yours, name the ledger itself: --ledger {ledger}")
-            error.add_note("else remove the link")
-            raise error
 
 
 def require_file(path: Path) -> None:
     """Raise LedgerError for what is there and no file."""
     if not path.is_file():
-        raise LedgerError(f"{path} is not a file: name another one with --ledger")
+        raise LedgerError(f"{path} is not a file", hint="specify another one with --ledger")
 
 
 def refuse_empty(path: Path) -> None:
     """Raise LedgerError for an empty file, which SQLite would take for a new one."""
     if path.stat().st_size == 0:
-        raise LedgerError(f"the ledger {path} is empty, so it was damaged: {SAVE}")
+        raise LedgerError(f"the ledger {path} is empty, so it was damaged", hint=SAVE)
 
 
 def refuse_foreign(path: Path) -> None:
@@ -143,20 +142,20 @@ def application_of(path: Path) -> int | None:
 
 def none_there(path: Path) -> LedgerError:
     """The error of something else than a ledger."""
-    error = LedgerError(f"{path} is not a ledger: name another file with --ledger")
-    error.add_note(
-        "if it is one that was damaged, move it away and have batch-uploader upload --rebuild make"
-        " a new one from the manifest"
+    return LedgerError(
+        f"{path} is not a ledger",
+        hint=[
+            "specify another file with --ledger",
+            f"if it is a damaged ledger, move it away; {REBUILD}",
+        ],
     )
-    return error
 
 
 def _require_own_folder(folder: Path) -> None:
     if folder.name != LEDGER_FOLDER or trust(folder) is not Trust.OTHERS:
         return
-    error = LedgerError(f"other users may write {folder}: what lies in it may be theirs")
-    error.add_note(
-        "see what is in it and make it your own (chmod go-w, or chown), or keep the ledger in a"
-        " folder of your own and name it with --ledger"
+    raise LedgerError(
+        f"other users can write to {folder}, so its files may be theirs",
+        hint=f"check what is in it, then: chmod go-w {quote(str(folder))} (or chown); or keep the"
+        " ledger in a folder of your own and specify it with --ledger",
     )
-    raise error

@@ -85,7 +85,7 @@ class Replacement:
     def _set_aside(self) -> None:
         log = place.beside(self.new, "-wal")
         if log.exists() and log.stat().st_size:
-            raise LedgerError(f"the ledger {self._path} could not be made anew: try again")
+            raise LedgerError(f"the ledger {self._path} could not be rebuilt", hint="try again")
         if has_journal(self._path) and not kept_answers(self._path):
             place.beside(self._path, "-answers").unlink(missing_ok=True)
         left = [each for each in _SUFFIXES if place.beside(self._path, each).exists()]

@@ -36,6 +36,11 @@ async def talks(ledger):
         return {row.path: (row.status, row.talk_id) async for row in rows}
 
 
+def noted(error):
+    """All that is told of it."""
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
 async def fill_up(path, *paths, connection_id=CONNECTION):
     """A ledger whose disk was full when the answers to these came, all at once."""
     async with SqliteLedger(path, connection_id) as ledger:
@@ -47,7 +52,7 @@ async def fill_up(path, *paths, connection_id=CONNECTION):
                 *(settle(ledger, uploaded(each, f"talk of {each} {LONG}")) for each in paths),
                 return_exceptions=True,
             )
-    kept = f"its disk is full: free some space .* kept in {journal_path(path)}, and the next run"
+    kept = rf"its disk is full .*; free some space .*\n.* kept in {journal_path(path)}, and"
     for each in failures:
         with pytest.raises(LedgerError, match=kept):
             raise each
@@ -113,7 +118,7 @@ async def test_every_way_to_end_is_kept_with_all_that_is_known_of_it(path):
                 release(ledger, "given back.wav"),
                 return_exceptions=True,
             )
-            assert ["kept in" in str(each) for each in results] == [True] * 4
+            assert ["kept in" in noted(each) for each in results] == [True] * 4
     now[0] = 99
     async with SqliteLedger(path, CONNECTION, clock=lambda: now[0], boot=moment) as ledger:
         known = await ledger.known("")
@@ -192,12 +197,14 @@ async def test_answers_of_another_ledger_are_refused_and_kept(path):
     await fill_up(path, "a.wav")
     shutil.copy(path.with_name("backup"), path)
     before = journal_path(path).read_bytes()
-    with pytest.raises(LedgerError, match="is behind") as caught:
+    with pytest.raises(LedgerError, match="is older than") as caught:
         await SqliteLedger(path, CONNECTION).__aenter__()
-    assert caught.value.__notes__[-1].startswith("note that a.wav is up as talk talk of")
+    assert caught.value.__notes__[-1].startswith("a.wav is stored as talk talk of")
     path.with_name("ledger.db-run").unlink()
     for _ in range(2):
-        with pytest.raises(LedgerError, match=r"put that one back.*a\.wav is up as talk talk of"):
+        with pytest.raises(
+            LedgerError, match=r"put that ledger back.*\na\.wav is stored as talk talk"
+        ):
             await SqliteLedger(path, CONNECTION).__aenter__()
     assert journal_path(path).read_bytes() == before
 
@@ -206,7 +213,7 @@ async def test_a_ledger_of_which_answers_alone_are_left_is_not_started_afresh(pa
     """Fault 7."""
     await fill_up(path, "a.wav")
     path.unlink()
-    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-answers is there"):
+    with pytest.raises(LedgerError, match=r"is gone, and only its ledger\.db-answers is left"):
         await SqliteLedger(path, CONNECTION).__aenter__()
     assert not path.exists()
     assert kept_answers(path) == 1
@@ -237,10 +244,10 @@ async def test_what_finds_no_room_in_the_journal_either_is_told(path):
                 *(settle(ledger, uploaded(each, f"{each}-{'x' * (SIZE // 3)}")) for each in names),
                 return_exceptions=True,
             )
-    told = [str(each) for each in results if "kept in" not in str(each)]
-    assert [each.split("; note that ")[1][:25] for each in told] == [
-        "2.wav is up as talk 2.wav",
-        "3.wav is up as talk 3.wav",
+    told = [noted(each) for each in results if "kept in" not in noted(each)]
+    assert [each.split("\n")[-1][:29] for each in told] == [
+        "2.wav is stored as talk 2.wav",
+        "3.wav is stored as talk 3.wav",
     ]
     async with SqliteLedger(path, CONNECTION) as ledger:
         assert await ledger.recover() == 2
@@ -250,7 +257,7 @@ async def test_what_finds_no_room_in_the_journal_either_is_told(path):
 
 async def test_what_was_refused_is_not_kept(path):
     async with SqliteLedger(path, CONNECTION) as ledger:
-        with pytest.raises(LedgerError, match=r"not claimed.*a\.wav is up as talk talk-1$"):
+        with pytest.raises(LedgerError, match=r"not claimed.*\na\.wav is stored as talk talk-1$"):
             await settle(ledger, uploaded("a.wav", "talk-1"))
     assert kept_answers(path) == 0
 

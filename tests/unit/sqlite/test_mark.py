@@ -97,5 +97,5 @@ async def test_a_ledger_that_could_not_be_opened_has_no_run_that_ended_well(path
     path.write_bytes(copy)
     assert not strays(path)
     path.unlink()
-    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-run is there"):
+    with pytest.raises(LedgerError, match=r"is gone, and only its ledger\.db-run is left"):
         mark.begin()

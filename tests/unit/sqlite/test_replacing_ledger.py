@@ -118,7 +118,7 @@ async def test_one_in_use_is_not_replaced(path):
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("user_version", len(schema.MIGRATIONS) + 1, "newer batch-uploader: upgrade this one"),
+        ("user_version", len(schema.MIGRATIONS) + 1, "newer batch-uploader; upgrade this one"),
         ("application_id", 7, "is not a ledger"),
     ],
 )

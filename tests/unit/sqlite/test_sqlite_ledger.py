@@ -106,12 +106,12 @@ def _folder(path):
 @pytest.mark.parametrize(
     ("damage", "cure"),
     [
-        (_garbage, "restore it from a backup, or have .* --rebuild"),
-        (_empty, "restore it from a backup, or have .* --rebuild"),
-        (_cut, "restore it from a backup, or have .* --rebuild"),
-        (_overwritten, "restore it from a backup, or have .* --rebuild"),
-        (_someone_elses, "is not a ledger: name another file with --ledger"),
-        (_folder, "is not a file: name another one with --ledger"),
+        (_garbage, "; restore it from a backup; .* --rebuild$"),
+        (_empty, "; restore it from a backup; .* --rebuild$"),
+        (_cut, "; restore it from a backup; .* --rebuild$"),
+        (_overwritten, "; restore it from a backup; .* --rebuild$"),
+        (_someone_elses, "is not a ledger; specify another file with --ledger"),
+        (_folder, "is not a file; specify another one with --ledger"),
     ],
 )
 async def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, damage, cure):
@@ -139,7 +139,7 @@ async def test_a_ledger_whose_log_alone_is_left_is_not_started_afresh(path):
         copy = log.read_bytes()
     path.unlink()
     log.write_bytes(copy)
-    with pytest.raises(LedgerError, match=r"is gone, but its ledger\.db-wal is there"):
+    with pytest.raises(LedgerError, match=r"is gone, and only its ledger\.db-wal is left"):
         await SqliteLedger(path, CONNECTION).__aenter__()
     assert log.read_bytes() == copy
 
@@ -231,7 +231,7 @@ async def test_sums_count_superseded_talks_too(path):
 
 
 async def test_reading_what_is_not_there_says_what_to_do_and_makes_nothing(path):
-    with pytest.raises(LedgerError, match=r"there is no ledger .* begin with an upload"):
+    with pytest.raises(LedgerError, match=r"does not exist; .* begin with an upload"):
         await LedgerReader(path).__aenter__()
     assert not path.parent.exists()
 

@@ -26,7 +26,7 @@ async def test_a_newer_ledger_is_refused(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     for opening in (SqliteLedger(path, CONNECTION), LedgerReader(path)):
-        with pytest.raises(LedgerError, match="newer batch-uploader: upgrade this one"):
+        with pytest.raises(LedgerError, match="newer batch-uploader; upgrade this one"):
             await opening.__aenter__()
 
 
@@ -82,7 +82,7 @@ async def test_an_older_ledger_can_be_read_if_it_has_all_that_is_read(path, monk
         connect_writing(path).close()
     before = path.read_bytes()
     if version < schema.READABLE:
-        with pytest.raises(LedgerError, match="the next upload brings it up to date"):
+        with pytest.raises(LedgerError, match="the next upload updates it"):
             await LedgerReader(path).__aenter__()
     else:
         async with LedgerReader(path, CONNECTION) as reader:
