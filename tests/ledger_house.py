@@ -5,6 +5,7 @@ from contextlib import aclosing
 from ledger_cases import ended, recording, stat, uploaded
 from ledger_changes import claim_all, settle
 
+from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import Status
 
@@ -16,8 +17,17 @@ LATER = stat(mtime_ns=1_800_000_000_000_000_000)
 OPEN = [Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT]
 
 
-def duplicate(other):
-    return ClaimAnswer(ClaimResult.DUPLICATE, other)
+def duplicate(copy, other):
+    """The answer to the claim of a copy."""
+    outcome = Outcome(
+        copy.path,
+        Status.DUPLICATE,
+        copy.stat,
+        duplicate_of=other,
+        duration=copy.audio.duration,
+        container=copy.audio.container,
+    )
+    return ClaimAnswer(ClaimResult.DUPLICATE, outcome=outcome)
 
 
 def busy(other):
@@ -25,7 +35,11 @@ def busy(other):
 
 
 async def claim(ledger, *recordings):
+    """The answers; what they say was recorded is what is on record."""
     answers = await claim_all(ledger, recordings)
+    for each, answer in zip(recordings, answers, strict=True):
+        if answer.outcome is not None:
+            assert answer.outcome == (await known(ledger, each.path)).outcome
     return answers[0] if len(recordings) == 1 else answers
 
 
@@ -41,8 +55,8 @@ async def bring_to(ledger, path, status, audio="A", metadata="m"):
         return
     if status is Status.DUPLICATE:
         await upload(ledger, f"{path} first", audio, metadata, talk_id=f"talk of {path} first")
-        answer = await claim(ledger, recording(path, audio, metadata))
-        assert answer == duplicate(f"{path} first")
+        copy = recording(path, audio, metadata)
+        assert await claim(ledger, copy) == duplicate(copy, f"{path} first")
         return
     assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
     if status is Status.UPLOADED:

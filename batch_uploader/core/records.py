@@ -57,10 +57,11 @@ class ClaimResult(StrEnum):
 
 
 class ClaimAnswer(Struct, frozen=True):
-    """The answer, and for a duplicate or a busy one the other path."""
+    """The answer, for a busy one the other path, and what was recorded if that is no claim."""
 
     claim: ClaimResult
     other: str | None = None
+    outcome: Outcome | None = None
 
 
 class Lost(Struct, frozen=True):

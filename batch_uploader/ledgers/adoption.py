@@ -100,20 +100,21 @@ def looked_into(
     if current.status in KEPT and current.sha256 is not None:
         store.supersede(current.path)
     let_be = current.status is Status.GIVEN_UP and current.sha256 is None
-    store.put(
-        Record(
-            path=recording.path,
-            status=Status.GIVEN_UP if let_be else Status.IN_DOUBT,
-            stat=recording.stat,
-            sha256=recording.fingerprint.sha256,
-            metadata=recording.fingerprint.metadata,
-            key=recording.key,
-            duration=recording.audio.duration,
-            container=recording.audio.container,
-            failure=current.failure if let_be else LEDGER_LOST,
-            settled_at_ns=now,
-            stamp_field=stamp_field,
-            doubt_seq=None if let_be else store.tick(),
-        )
+    record = Record(
+        path=recording.path,
+        status=Status.GIVEN_UP if let_be else Status.IN_DOUBT,
+        stat=recording.stat,
+        sha256=recording.fingerprint.sha256,
+        metadata=recording.fingerprint.metadata,
+        key=recording.key,
+        duration=recording.audio.duration,
+        container=recording.audio.container,
+        failure=current.failure if let_be else LEDGER_LOST,
+        settled_at_ns=now,
+        stamp_field=stamp_field,
+        doubt_seq=None if let_be else store.tick(),
     )
-    return ClaimAnswer(ClaimResult.KNOWN if let_be else ClaimResult.DOUBTED)
+    store.put(record)
+    if let_be:
+        return ClaimAnswer(ClaimResult.KNOWN)
+    return ClaimAnswer(ClaimResult.DOUBTED, outcome=record.outcome)

@@ -144,18 +144,16 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
     if other is None:
         store.put(replace(record, claimed_seq=store.tick(), owner=owner))
         return ClaimAnswer(ClaimResult.GRANTED)
-    # Recorded here and not when it is settled, since an outcome carries no fingerprint.
-    store.put(
-        replace(
-            record,
-            status=Status.DUPLICATE,
-            duplicate_of=other.path,
-            stamp_field=None,
-            claimed_at_ns=None,
-            settled_at_ns=now,
-        )
+    duplicate = replace(
+        record,
+        status=Status.DUPLICATE,
+        duplicate_of=other.path,
+        stamp_field=None,
+        claimed_at_ns=None,
+        settled_at_ns=now,
     )
-    return ClaimAnswer(ClaimResult.DUPLICATE, other.path)
+    store.put(duplicate)
+    return ClaimAnswer(ClaimResult.DUPLICATE, outcome=duplicate.outcome)
 
 
 def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer | None:
@@ -268,8 +266,6 @@ def _only_touched(current: Record, outcome: Outcome) -> bool:
 
 def _about_the_same(current: Record, outcome: Outcome) -> bool:
     """Whether the outcome is one of the content on record, so that its fingerprint stays."""
-    if current.status is outcome.status is Status.DUPLICATE:
-        return current.stat.is_like(outcome.stat)
     if current.status is Status.GIVEN_UP:
         # Another stat is another file, of which nothing was decided.
         return current.stat.is_like(outcome.stat)

@@ -73,39 +73,25 @@ class Delivery:
 
     def uploaded(self, receipt: Receipt) -> Outcome:
         """The recording is up."""
-        return outcome_of(
-            self.recording, Status.UPLOADED, attempts=self._attempts, talk_id=receipt.talk_id
-        )
+        return self._ended(Status.UPLOADED, talk_id=receipt.talk_id)
 
     def outcome(self, error: SinkError) -> Outcome:
         """The recording is not up, or nobody knows."""
         failure = Failure(error.code, str(error), error.request_id)
         status = Status(error.leaves)
-        return outcome_of(self.recording, status, attempts=self._attempts, failure=failure)
+        return self._ended(status, failure=failure)
 
-    @property
-    def _attempts(self) -> int:
-        return self._earlier + self._number
-
-
-def outcome_of(
-    recording: Recording,
-    status: Status,
-    *,
-    attempts: int = 0,
-    talk_id: str | None = None,
-    failure: Failure | None = None,
-    duplicate_of: str | None = None,
-) -> Outcome:
-    """What the ledger is to know of a recording that was looked into."""
-    return Outcome(
-        recording.path,
-        status,
-        recording.stat,
-        attempts=attempts,
-        talk_id=talk_id,
-        failure=failure,
-        duplicate_of=duplicate_of,
-        duration=recording.audio.duration,
-        container=recording.audio.container,
-    )
+    def _ended(
+        self, status: Status, *, talk_id: str | None = None, failure: Failure | None = None
+    ) -> Outcome:
+        recording = self.recording
+        return Outcome(
+            recording.path,
+            status,
+            recording.stat,
+            attempts=self._earlier + self._number,
+            talk_id=talk_id,
+            failure=failure,
+            duration=recording.audio.duration,
+            container=recording.audio.container,
+        )

@@ -42,7 +42,7 @@ from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, stat_of
-from batch_uploader.run.delivery import CUT_OFF, Delivery, outcome_of
+from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
 from batch_uploader.run.looks import Looks
@@ -167,7 +167,7 @@ class Workers:
         metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
-            before, now = job.known.outcome.stat, stat_of(job.pair)
+            before, now = job.known.stat, stat_of(job.pair)
             if before.ctime_ns is not None:
                 # Of the audio that nobody has looked at the record stays as it was.
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
@@ -198,7 +198,7 @@ class Workers:
         """Send it if that is due; what became of it, None if it is as it was."""
         recording, known = payload.recording, job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
-        earlier = known.outcome.attempts if known is not None and same else 0
+        earlier = known.attempts if known is not None and same else 0
         delivery = Delivery(recording, earlier, self._publish)
         self._in_flight[recording.path] = delivery
         try:
@@ -243,7 +243,8 @@ class Workers:
                 self._release(delivery)
             raise
         if isinstance(result, ClaimAnswer):
-            return self._left(delivery, result)
+            self._left(delivery, result)
+            return None
         # Told first: should the ledger fail now, the log has the talk ID.
         self._publish(delivery.ended(result, None))
         return self._settle(delivery, delivery.uploaded(result), self._named)
@@ -336,7 +337,10 @@ class Workers:
             granted = isinstance(answer, ClaimAnswer) and answer.claim is ClaimResult.GRANTED
             delivery.claimed = granted
             if answered.done():
-                self._release(delivery)  # nobody waits for it any more
+                # Nobody waits for it any more.
+                self._release(delivery)
+                if isinstance(answer, ClaimAnswer):
+                    self._heard(answer.outcome)
             elif isinstance(answer, ClaimAnswer):
                 # Now: the other one may be over when who waits goes on.
                 delivery.behind = self._in_flight.get(answer.other) if answer.other else None
@@ -347,24 +351,16 @@ class Workers:
         self._recorder.record(Claim(delivery.recording, self._sink.stamp_field), heard)
         return await answered
 
-    def _left(self, delivery: Delivery, answer: ClaimAnswer) -> Status | None:
-        """Tell why the ledger did not grant the claim."""
-        recording = delivery.recording
-        path, size = recording.path, recording.stat.size
+    def _left(self, delivery: Delivery, answer: ClaimAnswer) -> None:
+        """Tell why the ledger did not grant the claim, and what it recorded instead."""
+        path, size = delivery.recording.path, delivery.recording.stat.size
         match answer:
-            case ClaimAnswer(ClaimResult.DUPLICATE, other):
-                return self._settle(
-                    delivery, outcome_of(recording, Status.DUPLICATE, duplicate_of=other)
-                )
-            case ClaimAnswer(ClaimResult.DOUBTED):
-                return self._settle(
-                    delivery, outcome_of(recording, Status.IN_DOUBT, failure=LEDGER_LOST)
-                )
+            case ClaimAnswer(outcome=Outcome() as recorded):
+                self._heard(recorded)
             case ClaimAnswer(ClaimResult.KNOWN | ClaimResult.OUTDATED as claim):
                 self._publish(AlreadyThere(path, size, claim is ClaimResult.OUTDATED))
             case _:
                 self._publish(Waiting(path, size))
-        return None
 
     def _settle(
         self,

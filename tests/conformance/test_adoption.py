@@ -49,7 +49,12 @@ async def ledger(request, tmp_path):
 
 
 async def claim(ledger, *arguments):
+    """The answer; what it says was recorded is what is on record."""
     (answer,) = await claim_all(ledger, [recording(*arguments)], stamp_field=STAMP)
+    recorded = {ClaimResult.DUPLICATE, ClaimResult.DOUBTED}
+    assert (answer.outcome is not None) == (answer.claim in recorded)
+    if answer.outcome is not None:
+        assert answer.outcome == (await known(ledger, arguments[0])).outcome
     return answer.claim
 
 

@@ -79,11 +79,8 @@ async def test_others_that_need_no_claim_are_recorded_too(ledger, status):
     assert await ledger.known("") == {"a.wav": recorded(outcome, settled_at_ns=1)}
 
 
-async def test_a_settled_duplicate_keeps_the_fingerprint_of_its_claim(ledger):
+async def test_a_duplicate_is_on_record_with_the_fingerprint_of_its_claim(ledger):
     await bring_to(ledger, "a.wav", Status.DUPLICATE)
-    await settle(
-        ledger, Outcome("a.wav", Status.DUPLICATE, stat(), duplicate_of="a.wav first", attempts=0)
-    )
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
     assert (await known(ledger, "a.wav")).outcome.duplicate_of == "a.wav first"
 
@@ -156,7 +153,8 @@ async def test_a_doubt_resolved_as_to_be_sent_again_is_granted_next(ledger):
 async def test_a_copy_is_sent_when_the_doubt_it_waited_for_turns_out_unfounded(ledger):
     """Fault 43: the file was moved while its talk was in doubt, so nobody else will send it."""
     await bring_to(ledger, "old.wav", Status.IN_DOUBT)
-    assert await claim(ledger, recording("moved.wav")) == duplicate("old.wav")
+    moved = recording("moved.wav")
+    assert await claim(ledger, moved) == duplicate(moved, "old.wav")
     await settle(ledger, ended("old.wav", Status.FAILED))
     assert await known(ledger, "moved.wav") is None
     assert await claim(ledger, recording("moved.wav")) == GRANTED

@@ -29,7 +29,7 @@ async def test_each_change_sees_what_those_before_it_did(ledger):
     answers = await ledger.apply(
         [Claim(first), Settle(uploaded("a.wav")), Claim(copy), Claim(recording("c.wav", "C"))]
     )
-    assert answers == [GRANTED, uploaded("a.wav"), duplicate("a.wav"), GRANTED]
+    assert answers == [GRANTED, uploaded("a.wav"), duplicate(copy, "a.wav"), GRANTED]
     assert await statuses_of(ledger, "c.wav") == [Status.CLAIMED]
 
 

@@ -127,7 +127,7 @@ async def test_a_copy_of_what_the_service_may_hold_is_a_duplicate(ledger, status
     """Fault 43."""
     await bring_to(ledger, "first.wav", status)
     copy = recording("sub/copy.wav", seen=LATER)
-    assert await claim(ledger, copy) == duplicate("first.wav")
+    assert await claim(ledger, copy) == duplicate(copy, "first.wav")
     now = await known(ledger, "sub/copy.wav")
     assert now.outcome.status is Status.DUPLICATE
     assert now.outcome.duplicate_of == "first.wav"
@@ -149,7 +149,8 @@ async def test_a_copy_of_what_is_not_up_is_granted(ledger, status):
 
 async def test_a_copy_of_a_duplicate_points_at_the_talk(ledger):
     await bring_to(ledger, "a.wav", Status.DUPLICATE)
-    assert await claim(ledger, recording("b.wav")) == duplicate("a.wav first")
+    copy = recording("b.wav")
+    assert await claim(ledger, copy) == duplicate(copy, "a.wav first")
 
 
 async def test_the_same_audio_with_other_metadata_is_another_call(ledger):
@@ -162,7 +163,8 @@ async def test_a_copy_of_a_superseded_talk_is_a_duplicate(ledger):
     """Fault 43: ``call.wav`` was renamed, and another file came in its place."""
     await upload(ledger, "call.wav", "A", talk_id="talk-A")
     await upload(ledger, "call.wav", "B", talk_id="talk-B")
-    assert await claim(ledger, recording("renamed.wav", "A")) == duplicate("call.wav")
+    renamed = recording("renamed.wav", "A")
+    assert await claim(ledger, renamed) == duplicate(renamed, "call.wav")
 
 
 async def test_a_talk_that_comes_back_to_its_path_after_another_is_known(ledger):
@@ -184,16 +186,17 @@ async def test_a_talk_that_comes_back_with_other_metadata_is_outdated(ledger):
 
 async def test_a_batch_is_answered_in_order_and_each_sees_the_ones_before(ledger):
     await upload(ledger, "old.wav", "old")
+    copy = recording("copy of old.wav", "old")
     answers = await claim(
         ledger,
         recording("a.wav", "A"),
         recording("copy of a.wav", "A"),
-        recording("copy of old.wav", "old"),
+        copy,
         recording("a.wav", "A"),
         recording("b.wav", "A", "another call"),
         recording("old.wav", "old", seen=LATER),
     )
-    assert answers == [GRANTED, busy("a.wav"), duplicate("old.wav"), HELD, GRANTED, KNOWN]
+    assert answers == [GRANTED, busy("a.wav"), duplicate(copy, "old.wav"), HELD, GRANTED, KNOWN]
 
 
 async def test_an_empty_batch_has_no_answers(ledger):
@@ -226,4 +229,4 @@ async def test_contents_whose_digests_differ_in_the_last_byte_are_two(ledger, di
     await settle(ledger, uploaded("b.wav"))
     assert await claim(ledger, replace(first, path="c.wav")) == GRANTED
     copy = replace(first, path="d.wav", fingerprint=other)
-    assert await claim(ledger, copy) == duplicate("b.wav")
+    assert await claim(ledger, copy) == duplicate(copy, "b.wav")

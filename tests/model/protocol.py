@@ -18,7 +18,6 @@ from model.decisions import (
     planned,
     recovered,
     released,
-    settled,
     touched,
     transfer_of,
 )
@@ -43,7 +42,6 @@ from batch_uploader.core.records import ClaimResult, Record
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts.policy import Patience
 from batch_uploader.pace import retry
-from batch_uploader.run.delivery import outcome_of
 
 HOLD = 1800.0
 """Seconds; in the model, whatever a doubt left on its way has arrived or is lost by then.
@@ -196,9 +194,6 @@ class Model:
         else:
             next_ = without_worker(after, run, worker)
         yield f"{name} claims: {answer}", next_
-        if answer is ClaimResult.DUPLICATE:
-            outcome = outcome_of(worker.file.recording(), Status.DUPLICATE, duplicate_of=other)
-            yield f"{name} is settled: duplicate", written(next_, settled(ledger, outcome))
 
     def _answer(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
         sender = sender_of(run, worker)

@@ -8,6 +8,7 @@ from engine_house import OPTIONS, CountingSource, House, Slow, recordings, sidec
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
+from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import (
     InDoubt,
     NotSent,
@@ -163,6 +164,28 @@ async def test_a_moved_recording_is_a_duplicate():
     house.source.put("moved/x.json", sidecar(n="0"))
     assert (await house.run()).counts == {Status.DUPLICATE: 1}
     assert len(house.sink.talks) == 1
+
+
+async def test_what_a_claim_records_is_told_and_not_recorded_once_more(monkeypatch):
+    house = House(recordings(1))
+    await house.run()
+    house.source.put("copy.wav", wav(0))
+    house.source.put("copy.json", sidecar(n="0"))
+    told = []
+    apply = house.ledger.apply
+
+    async def recording_changes(changes):
+        told.extend(changes)
+        return await apply(changes)
+
+    monkeypatch.setattr(house.ledger, "apply", recording_changes)
+    await house.run()
+    about = [type(change) for change in told if isinstance(change, Claim | Settle)]
+    assert about == [Claim]
+    (settled,) = house.events(events.Settled)
+    async with house.ledger as ledger:
+        assert (await ledger.known(""))["copy.wav"].outcome == settled.outcome
+    assert settled.outcome.duplicate_of == "0/call-0.wav"
 
 
 async def test_the_same_audio_of_two_calls_goes_up_twice():

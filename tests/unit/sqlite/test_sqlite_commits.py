@@ -16,12 +16,12 @@ import pytest
 from ledger_cases import CONNECTION, ended, recording, uploaded
 from ledger_changes import claim_all, forget, release, settle
 from ledger_file_house import listed, make, posix
-from ledger_house import GRANTED
+from ledger_house import GRANTED, duplicate
 from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError, LedgerLocked
-from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.records import ClaimResult
 from batch_uploader.core.states import Status
 from batch_uploader.host.locks import FileLock
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, is_running
@@ -121,8 +121,8 @@ async def test_the_answer_to_a_claim_that_somebody_removed_is_on_record_all_the_
             meddler.execute("DELETE FROM recordings")
         await settle(ledger, uploaded("a.wav", "talk"))
         assert await listed(ledger) == [("a.wav", Status.UPLOADED)]
-        held = await claim_all(ledger, [recording("b.wav")])
-        assert held == [ClaimAnswer(ClaimResult.DUPLICATE, "a.wav")]
+        copy = recording("b.wav")
+        assert await claim_all(ledger, [copy]) == [duplicate(copy, "a.wav")]
 
 
 async def test_settling_a_claim_leaves_the_index_of_contents_alone(path):
