@@ -2,7 +2,7 @@
 
     python examples/listener.py calls/ talks.csv
 
-Goes up to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
+Uploads to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
 place. A listener is any callable that takes an event (batch_uploader/core/events.py has them all).
 """
 

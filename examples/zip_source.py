@@ -2,7 +2,7 @@
 
     python examples/zip_source.py calls.zip
 
-Goes up to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
+Uploads to a sink in memory, so it can be tried without an account; put a SpeechSenseSink in its
 place. `Source` in batch_uploader/core/ports.py says what a source promises.
 """
 

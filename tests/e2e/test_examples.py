@@ -84,7 +84,7 @@ def test_a_listener(calls, tmp_path):
 def test_what_needs_attention(calls, upload, start_service):
     calls.write("a.wav", "sub/b.wav")
     done = run("attention.py", calls)
-    assert (done.returncode, "there is no ledger" in done.stderr) == (1, True)
+    assert (done.returncode, "ledger.db does not exist" in done.stderr) == (1, True)
     with start_service("--lose-answer", "1", "--lost-answer", "internal") as service:
         assert upload(to=service).code == 1
     calls.put("c.wav", b"")
