@@ -256,11 +256,6 @@ def _connect_current(path: Path, how: str) -> sqlite3.Connection:
         connection = connect(path, how)
         on_failure.callback(connection.close)
         version = _version(connection, path)
-        if version < schema.READABLE:
-            raise LedgerError(
-                f"the ledger {path} was written by an older batch-uploader",
-                hint="the next upload updates it",
-            )
         connection.execute("PRAGMA temp_store = MEMORY")
         for view in schema.view_of_older(version):
             connection.execute(view)

@@ -168,13 +168,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """What leads from each version of the schema (its place in here) to the next."""
 
-READABLE: Final = 2
-"""The oldest version that can be read without being brought up to date."""
-
 
 def view_of_older(version: int) -> Sequence[str]:
     """What has a reader see a table of an older version as one of today: what it lacks is NULL."""
-    since = {2: (), 3: (), 4: (), 5: _SINCE_5, 6: _SINCE_6}
+    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
     names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
     return [

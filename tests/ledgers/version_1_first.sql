@@ -1,4 +1,4 @@
--- A ledger as version 1 of its schema left it, written down in words: what migrations start from.
+-- A ledger as the first code of version 1 left it, without the index on doubts, written down in words.
 PRAGMA application_id = 1112887396;
 PRAGMA user_version = 1;
 CREATE TABLE recordings (

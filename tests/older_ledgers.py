@@ -1,0 +1,48 @@
+"""Ledgers of every older version of the schema, each written by the code of its time."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from batch_uploader.ledgers.sqlite import schema
+
+VERSIONS = range(1, len(schema.MIGRATIONS))
+STATES = {
+    "up.wav": "uploaded",
+    "d/ü.wav": "uploaded",
+    "replaced.wav": "uploaded",
+    "rejected.wav": "rejected",
+    "failed.wav": "failed",
+    "in_doubt.wav": "in_doubt",
+    "conflict.wav": "conflict",
+    "invalid.wav": "invalid",
+    "d/duplicate.wav": "duplicate",
+    "given_up.wav": "given_up",
+    "d/claimed.wav": "claimed",
+}
+"""What stands at each path of its first connection, ``ledger_cases.CONNECTION``."""
+ANOTHER = "connection-2"
+"""The other connection of each, with a talk of up.wav."""
+
+
+def put_ledger(version, path):
+    """Put the ledger of a version there, as it lies when no run uses it."""
+    path.parent.mkdir(exist_ok=True)
+    text = Path(__file__).parent / "ledgers" / f"version_{version}.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text.read_text("utf-8"))
+        connection.execute("PRAGMA journal_mode = WAL")
+    path.chmod(0o600)
+    path.parent.chmod(0o700)
+
+
+def columns_of(path):
+    """All that stands in the tables of a ledger, by table and column."""
+    told = {}
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("recordings", "superseded", "facts"):
+            names = [line[1] for line in connection.execute(f"PRAGMA table_info({table})")]
+            for name in names:
+                query = f"SELECT {name} FROM {table} ORDER BY {names[0]}"  # noqa: S608 - our own
+                told[table, name] = connection.execute(query).fetchall()
+    return told
