@@ -19,7 +19,7 @@ class Bookkeeping:
     """An open ledger whose manifest says what it says, whenever this is done.
 
     ``manifest`` is None where none is written, ``belonging`` says which directory the ledger has to
-    be of. Not to be used again.
+    be of.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class Bookkeeping:
                 self._folder = identity(self._manifest.parent)
             self._stale = mark_stale(self._manifest) or self._agreement.stale
         await self.recover()
+
+    def go_on(self) -> None:
+        """After ``finish``: see that a kill from here on does not go unnoticed either."""
+        if self._manifest is not None:
+            self._stale = mark_stale(self._manifest)
 
     async def recover(self, *, ours: bool = False) -> None:
         """Have the claims of whoever does not live any more in doubt, and ``ours`` as well."""

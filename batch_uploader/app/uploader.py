@@ -24,6 +24,7 @@ from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import UNDECIDED
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.resources import spare_descriptors
+from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.engine import Engine
@@ -36,12 +37,16 @@ _DESCRIPTORS_EACH = 4
 
 
 class Uploader:
-    """One run over a source, as an async context manager that holds the ledger's lock.
+    """Uploads from a source, as an async context manager that holds the ledger's lock.
+
+    What it holds outlives a run, so a run may follow a run: the ledger, the sink and its
+    connections, and what was found out about the pace that the service takes.
 
     ``manifest`` is where the manifest is written at the end of a run that changed something; None
     writes none. ``belonging`` says which directory the ledger has to be of. The ledger names the
-    connection. ``stats`` counts the run as it goes. Entering raises LedgerLocked, LedgerError also
-    where the ledger is behind its manifest, and ConfigError where it is another directory's.
+    connection. ``stats`` counts the latest run as it goes. Entering raises LedgerLocked,
+    LedgerError also where the ledger is behind its manifest, and ConfigError where it is another
+    directory's.
     """
 
     def __init__(  # noqa: PLR0913 - all that a run is put together from
@@ -71,18 +76,28 @@ class Uploader:
         self._books = Bookkeeping(ledger, manifest_file, belonging)
         self._listeners = listeners
         self._clock = clock or Clock()
-        self._broken: list[Listener] = []
-        self.stats = RunStats()
+        self._rules = rules
+        self._options = options
+        caps = Caps(options.concurrency, options.rate, options.bandwidth)
+        self._pacer = Pacer(caps, clock=self._clock.monotonic)
         self.exit_code: int | None = None
         """With what the process will end, if whoever runs it knows: for the record of the run."""
         self._resources = AsyncExitStack()
+        self._has_run = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """All that is of one run alone."""
+        source, sink, ledger, options = self._source, self._sink, self._ledger, self._options
+        self._broken: list[Listener] = []
+        self.stats = RunStats()
         self._run_record = RunRecord(
             ledger,
             self.stats,
             {
                 "source": source.where,
                 "stamp_field": sink.stamp_field,
-                "rules": rules.digest().hex(),
+                "rules": self._rules.digest().hex(),
                 "options": options,
             },
         )
@@ -98,15 +113,16 @@ class Uploader:
             FolderPlanner(
                 source,
                 ledger,
-                rules.digest(),
+                self._rules.digest(),
                 options.min_age,
                 options.explain,
                 by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
             ),
-            Preparer(source, ledger.connection_id, rules),
+            Preparer(source, ledger.connection_id, self._rules),
             sink,
             ledger,
             self._reconciler,
+            pacer=self._pacer,
             options=options,
             publish=self._publish,
         )
@@ -138,12 +154,17 @@ class Uploader:
             await self._resources.__aexit__(kind, error, trace)
 
     async def run(self) -> Summary:
-        """Upload everything that is due. Call it once.
+        """Upload everything that is due. Once it has returned it may be called again.
 
         The outcomes of single recordings are in the summary. Raises only what ends the run as a
         whole, after what is in flight has finished: SourceError, LedgerError, or what a listener
         raised.
         """
+        if self._has_run:
+            await self._run_record.finish(None, None)
+            self._books.go_on()
+            self._begin_anew()
+        self._has_run = True
         started = self._clock.monotonic()
         run_id = str(uuid.uuid4())
         self._publish(RunStarted(run_id, self._source.where))
@@ -175,7 +196,7 @@ class Uploader:
         return summary
 
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
-        """End in order: nothing new begins, what is in flight finishes within the grace.
+        """End the run in order: nothing new begins, what is in flight finishes within the grace.
 
         ``reason`` and ``ending`` are what the summary will say.
         """
@@ -185,7 +206,7 @@ class Uploader:
             self._engine.drain(ending, reason)
 
     def cancel(self) -> None:
-        """End at once: what is in flight is left in doubt."""
+        """End the run at once: what is in flight is left in doubt."""
         self._engine.cancel()
 
     async def _require_same_source(self) -> None:

@@ -86,10 +86,9 @@ class Permit:
 
 
 class Pacer:
-    """Gives turns.
+    """Gives turns, to one run after another: what it found out about the service it keeps.
 
-    ``check`` is called after each wait and may raise, to end it all. ``held_back`` is told of long
-    waits for the bandwidth, in seconds. ``clock`` gives seconds and never goes back, ``minute`` the
+    ``clock`` gives seconds and never goes back, ``minute`` the
     minute of the day.
     """
 
@@ -97,8 +96,6 @@ class Pacer:
         self,
         caps: Caps,
         *,
-        check: Callable[[], None] = lambda: None,
-        held_back: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         minute: Callable[[], int] = local_minute,
     ) -> None:
@@ -106,12 +103,23 @@ class Pacer:
         self.governor = Governor(caps, now)
         self.budget = RetryBudget(now)
         self._pipe = TokenBucket(caps.bandwidth, now, minute)
-        self._check = check
-        self._held_back = held_back
+        self._check: Callable[[], None] = lambda: None
+        self._held_back: Callable[[float], None] = lambda _: None
         self.clock = clock
         self._line = anyio.Lock(fast_acquire=True)
         self._pipe_line = anyio.Lock(fast_acquire=True)
         self._changed = Notifier()
+
+    def serve(
+        self, *, check: Callable[[], None], held_back: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """Give turns to a run from now on.
+
+        ``check`` is called after each wait and may raise, to end it all. ``held_back`` is told of
+        long waits for the bandwidth, in seconds.
+        """
+        self._check = check
+        self._held_back = held_back
 
     @property
     def limit(self) -> int:

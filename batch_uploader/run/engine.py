@@ -7,6 +7,7 @@ from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending
 from batch_uploader.core.ports import Ledger, Sink
 from batch_uploader.doubts import Reconciler
+from batch_uploader.pace import Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.drain import Drain
@@ -17,7 +18,7 @@ from batch_uploader.run.worker import Workers
 
 
 class Engine:
-    """Runs once. Publishes events from ``FolderPlanned`` to the last ``Settled``."""
+    """One pass over a source. Publishes events from ``FolderPlanned`` to the last ``Settled``."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class Engine:
         ledger: Ledger,
         reconciler: Reconciler,
         *,
+        pacer: Pacer,
         options: RunOptions,
         publish: Listener,
     ) -> None:
@@ -40,6 +42,7 @@ class Engine:
             self._recorder,
             self._feed,
             drain,
+            pacer=pacer,
             options=options,
             publish=publish,
         )

@@ -37,7 +37,7 @@ from batch_uploader.core.ports import Sink
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
-from batch_uploader.pace import ByteBudget, Caps, Consequence, Pacer, Permit, RunLimits
+from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.payload import Payload
@@ -70,6 +70,7 @@ class Workers:
         feed: Feed,
         drain: Drain,
         *,
+        pacer: Pacer,
         options: RunOptions,
         publish: Listener,
     ) -> None:
@@ -83,9 +84,9 @@ class Workers:
         self._options = options
         self._publish = publish
         self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
-        caps = Caps(options.concurrency, options.rate, options.bandwidth)
-        self._pacer = Pacer(caps, check=drain.check, held_back=self._held_back)
-        drain.on_begin(self._pacer.wake)
+        self._pacer = pacer
+        pacer.serve(check=drain.check, held_back=self._held_back)
+        drain.on_begin(pacer.wake)
         self._limits = RunLimits(options.max_recordings, options.max_audio)
         self._in_flight: dict[str, Delivery] = {}
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from audio_makers import write_recording
+from audio_makers import wav, write_recording
 from sink_servers import TalkServer
 
 from batch_uploader import (
@@ -168,3 +168,33 @@ async def test_an_upload_that_is_drained_ends_in_order(tmp_path):
             summary = await uploader.run()
     assert (summary.ending, summary.reason) == (Ending.INTERRUPTED, "the app shuts down")
     assert summary.counts == {}
+
+
+async def test_a_run_may_follow_a_run_while_the_ledger_is_held(tmp_path):
+    write_recording(tmp_path)
+    options = RunOptions(min_age=0)
+    async with TalkServer() as server:
+        uploader = await directory_uploader(
+            tmp_path,
+            connection_id="calls",
+            endpoint=server.endpoint,
+            credentials=ApiKey("k"),
+            options=options,
+        )
+        async with uploader:
+            first = await uploader.run()
+            uploader.drain("between two runs there is nothing to drain")
+            (tmp_path / "b.wav").write_bytes(wav(2.0))
+            (tmp_path / "b.json").write_text("{}")
+            second = await uploader.run()
+            third = await uploader.run()
+        assert len(server.talks) == 2
+    for summary, uploaded, before in ((first, 1, 0), (second, 1, 1), (third, 0, 2)):
+        assert summary.ending is Ending.COMPLETED
+        assert summary.counts.get(Status.UPLOADED, 0) == uploaded
+        assert summary.already_there == before
+    lines = (tmp_path / "manifest.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    async with SqliteLedger(tmp_path / ".batch-uploader" / "ledger.db", "calls") as ledger:
+        runs = await ledger.runs(9)
+    assert [run.end.ending for run in runs] == ["completed"] * 3

@@ -85,7 +85,8 @@ async def test_who_is_woken_to_stop_takes_no_place():
         if stopped:
             raise StopError
 
-    pacer = Pacer(Caps(1), check=check)
+    pacer = Pacer(Caps(1))
+    pacer.serve(check=check)
     async with pacer.turn(1) as turn:
         turn.begin()
         turn.failed(throttled(600))
