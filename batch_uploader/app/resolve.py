@@ -156,10 +156,11 @@ def _wanted(
     if resolution.verdict is Verdict.UPLOADED and len(set(paths)) != 1:
         raise ConfigError("--talk-id: a talk is one recording", hint="specify exactly one PATH")
     states = frozenset(statuses)
-    if not states <= resolution.ends:
+    for wrong in sorted(states - resolution.ends):
+        ways = " or ".join(sorted(each.value for each in wrong.state.verdicts))
         raise ConfigError(
-            f"--rejected and {resolution.verdict.value} contradict each other",
-            hint="rejected recordings can only be sent again, with --resend",
+            f"{wrong.label} recordings and {resolution.verdict.value} contradict each other",
+            hint=f"decide about them with {ways}" if ways else "they need no decision",
         )
     return states
 

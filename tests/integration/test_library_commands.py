@@ -325,7 +325,12 @@ class TestResolve:
                 "it is unclear which recordings",
             ),
             (RESEND, {"paths": "0.wav"}, "paths is not a collection"),
-            (GIVE_UP, {"statuses": {Status.REJECTED}}, "rejected and --give-up contradict"),
+            (
+                GIVE_UP,
+                {"statuses": {Status.REJECTED}},
+                "rejected recordings and --give-up .*--resend",
+            ),
+            (RESEND, {"statuses": {Status.INVALID}}, "invalid recordings and --resend .* need no"),
             ("resend", {"paths": ["0.wav"]}, "resolution is a value of the type str"),
             (RESEND, {"paths": ["none.wav"]}, "none.wav is not in the ledger"),
         ],
