@@ -16,7 +16,8 @@ from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status, Verdict, decided_by
 from batch_uploader.ledgers.manifest import read_manifest, write_manifest
-from batch_uploader.ledgers.sqlite import SqliteLedger, schema
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.ledgers.sqlite import queries as sql
 from batch_uploader.plan.decide import plan
 from batch_uploader.ui.frame import count_words
 from batch_uploader.ui.stream import ScreenSize
@@ -35,7 +36,7 @@ def sets():
 
 
 def queries():
-    texts = {name: str(text) for name, text in vars(schema).items()}
+    texts = {name: str(text) for name, text in vars(sql).items()}
     return [name for name, text in texts.items() if name.startswith("SELECT") and "held_" in text]
 
 

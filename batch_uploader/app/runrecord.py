@@ -15,7 +15,7 @@ from batch_uploader.core.changes import BeginRun, EndRun
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Ending, Summary
 from batch_uploader.core.ports import Ledger, apply_one
-from batch_uploader.core.runs import FAILED, RunBegin, RunEnd
+from batch_uploader.core.runs import BY_ERROR, RunBegin, RunEnd
 from batch_uploader.run.stats import RunStats
 
 
@@ -48,7 +48,7 @@ class RunRecord:
             await apply_one(self._ledger, EndRun(self._run_id, self._end(error, exit_code)))
 
     def _end(self, error: BaseException | None, exit_code: int | None) -> RunEnd:
-        ending, reason = FAILED, None if error is None else str(error)
+        ending, reason = BY_ERROR, None if error is None else str(error)
         if self.summary is not None:
             ending, reason = self.summary.ending.value, self.summary.reason
         elif isinstance(error, CancelledError | KeyboardInterrupt):

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-FAILED: Final = "failed"
+BY_ERROR: Final = "error"
 """How a run ended that an error ended as a whole; all other words are those of ``Ending``."""
 KILLED: Final = "killed"
 """How a run ended of which the ledger never heard the end: killed, or its last word did not fit."""

@@ -45,7 +45,7 @@ async def test_the_latest_runs_come_first_and_no_more_than_asked_for(ledger):
 async def test_how_a_run_ended_is_said_once(ledger):
     await begin(ledger, "first")
     await end(ledger, "first")
-    await end(ledger, "first", RunEnd("failed"))
+    await end(ledger, "first", RunEnd("error"))
     await end(ledger, "never begun")
     assert [run.end for run in await ledger.runs(9)] == [END]
 

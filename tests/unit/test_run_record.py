@@ -70,7 +70,7 @@ async def test_an_error_that_ends_the_run_is_its_reason():
     with pytest.raises(SourceError):
         await house.run(source=Gone({}))
     (run,) = await runs_of(house)
-    assert run.end == RunEnd("failed", "the share \\udcff is gone")
+    assert run.end == RunEnd("error", "the share \\udcff is gone")
 
 
 async def test_a_run_that_is_cancelled_was_interrupted():

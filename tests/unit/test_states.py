@@ -14,7 +14,7 @@ import pytest
 import batch_uploader
 from batch_uploader.core.errors import SinkError
 from batch_uploader.core.states import UNDECIDED, Status
-from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite import queries, schema
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(batch_uploader.__file__).parent
@@ -80,7 +80,7 @@ def test_the_index_of_doubts_holds_what_is_undecided():
     """An index of a ledger that is out there changes by a migration alone."""
     steps = [step for version in schema.MIGRATIONS for step in version]
     latest = [step for step in steps if "INDEX recordings_doubted" in step][-1]
-    assert latest.endswith(f" WHERE {schema.among(UNDECIDED)}")
+    assert latest.endswith(f" WHERE {queries.among(UNDECIDED)}")
 
 
 # One more state, in a copy of the package.

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.host.files import unshare
-from batch_uploader.ledgers.sqlite import file, schema
+from batch_uploader.ledgers.sqlite import file, queries
 from batch_uploader.ledgers.sqlite.hold import Hold
 from batch_uploader.ledgers.sqlite.news import current_fact
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
@@ -39,7 +39,7 @@ def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
     try:
         with file.committing(connection):
             identifier = _introduce(connection, place, hold)
-            connection.execute(schema.DROP_FACT, (_LEFT_BEHIND,))
+            connection.execute(queries.DROP_FACT, (_LEFT_BEHIND,))
         hold.name_ledger(identifier)
         # A copy of this file alone tells what it is of.
         with suppress(sqlite3.OperationalError):
@@ -57,7 +57,7 @@ def owner_of(connection: sqlite3.Connection) -> str | None:
 
 def take_over(connection: sqlite3.Connection, token: str) -> None:
     """Note who writes to a ledger from here on."""
-    connection.execute(schema.PUT_FACT, (_OWNER, token))
+    connection.execute(queries.PUT_FACT, (_OWNER, token))
 
 
 def _introduce(
@@ -70,9 +70,9 @@ def _introduce(
         _require_alone(place, _path_of(home), identifier, hold)
     if identifier is None:
         identifier = os.urandom(16).hex()
-        connection.execute(schema.PUT_FACT, (_ID, identifier))
+        connection.execute(queries.PUT_FACT, (_ID, identifier))
     if home != place.as_uri():
-        connection.execute(schema.PUT_FACT, (_HOME, place.as_uri()))
+        connection.execute(queries.PUT_FACT, (_HOME, place.as_uri()))
     return identifier
 
 
@@ -115,7 +115,7 @@ def _break_link(path: Path, hold: Hold) -> None:
             # Also for the other names: they see from here on where this ledger is at home.
             with file.committing(connection):
                 _introduce(connection, path, hold, linked=True)
-                connection.execute(schema.PUT_FACT, (_LEFT_BEHIND, "1"))
+                connection.execute(queries.PUT_FACT, (_LEFT_BEHIND, "1"))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:

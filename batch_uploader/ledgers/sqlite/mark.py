@@ -25,7 +25,7 @@ from msgspec import Struct
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.host.files import give_to_owner_of, read_own, replace_atomically, sync_directory
 from batch_uploader.ledgers.places import TAKE_OVER
-from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite import queries, schema
 from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real
 
@@ -187,7 +187,7 @@ def _has_log(path: Path) -> bool:
 def _put(connection: sqlite3.Connection, run: Run) -> None:
     text = f"{run.number:014x}{run.word}{'ac'[run.open]}"
     with committing(connection):
-        connection.execute(schema.UPDATE_MARK, (f"{text}-{zlib.crc32(text.encode()):08x}",))
+        connection.execute(queries.UPDATE_MARK, (f"{text}-{zlib.crc32(text.encode()):08x}",))
 
 
 def _settled(connection: sqlite3.Connection) -> bool:
@@ -205,9 +205,9 @@ def _run_in(path: Path) -> Run | None:
     """What stands in the file itself; None where a torn page does not tell, or no ledger at all."""
     try:
         with closing(connect_alone(path)) as connection:
-            if connection.execute(schema.SELECT_MARK_TABLE).fetchone() is None:
+            if connection.execute(queries.SELECT_MARK_TABLE).fetchone() is None:
                 return NO_RUN
-            line = connection.execute(schema.SELECT_MARK).fetchone()
+            line = connection.execute(queries.SELECT_MARK).fetchone()
     except sqlite3.DatabaseError:
         return None  # whoever opens it says what is wrong with it
     if line is None or line[0] == schema.NO_MARK:

@@ -9,7 +9,7 @@ from typing import Final
 
 from batch_uploader.core.records import Row
 from batch_uploader.core.states import MAYBE_STORED, STANDING
-from batch_uploader.ledgers.sqlite import schema
+from batch_uploader.ledgers.sqlite import queries
 
 _SELECT_TALK: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND talk_id = ?3"
@@ -21,7 +21,7 @@ _SELECT_TALKS: Final = " UNION ALL ".join(
 )
 """Which of these talks, a JSON array, are on record, wherever: both tables are read through."""
 _SELECT_STANDING: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND {schema.among(STANDING)}"
+    f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND {queries.among(STANDING)}"
     " AND coalesce(sha256 = ?3, TRUE)"
     for table in ("recordings", "superseded")
 )
@@ -30,14 +30,14 @@ _SELECT_STANDING: Final = " UNION ALL ".join(
 
 def fact_of(connection: sqlite3.Connection, name: str) -> str | None:
     """A fact by its name; a ledger of an older version knows none."""
-    if connection.execute(schema.SELECT_FACTS_TABLE).fetchone() is None:
+    if connection.execute(queries.SELECT_FACTS_TABLE).fetchone() is None:
         return None
     return current_fact(connection, name)
 
 
 def current_fact(connection: sqlite3.Connection, name: str) -> str | None:
     """The same of a ledger that is known to be of this version: one question less."""
-    line = connection.execute(schema.SELECT_FACT, (name,)).fetchone()
+    line = connection.execute(queries.SELECT_FACT, (name,)).fetchone()
     return None if line is None else str(line[0])
 
 

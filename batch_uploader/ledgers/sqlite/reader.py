@@ -14,7 +14,7 @@ from batch_uploader.core.records import Canary, Likeness, Record, Row
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
-from batch_uploader.ledgers.sqlite import runs, schema
+from batch_uploader.ledgers.sqlite import encoding, queries, runs
 from batch_uploader.ledgers.sqlite.commits import Worker
 from batch_uploader.ledgers.sqlite.file import connect_reading, not_open, translated
 from batch_uploader.ledgers.sqlite.news import fact_of, unheard_of
@@ -72,8 +72,8 @@ class LedgerReader:
 
         For a reader of one connection.
         """
-        lines = await self._fetch(schema.SELECT_FOLDER, (self._connection_id, folder))
-        return {values[0]: schema.decode(values) for values in lines}
+        lines = await self._fetch(queries.SELECT_FOLDER, (self._connection_id, folder))
+        return {values[0]: encoding.decode(values) for values in lines}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
@@ -99,13 +99,13 @@ class LedgerReader:
 
     async def counts(self) -> dict[Status, Totals]:
         """The sums over all lines by status: those of ``uploaded`` count talks."""
-        lines = await self._fetch(*schema.select_counts(self._connection_id))
+        lines = await self._fetch(*queries.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path. For a reader of one connection."""
-        lines = await self._fetch(schema.SELECT_DOUBTS, (self._connection_id,))
-        return [schema.decode(values) for values in lines]
+        lines = await self._fetch(queries.SELECT_DOUBTS, (self._connection_id,))
+        return [encoding.decode(values) for values in lines]
 
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
@@ -113,7 +113,7 @@ class LedgerReader:
         For a reader of one connection.
         """
         asked = (self._connection_id, stamp_field, limit)
-        return [Canary(*values) for values in await self._fetch(schema.SELECT_CANARIES, asked)]
+        return [Canary(*values) for values in await self._fetch(queries.SELECT_CANARIES, asked)]
 
     async def runs(self, limit: int) -> list[Run]:
         """The latest runs, the latest first; one that goes on has no end, nor one just killed."""
@@ -122,7 +122,7 @@ class LedgerReader:
 
     async def connections(self) -> list[str]:
         """The connections that the file holds recordings of, sorted."""
-        return [identifier for (identifier,) in await self._fetch(schema.SELECT_CONNECTIONS)]
+        return [identifier for (identifier,) in await self._fetch(queries.SELECT_CONNECTIONS)]
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
         """Every line (of these statuses), sorted by path, as of the moment of the first.
@@ -141,7 +141,7 @@ class LedgerReader:
         if self._worker is None:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
-        query = schema.select_rows(connection_id, statuses)
+        query = queries.select_rows(connection_id, statuses)
         lines = _Lines(self._path, self._connect, query, self._identity, self._connection)
         try:
             while batch := await worker.run(lines.fetch):
@@ -187,7 +187,7 @@ def _unchanged(
     # this is all that a run does, a million times.
     there = len(left)
     counts = []
-    for query in (schema.SELECT_AUDIO[by], schema.SELECT_SIDECARS[by]):
+    for query in (queries.SELECT_AUDIO[by], queries.SELECT_SIDECARS[by]):
         rows = connection.execute(query, asked)
         counts.append(0)
         while some := rows.fetchmany(_ROWS_AT_ONCE):
@@ -225,7 +225,7 @@ class _Lines:
             if self._cursor is None:
                 self._cursor = self._connected().execute(*self._query)
             return [
-                schema.decode(values[1:]).row(values[0])
+                encoding.decode(values[1:]).row(values[0])
                 for values in self._cursor.fetchmany(_ROWS_AT_ONCE)
             ]
 

@@ -7,7 +7,7 @@ from batch_uploader.core.model import Fingerprint, Stat
 from batch_uploader.core.records import Record
 from batch_uploader.core.runs import RunBegin, RunEnd
 from batch_uploader.core.states import Status
-from batch_uploader.ledgers.sqlite import runs, schema
+from batch_uploader.ledgers.sqlite import encoding, queries, runs
 from batch_uploader.ledgers.store import ClaimContext
 
 _TICKS_AT_ONCE = 1_000
@@ -31,26 +31,26 @@ class SqliteStore:
     def tick(self) -> int:
         """The next place in the ledger's order."""
         if self._sequence == self._set_aside:
-            count = self._execute(schema.SELECT_FACT, (schema.SEQUENCE,)).fetchone()
+            count = self._execute(queries.SELECT_FACT, (queries.SEQUENCE,)).fetchone()
             self._sequence = 0 if count is None else count[0]
             self._set_aside = self._sequence + _TICKS_AT_ONCE
-            self._execute(schema.PUT_FACT, (schema.SEQUENCE, self._set_aside))
+            self._execute(queries.PUT_FACT, (queries.SEQUENCE, self._set_aside))
         self._sequence += 1
         return self._sequence
 
     def current(self, path: str) -> Record | None:
         """The current record of a path."""
         claim = self._claims.get(path)
-        return claim or self._one(schema.SELECT_CURRENT, (path, self._connection_id))
+        return claim or self._one(queries.SELECT_CURRENT, (path, self._connection_id))
 
     def claimed(self) -> list[Record]:
         """Every claim that nobody settled."""
-        lines = self._execute(schema.SELECT_CLAIMED, (self._connection_id,))
-        return [schema.decode(values) for values in lines.fetchall()]
+        lines = self._execute(queries.SELECT_CLAIMED, (self._connection_id,))
+        return [encoding.decode(values) for values in lines.fetchall()]
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         """Whoever stands for this content at the service."""
-        return self._one(schema.SELECT_HOLDER, self._names(fingerprint))
+        return self._one(queries.SELECT_HOLDER, self._names(fingerprint))
 
     def talk(self, talk_id: str) -> Record | None:
         """The recording that is up as this talk."""
@@ -58,14 +58,14 @@ class SqliteStore:
             "talk_id": talk_id,
             "connection_id": self._connection_id,
         }
-        return self._one(schema.SELECT_OF_TALK, names)
+        return self._one(queries.SELECT_OF_TALK, names)
 
     def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
         """All that a claim of this content at this path has to know."""
         names = self._names(fingerprint, path)
-        if self._execute(schema.SELECT_ANYTHING, names).fetchone() is None:
+        if self._execute(queries.SELECT_ANYTHING, names).fetchone() is None:
             return ClaimContext()
-        superseded = self._one(schema.SELECT_SUPERSEDED, names)
+        superseded = self._one(queries.SELECT_SUPERSEDED, names)
         return ClaimContext(self.current(path), superseded, self.holder(fingerprint))
 
     def put(self, record: Record) -> None:
@@ -73,8 +73,8 @@ class SqliteStore:
         claim = self._claims.pop(record.path, None)
         # Should the claim be gone, against all expectation, the whole is written.
         if claim is None or not self._changed(claim, record):
-            folder = schema.folder_of(record.path)
-            self._execute(schema.PUT, (self._connection_id, folder, *schema.encode(record)))
+            folder = record.path.rpartition("/")[0]
+            self._execute(queries.PUT, (self._connection_id, folder, *encoding.encode(record)))
         if record.status is Status.CLAIMED:
             self._claims[record.path] = record
 
@@ -82,28 +82,28 @@ class SqliteStore:
         """Renew the times of change and the inodes of a record with files like these."""
         seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
         like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
-        self._execute(schema.RENEW, (*seen, path, self._connection_id, *like))
+        self._execute(queries.RENEW, (*seen, path, self._connection_id, *like))
 
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history."""
-        self._execute(schema.SUPERSEDE, (path, self._connection_id))
+        self._execute(queries.SUPERSEDE, (path, self._connection_id))
         self.drop(path)
 
     def restore(self, record: Record) -> None:
         """Make a superseded record current again."""
         self.drop(record.path)
         which = (record.path, self._connection_id, record.sha256)
-        self._execute(schema.RESTORE, which)
-        self._execute(schema.DROP_RESTORED, which)
+        self._execute(queries.RESTORE, which)
+        self._execute(queries.DROP_RESTORED, which)
 
     def drop(self, path: str) -> None:
         """Forget the current record of a path."""
         self._claims.pop(path, None)
-        self._execute(schema.DROP, (path, self._connection_id))
+        self._execute(queries.DROP, (path, self._connection_id))
 
     def remember(self, name: str, value: str) -> None:
         """Keep a fact of the ledger itself."""
-        self._execute(schema.PUT_FACT, (name, value))
+        self._execute(queries.PUT_FACT, (name, value))
 
     def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
         """Record that a run of an owner begins."""
@@ -119,7 +119,7 @@ class SqliteStore:
 
     def drop_duplicates(self, of: Record) -> None:
         """Forget the duplicates of a record."""
-        self._execute(schema.DROP_DUPLICATES, self._names(of, of.path))
+        self._execute(queries.DROP_DUPLICATES, self._names(of, of.path))
 
     def _names(self, content: Fingerprint | Record, path: str = "") -> dict[str, object]:
         return {
@@ -130,9 +130,9 @@ class SqliteStore:
         }
 
     def _changed(self, claim: Record, record: Record) -> bool:
-        update = schema.update(claim, record, self._connection_id)
+        update = queries.update(claim, record, self._connection_id)
         return self._execute(*update).rowcount == 1
 
     def _one(self, query: str, values: Sequence[object] | dict[str, object]) -> Record | None:
         line = self._execute(query, values).fetchone()
-        return None if line is None else schema.decode(line)
+        return None if line is None else encoding.decode(line)

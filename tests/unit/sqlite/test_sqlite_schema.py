@@ -14,7 +14,7 @@ from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Failure, Stat
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
-from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, queries, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
 from batch_uploader.plan.decide import plan
 
@@ -98,9 +98,9 @@ async def test_the_indexes_serve_the_questions_about_doubts(path):
     doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
     with closing(sqlite3.connect(path)) as connection:
         for query, values, index in (
-            (schema.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
-            (*schema.select_rows(None, doubtful), "recordings_doubted"),
-            (schema.SELECT_CANARIES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
+            (queries.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
+            (*queries.select_rows(None, doubtful), "recordings_doubted"),
+            (queries.SELECT_CANARIES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
         ):
             plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
             steps = [line[3].partition(" recordings USING INDEX ")[2] for line in plan]
@@ -119,16 +119,16 @@ async def test_the_index_serves_the_questions_about_content(path):
             return sorted(line[3] for line in plan if line[3].startswith(("SEARCH", "SCAN")))
 
         both = "USING INDEX {}_content (<expr>=? AND <expr>=?)"
-        assert searches(schema.SELECT_HOLDER) == [
+        assert searches(queries.SELECT_HOLDER) == [
             f"SEARCH {table} {both.format(table)}"
             for table in ("recordings", "recordings", "superseded", "superseded")
         ]
-        assert searches(schema.SELECT_OF_TALK) == [
+        assert searches(queries.SELECT_OF_TALK) == [
             f"SEARCH {table} USING INDEX {table}_talk (<expr>=?)"
             for table in ("recordings", "superseded")
         ]
-        assert all("_content (<expr>=?)" in step for step in searches(schema.DROP_DUPLICATES))
-        assert not [step for step in searches(schema.SELECT_ANYTHING) if "=?" not in step]
+        assert all("_content (<expr>=?)" in step for step in searches(queries.DROP_DUPLICATES))
+        assert not [step for step in searches(queries.SELECT_ANYTHING) if "=?" not in step]
 
 
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):

@@ -1,0 +1,77 @@
+"""How a record becomes a line of the ledger's tables, and back."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec.structs import astuple
+
+from batch_uploader.core.model import Container, Failure, Stat, Timestamp
+from batch_uploader.core.records import Record
+from batch_uploader.core.states import Status
+
+_HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
+"""So many fields of a record come first and are not all written as they are; the others are."""
+NAMES: Final = (
+    *("path", "status", "container"),
+    *Stat.__struct_fields__,
+    *(f"failure_{field}" for field in Failure.__struct_fields__),
+    *(f"doubt_{field}" for field in Timestamp.__struct_fields__),
+    *(f"missed_{field}" for field in Timestamp.__struct_fields__),
+    *("upload_key" if field == "key" else field for field in Record.__struct_fields__[_HEAD:]),
+)
+COLUMNS: Final = ", ".join(NAMES)
+
+
+def _places(first: str, count: int) -> slice:
+    return slice(start := NAMES.index(first), start + count)
+
+
+_STAT: Final = _places("size", len(Stat.__struct_fields__))
+_FAILURE: Final = _places("failure_code", len(Failure.__struct_fields__))
+_SINCE: Final = _places("doubt_wall_ns", len(Timestamp.__struct_fields__))
+_MISSED: Final = _places("missed_wall_ns", len(Timestamp.__struct_fields__))
+_REST: Final = slice(_MISSED.stop, len(NAMES))
+_STATUSES: Final = {status.value: status for status in Status}
+_CONTAINERS: Final[dict[str | None, Container | None]] = {
+    None: None,
+    **{container.value: container for container in Container},
+}
+_NO_FAILURE: Final = (None,) * len(Failure.__struct_fields__)
+_NO_TIME: Final = (None,) * len(Timestamp.__struct_fields__)
+
+
+def encode(record: Record) -> tuple[object, ...]:
+    """The values of ``COLUMNS``."""
+    path, status, stat, container, failure, since, first_miss = (fields := astuple(record))[:_HEAD]
+    return (
+        path,
+        status.value,
+        None if container is None else container.value,
+        *astuple(stat),
+        *(_NO_FAILURE if failure is None else map(_text, astuple(failure))),
+        *(_NO_TIME if since is None else astuple(since)),
+        *(_NO_TIME if first_miss is None else astuple(first_miss)),
+        *fields[_HEAD:],
+    )
+
+
+def decode(values: Sequence[Any]) -> Record:
+    """A record from the values of ``COLUMNS``; whatever follows them is ignored.
+
+    By place, since each run asks it of every file that there is.
+    """
+    return Record(
+        values[0],
+        _STATUSES[values[1]],
+        Stat(*values[_STAT]),
+        _CONTAINERS[values[2]],
+        None if values[_FAILURE.start] is None else Failure(*values[_FAILURE]),
+        None if values[_SINCE.start] is None else Timestamp(*values[_SINCE]),
+        None if values[_MISSED.start] is None else Timestamp(*values[_MISSED]),
+        *values[_REST],
+    )
+
+
+def _text(words: str | None) -> str | None:
+    # What foreign code told us may carry the lone surrogates of an undecodable file name.
+    return words and words.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,177 @@
+"""All that is asked of the ledger's records, and done to them, in SQL."""
+
+# ruff: noqa: S608 - what is put together here are our own constants; values are parameters
+
+from collections.abc import Collection
+from typing import Final
+
+from batch_uploader.core.records import Likeness, Record
+from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
+from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
+from batch_uploader.ledgers.sqlite.schema import AUDIO, DOUBTED, METADATA, TALK
+
+
+def among(statuses: Collection[Status]) -> str:
+    """The condition that a line is in one of these states.
+
+    Spelled out and sorted, so that SQLite sees when an index holds just these.
+    """
+    return f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})"
+
+
+_CLAIMED: Final = repr(Status.CLAIMED.value)
+_MINE: Final = "path = ? AND connection_id = ?"
+_NAMED: Final = "path = :path AND connection_id = :connection_id"
+_ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
+_SAME_AUDIO: Final = f"sha256 = :sha256 AND {AUDIO} = {AUDIO.replace('sha256', ':sha256')}"
+_HOLDS: Final = f"{_SAME_AUDIO} AND connection_id = :connection_id AND {among(MAYBE_STORED)}"
+_SAME_METADATA: Final = (
+    f"metadata = :metadata AND {METADATA} = {METADATA.replace('metadata', ':metadata')}",
+    f"metadata IS NULL AND {METADATA} IS NULL",
+)
+
+SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
+SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
+_IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
+_AUDIO_MARKS: Final = (
+    "path",
+    # What is not at rest has no size, and so is like no file.
+    f"CASE WHEN {among(AT_REST)} THEN size END",
+    *("mtime_ns", "ctime_ns", "inode"),
+)
+_SIDECAR_MARKS: Final = (
+    "iif(folder = '', sidecar, folder || '/' || sidecar)",
+    *("sidecar_size", "sidecar_mtime_ns", "sidecar_ctime_ns", "sidecar_inode"),
+)
+SELECT_AUDIO: Final = {by: f"SELECT {', '.join(_AUDIO_MARKS[:by])} {_IN_FOLDER}" for by in Likeness}
+SELECT_SIDECARS: Final = {
+    by: f"SELECT {', '.join(_SIDECAR_MARKS[:by])} {_IN_FOLDER} AND sidecar IS NOT NULL"
+    for by in Likeness
+}
+SELECT_CLAIMED: Final = (
+    f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = {_CLAIMED}"
+)
+SELECT_DOUBTS: Final = (
+    f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {DOUBTED}"
+    f" AND {among({Status.IN_DOUBT})} ORDER BY path"
+)
+SELECT_CANARIES: Final = (
+    "SELECT upload_key, talk_id, claimed_seq FROM recordings WHERE connection_id = ?"
+    " AND stamp_field = ? AND stamp_field IS NOT NULL AND answered_seq IS NOT NULL"
+    " AND claimed_seq > 0 ORDER BY claimed_seq DESC LIMIT ?"
+)
+SELECT_HOLDER: Final = (
+    # One question for each kind of metadata: the same audio may be there thousands of times.
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS} FROM {table} WHERE {_HOLDS} AND {metadata}"
+        for table in ("recordings", "superseded")
+        for metadata in _SAME_METADATA
+    )
+    + " ORDER BY path LIMIT 1"
+)
+SELECT_SUPERSEDED: Final = (
+    f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND sha256 = :sha256 ORDER BY id DESC LIMIT 1"
+)
+SELECT_OF_TALK: Final = (
+    # "+": no index but that one, and the end is not taken for known because the whole is.
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS} FROM {table} WHERE {TALK} = {TALK.replace('talk_id', ':talk_id')}"
+        " AND talk_id IS NOT NULL AND +talk_id = :talk_id AND +connection_id = :connection_id"
+        for table in ("recordings", "superseded")
+    )
+    + " LIMIT 1"
+)
+SELECT_ANYTHING: Final = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE {at}"
+    for table in ("recordings", "superseded")
+    for at in (_NAMED, _SAME_AUDIO)
+)
+"""Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
+PUT: Final = (
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * len(NAMES)})"
+    " ON CONFLICT (path, connection_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in NAMES[1:])
+)
+RENEW: Final = (
+    "UPDATE recordings SET ctime_ns = ?, inode = ?, sidecar_ctime_ns = ?, sidecar_inode = ?"
+    f" WHERE {_MINE} AND status <> {_CLAIMED} AND size = ? AND mtime_ns = ? AND sidecar IS ?"
+    " AND sidecar_size = ? AND sidecar_mtime_ns = ?"
+)
+DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
+SUPERSEDE: Final = (
+    f"INSERT INTO superseded ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM recordings WHERE {_MINE}"
+)
+_LATEST: Final = f"(SELECT max(id) FROM superseded WHERE {_MINE} AND sha256 = ?)"
+RESTORE: Final = (
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) SELECT {_ALL_COLUMNS} FROM superseded"
+    f" WHERE id = {_LATEST}"
+)
+DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
+DROP_DUPLICATES: Final = (
+    f"DELETE FROM recordings WHERE {_SAME_AUDIO} AND coalesce(metadata = :metadata, TRUE)"
+    f" AND connection_id = :connection_id AND {among({Status.DUPLICATE})} AND duplicate_of = :path"
+)
+
+SELECT_MARK_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'mark'"
+SELECT_MARK: Final = "SELECT run FROM mark WHERE id = 1"
+UPDATE_MARK: Final = "UPDATE mark SET run = ? WHERE id = 1"
+SELECT_FACTS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'facts'"
+SEQUENCE: Final = "sequence"
+"""The fact that says up to where places in the ledger's order are taken."""
+SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
+PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
+DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
+
+SELECT_CONNECTIONS: Final = (
+    "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"
+)
+
+
+def select_rows(
+    connection_id: str | None, statuses: frozenset[Status] | None
+) -> tuple[str, tuple[str, ...]]:
+    """All lines sorted by path, those of one path by age, with the parameters.
+
+    The first column is the connection. None stands for no choice.
+    """
+    where, values = _filter(connection_id, statuses)
+    query = (
+        f"SELECT connection_id, {COLUMNS}, 0 AS current, id FROM superseded{where}"
+        f" UNION ALL SELECT connection_id, {COLUMNS}, 1, id FROM recordings{where}"
+        " ORDER BY path, connection_id, current, id"
+    )
+    return query, values * 2
+
+
+def select_counts(connection_id: str | None) -> tuple[str, tuple[str, ...]]:
+    """Status, lines, bytes and seconds, with the parameters."""
+    where, values = _filter(connection_id, None)
+    query = (
+        "SELECT status, count(*), sum(size), total(duration) FROM"
+        f" (SELECT status, size, duration FROM recordings{where}"
+        f" UNION ALL SELECT status, size, duration FROM superseded{where}) GROUP BY status"
+    )
+    return query, values * 2
+
+
+def _filter(
+    connection_id: str | None, statuses: frozenset[Status] | None
+) -> tuple[str, tuple[str, ...]]:
+    terms, values = [], []
+    if connection_id is not None:
+        terms.append("+connection_id = ?")  # "+": no index but the one that sorts by path
+        values.append(connection_id)
+    if statuses is not None:
+        terms.append(among(statuses))
+    return f" WHERE {' AND '.join(terms)}" if terms else "", tuple(values)
+
+
+def update(before: Record, after: Record, connection_id: str) -> tuple[str, tuple[object, ...]]:
+    """What puts a record in the place of another one of its path, with the parameters.
+
+    Only what differs is written, so that the indexes on all else stay as they are.
+    """
+    pairs = zip(NAMES, encode(before), encode(after), strict=True)
+    changed = {name: new for name, old, new in pairs if old != new} or {"path": after.path}
+    query = f"UPDATE recordings SET {' = ?, '.join(changed)} = ? WHERE {_MINE}"
+    return query, (*changed.values(), after.path, connection_id)
