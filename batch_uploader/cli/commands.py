@@ -21,12 +21,14 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
 
 @command(
     _DIRECTORY,
-    Flag("--dry-run", "Send nothing; run check with these flags instead.", is_flag=True),
+    Flag("--dry-run", "Run check with these flags; send nothing.", is_flag=True),
     Flag(
         "--rebuild",
-        "First make a new ledger from the manifest, if the ledger is gone, damaged or older than"
-        " the manifest. Pass the --stamp-field of earlier runs, so that Search can find recordings"
-        " that were uploaded after the manifest was written.",
+        "If the ledger is gone, damaged or older than the manifest, make a new one from the"
+        " manifest"
+        " first; without this, upload sends nothing then. Pass the --stamp-field of earlier runs,"
+        " so"
+        " that Search can find recordings that were uploaded after the manifest was written.",
         is_flag=True,
     ),
     flags=UPLOAD,
@@ -40,11 +42,12 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
 def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> int:
     """Upload the recordings of a directory to SpeechSense, each exactly once.
 
-    Recordings that are already stored are skipped; those that failed before they were stored are
-    retried. The first Ctrl-C or SIGTERM finishes the uploads in flight, a second one stops at once;
-    the next run continues.
+    Recordings that are already stored are skipped. Those that failed without being stored are sent
+    again, in this run and in later ones. The first Ctrl-C or SIGTERM lets the uploads in flight
+    finish, for at most --grace; a second one cuts them off, which leaves them in doubt. The next
+    run continues.
 
-    Durations read 90, 90s, 30m, 2h, sizes 512K, 8M, 1G. A secret is never an argument.
+    Durations read 90 (seconds), 90s, 30m, 2h, sizes 512K, 8M, 1G. A secret is never an argument.
     """
     if dry_run:
         from batch_uploader.cli.check import check as run_check
@@ -69,9 +72,10 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> in
     ),
 )
 def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
-    """Inspect everything and send nothing: what would be uploaded, and every defect with its cure.
+    """Inspect everything and send nothing: what would be uploaded, and each defect with its cure.
 
-    Needs neither network nor credentials, and writes nothing.
+    Needs neither network nor credentials, and writes nothing. The exit code is 1 if something needs
+    attention.
     """
     from batch_uploader.cli.check import check as run
 
@@ -88,9 +92,9 @@ def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
     ),
 )
 def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
-    """Show the state of all recordings, and which of them need attention.
+    """Show what became of all recordings, and which of them need attention.
 
-    Works during a run. The exit code is 1 if something needs attention.
+    Reads the ledger only, and works during a run. The exit code is 1 if something needs attention.
     """
     from batch_uploader.cli.status import status as run
 
@@ -101,14 +105,21 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     _DIRECTORY,
     click.Argument(["paths"], metavar="[PATH]...", nargs=-1),
     Flag(
-        "--all every", "Decide about all recordings in doubt or in conflict; no PATH.", is_flag=True
+        "--all every",
+        "Decide about all recordings in doubt, and in conflict (the service's answers contradict"
+        " each other); no PATH.",
+        is_flag=True,
     ),
     Flag(
         "--rejected",
         "Decide about all recordings that the service rejected; only with --resend.",
         is_flag=True,
     ),
-    Flag("--talk-id", "The recording was stored as this talk; one PATH at a time.", metavar="ID"),
+    Flag(
+        "--talk-id",
+        "The recording was stored as this talk. The service is not asked; one PATH at a time.",
+        metavar="ID",
+    ),
     Flag(
         "--resend",
         "The recording was not stored: send it with the next run. If it was, it is billed twice.",
@@ -116,17 +127,23 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     ),
     Flag(
         "--give-up",
-        "Leave it open whether the recording was stored, and never send it unless its file"
+        "Leave it open whether the recording was stored, and never send it again unless its audio"
         " changes.",
         is_flag=True,
     ),
     Flag(
         "--search",
-        "Search the service for all recordings in doubt, by their keys, instead of deciding. Needs"
-        " --stamp-field and credentials.",
+        "Let Search decide about all recordings in doubt: what it finds was stored; what it does"
+        " not"
+        " find after --hold was not, and the next run sends it. Needs --stamp-field and"
+        " credentials.",
         is_flag=True,
     ),
-    Flag("--yes -y", "Skip the confirmation prompt.", is_flag=True),
+    Flag(
+        "--yes -y",
+        "Do not ask for confirmation; needed for --resend where there is no terminal.",
+        is_flag=True,
+    ),
     flags=SEARCH,
     examples=(
         "batch-uploader resolve calls/ 2025/01/a.wav --talk-id TALK_ID",
@@ -149,12 +166,13 @@ def resolve(
     search: bool,
     yes: bool,
 ) -> int:
-    """Decide about recordings that the service may or may not have stored.
+    """Decide about recordings that the service may or may not have stored (in doubt).
 
     Look for them in the SpeechSense console first: a recording that is stored and sent again is
     billed twice, and talks cannot be deleted. PATHs are as status prints them. --resend also
     accepts recordings that the service rejected; --resend and --talk-id accept those that were
-    given up. --search does what each run with a stamp field does at its end.
+    given up here earlier. --search does what each upload with a stamp field does at its end; it
+    alone needs the network.
     """
     from batch_uploader.cli import resolve as module
 
@@ -178,12 +196,17 @@ def resolve(
         metavar="jsonl|csv",
         default="jsonl",
     ),
-    Flag("--output -o", "File to write to. [default: stdout]", metavar="F", type=PATH),
+    Flag(
+        "--output -o",
+        "File to write to, replaced if there is one. [default: stdout]",
+        metavar="F",
+        type=PATH,
+    ),
     Flag(
         "--raw",
-        "Write CSV cells as they are, for a join by path. Without it, an apostrophe keeps a"
-        " spreadsheet from running what looks like a formula, and the column defused names the"
-        " cells that were changed.",
+        "Write CSV cells as they are, so that paths match file names. By default an apostrophe is"
+        " put before what a spreadsheet would run as a formula, and the column defused names these"
+        " cells.",
         is_flag=True,
     ),
     flags=PLACE,
@@ -195,7 +218,8 @@ def resolve(
 def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, raw: bool) -> int:
     """Print the result of every recording from the ledger, one line each, sorted by path.
 
-    Works during a run. Prints all connections of the ledger, unless one is named.
+    Works during a run. Prints all connections of the ledger, or the one that --connection-id or its
+    variable names.
     """
     from batch_uploader.cli.manifest import manifest as run
 
@@ -206,7 +230,8 @@ def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, r
 def demo(directory: Path | None) -> int:
     """Make sample calls, start a local SpeechSense and upload to it: no account needed.
 
-    DIRECTORY is where the sample calls are made and kept; without it, a new temporary directory.
+    Ends by itself. DIRECTORY is where the sample calls are made and kept, so take a new one;
+    without it, they are in a new temporary directory.
     """
     from batch_uploader.cli.demo import demo as run
 

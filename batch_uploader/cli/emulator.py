@@ -84,8 +84,8 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--connection",
-        "A connection, the number of channels that it accepts and the metadata keys that it"
-        " declares; without them it accepts any. Repeatable. [default: demo]",
+        "A connection: its ID, the number of channels that it accepts (without it, any), and the"
+        " metadata keys that it declares (without them, any). Repeatable. [default: demo]",
         Panel.KEPT,
         "ID[:CHANNELS][=KEY,...]",
         type=Parsed(_parse_connection),
@@ -93,7 +93,8 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--store",
-        "SQLite file that keeps the talks, also after a restart. [default: emulator.db]",
+        "SQLite file that keeps the talks, also after a restart. [default: emulator.db in the"
+        " working directory]",
         Panel.KEPT,
         "FILE",
         type=PATH,
@@ -130,10 +131,11 @@ def _parse_connection(text: str) -> "Connection":
         Panel.CREDENTIALS,
         43200.0,
     ),
-    _nth("--revoke-after", "Refuse every credential after N requests.", Panel.CREDENTIALS),
+    _nth("--revoke-after", "Refuse all credentials after N requests in all.", Panel.CREDENTIALS),
     Flag(
         "--seed",
-        "Seed of the random faults: the same recordings get the same faults. [default: 0]",
+        "Seed of the random faults: another test with the same seed and recordings draws the same"
+        " faults. [default: 0]",
         Panel.ANSWERS,
         "N",
         type=int,
@@ -143,8 +145,8 @@ def _parse_connection(text: str) -> "Connection":
     _probability("--exhausted", "An upload is answered RESOURCE_EXHAUSTED and not stored."),
     Flag(
         "--pushback",
-        "The pause that --unavailable and --exhausted ask for, or never, for no retry. Without this"
-        " they ask for none.",
+        "How long --unavailable and --exhausted ask the client to wait before a retry; never asks"
+        " for no retry. [default: they do not say]",
         Panel.ANSWERS,
         "DURATION|never",
         type=Parsed(_parse_pushback),
@@ -177,12 +179,12 @@ def _parse_connection(text: str) -> "Connection":
     ),
     _nth(
         "--die-before-storing",
-        "The process dies with the Nth upload, before storing it.",
+        "The emulator dies with the Nth upload, before storing it.",
         Panel.NETWORK,
     ),
     _nth(
         "--die-after-storing",
-        "The process dies with the Nth upload, stored and not answered.",
+        "The emulator dies with the Nth upload, stored and not answered.",
         Panel.NETWORK,
     ),
     Flag(
@@ -203,7 +205,8 @@ def _parse_connection(text: str) -> "Connection":
     ),
     Flag(
         "--outage",
-        "Refuse all connections for LENGTH, from START after the emulator started.",
+        "Cut all connections and refuse new ones for LENGTH, from START after the emulator"
+        " started.",
         Panel.NETWORK,
         "START+LENGTH",
         type=Parsed(_parse_outage),

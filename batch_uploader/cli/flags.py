@@ -20,13 +20,14 @@ def _many(*args: Any) -> Flag:
 PLACE: Final = (
     Flag(
         "--connection-id",
-        "ID of the connection, from the SpeechSense console. [env: SPEECHSENSE_CONNECTION_ID]",
+        "ID of the SpeechSense connection that gets the recordings, from its console. [env:"
+        " SPEECHSENSE_CONNECTION_ID]",
         Panel.WHERE,
         "ID",
     ),
     Flag(
         "--ledger",
-        "Ledger of the directory: the database with the state of every recording. [default:"
+        "Database with the state of every recording of DIRECTORY. [default:"
         " DIRECTORY/.batch-uploader/ledger.db]",
         Panel.FILES,
         "F",
@@ -34,23 +35,24 @@ PLACE: Final = (
     ),
     Flag(
         "--manifest",
-        "Manifest of the directory: the list of talk IDs that each run writes at its end. [default:"
-        " DIRECTORY/manifest.jsonl]",
+        "File with the result and the talk ID of every recording of DIRECTORY; each run that"
+        " changes something rewrites it. [default: DIRECTORY/manifest.jsonl]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
     Flag(
         "--config",
-        "Settings file: TOML whose keys are these flags. [default: batch-uploader.toml"
-        " in the working directory, if there; env: BATCH_UPLOADER_CONFIG]",
+        "Settings file: TOML whose keys are these flags. Flags and environment variables win over"
+        " it. [default: batch-uploader.toml in the working directory, if there; env:"
+        " BATCH_UPLOADER_CONFIG]",
         Panel.FILES,
         "F",
         type=PATH,
     ),
     Flag(
         "--profile",
-        "Apply the overrides in [profiles.NAME] of the settings file.",
+        "Apply [profiles.NAME] of the settings file over the rest of that file.",
         Panel.FILES,
         "NAME",
     ),
@@ -61,8 +63,9 @@ STAMP: Final = (
     *PLACE,
     Flag(
         "--stamp-field",
-        "Text field of the connection to write each recording's key to, so that Search can find the"
-        " talk when an answer is lost. Sidecars must not set it.",
+        "Text field of the connection in which each talk gets a unique key, made by"
+        " batch-uploader, so that Search can tell whether a recording was stored when its answer"
+        " was lost. Without it you have to decide (see resolve). Sidecars must not set it.",
         Panel.DOUBT,
         "NAME",
     ),
@@ -80,24 +83,25 @@ SEARCH: Final = (
     ),
     Flag(
         "--ca-file",
-        "Certificates to trust instead of the system's, also for IAM.",
+        "Certificates to trust instead of the system's, for the service and for the IAM endpoint.",
         Panel.WHERE,
         "PEM",
         type=PATH,
     ),
-    _switch("--plaintext", "Do not use TLS; loopback only.", Panel.WHERE),
+    _switch("--plaintext", "Connect without TLS; to this machine (localhost) only.", Panel.WHERE),
     _switch("--ignore-proxy", "Ignore grpc_proxy, https_proxy and http_proxy.", Panel.WHERE),
     Flag(
         "--api-key-file",
-        "File with an API key; mode 600. [env: API_KEY holds the key itself]",
+        "File with an API key, readable by its owner only (mode 600). [env: API_KEY, with the key"
+        " itself]",
         Panel.WHO,
         "F",
         type=PATH,
     ),
     Flag(
         "--iam-token-file",
-        "File with an IAM token, read again when it changes."
-        " [env: IAM_TOKEN holds the token itself]",
+        "File with an IAM token, read again when it changes. [env: IAM_TOKEN, with the token"
+        " itself]",
         Panel.WHO,
         "F",
         type=PATH,
@@ -119,8 +123,9 @@ SEARCH: Final = (
     ),
     Flag(
         "--hold",
-        "How long a recording must have been in doubt before a Search that does not find it counts"
-        " as proof that it was not stored. [default: 30m]",
+        "How long a recording has to be in doubt before it counts as not stored if Search does not"
+        " find it, and is sent again. Search finds new talks late, so a short time risks billing"
+        " twice. [default: 30m]",
         Panel.DOUBT,
         "DURATION",
     ),
@@ -130,48 +135,49 @@ SEARCH: Final = (
 _READING: Final = (
     _many(
         "--include",
-        "Also take these files as recordings, besides *.wav, *.mp3, *.ogg and *.opus: '*.pcm'."
-        " Repeatable.",
+        "More files to take as recordings, besides *.wav, *.mp3, *.ogg and *.opus; for example"
+        " '*.pcm'. Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),
     _many(
         "--exclude",
-        "Skip these files or folders: 'drafts/**'. Repeatable.",
+        "Files or folders to skip; for example 'drafts/**'. Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),
     Flag(
         "--min-age",
-        "Leave files modified more recently than this, recordings and sidecars, to the next run."
-        " [default: 2s]",
+        "Leave recordings and sidecars modified more recently than this to the next run. [default:"
+        " 2s]",
         Panel.WHAT,
         "DURATION",
     ),
     Flag(
         "--kind",
-        "Require the number of channels and the fields that the service's guide prescribes for this"
-        " kind of connection.",
+        "Check recordings for the channels and the fields that the service's guide prescribes for"
+        " this kind of connection. [default: no such check]",
         Panel.SOUND,
         "two-channel|one-channel",
         words=("two-channel", "one-channel"),
     ),
     Flag(
         "--sidecar",
-        "Whether every recording must have a sidecar. [default: required]",
+        "Whether a recording needs a sidecar: the JSON file with its metadata, call.json for"
+        " call.wav. If so, one without it is a defect and is not uploaded. [default: required]",
         Panel.SOUND,
         "required|optional",
         words=("required", "optional"),
     ),
     _many(
         "--default",
-        "Value for a field that the sidecar lacks. Repeatable.",
+        "Value of a metadata field where the sidecar lacks it, or is not there. Repeatable.",
         Panel.SOUND,
         "NAME=VALUE",
     ),
     _many(
         "--require",
-        "Field that the sidecar or --default must set. Repeatable.",
+        "Metadata field that the sidecar or --default must set. Repeatable.",
         Panel.SOUND,
         "NAME",
     ),
@@ -197,86 +203,99 @@ UPLOAD: Final = (
     *_READING,
     _switch(
         "--trust-times",
-        "Treat a file of the same size and modification time as unchanged, even if its change"
-        " time or inode is new.",
+        "Consider a file of the same size and modification time unchanged. By default a new change"
+        " time or inode (after chmod or a restore) makes a run compare its content, and only other"
+        " content is sent.",
         Panel.WHAT,
     ),
     Flag(
         "--concurrency",
-        "Maximum uploads in flight; the actual number adapts. [default: 32]",
+        "Maximum uploads in flight; a run finds out how many of these the service takes. [default:"
+        " 32]",
         Panel.HOW,
         "N",
     ),
-    Flag("--rate", "Maximum rate of upload attempts: 20/s, 300/m, 1000/h.", Panel.HOW, "N/s"),
+    Flag(
+        "--rate",
+        "Maximum rate of upload attempts: 20/s, 300/m, 1000/h. [default: no limit]",
+        Panel.HOW,
+        "N/s",
+    ),
     Flag(
         "--bandwidth",
-        "Maximum bytes a second, optionally by time of day: '08:00 2M 20:00 off'. Recordings"
-        " sent in one message are not throttled mid-message.",
+        "Maximum bytes a second, or by local time of day: '08:00 2M 20:00 off' allows 2M from 8:00"
+        " and has no limit from 20:00 to 8:00. A recording that goes in one message leaves at"
+        " once, and the next ones wait for it. [default: no limit]",
         Panel.HOW,
         "SIZE",
     ),
     Flag(
         "--whole-limit",
-        "Largest recording to send in one message; larger ones are streamed. [default: 16M]",
+        "Recordings up to this size are sent in one message, larger ones as a stream. [default:"
+        " 16M]",
         Panel.HOW,
         "SIZE",
     ),
     Flag(
         "--max-duration",
-        "Start no new upload after this time of the run; then exit code 6.",
+        "Start no upload when the run has lasted this long; exit code 6 if any are left. [default:"
+        " no limit]",
         Panel.HOW,
         "DURATION",
     ),
     Flag(
         "--max-audio",
-        "End the run before it sends more hours of audio (which is what is billed) than this; then"
-        " exit code 6.",
+        "Start no upload that would make the run send more hours of audio than this (audio is what"
+        " is billed): 2.5, 100; exit code 6. [default: no limit]",
         Panel.HOW,
         "HOURS",
     ),
     Flag(
         "--max-recordings",
-        "End the run before it sends more recordings than this; then exit code 6.",
+        "Start no upload when the run has sent this many recordings; exit code 6. [default: no"
+        " limit]",
         Panel.HOW,
         "N",
     ),
     Flag(
         "--max-outage",
-        "End the run when nothing has got through for this time; then exit code 6. [default: 2h]",
+        "End the run when the service has taken no upload for this long; exit code 6. [default:"
+        " 2h]",
         Panel.HOW,
         "DURATION",
     ),
     Flag(
         "--grace",
-        "How long uploads in flight may go on after Ctrl-C or SIGTERM; what is cut off then is in"
-        " doubt. [default: 60s]",
+        "How long uploads in flight may continue after Ctrl-C or SIGTERM. A recording that is cut"
+        " off then is in doubt: it may have been stored. [default: 60s]",
         Panel.HOW,
         "DURATION",
     ),
     _switch(
         "--wait-for-doubt",
-        "Keep running until recordings in doubt have been searched for after --hold, and those that"
-        " were not stored have been sent again. Needs --stamp-field.",
+        "Do not end while recordings are in doubt and --hold has not passed: search for them, and"
+        " send again what was not stored. Needs --stamp-field.",
         Panel.DOUBT,
     ),
     _switch(
         "--doubt-unavailable",
-        "Treat an UNAVAILABLE after the last byte was sent as a doubt, instead of sending the"
-        " recording again.",
+        "Leave a recording in doubt if the service answers UNAVAILABLE when it has all of it. By"
+        " default that is believed to mean that nothing was stored, and the recording is sent"
+        " again.",
         Panel.DOUBT,
     ),
     Flag(
         "--progress",
-        "Progress display: json prints events on stdout, none prints errors only."
-        " [default: auto: rich on a terminal, plain elsewhere]",
+        "How to show progress: a live display (rich), lines (plain), events on stdout for programs"
+        " (json), or errors only (none). [default: auto: rich on a terminal, plain elsewhere]",
         Panel.OUTPUT,
         "auto|rich|plain|json|none",
         words=("auto", "rich", "plain", "json", "none"),
     ),
     Flag(
         "--log-file",
-        "Append a JSON line for each upload attempt to this file, with the request IDs that the"
-        " vendor's support asks for.",
+        "Append a JSON line for each upload attempt to this file, with the request IDs that"
+        " Yandex's support asks for.",
         Panel.OUTPUT,
         "F",
         type=PATH,
