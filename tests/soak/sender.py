@@ -13,8 +13,9 @@ from pathlib import Path
 
 import anyio
 
-from batch_uploader.app.uploader import Uploader, ledger_path, manifest_path
+from batch_uploader.app.uploader import Uploader
 from batch_uploader.emulator import API_KEY
+from batch_uploader.ledgers.places import ledger_path, manifest_path
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.options import RunOptions
