@@ -7,7 +7,7 @@ import pytest
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-pytest_plugins = ["fault_table"]
+pytest_plugins = ["support.fault_table"]
 
 _LONG = {"bench", "kill", "soak"}
 """The folders whose tests are all slow; elsewhere those are that say so."""

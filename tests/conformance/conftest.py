@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from ledger_cases import CONNECTION
+from support.ledger_cases import CONNECTION
 
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger

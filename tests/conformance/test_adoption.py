@@ -4,8 +4,8 @@ import itertools
 from contextlib import aclosing
 
 import pytest
-from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
-from ledger_changes import adopt, claim_all, settle
+from support.ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from support.ledger_changes import adopt, claim_all, settle
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Failure

@@ -1,9 +1,10 @@
 """What every ledger must do with what a run tells it: settling, recovery, release, forgetting."""
 
 import pytest
-from ledger_cases import AUDIO, ended, recording, stat, uploaded
-from ledger_changes import forget, release, settle
-from ledger_house import (
+from msgspec.structs import replace
+from support.ledger_cases import AUDIO, ended, recording, stat, uploaded
+from support.ledger_changes import forget, release, settle
+from support.ledger_harness import (
     GRANTED,
     HELD,
     KNOWN,
@@ -19,7 +20,6 @@ from ledger_house import (
     statuses_of,
     upload,
 )
-from msgspec.structs import replace
 
 from batch_uploader.core.changes import Release
 from batch_uploader.core.errors import LedgerError

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import hypothesis
 from hypothesis import strategies as st
-from ledger_cases import CONNECTION, ended, recording, stat, uploaded
-from ledger_changes import claim_all, forget, note, release, settle
 from msgspec.structs import replace
+from support.ledger_cases import CONNECTION, ended, recording, stat, uploaded
+from support.ledger_changes import claim_all, forget, note, release, settle
 
 from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import LedgerError

@@ -2,9 +2,9 @@
 
 import msgspec
 import pytest
-from ledger_cases import ended, recording, stat, uploaded
-from ledger_house import GRANTED, LATER, bring_to, duplicate, known, statuses_of
 from msgspec.structs import replace
+from support.ledger_cases import ended, recording, stat, uploaded
+from support.ledger_harness import GRANTED, LATER, bring_to, duplicate, known, statuses_of
 
 from batch_uploader.core import changes
 from batch_uploader.core.changes import (

@@ -5,9 +5,10 @@ Also covers faults 42 and 43 (the same audio for two recordings) as far as the l
 
 import anyio
 import pytest
-from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
-from ledger_changes import claim_all, settle
-from ledger_house import (
+from msgspec.structs import replace
+from support.ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from support.ledger_changes import claim_all, settle
+from support.ledger_harness import (
     GRANTED,
     HELD,
     KNOWN,
@@ -23,7 +24,6 @@ from ledger_house import (
     statuses_of,
     upload,
 )
-from msgspec.structs import replace
 
 from batch_uploader.core.records import ClaimResult, Record, Row
 from batch_uploader.core.states import Status

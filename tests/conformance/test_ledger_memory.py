@@ -3,10 +3,10 @@
 from contextlib import aclosing
 
 import pytest
-from ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
-from ledger_changes import claim_all, forget, note, release, settle
-from ledger_house import GRANTED, LATER, bring_to, claim, known, lines, upload
 from msgspec.structs import replace
+from support.ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
+from support.ledger_changes import claim_all, forget, note, release, settle
+from support.ledger_harness import GRANTED, LATER, bring_to, claim, known, lines, upload
 
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Failure, Timestamp

@@ -1,9 +1,9 @@
 """Whose a claim is: one opening of a ledger, and nobody else ends it."""
 
 import pytest
-from ledger_cases import ended, recording, uploaded
-from ledger_changes import settle
-from ledger_house import GRANTED, HELD, LATER, claim, known, lines, upload
+from support.ledger_cases import ended, recording, uploaded
+from support.ledger_changes import settle
+from support.ledger_harness import GRANTED, HELD, LATER, claim, known, lines, upload
 
 from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import LedgerError

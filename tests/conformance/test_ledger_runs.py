@@ -1,8 +1,8 @@
 """What every ledger keeps of the runs: when, with what, how they ended, or that nobody saw it."""
 
 import pytest
-from ledger_cases import CONNECTION, recording
-from ledger_house import claim, known
+from support.ledger_cases import CONNECTION, recording
+from support.ledger_harness import claim, known
 
 from batch_uploader.core.changes import BeginRun, EndRun
 from batch_uploader.core.ports import apply_one

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from grpc import StatusCode
-from sink_samples import GONE, METADATA, ShortSound, Sound, Tries, sample
-from sink_servers import Moment, TalkServer, Trouble
+from support.sink_samples import GONE, METADATA, ShortSound, Sound, Tries, sample
+from support.sink_servers import Moment, TalkServer, Trouble
 
 from batch_uploader.core.errors import (
     InDoubt,

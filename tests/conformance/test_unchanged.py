@@ -1,8 +1,8 @@
 """What every ledger must say of a folder that is, or is not, as it was."""
 
 import pytest
-from ledger_cases import CONNECTION, ended, recording, stat, uploaded
-from ledger_changes import claim_all, settle
+from support.ledger_cases import CONNECTION, ended, recording, stat, uploaded
+from support.ledger_changes import claim_all, settle
 
 from batch_uploader.core.model import Entry
 from batch_uploader.core.states import Status

@@ -2,9 +2,9 @@
 
 import pytest
 from conformance.test_adoption import line
-from ledger_cases import ended, recording
-from ledger_changes import remember, settle
-from ledger_house import bring_to, claim, upload
+from support.ledger_cases import ended, recording
+from support.ledger_changes import remember, settle
+from support.ledger_harness import bring_to, claim, upload
 
 from batch_uploader.core.states import Status
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from collections import Counter
 
-import audio_makers
 import pytest
+from support import audio_makers
 
 from batch_uploader.prepare.audio import DefectKind
 

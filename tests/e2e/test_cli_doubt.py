@@ -9,8 +9,8 @@ import time
 
 import anyio
 import pytest
-from ledger_cases import recording
-from ledger_changes import claim_all
+from support.ledger_cases import recording
+from support.ledger_changes import claim_all
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from http2_peers import FrameServer, hangs_up, http, stores_talks
+from support.http2_peers import FrameServer, hangs_up, http, stores_talks
 
 HTML = b"<html><h1>Bad Gateway</h1></html>"
 

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from event_samples import SAMPLES
+from support.event_samples import SAMPLES
 
 from batch_uploader.ui.fields import event_fields, progress_fields
 from batch_uploader.ui.tally import Tally

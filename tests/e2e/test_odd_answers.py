@@ -8,8 +8,8 @@ from collections import Counter
 import anyio
 import pytest
 from grpc import StatusCode
-from http2_peers import FrameServer, answers, ends, head, says, stores_talks, talk
-from sink_servers import Moment, TalkServer, Trouble
+from support.http2_peers import FrameServer, answers, ends, head, says, stores_talks, talk
+from support.sink_servers import Moment, TalkServer, Trouble
 
 BUSY = (14, "busy, try again later")
 RECORDINGS = 8
@@ -98,7 +98,7 @@ async def test_what_gateways_pass_on_is_not_sent_again(calls, upload_to):
 async def test_a_balancer_that_gives_up_on_what_is_stored_has_it_stored_once(calls, upload_to):
     """Fault 77: behind a real Envoy that lets no request last."""
     pytest.importorskip("envoy", reason="there is no Envoy for this system")
-    from load_balancer import Envoy  # not everywhere
+    from support.load_balancer import Envoy  # not everywhere
 
     calls.write(*(f"{number}.wav" for number in range(4)))
     forwards = {"route": {"cluster": "service", "timeout": "0s"}}

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from ledger_cases import CONNECTION
-from older_ledgers import ANOTHER, STATES, VERSIONS, put_ledger
+from support.ledger_cases import CONNECTION
+from support.older_ledgers import ANOTHER, STATES, VERSIONS, put_ledger
 
 COMMANDS = {
     "status": ("status", "--connection-id", CONNECTION),

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from grpc import StatusCode
-from http2_peers import FrameServer, goes_away
+from support.http2_peers import FrameServer, goes_away
 
 from batch_uploader.sinks.speechsense import wire
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from http2_peers import FrameServer, answers, ends, head, stores_talks, talk
+from support.http2_peers import FrameServer, answers, ends, head, stores_talks, talk
 
 from batch_uploader.pace.stop_policy import REPEATED
 

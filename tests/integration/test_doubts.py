@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from emulator_client import wav
+from support.emulator_client import wav
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.states import Status

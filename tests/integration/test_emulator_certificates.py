@@ -6,7 +6,7 @@ import ssl
 import stat
 
 import pytest
-from emulator_client import running
+from support.emulator_client import running
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import certificates as module

@@ -5,7 +5,7 @@ import time
 
 import grpc
 import pytest
-from emulator_client import (
+from support.emulator_client import (
     connected,
     metadata,
     raw,

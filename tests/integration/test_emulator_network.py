@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 
 import grpc
 import pytest
-from emulator_client import chunk, connected, raw, refused, running, stream, until, upload
+from support.emulator_client import chunk, connected, raw, refused, running, stream, until, upload
 
 from batch_uploader.emulator import Emulator, EmulatorOptions, Faults, Outage
 

@@ -10,7 +10,7 @@ import sys
 
 import grpc
 import pytest
-from emulator_client import connected, metadata, refused, stream, upload, wav
+from support.emulator_client import connected, metadata, refused, stream, upload, wav
 
 from batch_uploader.cli.emulator import _parse_connection, _parse_outage
 from batch_uploader.core.errors import ConfigError

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from emulator_client import (
+from support.emulator_client import (
     MP3,
     OGG,
     WAV,

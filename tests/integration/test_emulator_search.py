@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from emulator_client import metadata, refused, running, upload, violations, wav
+from support.emulator_client import metadata, refused, running, upload, violations, wav
 
 from batch_uploader.emulator import Connection, Faults
 from batch_uploader.sinks.speechsense import wire

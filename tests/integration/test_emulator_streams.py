@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import grpc
 import pytest
-from emulator_client import refused, running, stream, until, wav
+from support.emulator_client import refused, running, stream, until, wav
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def test_a_large_stream_is_not_held_in_memory(tmp_path):
     code = """
 import resource, sys, anyio, grpc
 from pathlib import Path
-from emulator_client import running, stream, raw, chunk
+from support.emulator_client import running, stream, raw, chunk
 async def main():
     async with running(Path(sys.argv[1])) as (emulator, client):
         await client.upload_as_stream()
@@ -51,7 +51,7 @@ def with_path():
 
 KILLED_CLIENT = """
 import os, sys, time, grpc
-from emulator_client import KEY, chunk, container, stream, trusting
+from support.emulator_client import KEY, chunk, container, stream, trusting
 from batch_uploader.sinks.speechsense import wire
 
 def messages():

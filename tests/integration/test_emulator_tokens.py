@@ -8,7 +8,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from emulator_client import connected, refused, running
+from support.emulator_client import connected, refused, running
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator import RegisteredKey

@@ -8,7 +8,7 @@ import stat
 
 import grpc
 import pytest
-from emulator_client import (
+from support.emulator_client import (
     MP3,
     OGG,
     connected,

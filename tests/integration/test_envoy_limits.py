@@ -7,8 +7,8 @@ import asyncio
 
 import pytest
 from grpc import StatusCode
-from sink_failures import failure
-from sink_servers import Moment, TalkServer, Trouble
+from support.sink_failures import failure
+from support.sink_servers import Moment, TalkServer, Trouble
 
 from batch_uploader.core.errors import InDoubt
 
@@ -96,7 +96,7 @@ LIMITS = [
 async def test_what_is_stored_is_in_doubt_whatever_limit_ends_it(action, after, settings, whole):
     """Fault 77."""
     pytest.importorskip("envoy", reason="there is no Envoy for this system")
-    from load_balancer import Envoy  # not everywhere
+    from support.load_balancer import Envoy  # not everywhere
 
     async with TalkServer() as server:
         server.troubles.extend(after)

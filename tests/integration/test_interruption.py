@@ -1,8 +1,8 @@
 """The same with gRPC: struck at its awaits, a run leaves what the next one resolves."""
 
 import pytest
-from emulator_client import wav
-from interruption import Place, counted_tasks, struck
+from support.emulator_client import wav
+from support.interruption import Place, counted_tasks, struck
 
 from batch_uploader.emulator import Connection, Emulator, EmulatorOptions, stored_talks
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security

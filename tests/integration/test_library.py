@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from audio_makers import wav, write_recording
-from sink_servers import TalkServer
+from support.audio_makers import wav, write_recording
+from support.sink_servers import TalkServer
 
 from batch_uploader import (
     ApiKey,

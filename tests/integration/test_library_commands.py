@@ -5,7 +5,7 @@ import json
 from contextlib import aclosing
 
 import pytest
-from audio_makers import wav
+from support.audio_makers import wav
 
 from batch_uploader import (
     ApiKey,
@@ -219,8 +219,8 @@ class TestStatus:
             assert [each.path async for each in records] == ["bad.wav"]
 
     async def test_a_claim_that_no_run_stands_behind_counts_as_in_doubt(self, calls):
-        from ledger_cases import recording
-        from ledger_changes import claim_all
+        from support.ledger_cases import recording
+        from support.ledger_changes import claim_all
 
         file = calls / ".batch-uploader" / "ledger.db"
         async with SqliteLedger(file, "calls") as ledger:

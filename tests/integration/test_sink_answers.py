@@ -5,8 +5,8 @@ import zlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from grpc import StatusCode
-from http2_peers import FrameServer, answers, breaks, ends, head, message, says, talk
-from sink_failures import failure
+from support.http2_peers import FrameServer, answers, breaks, ends, head, message, says, talk
+from support.sink_failures import failure
 
 from batch_uploader.core.errors import Contradicted, InDoubt, NotSent, SearchFailed
 from batch_uploader.sinks.speechsense.credentials import ApiKey, ServiceAccountKey

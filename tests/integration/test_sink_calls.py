@@ -8,8 +8,8 @@ import anyio
 import grpc
 import pytest
 from grpc import StatusCode
-from sink_samples import METADATA, Sound, Tries, sample
-from sink_servers import Moment, TalkServer, Trouble
+from support.sink_samples import METADATA, Sound, Tries, sample
+from support.sink_servers import Moment, TalkServer, Trouble
 
 from batch_uploader.core.errors import (
     ConfigError,

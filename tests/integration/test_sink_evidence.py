@@ -11,7 +11,7 @@ import sys
 import grpc
 import pytest
 from grpc import StatusCode
-from http2_peers import (
+from support.http2_peers import (
     FrameServer,
     goes_away,
     hangs_up,
@@ -22,8 +22,8 @@ from http2_peers import (
     says,
     talks_nonsense,
 )
-from sink_failures import ServerProcess, failure, plain
-from sink_servers import Moment, TalkServer, Trouble
+from support.sink_failures import ServerProcess, failure, plain
+from support.sink_servers import Moment, TalkServer, Trouble
 
 from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled, Unauthorized
 from batch_uploader.sinks.speechsense.channel import Endpoint
@@ -46,7 +46,7 @@ def envoy(action, script=None, **cluster):
     """Envoy in front of a peer, or of nobody."""
 
     async def provoke(monkeypatch, **how):
-        from load_balancer import Envoy  # not everywhere
+        from support.load_balancer import Envoy  # not everywhere
 
         if script is None:
             async with Envoy(action, **cluster) as between:
@@ -102,7 +102,7 @@ def process(end, *options, through=None, **settings):
         async with ServerProcess(*options) as server:
             if through is None:
                 return await _ended(server, end, plain(server.port), how)
-            from load_balancer import Envoy
+            from support.load_balancer import Envoy
 
             async with Envoy(through, upstream=server.port) as between:
                 return await _ended(server, end, between.endpoint, how)

@@ -3,8 +3,8 @@
 import anyio
 import grpc
 import pytest
-from sink_samples import Sound, Tries, sample
-from sink_servers import TalkServer
+from support.sink_samples import Sound, Tries, sample
+from support.sink_servers import TalkServer
 
 from batch_uploader.core.errors import NotSent
 from batch_uploader.sinks.speechsense import wire

@@ -2,10 +2,10 @@
 
 import grpc
 import pytest
-from audio_makers import write_recording
 from grpc import StatusCode
-from sink_failures import failure, plain
-from sink_servers import Moment, TalkServer, Trouble
+from support.audio_makers import write_recording
+from support.sink_failures import failure, plain
+from support.sink_servers import Moment, TalkServer, Trouble
 
 from batch_uploader import upload_directory
 from batch_uploader.core.errors import InDoubt, NotSent, Unauthorized

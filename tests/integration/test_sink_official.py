@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from sink_samples import METADATA, Sound, Tries, sample
+from support.sink_samples import METADATA, Sound, Tries, sample
 
 from batch_uploader.core.model import Container
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security

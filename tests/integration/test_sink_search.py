@@ -5,8 +5,8 @@ Fault 29.
 
 import pytest
 from grpc import StatusCode
-from sink_samples import Sound, Tries, sample
-from sink_servers import TalkServer, Trouble
+from support.sink_samples import Sound, Tries, sample
+from support.sink_servers import TalkServer, Trouble
 
 from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.ports import Match

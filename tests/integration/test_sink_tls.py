@@ -7,14 +7,14 @@ import re
 import anyio
 import grpc
 import pytest
-from audio_makers import write_recording
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
-from sink_samples import Sound, Tries, sample
-from sink_servers import TalkServer
+from support.audio_makers import write_recording
+from support.sink_samples import Sound, Tries, sample
+from support.sink_servers import TalkServer
 
 from batch_uploader import upload_directory
 from batch_uploader.core.errors import ConfigError, NotSent

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from kill.harness import SEED, number
-from ledger_cases import CONNECTION
+from support.ledger_cases import CONNECTION
 
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -38,7 +38,7 @@ RUN = """
 import asyncio, os, sys
 from contextlib import suppress
 from pathlib import Path
-from ledger_cases import CONNECTION, recording, uploaded
+from support.ledger_cases import CONNECTION, recording, uploaded
 from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.ports import apply_one

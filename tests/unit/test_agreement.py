@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from ledger_cases import CONNECTION
-from ledger_changes import remember
-from ledger_house import upload
+from support.ledger_cases import CONNECTION
+from support.ledger_changes import remember
+from support.ledger_harness import upload
 
 from batch_uploader.app.agreement import Agreement, find_news
 from batch_uploader.core.errors import LedgerError

@@ -3,8 +3,8 @@
 import io
 import shlex
 
-import audio_makers as make
 import pytest
+from support import audio_makers as make
 
 from batch_uploader.core.model import AudioInfo, Container, Defect
 from batch_uploader.prepare.audio import AudioRules, DefectKind, RawFormat, probe

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import audio_makers as make
 import pytest
+from support import audio_makers as make
 
 from batch_uploader.core.model import AudioInfo, Metadata
 from batch_uploader.prepare import sidecar

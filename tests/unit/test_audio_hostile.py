@@ -2,11 +2,11 @@
 
 import time
 
-import audio_makers as make
 import pytest
-from audio_samples import SEEDS, mutants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import audio_makers as make
+from support.audio_samples import SEEDS, mutants
 
 from batch_uploader.core.model import AudioInfo, Defect
 from batch_uploader.prepare.audio import AudioRules, RawFormat, probe

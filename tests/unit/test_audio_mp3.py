@@ -2,9 +2,9 @@
 
 import io
 
-import audio_makers as make
 import pytest
 import soundfile
+from support import audio_makers as make
 
 from batch_uploader.core.model import Container
 from batch_uploader.prepare.audio import AudioRules, mpeg, probe

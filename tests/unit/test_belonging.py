@@ -5,7 +5,7 @@ import os
 
 import anyio
 import pytest
-from ledger_cases import CONNECTION
+from support.ledger_cases import CONNECTION
 
 from batch_uploader.app.belonging import (
     Belonging,

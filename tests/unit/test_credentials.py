@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from grpc import StatusCode
 from rich.pretty import pretty_repr
-from sink_servers import TalkServer, Trouble
+from support.sink_servers import TalkServer, Trouble
 
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
 from batch_uploader.settings.given import RawSetting

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from directory_house import posix, scan
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.directory_harness import posix, scan
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.sources.directory import DirectorySource, escape_name, unescape_name

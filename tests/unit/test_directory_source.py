@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from directory_house import posix, scan
+from support.directory_harness import posix, scan
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.host import beneath

@@ -6,7 +6,7 @@ import typing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from event_samples import OUTCOME, SAMPLES
+from support.event_samples import OUTCOME, SAMPLES
 
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending

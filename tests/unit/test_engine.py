@@ -4,7 +4,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from engine_house import OPTIONS, CountingSource, House, Slow, recordings, sidecar, wav
+from support.engine_harness import OPTIONS, CountingSource, House, Slow, recordings, sidecar, wav
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from engine_house import OPTIONS, House, Slow, recordings
 from msgspec.structs import replace
+from support.engine_harness import OPTIONS, House, Slow, recordings
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events

@@ -4,7 +4,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from engine_house import House, Slow, recordings, sidecar, wav
+from support.engine_harness import House, Slow, recordings, sidecar, wav
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import (

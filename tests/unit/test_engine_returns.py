@@ -1,9 +1,9 @@
 """What was up, given up or in doubt and comes back: moved, copied, changed."""
 
 import pytest
-from engine_house import House, recordings, sidecar, wav
-from ledger_changes import settle
 from msgspec.structs import replace
+from support.engine_harness import House, recordings, sidecar, wav
+from support.ledger_changes import settle
 
 from batch_uploader.core.errors import (
     InDoubt,

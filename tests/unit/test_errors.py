@@ -1,6 +1,7 @@
 """An error says what is wrong, then what to do; a class carries what it means for a recording."""
 
 import pytest
+from support.sink_samples import sample
 
 from batch_uploader.core.errors import (
     Contradicted,
@@ -15,7 +16,6 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.states import Status
 from batch_uploader.run.delivery import Delivery
-from tests.sink_samples import sample
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_table import catalogue, claimed
+from support.fault_table import catalogue, claimed
 
 TESTS = Path(__file__).parents[1]
 
@@ -71,7 +71,7 @@ def table(tmp_path):
     """Runs pytest over the samples: its exit code and the table."""
     (tmp_path / "test_sample.py").write_text(SAMPLES)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS}\n")
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["fault_table"]\n')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["support.fault_table"]\n')
     # Without all the plugins that are of no use there it starts in a moment.
     environment = {"PATH": os.defpath, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 

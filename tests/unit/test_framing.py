@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sink_samples import sample
+from support.sink_samples import sample
 
 from batch_uploader.core.model import AudioInfo, Container, Metadata, Role, User
 from batch_uploader.sinks.speechsense import framing, wire

@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from ledger_cases import recording, uploaded
-from ledger_changes import claim_all, settle
 from msgspec.structs import replace
+from support.ledger_cases import recording, uploaded
+from support.ledger_changes import claim_all, settle
 
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
 from batch_uploader.core.states import Status

@@ -5,7 +5,7 @@ import wave
 
 import pytest
 from anyio.lowlevel import checkpoint
-from interruption import Fault, Injected, Place, counted_tasks, struck
+from support.interruption import Fault, Injected, Place, counted_tasks, struck
 
 from batch_uploader.core.errors import UploaderError
 from batch_uploader.ledgers import rules

@@ -6,8 +6,8 @@ from contextlib import aclosing, closing
 
 import anyio
 import pytest
-from engine_house import OPTIONS, CountsOpening, House, recordings, wav
 from msgspec.structs import replace
+from support.engine_harness import OPTIONS, CountsOpening, House, recordings, wav
 
 from batch_uploader.core.errors import Rejected
 from batch_uploader.core.events import (

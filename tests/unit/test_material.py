@@ -8,7 +8,7 @@ from contextlib import closing
 import anyio
 import pytest
 from anyio import to_thread
-from audio_makers import wav
+from support.audio_makers import wav
 
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry

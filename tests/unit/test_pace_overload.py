@@ -1,7 +1,7 @@
 """The pace against services of all kinds, in a world without real time (faults 22, 23 and 27)."""
 
 import pytest
-from pace_world import Service, World
+from support.pace_world import Service, World
 
 from batch_uploader.pace.concurrency import START
 

@@ -10,11 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
-import audio_makers as make
 import pytest
-from audio_samples import SEEDS, mutants
-from engine_house import CountsOpening
 from hypothesis import HealthCheck, given, settings
+from support import audio_makers as make
+from support.audio_samples import SEEDS, mutants
+from support.engine_harness import CountsOpening
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import SourceChanged, SourceError

@@ -2,10 +2,10 @@
 
 import anyio
 import pytest
-from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
-from ledger_changes import claim_all
 from msgspec.structs import replace
-from sink_samples import Tries
+from support.doubt_harness import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
+from support.ledger_changes import claim_all
+from support.sink_samples import Tries
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import LedgerError, SearchFailed

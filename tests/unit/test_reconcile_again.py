@@ -3,8 +3,8 @@
 import anyio
 import anyio.lowlevel
 import pytest
-from doubt_house import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
 from msgspec.structs import replace
+from support.doubt_harness import HOUR, LOST, STAMP, House, Lagging, Swallowing, recordings, wav
 
 from batch_uploader.core import events
 from batch_uploader.core.changes import Settle

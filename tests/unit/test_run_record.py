@@ -6,8 +6,8 @@ import os
 import socket
 
 import pytest
-from engine_house import OPTIONS, House, Slow, recordings
 from msgspec.structs import replace
+from support.engine_harness import OPTIONS, House, Slow, recordings
 
 from batch_uploader import __version__
 from batch_uploader.core.errors import SourceError

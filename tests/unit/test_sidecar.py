@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sidecar_house import ANYTHING, cure_of, defects_of, fields_of
+from support.sidecar_harness import ANYTHING, cure_of, defects_of, fields_of
 
 from batch_uploader.core.model import Defect, Metadata, Role, User
 from batch_uploader.prepare.sidecar import (

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sidecar_house import cure_of, defects_of, fields_of
+from support.sidecar_harness import cure_of, defects_of, fields_of
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect, Metadata

@@ -132,7 +132,7 @@ def house(tmp_path):
         copy = tmp_path / "batch_uploader" / "core" / "states.py"
         copy.write_text(before + row + last + after, encoding="utf-8")
         return subprocess.run(
-            [sys.executable, ROOT / "tests" / "one_more_state.py", tmp_path],
+            [sys.executable, ROOT / "tests" / "support" / "one_more_state.py", tmp_path],
             env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)},
             capture_output=True,
             text=True,

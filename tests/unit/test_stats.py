@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from doubt_house import LOST, House, recordings
+from support.doubt_harness import LOST, House, recordings
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import Rejected

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from settings_house import SECRET
+from support.settings_harness import SECRET
 
 from batch_uploader.settings import Settings
 

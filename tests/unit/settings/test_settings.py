@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from settings_house import SECRET, refused
+from support.settings_harness import SECRET, refused
 
 from batch_uploader.cli.flags import UPLOAD
 from batch_uploader.pace import Timetable

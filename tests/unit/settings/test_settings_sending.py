@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from settings_house import SECRET, refused
+from support.settings_harness import SECRET, refused
 
 from batch_uploader.sinks.speechsense.channel import Proxy, Security
 from batch_uploader.sinks.speechsense.credentials import (

@@ -8,9 +8,9 @@ import zlib
 from contextlib import aclosing, contextmanager
 
 import pytest
-from ledger_cases import CONNECTION, ended, recording, uploaded
-from ledger_changes import claim_all, release, settle
 from msgspec.structs import replace
+from support.ledger_cases import CONNECTION, ended, recording, uploaded
+from support.ledger_changes import claim_all, release, settle
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp

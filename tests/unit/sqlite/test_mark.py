@@ -5,9 +5,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from ledger_cases import CONNECTION, recording
-from ledger_changes import claim_all
-from ledger_file_house import make
+from support.ledger_cases import CONNECTION, recording
+from support.ledger_changes import claim_all
+from support.ledger_file_harness import make
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger

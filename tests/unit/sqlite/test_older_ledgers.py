@@ -1,9 +1,9 @@
 """A ledger of any older version: read as it is, and brought up to date with all that it knew."""
 
 import pytest
-from ledger_cases import CONNECTION
-from ledger_house import lines
-from older_ledgers import ANOTHER, STATES, VERSIONS, columns_of, put_ledger
+from support.ledger_cases import CONNECTION
+from support.ledger_harness import lines
+from support.older_ledgers import ANOTHER, STATES, VERSIONS, columns_of, put_ledger
 
 from batch_uploader.core.model import Container, Failure, Timestamp
 from batch_uploader.core.states import Status

@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from ledger_cases import CONNECTION, recording
-from ledger_changes import claim_all
+from support.ledger_cases import CONNECTION, recording
+from support.ledger_changes import claim_all
 
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerLocked
 from batch_uploader.core.model import Timestamp

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from ledger_cases import CONNECTION, ended, recording, uploaded
-from ledger_changes import claim_all, forget, release, settle
-from ledger_file_house import listed, make, posix
-from ledger_house import GRANTED, duplicate
 from msgspec.structs import replace
+from support.ledger_cases import CONNECTION, ended, recording, uploaded
+from support.ledger_changes import claim_all, forget, release, settle
+from support.ledger_file_harness import listed, make, posix
+from support.ledger_harness import GRANTED, duplicate
 
 from batch_uploader.core.changes import Claim, Settle
 from batch_uploader.core.errors import LedgerError, LedgerLocked
@@ -220,8 +220,8 @@ async def test_commits_are_synced(path):
 RUN = """
 import asyncio, sys
 from pathlib import Path
-from ledger_cases import CONNECTION, recording, uploaded
-from ledger_changes import claim_all, settle
+from support.ledger_cases import CONNECTION, recording, uploaded
+from support.ledger_changes import claim_all, settle
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
 async def main():

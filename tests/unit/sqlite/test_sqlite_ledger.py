@@ -10,9 +10,9 @@ from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_cases import CONNECTION, ended, recording, uploaded
-from ledger_changes import claim_all, settle
-from ledger_file_house import listed, make, names_in, posix
+from support.ledger_cases import CONNECTION, ended, recording, uploaded
+from support.ledger_changes import claim_all, settle
+from support.ledger_file_harness import listed, make, names_in, posix
 
 from batch_uploader.core.changes import BeginRun
 from batch_uploader.core.errors import LedgerError, LedgerLocked

@@ -5,10 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_cases import CONNECTION, recording, uploaded
-from ledger_changes import claim_all, settle
-from ledger_file_house import listed, make
-from older_ledgers import VERSIONS
+from support.ledger_cases import CONNECTION, recording, uploaded
+from support.ledger_changes import claim_all, settle
+from support.ledger_file_harness import listed, make
+from support.older_ledgers import VERSIONS
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Failure, Stat

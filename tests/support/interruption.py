@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 
 import anyio
-from ledger_changes import settle
 from msgspec.structs import replace
 
 from batch_uploader.app.uploader import Uploader
@@ -20,6 +19,7 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.pace.retry import RetryPolicy
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
+from support.ledger_changes import settle
 
 CONNECTION = "calls"
 OPTIONS = RunOptions(

@@ -5,12 +5,12 @@ import sys
 import textwrap
 
 import pytest
-from sink_samples import Sound, Tries, sample
 
 from batch_uploader.core.errors import SinkError
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.credentials import ApiKey
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+from support.sink_samples import Sound, Tries, sample
 
 CONTENT = b"RIFF" + bytes(2000)
 

@@ -2,8 +2,9 @@
 
 import struct
 
-import audio_makers as make
 from hypothesis import strategies as st
+
+from support import audio_makers as make
 
 SEEDS = [
     make.wav(0.1),

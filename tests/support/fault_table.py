@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CATALOGUE = Path(__file__).parents[1] / "docs" / "faults.md"
+CATALOGUE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 _ROW = re.compile(r"^\| *(\d+) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 _ONE = r"\d+(?:\s*\([^)]*\))?"

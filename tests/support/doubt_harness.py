@@ -5,9 +5,6 @@ import json
 import wave
 
 import anyio
-from ledger_cases import recording, uploaded
-from ledger_changes import claim_all, settle
-from sink_samples import Sound, Tries
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.clock import Clock
@@ -19,6 +16,9 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
 from batch_uploader.ui.tally import Tally
+from support.ledger_cases import recording, uploaded
+from support.ledger_changes import claim_all, settle
+from support.sink_samples import Sound, Tries
 
 STAMP = "upload_key"
 LOST = InDoubt("told to", code="INTERNAL", request_id="request-9")

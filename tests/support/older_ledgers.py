@@ -28,7 +28,7 @@ ANOTHER = "connection-2"
 def put_ledger(version, path):
     """Put the ledger of a version there, as it lies when no run uses it."""
     path.parent.mkdir(exist_ok=True)
-    text = Path(__file__).parent / "ledgers" / f"version_{version}.sql"
+    text = Path(__file__).parents[1] / "ledgers" / f"version_{version}.sql"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(text.read_text("utf-8"))
         connection.execute("PRAGMA journal_mode = WAL")

@@ -3,11 +3,11 @@
 import sys
 
 import pytest
-from ledger_cases import CONNECTION, recording, uploaded
-from ledger_changes import claim_all, settle
-from ledger_house import lines
 
 from batch_uploader.ledgers.sqlite import SqliteLedger
+from support.ledger_cases import CONNECTION, recording, uploaded
+from support.ledger_changes import claim_all, settle
+from support.ledger_harness import lines
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes and no SIGKILL")
 

@@ -2,12 +2,11 @@
 
 from contextlib import aclosing
 
-from ledger_cases import ended, recording, stat, uploaded
-from ledger_changes import claim_all, settle
-
 from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import Status
+from support.ledger_cases import ended, recording, stat, uploaded
+from support.ledger_changes import claim_all, settle
 
 GRANTED = ClaimAnswer(ClaimResult.GRANTED)
 KNOWN = ClaimAnswer(ClaimResult.KNOWN)
