@@ -21,8 +21,8 @@ async def main(directory: str) -> int:
         return 1
     print(f"{check.to_send} to send, {check.defective} with defects")
     for state, totals in status.totals.items():
-        if totals.count:
-            print(f"{state.label}: {totals.count}")
+        if totals.recordings:
+            print(f"{state.label}: {totals.recordings}")
     async for recording in status.records(Status.IN_DOUBT):
         print(f"look for {recording.path} in the SpeechSense console, then decide (resolve)")
     return 1 if check.defective or status.needs_attention else 0

@@ -118,7 +118,7 @@ async def rebuild_ledger(
     async with LedgerReader(places.ledger) as reader:
         counts = await reader.counts()
     talks, doubts = (counts.get(each, _NONE) for each in (Status.UPLOADED, Status.IN_DOUBT))
-    return Rebuilt(talks.count, doubts.count, replacement.aside)
+    return Rebuilt(talks.recordings, doubts.recordings, replacement.aside)
 
 
 async def _require_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:

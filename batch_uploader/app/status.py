@@ -43,7 +43,7 @@ class DirectoryStatus(Struct, frozen=True):
     @property
     def needs_attention(self) -> int:
         """How many recordings a human must look at."""
-        return sum(self.totals[each].count for each in NEEDS_ATTENTION)
+        return sum(self.totals[each].recordings for each in NEEDS_ATTENTION)
 
     async def records(self, status: Status) -> AsyncGenerator[Row]:
         """The recordings that are counted under this status, sorted by path."""
@@ -108,6 +108,8 @@ def _shown_as(status: Status) -> frozenset[Status]:
 def _without_claims(totals: Mapping[Status, Totals]) -> dict[Status, Totals]:
     claimed, doubts = totals[Status.CLAIMED], totals[Status.IN_DOUBT]
     both = Totals(
-        claimed.count + doubts.count, claimed.size + doubts.size, claimed.seconds + doubts.seconds
+        claimed.recordings + doubts.recordings,
+        claimed.nbytes + doubts.nbytes,
+        claimed.duration + doubts.duration,
     )
     return {**totals, Status.CLAIMED: _NONE, Status.IN_DOUBT: both}

@@ -74,11 +74,11 @@ async def _print_text(report: _Report) -> None:
     lines: list[Line] = []
     for each in Status:
         totals = report.status.totals[each]
-        if totals.count:
+        if totals.recordings:
             style = "yellow" if each in NEEDS_ATTENTION else ""
             numbers = (
-                f"{format_count(totals.count):>10}  {format_size(totals.size):>7}"
-                f"  {format_hours(totals.seconds):>9}"
+                f"{format_count(totals.recordings):>10}  {format_size(totals.nbytes):>7}"
+                f"  {format_hours(totals.duration):>9}"
             )
             lines.append([Span(f"{each.label:{_LABEL}}", style), Span(numbers)])
     if not lines:
@@ -86,8 +86,8 @@ async def _print_text(report: _Report) -> None:
     output.data(lines)
     for each in _TOLD:
         totals = report.status.totals[each]
-        if totals.count:
-            await _print_state(report, each, totals.count)
+        if totals.recordings:
+            await _print_state(report, each, totals.recordings)
 
 
 async def _print_state(report: _Report, state: Status, count: int) -> None:
@@ -124,9 +124,9 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
 async def _print_json(report: _Report) -> None:
     totals = {
         status.value: {
-            "recordings": each.count,
-            "bytes": each.size,
-            "duration": finite(each.seconds),
+            "recordings": each.recordings,
+            "bytes": each.nbytes,
+            "duration": finite(each.duration),
         }
         for status, each in report.status.totals.items()
     }

@@ -94,7 +94,7 @@ def lines(text):
 
 async def counts(calls, **where):
     status = await directory_status(calls, **where)
-    return {each: some.count for each, some in status.totals.items() if some.count}
+    return {each: some.recordings for each, some in status.totals.items() if some.recordings}
 
 
 class TestNothingThere:
@@ -208,11 +208,11 @@ class TestStatus:
         (calls / "bad.wav").write_bytes(b"no audio")
         await upload(service, calls)
         status = await directory_status(calls)
-        assert status.totals[Status.UPLOADED].count == 2
-        assert status.totals[Status.UPLOADED].size == sum(
+        assert status.totals[Status.UPLOADED].recordings == 2
+        assert status.totals[Status.UPLOADED].nbytes == sum(
             (calls / f"{number}.wav").stat().st_size for number in range(2)
         )
-        assert status.totals[Status.IN_DOUBT].count == 0
+        assert status.totals[Status.IN_DOUBT].recordings == 0
         assert (status.needs_attention, status.running, status.refusal) == (1, False, None)
         assert (status.connections, status.kept_aside) == (("calls",), 0)
         async with aclosing(status.records(Status.INVALID)) as records:
@@ -247,7 +247,7 @@ class TestStatus:
             file.chmod(0o600)
         status = await directory_status(calls)
         assert isinstance(status.refusal, LedgerError)
-        assert status.totals[Status.UPLOADED].count == 2
+        assert status.totals[Status.UPLOADED].recordings == 2
 
 
 class TestManifest:

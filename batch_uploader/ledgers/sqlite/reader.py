@@ -27,9 +27,9 @@ _ROWS_AT_ONCE: Final = 1000
 class Totals(Struct, frozen=True):
     """What the lines of one status add up to: how many, in bytes and in seconds of audio."""
 
-    count: int
-    size: int
-    seconds: float
+    recordings: int
+    nbytes: int
+    duration: float
 
 
 class LedgerReader:

@@ -187,10 +187,10 @@ async def test_a_file_may_hold_several_connections(path):
             ("a.wav", "two"),
             ("b.wav", "two"),
         ]
-        assert (await reader.counts())[Status.UPLOADED].count == 3
+        assert (await reader.counts())[Status.UPLOADED].recordings == 3
     async with LedgerReader(path, "two") as reader:
         assert list(await reader.known("")) == ["a.wav", "b.wav"]
-        assert (await reader.counts())[Status.UPLOADED].count == 2
+        assert (await reader.counts())[Status.UPLOADED].recordings == 2
 
 
 async def test_foreign_words_that_are_not_unicode_are_escaped(path):
@@ -261,7 +261,7 @@ async def test_a_reader_needs_no_right_to_write(open_folder):
     with as_a_stranger():
         async with LedgerReader(path) as reader:
             assert await listed(reader) == [("a.wav", Status.UPLOADED)]
-            assert (await reader.counts())[Status.UPLOADED].count == 1
+            assert (await reader.counts())[Status.UPLOADED].recordings == 1
         assert not is_running(path)
     assert names_in(open_folder) == [
         "ledger.db",
