@@ -277,15 +277,17 @@ async def apply_all(
     """
     made: list[ClaimAnswer | Outcome | None] = []
     for change, answer in zip(changes, await ledger.apply(changes), strict=True):
-        if isinstance(answer, LedgerError):
-            raise answer
-        if isinstance(answer, Lost):
-            raise _lost(change, answer)
-        made.append(answer)
+        result = told(change, answer)
+        if isinstance(result, LedgerError):
+            raise result
+        made.append(result)
     return made
 
 
-def _lost(change: Change, answer: Lost) -> LedgerError:
+def told(change: Change, answer: Answer) -> ClaimAnswer | Outcome | LedgerError | None:
+    """What an answer means for whoever asked: a claim that was lost is an error as well."""
+    if not isinstance(answer, Lost):
+        return answer
     error = LedgerError(str(answer))
     if isinstance(change, Settle) and change.outcome.talk_id is not None:
         error.add_note(f"{answer.path} is stored as talk {change.outcome.talk_id}")

@@ -12,9 +12,12 @@ from anyio import CancelScope
 
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.ports import Ledger
+from batch_uploader.core.model import Outcome
+from batch_uploader.core.ports import Ledger, told
+from batch_uploader.core.records import ClaimAnswer
 
-Heard = Callable[[Answer], None]
+Made = ClaimAnswer | Outcome | LedgerError | None
+Heard = Callable[[Made], None]
 
 
 class Recorder:
@@ -35,14 +38,14 @@ class Recorder:
         if self._steps is None:
             self._steps = asyncio.get_running_loop().create_task(self._step())
 
-    async def ask(self, change: Change) -> Answer:
+    async def ask(self, change: Change) -> Made:
         """Have it recorded, and wait for what becomes of it. Raises LedgerError.
 
         It is recorded as well if who asked is cancelled.
         """
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
 
-        def heard(answer: Answer) -> None:
+        def heard(answer: Made) -> None:
             if not answered.done():
                 answered.set_result(answer)
 
@@ -65,8 +68,8 @@ class Recorder:
                 await asyncio.sleep(0)
                 batch, self._waiting = self._waiting, []
                 answers = await self._made([change for change, _ in batch])
-                for (_, heard), answer in zip(batch, answers, strict=True):
-                    heard(answer)
+                for (change, heard), answer in zip(batch, answers, strict=True):
+                    heard(told(change, answer))
         finally:
             self._steps = None
 

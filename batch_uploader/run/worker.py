@@ -13,7 +13,7 @@ import anyio
 from anyio import to_thread
 from msgspec.structs import replace
 
-from batch_uploader.core.changes import Answer, Claim, Release, Settle
+from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import (
     InDoubt,
     LedgerError,
@@ -47,7 +47,7 @@ from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
 from batch_uploader.run.looks import Looks
 from batch_uploader.run.options import RunOptions
-from batch_uploader.run.recorder import Recorder
+from batch_uploader.run.recorder import Made, Recorder
 
 _COPIES = 2.1
 """A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
@@ -334,7 +334,7 @@ class Workers:
     async def _claim(self, delivery: Delivery) -> ClaimAnswer:
         answered: asyncio.Future[ClaimAnswer] = asyncio.get_running_loop().create_future()
 
-        def heard(answer: Answer) -> None:
+        def heard(answer: Made) -> None:
             granted = isinstance(answer, ClaimAnswer) and answer.claim is ClaimResult.GRANTED
             delivery.claimed = granted
             if answered.done():
@@ -374,14 +374,14 @@ class Workers:
         delivery.settling = True
         self._feed.begun()
 
-        def heard(answer: Answer) -> None:
+        def heard(answer: Made) -> None:
             self._over(delivery)
             self._heard(answer)
             if then is not None and isinstance(answer, Outcome):
                 then(answer)
             self._feed.finished()
 
-        self._recorder.record(Settle(outcome, policy), heard)
+        self._recorder.record(Settle(outcome, policy, delivery.claimed), heard)
         return outcome.status
 
     async def _settle_and_wait(self, outcome: Outcome) -> None:
@@ -395,7 +395,7 @@ class Workers:
             delivery.claimed = False
             self._recorder.record(Release(delivery.recording.path), self._heard)
 
-    def _heard(self, answer: Answer) -> None:
+    def _heard(self, answer: Made) -> None:
         if isinstance(answer, LedgerError):
             self._drain.fail(answer)
         elif isinstance(answer, Outcome):

@@ -1,5 +1,6 @@
 """How a run ends, on the shipped fakes: limits, signals, failures, and what is in flight then."""
 
+import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ from support.engine_harness import OPTIONS, House, Slow, recordings
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
-from batch_uploader.core.changes import Settle
+from batch_uploader.core.changes import Release, Settle
 from batch_uploader.core.errors import (
     ConfigError,
     LedgerError,
@@ -276,3 +277,24 @@ async def test_what_nobody_foresaw_between_two_attempts_leaves_no_doubt(monkeypa
     assert not await house.statuses()
     assert (await house.run()).counts == {Status.UPLOADED: 1}
     assert len(house.sink.talks) == 1
+
+
+async def test_a_claim_that_is_lost_meanwhile_ends_the_run_and_names_its_talk():
+    """Another run took the ledger over and ended the claim: what is on record then stands."""
+    house = House(recordings(1))
+    (path,) = (path for path in house.source._files if path.endswith(".wav"))
+    sink = Slow()
+    uploader = house.uploader(sink=sink)
+
+    async def take_over():
+        while not sink.waiting:
+            await anyio.sleep(0.001)
+        await house.ledger.apply([Release(path)])
+        sink.go.set()
+
+    async with uploader:
+        other = asyncio.create_task(take_over())
+        with pytest.raises(LedgerError, match=rf"^the claim of {path} was lost to") as raised:
+            await uploader.run()
+    await other
+    assert raised.value.__notes__ == [f"{path} is stored as talk {sink.talks[0].talk_id}"]
