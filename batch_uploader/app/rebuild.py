@@ -26,7 +26,13 @@ from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
 from batch_uploader.ledgers.places import has_ledger, manifest_path
-from batch_uploader.ledgers.sqlite import LedgerReader, Replacement, SqliteLedger, Totals
+from batch_uploader.ledgers.sqlite import (
+    LedgerReader,
+    Replacement,
+    SqliteLedger,
+    Totals,
+    require_place,
+)
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.selection import literal
 
@@ -87,6 +93,7 @@ async def rebuild_ledger(
 
     manifests = (places.manifest, manifest_path(places.root))
     if not has_ledger(places.ledger) and not await to_thread.run_sync(_sorted_by_age, manifests):
+        await to_thread.run_sync(require_place, places.ledger)
         raise _nothing_left(places.manifest)
     belonging = Belonging(places.ledger, places.root)
     async with AsyncExitStack() as stack:

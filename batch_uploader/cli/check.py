@@ -38,7 +38,6 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = require_places(settings), settings.reading()
-    show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
     account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
     summary = await check_directory(
         places,
@@ -53,6 +52,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
         ),
         listeners=[_explain, account.take],
     )
+    show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
     account.print(summary)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))

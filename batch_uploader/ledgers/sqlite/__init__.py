@@ -7,6 +7,7 @@ from batch_uploader.ledgers.sqlite.hold import is_running, remains
 from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
 from batch_uploader.ledgers.sqlite.mark import require_last
+from batch_uploader.ledgers.sqlite.place import require_place
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
 from batch_uploader.ledgers.sqlite.replacing import Replacement
 
@@ -19,4 +20,5 @@ __all__ = [
     "kept_answers",
     "remains",
     "require_last",
+    "require_place",
 ]
