@@ -1,6 +1,7 @@
-"""What lies below a directory, without following any link, and what of it is in memory.
+"""Files below a directory, opened without following any link, and which of them are in memory.
 
-Everything here blocks, unless it says otherwise, so call it in a thread, and raises OSError.
+Unless its docstring says otherwise, a function here blocks (call it in a thread) and raises
+OSError.
 """
 
 import ctypes
@@ -19,29 +20,29 @@ from batch_uploader.host.files import FOLDER as _FOLDER
 from batch_uploader.host.files import NO_LINKS as _NO_LINKS
 
 Root: TypeAlias = str | int
-"""A directory by its path, or held: by a descriptor, whatever its path leads to by now."""
+"""A directory by its path, or held by a descriptor, which stays valid when the path changes."""
 
 
 def identity(file: Path | Root) -> tuple[int, int]:
-    """What tells a file or a directory from all others, whatever its path."""
+    """The device and inode, which identify a file or a directory whatever its path."""
     status = os.stat(file)  # noqa: PTH116 - a descriptor, or a name that is no valid Unicode
     return status.st_dev, status.st_ino
 
 
 def hold_directory(path: str) -> Root:
-    """A directory, to open from what lies below it. The caller closes a descriptor.
+    """Open a directory, to open files relative to it. The caller closes the descriptor.
 
-    The path itself where a system cannot open relative to a descriptor.
+    Returns the path where a system cannot open relative to a descriptor.
     """
     return path if sys.platform == "win32" else os.open(path, _FOLDER)
 
 
 def open_beneath(root: Root, parts: Sequence[str]) -> int:
-    """Open what lies at ``parts`` below a directory for reading, without following any link.
+    """Open the file at ``parts`` below a directory for reading, without following any link.
 
-    Never waits, not even on a FIFO: the caller looks at what kind of file it got, and closes it.
-    ``root`` itself may be a link. The parts are plain names. A link among them is an OSError with
-    ``ELOOP`` or ``ENOTDIR``.
+    Never waits, not even on a FIFO: the caller checks the file's type, and closes it. ``root``
+    itself may be a link. The parts are plain names. A link among them is an OSError with ``ELOOP``
+    or ``ENOTDIR``.
     """
     if sys.platform == "win32":
         return os.open(_resolve_beneath(root, parts), os.O_RDONLY | _COMMON)
@@ -50,9 +51,9 @@ def open_beneath(root: Root, parts: Sequence[str]) -> int:
 
 
 def stat_beneath(root: Root, parts: Sequence[str]) -> os.stat_result:
-    """Look at what lies at ``parts`` below a directory, without following any link.
+    """The stat of the file at ``parts`` below a directory, without following any link.
 
-    As ``open_beneath``, but a link at the very end is described instead of refused.
+    As ``open_beneath``, but for a link as the last part it returns the stat of the link.
     """
     if sys.platform == "win32":
         return os.lstat(_resolve_beneath(root, parts))
@@ -62,9 +63,9 @@ def stat_beneath(root: Root, parts: Sequence[str]) -> os.stat_result:
 
 @contextmanager
 def scan_beneath(root: Root, parts: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """Read the folder at ``parts`` below a directory, or that itself, without following any link.
+    """List the folder at ``parts`` below a directory, or the directory itself, following no link.
 
-    What it hands out is good within the block alone; the ``path`` of a DirEntry means nothing.
+    The entries are valid only within the block; the ``path`` of a DirEntry means nothing.
     """
     if sys.platform == "win32":
         with os.scandir(_resolve_beneath(root, parts)) as items:
@@ -75,9 +76,9 @@ def scan_beneath(root: Root, parts: Sequence[str]) -> Iterator[Iterator[os.DirEn
 
 
 def tells_cached(descriptor: int) -> bool:
-    """Whether the file system can tell what of this file is in memory.
+    """Whether the file system can tell which parts of this file are in memory.
 
-    Those behind a network or another process cannot, nor any of another system than Linux.
+    Network and FUSE file systems cannot, nor can any system but Linux.
     """
     try:
         os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
@@ -91,11 +92,11 @@ def tells_cached(descriptor: int) -> bool:
 def read_cached_beneath(
     root: Root, parts: Sequence[str], size: int
 ) -> tuple[bytes, os.stat_result]:
-    """The first ``size`` bytes of a file below a directory, and what it was when they were read.
+    """The first ``size`` bytes of a file below a held directory, and its stat when they were read.
 
-    Does not block: an OSError if a disk or a share had to be waited for, even to find the file, if
-    the file has not so many bytes, if a link or a mount lies on the way, and wherever the system
-    has no openat2 (Linux 5.12). The directory is one that is held.
+    Does not block. Raises OSError if reading or even finding the file would wait for a disk or a
+    share, if the file is shorter, if a link or a mount is on the way, and where the system lacks
+    openat2 (Linux 5.12).
     """
     if isinstance(root, str):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), root)
@@ -110,13 +111,13 @@ def read_cached_beneath(
 
 
 _NO_DESCRIPTOR = (AttributeError, OSError, NotImplementedError, TypeError, ValueError)
-"""What a handle without one may say when it is asked for it, and a system without the call."""
+"""What a handle without a descriptor may raise when asked for it, and a system without the call."""
 
 
 def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
-    """Fill a buffer from a file if nobody has to wait for a disk; whether it is filled.
+    """Fill a buffer from a file without waiting for a disk. Returns whether it is filled.
 
-    Does not block. False as well for what is not there, and always where the system does not tell.
+    Does not block. False if the bytes are missing, and always where the system cannot tell.
     """
     try:
         return os.preadv(file.fileno(), [into], offset, os.RWF_NOWAIT) == len(into)
@@ -125,13 +126,13 @@ def read_cached(file: BinaryIO, offset: int, into: memoryview) -> bool:
 
 
 def read_ahead(file: BinaryIO, offset: int, length: int) -> None:
-    """Have the system read what will soon be asked for; does nothing where it cannot."""
+    """Have the system read bytes ahead of their use; does nothing where it cannot."""
     with suppress(*_NO_DESCRIPTOR):
         os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_WILLNEED)
 
 
 def is_junction(item: os.DirEntry[str]) -> bool:
-    """Whether a directory is one of Windows' own links, which it does not call links."""
+    """Whether a directory is a Windows junction, which Python does not report as a link."""
     if sys.platform == "win32":
         tag = item.stat(follow_symlinks=False).st_reparse_tag
         return tag == stat.IO_REPARSE_TAG_MOUNT_POINT
@@ -147,13 +148,13 @@ class _OpenHow(ctypes.Structure):
 
 
 _OPENAT2 = 437  # on every architecture, and unknown to Python
-# Nothing but what is in memory; no other mount, no link, not up and out.
+# RESOLVE_CACHED, NO_XDEV, NO_SYMLINKS and BENEATH: only from memory, no mount, link or "..".
 _CACHED_BENEATH = 0x20 | 0x01 | 0x04 | 0x08
 
 
 @functools.cache
 def _syscall() -> Callable[..., int]:
-    # Keeps the interpreter's lock: to let it go and get it back takes longer.
+    # PyDLL keeps the GIL: releasing it and taking it again takes longer than the call.
     function: Callable[..., int] = ctypes.PyDLL(None, use_errno=True).syscall
     return function
 
@@ -175,8 +176,8 @@ def _open_cached(folder: int, path: str, flags: int, resolve: int) -> int:
 
 @contextmanager
 def _folder_beneath(root: Root, parts: Sequence[str]) -> Iterator[int]:
-    # Step by step from descriptor to descriptor, since a path could be bent under our feet. Each
-    # is one of its own: two readers of one descriptor would take each other's names away.
+    # Part by part, each opened relative to the one before, since a link may be put into a path at
+    # any time. Each listing has its own descriptor: two that share one share its position.
     if isinstance(root, str):
         folder = os.open(root, _FOLDER)
     else:
@@ -193,7 +194,7 @@ def _folder_beneath(root: Root, parts: Sequence[str]) -> Iterator[int]:
 
 
 def _resolve_beneath(root: Root, parts: Sequence[str]) -> str:
-    # For systems that cannot open relative to a descriptor, and so hold none.
+    # For systems that cannot open relative to a descriptor.
     plain = os.path.join(os.path.realpath(str(root)), *parts)  # noqa: PTH118 - may be no valid Unicode
     if os.path.normcase(os.path.realpath(plain)) != os.path.normcase(plain):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), plain)

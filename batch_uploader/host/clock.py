@@ -1,4 +1,4 @@
-"""A clock that nobody sets."""
+"""The time since the machine was started, which cannot be set."""
 
 import functools
 import sys
@@ -9,9 +9,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_time() -> tuple[str, int] | None:
-    """Which start of this machine it is, and the nanoseconds since, suspended ones included.
+    """The ID of this boot of the machine and the nanoseconds since, including time suspended.
 
-    Nothing sets this clock. None where the system does not tell: only Linux does. Does not block.
+    This clock cannot be set. None where the system has none: only Linux does. Does not block.
     """
     if sys.platform != "linux":
         return None
@@ -23,5 +23,5 @@ def boot_time() -> tuple[str, int] | None:
 
 @functools.cache
 def _boot_id() -> str:
-    # Once: it is asked of each recording, and no process outlives the start of its machine.
+    # Cached: it is read for each recording, and no process survives a reboot.
     return _BOOT_ID.read_text("ascii").strip()

@@ -1,9 +1,9 @@
-"""How files of our own are made, opened, replaced and closed to others.
+"""Create, open, replace and protect the program's own files.
 
-A ledger lies among files that strangers may have put there: under a name of ours a link may lead
-anywhere, and a file may be another name of somebody else's. So nothing is done by way of a name
-alone. What is opened is no link and a plain file, which is asked of the descriptor; what is written
-has no second name; what is closed to others belongs to us. Blocks, and raises OSError.
+A ledger may lie in a folder that others can write. A file under one of our names may then be a
+link, or a hard link to another user's file. So a name alone is never trusted: what is opened must
+be a plain file and no link, which is checked on the descriptor; a file that is written has no
+second name; a file whose mode is changed belongs to us. Everything here blocks and raises OSError.
 """
 
 import errno
@@ -23,7 +23,7 @@ PRIVATE = 0o600
 OTHERS = 0o077
 _WRITABLE = 0o022
 _PIECE = 1024 * 1024
-# None of these flags exists on every system; a missing one is made up for where it matters.
+# Each of these flags is missing on some system; where that matters there is a fallback.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 COMMON = (
     NO_LINKS
@@ -39,7 +39,7 @@ FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 
 
 
 class NotOurs(OSError):  # noqa: N818 - what lies there, not a mistake
-    """Under a name of our own lies something that we did not put there; it is left as it is."""
+    """A file of another kind or owner is under one of our names; it is left as it is."""
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
@@ -53,12 +53,12 @@ def create_private(
     device: bool = False,
     exclusive: bool = False,
 ) -> int:
-    """Open a file for reading and writing; if it is new, nobody but its owner may ever read it.
+    """Open a file for reading and writing; a new one has mode 0600 from the start.
 
     An existing file keeps its content and its mode; with ``exclusive`` it is a FileExistsError. A
-    link at ``path`` is refused, not followed, and so is all but a plain file; with ``device`` one
-    that keeps nothing will do. A file with a second name is refused unless it is ``shared``, as one
-    that nobody writes may be. The caller closes the descriptor.
+    link at ``path`` is refused, not followed, as is all but a plain file; with ``device`` a
+    character device is accepted. A file with a second name is refused unless ``shared``, which is
+    for files that are never written. The caller closes the descriptor.
     """
     flags = os.O_RDWR | os.O_CREAT
     flags |= (os.O_APPEND if append else 0) | (os.O_EXCL if exclusive else 0)
@@ -66,7 +66,7 @@ def create_private(
 
 
 def read_own(path: Path, most: int) -> bytes | None:
-    """The first ``most`` bytes of a file of our own, None where there is none; follows no link."""
+    """The first ``most`` bytes of one of our files, None if it does not exist; follows no link."""
     try:
         descriptor = _open_own(path, os.O_RDONLY, shared=True)
     except FileNotFoundError:
@@ -76,10 +76,10 @@ def read_own(path: Path, most: int) -> bytes | None:
 
 
 def close_to_others(path: Path) -> None:
-    """Let nobody but its owner use a file of our own; nothing happens where there is none.
+    """Set the mode of one of our files to 0600; does nothing if it does not exist.
 
-    What belongs to another user keeps its mode, and so does a file with a second name. A file
-    system that keeps no modes is left alone.
+    A file of another user or with a second name keeps its mode. Does nothing on a file system
+    without modes.
     """
     with suppress(FileNotFoundError):
         if is_private(path):
@@ -92,7 +92,7 @@ def close_to_others(path: Path) -> None:
 
 
 def close_descriptor_to_others(descriptor: int) -> None:
-    """``close_to_others`` of what is open."""
+    """``close_to_others`` for an open file."""
     if sys.platform != "win32":
         status = os.fstat(descriptor)
         if status.st_mode & OTHERS and status.st_nlink == 1 and status.st_uid == os.geteuid():
@@ -101,9 +101,9 @@ def close_descriptor_to_others(descriptor: int) -> None:
 
 
 def give_to_owner_of(other: Path, descriptor: int) -> None:
-    """Let what root made belong to whoever owns another file, as SQLite does with its logs.
+    """Give a file that root made to the owner of another file, as SQLite does with its logs.
 
-    Or its owner could not use what lies beside it any more. Nothing happens where there is none.
+    Else that owner could no longer use it. Does nothing if the other file does not exist.
     """
     if sys.platform != "win32" and os.geteuid() == 0:
         with suppress(OSError):
@@ -113,15 +113,15 @@ def give_to_owner_of(other: Path, descriptor: int) -> None:
 
 
 def require_own(path: Path, *, shared: bool = False) -> None:
-    """Raise NotOurs unless a plain file lies there, or nothing: what others open by its name."""
+    """Raise NotOurs if anything but a plain file is there, for files that a library opens."""
     with suppress(FileNotFoundError):
         _require(path, os.lstat(path), shared=shared)
 
 
 def unshare(path: Path) -> None:
-    """Give a file that has a second name a copy of its own, whole or not at all; for its only user.
+    """Replace a file that has a second name by a copy, atomically; for its only user.
 
-    So a backup that is made of hard links is not written to, nor whatever else it is.
+    So a backup made of hard links, or any other file behind the second name, is not written to.
     """
     with suppress(FileNotFoundError):
         status = os.lstat(path)
@@ -136,11 +136,11 @@ def unshare(path: Path) -> None:
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Write a file anew: at each moment, also after a crash, ``path`` is the old or the new whole.
+    """Replace a file: at any moment, also after a crash, ``path`` is the whole old or new file.
 
-    Hands out a file to write to, which takes the place of ``path`` when the block ends and is
-    durable then. If the block or the writing fails, the old file stands and nothing is left over.
-    Nobody but the owner may read the new file. A link at ``path`` is itself replaced.
+    Yields a file to write to, which replaces ``path`` durably when the block ends. If the block or
+    the writing fails, the old file stays and no other is left. The new file has mode 0600. A link
+    at ``path`` is itself replaced.
     """
     temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | COMMON, PRIVATE)
@@ -158,9 +158,9 @@ def replace_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def create_once(path: Path, content: bytes) -> bool:
-    """Make a file whole, unless there is something; whether it was made. Durable when it returns.
+    """Create a file with this content unless ``path`` exists. Returns whether it was created.
 
-    Of several that try at once, one makes it. Nobody but the owner may read it.
+    Durable when it returns. Of several concurrent callers one creates it. Its mode is 0600.
     """
     temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | COMMON, PRIVATE)
@@ -174,7 +174,7 @@ def create_once(path: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError:
-            # Not every file system has links; then the later one of two wins.
+            # On a file system without hard links, the later of two callers wins.
             if os.path.lexists(path):
                 return False
             temporary.replace(path)
@@ -185,15 +185,15 @@ def create_once(path: Path, content: bytes) -> bool:
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside a file for what may take its place, of no file that anybody ever made."""
+    """A random name beside a file, for the temporary file that replaces it."""
     prefix, suffix = _around_temporary(path)
     return path.with_name(f"{prefix}{os.urandom(8).hex()}{suffix}")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a killed run left under a temporary name, and what it made beside that.
+    """Remove the temporary files that a killed run left for a file, and files made beside those.
 
-    For whoever alone replaces this file. What is temporary itself has none of its own.
+    For the only writer of this file. A temporary file has no temporary files of its own.
     """
     if _TEMPORARY.match(path.name):
         return
@@ -205,15 +205,15 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _around_temporary(path: Path) -> tuple[str, str]:
-    # Short, whatever the file's name, and no other file's of the same folder. What is made for a
-    # temporary file is a leftover of the same.
+    # Short, however long the file's name, and different from those of other files in the folder. A
+    # temporary file of a temporary file counts as one of the original.
     if again := _TEMPORARY.match(path.name):
         return again[0], _SUFFIX
     return f"{_PREFIX}{zlib.crc32(os.fsencode(path.name)):08x}-", _SUFFIX
 
 
 def sync_directory(path: Path) -> None:
-    """Make names that were created, replaced or removed in a directory durable.
+    """Make created, replaced and removed names in a directory durable.
 
     Does nothing on Windows, and on file systems that cannot sync a directory.
     """
@@ -230,27 +230,27 @@ def sync_directory(path: Path) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but the owner may use the file; always so on Windows, which has no modes."""
+    """Whether only the owner may use the file; always True on Windows, which has no modes."""
     if sys.platform == "win32":
         return True
     return not path.stat().st_mode & OTHERS
 
 
 class Trust(Enum):
-    """Whether others may put files under our names into a folder."""
+    """Whether other users may put files under our names into a folder."""
 
     OURS = auto()
-    """They may not, or nothing tells that they may."""
+    """They may not, as far as owner and mode tell."""
     LINK = auto()
-    """It is a link: what it leads to is not for the folder's owner alone to say."""
+    """It is a link, so others than the folder's owner may decide where it leads."""
     OTHERS = auto()
-    """They may: it is somebody else's, or its mode lets them."""
+    """They may: the folder belongs to another user, or its mode allows it."""
     UNTOLD = auto()
-    """Its mode lets them, but its file system keeps no modes."""
+    """The mode allows it, but the file system does not keep modes."""
 
 
 def trust(folder: Path) -> Trust:
-    """Who may write a folder; OURS where there is none yet."""
+    """Who may write a folder; OURS if it does not exist yet."""
     try:
         status = os.lstat(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -265,15 +265,15 @@ def trust(folder: Path) -> Trust:
     try:
         keeps_modes, owner = _ask_by_file(folder)
     except OSError:
-        # Nothing of ours can be made in there, as is told when it has to be.
+        # No file can be made there; the error says so when one has to be.
         return Trust.OURS
-    # A server, or a mount, may show whatever is ours as somebody else's.
+    # A server or a mount may show our own files as another user's.
     known = Trust.OURS if safe and owner == status.st_uid else Trust.OTHERS
     return known if keeps_modes else Trust.UNTOLD
 
 
 def _ask_by_file(folder: Path) -> tuple[bool, int]:
-    """Whether modes are kept there, and as whose a file of ours is shown."""
+    """Whether modes are kept there, and the owner that a new file of ours has."""
     name = temporary_name(folder / "trust")
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | COMMON, PRIVATE)
     try:
@@ -293,7 +293,7 @@ _SECOND_NAME = "it has a second name, so it may be another's file (a hard link)"
 
 def _open_own(path: Path, flags: int, *, shared: bool = False, device: bool = False) -> int:
     with suppress(FileNotFoundError):
-        # To open some things does something to them.
+        # Opening some special files has side effects.
         _require(path, os.lstat(path), shared=shared, device=device)
     descriptor = os.open(path, flags | COMMON, PRIVATE)
     try:
@@ -315,7 +315,7 @@ def _require(
         return
     if not stat.S_ISREG(status.st_mode):
         raise _not_ours(path, "it is a pipe, a socket or a device")
-    # On a file that was unlinked meanwhile there is no name at all.
+    # A file that was unlinked meanwhile has no name at all.
     if status.st_nlink > 1 and not shared:
         raise _not_ours(path, _SECOND_NAME)
 

@@ -1,4 +1,4 @@
-"""A lock that no process outlives."""
+"""A file lock that is free again when its process ends."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ else:
 
 
 class FileLock:
-    """An exclusive lock, on a file of its own, that no process outlives: a killed one frees it.
+    """An exclusive lock on a file of its own; it ends with its process, also with a killed one.
 
-    Advisory: it keeps out whoever asks, also a second lock in this very process. The file, made
-    for its owner alone, stays after the release: to remove it would let two in at once.
+    Advisory; it excludes a second lock in the same process, too. The file has mode 0600 and stays
+    after the release: removing it could let two processes hold the lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,9 +33,9 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free, without waiting; whether it is held now.
+        """Take the lock if it is free, without waiting. Returns whether it is held now.
 
-        Raises OSError if the file cannot be made or its file system knows no locks.
+        Raises OSError if the file cannot be made or its file system does not support locks.
         """
         if self._descriptor is not None:
             return True
@@ -52,7 +52,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let the lock go; nothing happens if it is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)

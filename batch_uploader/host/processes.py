@@ -1,4 +1,4 @@
-"""Which processes of this machine live, and on what its files lie. Nothing here waits."""
+"""Which processes of this machine run, and which file systems are remote. Nothing here waits."""
 
 import ctypes
 import os
@@ -10,10 +10,10 @@ from msgspec import Struct
 
 
 class Process(Struct, frozen=True):
-    """A process, told from any other one of any machine.
+    """What identifies a process among those of all machines.
 
-    ``boot`` is the start of its machine, ``view`` the namespaces in which ``pid`` and ``started``
-    (in ticks since that start) are counted. None is what the system does not tell.
+    ``boot`` is the ID of the machine's boot, ``view`` the namespaces in which ``pid`` and
+    ``started`` (ticks since boot) are counted. None where the system does not tell.
     """
 
     host: str
@@ -24,9 +24,9 @@ class Process(Struct, frozen=True):
 
 
 def this_process() -> Process:
-    """Who asks. Does not block."""
+    """The calling process. Does not block."""
     host, pid = socket.gethostname(), os.getpid()
-    # Where /proc shows another namespace's processes than ours, its numbers say nothing to us.
+    # If /proc is that of another PID namespace, its numbers are not ours.
     if _link("/proc/self") != str(pid):
         return Process(host, pid)
     boot = "".join(_lines(Path("/proc/sys/kernel/random/boot_id"))) or None
@@ -35,7 +35,7 @@ def this_process() -> Process:
 
 
 def lives(process: Process) -> bool | None:
-    """Whether a process still runs; None where nobody can tell from here. Does not block."""
+    """Whether a process still runs; None if that cannot be told from here. Does not block."""
     me = this_process()
     if None in {me.boot, me.started, process.started}:
         return None
@@ -46,14 +46,14 @@ def lives(process: Process) -> bool | None:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        pass  # not ours to signal, but there
+        pass  # it runs, but as another user
     started = _started(process.pid)
     return None if started is None else started == process.started
 
 
 def _started(pid: int) -> int | None:
-    """In ticks; -1 for one that has ended and that nobody has buried."""
-    # What stands before the last bracket is its name, which may hold anything.
+    """When a process started, in ticks since boot; -1 for a zombie."""
+    # The process name ends at the last bracket, and may contain anything.
     fields = " ".join(_lines(Path(f"/proc/{pid}/stat"))).rpartition(")")[2].split()
     try:
         return -1 if fields[0] in "ZX" else int(fields[19])
@@ -90,14 +90,14 @@ _REMOTE = {
     0xBACBACBC: "VMware",
     0x7C7C6673: "Parallels",
 }
-"""By the number that statfs tells: behind these are other machines, or programs."""
+"""By the magic number of statfs: file systems on other machines, or of programs."""
 
 
 def network_file_system(path: Path) -> str | None:
-    """What kind of network file system a file lies on, or will; None on a local one.
+    """The kind of network file system of a file, which need not exist; None if it is local.
 
-    None as well where the system does not tell: only Linux does. FUSE is counted among them, unless
-    a disk of this machine is behind it.
+    None as well where the system does not tell: only Linux does. FUSE counts as a network file
+    system unless a local disk is behind it.
     """
     if sys.platform != "linux":
         return None

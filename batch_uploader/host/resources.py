@@ -1,6 +1,6 @@
-"""What this machine gives: memory and how it is kept, threads, descriptors.
+"""Resources of this machine: memory and how it is allocated, threads, descriptors.
 
-Nothing here blocks, unless it says so.
+Nothing here blocks unless its docstring says so.
 """
 
 import _thread
@@ -18,19 +18,18 @@ from typing import NamedTuple
 if sys.platform != "win32":
     import resource
 
-# Of glibc's malloc.h, in the order in which they are set: how many heaps, how much free memory at
-# the end of one before the system gets it back, and how large a block is that has pages of its own
-# (32 MiB is the most that every glibc takes).
+# glibc's mallopt, in this order: M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD (32 MiB is the
+# maximum that every glibc accepts).
 _HEAP = ((-8, 1), (-1, 256 * 1024 * 1024), (-3, 32 * 1024 * 1024))
 
 
 def keep_one_heap() -> bool:
-    """Let all threads of this process share one heap, which keeps what is given back to it.
+    """Let all threads share one heap, which keeps freed memory. Returns whether the system can.
 
-    Whether the system can do that. glibc gives each thread a heap, and what one has given back the
-    others cannot use: a third more memory for recordings on their way. It gives large blocks back
-    to the system, too, which clears each page before the next recording gets it: a tenth of the CPU
-    time. Before other threads start. Does not block.
+    glibc gives each thread a heap, and memory freed in one is not available to the others: a third
+    more memory for recordings in flight. It also returns large blocks to the system, which clears
+    each page before the next recording gets it: a tenth of the CPU time. Call it before other
+    threads start. Does not block.
     """
     if sys.platform != "linux":
         return False
@@ -43,7 +42,7 @@ def keep_one_heap() -> bool:
 
 @contextmanager
 def taking(size: int) -> Iterator[None]:
-    """Take so many bytes within the block, without a use for them. Raises MemoryError."""
+    """Allocate ``size`` bytes for the duration of the block. Raises MemoryError."""
     try:
         block = mmap.mmap(-1, size)
     except OSError as error:
@@ -53,7 +52,7 @@ def taking(size: int) -> Iterator[None]:
 
 
 def spare_threads(most: int) -> int:
-    """How many threads more may run at a time, ``most`` at most. Blocks for a moment: it tries."""
+    """How many more threads can be started, up to ``most``. Tries it, so it blocks briefly."""
     done, ended = threading.Lock(), threading.Semaphore(0)
 
     def wait() -> None:
@@ -64,7 +63,7 @@ def spare_threads(most: int) -> int:
     started = 0
     with done, suppress(RuntimeError, MemoryError):
         while started < most:
-            # A Thread would wait for each to begin, which takes ten times as long.
+            # threading.Thread waits until each has started, which takes ten times as long.
             _thread.start_new_thread(wait, ())
             started += 1
     for _ in range(started):
@@ -73,14 +72,14 @@ def spare_threads(most: int) -> int:
 
 
 def spare_descriptors() -> int | None:
-    """How many files more this process may open, None where the system does not tell."""
+    """How many more files this process may open, None where the system does not tell."""
     if sys.platform == "win32":
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return None
     try:
-        # The one that it takes to count them is among them.
+        # The descriptor that lists them is counted, too.
         taken = len(os.listdir("/dev/fd")) - 1  # noqa: PTH208 - a Path would take as many objects
     except OSError as error:
         return 0 if error.errno == errno.EMFILE else None
@@ -88,13 +87,13 @@ def spare_descriptors() -> int | None:
 
 
 class _Groups(NamedTuple):
-    """Where control groups are, and the files that tell of their memory."""
+    """The path of a control group hierarchy, and the names of its memory files."""
 
     folder: str
     limits: tuple[str, ...]
     taken: str
     cached: tuple[str, ...]
-    """What in ``memory.stat`` is given back when it is needed: it is cached of files."""
+    """The keys of ``memory.stat`` that count page cache, which is freed when needed."""
 
 
 _VERSION_1 = _Groups(
@@ -112,7 +111,7 @@ _VERSION_2 = _Groups(
 
 
 def spare_memory(root: Path = Path("/")) -> int:
-    """Bytes that this machine, the control groups of this process and its limit have left to give.
+    """Bytes that are free on this machine, within this process's control groups and its limit.
 
     0 where the system does not tell: only Linux does. Does not block.
     """
@@ -141,11 +140,11 @@ def _left_in(group: Path, files: _Groups) -> Iterator[int]:
     try:
         taken = int("".join(_lines(group / files.taken)))
     except ValueError:
-        return  # no such group, or none of memory
+        return  # no such control group, or it has no memory controller
     stat = _lines(group / "memory.stat")
     taken -= sum(int(line.split()[1]) for line in stat if line.startswith(files.cached))
     for limit in files.limits:
-        with suppress(ValueError):  # there is none
+        with suppress(ValueError):  # no limit
             yield int("".join(_lines(group / limit))) - taken
 
 

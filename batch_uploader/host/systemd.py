@@ -1,4 +1,4 @@
-"""What the service manager is told of us."""
+"""Notifications to systemd (sd_notify)."""
 
 import os
 import socket
@@ -10,10 +10,10 @@ from typing import Self
 
 
 class ServiceManager:
-    """Where systemd hears of us (sd_notify), as a context manager; nobody listens elsewhere.
+    """The connection to systemd's notification socket, as a context manager.
 
-    ``watchdog`` is after how many seconds without a word it takes us for dead, None if it never
-    does. Raises nothing: whoever cannot be told is not told.
+    ``watchdog`` is the watchdog's interval in seconds, None if it is off. Raises nothing: where
+    there is no socket, or it fails, notifications are dropped.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -26,8 +26,9 @@ class ServiceManager:
             self.watchdog = int(microseconds) / 1e6
 
     def __enter__(self) -> Self:
-        """Reach it, if it is there."""
-        # An address that begins with @ is no file: Linux writes it with a zero byte.
+        """Connect to the socket if there is one."""
+        # An address that begins with @ is in Linux's abstract namespace, and begins with a zero
+        # byte.
         if self._address[:1] in {"/", "@"} and sys.platform != "win32":
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(0)
@@ -50,11 +51,11 @@ class ServiceManager:
 
     @property
     def listens(self) -> bool:
-        """Whether anybody is there."""
+        """Whether there is a socket."""
         return self._socket is not None
 
     def tell(self, **state: str) -> None:
-        """Say something: ``READY="1"``, ``STATUS="..."``."""
+        """Send a notification: ``READY="1"``, ``STATUS="..."``."""
         if self._socket is not None:
             text = "\n".join(f"{name}={value}" for name, value in state.items())
             with suppress(OSError):
