@@ -13,6 +13,7 @@ from batch_uploader.app.places import (
 )
 from batch_uploader.core.cells import defuse
 from batch_uploader.core.checks import as_path
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import Format, Stream, export
 from batch_uploader.ledgers.sqlite import LedgerReader
@@ -52,5 +53,11 @@ async def export_manifest(
     ):
         if isinstance(output, Stream):
             return await export(rows, output, form, guard)
-        with replace_atomically(as_path("output", output)) as replacing:
-            return await export(rows, replacing, form, guard)
+        try:
+            with replace_atomically(as_path("output", output)) as replacing:
+                return await export(rows, replacing, form, guard)
+        except OSError as error:
+            raise ConfigError(
+                f"--output: {output} cannot be written ({error.strerror})",
+                hint="check its disk and folder, or specify another file",
+            ) from error

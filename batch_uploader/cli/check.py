@@ -14,9 +14,10 @@ from msgspec import Struct
 from batch_uploader.app.check import CheckSummary, Inspection, check_directory
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
+from batch_uploader.cli.again import again
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
-from batch_uploader.core.text import plural, printable, quote, sentence
+from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
@@ -38,7 +39,7 @@ def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int
 
 async def _check(settings: Settings, as_json: bool) -> int:
     places, reading = require_places(settings), settings.reading()
-    account = _JsonAccount() if as_json else _TextAccount(os.fspath(places.directory))
+    account = _JsonAccount() if as_json else _TextAccount(settings)
     summary = await check_directory(
         places,
         include=reading.include,
@@ -79,8 +80,8 @@ class _Group(Struct):
 class _TextAccount:
     """For people: sums, and the defects by their kinds. Bounded, however many there are."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._groups: dict[str, _Group] = {}
 
     def take(self, seen: Inspection) -> None:
@@ -104,22 +105,22 @@ class _TextAccount:
             Span(
                 f"{plural(total.to_send, 'recording')},"
                 f" {format_hours(total.to_send_duration)} of audio,"
-                f" {format_size(total.to_send_bytes)} would go up",
+                f" {format_size(total.to_send_bytes)} to upload",
                 "bold",
             )
         ]
         for number, words in (
             (total.already_there, "already there"),
-            (total.to_compare, "of these with new change times: upload compares them last"),
+            (total.to_compare, "of these with new change times (upload compares them last)"),
             (total.waiting, "waiting: changed just now"),
-            (total.in_flight, "being sent by the run that is going on"),
+            (total.in_flight, "in progress (another run)"),
         ):
             if number:
                 yield [Span(f"{number:,} {words}")]
         for status, number in total.carried_over.items():
             yield [Span(f"{number:,} held: {status.label}")]
         if total.carried_over:
-            yield hint(f"batch-uploader status {quote(self._directory)}")
+            yield hint(again(self._settings, "status"))
         for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
             yield []
             yield [Span(name, "yellow"), Span(f": {plural(group.count, 'file')}")]

@@ -39,8 +39,8 @@ def demo(directory: Path | None) -> int:
         return anyio.run(_demo, root)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise ConfigError(
-            f"{error.filename or directory} cannot be used for the demo ({error.strerror});"
-            " name a new directory"
+            f"{error.filename or directory} cannot be used for the demo ({error.strerror})",
+            hint="specify a new directory",
         ) from error
 
 
@@ -76,9 +76,9 @@ async def _demo(root: Path) -> int:
     output.data(_head(manifest))
     program = program_as_started()
     output.hint(
-        f"once more, and nothing is sent: {program} demo {quote(os.fspath(root))}",
-        f"now with recordings of your own: {program} check DIRECTORY",
-        f"and then: {program} upload DIRECTORY --connection-id ID --api-key-file FILE",
+        f"to see that nothing is sent twice: {program} demo {quote(os.fspath(root))}",
+        f"to check your own recordings: {program} check DIRECTORY",
+        f"to upload them: {program} upload DIRECTORY --connection-id ID --api-key-file FILE",
     )
     return code
 

@@ -30,7 +30,7 @@ def manifest(
 async def _manifest(settings: Settings, form: Format, output: Path | None, raw: bool) -> int:
     places = require_places(settings, output)
     require_ledger(places)
-    tell_of_kept(await to_thread.run_sync(kept_answers, places.ledger), places)
+    tell_of_kept(await to_thread.run_sync(kept_answers, places.ledger), settings)
     if output is not None:
         await export_manifest(places, output, form=form, guard=keep if raw else defuse)
         return ExitCode.FINE

@@ -1,6 +1,5 @@
 """``resolve``: a human decides what nothing else can tell, or has the service searched."""
 
-import os
 import signal
 import sys
 import time
@@ -12,15 +11,15 @@ import anyio
 import click
 from anyio import CancelScope
 
-from batch_uploader.app.places import Places
 from batch_uploader.app.resolve import REJECTED, Resolution, Resolved, resolve_recordings
 from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
+from batch_uploader.cli.again import again
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.events import DoubtsWaiting, Event
 from batch_uploader.core.states import UNDECIDED, Status, Verdict
-from batch_uploader.core.text import plural, printable, quote, sentence
+from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_duration
 from batch_uploader.settings import Settings, refusal
 from batch_uploader.settings.files import require_places
@@ -33,7 +32,7 @@ _SHOWN = 20
 _APART = 60.0
 """So many seconds lie between two lines about waiting."""
 _FOUND = {
-    Status.UPLOADED: "up",
+    Status.UPLOADED: Status.UPLOADED.label,
     Status.FAILED: "absent, to be sent by the next run",
     Status.CONFLICT: "in conflict",
 }
@@ -52,8 +51,8 @@ def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
     if len(flags) != 1:
         given = " and ".join(flags)
         raise refusal(
-            f"{given} contradict each other" if flags else "there is no decision",
-            "give one of --talk-id ID, --resend and --give-up, or have --search find out",
+            f"{given} contradict each other" if flags else "the decision is missing",
+            "specify one of --talk-id ID, --resend and --give-up, or let --search find out",
         )
     return Resolution(Verdict(flags[0]), (talk_id or "").strip())
 
@@ -74,11 +73,11 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
     )
     if resolved is None:
         return ExitCode.ATTENTION
-    _tell_resolved(resolved, wanted.resolution, places)
+    _tell_resolved(resolved, wanted.resolution, settings)
     return ExitCode.FINE
 
 
-def _tell_resolved(resolved: Resolved, resolution: Resolution, places: Places) -> None:
+def _tell_resolved(resolved: Resolved, resolution: Resolution, settings: Settings) -> None:
     words = {
         Verdict.UPLOADED: f"recorded as talk {resolution.talk_id}",
         Verdict.RESEND: "to be sent by the next run",
@@ -88,25 +87,25 @@ def _tell_resolved(resolved: Resolved, resolution: Resolution, places: Places) -
     show([[Span(f"{decided} {words[resolution.verdict]}")]], sys.stderr)
     if resolved.rejected:
         others = plural(resolved.rejected, "rejected recording")
-        output.hint(f"{others} not among them: see --rejected")
+        output.hint(f"{others} not included: see --rejected")
     if resolved.gone:
         named = ", ".join(map(printable, resolved.gone[:_NAMED]))
         gone = plural(len(resolved.gone), "recording")
-        output.hint(f"the files of {gone} are not there: {named}")
+        output.hint(f"the files of {gone} are missing: {named}")
     if resolved.paths and resolution.verdict is Verdict.RESEND:
-        output.hint(f"batch-uploader upload {quote(os.fspath(places.directory))} sends what is due")
+        output.hint(f"to send them: {again(settings, 'upload')}")
 
 
 def _confirmed(stored: int) -> bool:
     """Ask the human whether as many recordings are to be sent, perhaps for the second time."""
     if not sys.stdin or not sys.stdin.isatty():
         raise refusal(
-            "--resend may have recordings billed twice, and there is nobody here to ask",
+            "recordings may be billed twice with --resend, and there is no terminal to confirm it",
             "look for them in the SpeechSense console first, then add --yes",
         )
     question = (
-        f"The service may hold {plural(stored, 'recording')} of these already. Sent again,"
-        " they are billed twice, and nothing can be deleted. Send them again?"
+        f"The service may already hold {plural(stored, 'recording')} of these. Sent again, they are"
+        " billed twice, and nothing can be deleted. Send them again?"
     )
     return click.confirm(question, err=True)
 
@@ -121,10 +120,10 @@ def require_nothing_else(
 ) -> None:
     """Raise ConfigError for a decision, or recordings, beside ``--search``."""
     if talk_id is not None or resend or give_up:
-        raise refusal("--search decides by itself", "leave the decision out")
+        raise refusal("--search decides by itself", "leave out the decision")
     if paths or rejected:
         what = "--rejected" if rejected else "the paths"
-        raise refusal("--search looks for all that are in doubt", f"leave {what} out")
+        raise refusal("--search covers all recordings in doubt", f"leave out {what}")
 
 
 def search(directory: Path, flags: Mapping[str, object]) -> int:
@@ -136,8 +135,8 @@ async def _search(settings: Settings) -> int:
     places, sending = require_places(settings), settings.sending()
     if sending.stamp_field is None:
         raise refusal(
-            "--search: without a stamp field nothing can be searched for",
-            "add the --stamp-field NAME that the recordings were uploaded with",
+            "--search needs a stamp field",
+            "add --stamp-field NAME, as the recordings were uploaded with",
         )
     looking = CancelScope()
     stop = Interruption(lambda _reason: looking.cancel(), looking.cancel)
@@ -151,10 +150,10 @@ async def _search(settings: Settings) -> int:
             listeners=[_Waiting()],
             looking=looking,
         )
-    _tell_searched(searched, sending.stamp_field, places)
+    _tell_searched(searched, sending.stamp_field, settings)
     if stop.signal is not None:
         name = signal.Signals(stop.signal).name
-        show([warning(f"stopped by {name}: what was found by then is recorded")], sys.stderr)
+        show([warning(f"stopped by {name}; what was found by then is recorded")], sys.stderr)
         return 128 + stop.signal
     return ExitCode.ATTENTION if searched.needs_attention else ExitCode.FINE
 
@@ -174,7 +173,7 @@ class _Waiting:
             show([[Span(f"searching for {them} again in {pause}")]], sys.stderr)
 
 
-def _tell_searched(searched: Searched, stamp_field: str, places: Places) -> None:
+def _tell_searched(searched: Searched, stamp_field: str, settings: Settings) -> None:
     counts = [(word, searched.settled.get(status, 0)) for status, word in _FOUND.items()]
     words = [f"{plural(number, 'recording')} {word}" for word, number in counts if number]
     if searched.left:
@@ -188,5 +187,4 @@ def _tell_searched(searched: Searched, stamp_field: str, places: Places) -> None
                 reason = f"it was sent with another stamp: add --stamp-field {doubt.stamp_field}"
         show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
     if searched.needs_attention:
-        directory = quote(os.fspath(places.directory))
-        output.hint(f"batch-uploader status {directory} tells how to decide")
+        output.hint(f"to decide: {again(settings, 'status')}")

@@ -3,16 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 
 import anyio
 from msgspec import Struct
 
-from batch_uploader.app.places import Places
 from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
+from batch_uploader.cli.again import again
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.records import Row
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
@@ -33,22 +33,22 @@ _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Statu
 
 
 class _Report(Struct, frozen=True):
-    """What is on record, and the words that name the same ledger again."""
+    """What is on record, and the settings that name the same ledger again."""
 
     status: DirectoryStatus
-    typed: Sequence[str]
+    settings: Settings
 
 
 def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
     """Report on the directory's ledger; the exit code."""
-    return anyio.run(_status, Settings(directory, flags), _typed(directory, flags), as_json)
+    return anyio.run(_status, Settings(directory, flags), as_json)
 
 
-async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> int:
+async def _status(settings: Settings, as_json: bool) -> int:
     places = require_places(settings)
     found = await directory_status(places)
-    tell_of_kept(found.kept_aside, places)
-    report = _Report(found, typed)
+    tell_of_kept(found.kept_aside, settings)
+    report = _Report(found, settings)
     if as_json:
         await _print_json(report)
     else:
@@ -60,13 +60,12 @@ async def _status(settings: Settings, typed: Sequence[str], as_json: bool) -> in
     return ExitCode.ATTENTION if attention else ExitCode.FINE
 
 
-def tell_of_kept(count: int, places: Places) -> None:
+def tell_of_kept(count: int, settings: Settings) -> None:
     """Say of how many recordings a full disk kept out of the ledger what became of them, if any."""
     if count:
         output.hint(
-            f"what became of {plural(count, 'recording')} could not be recorded, and is kept beside"
-            " the ledger: decide nothing before batch-uploader upload"
-            f" {quote(os.fspath(places.directory))} has recorded it"
+            f"the results of {plural(count, 'recording')} could not be recorded, and are kept"
+            f" beside the ledger; to record them before you decide: {again(settings, 'upload')}"
         )
 
 
@@ -100,7 +99,7 @@ async def _print_state(report: _Report, state: Status, count: int) -> None:
             shown += 1
             output.data(_row_lines(report, row, state))
     if count > shown:
-        command = " ".join([*report.typed[:1], "status", *report.typed[1:], "--json"])
+        command = again(report.settings, "status", "--json")
         output.data([hint(f"and {format_count(count - shown)} more: {command}")])
 
 
@@ -113,9 +112,9 @@ def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
     if state in UNDECIDED:
         lines.append([Span(f"    {_command(report, row)} --talk-id ID")])
         if state is Status.IN_DOUBT and row.stamp_field is not None:
-            looks = f"a run with --stamp-field {printable(row.stamp_field)}, which looks for it"
+            looks = f"a run with --stamp-field {printable(row.stamp_field)}, which searches for it"
             lines.append([Span(f"      or {looks}")])
-        lines.append([Span("      or --give-up, or --resend, which bills it twice if it is there")])
+        lines.append([Span("      or --give-up, or --resend (billed twice if it was stored)")])
     elif Verdict.RESEND in state.state.verdicts:
         lines.append([Span(f"    {_command(report, row)} --resend")])
     return lines
@@ -164,18 +163,9 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
 
 def _command(report: _Report, row: Row) -> str:
     """What is typed, but for the decision, to decide about this recording."""
-    program, *rest = report.typed
-    if len(report.status.connections) > 1 and "--connection-id" not in rest:
-        rest += ["--connection-id", quote(row.connection_id)]
+    more = []
+    if len(report.status.connections) > 1 and "connection-id" not in report.settings.flags:
+        more += ["--connection-id", quote(row.connection_id)]
     # A path that looks like a flag has to be told from one.
     path = f"./{row.path}" if row.path.startswith("-") else row.path
-    return " ".join([program, "resolve", *rest, quote(path)])
-
-
-def _typed(directory: Path, flags: Mapping[str, object]) -> list[str]:
-    """The words that name the same ledger again: the program, the directory, the flags."""
-    words = ["batch-uploader", quote(os.fspath(directory))]
-    for name in ("ledger", "manifest", "connection-id", "config", "profile"):
-        if name in flags:
-            words += [f"--{name}", quote(str(flags[name]))]
-    return words
+    return again(report.settings, "resolve", *more, quote(path))

@@ -16,6 +16,7 @@ from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
+from batch_uploader.cli.again import again, flags_again
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.events import Listener
@@ -43,7 +44,7 @@ _COLLECT_AFTER = 10_000
 
 
 def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = False) -> int:
-    """Upload the directory; the exit code. With ``rebuilding`` the ledger is made anew first."""
+    """Upload the directory; the exit code. With ``rebuilding`` a new ledger is made first."""
     keep_one_heap()
     # What is imported stays for good, and most of what comes leaves without the collector.
     gc.freeze()
@@ -106,12 +107,12 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
                 say(text)
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
-            say(f"going through the proxy {printable(proxy)}; --ignore-proxy goes without")
+            say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
         summary = await _run(uploader, stop)
     if progress is Progress.NONE:
-        _tell_troubles(summary, places, uploader.stats)
+        _tell_troubles(summary, settings, uploader.stats)
     else:
-        _tell(summary, places, uploader.stats)
+        _tell(summary, settings, places, uploader.stats)
     return _exit_code(summary, stop)
 
 
@@ -141,7 +142,7 @@ async def _rebuild(
 
 def _limits(options: RunOptions, wanted: RunOptions) -> Iterator[str]:
     if options.concurrency < wanted.concurrency:
-        yield f"at most {options.concurrency} at a time: ulimit -n allows no more open files"
+        yield f"at most {options.concurrency} uploads in flight, as ulimit -n limits open files"
 
 
 def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> None:
@@ -150,14 +151,13 @@ def _tell_rebuilt(rebuilt: Rebuilt, places: Places, stamp_field: str | None) -> 
     ]
     if rebuilt.aside is not None:
         lines.append(
-            f"what was left of the old one is kept, by names that begin with {rebuilt.aside}"
+            f"the files of the old ledger are kept; their names begin with {rebuilt.aside}"
         )
     if rebuilt.doubts:
-        search = f", is searched for by {stamp_field}" if stamp_field else ""
+        until = f"Search finds them by {stamp_field} or " if stamp_field else ""
         lines.append(
-            f"{plural(rebuilt.doubts, 'recording')} may have gone up after the manifest was"
-            f" written: what is in doubt is not sent{search}, and waits for your decision"
-            " (resolve)"
+            f"{plural(rebuilt.doubts, 'recording')} may have been uploaded after the manifest"
+            f" was written: they are in doubt, and not sent until {until}you decide (resolve)"
         )
     show([[Span(printable(line))] for line in lines], sys.stderr)
 
@@ -168,7 +168,7 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    reason = f"--max-duration is over ({format_duration(seconds)})"
+    reason = f"--max-duration is reached ({format_duration(seconds)})"
     timer = asyncio.get_running_loop().call_later(seconds, uploader.drain, reason, Ending.LIMIT)
     try:
         yield
@@ -176,37 +176,41 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
         timer.cancel()
 
 
-def _tell_troubles(summary: Summary, places: Places, stats: RunStats) -> None:
+def _tell_troubles(summary: Summary, settings: Settings, stats: RunStats) -> None:
     """All that is said with ``--progress none``: what somebody has to do something about."""
-    directory = quote(os.fspath(places.directory))
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
         output.error(summary.reason or summary.ending)
     if summary.found_nothing:
-        warn_of_nothing(os.fspath(places.directory))
+        warn_of_nothing(os.fspath(settings.directory))
     for outcome in stats.first_unreadable:
         output.error(
             f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}"
         )
     if stats.unreadable > len(stats.first_unreadable):
         left = stats.unreadable - len(stats.first_unreadable)
-        output.error(f"{left:,} more like these", f"batch-uploader check {directory}")
+        output.error(f"{left:,} more like these", again(settings, "check"))
     remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"
-        hint = f"batch-uploader status {directory}{_elsewhere(places)}"
-        output.error(f"{plural(remembered, 'recording')} {verb} attention", hint)
+        problem = f"{plural(remembered, 'recording')} {verb} attention"
+        output.error(problem, again(settings, "status"))
 
 
-def _tell(summary: Summary, places: Places, stats: RunStats) -> None:
-    directory = os.fspath(places.directory)
-    print_summary(summary, manifest=places.manifest, directory=directory, stats=stats)
+def _tell(summary: Summary, settings: Settings, places: Places, stats: RunStats) -> None:
+    print_summary(
+        summary,
+        manifest=places.manifest,
+        directory=os.fspath(places.directory),
+        flags=flags_again(settings, "status"),
+        stats=stats,
+    )
     if stats.unreadable:
         output.hint(
             f"{stats.unreadable:,} of these cannot be listed, so status does not know them:"
-            f" batch-uploader check {quote(directory)}"
+            f" {again(settings, 'check')}"
         )
     if elsewhere := _elsewhere(places):
-        output.hint(f"status, resolve and manifest need{elsewhere} as well")
+        output.hint(f"status, resolve and manifest also need{elsewhere}")
 
 
 def _elsewhere(places: Places) -> str:

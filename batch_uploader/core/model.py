@@ -224,7 +224,7 @@ class Failure(Struct, frozen=True, forbid_unknown_fields=True):
 
 LEDGER_LOST = Failure(
     "LEDGER_LOST",
-    "its ledger was lost, and it may have gone up after the manifest was written",
+    "the ledger was lost, and it may have been uploaded after the manifest was written",
 )
 
 

@@ -267,11 +267,11 @@ class Reconciler:
 
 _ABSENT = Failure(
     "ABSENT",
-    "two searches some time apart did not find it, so the service does not hold it: the next run"
-    " that finds its file sends it",
+    "two searches some time apart did not find it, so it was not stored; the next run that finds"
+    " its file sends it",
 )
 _ABSENT_AGAIN = Failure(
     "ABSENT",
-    f"it was sent again {MAX_RESENDS} times and is absent again: see what lies between here and the"
-    " service; the next run sends it once more",
+    f"it was sent again {MAX_RESENDS} times and is still absent; check what lies between here and"
+    " the service; the next run sends it once more",
 )

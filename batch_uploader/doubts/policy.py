@@ -143,7 +143,7 @@ def judge(
 ) -> SearchVerdict:
     """What follows for one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
-        reason = f"{answer}: {_run(doubt)} asks again"
+        reason = f"{answer}; {_run(doubt)} searches again"
         return _stays(_aged(doubt, now), answer.code, reason)
     hits = answer.hits(doubt)
     if hits:
@@ -161,12 +161,14 @@ def _astray(doubt: Record, answer: SearchResult) -> SearchVerdict:
     unexpected = answer.unexpected
     named = ", ".join(match.talk_id for match in unexpected[:3])
     if answer.keys != {doubt.key} or answer.canaries:
-        reason = f"Search brings up {named} as well, and it is not clear yet by which stamp"
+        reason = f"Search returned {named} as well, and it is unclear yet by which stamp"
     elif any(match.key is None for match in unexpected):
-        reason = f"Search for its key brings up {named}, and the service does not tell whose it is"
+        reason = f"Search for its key returned {named}, and the service does not say whose that is"
     else:
-        return _contradiction(doubt, f"Search for its key brings up {named}, of another stamp")
-    return _stays(doubt, "SEARCH_ASTRAY", f"{reason}: {_run(doubt)} looks again")
+        return _contradiction(
+            doubt, f"Search for its key returned {named}, which has another stamp"
+        )
+    return _stays(doubt, "SEARCH_ASTRAY", f"{reason}; {_run(doubt)} searches again")
 
 
 def _missed(doubt: Record, answer: SearchResult, now: Timestamp, wait: Patience) -> SearchVerdict:
@@ -176,18 +178,18 @@ def _missed(doubt: Record, answer: SearchResult, now: Timestamp, wait: Patience)
         return _stays(
             doubt,
             "TOO_OLD",
-            f"Search does not find it, which proves nothing {days} days after it was sent: the"
-            " service may have deleted it since; look for it in your own records",
+            f"Search does not find it, which proves nothing {days} days after it was sent, since"
+            " the service may have deleted it; look for it in your own records",
             math.inf,
         )
     if age is None or age < wait.hold:
         left = wait.hold - (age or 0.0)
         reason = f"Search does not find it yet, which proves nothing before {_clock(now, left)}"
-        return _stays(doubt, "HELD", f"{reason}: {_run(doubt)} looks again after that", left)
+        return _stays(doubt, "HELD", f"{reason}; {_run(doubt)} searches again after that", left)
     if doubt.claimed_at_ns is None:
         reason = (
-            f"Search does not find it by its {doubt.stamp_field}, but its ledger was lost: it may"
-            " have gone up from another path, without this stamp, or long ago"
+            f"Search does not find it by its {doubt.stamp_field}, but the ledger was lost: it may"
+            " have been uploaded from another path, without this stamp, or long ago"
         )
         return _stays(doubt, "LEDGER_LOST", reason, math.inf)
     since = answer.since(doubt)
@@ -199,7 +201,9 @@ def _missed(doubt: Record, answer: SearchResult, now: Timestamp, wait: Patience)
     if gap is None:
         doubt = replace(doubt, first_miss=now)
     left = wait.spacing - (gap or 0.0)
-    reason = f"Search did not find it once: {_run(doubt)} looks again from {_clock(now, left)} on"
+    reason = (
+        f"Search did not find it once; {_run(doubt)} searches again from {_clock(now, left)} on"
+    )
     return _stays(doubt, "MISSED_ONCE", reason, left)
 
 
@@ -208,17 +212,17 @@ def _unproved(doubt: Record, since: Sequence[bool]) -> Stays:
         return _stays(
             doubt,
             "SEARCH_UNPROVED",
-            "Search does not find it, and nothing went up since that shows whether Search is up to"
-            f" date: the next upload with --stamp-field {doubt.stamp_field} does; or look for it"
-            " yourself, and decide with resolve",
+            "Search does not find it, and nothing was uploaded since then that shows whether Search"
+            f" is up to date; the next upload with --stamp-field {doubt.stamp_field} does, or look"
+            " for it yourself and decide with resolve",
             math.inf,
         )
     some = "all" if any(since) else "any"
     return _stays(
         doubt,
         "SEARCH_BEHIND",
-        f"Search does not find {some} of what went up since by its {doubt.stamp_field}, so that it"
-        f" does not find this one proves nothing: {_run(doubt)} looks again",
+        f"Search does not find {some} of what was uploaded since then by its {doubt.stamp_field},"
+        f" so a miss of this one proves nothing; {_run(doubt)} searches again",
     )
 
 
@@ -260,8 +264,8 @@ def _problem(hits: Sequence[Match], doubt: Record, connection_id: str) -> str | 
     slack = _SLACK + _SLACK_SHARE * length
     if not length * _LEAST_SHARE - slack <= first.reaches <= length + slack:
         return (
-            f"talk {first.talk_id} carries its key, and goes to second {first.reaches:.0f}"
-            f" where the recording has {length:.0f}"
+            f"talk {first.talk_id} carries its key, but lasts {first.reaches:.0f} s; the recording"
+            f" lasts {length:.0f} s"
         )
     return None
 
@@ -271,7 +275,7 @@ def _contradiction(doubt: Record, problem: str) -> Contradiction:
     request_id = failure.request_id if failure else None
     known = f"; {failure.message}" if failure and _named(doubt) else ""
     return Contradiction(
-        Failure("CONFLICT", f"look at the talks and decide: {problem}{known}", request_id)
+        Failure("CONFLICT", f"{problem}{known}; look at the talks and decide", request_id)
     )
 
 

@@ -47,8 +47,8 @@ def certificates(folder: Path) -> Certificates:
         return Certificates(ca_file, chain_file.read_bytes(), key_file.read_bytes())
     except OSError as error:
         raise ConfigError(
-            f"The certificates cannot be kept in {folder} ({error.strerror}); "
-            "name a folder that can be written"
+            f"the certificates cannot be kept in {folder} ({error.strerror})",
+            hint="specify a folder that can be written",
         ) from error
 
 

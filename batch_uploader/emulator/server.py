@@ -106,7 +106,7 @@ class Emulator:
         options = self._options
         connections = {connection.id: connection for connection in options.connections}
         if len(connections) < len(options.connections):
-            raise ConfigError("A connection is declared twice; declare each one once")
+            raise ConfigError("a connection is declared twice", hint="declare each one once")
         if options.tls_dir is not None:
             self._certificates = await asyncio.to_thread(certificates, options.tls_dir)
             self.ca_file = self._certificates.ca_file
@@ -149,8 +149,8 @@ class Emulator:
             except (RuntimeError, OSError) as error:
                 await self._close()
                 raise ConfigError(
-                    f"Cannot listen on {self.address}: the port is taken or not allowed; "
-                    "choose another with --port"
+                    f"cannot listen on {self.address}: the port is taken or not allowed",
+                    hint="choose another with --port",
                 ) from error
 
     async def stop_listening(self) -> None:
@@ -194,7 +194,9 @@ class Emulator:
 
     def _arm(self, faults: Faults) -> None:
         if faults.lost_answer is LostAnswer.RESET and not self._options.has_relay:
-            raise ConfigError("Resetting connections needs the relay; start the emulator with it")
+            raise ConfigError(
+                "resetting connections needs the relay", hint="start the emulator with it"
+            )
         for outage in self._outages:
             outage.cancel()
         if faults.outage is not None:
@@ -229,8 +231,8 @@ def _loopback(host: str) -> str:
         address = None
     if address is None or not address.is_loopback:
         raise ConfigError(
-            f"The emulator listens on loopback only, not on {host}; "
-            "leave --host out, or name 127.0.0.1 or ::1"
+            f"the emulator listens on loopback only, not on {host}",
+            hint="leave out --host, or specify 127.0.0.1 or ::1",
         )
     return str(address)
 
@@ -240,7 +242,8 @@ def _make_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"The folder {path} cannot be made ({error.strerror}); name another with --keep-audio"
+            f"the folder {path} cannot be made ({error.strerror})",
+            hint="specify another with --keep-audio",
         ) from error
 
 

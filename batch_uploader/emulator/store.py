@@ -261,13 +261,13 @@ def stored_talks(path: Path) -> list[Talk]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    cure = "name a file that can be written, or none yet, with --store"
+    cure = "specify a file that can be written, or a new one, with --store"
     try:
         # SQLite would make it readable for everybody; it holds personal data.
         os.close(create_private(path))
     except OSError as error:
         raise ConfigError(
-            f"The store {path} cannot be opened ({error.strerror}); {cure}"
+            f"the store {path} cannot be opened ({error.strerror})", hint=cure
         ) from error
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
@@ -280,10 +280,10 @@ def _open(path: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
     except sqlite3.Error as error:
         database.close()
-        raise ConfigError(f"The store {path} cannot be used ({error}); {cure}") from error
+        raise ConfigError(f"the store {path} cannot be used ({error})", hint=cure) from error
     if version not in (0, _VERSION) or (tables and not version):
         database.close()
-        raise ConfigError(f"{path} is not a store of this version of the emulator; {cure}")
+        raise ConfigError(f"{path} is not a store of this version of the emulator", hint=cure)
     return database
 
 

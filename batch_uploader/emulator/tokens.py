@@ -39,10 +39,11 @@ class RegisteredKey(Struct, frozen=True):
             public = serialization.load_pem_public_key(content["public_key"].encode())
             key = cls(str(content["id"]), str(content["service_account_id"]), _rsa(public))
         except OSError as error:
-            raise ConfigError(f"The key file {path} cannot be read: {error.strerror}") from error
+            raise ConfigError(f"the key file {path} cannot be read ({error.strerror})") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"{path} is not an authorized key; it needs id, service_account_id and public_key"
+                f"{path} is not an authorized key",
+                hint="it needs id, service_account_id and public_key",
             ) from error
         return key
 

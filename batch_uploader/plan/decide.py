@@ -8,7 +8,7 @@ _NEW = Decision(Action.UPLOAD, "it is new")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
 _TOUCHED = Decision(Action.UPLOAD, "the time of change or the inode of its files is new")
 _COMPARE = Decision(Action.COMPARE, "the time of change or the inode of its files is new")
-_LOST = Decision(Action.UPLOAD, "its ledger was lost, and it is looked into to be searched for")
+_LOST = Decision(Action.UPLOAD, "the ledger was lost; fingerprinting it so that Search can find it")
 
 
 def _is_audio_touched(before: Stat, now: Stat, by: Likeness) -> bool:

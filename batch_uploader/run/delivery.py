@@ -11,7 +11,7 @@ from batch_uploader.core.ports import Attempt
 from batch_uploader.core.states import Status
 
 CUT_OFF = InDoubt(
-    "the run was stopped while this recording was on its way; the service may hold it",
+    "the run was stopped while this recording was being sent, so it may have been stored",
     code="CANCELLED",
 )
 

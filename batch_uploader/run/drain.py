@@ -70,7 +70,7 @@ class Drain:
             self.failure = error
         elif str(error) not in {str(self.failure), *getattr(self.failure, "__notes__", ())}:
             self.failure.add_note(str(error))
-        self.begin(Ending.INTERRUPTED, "the run cannot go on")
+        self.begin(Ending.INTERRUPTED, "the run cannot continue")
 
     async def wait(self) -> None:
         """Return when it begins."""

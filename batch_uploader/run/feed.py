@@ -39,7 +39,7 @@ _LOOKS_KEPT = 4_096
 """So many are kept in mind, some MB; for more of them the source is walked once more."""
 _LEARNED_AT_ONCE = 10_000
 """Recordings of a ledger that knew less of them, in one transaction: after an upgrade all are."""
-_LEFT_OUT = "it was to be sent again, and its file is gone or still being written"
+_LEFT_OUT = "it was to be sent again, but its file is gone or still being written"
 
 
 class JobQueue:

@@ -155,7 +155,7 @@ class Workers:
         before = job.known.outcome
         if before.status is Status.IN_DOUBT and outcome.failure is not None:
             reason = (
-                f"{LEDGER_LOST.message}; before it can be searched for: {outcome.failure.message}"
+                f"{LEDGER_LOST.message}; before Search can look for it: {outcome.failure.message}"
             )
             self._publish(Settled(replace(before, failure=replace(LEDGER_LOST, message=reason))))
         else:
@@ -321,7 +321,7 @@ class Workers:
             self._drain.begin(Ending.UNREACHABLE, why)
 
     def _held_back(self, seconds: float) -> None:
-        self._publish(Paused(seconds, "the bandwidth that is allowed is used up"))
+        self._publish(Paused(seconds, "the bandwidth limit is reached"))
 
     async def _pause(self, seconds: float, delivery: Delivery) -> None:
         self._release(delivery)

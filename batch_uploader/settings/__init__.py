@@ -70,8 +70,8 @@ class Reading(Struct, frozen=True):
 class Settings:
     """All that was given, made into values on demand; whatever is wrong raises ConfigError.
 
-    ``flags`` holds, by long name, the flags that were given. ``file`` is the settings file in use,
-    if there is one.
+    ``flags`` holds, by long name, the flags that were given, ``directory`` what was typed. ``file``
+    is the settings file in use, if there is one.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class Settings:
         working_directory: Path | None = None,
     ) -> None:
         here = working_directory or _working_directory()
-        self._directory = directory
+        self.directory = directory
+        self.flags = flags
         self._places: Places | None = None
         given: dict[str, RawSetting] = {
             name: RawSetting(value, f"--{name}", here) for name, value in flags.items()
@@ -109,7 +110,7 @@ class Settings:
         """Where everything is: found out once."""
         if self._places is None:
             self._places = Places.of(
-                self._directory,
+                self.directory,
                 self.path("ledger"),
                 self.path("manifest"),
                 self._layers["connection-id"].word() if "connection-id" in self._layers else None,

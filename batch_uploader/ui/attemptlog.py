@@ -55,14 +55,14 @@ class AttemptLog:
             descriptor = create_private(self._path, device=True)
         except OSError as error:
             raise ConfigError(
-                f"the log file {os.fspath(self._path)!r} cannot be opened ({error.strerror});"
-                " name a file, not a link, in a directory that you may write to"
+                f"the log file {os.fspath(self._path)!r} cannot be opened ({error.strerror})",
+                hint="specify a file, not a link, in a directory that you can write to",
             ) from error
         if not _may_go_on(descriptor):
             os.close(descriptor)
             raise ConfigError(
-                f"the log file {os.fspath(self._path)!r} is not a log of ours, and nothing is added"
-                " to another file; name a new one, or move that one away"
+                f"the log file {os.fspath(self._path)!r} is not a log of this program",
+                hint="specify a new one, or move that one away",
             )
         # Not buffered beyond a line: the log of a killed run is whole.
         self._file = os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")

@@ -30,7 +30,7 @@ def explain_nothing(_event: Event) -> str | None:
 def _reconciled(outcome: Outcome) -> str:
     path = printable(outcome.path)
     if outcome.status is Status.UPLOADED:
-        return f"found {path}: it is up as talk {printable(outcome.talk_id or '')}"
+        return f"found {path}: it is uploaded as talk {printable(outcome.talk_id or '')}"
     why = sentence(outcome.failure.message) if outcome.failure else ""
     return f"searched for {path}, {outcome.status.label}: {why}"
 

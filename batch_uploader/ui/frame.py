@@ -154,7 +154,7 @@ def pause_notice(tally: Tally) -> str | None:
         return None
     if pause.doubts:
         them = plural(pause.doubts, "recording")
-        return f"{them} in doubt: the search goes on in {format_left(pause.seconds)}"
+        return f"{them} in doubt: searching again in {format_left(pause.seconds)}"
     return f"paused {format_left(pause.seconds)}: {sentence(pause.reason)}"
 
 

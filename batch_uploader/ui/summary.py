@@ -1,6 +1,5 @@
 """What a run says at its end, and the table of what needs a human: never more than a screen."""
 
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -9,7 +8,7 @@ from typing import TextIO
 
 from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
-from batch_uploader.core.text import format_count, plural, printable, sentence
+from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.run.stats import AttentionGroup, RunStats, reason_of
 from batch_uploader.ui.frame import cut, glyphs_for, pack
@@ -44,18 +43,26 @@ def print_summary(
     *,
     manifest: Path | None,
     directory: str,
+    flags: str = "",
     stats: RunStats | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Say on stderr, or on ``stream``, what the run did and what is left for a human. Never raises.
 
-    ``directory`` is what the user would type after ``batch-uploader status``. With the run's
+    ``directory`` and ``flags`` are what the user would type after ``batch-uploader status``, the
+    flags quoted and each with a blank before it. With the run's
     ``stats`` the table knows how many there are of each kind, however many they are.
     """
     stream = stream or sys.stderr
     ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
     lines = summary_lines(
-        summary, screen_size(stream), manifest, directory, stats=stats, ellipsis=ellipsis
+        summary,
+        screen_size(stream),
+        manifest,
+        directory,
+        flags=flags,
+        stats=stats,
+        ellipsis=ellipsis,
     )
     show(lines, stream)
 
@@ -71,6 +78,7 @@ def summary_lines(
     manifest: Path | None,
     directory: str,
     *,
+    flags: str = "",
     stats: RunStats | None = None,
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
@@ -90,7 +98,7 @@ def summary_lines(
         return lines
     verb = "needs" if total == 1 else "need"
     lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
-    word = printable(shlex.quote(directory))
+    word = f"{quote(directory)}{flags}"
     command = f"batch-uploader status {word}"
     # The hints and the prompt have their lines kept.
     longest = hint(f"and {format_count(total)} more: {command}")
@@ -113,7 +121,7 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
         return []
     decisions = "--talk-id ID | --give-up | --resend (may bill it twice)"
     return [
-        hint("look up what no run finds by its stamp, and decide:"),
+        hint("to decide about those that no run finds:"),
         [Span(f"  batch-uploader resolve {directory} PATH {decisions}")],
     ]
 
@@ -189,8 +197,8 @@ def _groups(summary: Summary, stats: RunStats | None) -> list[AttentionGroup]:
 
 
 _NOTHING_FOUND = (
-    "there are no recordings: is everything mounted, and are they wav, mp3, ogg or opus? "
-    "--include takes others"
+    "no recordings found; check the mount and the extensions (wav, mp3, ogg, opus; --include adds"
+    " others)"
 )
 
 
@@ -205,7 +213,7 @@ def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterato
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value
             rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""
-            rest = rest or "; the next run goes on from here"
+            rest = rest or "; the next run continues from here"
             yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
         case Ending.COMPLETED if summary.found_nothing:
             yield from _under(warning(""), wrap(f"warning: {_NOTHING_FOUND}", width, 3))
@@ -262,7 +270,7 @@ def _looks(summary: Summary) -> Iterator[Line]:
     text = f"{plural(summary.to_compare, 'recording')} {have}: {compared}, {found}"
     yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
     if left or (summary.to_compare >= _MANY_LOOKS and not summary.changed):
-        yield hint("--trust-times goes by size and modification time alone")
+        yield hint("to compare only sizes and modification times: --trust-times")
 
 
 def _length(line: Line) -> int:

@@ -20,7 +20,7 @@ class TestText:
         before = tree(calls.folder)
         result = program("check", calls)
         assert result.code == 0, result.err
-        assert result.out == "2 recordings, 5s of audio, 156K would go up\n"
+        assert result.out == "2 recordings, 5s of audio, 156K to upload\n"
         assert result.err == ""
         assert tree(calls.folder) == before
 
@@ -62,14 +62,14 @@ class TestText:
     def test_an_empty_directory_is_warned_of_as_an_upload_does(self, calls, inside, flags):
         result = inside("check", calls, *flags)
         assert result.code == 0
-        warning = f"warning: {calls}: there are no recordings: is everything mounted"
+        warning = f"warning: {calls}: no recordings found; check the mount and the extensions"
         assert result.err.startswith(warning)
         assert "warning" not in result.out
         # One that is waiting or unsound is a recording all the same.
         calls.put("a.wav", b"")
-        assert "no recordings" not in inside("check", calls, *flags).err
+        assert "no recordings found" not in inside("check", calls, *flags).err
         os.utime(calls.folder / "a.wav")
-        assert "no recordings" not in inside("check", calls, "--min-age", "1m", *flags).err
+        assert "no recordings found" not in inside("check", calls, "--min-age", "1m", *flags).err
 
     def test_the_rules_are_those_of_the_flags(self, calls, inside):
         """fault 53, fault 60"""
@@ -143,7 +143,7 @@ class TestWithLedger:
             process.kill()
             process.communicate()
         assert (result.code, result.err) == (0, "")
-        assert result.out.splitlines()[1:] == ["1 being sent by the run that is going on"]
+        assert result.out.splitlines()[1:] == ["1 in progress (another run)"]
         assert (document["in_flight"], document["carried_over"]) == (1, [])
         result = program("check", calls)
         assert result.code == 1

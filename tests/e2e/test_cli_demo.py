@@ -26,13 +26,13 @@ def test_the_demo_uploads_its_samples_and_once_is_enough(program, tmp_path):
     assert result.out.splitlines() == lines[:3]
     started = quote(str(PROGRAM))
     # No PATH leads to the program here, so it is named as it was started.
-    assert f"hint: and then: {started} upload DIRECTORY --connection-id ID" in result.err
-    once_more = f"hint: once more, and nothing is sent: {started} demo {tmp_path}/demo\n"
+    assert f"hint: to upload them: {started} upload DIRECTORY --connection-id ID" in result.err
+    once_more = f"hint: to see that nothing is sent twice: {started} demo {tmp_path}/demo\n"
     assert once_more in result.err
     again = program("demo", tmp_path / "demo", env={"PATH": f"{PROGRAM.parent}"})
     assert again.code == 0
     assert "Nothing new" in again.err
-    assert f"nothing is sent: batch-uploader demo {tmp_path}/demo\n" in again.err
+    assert f"nothing is sent twice: batch-uploader demo {tmp_path}/demo\n" in again.err
 
 
 def test_a_module_is_named_with_its_python(monkeypatch):

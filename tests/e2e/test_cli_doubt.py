@@ -182,7 +182,7 @@ class TestResolve:
         assert counts(program, calls) == {"rejected": 2}
         result = program("resolve", calls, "--all", "--resend")
         assert result.code == 0
-        assert "2 rejected recordings not among them: see --rejected" in result.err
+        assert "2 rejected recordings not included: see --rejected" in result.err
         assert counts(program, calls) == {"rejected": 2}
         result = program("resolve", calls, "--rejected", "--give-up")
         assert result.code == 2
@@ -197,7 +197,7 @@ class TestResolve:
         assert program("resolve", calls, "a.wav", "--talk-id", talk_id).code == 0
         result = program("resolve", calls, "b & c/d.wav", "--talk-id", talk_id)
         assert result.code == 2
-        assert f"the talk {talk_id} is a.wav" in result.err
+        assert f"the talk {talk_id} belongs to a.wav" in result.err
         assert counts(program, calls) == {"uploaded": 1, "in_doubt": 1}
 
     def test_many_are_settled_together(self, calls, inside):
@@ -220,7 +220,7 @@ class TestResolve:
     @pytest.mark.parametrize(
         ("flags", "said"),
         [
-            (["a.wav"], "there is no decision"),
+            (["a.wav"], "the decision is missing"),
             (["a.wav", "--resend", "--give-up"], "--resend and --give-up contradict"),
             (["--resend"], "it is unclear which recordings"),
             (["--all", "a.wav", "--resend"], "it is unclear which recordings"),
@@ -250,14 +250,14 @@ class TestResolve:
     ):
         result = inside("resolve", calls, *decision, "--connection-id", "cals")
         assert result.code == 2, result.err
-        assert "knows no connection cals" in result.err
+        assert "has no connection cals" in result.err
         assert "name one of calls" in result.err
 
     def test_what_is_to_be_sent_again_and_is_not_there_is_told(self, calls, program, in_doubt):
         (calls.folder / "a.wav").unlink()
         result = program("resolve", calls, "--all", "--resend", "--yes")
         assert result.code == 0, result.err
-        assert "the files of 1 recording are not there: a.wav" in result.err
+        assert "the files of 1 recording are missing: a.wav" in result.err
 
     async def test_it_waits_for_no_run(self, calls, program, in_doubt):
         async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):

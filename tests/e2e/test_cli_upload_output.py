@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sqlite3
 import sys
 from pathlib import Path
@@ -95,8 +96,20 @@ class TestOutput:
         result = upload("--progress", "none")
         assert result.code == 1
         assert result.err == (
-            f"error: 1 recording needs attention\nhint: batch-uploader status {calls}\n"
+            "error: 1 recording needs attention\n"
+            f"hint: batch-uploader status {calls} --connection-id calls\n"
         )
+
+    def test_a_command_that_is_named_runs_as_it_stands(self, calls, upload, program, tmp_path):
+        """With the flags that were given by hand, wherever they lead."""
+        calls.put("b.wav", b"")
+        aside = ("--ledger", tmp_path / "it's aside.db", "--manifest", tmp_path / "m.jsonl")
+        for progress in ("none", "plain"):
+            told = upload("--progress", progress, *aside).err
+            (command,) = [line for line in told.splitlines() if "batch-uploader status" in line]
+            _, *words = shlex.split(command[command.index("batch-uploader") :])
+            result = program(*words)
+            assert (result.code, "b.wav" in result.out) == (1, True), result.said
 
     def test_what_the_ledger_cannot_remember_is_told_without_progress(self, calls, upload, program):
         """faults 37, 38"""
@@ -111,7 +124,8 @@ class TestOutput:
         calls.put("z.wav", b"")
         result = upload("--progress", "none")
         assert result.err.count("error: ") == 22
-        assert f"error: 11 more like these\nhint: batch-uploader check {calls}\n" in result.err
+        check = f"batch-uploader check {calls} --connection-id calls"
+        assert f"error: 11 more like these\nhint: {check}\n" in result.err
         assert "error: 1 recording needs attention\n" in result.err
         result = upload()
         assert "31 of these cannot be listed" in " ".join(result.err.split())
@@ -119,7 +133,7 @@ class TestOutput:
     def test_verbose_explains_each_decision(self, calls, upload):
         calls.write("a.wav")
         assert "upload a.wav: it is new" in upload("-v").err
-        assert "skip a.wav: it is up and unchanged" in upload("-v").err
+        assert "skip a.wav: it is uploaded and unchanged" in upload("-v").err
 
     def test_the_log_file_has_what_support_asks_for(self, calls, upload):
         calls.write("a.wav")
@@ -175,7 +189,7 @@ class TestOutput:
         flags = ("--endpoint", "speechsense.invalid:443", "--max-duration", "100ms")
         result = upload(*flags, env=proxy)
         assert result.code == 6, result.err
-        assert "going through the proxy 127.0.0.1:9" in result.err
+        assert "using the proxy 127.0.0.1:9; " in result.err
         assert "secret" not in result.said
 
     @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes the stream")

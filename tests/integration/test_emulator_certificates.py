@@ -71,5 +71,5 @@ def test_they_are_made_anew_a_week_before_they_run_out(tmp_path, monkeypatch):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "tls").write_bytes(b"")
-    with pytest.raises(ConfigError, match="name a folder that can be written"):
+    with pytest.raises(ConfigError, match="specify a folder that can be written"):
         certificates(tmp_path / "tls")

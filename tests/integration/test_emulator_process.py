@@ -206,7 +206,7 @@ BAD_FLAGS = {
     ),
     "a missing key": (["--api-key-file", "no/such"], "cannot be read"),
     "an account": (["--service-account-key-file", os.devnull], "is not an authorized key"),
-    "a folder": (["--tls", os.devnull], "The certificates cannot be kept in"),
+    "a folder": (["--tls", os.devnull], "the certificates cannot be kept in"),
     "an audio folder": (["--keep-audio", f"{os.devnull}/x"], "cannot be made"),
 }
 
@@ -225,7 +225,7 @@ async def test_a_port_that_is_taken(tmp_path):
         port = other.getsockname()[1]
         code, err = await run("--store", tmp_path / "talks.db", "--port", port)
     assert code == 2
-    assert f"Cannot listen on 127.0.0.1:{port}" in err
+    assert f"cannot listen on 127.0.0.1:{port}" in err
 
 
 async def test_a_port_that_another_emulator_has(tmp_path):

@@ -105,7 +105,7 @@ def test_nothing_is_added_to_another_file(tmp_path, content):
     """Fault 97."""
     path = tmp_path / "victim"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="not a log of ours"), AttemptLog(path):
+    with pytest.raises(ConfigError, match="not a log of this program"), AttemptLog(path):
         pytest.fail("it was entered")
     assert path.read_bytes() == content
 
@@ -123,7 +123,10 @@ def test_a_log_goes_on_that_was_cut_or_shares_its_file(tmp_path, kept):
 
 def test_a_log_that_cannot_be_opened_is_a_setting_to_mend(tmp_path):
     path = tmp_path / "missing" / "support.log"
-    with pytest.raises(ConfigError, match=r"name a file.* that you may write to"), AttemptLog(path):
+    with (
+        pytest.raises(ConfigError, match=r"specify a file.* you can write to"),
+        AttemptLog(path),
+    ):
         pytest.fail("it was entered")
 
 

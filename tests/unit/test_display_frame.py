@@ -109,7 +109,7 @@ def test_a_pause_and_a_stop_are_seen(tally, clock):
 def test_waiting_for_doubts_is_no_pause_that_the_service_asked_for(tally, clock):
     tally.hear(events.DoubtsWaiting(90, 2))
     text = shown(tally, 80)
-    assert "\n2 recordings in doubt: the search goes on in 1m 30s\n" in text
+    assert "\n2 recordings in doubt: searching again in 1m 30s\n" in text
     tally.hear(events.Paused(300, "busy"))
     assert "paused 5m" in shown(tally, 80)
     assert ": busy\n" in shown(tally, 80)

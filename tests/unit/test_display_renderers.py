@@ -123,7 +123,7 @@ def test_plain_tells_once_a_minute_that_it_waits_for_doubts():
             clock.now += 0.5
         pause = min(60, 2 * pause)
     lines = stream.getvalue().splitlines()
-    assert "3 recordings in doubt: the search goes on in 1s" in lines[1]
+    assert "3 recordings in doubt: searching again in 1s" in lines[1]
     assert 4 <= len(lines) <= 2 + tally.elapsed / 60
 
 
@@ -426,7 +426,7 @@ def test_the_size_of_no_terminal_is_80_by_24(monkeypatch):
 @pytest.mark.parametrize(
     ("status", "talk_id", "code", "said"),
     [
-        (Status.UPLOADED, "talk-7", None, "found d/a.wav: it is up as talk talk-7"),
+        (Status.UPLOADED, "talk-7", None, "found d/a.wav: it is uploaded as talk talk-7"),
         (Status.FAILED, None, "ABSENT", "searched for d/a.wav, failed: mend it"),
         (Status.IN_DOUBT, None, "HELD", "searched for d/a.wav, in doubt: mend it"),
     ],

@@ -78,7 +78,7 @@ def test_what_needs_attention_comes_with_its_cure():
         "in doubt  d[/y].wav\n"
         "          DEADLINE_EXCEEDED: no answer; run again\n"
         "hint: batch-uploader status '/data/my calls'\n"
-        "hint: look up what no run finds by its stamp, and decide:\n"
+        "hint: to decide about those that no run finds:\n"
         "  batch-uploader resolve '/data/my calls' PATH"
         " --talk-id ID | --give-up | --resend (may bill it twice)\n"
     )
@@ -192,7 +192,7 @@ def test_how_a_run_ended_is_said_first():
     refused = summary(ending=Ending.UNAUTHORIZED, reason="the key is refused; make a new one")
     assert text_of(refused).startswith("error: the key is refused; make a new one\n")
     stopped = summary(ending=Ending.INTERRUPTED, reason="interrupted")
-    assert text_of(stopped).startswith("warning: interrupted; the next run goes on from here\n")
+    assert text_of(stopped).startswith("warning: interrupted; the next run continues from here\n")
 
 
 @pytest.mark.parametrize("ending", [Ending.UNREACHABLE, Ending.UNAUTHORIZED])
@@ -222,7 +222,9 @@ def test_a_closed_stream_is_no_accident():
 
 
 def test_an_empty_directory_is_no_success_that_nobody_hears_of():
-    assert text_of(summary()).startswith("warning: there are no recordings: is everything mounted")
+    assert text_of(summary()).startswith(
+        "warning: no recordings found; check the mount and the extensions"
+    )
     assert "no recordings" not in text_of(summary(already_there=3))
 
 

@@ -99,7 +99,7 @@ async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not
     """Faults 72, 74."""
     house = House(recordings(50))
     async with four_on_their_way(house, grace=0.02) as (uploader, results):
-        uploader.drain("--max-duration is over", Ending.LIMIT)
+        uploader.drain("--max-duration is reached", Ending.LIMIT)
         await anyio.sleep(0.1)
         assert not results, "the grace is for signals"
         uploader.drain("stopped by SIGTERM")

@@ -164,7 +164,7 @@ async def test_a_search_that_fails_leaves_the_reason_and_the_next_run_asks_again
     summary = await house.run()
     assert summary.attention[0].failure.code == "UNAVAILABLE"
     assert (
-        "the next run with --stamp-field upload_key asks again"
+        "the next run with --stamp-field upload_key searches again"
         in (await house.rows())[summary.attention[0].path].failure.message
     )
     summary = await house.run()

@@ -123,7 +123,7 @@ async def test_a_search_that_brings_up_the_talk_of_another_recording_is_a_confli
     house.sink.lose_next(LOST)
     summary = await house.run()
     assert summary.counts == {Status.CONFLICT: 1}
-    assert "is d/0.wav, and a talk is one" in summary.attention[0].failure.message
+    assert "was named for d/1.wav, but it is d/0.wav; " in summary.attention[0].failure.message
     rows = await house.rows()
     assert rows["d/0.wav"].talk_id == "talk-1"
     assert [event.outcome.status for event in house.told(events.Reconciled)] == [Status.CONFLICT]
@@ -259,7 +259,7 @@ async def test_what_comes_into_doubt_each_time_is_sent_again_a_few_times_in_a_ru
     summary = await run_while_others_go_up(house)
     assert 1000 - house.sink.swallows == 1 + MAX_RESENDS
     assert summary.counts == {Status.FAILED: 1}
-    assert "absent again" in summary.attention[0].failure.message
+    assert "still absent" in summary.attention[0].failure.message
     house.sink.swallows = 0
     assert (await house.run()).needs_attention == 0
     assert set(house.talks().values()) == {1}
@@ -279,7 +279,7 @@ async def test_the_second_doubt_of_a_run_is_waited_for_as_long_as_the_first():
     house.sink = FailsAtFirst(stamp_field=STAMP)
     house.sink.swallows = 1 + MAX_RESENDS
     summary = await run_while_others_go_up(house)
-    assert "absent again" in summary.attention[0].failure.message
+    assert "still absent" in summary.attention[0].failure.message
 
 
 async def test_more_doubts_than_a_search_takes_and_it_fails_once():

@@ -103,8 +103,8 @@ def test_a_hit_of_unknown_length_is_believed():
     [
         ((hit("talk-1"), hit("talk-2")), "2 talks carry its key: talk-1, talk-2"),
         ((hit(connection_id="other"),), "belongs to another connection"),
-        ((hit(reaches=65.0),), "goes to second 65 where the recording has 60"),
-        ((hit(reaches=20.0),), "goes to second 20 where the recording has 60"),
+        ((hit(reaches=65.0),), "lasts 65 s; the recording lasts 60 s"),
+        ((hit(reaches=20.0),), "lasts 20 s; the recording lasts 60 s"),
     ],
 )
 def test_what_contradicts_itself_is_for_a_human(found, said):

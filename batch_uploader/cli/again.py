@@ -1,0 +1,42 @@
+"""Commands that go on with the same directory, ledger and settings: to be pasted into a shell."""
+
+import os
+from collections.abc import Iterator
+
+from batch_uploader.cli.flags import PLACE, READING, UPLOAD
+from batch_uploader.core.text import quote
+from batch_uploader.settings import Settings
+
+_KNOWN = {
+    "check": READING,
+    "manifest": PLACE,
+    "resolve": PLACE,
+    "status": PLACE,
+    "upload": UPLOAD,
+}
+
+
+def again(settings: Settings, command: str, *more: str) -> str:
+    """The command with the directory as it was typed, and the given flags that it knows.
+
+    ``more`` are words that stand at its end, each quoted if need be.
+    """
+    directory = os.fspath(settings.directory)
+    # What looks like a flag has to be told from one.
+    word = quote(f"./{directory}" if directory.startswith("-") else directory)
+    return " ".join(["batch-uploader", command, word, *_flags(settings, command), *more])
+
+
+def flags_again(settings: Settings, command: str) -> str:
+    """The flags alone, each with a blank before it."""
+    return "".join(f" {word}" for word in _flags(settings, command))
+
+
+def _flags(settings: Settings, command: str) -> Iterator[str]:
+    known = {name.removeprefix("--") for flag in _KNOWN[command] for name in flag.opts}
+    for name, value in settings.flags.items():
+        if name in known:
+            for each in value if isinstance(value, list) else [value]:
+                yield f"--{name}"
+                if each is not True:
+                    yield quote(str(each))
