@@ -17,7 +17,7 @@ from batch_uploader.app.belonging import Belonging
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.ports import Ledger, apply_one
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.ledgers.manifest import Seal, look_at, read_manifest, seal_of, write_manifest
 from batch_uploader.ledgers.places import TAKE_OVER, manifest_path
@@ -38,11 +38,11 @@ class Knows(Protocol):
     async def fact(self, name: str) -> str | None:
         """As ``ports.Ledger``."""
 
-    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+    async def unheard(self, rows: Sequence[Record]) -> list[Record]:
         """As ``ports.Ledger``."""
 
 
-async def find_news(ledger: Knows, manifest: Path) -> tuple[Row | None, Seal | None]:
+async def find_news(ledger: Knows, manifest: Path) -> tuple[Record | None, Seal | None]:
     """What a manifest tells that its ledger never heard of, the first of it, and its seal.
 
     No seal where there is no manifest. Raises LedgerError where it cannot be read.
@@ -120,7 +120,7 @@ class Agreement:
             return
         with CancelScope(shield=True):
             await self._require()
-            async with aclosing(self._ledger.rows()) as rows:
+            async with aclosing(self._ledger.everything()) as rows:
                 seal = await write_manifest(rows, self._manifest)
             # A kill in between leaves one that is compared once, and so does a ledger that is gone
             # by now: it knew all of it.
@@ -147,7 +147,7 @@ class Agreement:
         await apply_one(self._ledger, Remember(_FACT, seals_text))
 
 
-def behind(manifest: Path, news: Row) -> LedgerError:
+def behind(manifest: Path, news: Record) -> LedgerError:
     """The error of a ledger that never heard of what a manifest tells."""
     what = f"the talk {news.talk_id} of {news.path}" if news.talk_id else f"{news.path}"
     return LedgerError(
@@ -166,5 +166,5 @@ def _decode(text: str | None) -> list[Seal]:
     return [] if text is None else msgspec.json.decode(text, type=list[Seal])
 
 
-def _take(rows: Iterator[Row]) -> list[Row]:
+def _take(rows: Iterator[Record]) -> list[Record]:
     return list(islice(rows, _AT_ONCE))

@@ -78,7 +78,7 @@ class Bookkeeping:
                 return
         except LedgerError as also:
             error.add_note(str(also))
-        async with aclosing(self._ledger.rows(MAYBE_STORED)) as rows:
+        async with aclosing(self._ledger.everything(MAYBE_STORED)) as rows:
             async for row in rows:
                 if row.talk_id is None:
                     error.add_note(f"{row.path} may be stored")

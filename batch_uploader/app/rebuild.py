@@ -20,8 +20,9 @@ from batch_uploader.app.places import Where, find_places, require_none_lost
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
+from batch_uploader.core.model import UNKNOWN_MTIME, Stat
 from batch_uploader.core.ports import Anchored, Source, apply_all
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import SEARCHED
 from batch_uploader.ledgers.manifest import look_at, read_manifest
@@ -39,7 +40,7 @@ from batch_uploader.sources.selection import literal
 _AT_ONCE = 1_000
 _NONE = Totals(0, 0, 0.0)
 
-_Record = Callable[[], AsyncGenerator[Sequence[Row]]]
+_Lines = Callable[[], AsyncGenerator[Sequence[Record]]]
 """Reads what is on record somewhere, from its start each time."""
 
 
@@ -99,7 +100,7 @@ async def rebuild_ledger(
     async with AsyncExitStack() as stack:
         replacement = await stack.enter_async_context(Replacement(places.ledger))
         found = await to_thread.run_sync(_sorted_by_age, manifests)
-        records: list[_Record] = [partial(_lines_of, each) for each in found]
+        records: list[_Lines] = [partial(_lines_of, each) for each in found]
         if replacement.whole:
             old = LedgerReader(places.ledger, alone=replacement.stray)
             await stack.enter_async_context(old)
@@ -152,14 +153,14 @@ def _sorted_by_age(manifests: Sequence[Path]) -> list[Path]:
     return sorted(found, key=lambda each: found[each].st_mtime_ns)
 
 
-async def _lines_of(manifest: Path) -> AsyncGenerator[Sequence[Row]]:
+async def _lines_of(manifest: Path) -> AsyncGenerator[Sequence[Record]]:
     lines = read_manifest(manifest)
     while rows := await to_thread.run_sync(_take, lines):
         yield rows
 
 
-async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Row]]:
-    batch: list[Row] = []
+async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Record]]:
+    batch: list[Record] = []
     async with aclosing(reader.rows()) as rows:
         async for row in rows:
             batch.append(row)
@@ -170,7 +171,7 @@ async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Row]]:
         yield batch
 
 
-async def _look_through(records: Iterable[_Record]) -> tuple[set[str], set[str]]:
+async def _look_through(records: Iterable[_Lines]) -> tuple[set[str], set[str]]:
     """The connections, and the patterns of the endings; all of it can be read then."""
     connections: set[str] = set()
     endings: set[str] = set()
@@ -184,8 +185,8 @@ async def _look_through(records: Iterable[_Record]) -> tuple[set[str], set[str]]
 
 async def _take_over(
     new: SqliteLedger,
-    record: _Record,
-    wanted: Callable[[Row], bool],
+    record: _Lines,
+    wanted: Callable[[Record], bool],
     stamp_field: str | None,
     *,
     first: bool,
@@ -202,19 +203,19 @@ async def _take_over(
                 await apply_all(new, [Adopt(row, field) for row in some])
 
 
-def _is_duplicate(row: Row) -> bool:
+def _is_duplicate(row: Record) -> bool:
     return row.status is Status.DUPLICATE
 
 
-def _is_no_duplicate(row: Row) -> bool:
+def _is_no_duplicate(row: Record) -> bool:
     return row.status is not Status.DUPLICATE
 
 
-def _take(rows: Iterator[Row]) -> list[Row]:
+def _take(rows: Iterator[Record]) -> list[Record]:
     return list(islice(rows, _AT_ONCE))
 
 
-def _counts_as_stamped(row: Row) -> bool:
+def _counts_as_stamped(row: Record) -> bool:
     """Whether to take it for sent with the stamp field.
 
     A talk taken for it wrongly is not found by its stamp, so it bears no canary. A doubt taken for
@@ -225,7 +226,7 @@ def _counts_as_stamped(row: Row) -> bool:
     )
 
 
-async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequence[Row]]:
+async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequence[Record]]:
     """Whatever lies in the source; on record already are those that the manifest knows."""
     async with aclosing(source.entries()) as listings:
         async for listing in listings:
@@ -237,7 +238,12 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
                         hint=defect.cure,
                     )
             rows = [
-                Row(entry.path, connection_id, Status.IN_DOUBT, entry.size, 0)
+                Record(
+                    connection_id,
+                    entry.path,
+                    Status.IN_DOUBT,
+                    Stat(entry.size, UNKNOWN_MTIME),
+                )
                 for entry in listing.entries
                 if source.is_audio(entry.path)
             ]

@@ -1,8 +1,7 @@
 """What a human decides about recordings of which nothing else can tell whether they are stored."""
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
@@ -185,23 +184,21 @@ async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
 
 async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
     paths = await _paths(ledger, states)
-    known = await _known(ledger, paths)
-    # A line may be history: what is current may be something else by now.
-    return [known[path] for path in paths if path in known and known[path].status in states]
+    known = await ledger.get(paths)
+    # A record may be history: what is current may be something else by now.
+    return [known[path].outcome for path in paths if path in known and known[path].status in states]
 
 
 async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
     async with aclosing(ledger.rows(states)) as rows:
-        # The file may hold other connections too.
-        mine = [row.path async for row in rows if row.connection_id == ledger.connection_id]
-    return list(dict.fromkeys(mine))
+        return list(dict.fromkeys([row.path async for row in rows]))
 
 
 async def _named(
     ledger: SqliteLedger, typed: Sequence[str], directory: Path, resolution: Resolution
 ) -> list[Outcome]:
     readings = {word: _readings(word, directory) for word in typed}
-    known = await _known(ledger, [path for paths in readings.values() for path in paths])
+    known = await ledger.get(path for paths in readings.values() for path in paths)
     chosen: dict[str, Outcome] = {}
     for word, paths in readings.items():
         before = next((known[path] for path in paths if path in known), None)
@@ -216,25 +213,13 @@ async def _named(
                 hint="recordings in doubt or in conflict can be decided about; with --resend also"
                 " rejected ones, and with --resend or --talk-id those that were given up",
             )
-        chosen[before.path] = before
+        chosen[before.path] = before.outcome
     return list(chosen.values())
-
-
-async def _known(ledger: SqliteLedger, paths: Iterable[str]) -> dict[str, Outcome]:
-    """What is known of these paths; each folder is read once."""
-    wanted: defaultdict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        wanted[path.rpartition("/")[0]].append(path)
-    found: dict[str, Outcome] = {}
-    for folder, names in wanted.items():
-        known = await ledger.known(folder)
-        found |= {path: known[path].outcome for path in names if path in known}
-    return found
 
 
 async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
     """Raise ConfigError if the talk is another recording's."""
-    async with aclosing(ledger.rows(frozenset({Status.UPLOADED}))) as rows:
+    async with aclosing(ledger.everything(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:
             if row.talk_id == talk_id:
                 earlier = " (as it was earlier)" if row.path == path else ""

@@ -11,7 +11,7 @@ from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.places import Places, Where, find_places, require_ledger
 from batch_uploader.core.errors import ConfigError, LedgerError
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.ledgers.sqlite import (
     LedgerReader,
@@ -45,7 +45,7 @@ class DirectoryStatus(Struct, frozen=True):
         """How many recordings a human must look at."""
         return sum(self.totals[each].recordings for each in NEEDS_ATTENTION)
 
-    async def records(self, status: Status) -> AsyncGenerator[Row]:
+    async def records(self, status: Status) -> AsyncGenerator[Record]:
         """The recordings that are counted under this status, sorted by path."""
         on_record = frozenset({status})
         if not self.running:

@@ -229,9 +229,8 @@ class Uploader:
         """A doubt whose file was moved or removed is a doubt all the same."""
         async with aclosing(self._ledger.rows(UNDECIDED)) as rows:
             async for row in rows:
-                mine = row.connection_id == self._ledger.connection_id
-                if mine and row.path not in self.stats.doubts:
-                    stat = Stat(row.size, 0)
+                if row.path not in self.stats.doubts:
+                    stat = Stat(row.stat.size, 0)
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(CarriedOver(outcome))
 

@@ -14,7 +14,7 @@ from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
@@ -103,7 +103,7 @@ async def _print_state(report: _Report, state: Status, count: int) -> None:
         output.data([hint(f"and {format_count(count - shown)} more: {command}")])
 
 
-def _row_lines(report: _Report, row: Row, state: Status) -> list[Line]:
+def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
     lines: list[Line] = [[Span(f"  {printable(row.path)}")]]
     if row.failure is not None:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
@@ -148,12 +148,12 @@ async def _print_json(report: _Report) -> None:
         sys.stdout.write("]}\n")
 
 
-def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
+def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object]:
     return {
         "path": row.path,
         "status": state.value,
         "connection_id": row.connection_id,
-        "size": row.size,
+        "size": row.stat.size,
         "duration": finite(row.duration),
         "error": error_fields(row.failure),
         "stamp_field": row.stamp_field if state in UNDECIDED else None,
@@ -161,7 +161,7 @@ def _row_fields(report: _Report, row: Row, state: Status) -> dict[str, object]:
     }
 
 
-def _command(report: _Report, row: Row) -> str:
+def _command(report: _Report, row: Record) -> str:
     """What is typed, but for the decision, to decide about this recording."""
     more = []
     if len(report.status.connections) > 1 and "connection-id" not in report.settings.flags:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome, Recording, Stat
-from batch_uploader.core.records import ClaimAnswer, Lost, Record, Row
+from batch_uploader.core.records import ClaimAnswer, Lost, Record
 from batch_uploader.core.runs import RunBegin, RunEnd
 
 
@@ -82,7 +82,7 @@ class Adopt(Struct, frozen=True, tag=True):
     ``stamp_field`` is the field in which its key stands. What it leaves open is in doubt.
     """
 
-    row: Row
+    row: Record
     stamp_field: str | None = None
 
 

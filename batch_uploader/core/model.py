@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
@@ -137,6 +137,10 @@ class Metadata(Struct, frozen=True):
             "users": [[user.id, user.role.value, dict(user.fields)] for user in self.users],
         }
         return hashlib.sha256(_CANONICAL.encode(form).encode("ascii")).digest()
+
+
+UNKNOWN_MTIME: Final = -1
+"""The time of a file that the manifest does not tell: no file has it, so each is looked into."""
 
 
 class Stat(Struct, frozen=True, forbid_unknown_fields=True):

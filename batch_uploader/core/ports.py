@@ -3,7 +3,7 @@
 Each has one conformance suite in ``tests/conformance`` that every implementation passes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import BinaryIO, Protocol, Self, overload, runtime_checkable
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from batch_uploader.core.changes import Answer, Change, Claim, Release, Settle, Unanswered
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record, Row
+from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 
@@ -213,7 +213,7 @@ class Ledger(Protocol):
     async def fact(self, name: str) -> str | None:
         """What it knows of itself by that name, whichever connection it is the ledger of."""
 
-    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+    async def unheard(self, rows: Sequence[Record]) -> list[Record]:
         """Those of these lines that tell of what it never heard of, of any connection.
 
         Such is a talk that it has at no path, and a recording that the service may hold where at
@@ -222,6 +222,9 @@ class Ledger(Protocol):
 
     async def known(self, folder: str) -> dict[str, Record]:
         """All that is recorded of a folder (not of those below), by path, in one range read."""
+
+    async def get(self, paths: Iterable[str]) -> dict[str, Record]:
+        """What is recorded of these paths, as far as anything is."""
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
@@ -247,13 +250,15 @@ class Ledger(Protocol):
         Neither what a search found is among them nor what a human decided.
         """
 
-    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row]:
-        """Every line (of these statuses), sorted by path, as of one moment.
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
+        """Every record (in these states), sorted by path, as of one moment.
 
-        A file that several connections share has the lines of all of them. Superseded talks, whose
-        path holds other audio by now, are lines of their own. Close the iterator
-        (``contextlib.aclosing``) if it is not read to its end.
+        Superseded talks, whose path holds other audio by now, are records of their own. Close the
+        iterator (``contextlib.aclosing``) if it is not read to its end.
         """
+
+    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
+        """The same of all connections that the ledger holds recordings of."""
 
 
 @overload

@@ -19,24 +19,6 @@ class Likeness(IntEnum):
     """The inode as well."""
 
 
-class Row(Struct, frozen=True):
-    """A line of the ledger as the manifest shows it. Times are UTC nanoseconds since the epoch."""
-
-    path: str
-    connection_id: str
-    status: Status
-    size: int
-    attempts: int
-    sha256: bytes | None = None
-    talk_id: str | None = None
-    duration: float | None = None
-    container: Container | None = None
-    settled_at_ns: int | None = None
-    duplicate_of: str | None = None
-    failure: Failure | None = None
-    stamp_field: str | None = None
-
-
 class ClaimResult(StrEnum):
     """How the ledger answers to a claim."""
 
@@ -80,7 +62,9 @@ class Lost(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """Everything that is kept of one recording: the latest of its path, or a superseded talk.
+    """All that is kept of one recording: the latest of its path, or a superseded talk.
+
+    A manifest tells less of it: of its files the size alone, and neither metadata nor key.
 
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
     ``ledgers.adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
@@ -97,6 +81,7 @@ class Record(Struct, frozen=True):
     being sent, and before claims had one.
     """
 
+    connection_id: str
     path: str
     status: Status
     stat: Stat
@@ -143,24 +128,6 @@ class Record(Struct, frozen=True):
         """
         undecided = self.status in MAY_TURN_OUT_UP
         return self.metadata is None and (undecided or self.sha256 is not None)
-
-    def row(self, connection_id: str) -> Row:
-        """The record as the manifest shows it."""
-        return Row(
-            path=self.path,
-            connection_id=connection_id,
-            status=self.status,
-            size=self.stat.size,
-            attempts=self.attempts,
-            sha256=self.sha256,
-            talk_id=self.talk_id,
-            duration=self.duration,
-            container=self.container,
-            settled_at_ns=self.settled_at_ns,
-            duplicate_of=self.duplicate_of,
-            failure=self.failure,
-            stamp_field=self.stamp_field,
-        )
 
 
 class Canary(Struct, frozen=True):

@@ -4,26 +4,22 @@ A manifest may be older than the ledger that was lost. Of what it calls up, in d
 that is true all the same, but it does not tell the metadata. Anything else may have gone up since.
 """
 
-from typing import Final
-
 from msgspec.structs import replace
 
 from batch_uploader.core.model import (
     LEDGER_LOST,
+    UNKNOWN_MTIME,
     Fingerprint,
     Recording,
     Stat,
     recording_key,
 )
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, Row
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import AFTER_A_CLAIM, KEPT, Status
 from batch_uploader.ledgers.store import Store, of_another
 
-UNKNOWN_MTIME: Final = -1
-"""The time of a file that the manifest does not tell: no file has it, so each is looked into."""
 
-
-def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
+def adopt(store: Store, row: Record, stamp_field: str | None, now: int) -> None:
     """Take over a manifest's line into a ledger that is new; the lines come as they stand.
 
     The duplicates of a talk come after it. Until a run has looked into them, the metadata of all
@@ -45,9 +41,10 @@ def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
     elif current is None:
         store.put(
             Record(
+                connection_id=store.connection_id,
                 path=row.path,
                 status=Status.IN_DOUBT,
-                stat=Stat(row.size, UNKNOWN_MTIME),
+                stat=Stat(row.stat.size, UNKNOWN_MTIME),
                 failure=LEDGER_LOST,
                 settled_at_ns=now,
                 doubt_seq=store.tick(),
@@ -55,7 +52,7 @@ def adopt(store: Store, row: Row, stamp_field: str | None, now: int) -> None:
         )
 
 
-def _still_true(store: Store, row: Row) -> bool:
+def _still_true(store: Store, row: Record) -> bool:
     if row.status is Status.GIVEN_UP:
         return True
     if row.sha256 is None:
@@ -68,12 +65,13 @@ def _still_true(store: Store, row: Row) -> bool:
     return row.status in AFTER_A_CLAIM
 
 
-def _adopted(store: Store, row: Row, stamp_field: str | None, now: int) -> Record:
+def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Record:
     sha256 = row.sha256
     return Record(
+        connection_id=store.connection_id,
         path=row.path,
         status=row.status,
-        stat=Stat(row.size, UNKNOWN_MTIME),
+        stat=Stat(row.stat.size, UNKNOWN_MTIME),
         sha256=sha256,
         key=recording_key(row.connection_id, row.path, sha256) if sha256 else None,
         duration=row.duration,
@@ -101,6 +99,7 @@ def looked_into(
         store.supersede(current.path)
     let_be = current.status is Status.GIVEN_UP and current.sha256 is None
     record = Record(
+        connection_id=store.connection_id,
         path=recording.path,
         status=Status.GIVEN_UP if let_be else Status.IN_DOUBT,
         stat=recording.stat,

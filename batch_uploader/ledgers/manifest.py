@@ -24,8 +24,8 @@ from msgspec import Meta, Struct, convert
 
 from batch_uploader.core.cells import defuse, escape_json
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure
-from batch_uploader.core.records import Row
+from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Stat
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import (
     create_private,
@@ -147,7 +147,7 @@ def look_at(path: Path) -> os.stat_result | None:
         return found if stat.S_ISREG(found.st_mode) else None
 
 
-async def write_manifest(rows: AsyncIterator[Row], path: Path) -> Seal:
+async def write_manifest(rows: AsyncIterator[Record], path: Path) -> Seal:
     """Replace the manifest, whole or not at all, by a line for each row; its seal.
 
     For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
@@ -189,7 +189,7 @@ def mark_current(path: Path) -> None:
 
 
 async def export(
-    rows: AsyncIterator[Row],
+    rows: AsyncIterator[Record],
     stream: Stream,
     form: Format,
     guard: Callable[[str], str] = defuse,
@@ -203,7 +203,7 @@ async def export(
     if form is Format.CSV:
         await to_thread.run_sync(_write_all, stream, _csv_text([CSV_COLUMNS]))
     count = 0
-    batch: list[Row] = []
+    batch: list[Record] = []
     async for row in rows:
         batch.append(row)
         if len(batch) == _ROWS_AT_ONCE:
@@ -214,7 +214,7 @@ async def export(
     return count + len(batch)
 
 
-def read_manifest(path: Path, cure: str = _LEDGER_LOST_CURE) -> Iterator[Row]:
+def read_manifest(path: Path, cure: str = _LEDGER_LOST_CURE) -> Iterator[Record]:
     """The lines of a manifest, as far as a line tells of its row. Blocking.
 
     Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote;
@@ -268,7 +268,7 @@ class _Line(Struct):
     error: _Error | None
 
 
-def _row(text: bytes) -> Row:
+def _row(text: bytes) -> Record:
     """Raises ValueError, TypeError, OverflowError or RecursionError."""
     if not text.endswith(b"\n"):
         raise ValueError
@@ -276,11 +276,11 @@ def _row(text: bytes) -> Row:
     for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of):
         (each or "").encode()  # a half of a character is nothing that a ledger holds
     up = line.status is Status.UPLOADED
-    row = Row(
+    row = Record(
         path=line.path,
         connection_id=line.connection_id,
         status=line.status,
-        size=line.size,
+        stat=Stat(line.size, UNKNOWN_MTIME),
         attempts=line.attempts,
         sha256=None if line.sha256 is None else bytes.fromhex(line.sha256),
         talk_id=line.talk_id if up else None,
@@ -315,7 +315,7 @@ def _moment(text: str | None) -> int:
 
 
 def _write_batch(
-    stream: Stream, encode: Callable[[Sequence[Row]], bytes], batch: Sequence[Row]
+    stream: Stream, encode: Callable[[Sequence[Record]], bytes], batch: Sequence[Record]
 ) -> None:
     _write_all(stream, encode(batch))
 
@@ -327,21 +327,21 @@ def _write_all(stream: Stream, data: bytes) -> None:
         rest = rest[stream.write(rest) :]
 
 
-def _json_lines(rows: Sequence[Row]) -> bytes:
+def _json_lines(rows: Sequence[Record]) -> bytes:
     text = "".join(f"{_encode_json(_json_object(row))}\n" for row in rows)
     return escape_json(text).encode()
 
 
-def _json_object(row: Row) -> dict[str, object]:
+def _json_object(row: Record) -> dict[str, object]:
     error = row.failure and {"code": row.failure.code, "message": row.failure.message}
     return {**_shared(row), "error": error}
 
 
-def _csv_lines(guard: Callable[[str], str], rows: Sequence[Row]) -> bytes:
+def _csv_lines(guard: Callable[[str], str], rows: Sequence[Record]) -> bytes:
     return _csv_text(_guarded(guard, row) for row in rows)
 
 
-def _guarded(guard: Callable[[str], str], row: Row) -> list[object]:
+def _guarded(guard: Callable[[str], str], row: Record) -> list[object]:
     cells = [*_shared(row).values()]
     cells += (row.failure.code, row.failure.message) if row.failure else (None, None)
     guarded = [guard(cell) if isinstance(cell, str) else cell for cell in cells]
@@ -353,7 +353,7 @@ def _guarded(guard: Callable[[str], str], row: Row) -> list[object]:
     return [*guarded, " ".join(changed)]
 
 
-def _shared(row: Row) -> dict[str, object]:
+def _shared(row: Record) -> dict[str, object]:
     uploaded_at_ns = row.settled_at_ns if row.status is Status.UPLOADED else None
     return {
         "path": row.path,
@@ -361,7 +361,7 @@ def _shared(row: Row) -> dict[str, object]:
         "talk_id": row.talk_id,
         "connection_id": row.connection_id,
         "sha256": None if row.sha256 is None else row.sha256.hex(),
-        "size": row.size,
+        "size": row.stat.size,
         "duration": None if row.duration is None else round(row.duration, 3),
         "format": None if row.container is None else row.container.value,
         "attempts": row.attempts,

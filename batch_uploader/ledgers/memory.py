@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self
 
 from anyio.lowlevel import checkpoint
@@ -12,7 +12,7 @@ from batch_uploader.core import states
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
-from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record
 from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
@@ -37,7 +37,7 @@ class MemoryLedger:
         self._connection_id = connection_id
         self._clock = clock
         self._boot = boot
-        self._records = _MemoryStore()
+        self._records = _MemoryStore(connection_id)
         self._opened: _MemoryStore | None = None
         self._owner = 0
 
@@ -78,14 +78,14 @@ class MemoryLedger:
         await checkpoint()
         return self._store.facts.get(name)
 
-    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+    async def unheard(self, rows: Sequence[Record]) -> list[Record]:
         """Those of these lines that tell of what it never heard of."""
         await checkpoint()
         past = [*self._store.history, *self._store.records()]
         talks = {each.talk_id for each in past if each.talk_id is not None}
         return [row for row in rows if not self._heard_of(row, talks, past)]
 
-    def _heard_of(self, row: Row, talks: set[str], past: Sequence[Record]) -> bool:
+    def _heard_of(self, row: Record, talks: set[str], past: Sequence[Record]) -> bool:
         if row.status not in states.MAYBE_STORED:
             return True
         if row.talk_id is not None:
@@ -131,13 +131,22 @@ class MemoryLedger:
         await checkpoint()
         return self._store.canaries(stamp_field, limit)
 
-    async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
-        """Every line (of these statuses), sorted by path, as of the moment of the first."""
+    async def get(self, paths: Iterable[str]) -> dict[str, Record]:
+        """What is recorded of these paths, as far as anything is."""
+        await checkpoint()
+        found = map(self._store.current, paths)
+        return {record.path: record for record in found if record is not None}
+
+    async def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
+        """Every record (in these states), sorted by path, as of the moment of the first."""
         store = self._store
-        lines = sorted([*store.history, *store.records()], key=lambda record: record.path)
-        for record in lines:
+        for record in sorted([*store.history, *store.records()], key=lambda each: each.path):
             if statuses is None or record.status in statuses:
-                yield record.row(self._connection_id)
+                yield record
+
+    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
+        """The same: it knows one connection."""
+        return self.rows(statuses)
 
     def _now(self) -> Timestamp:
         return Timestamp(self._clock(), *(self._boot() or ()))
@@ -152,7 +161,8 @@ class MemoryLedger:
 class _MemoryStore:
     """``rules.Store``: the current records by folder and path, and the superseded by age."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection_id: str) -> None:
+        self.connection_id = connection_id
         self.sequence = 0
         self.folders: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self.history: list[Record] = []

@@ -130,6 +130,7 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
     if current is not None and current.status in KEPT:
         store.supersede(path)
     record = Record(
+        connection_id=store.connection_id,
         path=path,
         status=Status.CLAIMED,
         stat=recording.stat,
@@ -210,7 +211,7 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     if current is None or not same:
         if before in KEPT:
             store.supersede(outcome.path)
-        current = Record(path=outcome.path, status=outcome.status, stat=outcome.stat)
+        current = Record(store.connection_id, outcome.path, outcome.status, outcome.stat)
     doubtful = outcome.status is Status.IN_DOUBT
     # What a search or a human says of a doubt shows nothing of how far Search's index has come.
     answered = outcome.status is Status.UPLOADED and before is Status.CLAIMED

@@ -37,6 +37,10 @@ class ClaimContext(NamedTuple):
 class Store(Protocol):
     """Where the records of one connection are kept, within one transaction."""
 
+    @property
+    def connection_id(self) -> str:
+        """The connection that its records are of."""
+
     def tick(self) -> int:
         """The next place in the ledger's order, higher than any that was given before."""
 

@@ -8,8 +8,8 @@ from support.ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 from support.ledger_changes import adopt, claim_all, settle
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Failure
-from batch_uploader.core.records import ClaimResult, Row
+from batch_uploader.core.model import UNKNOWN_MTIME, Failure, Stat
+from batch_uploader.core.records import ClaimResult, Record
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -21,11 +21,11 @@ UNLISTED = [Status.FAILED, Status.REJECTED, Status.INVALID, Status.CLAIMED, Stat
 def line(path, status=Status.UPLOADED, audio="A", **more):
     """A line of a manifest; ``audio`` stands for the content."""
     up = status is Status.UPLOADED
-    return Row(
-        path=path,
+    return Record(
         connection_id=CONNECTION,
+        path=path,
         status=status,
-        size=1000,
+        stat=Stat(1000, UNKNOWN_MTIME),
         attempts=1,
         sha256=None if audio is None else recording(path, audio).fingerprint.sha256,
         talk_id=more.pop("talk_id", f"talk of {path}") if up else None,

@@ -126,8 +126,7 @@ async def test_a_talk_reported_again_renews_the_stat_and_nothing_else(ledger):
     await upload(ledger, "a.wav", talk_id="talk-1")
     (before,) = await lines(ledger)
     await settle(ledger, uploaded("a.wav", "talk-1", attempts=9, seen=LATER))
-    assert (await known(ledger, "a.wav")).outcome.stat == LATER
-    assert await lines(ledger) == [before]
+    assert await lines(ledger) == [replace(before, stat=LATER)]
 
 
 @pytest.mark.parametrize("status", [Status.IN_DOUBT, Status.CONFLICT])
@@ -309,3 +308,18 @@ async def test_the_talk_of_what_was_at_a_path_before_is_another_recordings(ledge
     assert await claim(ledger, recording("a.wav", "A", seen=LATER)) == KNOWN
     assert await claim(ledger, recording("b.wav", "B")) == GRANTED
     assert (await settle(ledger, uploaded("b.wav", "talk-1"))).status is Status.CONFLICT
+
+
+async def test_the_records_of_some_paths_are_got_without_their_folders(ledger):
+    await upload(ledger, "a.wav", "A", talk_id="talk-1")
+    await upload(ledger, "d/b.wav", "B", talk_id="talk-2")
+    await upload(ledger, "d/c.wav", "C", talk_id="talk-3")
+    found = await ledger.get(["d/b.wav", "a.wav", "d/unseen.wav"])
+    assert found == {path: await known(ledger, path) for path in ("d/b.wav", "a.wav")}
+    assert await ledger.get([]) == {}
+
+
+async def test_what_was_superseded_at_a_path_is_not_got(ledger):
+    await upload(ledger, "a.wav", "A", talk_id="talk-1")
+    await upload(ledger, "a.wav", "B", talk_id="talk-2")
+    assert [each.talk_id for each in (await ledger.get(["a.wav"])).values()] == ["talk-2"]

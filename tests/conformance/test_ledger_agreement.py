@@ -126,8 +126,9 @@ async def in_order(ledger):
 
 
 async def lines_of(ledger):
+    """All that is on record, superseded talks included, but for the places."""
     async with aclosing(ledger.rows()) as rows:
-        return [row async for row in rows]
+        return [replace(row, **dict.fromkeys(PLACES)) async for row in rows]
 
 
 async def live(history):

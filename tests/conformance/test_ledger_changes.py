@@ -19,8 +19,9 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.model import UNKNOWN_MTIME, Stat
 from batch_uploader.core.ports import apply_all, apply_one
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 
 
@@ -64,7 +65,15 @@ async def test_a_change_that_crossed_to_another_process_does_the_same(ledger):
         assert crossed == change
         return await apply_one(ledger, crossed)
 
-    row = Row("old.wav", "c", Status.UPLOADED, 9, 1, sha256=b"1" * 32, talk_id="talk of old.wav")
+    row = Record(
+        "c",
+        "old.wav",
+        Status.UPLOADED,
+        Stat(9, UNKNOWN_MTIME),
+        sha256=b"1" * 32,
+        attempts=1,
+        talk_id="talk of old.wav",
+    )
     assert await crossing(Adopt(row, "key")) is None
     assert await crossing(Claim(recording("a.wav"), "key")) == GRANTED
     assert await crossing(Release("a.wav")) is None

@@ -65,7 +65,7 @@ class Ledger:
 
     def store(self):
         """The real store, holding this."""
-        store = _MemoryStore()
+        store = _MemoryStore("c")
         for record in self.history:
             store.put(record)
             store.supersede(record.path)

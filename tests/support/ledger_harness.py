@@ -5,7 +5,7 @@ from contextlib import aclosing
 from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import Status
-from support.ledger_cases import ended, recording, stat, uploaded
+from support.ledger_cases import CONNECTION, ended, recording, stat, uploaded
 from support.ledger_changes import claim_all, settle
 
 GRANTED = ClaimAnswer(ClaimResult.GRANTED)
@@ -67,7 +67,7 @@ async def bring_to(ledger, path, status, audio="A", metadata="m"):
 def recorded(outcome, **fields):
     """The record of an outcome that needed no claim."""
     told = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
-    return Record(**told, **fields)
+    return Record(CONNECTION, **told, **fields)
 
 
 async def lines(ledger, statuses=None):

@@ -41,7 +41,7 @@ def queries():
 
 
 def decisions():
-    known = Record("a.wav", STATE, STAT, policy=b"rules")
+    known = Record("c", "a.wav", STATE, STAT, policy=b"rules")
     changed = Stat(101, 1_000)
     plans = [plan(STAT, known, b"rules"), plan(STAT, known, b"x"), plan(changed, known, b"rules")]
     return [each.action for each in plans]

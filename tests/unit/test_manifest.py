@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.cells import defuse, keep
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure
-from batch_uploader.core.records import Row
+from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Stat
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import (
@@ -33,11 +33,11 @@ from batch_uploader.ledgers.manifest import (
     write_manifest,
 )
 
-UP = Row(
+UP = Record(
     path="2025/01/a.wav",
     connection_id="connection-1",
     status=Status.UPLOADED,
-    size=123,
+    stat=Stat(123, UNKNOWN_MTIME),
     attempts=1,
     sha256=bytes(range(32)),
     talk_id="talk-1",
@@ -45,16 +45,22 @@ UP = Row(
     container=Container.WAV,
     settled_at_ns=1_735_689_600_999_999_999,
 )
-REJECTED = Row(
+REJECTED = Record(
     path="b.wav",
     connection_id="connection-1",
     status=Status.REJECTED,
-    size=5,
+    stat=Stat(5, UNKNOWN_MTIME),
     attempts=2,
     settled_at_ns=1_735_689_600_000_000_000,
     failure=Failure("INVALID_ARGUMENT", "no such field", "request-1"),
 )
-DUPLICATE = Row("c.wav", "connection-1", Status.DUPLICATE, 5, 0, duplicate_of="2025/01/a.wav")
+DUPLICATE = Record(
+    "connection-1",
+    "c.wav",
+    Status.DUPLICATE,
+    Stat(5, UNKNOWN_MTIME),
+    duplicate_of="2025/01/a.wav",
+)
 
 # What no terminal may be told: C0, DEL and C1, line separators, and what turns text around.
 CONTROLS = re.compile(
@@ -334,7 +340,14 @@ async def test_a_manifest_is_behind_until_it_is_written_whole(tmp_path):
 @given(names, names)
 def test_what_was_written_is_read_as_it_was(name, message):
     """Faults 8 and 64: but for what a line does not tell."""
-    failed = Row(name, "c", Status.FAILED, 5, 2, failure=Failure(message, message))
+    failed = Record(
+        "c",
+        name,
+        Status.FAILED,
+        Stat(5, UNKNOWN_MTIME),
+        attempts=2,
+        failure=Failure(message, message),
+    )
     rows = [replace(UP, path=name, duration=1.5), failed, DUPLICATE]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "manifest.jsonl")

@@ -20,12 +20,12 @@ RULES = b"rules"
 
 
 def known(status: Status, policy: bytes | None = None) -> Record:
-    return Record("a.wav", status, STAT, sha256=b"sha256", metadata=b"metadata", policy=policy)
+    return Record("c", "a.wav", status, STAT, sha256=b"sha256", metadata=b"metadata", policy=policy)
 
 
 def test_a_doubt_of_a_lost_ledger_is_looked_into():
     """Fault 8: without its digest it cannot be searched for."""
-    unseen = Record("a.wav", Status.IN_DOUBT, STAT)
+    unseen = Record("c", "a.wav", Status.IN_DOUBT, STAT)
     assert plan(STAT, unseen, RULES).action is Action.UPLOAD
     assert plan(STAT, replace(unseen, sha256=b"sha256"), RULES).action is Action.HOLD
 

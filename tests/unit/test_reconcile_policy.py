@@ -53,6 +53,7 @@ def doubt(
 ):
     failure = failure or Failure("INTERNAL", "find out", "request-1")
     return Record(
+        CONNECTION,
         "a.wav",
         Status.IN_DOUBT,
         Stat(1, 1),

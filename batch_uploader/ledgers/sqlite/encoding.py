@@ -12,7 +12,7 @@ from batch_uploader.core.states import Status
 _HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
 """So many fields of a record come first and are not all written as they are; the others are."""
 NAMES: Final = (
-    *("path", "status", "container"),
+    *("connection_id", "path", "status", "container"),
     *Stat.__struct_fields__,
     *(f"failure_{field}" for field in Failure.__struct_fields__),
     *(f"doubt_{field}" for field in Timestamp.__struct_fields__),
@@ -42,8 +42,10 @@ _NO_TIME: Final = (None,) * len(Timestamp.__struct_fields__)
 
 def encode(record: Record) -> tuple[object, ...]:
     """The values of ``COLUMNS``."""
-    path, status, stat, container, failure, since, first_miss = (fields := astuple(record))[:_HEAD]
+    fields = astuple(record)
+    connection_id, path, status, stat, container, failure, since, first_miss = fields[:_HEAD]
     return (
+        connection_id,
         path,
         status.value,
         None if container is None else container.value,
@@ -62,9 +64,10 @@ def decode(values: Sequence[Any]) -> Record:
     """
     return Record(
         values[0],
-        _STATUSES[values[1]],
+        values[1],
+        _STATUSES[values[2]],
         Stat(*values[_STAT]),
-        _CONTAINERS[values[2]],
+        _CONTAINERS[values[3]],
         None if values[_FAILURE.start] is None else Failure(*values[_FAILURE]),
         None if values[_SINCE.start] is None else Timestamp(*values[_SINCE]),
         None if values[_MISSED.start] is None else Timestamp(*values[_MISSED]),

@@ -4,7 +4,7 @@ import ctypes
 import os
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -15,7 +15,7 @@ from anyio import CancelScope
 from batch_uploader.core.changes import Answer, Change, Release, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone, LedgerLocked
 from batch_uploader.core.model import Entry, Outcome, Timestamp
-from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
@@ -145,7 +145,7 @@ class SqliteLedger:
         """What the file knows of itself by that name."""
         return await self._reader.fact(name)
 
-    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+    async def unheard(self, rows: Sequence[Record]) -> list[Record]:
         """Those of these lines that tell of what it never heard of."""
         return await self._reader.unheard(rows)
 
@@ -171,11 +171,16 @@ class SqliteLedger:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         return await self._reader.canaries(stamp_field, limit)
 
-    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
-        """Every line (of these statuses), sorted by path, as of the moment of the first.
+    async def get(self, paths: Iterable[str]) -> dict[str, Record]:
+        """What is recorded of these paths, as far as anything is."""
+        return await self._reader.get(paths)
 
-        Those of the other connections of the file as well: a manifest tells all there is.
-        """
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
+        """Every record (in these states), sorted by path, as of the moment of the first."""
+        return self._reader.rows(statuses)
+
+    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
+        """The same of all connections of the file: a manifest tells all there is."""
         return self._reader.everything(statuses)
 
     def _now(self) -> Timestamp:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from batch_uploader.core.records import Row
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, STANDING
 from batch_uploader.ledgers.sqlite import queries
 
@@ -41,7 +41,7 @@ def current_fact(connection: sqlite3.Connection, name: str) -> str | None:
     return None if line is None else str(line[0])
 
 
-def unheard_of(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
+def unheard_of(connection: sqlite3.Connection, rows: Sequence[Record]) -> list[Record]:
     """Those of these lines that tell of what the ledger never heard of."""
     news = [row for row in rows if row.status in MAYBE_STORED and not _stands(connection, row)]
     talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
@@ -52,7 +52,7 @@ def unheard_of(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]
     return [row for row in news if row.talk_id not in elsewhere]
 
 
-def _stands(connection: sqlite3.Connection, row: Row) -> bool:
+def _stands(connection: sqlite3.Connection, row: Record) -> bool:
     talk = row.talk_id is not None
     query = _SELECT_TALK if talk else _SELECT_STANDING
     values = (row.path, row.connection_id, row.talk_id if talk else row.sha256)

@@ -22,7 +22,8 @@ def among(statuses: Collection[Status]) -> str:
 _CLAIMED: Final = repr(Status.CLAIMED.value)
 _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
-_ALL_COLUMNS: Final = f"connection_id, folder, {COLUMNS}"
+_KEY: Final = {"path", "connection_id"}
+_ALL_COLUMNS: Final = f"folder, {COLUMNS}"
 _SAME_AUDIO: Final = f"sha256 = :sha256 AND {AUDIO} = {AUDIO.replace('sha256', ':sha256')}"
 _HOLDS: Final = f"{_SAME_AUDIO} AND connection_id = :connection_id AND {among(MAYBE_STORED)}"
 _SAME_METADATA: Final = (
@@ -88,9 +89,9 @@ SELECT_ANYTHING: Final = " UNION ALL ".join(
 )
 """Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
 PUT: Final = (
-    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?, ?{', ?' * len(NAMES)})"
+    f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?{', ?' * len(NAMES)})"
     " ON CONFLICT (path, connection_id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in NAMES[1:])
+    + ", ".join(f"{column} = excluded.{column}" for column in NAMES if column not in _KEY)
 )
 RENEW: Final = (
     "UPDATE recordings SET ctime_ns = ?, inode = ?, sidecar_ctime_ns = ?, sidecar_inode = ?"
@@ -132,12 +133,12 @@ def select_rows(
 ) -> tuple[str, tuple[str, ...]]:
     """All lines sorted by path, those of one path by age, with the parameters.
 
-    The first column is the connection. None stands for no choice.
+    None stands for no choice.
     """
     where, values = _filter(connection_id, statuses)
     query = (
-        f"SELECT connection_id, {COLUMNS}, 0 AS current, id FROM superseded{where}"
-        f" UNION ALL SELECT connection_id, {COLUMNS}, 1, id FROM recordings{where}"
+        f"SELECT {COLUMNS}, 0 AS current, id FROM superseded{where}"
+        f" UNION ALL SELECT {COLUMNS}, 1, id FROM recordings{where}"
         " ORDER BY path, connection_id, current, id"
     )
     return query, values * 2
@@ -166,7 +167,7 @@ def _filter(
     return f" WHERE {' AND '.join(terms)}" if terms else "", tuple(values)
 
 
-def update(before: Record, after: Record, connection_id: str) -> tuple[str, tuple[object, ...]]:
+def update(before: Record, after: Record) -> tuple[str, tuple[object, ...]]:
     """What puts a record in the place of another one of its path, with the parameters.
 
     Only what differs is written, so that the indexes on all else stay as they are.
@@ -174,4 +175,4 @@ def update(before: Record, after: Record, connection_id: str) -> tuple[str, tupl
     pairs = zip(NAMES, encode(before), encode(after), strict=True)
     changed = {name: new for name, old, new in pairs if old != new} or {"path": after.path}
     query = f"UPDATE recordings SET {' = ?, '.join(changed)} = ? WHERE {_MINE}"
-    return query, (*changed.values(), after.path, connection_id)
+    return query, (*changed.values(), after.path, after.connection_id)

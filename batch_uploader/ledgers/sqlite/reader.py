@@ -1,7 +1,7 @@
 """Reading a ledger, also while a run writes it."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry
-from batch_uploader.core.records import Canary, Likeness, Record, Row
+from batch_uploader.core.records import Canary, Likeness, Record
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 from batch_uploader.host.beneath import identity
@@ -73,7 +73,20 @@ class LedgerReader:
         For a reader of one connection.
         """
         lines = await self._fetch(queries.SELECT_FOLDER, (self._connection_id, folder))
-        return {values[0]: encoding.decode(values) for values in lines}
+        return {record.path: record for record in map(encoding.decode, lines)}
+
+    async def get(self, paths: Iterable[str]) -> dict[str, Record]:
+        """What is recorded of these paths, as far as anything is.
+
+        For a reader of one connection.
+        """
+        wanted = [(path, self._connection_id) for path in paths]
+        lines = await self._run(
+            lambda connection: [
+                line for each in wanted for line in connection.execute(queries.SELECT_CURRENT, each)
+            ]
+        )
+        return {record.path: record for record in map(encoding.decode, lines)}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
@@ -92,7 +105,7 @@ class LedgerReader:
         """What the file knows of itself by that name; one of an older version knows nothing."""
         return await self._run(lambda connection: fact_of(connection, name))
 
-    async def unheard(self, rows: Sequence[Row]) -> list[Row]:
+    async def unheard(self, rows: Sequence[Record]) -> list[Record]:
         """Those of these lines that tell of what it never heard of, of any connection."""
         lines = tuple(rows)
         return await self._run(lambda connection: unheard_of(connection, lines))
@@ -124,20 +137,20 @@ class LedgerReader:
         """The connections that the file holds recordings of, sorted."""
         return [identifier for (identifier,) in await self._fetch(queries.SELECT_CONNECTIONS)]
 
-    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
-        """Every line (of these statuses), sorted by path, as of the moment of the first.
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
+        """Every record (in these states), sorted by path, as of the moment of the first.
 
         Of one path the superseded talks come first, the oldest before the others.
         """
         return self._rows(self._connection_id, statuses)
 
-    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Row, None]:
+    def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
         """The same of all connections, whichever this is a reader of."""
         return self._rows(None, statuses)
 
     async def _rows(
         self, connection_id: str | None, statuses: frozenset[Status] | None
-    ) -> AsyncGenerator[Row, None]:
+    ) -> AsyncGenerator[Record, None]:
         if self._worker is None:
             raise not_open(self._path)
         worker = Worker("ledger-rows")
@@ -219,15 +232,12 @@ class _Lines:
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
 
-    def fetch(self) -> list[Row]:
+    def fetch(self) -> list[Record]:
         """The next lines, none at the end."""
         with translated(self._path):
             if self._cursor is None:
                 self._cursor = self._connected().execute(*self._query)
-            return [
-                encoding.decode(values[1:]).row(values[0])
-                for values in self._cursor.fetchmany(_ROWS_AT_ONCE)
-            ]
+            return [encoding.decode(values) for values in self._cursor.fetchmany(_ROWS_AT_ONCE)]
 
     def close(self) -> None:
         """End the query, wherever it is."""

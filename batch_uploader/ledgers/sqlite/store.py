@@ -24,7 +24,7 @@ class SqliteStore:
     def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
         self._connection = connection
         self._execute = connection.execute
-        self._connection_id = connection_id
+        self.connection_id = connection_id
         self._claims: dict[str, Record] = {}
         self._sequence = self._set_aside = 0
 
@@ -41,11 +41,11 @@ class SqliteStore:
     def current(self, path: str) -> Record | None:
         """The current record of a path."""
         claim = self._claims.get(path)
-        return claim or self._one(queries.SELECT_CURRENT, (path, self._connection_id))
+        return claim or self._one(queries.SELECT_CURRENT, (path, self.connection_id))
 
     def claimed(self) -> list[Record]:
         """Every claim that nobody settled."""
-        lines = self._execute(queries.SELECT_CLAIMED, (self._connection_id,))
+        lines = self._execute(queries.SELECT_CLAIMED, (self.connection_id,))
         return [encoding.decode(values) for values in lines.fetchall()]
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
@@ -56,7 +56,7 @@ class SqliteStore:
         """The recording that is up as this talk."""
         names: dict[str, object] = {
             "talk_id": talk_id,
-            "connection_id": self._connection_id,
+            "connection_id": self.connection_id,
         }
         return self._one(queries.SELECT_OF_TALK, names)
 
@@ -74,7 +74,7 @@ class SqliteStore:
         # Should the claim be gone, against all expectation, the whole is written.
         if claim is None or not self._changed(claim, record):
             folder = record.path.rpartition("/")[0]
-            self._execute(queries.PUT, (self._connection_id, folder, *encoding.encode(record)))
+            self._execute(queries.PUT, (folder, *encoding.encode(record)))
         if record.status is Status.CLAIMED:
             self._claims[record.path] = record
 
@@ -82,24 +82,24 @@ class SqliteStore:
         """Renew the times of change and the inodes of a record with files like these."""
         seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
         like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
-        self._execute(queries.RENEW, (*seen, path, self._connection_id, *like))
+        self._execute(queries.RENEW, (*seen, path, self.connection_id, *like))
 
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history."""
-        self._execute(queries.SUPERSEDE, (path, self._connection_id))
+        self._execute(queries.SUPERSEDE, (path, self.connection_id))
         self.drop(path)
 
     def restore(self, record: Record) -> None:
         """Make a superseded record current again."""
         self.drop(record.path)
-        which = (record.path, self._connection_id, record.sha256)
+        which = (record.path, self.connection_id, record.sha256)
         self._execute(queries.RESTORE, which)
         self._execute(queries.DROP_RESTORED, which)
 
     def drop(self, path: str) -> None:
         """Forget the current record of a path."""
         self._claims.pop(path, None)
-        self._execute(queries.DROP, (path, self._connection_id))
+        self._execute(queries.DROP, (path, self.connection_id))
 
     def remember(self, name: str, value: str) -> None:
         """Keep a fact of the ledger itself."""
@@ -107,7 +107,7 @@ class SqliteStore:
 
     def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
         """Record that a run of an owner begins."""
-        runs.begin(self._connection, run, self._connection_id, owner, now)
+        runs.begin(self._connection, run, self.connection_id, owner, now)
 
     def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
         """Record how a run ended, unless that is on record."""
@@ -125,12 +125,12 @@ class SqliteStore:
         return {
             "sha256": content.sha256,
             "metadata": content.metadata,
-            "connection_id": self._connection_id,
+            "connection_id": self.connection_id,
             "path": path,
         }
 
     def _changed(self, claim: Record, record: Record) -> bool:
-        update = queries.update(claim, record, self._connection_id)
+        update = queries.update(claim, record)
         return self._execute(*update).rowcount == 1
 
     def _one(self, query: str, values: Sequence[object] | dict[str, object]) -> Record | None:

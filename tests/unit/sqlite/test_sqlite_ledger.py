@@ -174,11 +174,13 @@ async def test_a_file_may_hold_several_connections(path):
     await make(path, "a.wav", connection_id="one")
     await make(path, "a.wav", "b.wav", connection_id="two")
     async with SqliteLedger(path, "one") as one:
-        assert [(row.path, row.connection_id) async for row in one.rows()] == [
+        assert [(row.path, row.connection_id) async for row in one.rows()] == [("a.wav", "one")]
+        assert [(row.path, row.connection_id) async for row in one.everything()] == [
             ("a.wav", "one"),
             ("a.wav", "two"),
             ("b.wav", "two"),
         ], "a manifest tells all there is"
+        assert list(await one.get(["a.wav", "b.wav"])) == ["a.wav"]
         assert list(await one.known("")) == ["a.wav"]
     async with LedgerReader(path) as reader:
         assert await reader.connections() == ["one", "two"]
