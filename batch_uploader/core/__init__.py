@@ -1,1 +1,1 @@
-"""The values, the seams and the errors that everything else speaks in."""
+"""The values, protocols and errors that all other packages use."""

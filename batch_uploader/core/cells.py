@@ -1,29 +1,29 @@
-"""Text from strangers, harmless where it is shown: on terminals, in the cells of spreadsheets."""
+"""Escapes untrusted text for terminals and spreadsheet cells."""
 
 import re
 from typing import Final
 
 _UNSAFE_CHARS: Final = (
     "\u007f-\u009f"  # DEL and the C1 controls, which terminals obey
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text around
-    "\u2028\u2029"  # line ends to some programs
-    "\ud800-\udfff"  # halves of characters, which are not UTF-8
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls
+    "\u2028\u2029"  # line separators for some programs
+    "\ud800-\udfff"  # surrogates, which UTF-8 cannot encode
 )
 _JSON_ESCAPED: Final = re.compile(f"[{_UNSAFE_CHARS}]")
 _ESCAPED: Final = re.compile(f"[\0-\x1f{_UNSAFE_CHARS}]")
 _FORMULA: Final = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
-"""What a formula begins with. The last four are full-width forms, which some spreadsheets take."""
+"""The first character of a formula. The last four are full-width; some spreadsheets accept them."""
 _WITHIN_WORDS: Final = "_./-"
-"""What separates no cells, beside letters and digits."""
+"""The characters that separate no cells, besides letters and digits."""
 
 
 def escape_json(text: str) -> str:
-    """JSON with all of this in the form that JSON has for it: it says the same."""
+    """JSON with these characters as JSON escapes; its meaning is the same."""
     return _JSON_ESCAPED.sub(_escape, text)
 
 
 def escape(text: str) -> str:
-    r"""Text with each control and the like as ``\u0009``."""
+    r"""Text with each of these characters as ``\u0009``."""
     return _ESCAPED.sub(_escape, text)
 
 
@@ -33,10 +33,10 @@ def keep(text: str) -> str:
 
 
 def defuse(text: str) -> str:
-    """Text of which no spreadsheet makes a formula, whatever separates its cells.
+    """Text that no spreadsheet reads as a formula, whatever its cell separator is.
 
-    A Russian Excel takes ``;`` for that, others a tab, a bar, a space or what they were told last;
-    then a part of a cell is a cell. An apostrophe makes text of what follows.
+    A Russian Excel separates cells by ``;``, others by a tab, a bar, a space or the separator used
+    last, so a part of a cell may become a cell. An apostrophe marks what follows as text.
     """
     harmless = escape(text)
     if not _FORMULA.search(harmless):

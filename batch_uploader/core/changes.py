@@ -1,4 +1,4 @@
-"""What a ledger is told, as values: they may be kept in a list, or cross to another process."""
+"""Changes to a ledger, as values: they can be collected, or sent to another process."""
 
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from batch_uploader.core.runs import RunBegin, RunEnd
 
 
 class Claim(Struct, frozen=True, tag=True):
-    """Claim a recording for sending; a duplicate is on record with its fingerprint then.
+    """Claim a recording for sending; a duplicate is recorded with its fingerprint instead.
 
     ``stamp_field`` is the field in which its key will stand. Answered by a ``ClaimAnswer``.
     """
@@ -21,9 +21,9 @@ class Claim(Struct, frozen=True, tag=True):
 
 
 class Release(Struct, frozen=True, tag=True):
-    """Take back a claim of which nothing was sent; the path is as if unseen.
+    """Drop a claim of which nothing was sent; nothing is on record for the path then.
 
-    It is ``Lost`` if this owner has none at that path.
+    Answered by ``Lost`` if this owner has no claim at that path.
     """
 
     path: str
@@ -32,11 +32,11 @@ class Release(Struct, frozen=True, tag=True):
 class Settle(Struct, frozen=True, tag=True):
     """Record how a recording ended. Answered by the outcome that is on record then.
 
-    That is a conflict where the talk is another recording's already, superseded or not: that one
-    stays as it is. Ends a claim, or records an outcome that needed none (invalid, duplicate).
-    ``policy`` is the digest of the rules by which an invalid recording was found invalid. With
-    ``claimed`` it ends a claim of this owner, and nothing else: it is ``Lost`` if that is gone. No
-    settling ends the claim of another owner.
+    That is a conflict if the talk already belongs to another recording, superseded or not; the
+    other one stays as it is. Ends a claim, or records an outcome that needed none (invalid,
+    duplicate). ``policy`` is the digest of the rules by which an invalid recording was found
+    invalid. With ``claimed`` it only ends a claim of this owner, and is answered by ``Lost`` if
+    that is gone. It never ends the claim of another owner.
     """
 
     outcome: Outcome
@@ -45,18 +45,18 @@ class Settle(Struct, frozen=True, tag=True):
 
 
 class Note(Struct, frozen=True, tag=True):
-    """Remember what a look at a doubt that stays brought: failure, ``since`` and ``first_miss``.
+    """Record what a search found out about a doubt that stays: failure, ``since``, ``first_miss``.
 
-    One that is not in doubt any more, or under another key, is left as it is.
+    Does nothing if the recording is no longer in doubt, or has another key.
     """
 
     doubt: Record
 
 
 class Learn(Struct, frozen=True, tag=True):
-    """Record times of change and inodes of a recording whose files are like those on record.
+    """Record the change times and inodes of a recording whose files are like those on record.
 
-    What is being sent, or has other files by now, is left as it is.
+    Does nothing while it is being sent, or if other files are on record by now.
     """
 
     path: str
@@ -70,16 +70,17 @@ class Forget(Struct, frozen=True, tag=True):
 
 
 class Remember(Struct, frozen=True, tag=True):
-    """Keep a fact of the ledger itself, in the place of the one of that name."""
+    """Store a fact about the ledger itself, replacing the one of that name."""
 
     name: str
     value: str
 
 
 class Adopt(Struct, frozen=True, tag=True):
-    """Take over a line of a lost ledger's manifest into a ledger that is new.
+    """Take a line of a lost ledger's manifest into a new ledger.
 
-    ``stamp_field`` is the field in which its key stands. What it leaves open is in doubt.
+    ``stamp_field`` is the field that its key was sent in. A line that proves nothing becomes a
+    doubt.
     """
 
     row: Record
@@ -87,13 +88,13 @@ class Adopt(Struct, frozen=True, tag=True):
 
 
 class BeginRun(Struct, frozen=True, tag=True):
-    """Record that a run begins; this owner's, and of this connection."""
+    """Record that a run of this owner and connection begins."""
 
     run: RunBegin
 
 
 class EndRun(Struct, frozen=True, tag=True):
-    """Record how a run ended, unless that is on record."""
+    """Record how a run ended, unless that is already on record."""
 
     run_id: str
     end: RunEnd
@@ -102,4 +103,4 @@ class EndRun(Struct, frozen=True, tag=True):
 Unanswered: TypeAlias = Learn | Note | Forget | Remember | Adopt | BeginRun | EndRun
 Change: TypeAlias = Claim | Settle | Release | Unanswered
 Answer: TypeAlias = ClaimAnswer | Outcome | Lost | LedgerError | None
-"""A change that is refused, or that could not be made, has the error for an answer."""
+"""The answer to a change; a LedgerError if it was refused or could not be made."""

@@ -1,4 +1,4 @@
-"""What the options of the library have to be, asked where they are made."""
+"""Checks of the library's options, made where the options are created."""
 
 import asyncio
 import math
@@ -10,7 +10,7 @@ from batch_uploader.core.errors import ConfigError
 
 
 def require_asyncio() -> None:
-    """Raise ConfigError under another event loop: gRPC and the ledger know no other."""
+    """Raise ConfigError unless asyncio runs: gRPC and the ledger support no other event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError as error:
@@ -31,8 +31,7 @@ def require_number(
 ) -> None:
     """Raise ConfigError unless ``value`` is a finite number within these bounds.
 
-    ``least`` and ``most`` are allowed themselves, ``above`` is not. None is allowed if it is
-    ``optional``.
+    ``least`` and ``most`` are inclusive, ``above`` is exclusive. None is allowed if ``optional``.
     """
     if value is None and optional:
         return
@@ -48,7 +47,7 @@ def require_number(
 def require_whole(
     name: str, value: object, *, least: int = 0, most: float = math.inf, optional: bool = False
 ) -> None:
-    """The same for what is counted."""
+    """As ``require_number``, for whole numbers."""
     require_number(name, value, least=least, most=most, optional=optional)
     if isinstance(value, float):
         raise ConfigError(f"{name} is {value!r}", hint="give a whole number")
@@ -57,7 +56,7 @@ def require_whole(
 def require_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
     """Raise ConfigError unless ``value`` is of that class, without showing it: it may be a secret.
 
-    None is allowed if it is ``optional``.
+    None is allowed if ``optional``.
     """
     if not isinstance(value, wanted) and not (value is None and optional):
         raise ConfigError(
@@ -67,20 +66,20 @@ def require_type(name: str, value: object, wanted: type, *, optional: bool = Fal
 
 
 def require_word(name: str, value: object, *, optional: bool = False) -> None:
-    """Raise ConfigError unless ``value`` is a visible text without a space, as an ID is."""
+    """Raise ConfigError unless ``value`` is printable text without spaces, such as an ID."""
     require_type(name, value, str, optional=optional)
     if isinstance(value, str) and not (value and value.isprintable() and " " not in value):
         raise ConfigError(f"{name} is {value!r}", hint="give one word")
 
 
 def require_texts(name: str, value: Iterable[object]) -> None:
-    """Raise ConfigError unless ``value`` holds texts; a text alone would be taken for letters."""
+    """Raise ConfigError unless ``value`` holds strings; a single string is an error."""
     if isinstance(value, str) or not all(isinstance(each, str) for each in value):
         raise ConfigError(f"{name} is not a collection of texts", hint="give a list of them")
 
 
 def as_path(name: str, value: object) -> Path:
-    """The path that is meant. Raises ConfigError for what cannot be one."""
+    """``value`` as a Path. Raises ConfigError if it cannot be one."""
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ConfigError(f"{name} is {value!r}", hint="give a path")
     return Path(value)

@@ -1,4 +1,4 @@
-"""The times that a run goes by, passed in once: who tests one makes them up."""
+"""The clocks of a run, passed in once, so that tests can replace them."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -11,12 +11,12 @@ from batch_uploader.host.clock import boot_time
 
 
 def current_timestamp() -> Timestamp:
-    """This moment, by the system's clocks."""
+    """The current time by the system's clocks."""
     return Timestamp(time.time_ns(), *(boot_time() or ()))
 
 
 class Clock(Struct, frozen=True):
-    """What time it is, seconds that only ever grow, and how to let seconds pass."""
+    """The current time, monotonic seconds, and how to sleep."""
 
     now: Callable[[], Timestamp] = current_timestamp
     monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""What can go wrong with a run, as types that carry the decision.
+"""The errors of a run; each class carries the decision that follows.
 
 ::
 
@@ -12,15 +12,15 @@
         SourceChanged         one file is not what it was when it was hashed; that one fails
       SinkError               one attempt at one recording; see the five below
         NotSent               nothing was stored: safe to retry
-        Throttled             nothing was stored: safe to retry, later; slows everybody down
+        Throttled             nothing was stored: safe to retry, later; slows all workers down
         Rejected              this recording, never again
-          UnknownConnection   nor any other; the run drains if it goes on so; exit 3
-        InDoubt               may be stored: never retried by itself
-          Contradicted        stored, as the service says, and it names no talk that can be believed
+          UnknownConnection   nor any other; if it persists the run drains; exit 3
+        InDoubt               may be stored: never retried automatically
+          Contradicted        stored, says the service, but names no credible talk
         Unauthorized          not stored; the run drains; exit 3
-        SearchFailed          no upload: it is not known what the service holds; doubts stay
+        SearchFailed          a search, not an upload; doubts stay
 
-An error says what is wrong first, and what to do about it as a hint.
+An error states the problem first, and what to do about it as a hint.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class UploaderError(Exception):
-    """The root: everything that this package raises on purpose.
+    """The base class of all errors that this package raises on purpose.
 
     ``problem`` says what is wrong, ``hints`` what to do about it; ``str()`` has both in one line.
     """
@@ -68,17 +68,17 @@ class SourceError(UploaderError):
 
 
 class SourceChanged(SourceError):  # noqa: N818 - as above
-    """A file changed, shrank or vanished after it had been looked into."""
+    """A file changed, shrank or vanished after it had been inspected."""
 
 
 class SinkError(UploaderError):
     """One attempt at one recording did not end in a talk ID.
 
     ``code`` is the gRPC status name or a word of our own in capitals, ``request_id`` the service's
-    id of the request, ``retry_after`` the pause in seconds that the service asked for (negative: it
-    asked for no retry at all). ``leaves`` is the state, by its word, in which the last attempt
-    leaves the recording: a class that says nothing else proves nothing. A word, since help imports
-    this module and no table of states.
+    ID of the request, ``retry_after`` the pause in seconds that the service asked for (negative: it
+    asked for no retry). ``leaves`` is the status that the last attempt leaves the recording in, "in
+    doubt" unless a subclass proves more. It is a string, since ``--help`` imports this module but
+    not the table of states.
     """
 
     leaves: ClassVar[str] = "in_doubt"
@@ -98,14 +98,14 @@ class SinkError(UploaderError):
         self.retry_after = retry_after
 
 
-class NotSent(SinkError):  # noqa: N818 - the five are decisions, named as such
-    """It is proved that nothing was stored: the attempt may be repeated."""
+class NotSent(SinkError):  # noqa: N818 - the five are named as decisions
+    """Nothing was stored, which is proved: the attempt may be repeated."""
 
     leaves = "failed"
 
 
 class Throttled(SinkError):  # noqa: N818
-    """Nothing was stored because the service is busy: repeat later, and everybody slows down."""
+    """Nothing was stored because the service is busy: repeat later; all workers slow down."""
 
     leaves = "failed"
 
@@ -117,11 +117,11 @@ class Rejected(SinkError):  # noqa: N818
 
 
 class UnknownConnection(Rejected):
-    """The service does not know the connection, so it refuses each recording alike."""
+    """The service does not know the connection, so it refuses every recording."""
 
 
 class InDoubt(SinkError):  # noqa: N818
-    """The service may have stored the recording and we did not hear so."""
+    """The service may have stored the recording, but its answer did not arrive."""
 
 
 class Contradicted(InDoubt):
@@ -137,4 +137,4 @@ class Unauthorized(SinkError):  # noqa: N818
 
 
 class SearchFailed(SinkError):  # noqa: N818
-    """The service did not tell which talks it holds; what is in doubt stays so."""
+    """A search failed; doubts stay as they are."""

@@ -1,7 +1,7 @@
-"""What happens in a run, as frozen values for whoever listens: displays, logs, programs.
+"""The events of a run, as frozen values for its listeners: displays, logs, programs.
 
 A listener is called on the event loop, in order, and must return quickly. One that raises is not
-called again; the run drains and raises that at its end. No event carries a secret or a
+called again; the run drains and raises the error at its end. No event carries a secret or a
 metadata value.
 """
 
@@ -23,7 +23,7 @@ class RunStarted(Struct, frozen=True):
 class FolderPlanned(Struct, frozen=True):
     """A folder was listed and compared with the ledger: ``to_send`` recordings are to be sent.
 
-    ``waiting`` are too young. ``forgotten`` were never stored, and their files are gone.
+    ``waiting`` are too young to be sent. ``forgotten`` were never stored and their files are gone.
     """
 
     folder: str
@@ -35,7 +35,7 @@ class FolderPlanned(Struct, frozen=True):
 
 
 class Decided(Struct, frozen=True):
-    """Why one recording is sent, skipped or held: for those who ask for explanations."""
+    """Why one recording is sent, skipped or held; for ``--explain``."""
 
     path: str
     decision: str
@@ -43,10 +43,10 @@ class Decided(Struct, frozen=True):
 
 
 class ScanFinished(Struct, frozen=True):
-    """All that this run has to send is counted, with what it has sent already.
+    """The number of recordings that this run has to send is known, including those sent already.
 
-    Comes at the end of the scan or, if the uploads hold that up, from a count that runs ahead of
-    them; folders may still be planned then.
+    Comes at the end of the scan or, if the uploads hold the scan up, from a count that runs ahead
+    of them; folders may still be planned after it.
     """
 
     to_send: int
@@ -54,25 +54,25 @@ class ScanFinished(Struct, frozen=True):
 
 
 class UploadStarted(Struct, frozen=True):
-    """A recording is claimed, its first attempt begins. ``size`` in bytes."""
+    """A recording is claimed and its first attempt begins. ``size`` is in bytes."""
 
     path: str
     size: int
 
 
 class BytesSent(Struct, frozen=True):
-    """``nbytes`` more bytes of a recording's audio left; of this attempt alone."""
+    """This attempt sent ``nbytes`` more bytes of the recording's audio."""
 
     path: str
     nbytes: int
 
 
 class AttemptEnded(Struct, frozen=True):
-    """One attempt is over: ``code`` is ``OK`` or why not, ``elapsed`` how long it took.
+    """One attempt ended: ``code`` is ``OK`` or the reason, ``elapsed`` its duration in seconds.
 
-    ``wire_bytes`` is how many bytes of audio left. ``retry_in`` is the pause before the next
-    attempt in seconds, None where there will be none. ``talk_id`` is there if all went well, also
-    when the ledger fails to record it right afterwards.
+    ``wire_bytes`` is how many bytes of audio were sent. ``retry_in`` is the pause before the next
+    attempt in seconds, None if there is no next attempt. ``talk_id`` is set if it succeeded, even
+    if the ledger then fails to record it.
     """
 
     path: str
@@ -88,27 +88,27 @@ class AttemptEnded(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """A recording that ``FolderPlanned.to_send`` counted reached the end of its way in this run."""
+    """A recording counted in ``FolderPlanned.to_send`` has its final outcome of this run."""
 
     outcome: Outcome
 
 
 class ProblemFound(Struct, frozen=True):
-    """Something that was never counted as to be sent needs a human, such as an orphan."""
+    """A problem that needs a human, with a file that was not counted in ``to_send``: an orphan."""
 
     outcome: Outcome
 
 
 class Unreadable(Struct, frozen=True):
-    """Something cannot be read, or listed: of no size, it is not in the ledger, only told."""
+    """A file or folder cannot be read or listed; it has no size, and is not in the ledger."""
 
     outcome: Outcome
 
 
 class AlreadyThere(Struct, frozen=True):
-    """A recording counted as to be sent turned out to be up: its file was only touched.
+    """A recording counted in ``to_send`` is already uploaded: its file was only touched.
 
-    ``outdated`` tells that its sidecar differs from what the talk holds.
+    ``outdated``: its sidecar differs from the metadata of the talk.
     """
 
     path: str
@@ -117,9 +117,9 @@ class AlreadyThere(Struct, frozen=True):
 
 
 class ComparisonStarted(Struct, frozen=True):
-    """All else has been sent: ``to_compare`` of what is already there are compared now.
+    """All else was sent; ``to_compare`` files that are already uploaded are now compared.
 
-    Their sizes and modification times are the same, but their change times or inodes are new.
+    Their sizes and modification times are as recorded, their change times or inodes are not.
     """
 
     to_compare: int
@@ -127,20 +127,20 @@ class ComparisonStarted(Struct, frozen=True):
 
 
 class Comparison(StrEnum):
-    """What the comparison of files with the same sizes and modification times found."""
+    """The result of comparing files whose sizes and modification times are as recorded."""
 
     SAME = "same"
-    """They were only touched."""
+    """Content and metadata are as uploaded."""
     OUTDATED = "outdated"
-    """The audio is as it was, but not what the sidecar says."""
+    """The audio is as uploaded, the metadata of the sidecar are not."""
     CHANGED = "changed"
-    """The audio is another: it is uploaded as a new recording."""
+    """The audio differs: it is uploaded as a new recording."""
     UNREAD = "unread"
-    """They could not be read; the next run tries again."""
+    """The files could not be read; the next run tries again."""
 
 
 class Compared(Struct, frozen=True):
-    """One of those that ``ComparisonStarted`` counted was compared."""
+    """One of the recordings counted in ``ComparisonStarted`` was compared."""
 
     path: str
     size: int
@@ -148,33 +148,34 @@ class Compared(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A recording counted as to be sent was still being written; the next run looks again."""
+    """A recording counted in ``to_send`` is still being written; the next run checks it again."""
 
     path: str
     size: int
 
 
 class ReturnedUnsent(Struct, frozen=True):
-    """A recording was given back unsent, since the run is ending; the next run sends it."""
+    """The run is ending, so a recording stays unsent; the next run sends it."""
 
     path: str
     size: int
 
 
 class CarriedOver(Struct, frozen=True):
-    """What an earlier run left: open (in doubt, conflict) or ended (rejected, invalid).
+    """A recording that an earlier run left in doubt, conflict, rejected or invalid.
 
-    It is not touched by this run, and a human must look at it.
+    This run does not touch it; it needs a human.
     """
 
     outcome: Outcome
 
 
 class Reconciled(Struct, frozen=True):
-    """A search brought news of a recording in doubt: up, in conflict, still in doubt, or absent.
+    """The result of a search for a recording in doubt: uploaded, conflict, in doubt, or absent.
 
-    Absent is ``failed`` and counts as that until this run takes it up again, which it does once and
-    if its file is there. ``before`` is what this run had reported of it, None if it had not yet.
+    Absent has the status ``failed`` and counts as such until this run sends it again, which it does
+    once if its file is there. ``before`` is the status that this run had reported before, None if
+    it had not.
     """
 
     outcome: Outcome
@@ -182,7 +183,7 @@ class Reconciled(Struct, frozen=True):
 
 
 class DoubtsWaiting(Struct, frozen=True):
-    """The run waits for recordings in doubt alone; in ``resumes_in`` seconds it searches again."""
+    """Only recordings in doubt are left; the run searches again in ``resumes_in`` seconds."""
 
     resumes_in: float
     recordings: int
@@ -191,7 +192,7 @@ class DoubtsWaiting(Struct, frozen=True):
 class Paused(Struct, frozen=True):
     """Nothing is sent for ``resumes_in`` seconds: the service throttles or cannot be reached.
 
-    ``reason`` says which, and what to do about it.
+    ``reason`` says why, and what to do about it.
     """
 
     resumes_in: float
@@ -199,13 +200,13 @@ class Paused(Struct, frozen=True):
 
 
 class Draining(Struct, frozen=True):
-    """No new work is begun; what is in flight is finished."""
+    """The run starts no new work and finishes what is in flight."""
 
     reason: str
 
 
 class RunFinished(Struct, frozen=True):
-    """The last event of a run that was not cut off."""
+    """The last event of a run, unless the run was cancelled."""
 
     summary: Summary
 

@@ -1,8 +1,8 @@
-"""The values that flow through a run: frozen, comparable, free of any library.
+"""The values that flow through a run: frozen, comparable, independent of any library but msgspec.
 
-Sizes are bytes, durations seconds, times on the wall clock are UTC nanoseconds since the epoch.
-A path is the text that names a recording everywhere (ledger, manifest, log, screen): relative to
-the source's root, with ``/`` between the parts, always valid Unicode.
+Sizes are bytes, durations seconds, times on the wall clock are UTC nanoseconds since the epoch. A
+path names a recording everywhere (ledger, manifest, log, screen): relative to the source's root,
+with ``/`` between the parts, always valid Unicode.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 
 class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
-    """A moment by two clocks, since either alone may be set, or stand still.
+    """A moment by two clocks, since the wall clock can be set and the other ends with a reboot.
 
-    ``wall_ns`` is UTC. ``boot`` names one start of one machine and ``boot_ns`` is the time since,
-    which nobody sets; both are None where the system does not tell.
+    ``wall_ns`` is UTC. ``boot`` is the ID of one boot of one machine and ``boot_ns`` the time
+    since, which cannot be set; both are None where the system does not tell.
     """
 
     wall_ns: int
@@ -33,10 +33,10 @@ class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entry(NamedTuple):
-    """A regular file that a source listed; a tuple, since a run makes one of each file.
+    """A regular file that a source listed; a tuple for speed, since a run makes one for each file.
 
-    ``ctime_ns`` is when anything of it changed, which no copying sets back, and ``inode`` what the
-    file system tells it from others by; None where a source has none.
+    ``ctime_ns`` is the time of the last change of any kind, which copying cannot set back. It and
+    ``inode`` are None if the source has none.
     """
 
     path: str
@@ -46,15 +46,15 @@ class Entry(NamedTuple):
     inode: int | None = None
 
     def is_like(self, other: "Entry") -> bool:
-        """Whether it was not written since: a change of rights or names alone is none."""
+        """Whether path, size and modification time are equal."""
         return self[:3] == other[:3]
 
 
 class Listing(Struct, frozen=True):
-    """All that a source holds in one folder, not of the folders below it.
+    """The files of one folder of a source, without those of the folders below it.
 
-    ``folder`` is ``""`` for the root. ``entries`` are in no order. ``unreadable`` pairs a path in
-    the folder (or the folder itself) with the reason why nothing can be said of it.
+    ``folder`` is ``""`` for the root. ``entries`` are unsorted. ``unreadable`` pairs a path in the
+    folder (or the folder itself) with the reason why it cannot be read.
     """
 
     folder: str
@@ -63,10 +63,10 @@ class Listing(Struct, frozen=True):
 
 
 class Defect(Struct, frozen=True):
-    """Something that the user must mend before this recording can go up.
+    """A problem that the user must fix before this recording can be uploaded.
 
-    ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` names the metadata
-    field or header at fault where there is one, ``cure`` says what to do.
+    ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` the metadata field
+    or header at fault, if any, ``cure`` says what to do.
     """
 
     path: str
@@ -76,13 +76,13 @@ class Defect(Struct, frozen=True):
     field: str | None = None
 
     def __str__(self) -> str:
-        """The whole of it in one line, path excluded."""
+        """The problem and its cure in one line, without the path."""
         where = f"{self.field}: " if self.field else ""
         return f"{where}{self.message}; {self.cure}"
 
 
 class Container(StrEnum):
-    """What the service tells apart; the value is the manifest's ``format``."""
+    """The audio containers that the service accepts; the value is the manifest's ``format``."""
 
     WAV = "wav"
     OGG_OPUS = "ogg-opus"
@@ -91,7 +91,7 @@ class Container(StrEnum):
 
 
 class AudioInfo(Struct, frozen=True):
-    """What is in an audio file, found by looking at its content."""
+    """What is in an audio file, read from its content."""
 
     container: Container
     channels: int
@@ -117,9 +117,9 @@ class User(Struct, frozen=True):
 
 
 class Metadata(Struct, frozen=True):
-    """What goes with a recording: every value is the string that goes over the wire.
+    """The metadata of a recording: every value is the string that is sent.
 
-    ``defaulted`` names the fields that came from the settings and not from the sidecar.
+    ``defaulted`` names the fields that came from the settings instead of the sidecar.
     """
 
     fields: Mapping[str, str]
@@ -127,9 +127,9 @@ class Metadata(Struct, frozen=True):
     defaulted: frozenset[str] = frozenset()
 
     def digest(self) -> bytes:
-        """SHA-256 of what the sidecar says, in a form that is the same for any order of fields.
+        """SHA-256 of the sidecar's fields, independent of their order.
 
-        Without the defaults: other settings do not make another call of the same recording.
+        Without the defaults, so that changed settings do not make the same recording another call.
         """
         own = {name: text for name, text in self.fields.items() if name not in self.defaulted}
         form = {
@@ -144,10 +144,10 @@ UNKNOWN_MTIME: Final = -1
 
 
 class Stat(Struct, frozen=True, forbid_unknown_fields=True):
-    """What tells, without opening a file, that a recording is as it was.
+    """Sizes and times that show, without opening a file, that a recording is unchanged.
 
-    The last four are as in ``Entry``: another one is no change, but a reason to look, and None,
-    as in the ledgers of older versions, is like any.
+    The last four are as in ``Entry``: a different value is not yet a change, but a reason to
+    compare; None, as in ledgers of older versions, equals any value.
     """
 
     size: int
@@ -161,7 +161,7 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
     sidecar_inode: int | None = None
 
     def is_like(self, other: "Stat") -> bool:
-        """Whether both are of the same names, sizes and times."""
+        """Whether names, sizes and modification times are equal."""
         return (
             self.size == other.size
             and self.mtime_ns == other.mtime_ns
@@ -171,7 +171,7 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def lacks(self, other: "Stat") -> bool:
-        """Whether the other one, of the same files, knows more of them."""
+        """Whether ``other``, for the same files, has a value where this has None."""
         return (
             (self.ctime_ns is None and other.ctime_ns is not None)
             or (self.inode is None and other.inode is not None)
@@ -181,14 +181,14 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fingerprint(Struct, frozen=True):
-    """What tells that a recording's content is as it was."""
+    """The digests of a recording's content."""
 
     sha256: bytes
     metadata: bytes
 
 
 class Recording(Struct, frozen=True):
-    """An audio file with its metadata, looked into and hashed, ready to be claimed and sent.
+    """An audio file with its metadata, inspected and hashed, ready to be claimed and sent.
 
     ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
     """
@@ -203,9 +203,9 @@ class Recording(Struct, frozen=True):
 
 
 def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
-    """The key of a recording: what the stamp field carries and the idempotency header repeats."""
+    """The key of a recording, sent in the stamp field and in the idempotency header."""
     name = json.dumps([connection_id, path, sha256.hex()], ensure_ascii=True)
-    # As uuid.uuid5 does it, in a third of the time: its object costs more than the hash.
+    # As uuid.uuid5, in a third of the time: its object costs more than the hash.
     digest = hashlib.sha1(_KEY_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
     raw = bytearray(digest[:16])
     raw[6] = raw[6] & 0x0F | 0x50  # version 5
@@ -215,10 +215,10 @@ def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
 
 
 class Failure(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a recording was not uploaded: a code to sort by and a sentence.
+    """Why a recording was not uploaded: a code to group by and a sentence.
 
     ``code`` is a gRPC status name, a defect's kind, or one of the tool's own words in capitals.
-    ``request_id`` is what the vendor's support asks for.
+    ``request_id`` is the ID that the vendor's support asks for.
     """
 
     code: str
@@ -233,14 +233,14 @@ LEDGER_LOST = Failure(
 
 
 class Receipt(Struct, frozen=True):
-    """The service's answer to an upload: the talk, and the ids that support asks for."""
+    """The service's answer to an upload: the talk, and the IDs that support asks for."""
 
     talk_id: str
     request_id: str | None = None
 
 
 class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
-    """How one recording ended; what the ledger settles and the listeners hear."""
+    """How one recording ended, for the ledger and for the listeners."""
 
     path: str
     status: Status
@@ -254,27 +254,26 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ending(StrEnum):
-    """Why a run came to its end."""
+    """Why a run ended."""
 
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     UNAUTHORIZED = "unauthorized"
     UNREACHABLE = "unreachable"
-    """Nothing got through for ``max_outage``, or all that was sent ended in doubt."""
+    """No upload succeeded for ``max_outage``, or all of them ended in doubt."""
     LIMIT = "limit"
 
 
 class Summary(Struct, frozen=True):
-    """All of a run in numbers, and the first recordings that need a human.
+    """The counts of a run, and the first recordings that need a human.
 
-    ``counts`` holds the recordings settled or carried over by this run by their status.
-    ``already_there`` are those of which nothing is to be sent, ``waiting`` those too young to be
-    touched, ``outdated`` those whose sidecar changed after their talk was uploaded (the talk keeps
-    the old metadata). ``uploaded_bytes`` and ``uploaded_duration``, in seconds of audio, count what
-    this run uploaded. ``attention`` is cut at a length that fits a screen; the ledger has them all.
-    ``to_compare`` are those among ``already_there`` whose times of change or inodes are new,
-    ``compared`` of how many the content was compared, and ``changed`` how many of these hold
-    something else.
+    ``counts`` are the recordings settled or carried over by this run, by status. ``already_there``
+    were uploaded before, ``waiting`` were too young to be touched, ``outdated`` have a sidecar that
+    changed after their talk was uploaded (the talk keeps the old metadata). ``uploaded_bytes`` and
+    ``uploaded_duration``, in seconds of audio, count what this run uploaded. ``attention`` is cut
+    to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change times
+    or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
+    different audio or metadata.
     """
 
     ending: Ending
@@ -293,11 +292,11 @@ class Summary(Struct, frozen=True):
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the source has no recordings at all: perhaps a share is not mounted."""
+        """Whether the source has no recordings at all, as when a share is not mounted."""
         seen = self.already_there + self.waiting + sum(self.counts.values())
         return self.ending is Ending.COMPLETED and not seen
 
     @property
     def needs_attention(self) -> int:
-        """How many recordings a human must look at."""
+        """How many recordings need a human."""
         return sum(self.counts.get(status, 0) for status in NEEDS_ATTENTION)

@@ -1,15 +1,15 @@
-"""What the names of files say of each other: which is a sidecar, and of what."""
+"""Which files are sidecars by their names, and of which recordings."""
 
 _EXTENSION = ".json"
 
 
 def is_sidecar(path: str) -> bool:
-    """Whether a file is a sidecar by its name; no such file is ever taken for audio."""
+    """Whether a file is a sidecar by its name; such a file is never taken for audio."""
     return path[-len(_EXTENSION) :].lower() == _EXTENSION
 
 
 def described(sidecar: str) -> str:
-    """What a sidecar's path says of its recording's: all of it, or all but its extension."""
+    """The recording's path that a sidecar's path names, with or without the audio's extension."""
     return sidecar[: -len(_EXTENSION)]
 
 

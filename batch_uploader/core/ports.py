@@ -1,4 +1,4 @@
-"""The three seams: where recordings come from, where they go, and what is remembered of them.
+"""The protocols of a source, a sink and a ledger.
 
 Each has one conformance suite in ``tests/conformance`` that every implementation passes.
 """
@@ -17,30 +17,29 @@ from batch_uploader.core.states import Status
 
 
 class Source(Protocol):
-    """Where recordings and sidecars are."""
+    """A source of recordings and sidecars."""
 
     @property
     def where(self) -> str:
         """The source's name for a human."""
 
     def entries(self) -> AsyncGenerator[Listing]:
-        """Every folder once, as a stream, in no order. Raises SourceError if the root is gone."""
+        """Every folder once, unsorted. Raises SourceError if the root is gone."""
 
     def is_audio(self, path: str) -> bool:
-        """Whether a listed file is a recording, by its name; everything else may be a sidecar."""
+        """Whether a listed file is a recording by its name; any other file may be a sidecar."""
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading from its start: seekable, unbuffered, its reads complete.
 
-        Blocking: call it in a thread. One handle sees one file throughout, whatever happens to the
-        name. Raises SourceError for anything that is not a readable
-        regular file within the source.
+        Blocking: call it in a thread. A handle stays with its file if the name changes. Raises
+        SourceError for anything but a readable regular file within the source.
         """
 
     def read_if_cached(self, listed: Entry) -> bytes | None:
-        """A whole file that is just as it was listed, if nobody has to wait for a disk or a share.
+        """A whole file, unchanged since it was listed, if reading waits for no disk and no share.
 
-        Does not block. None wherever that is not known to be so: then ``open`` tells.
+        Does not block. None if that is not certain; then use ``open``.
         """
 
     def stat(self, path: str) -> Entry:
@@ -55,21 +54,21 @@ class Local(Protocol):
     """A source of files that the user's own shell can name."""
 
     def user_path(self, path: str) -> str:
-        """What it calls a listed file, for the commands that a cure names."""
+        """The path of a listed file as the user gave it, for commands in hints."""
 
 
 @runtime_checkable
 class Anchored(Protocol):
-    """A source that is held while a run goes on, since its name may come to lead to another one."""
+    """A source that is held during a run, since another one may be put in its place."""
 
     def __enter__(self) -> Self:
-        """Hold it. Blocking. Raises SourceError."""
+        """Hold the source. Blocking. Raises SourceError."""
 
     def __exit__(self, *exc: object) -> None:
         """Let it go."""
 
     def require_same(self) -> None:
-        """Raise SourceError if its name leads to another source by now. Blocking."""
+        """Raise SourceError if another source is in its place by now. Blocking."""
 
 
 class Audio(Protocol):
@@ -80,24 +79,24 @@ class Audio(Protocol):
         """In bytes."""
 
     def framed(self, envelope: bytes) -> bytes | None:
-        """``envelope`` and the whole behind it: whenever ``size`` is at most ``Sink.whole_limit``.
+        """``envelope`` followed by the whole audio, if ``size`` is at most ``Sink.whole_limit``.
 
-        It is made once, for all attempts, and takes the place of the whole in memory.
+        It is made once for all attempts, and replaces the audio in memory.
         """
 
     def chunks(self, size: int) -> AsyncIterator[bytes]:
-        """The whole in pieces of ``size`` bytes, the last one shorter, from the start each time.
+        """The audio in pieces of ``size`` bytes, the last one shorter, from the start each time.
 
-        Raises SourceChanged *before* the last piece is handed out if the bytes are not those that
-        were hashed: a sink that fails on it has not sent the whole, so nothing is stored.
+        Raises SourceChanged *before* the last piece is yielded if the bytes are not those that were
+        hashed: the sink has not sent the whole then, so nothing is stored.
         """
 
 
 class Attempt(Struct, frozen=True):
-    """One try at sending one recording.
+    """One attempt to send one recording.
 
-    ``sent`` is called with the number of bytes of audio each time some left. ``timeout`` in
-    seconds bounds the whole of the try. A sink that is cancelled before it sent anything calls
+    ``sent`` is called with the number of bytes each time some audio was sent. ``timeout`` in
+    seconds bounds the whole attempt. A sink that is cancelled before it sent anything calls
     ``on_not_started``; otherwise the recording is in doubt.
     """
 
@@ -111,9 +110,9 @@ class Attempt(Struct, frozen=True):
 class Match(Struct, frozen=True):
     """A talk that a search by keys found.
 
-    ``key`` is what the talk itself says its stamp is, None where it says none. ``reaches`` is where
-    in its audio, in seconds from the start, the service heard the conversation end: the audio is
-    as long or longer. None where it does not tell, or not yet.
+    ``key`` is the stamp that the talk itself holds, None if it has none. ``reaches`` is where the
+    service heard the conversation end, in seconds from the start of the audio, which is at least as
+    long; None if the service does not tell, or not yet.
     """
 
     talk_id: str
@@ -126,34 +125,34 @@ class Sink(Protocol):
     """Where recordings go."""
 
     async def __aenter__(self) -> Self:
-        """Make it ready; nothing is sent yet. Raises ConfigError."""
+        """Prepare the sink; nothing is sent yet. Raises ConfigError."""
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close it."""
+        """Close the sink."""
 
     @property
     def whole_limit(self) -> int:
-        """Up to this size in bytes a recording is sent in one message, above it as a stream."""
+        """The largest size in bytes that is sent in one message; a larger recording is streamed."""
 
     @property
     def expanded(self) -> bool:
-        """Whether many ways carry more than few now, so that more at once is worth its memory."""
+        """Whether more connections raise the throughput, so that more concurrency is worth it."""
 
     @property
     def stamp_field(self) -> str | None:
-        """The metadata field that carries each recording's key; without one nothing is found."""
+        """The metadata field that carries each recording's key; None: nothing can be found."""
 
     def envelope(self, recording: Recording) -> bytes:
-        """What goes before the whole of a recording in its message; blocks for no time.
+        """The bytes of the message before the audio. Does not block.
 
-        It has the same length for every digest and key, so there can be room for it beforehand.
+        The length is the same for every digest and key, so that space can be reserved for it.
         """
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
-        """Send one recording, once, without repeating anything by itself.
+        """Send one recording once, without retrying anything.
 
-        Raises one of the five SinkError classes, which say whether it may be repeated, or
-        SourceChanged if ``audio`` did (nothing was stored then).
+        Raises one of the five SinkError classes, which say whether it may be retried, or
+        SourceChanged if ``audio`` raised it (nothing was stored then).
         """
 
     async def find(
@@ -163,65 +162,65 @@ class Sink(Protocol):
         *,
         waits: Callable[[float], None] | None = None,
     ) -> list[Match]:
-        """The talks that a search for any of these stamps brings up, in no order.
+        """The talks that a search for any of these stamps finds, unsorted.
 
-        It may bring up talks with other stamps. A key that is not among them proves nothing by
-        itself: the index may lag, the search may not go by this field at all. Waits as the
-        service's quotas ask for, and tells ``waits`` the seconds of each pause before it. Raises
-        SearchFailed, also without a stamp field.
+        It may find talks with other stamps. A missing key proves nothing by itself: the index may
+        lag, or not cover this field. Waits as the service's quotas require, and calls ``waits``
+        with the seconds of each pause before it. Raises SearchFailed, also without a stamp field.
         """
 
 
 class Ledger(Protocol):
-    """What is remembered, durably, of every recording of one connection."""
+    """The durable record of every recording of one connection."""
 
     @property
     def connection_id(self) -> str:
-        """The connection that it is the ledger of."""
+        """The connection of this ledger."""
 
     async def __aenter__(self) -> Self:
         """Open it and take its lock. Raises LedgerLocked or LedgerError."""
 
     async def __aexit__(self, *exc: object) -> None:
-        """Let the lock go. Everything settled before is durable.
+        """Release the lock. Everything settled before is durable.
 
-        Raises what ``check`` does, unless something was raised.
+        Raises what ``check`` raises, unless an exception is being handled.
         """
 
     async def check(self) -> None:
-        """Raise LedgerGone if it was taken away under us: what it knows can be read until we leave.
+        """Raise LedgerGone if the ledger was removed or replaced; it can be read until it is left.
 
-        Raises LedgerLocked if somebody else has it by now. Then claims are refused as well.
+        Raises LedgerLocked if another owner has it by now. In both cases claims are refused.
         """
 
     async def recover(self, *, ours: bool = False) -> int:
-        """Turn the claims of owners that are gone into doubts; how many there were.
+        """Turn the claims of owners that are gone into doubts. Returns how many there were.
 
-        An owner is one opening of the ledger. With ``ours`` those of this one as well: nobody
-        settles them any more.
+        An owner is one opening of the ledger. With ``ours`` includes the claims of this one, which
+        will no longer be settled.
         """
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
-        """Make all of these in order, in one atomic step; durable when it returns.
+        """Apply these changes in order, in one transaction; durable when it returns.
 
-        Each sees what the ones before it did. One that cannot follow from what is on record, or
-        a claim where nothing may be sent any more, is answered by a LedgerError and leaves nothing;
-        where the whole fails each is. A caller that is cancelled may find all of them made, or
-        none.
+        Each sees the effects of those before it. A change that is not possible in the recorded
+        state, or a claim when nothing may be sent any more, has no effect and is answered by a
+        LedgerError; if the transaction fails, every change is. If the caller is cancelled, all of
+        them are applied or none.
         """
 
     async def fact(self, name: str) -> str | None:
-        """What it knows of itself by that name, whichever connection it is the ledger of."""
+        """The fact of that name about the ledger itself, for all connections."""
 
     async def unheard(self, rows: Sequence[Record]) -> list[Record]:
-        """Those of these lines that tell of what it never heard of, of any connection.
+        """Those of these lines of a manifest that the ledger lacks, for any connection.
 
-        Such is a talk that it has at no path, and a recording that the service may hold where at
-        its path nothing is on record that the service may hold, of the same audio.
+        It lacks a line if it has the talk at no path, or if the service may hold the line's
+        recording and the ledger has no record of the same audio at its path that the service may
+        hold.
         """
 
     async def known(self, folder: str) -> dict[str, Record]:
-        """All that is recorded of a folder (not of those below), by path, in one range read."""
+        """The records of a folder (not of those below), by path, in one range query."""
 
     async def get(self, paths: Iterable[str]) -> dict[str, Record]:
         """What is recorded of these paths, as far as anything is."""
@@ -229,10 +228,10 @@ class Ledger(Protocol):
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
-        """How many recordings a folder holds that a run has no reason to look at: all, or 0.
+        """The number of recordings in a folder if a run can skip them all, else 0.
 
-        All if ``entries`` are just those that were recorded of it, by all that ``by`` names, with
-        their sidecars, and each is up, a duplicate or given up.
+        It can if ``entries`` are exactly the recorded files and sidecars, compared by ``by``, and
+        each recording is uploaded, a duplicate or given up.
         """
 
     async def doubts(self) -> list[Record]:
@@ -241,13 +240,13 @@ class Ledger(Protocol):
     async def runs(self, limit: int) -> list[Run]:
         """The latest runs of this connection, the latest first.
 
-        One that was killed is known to be when the next owner has recovered what it left.
+        A killed run is shown as killed once the next owner has recovered its claims.
         """
 
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 
-        Neither what a search found is among them nor what a human decided.
+        Without those that a search or a human settled.
         """
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
@@ -268,7 +267,7 @@ async def apply_one(ledger: Ledger, change: Settle) -> Outcome: ...
 @overload
 async def apply_one(ledger: Ledger, change: Release | Unanswered) -> None: ...
 async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | None:
-    """Make one change. Raises the LedgerError that answers it."""
+    """Apply one change. Raises the LedgerError that answers it."""
     (answer,) = await apply_all(ledger, [change])
     return answer
 
@@ -276,9 +275,9 @@ async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | N
 async def apply_all(
     ledger: Ledger, changes: Sequence[Change]
 ) -> list[ClaimAnswer | Outcome | None]:
-    """Make all of these. Raises the first LedgerError that answers one; the others are made.
+    """Apply these changes. Raises the first LedgerError among the answers; the others are applied.
 
-    A claim that was lost is one, too.
+    ``Lost`` raises a LedgerError, too.
     """
     made: list[ClaimAnswer | Outcome | None] = []
     for change, answer in zip(changes, await ledger.apply(changes), strict=True):

@@ -1,4 +1,4 @@
-"""What a ledger tells of recordings, as values; ``changes`` are what it is told."""
+"""What a ledger returns about recordings, as values; ``changes`` has what it is sent."""
 
 from enum import IntEnum, StrEnum
 
@@ -9,37 +9,37 @@ from batch_uploader.core.states import MAY_TURN_OUT_UP, Status
 
 
 class Likeness(IntEnum):
-    """What files are told apart by; the number is how many fields of an ``Entry`` that takes."""
+    """How files are compared; the value is the number of fields of an ``Entry`` that are."""
 
     MTIME = 3
-    """Path, size and time of the last writing."""
+    """Path, size and modification time."""
     CTIME = 4
-    """The time of the last change of any kind as well."""
+    """Also the change time."""
     INODE = 5
-    """The inode as well."""
+    """Also the inode."""
 
 
 class ClaimResult(StrEnum):
-    """How the ledger answers to a claim."""
+    """The ledger's answer to a claim."""
 
     GRANTED = "granted"
     """Durably recorded: send it."""
     DUPLICATE = "duplicate"
-    """Another path holds the same audio and metadata and is up, or in doubt."""
+    """Another path has the same audio and metadata, and is uploaded or in doubt."""
     BUSY = "busy"
     """Another path with the same audio and metadata is being sent: ask again when it is settled."""
     KNOWN = "known"
-    """This very path is up with the same audio (its file was only touched); the stat is renewed."""
+    """This path is uploaded with this audio (its file was only touched); the stat is updated."""
     OUTDATED = "outdated"
-    """This path is up with the same audio but other metadata; nothing is sent."""
+    """This path is uploaded with the same audio but other metadata; nothing is sent."""
     DOUBTED = "doubted"
-    """The ledger was lost and this may have gone up before: recorded as in doubt, nothing sent."""
+    """The ledger was lost, so this may be uploaded: recorded as in doubt, nothing is sent."""
     HELD = "held"
-    """This path is in doubt or in conflict, or claimed by somebody else."""
+    """This path is in doubt or in conflict, or claimed by another owner."""
 
 
 class ClaimAnswer(Struct, frozen=True):
-    """The answer, for a busy one the other path, and what was recorded if that is no claim."""
+    """The answer to a claim; the other path if busy; the outcome recorded instead of a claim."""
 
     claim: ClaimResult
     other: str | None = None
@@ -47,16 +47,16 @@ class ClaimAnswer(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """What answers an owner whose claim is not his any more; nothing was recorded then.
+    """The answer to an owner that no longer has its claim; nothing was recorded.
 
-    ``status`` is what stands at the path now, None if nothing does.
+    ``status`` is what is on record at the path now, None if nothing is.
     """
 
     path: str
     status: Status | None
 
     def __str__(self) -> str:
-        """For people."""
+        """The problem as a sentence."""
         now = "unseen" if self.status is None else self.status.label
         return f"the claim of {self.path} was lost to another run: on record it is {now}"
 
@@ -69,16 +69,16 @@ class Record(Struct, frozen=True):
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
     ``ledgers.adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;
     ``settled_at_ns`` is None while the recording is being sent. ``policy`` is the digest of the
-    rules by which it was found invalid. ``stamp_field`` is the field in which its key went along,
-    None if it was sent without a stamp. Of what is in doubt ``since`` is when that arose, None if
-    that is not known, and ``first_miss`` when a search that counts did not find it.
+    rules by which it was found invalid. ``stamp_field`` is the field that its key was sent in, None
+    if it was sent without a stamp. For a doubt, ``since`` is when it arose, None if unknown, and
+    ``first_miss`` when a search that counts first missed it.
 
-    ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are places in the ledger's order, which no
-    clock sets: of the claim, of the service's own word that it is up, and of the doubt; what was
-    claimed after a doubt went up after it arose, whatever any clock said. None where
-    there was none, and before ledgers had this order: that is, before all that is in it. ``owner``
-    is the opening of the ledger that claimed it, by its place in that order; None unless it is
-    being sent, and before claims had one.
+    ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are sequence numbers of the ledger, which do
+    not depend on clocks: of the claim, of the service's answer that it is stored, and of the doubt.
+    What was claimed after a doubt was uploaded after the doubt arose, whatever a clock says. None
+    if there was none, or from before ledgers had sequence numbers, and then before all that have
+    one. ``owner`` is the opening of the ledger that claimed it, by its sequence number; None unless
+    it is being sent, and for claims of older versions.
     """
 
     connection_id: str
@@ -107,7 +107,7 @@ class Record(Struct, frozen=True):
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended, or that it has not."""
+        """The record as an outcome; one that is being sent has its status."""
         return Outcome(
             self.path,
             self.status,
@@ -122,18 +122,18 @@ class Record(Struct, frozen=True):
 
     @property
     def unproved(self) -> bool:
-        """Whether it comes from the manifest of a lost ledger and nobody has looked into it since.
+        """Whether it comes from the manifest of a lost ledger and was not inspected since.
 
-        What the ledger says of it stands until somebody has.
+        Until then the ledger's record of it holds.
         """
         undecided = self.status in MAY_TURN_OUT_UP
         return self.metadata is None and (undecided or self.sha256 is not None)
 
 
 class Canary(Struct, frozen=True):
-    """A recording of which the service itself said that it stored it, as this talk, by its stamp.
+    """A recording with a stamp that the service answered with this talk.
 
-    ``seq`` is the place of its claim in the ledger's order.
+    ``seq`` is the sequence number of its claim.
     """
 
     key: str

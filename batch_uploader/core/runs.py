@@ -1,4 +1,4 @@
-"""A run as the ledger keeps it, for whoever asks later what happened when."""
+"""The ledger's record of a run."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 from msgspec import Struct
 
 BY_ERROR: Final = "error"
-"""How a run ended that an error ended as a whole; all other words are those of ``Ending``."""
+"""The ending of a run that raised an error; all other words are those of ``Ending``."""
 KILLED: Final = "killed"
-"""How a run ended of which the ledger never heard the end: killed, or its last word did not fit."""
+"""The ending of a run whose end was never recorded: it was killed, or the disk was full."""
 
 
 class RunBegin(Struct, frozen=True):
     """What is known of a run when it begins.
 
-    ``settings`` is a JSON object of those that say what it does, and no secret.
+    ``settings`` is a JSON object of the settings that determine what it does, without secrets.
     """
 
     run_id: str
@@ -25,10 +25,10 @@ class RunBegin(Struct, frozen=True):
 
 
 class RunEnd(Struct, frozen=True):
-    """What is known of a run at its end, however it came.
+    """What is known of a run at its end, whatever ended it.
 
-    ``counts`` are recordings by the word of their state, as in its summary; ``exit_code`` is None
-    where nobody ended a process with one.
+    ``counts`` are recordings by status, as in its summary; ``exit_code`` is None for a run of the
+    library.
     """
 
     ending: str
@@ -40,9 +40,9 @@ class RunEnd(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """A run on record. Times are UTC nanoseconds since the epoch, by the clock of its machine.
+    """A recorded run. Times are UTC nanoseconds since the epoch, by the clock of its machine.
 
-    ``end`` is None while it goes on; ``ended_at_ns`` as well where it was killed.
+    ``end`` and ``ended_at_ns`` are None while it goes on; ``ended_at_ns`` also if it was killed.
     """
 
     connection_id: str

@@ -1,8 +1,7 @@
-"""The states of a recording: one table, of which everything else that tells them apart is made.
+"""The states of a recording: one table, from which all else about states is derived.
 
-A row of ``Status`` is all that there is to say of a state: the sets below it, SQL, what people read
-and the table in docs/concepts.md follow from the rows. The ways between states are in
-``ledgers.rules``.
+A row of ``Status`` defines a state completely: the sets below it, SQL, labels and the table in
+docs/concepts.md follow from the rows. The ways between states are in ``ledgers.rules``.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 
 class Stored(Enum):
-    """Whether the service holds a recording that is in this state."""
+    """Whether the service holds a recording in this state."""
 
     NO = "no"
     MAYBE = "maybe"
@@ -21,29 +20,29 @@ class Stored(Enum):
 
 
 class Action(StrEnum):
-    """What a run does about a recording."""
+    """What a run does with a recording."""
 
     UPLOAD = "upload"
-    """Look into it and, if the ledger grants the claim, send it."""
+    """Inspect it and, if the ledger grants the claim, send it."""
     COMPARE_METADATA = "compare_metadata"
-    """Its talk is up and the audio is as it was; the sidecar may say something new."""
+    """It is uploaded and the audio is unchanged; its sidecar may have changed."""
     SKIP = "skip"
-    """It is up; nothing is opened."""
+    """Nothing is to be done; no file is opened."""
     COMPARE = "compare"
-    """It is at rest, but may hold something else: it is compared when all else has been sent."""
+    """Nothing is to be done unless its content changed: compare it when all else has been sent."""
     HOLD = "hold"
     """A human must act before a run touches it again."""
 
 
 class Decision(Struct, frozen=True):
-    """The action, and the reason as the end of the sentence "it is …, because …"."""
+    """The action, and the reason: the end of the sentence "it is …, because …"."""
 
     action: Action
     reason: str
 
 
 class Verdict(Enum):
-    """What a human may decide about a recording; the value is the flag of ``resolve``."""
+    """A human's decision about a recording; the value is the flag of ``resolve``."""
 
     UPLOADED = "--talk-id"
     RESEND = "--resend"
@@ -54,16 +53,16 @@ class State(Struct, frozen=True, kw_only=True):
     """A row of the table.
 
     ``means`` and ``then``, what the next run does, are for docs/concepts.md. ``label`` is what
-    people read, the word itself where there is none. ``attention`` tells in ``status`` what a human
-    has to do, None where nobody has to.
+    people read, the status itself if it is not set. ``attention`` is what ``status`` tells a human
+    to do, None if there is nothing to do.
 
-    ``stored`` says whether the service holds it, ``forgotten`` that nothing is kept of it once its
-    file is gone. ``unchanged`` is what a run does while the files are as they were; if their
-    sidecar alone changed, ``new_sidecar``, where there is one; if the digest of the rules did,
-    ``other_rules``. Any other change has it sent, unless it is not known whether it is stored.
-    ``verdicts`` are what a human may decide. An attempt that is proved to have stored nothing may
-    end so if it is ``attempted``; else only the files are looked at, or somebody decides.
-    ``at_zero`` has its count shown where it is 0.
+    ``stored`` says whether the service holds it, ``forgotten`` that its record is dropped once its
+    file is gone. ``unchanged`` is what a run does while the files are unchanged; ``new_sidecar``,
+    if set, when only the sidecar changed; ``other_rules``, if set, when the digest of the rules
+    changed. After any other change it is sent, unless it may be stored. ``verdicts`` are what a
+    human may decide. ``attempted``: an attempt that is proved to have stored nothing may end in
+    this state; otherwise only an inspection of the files or a decision does. ``at_zero``: its count
+    is shown even if it is 0.
     """
 
     means: str
@@ -80,7 +79,7 @@ class State(Struct, frozen=True, kw_only=True):
     at_zero: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a row that would have a talk forgotten, or sent twice."""
+        """Raise ValueError for a row that would let a talk be forgotten, or sent twice."""
         if self.stored is Stored.NO:
             return
         if self.forgotten:
@@ -96,7 +95,7 @@ class Status(StrEnum):
     state: State
 
     def __new__(cls, word: str, state: State | None = None) -> Self:
-        """A member that is its word, with the row beside it."""
+        """A member that is its string, with its row of the table."""
         if state is None:
             raise TypeError(f"{word} has no row")
         member = str.__new__(cls, word)
@@ -106,7 +105,7 @@ class Status(StrEnum):
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """The name of the state for people."""
         return self.state.label or self.replace("_", " ")
 
     CLAIMED = (
@@ -159,7 +158,7 @@ class Status(StrEnum):
             unchanged=Decision(Action.HOLD, "the service rejected it and it is unchanged"),
             forgotten=True,
             attempted=True,
-            # It is not stored, so to send it again is harmless.
+            # It is not stored, so sending it again does no harm.
             verdicts=frozenset({Verdict.RESEND}),
         ),
     )
@@ -232,31 +231,31 @@ def _where(holds: Callable[[State], bool]) -> frozenset[Status]:
 
 
 MAYBE_STORED: Final = _where(lambda row: row.stored is not Stored.NO)
-"""The service holds these, or may: a copy of one is not sent."""
+"""The service holds these, or may: copies of them are not sent."""
 MAY_TURN_OUT_UP: Final = _where(lambda row: row.stored is Stored.MAYBE)
-"""Of these it may yet be recorded that they are up."""
+"""These may later be recorded as uploaded."""
 UNRESOLVED: Final = MAY_TURN_OUT_UP & _where(lambda row: row.unchanged.action is Action.HOLD)
-"""Of these it is not known whether the service holds them, and somebody has to find out."""
+"""The service may hold these, and a run, a search or a human must find out."""
 UNDECIDED: Final = UNRESOLVED - {Status.CLAIMED}
-"""The same where no run is about to: a search or a human decides."""
+"""The service may hold these, and a search or a human must find out."""
 KEPT: Final = MAYBE_STORED - UNRESOLVED
-"""Never overwritten: when the path comes to hold something else, this is superseded."""
+"""Never overwritten: when other audio is found at the path, the record is superseded."""
 AFTER_A_CLAIM: Final = MAYBE_STORED - {Status.CLAIMED}
-"""Only what was claimed ends so."""
+"""Only a claimed recording gets these."""
 AT_REST: Final = _where(lambda row: row.unchanged.action is Action.SKIP and row.other_rules is None)
-"""Nothing is done about these while their files are as they were."""
+"""Runs skip these while their files are unchanged."""
 STANDING: Final = MAYBE_STORED | AT_REST
-"""Nothing is sent while one of these stands at its path, and its file is as it was."""
+"""Nothing is sent for a path in one of these states while its file is unchanged."""
 FORGETTABLE: Final = _where(lambda row: row.forgotten)
-"""It is proved that nothing of these is stored: they are dropped when their files are gone."""
+"""These are proved not to be stored: they are dropped when their files are gone."""
 FOUND_AGAIN: Final = _where(lambda row: row.stored is Stored.NO and not row.attempted)
-"""What the next run sees for itself, of what was not sent: no doubt ends so."""
+"""Found by inspecting the files, never by sending: a doubt cannot become one of these."""
 BY_RULES: Final = _where(lambda row: row.other_rules is not None)
-"""What other rules may decide otherwise: the digest of those that did is on record."""
+"""Other rules may decide these differently: the digest of the rules is on record."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
-"""A human must look at these."""
+"""These need a human."""
 
 
 def decided_by(verdict: Verdict) -> frozenset[Status]:
-    """The states that a human's verdict may end."""
+    """The states in which a human may give this verdict."""
     return _where(lambda row: verdict in row.verdicts)

@@ -1,7 +1,7 @@
-"""Text for people: names made harmless, in one line, quoted for a shell; what is counted.
+"""Text for people: escaped names, one-line messages, shell quoting, counts.
 
-A name comes from a disk that anybody may have written to, a message from a service. What of them
-reaches a screen has passed ``printable``.
+Names of files and messages of a service are untrusted: what reaches a screen has passed
+``printable``.
 """
 
 import shlex
@@ -9,9 +9,9 @@ from itertools import chain
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTES = range(0xDC80, 0xDD00)
-"""What Python makes of bytes of a name that are not UTF-8."""
-# Python calls these printable although nothing, or not they themselves, can be seen: joiners,
-# fillers, variation selectors, the blank Braille pattern.
+"""Python's surrogates for bytes of a name that are not UTF-8."""
+# Python calls these printable although they are invisible: joiners, fillers, variation selectors,
+# the blank Braille pattern.
 _INVISIBLE = frozenset(
     chain(
         (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F),
@@ -45,18 +45,18 @@ def _visible(char: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A message that may have several lines, as a printable single one."""
+    """A message of one or several lines as one printable line."""
     return printable(" ".join(text.split()))
 
 
 def quote(text: str) -> str:
-    """The text as one word of a shell's command line, printable whatever is in it.
+    """The text quoted as one word for a shell, always printable.
 
-    Surrogates stand for bytes that are not UTF-8, as the names of files have them.
+    Surrogates stand for bytes of a file's name that are not UTF-8.
     """
     if printable(text) == text:
         return shlex.quote(text)
-    # In the notation of bash and zsh.
+    # The $'…' notation of bash and zsh.
     return f"$'{''.join(map(_quoted, text))}'"
 
 
@@ -68,7 +68,7 @@ def _quoted(char: str) -> str:
 
 
 def format_count(number: int) -> str:
-    """Of files: ``61,204``."""
+    """A count with separators: ``61,204``."""
     return f"{number:,}"
 
 

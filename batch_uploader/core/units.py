@@ -39,7 +39,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> float:
-    """How often a second. Raises BadValue."""
+    """Times a second. Raises BadValue."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise BadValue(f"{text!r} is not a rate", hint="write it as 20/s, 300/m or 1000/h")
@@ -63,10 +63,10 @@ def parse_hours(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Two units at most, for a human: ``250ms``, ``4.5s``, ``1m 30s``, ``2h``, ``3d 04h``."""
+    """A duration in two units at most: ``250ms``, ``4.5s``, ``1m 30s``, ``2h``, ``3d 04h``."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
-    # The limits are those where rounding would show 1000ms or 60s.
+    # Beyond these limits rounding would show 1000ms or 60s.
     if 0 < seconds < 0.9995:  # noqa: PLR2004
         return f"{seconds * 1000:.0f}ms"
     if seconds < 9.95:  # noqa: PLR2004
@@ -86,10 +86,10 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(nbytes: int) -> str:
-    """Three digits or so, for a human, in the notation that is read: ``512``, ``1.5K``, ``8M``."""
+    """A size for people, in the notation that ``parse_size`` reads: ``512``, ``1.5K``, ``8M``."""
     value, letter = float(nbytes), ""
     for next_letter in _SIZE_LETTERS:
-        # From here on the number would be rounded to 1024 of its unit.
+        # From 1023.5 on the number would be rounded to 1024.
         if abs(value) < (1024 if not letter else 1023.5):
             break
         value, letter = value / 1024, next_letter
