@@ -32,7 +32,7 @@ _CURE: Final = (
 )
 
 
-class Knows(Protocol):
+class KnowsTalks(Protocol):
     """As much of a ledger as it takes to compare it."""
 
     async def fact(self, name: str) -> str | None:
@@ -42,7 +42,7 @@ class Knows(Protocol):
         """As ``ports.Ledger``."""
 
 
-async def find_news(ledger: Knows, manifest: Path) -> tuple[Record | None, Seal | None]:
+async def find_news(ledger: KnowsTalks, manifest: Path) -> tuple[Record | None, Seal | None]:
     """What a manifest tells that its ledger never heard of, the first of it, and its seal.
 
     No seal where there is no manifest. Raises LedgerError where it cannot be read.
@@ -64,7 +64,7 @@ async def find_news(ledger: Knows, manifest: Path) -> tuple[Record | None, Seal 
     return None, seal
 
 
-async def require_agreement(ledger: Knows, manifest: Path, belonging: Belonging) -> None:
+async def require_agreement(ledger: KnowsTalks, manifest: Path, belonging: Belonging) -> None:
     """Raise ConfigError or LedgerError as ``Agreement.begin`` does, for whoever only reads."""
     await belonging.require(ledger)
     for each in dict.fromkeys((manifest, manifest_path(belonging.root))):

@@ -55,7 +55,7 @@ class Origin(Struct, frozen=True):
     pointed: bool = False
 
 
-class Knows(Protocol):
+class KnowsFacts(Protocol):
     """As much of a ledger as tells what it is of."""
 
     async def fact(self, name: str) -> str | None:
@@ -130,7 +130,7 @@ class Belonging:
         self.path = path
         self.root = root
 
-    async def require(self, ledger: Knows) -> str | None:
+    async def require(self, ledger: KnowsFacts) -> str | None:
         """The ID of the directory, None if it has none yet; nothing is changed.
 
         Raises ConfigError if the ledger is of another directory, or not the one that is kept of

@@ -15,13 +15,13 @@ from batch_uploader.core.cells import defuse
 from batch_uploader.core.checks import as_path
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.host.files import replace_atomically
-from batch_uploader.ledgers.manifest import Format, Stream, export
+from batch_uploader.ledgers.manifest import Format, Writable, export
 from batch_uploader.ledgers.sqlite import LedgerReader
 
 
 async def export_manifest(
     directory: Where,
-    output: str | os.PathLike[str] | Stream,
+    output: str | os.PathLike[str] | Writable,
     *,
     form: Format = Format.JSONL,
     guard: Callable[[str], str] = defuse,
@@ -36,7 +36,7 @@ async def export_manifest(
     running formulas. Changes nothing, and works while a run is going. Raises ConfigError,
     SourceError or LedgerError, and what writing to ``output`` raises.
     """
-    file = None if isinstance(output, Stream) else as_path("output", output).absolute()
+    file = None if isinstance(output, Writable) else as_path("output", output).absolute()
     places = await find_places(
         directory,
         ledger=ledger,
@@ -51,7 +51,7 @@ async def export_manifest(
         LedgerReader(places.ledger, places.connection_id) as reader,
         aclosing(reader.rows()) as rows,
     ):
-        if isinstance(output, Stream):
+        if isinstance(output, Writable):
             return await export(rows, output, form, guard)
         try:
             with replace_atomically(as_path("output", output)) as replacing:

@@ -96,7 +96,7 @@ class Seal(Struct, frozen=True):
 
 
 @runtime_checkable
-class Stream(Protocol):
+class Writable(Protocol):
     """What can be written to; as much as a pipe does, it may take a part only."""
 
     def write(self, data: memoryview, /) -> int:
@@ -190,7 +190,7 @@ def mark_current(path: Path) -> None:
 
 async def export(
     rows: AsyncIterator[Record],
-    stream: Stream,
+    stream: Writable,
     form: Format,
     guard: Callable[[str], str] = defuse,
 ) -> int:
@@ -315,12 +315,12 @@ def _moment(text: str | None) -> int:
 
 
 def _write_batch(
-    stream: Stream, encode: Callable[[Sequence[Record]], bytes], batch: Sequence[Record]
+    stream: Writable, encode: Callable[[Sequence[Record]], bytes], batch: Sequence[Record]
 ) -> None:
     _write_all(stream, encode(batch))
 
 
-def _write_all(stream: Stream, data: bytes) -> None:
+def _write_all(stream: Writable, data: bytes) -> None:
     # Without Python's buffer (python -u) a pipe may take a part only.
     rest = memoryview(data)
     while rest:

@@ -42,7 +42,7 @@ class Worker:
             await asyncio.shield(last)
 
 
-class Batch(NamedTuple):
+class CommitRequest(NamedTuple):
     """The changes of one caller, when they were asked for, and what the caller waits for."""
 
     changes: Sequence[Change]
@@ -59,11 +59,11 @@ class GroupCommit:
     """
 
     def __init__(
-        self, worker: Worker, commit: Callable[[Sequence[Batch]], list[list[Answer]]]
+        self, worker: Worker, commit: Callable[[Sequence[CommitRequest]], list[list[Answer]]]
     ) -> None:
         self._worker = worker
         self._commit = commit
-        self._waiting: list[Batch] = []
+        self._waiting: list[CommitRequest] = []
         self._committing = False
 
     async def apply(self, changes: Sequence[Change], at: Timestamp) -> list[Answer]:
@@ -73,7 +73,7 @@ class GroupCommit:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Answer]] = loop.create_future()
-        self._waiting.append(Batch(changes, at, future))
+        self._waiting.append(CommitRequest(changes, at, future))
         if not self._committing:
             self._committing = True
             # Not before all that is ready now has asked, too.
@@ -95,7 +95,7 @@ class GroupCommit:
     def _ended(
         self,
         loop: asyncio.AbstractEventLoop,
-        batches: Sequence[Batch],
+        batches: Sequence[CommitRequest],
         answers: Sequence[list[Answer]],
     ) -> None:
         for each, answer in zip(batches, answers, strict=True):
@@ -105,7 +105,7 @@ class GroupCommit:
 
     # In the worker's thread
 
-    def _run(self, batches: Sequence[Batch], loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, batches: Sequence[CommitRequest], loop: asyncio.AbstractEventLoop) -> None:
         answers = self._commit(batches)
         with suppress(RuntimeError):  # the loop is closed: nobody is left
             loop.call_soon_threadsafe(self._ended, loop, batches, answers)

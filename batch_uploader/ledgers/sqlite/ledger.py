@@ -20,7 +20,7 @@ from batch_uploader.core.runs import Run
 from batch_uploader.core.states import FOUND_AGAIN, Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.sqlite.commits import Batch, GroupCommit, Worker, failure
+from batch_uploader.ledgers.sqlite.commits import CommitRequest, GroupCommit, Worker, failure
 from batch_uploader.ledgers.sqlite.file import (
     Unwritable,
     committing,
@@ -219,7 +219,7 @@ class SqliteLedger:
                 _note(error, answer.outcome)
             raise
 
-    def _commit(self, batches: Sequence[Batch]) -> list[list[Answer]]:
+    def _commit(self, batches: Sequence[CommitRequest]) -> list[list[Answer]]:
         """Make the changes of all of these in one transaction; the answers."""
         try:
             with self._transaction() as store:

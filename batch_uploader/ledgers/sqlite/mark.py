@@ -36,33 +36,33 @@ _TRIES: Final = 20
 _PAUSE_SECONDS: Final = 0.05
 
 
-class Run(Struct, frozen=True):
+class RunMark(Struct, frozen=True):
     """What stands in the ledger: a run, by its number and a word of its own, and if it goes on."""
 
     number: int = 0
     word: str = ""
     open: bool = False
 
-    def is_one(self, other: "Run") -> bool:
+    def is_one(self, other: "RunMark") -> bool:
         """Whether it is the same run."""
         return (self.number, self.word) == (other.number, other.word)
 
 
-NO_RUN: Final = Run()
+NO_RUN: Final = RunMark()
 """What a ledger says that no run has marked: it is new, or of an older version."""
 
 
-class Note(Struct, frozen=True):
+class MarkNote(Struct, frozen=True):
     """What stands beside the ledger: the runs that its mark may name, and if the last one ended.
 
     While a run begins these are two or more, and nothing is claimed before it is that one alone.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunMark, ...]
     ended: bool = False
 
 
-def is_stray(note: Note | None, run: Run, *, log: bool) -> bool:
+def is_stray(note: MarkNote | None, run: RunMark, *, log: bool) -> bool:
     """Whether a ledger is not the one that its last run left.
 
     ``run`` is what stands in the file itself, whatever the log beside it says; ``log`` is whether
@@ -100,7 +100,7 @@ class Mark:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._run: Run | None = None
+        self._run: RunMark | None = None
         self._cleared = False
         self._first = False
 
@@ -137,7 +137,7 @@ class Mark:
         run = self._run or self._announce(NO_RUN)
         _put(connection, run)
         if _settled(connection):
-            _write(real(self._path), Note((run,)))
+            _write(real(self._path), MarkNote((run,)))
 
     def clear(self, connection: sqlite3.Connection) -> None:
         """Take the mark back: all that was done is in the ledger, once its log is."""
@@ -152,17 +152,17 @@ class Mark:
         if self._run and self._cleared and place.exists() and not beside(place, "-wal").exists():
             # That the log is gone has to last as long as the word of it.
             sync_directory(place.parent)
-            _write(place, Note((self._run,), ended=True))
+            _write(place, MarkNote((self._run,), ended=True))
 
-    def _announce(self, before: Run | None) -> Run:
+    def _announce(self, before: RunMark | None) -> RunMark:
         place = real(self._path)
         note = _read(place)
-        runs: Sequence[Run] = note.runs if note is not None else ()
+        runs: Sequence[RunMark] = note.runs if note is not None else ()
         if before is not None and not any(before.is_one(each) for each in runs):
             runs = (*runs, before)
         number = max((each.number for each in runs), default=0) + 1
-        run = self._run = Run(number, os.urandom(8).hex(), open=True)
-        _write(place, Note((*runs, run)))
+        run = self._run = RunMark(number, os.urandom(8).hex(), open=True)
+        _write(place, MarkNote((*runs, run)))
         return run
 
 
@@ -184,7 +184,7 @@ def _has_log(path: Path) -> bool:
     return False
 
 
-def _put(connection: sqlite3.Connection, run: Run) -> None:
+def _put(connection: sqlite3.Connection, run: RunMark) -> None:
     text = f"{run.number:014x}{run.word}{'ac'[run.open]}"
     with committing(connection):
         connection.execute(queries.UPDATE_MARK, (f"{text}-{zlib.crc32(text.encode()):08x}",))
@@ -201,7 +201,7 @@ def _settled(connection: sqlite3.Connection) -> bool:
     return False
 
 
-def _run_in(path: Path) -> Run | None:
+def _run_in(path: Path) -> RunMark | None:
     """What stands in the file itself; None where a torn page does not tell, or no ledger at all."""
     try:
         with closing(connect_alone(path)) as connection:
@@ -215,18 +215,18 @@ def _run_in(path: Path) -> Run | None:
     text, _, checksum = str(line[0]).partition("-")
     if checksum != f"{zlib.crc32(text.encode()):08x}":
         return None
-    return Run(int(text[:14], 16), text[14:30], open=text[30] == "c")
+    return RunMark(int(text[:14], 16), text[14:30], open=text[30] == "c")
 
 
-def _read(path: Path) -> Note | None:
+def _read(path: Path) -> MarkNote | None:
     content = read_own(beside(path, NOTE), _LONGEST_NOTE)
     try:
-        return None if content is None else msgspec.json.decode(content, type=Note)
+        return None if content is None else msgspec.json.decode(content, type=MarkNote)
     except msgspec.DecodeError:
         return None
 
 
-def _write(path: Path, note: Note) -> None:
+def _write(path: Path, note: MarkNote) -> None:
     with replace_atomically(beside(path, NOTE)) as file:
         give_to_owner_of(path, file.fileno())
         file.write(msgspec.json.encode(note))

@@ -27,7 +27,7 @@ from batch_uploader.prepare.audio.content import Content, TakesLonger
 from batch_uploader.prepare.audio.refusal import (
     FASTEST,
     SLOWEST,
-    Command,
+    CureCommand,
     DefectKind,
     Refusal,
     to_pcm,
@@ -181,7 +181,7 @@ def _wrong_channels(info: AudioInfo, wanted: int) -> Refusal:
     return Refusal(
         DefectKind.CHANNELS,
         message,
-        Command(
+        CureCommand(
             f"-ac {wanted}",
             _suffix(info),
             _input_options(info),
@@ -197,7 +197,7 @@ def _too_long(info: AudioInfo, limit: float) -> Refusal:
     return Refusal(
         DefectKind.TOO_LONG,
         f"it is {format_duration(info.duration)} long; the limit is {format_duration(limit)}",
-        Command(
+        CureCommand(
             # A little less than the limit, since ffmpeg cuts behind it, at the end of a frame.
             f"{codec} -f segment -segment_time {limit * 0.99:.0f}",
             suffix,

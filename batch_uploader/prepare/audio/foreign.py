@@ -10,14 +10,14 @@ import os
 from msgspec import Struct
 
 from batch_uploader.prepare.audio.content import Content, TakesLonger
-from batch_uploader.prepare.audio.refusal import Command, to_pcm
+from batch_uploader.prepare.audio.refusal import CureCommand, to_pcm
 
 
 class Foreign(Struct, frozen=True):
     """Something recognised, by a name for the user, and how to make it into what is taken."""
 
     name: str
-    cure: Command
+    cure: CureCommand
 
 
 # Where, what stands there, and what it is: those that libsndfile does not know, that may hold MP3

@@ -12,7 +12,7 @@ from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import (
     STRAY,
-    Command,
+    CureCommand,
     DefectKind,
     Refusal,
     salvage,
@@ -180,5 +180,5 @@ def _several() -> Refusal:
     return Refusal(
         DefectKind.STREAMS,
         "the Ogg file contains several streams, of which the service may hear only one",
-        Command("-c:a pcm_s16le", ".wav"),
+        CureCommand("-c:a pcm_s16le", ".wav"),
     )

@@ -46,7 +46,7 @@ class DefectKind(StrEnum):
     """Headerless PCM whose size does not fit the declared format."""
 
 
-class Command(Struct, frozen=True):
+class CureCommand(Struct, frozen=True):
     """A cure: a sentence around a command for a shell that puts a new file in the old one's place.
 
     The old file keeps its content and gets ``.orig`` behind its name, by which it is not a
@@ -86,16 +86,16 @@ class Command(Struct, frozen=True):
         return " ".join(filter(None, words))
 
 
-def to_pcm(rate: int = SLOWEST, before: str = "") -> Command:
+def to_pcm(rate: int = SLOWEST, before: str = "") -> CureCommand:
     """Decode to what the service takes in any case; ``rate`` is the file's, if it is known."""
     allowed = min(max(rate, SLOWEST), FASTEST)
     resample = "" if allowed == rate else f" -ar {allowed}"
-    return Command(f"-c:a pcm_s16le{resample}", ".wav", before)
+    return CureCommand(f"-c:a pcm_s16le{resample}", ".wav", before)
 
 
-def salvage(suffix: str) -> Command:
+def salvage(suffix: str) -> CureCommand:
     """Make a whole file of what is left, where the rest cannot be had."""
-    return Command(
+    return CureCommand(
         "-c copy",
         suffix,
         text="copy it again from where it was recorded; if this is all there is, repair it with"
@@ -106,7 +106,7 @@ def salvage(suffix: str) -> Command:
 class Refusal(Exception):  # noqa: N818 - a verdict on its way out, not a mistake
     """The file is not to be sent. Never leaves this package: ``probe`` turns it into a Defect."""
 
-    def __init__(self, kind: DefectKind, message: str, cure: Command | str) -> None:
+    def __init__(self, kind: DefectKind, message: str, cure: CureCommand | str) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message

@@ -15,7 +15,7 @@ from batch_uploader.prepare.audio import foreign
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import (
     STRAY,
-    Command,
+    CureCommand,
     DefectKind,
     Refusal,
     salvage,
@@ -110,7 +110,7 @@ def _format(content: Content, chunk: _Chunk) -> tuple[int, int]:
         tag = int.from_bytes(body[24:26], "little")
     if tag == _MP3:
         raise Refusal(
-            DefectKind.CODEC, "this WAV file contains MP3 audio", Command("-c:a copy", ".mp3")
+            DefectKind.CODEC, "this WAV file contains MP3 audio", CureCommand("-c:a copy", ".mp3")
         )
     if tag != _PCM or bits != 8 * _SAMPLE_BYTES:
         codec = _CODECS.get(tag) or foreign.codec(content) or f"codec 0x{tag:04X}"
@@ -164,7 +164,7 @@ def _unfinished(announced: str, seconds: float) -> Refusal:
         DefectKind.UNFINISHED,
         f"the WAV header was never completed: it announces {announced}, and {seconds:.2f} s of"
         " audio follow",
-        Command(
+        CureCommand(
             "-c copy",
             ".wav",
             text="write the true length with `{command}`",

@@ -6,9 +6,9 @@ from typing import Final
 from batch_uploader.core.model import Defect, Metadata, Role, User
 from batch_uploader.prepare.sidecar.schema import Schema, unknown_name
 from batch_uploader.prepare.sidecar.tree import (
+    MalformedSidecar,
     Object,
     Problem,
-    Unreadable,
     bad_key,
     bad_text,
     canonical,
@@ -34,7 +34,7 @@ def parse(
     """
     try:
         top = load(decode(data, lambda: user_path(path)))
-    except Unreadable as error:
+    except MalformedSidecar as error:
         return (Defect(path, *error.problem),)
     return _Reading(path, schema).run(top)
 

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     cure: str
 
 
-class Unreadable(Exception):  # noqa: N818 - what a sidecar can be, never seen by callers
+class MalformedSidecar(Exception):  # noqa: N818 - what a sidecar can be, never seen by callers
     """There is no tree to look into: ``problem`` says why."""
 
     def __init__(self, kind: str, message: str, cure: str) -> None:
@@ -52,15 +52,15 @@ class NoNumber(str):
 
 
 def decode(data: bytes, user_path: Callable[[], str]) -> str:
-    """The text of a sidecar, which a command names by ``user_path``. Raises Unreadable."""
+    """The text of a sidecar, which a command names by ``user_path``. Raises MalformedSidecar."""
     if len(data) > SIZE_LIMIT:
-        raise Unreadable(
+        raise MalformedSidecar(
             "sidecar-too-large",
             f"it is larger than {SIZE_LIMIT:,} bytes",
             "keep only the fields of this recording in it",
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise Unreadable("sidecar-encoding", "it is UTF-16", "save it as UTF-8")
+        raise MalformedSidecar("sidecar-encoding", "it is UTF-16", "save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -72,9 +72,9 @@ def decode(data: bytes, user_path: Callable[[], str]) -> str:
                 f" && mv -n {file} {old} && mv -n {new} {file}`"
             )
         where = f"it is not UTF-8: invalid byte at offset {error.start}"
-        raise Unreadable("sidecar-encoding", where, cure) from None
+        raise MalformedSidecar("sidecar-encoding", where, cure) from None
     if not text.strip():
-        raise Unreadable("sidecar-empty", "it is empty", 'write {"name": "value"}')
+        raise MalformedSidecar("sidecar-empty", "it is empty", 'write {"name": "value"}')
     return text
 
 
@@ -92,10 +92,10 @@ _DECODER = json.JSONDecoder(
 
 
 def load(text: str) -> object:
-    """The tree of a JSON text, made of the classes above. Raises Unreadable."""
+    """The tree of a JSON text, made of the classes above. Raises MalformedSidecar."""
     if _is_deep(text):
         # The parser would give up at a depth that differs between versions of Python.
-        raise Unreadable(
+        raise MalformedSidecar(
             "sidecar-nesting",
             f"it is nested more than {DEPTH_LIMIT} levels deep",
             "write each field's value as a string",
@@ -103,7 +103,7 @@ def load(text: str) -> object:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise Unreadable(
+        raise MalformedSidecar(
             "sidecar-json",
             f"invalid JSON at line {error.lineno}, column {error.colno} ({error.msg})",
             "remove what follows the object" if error.msg == "Extra data" else "fix it there",

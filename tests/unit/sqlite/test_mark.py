@@ -11,10 +11,10 @@ from support.ledger_file_harness import make
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
-from batch_uploader.ledgers.sqlite.mark import NO_RUN, Mark, Note, Run, is_stray, strays
+from batch_uploader.ledgers.sqlite.mark import NO_RUN, Mark, MarkNote, RunMark, is_stray, strays
 
-GOING_ON = Run(7, "x", open=True)
-OVER = Run(7, "x")
+GOING_ON = RunMark(7, "x", open=True)
+OVER = RunMark(7, "x")
 
 
 @pytest.mark.parametrize(
@@ -26,25 +26,25 @@ OVER = Run(7, "x")
         (None, GOING_ON, False, True),
         (None, GOING_ON, True, True),
         # Killed, at whatever moment.
-        (Note((NO_RUN, GOING_ON)), NO_RUN, True, False),
-        (Note((Run(6, "w"), GOING_ON)), Run(6, "w"), True, False),
-        (Note((Run(6, "w", open=True), GOING_ON)), Run(6, "w", open=True), True, False),
-        (Note((Run(6, "w"), GOING_ON)), GOING_ON, True, False),
-        (Note((GOING_ON,)), GOING_ON, True, False),
-        (Note((GOING_ON,)), GOING_ON, False, False),
-        (Note((GOING_ON,)), OVER, True, False),
-        (Note((GOING_ON,)), OVER, False, False),
-        (Note((GOING_ON,), ended=True), OVER, False, False),
+        (MarkNote((NO_RUN, GOING_ON)), NO_RUN, True, False),
+        (MarkNote((RunMark(6, "w"), GOING_ON)), RunMark(6, "w"), True, False),
+        (MarkNote((RunMark(6, "w", open=True), GOING_ON)), RunMark(6, "w", open=True), True, False),
+        (MarkNote((RunMark(6, "w"), GOING_ON)), GOING_ON, True, False),
+        (MarkNote((GOING_ON,)), GOING_ON, True, False),
+        (MarkNote((GOING_ON,)), GOING_ON, False, False),
+        (MarkNote((GOING_ON,)), OVER, True, False),
+        (MarkNote((GOING_ON,)), OVER, False, False),
+        (MarkNote((GOING_ON,), ended=True), OVER, False, False),
         # Put back.
-        (Note((GOING_ON,), ended=True), GOING_ON, False, True),
-        (Note((GOING_ON,), ended=True), OVER, True, True),
-        (Note((GOING_ON,)), Run(6, "w"), False, True),
-        (Note((GOING_ON,)), Run(6, "w", open=True), True, True),
-        (Note((GOING_ON,)), NO_RUN, False, True),
-        (Note((GOING_ON,), ended=True), Run(7, "y"), False, True),
+        (MarkNote((GOING_ON,), ended=True), GOING_ON, False, True),
+        (MarkNote((GOING_ON,), ended=True), OVER, True, True),
+        (MarkNote((GOING_ON,)), RunMark(6, "w"), False, True),
+        (MarkNote((GOING_ON,)), RunMark(6, "w", open=True), True, True),
+        (MarkNote((GOING_ON,)), NO_RUN, False, True),
+        (MarkNote((GOING_ON,), ended=True), RunMark(7, "y"), False, True),
         # Worked on elsewhere meanwhile.
-        (Note((GOING_ON,), ended=True), Run(8, "y"), False, False),
-        (Note((GOING_ON,), ended=True), Run(8, "y", open=True), False, True),
+        (MarkNote((GOING_ON,), ended=True), RunMark(8, "y"), False, False),
+        (MarkNote((GOING_ON,), ended=True), RunMark(8, "y", open=True), False, True),
     ],
 )
 def test_which_ledger_is_the_one_that_its_last_run_left(note, run, log, stray):
