@@ -1,4 +1,4 @@
-"""Ledgers of other versions, and what the indexes are for."""
+"""Ledgers of other versions."""
 
 import sqlite3
 from contextlib import closing
@@ -14,7 +14,7 @@ from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Failure, Stat
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
-from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, queries, schema
+from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
 from batch_uploader.ledgers.sqlite.file import connect_writing
 from batch_uploader.plan.decide import plan
 
@@ -90,45 +90,6 @@ async def test_an_older_ledger_can_be_read_if_it_is_empty(path, monkeypatch, ver
         assert await listed(reader) == []
         assert await reader.counts() == {}
     assert path.read_bytes() == before
-
-
-async def test_the_indexes_serve_the_questions_about_doubts(path):
-    """A million recordings that are up must not be read to find one that is in doubt."""
-    await make(path, "a.wav")
-    doubtful = frozenset({Status.IN_DOUBT, Status.CONFLICT})
-    with closing(sqlite3.connect(path)) as connection:
-        for query, values, index in (
-            (queries.SELECT_DOUBTS, (CONNECTION,), "recordings_doubted"),
-            (*queries.select_rows(None, doubtful), "recordings_doubted"),
-            (queries.SELECT_CANARIES, (CONNECTION, "upload_key", 3), "recordings_witnesses"),
-        ):
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
-            steps = [line[3].partition(" recordings USING INDEX ")[2] for line in plan]
-            assert [step.split(" ")[0] for step in steps if step] == [index]
-
-
-async def test_the_index_serves_the_questions_about_content(path):
-    """Of thousands with the same audio none is read but the one with the same metadata."""
-    await make(path, "a.wav")
-    names = {"sha256": b"A" * 32, "metadata": b"m" * 32, "connection_id": CONNECTION, "path": "a"}
-    names["talk_id"] = "talk-1"
-    with closing(sqlite3.connect(path)) as connection:
-
-        def searches(query):
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", names).fetchall()
-            return sorted(line[3] for line in plan if line[3].startswith(("SEARCH", "SCAN")))
-
-        both = "USING INDEX {}_content (<expr>=? AND <expr>=?)"
-        assert searches(queries.SELECT_HOLDER) == [
-            f"SEARCH {table} {both.format(table)}"
-            for table in ("recordings", "recordings", "superseded", "superseded")
-        ]
-        assert searches(queries.SELECT_OF_TALK) == [
-            f"SEARCH {table} USING INDEX {table}_talk (<expr>=?)"
-            for table in ("recordings", "superseded")
-        ]
-        assert all("_content (<expr>=?)" in step for step in searches(queries.DROP_DUPLICATES))
-        assert not [step for step in searches(queries.SELECT_ANYTHING) if "=?" not in step]
 
 
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
