@@ -79,7 +79,8 @@ class Uploader:
         self._rules = rules
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
-        self._pacer = Pacer(caps, clock=self._clock.monotonic)
+        # Not by the clock of the run: it waits by the event loop's, and both have to agree.
+        self._pacer = Pacer(caps)
         self.exit_code: int | None = None
         """With what the process will end, if whoever runs it knows: for the record of the run."""
         self._resources = AsyncExitStack()

@@ -85,9 +85,13 @@ class Time:
 
 
 class House:
-    """A source, a sink and a ledger that live through several runs; time is made by hand."""
+    """A source, a sink and a ledger that live through several runs; time is made by hand.
 
-    def __init__(self, files, *, stamp_field=STAMP):
+    One recording at a time: what is sent after a doubt arose is claimed after it.
+    """
+
+    def __init__(self, files, *, stamp_field=STAMP, concurrency=1):
+        self.concurrency = concurrency
         self.time = Time()
         self.source = MemorySource(files)
         self.sink = Swallowing(stamp_field=stamp_field)
@@ -119,7 +123,7 @@ class House:
             sink=sink or self.sink,
             ledger=self.ledger,
             options=RunOptions(
-                concurrency=4,
+                concurrency=self.concurrency,
                 retry=RetryPolicy(attempts=2, first_pause=0.001),
                 hold=hold,
                 wait_for_doubt=waits,

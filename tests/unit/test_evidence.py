@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from grpc import StatusCode
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
@@ -312,6 +312,7 @@ def test_one_word_of_the_transport_makes_it_silence(text, code):
     extent=st.sampled_from(Extent),
     talk_id=st.sampled_from(["talk-1", ""]),
 )
+@example("failed to connect to all addresses", StatusCode.UNAVAILABLE, Extent.WHOLE, "talk-1")
 def test_a_talk_that_was_named_is_there_whatever_is_said_of_it(text, code, extent, talk_id):
     """Fault 78."""
     error = decide(RpcResult(code, text, talk_id=talk_id), extent)

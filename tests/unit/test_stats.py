@@ -93,7 +93,7 @@ async def test_all_tell_the_same_of_a_doubt_that_stays(tmp_path):
 
 async def test_what_is_given_back_is_not_told_as_done(tmp_path):
     """A run that is stopped at its first recording has not dealt with the others."""
-    house = House(recordings(50))
+    house = House(recordings(50), concurrency=4)
     said = Surfaces(house, tmp_path, stops_at=events.UploadStarted)
     await said.run()
     assert said.summary.ending is Ending.INTERRUPTED

@@ -220,7 +220,7 @@ def _any(needles: Iterable[str], text: str) -> bool:
 
 
 def _explain(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> _Advice:
-    if never_left(answer):
+    if kind is NotSent and never_left(answer):
         return _unreached(answer.details.lower(), where)
     if kind in _EXPLAIN:
         return _EXPLAIN[kind](answer, where)
