@@ -190,7 +190,10 @@ class Uploader:
         await self._report_unlisted()
         await self._books.finish(changed=self.stats.wrote)
         summary = self.stats.summary(
-            self._engine.ending, self._engine.reason, self._clock.monotonic() - started
+            self._engine.ending,
+            self._engine.reason,
+            self._clock.monotonic() - started,
+            self._engine.hints,
         )
         self._run_record.summary = summary
         self._publish(RunFinished(summary))

@@ -179,7 +179,7 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
 def _tell_troubles(summary: Summary, settings: Settings, stats: RunStats) -> None:
     """All that is said with ``--progress none``: what somebody has to do something about."""
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
-        output.error(summary.reason or summary.ending)
+        output.error(summary.reason or summary.ending, *summary.hints)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(settings.directory))
     for outcome in stats.first_unreadable:

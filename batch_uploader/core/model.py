@@ -274,6 +274,7 @@ class Summary(Struct, frozen=True):
     to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change times
     or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
     different audio or metadata.
+    ``reason`` says why the run ended like that, ``hints`` what to do about it.
     """
 
     ending: Ending
@@ -286,6 +287,7 @@ class Summary(Struct, frozen=True):
     elapsed: float
     attention: tuple[Outcome, ...]
     reason: str | None = None
+    hints: tuple[str, ...] = ()
     to_compare: int = 0
     compared: int = 0
     changed: int = 0

@@ -24,10 +24,11 @@ _MOST_DOUBTED = 0.8
 
 
 class Stop(Struct, frozen=True):
-    """How the run is to end, and why."""
+    """How the run is to end, why, and what to do about it."""
 
     ending: Ending
     reason: str
+    hints: tuple[str, ...] = ()
 
 
 class StopPolicy:
@@ -58,7 +59,7 @@ class StopPolicy:
             hopeless = self._unknown >= (UNKNOWN if self._proven else 1)
         else:
             hopeless = isinstance(error, Unauthorized)
-        return Stop(Ending.UNAUTHORIZED, str(error)) if hopeless else None
+        return Stop(Ending.UNAUTHORIZED, error.problem, error.hints) if hopeless else None
 
     def named(self, *, again: bool) -> Stop | None:
         """The service named a talk, ``again`` if that is another recording's."""
@@ -67,8 +68,8 @@ class StopPolicy:
             return None
         return Stop(
             Ending.UNREACHABLE,
-            "every upload ends in conflict: the service names talks that other recordings have; ask"
-            " its support what became of these uploads",
+            "every upload ends in conflict: the service names talks that other recordings have",
+            ("ask the support of the service what became of these uploads",),
         )
 
     def doubted(self, error: SinkError) -> Stop | None:
@@ -77,7 +78,8 @@ class StopPolicy:
         most = (self._recent.maxlen or RECENT) * _MOST_DOUBTED
         if sum(self._recent) <= most:
             return None
-        return Stop(Ending.UNREACHABLE, f"most uploads end in doubt: {error}")
+        reason = f"most uploads end in doubt: {error.problem}"
+        return Stop(Ending.UNREACHABLE, reason, error.hints)
 
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""
@@ -87,4 +89,5 @@ class StopPolicy:
         self._doubts += 1
         if self._doubts < (DOUBTS if self._proven else FIRST_DOUBTS):
             return None
-        return Stop(Ending.UNREACHABLE, f"every upload ends in doubt: {error}")
+        reason = f"every upload ends in doubt: {error.problem}"
+        return Stop(Ending.UNREACHABLE, reason, error.hints)

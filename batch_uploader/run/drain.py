@@ -18,6 +18,7 @@ class Drain:
     def __init__(self, publish: Listener) -> None:
         self.ending = Ending.COMPLETED
         self.reason: str | None = None
+        self.hints: tuple[str, ...] = ()
         self.failure: Exception | None = None
         self.over = False
         """Whether nothing is left to drain."""
@@ -41,18 +42,21 @@ class Drain:
         """Have this called when it begins, or begins to hurry."""
         self._wakes.append(wake)
 
-    def begin(self, ending: Ending, reason: str) -> None:
-        """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
+    def begin(self, ending: Ending, reason: str, hints: tuple[str, ...] = ()) -> None:
+        """Begin nothing new; what is in flight finishes, if this interrupts within the grace.
+
+        ``hints`` say what to do about the reason.
+        """
         interrupted = ending is Ending.INTERRUPTED
         if self.over or self._hurried.is_set() or (self.begun and not interrupted):
             return
-        self.ending, self.reason = ending, reason
+        self.ending, self.reason, self.hints = ending, reason, hints
         self._begun.set()
         if interrupted:
             self._hurried.set()
         for wake in self._wakes:
             wake()
-        self._publish(Draining(reason))
+        self._publish(Draining("; ".join((reason, *hints))))
 
     def note(self, ending: Ending, reason: str) -> None:
         """A run that completes ends like this all the same."""

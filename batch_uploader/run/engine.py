@@ -57,6 +57,11 @@ class Engine:
         """Why it ends like that."""
         return self._drain.reason
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What to do about that."""
+        return self._drain.hints
+
     async def run(self) -> None:
         """Send everything that is due, or drain.
 

@@ -98,7 +98,9 @@ class RunStats:
         """How many recordings a human must look at."""
         return sum(self.counts[status] for status in NEEDS_ATTENTION)
 
-    def summary(self, ending: Ending, reason: str | None, elapsed: float) -> Summary:
+    def summary(
+        self, ending: Ending, reason: str | None, elapsed: float, hints: tuple[str, ...] = ()
+    ) -> Summary:
         """All of it, at the end of the run."""
         return Summary(
             ending=ending,
@@ -111,6 +113,7 @@ class RunStats:
             elapsed=elapsed,
             attention=tuple(self._attention),
             reason=reason,
+            hints=hints,
             to_compare=self.to_compare,
             compared=self.compared,
             changed=self.changed,

@@ -314,11 +314,11 @@ class Workers:
         if verdict.pause > 0:
             self._publish(Paused(verdict.pause, str(error)))
         if verdict.stop is not None:
-            self._drain.begin(verdict.stop.ending, verdict.stop.reason)
+            self._drain.begin(verdict.stop.ending, verdict.stop.reason, verdict.stop.hints)
         elif max(self._pacer.down_for, verdict.pause) > longest:
             length = format_duration(longest)
-            why = f"nothing got through, and --max-outage is {length}: {error}"
-            self._drain.begin(Ending.UNREACHABLE, why)
+            why = f"nothing got through, and --max-outage is {length}: {error.problem}"
+            self._drain.begin(Ending.UNREACHABLE, why, error.hints)
 
     def _held_back(self, seconds: float) -> None:
         self._publish(Paused(seconds, "the bandwidth limit is reached"))
@@ -404,7 +404,7 @@ class Workers:
     def _named(self, outcome: Outcome) -> None:
         """Heed what became of a recording that the service named a talk for."""
         if stop := self._pacer.named(again=outcome.status is Status.CONFLICT):
-            self._drain.begin(stop.ending, stop.reason)
+            self._drain.begin(stop.ending, stop.reason, stop.hints)
 
 
 class _Excused(NamedTuple):

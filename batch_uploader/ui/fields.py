@@ -117,7 +117,7 @@ def progress_fields(tally: Tally) -> dict[str, Any]:
 def _summary_fields(summary: Summary) -> dict[str, Any]:
     return {
         "ending": summary.ending,
-        "reason": summary.reason,
+        "reason": "; ".join((summary.reason, *summary.hints)) if summary.reason else None,
         "counts": _counts(summary.counts),
         "already_there": summary.already_there,
         "waiting": summary.waiting,

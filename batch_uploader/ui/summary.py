@@ -207,9 +207,11 @@ def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterato
     match summary.ending:
         case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
             # Its cause stands at its end: what is cut there is looked for in vain.
-            lines = max(_LEAST_ERROR_LINES, most_lines)
+            lines = max(_LEAST_ERROR_LINES, most_lines - len(summary.hints))
             texts = wrap(f"error: {reason or summary.ending.value}", width, lines)
             yield from _under(error(""), texts)
+            for each in summary.hints:
+                yield from _under(hint(""), wrap(f"hint: {sentence(each)}", width, 3))
         case Ending.INTERRUPTED | Ending.LIMIT:
             why = reason or summary.ending.value
             rest = f"; {plural(left, 'recording')} left for the next run" if left > 0 else ""

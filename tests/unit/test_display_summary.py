@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from batch_uploader.core import events
@@ -189,8 +190,11 @@ def test_the_table_ends_after_ten_rows():
 
 
 def test_how_a_run_ended_is_said_first():
-    refused = summary(ending=Ending.UNAUTHORIZED, reason="the key is refused; make a new one")
-    assert text_of(refused).startswith("error: the key is refused; make a new one\n")
+    refused = summary(ending=Ending.UNAUTHORIZED, reason="the key is refused")
+    assert text_of(refused).startswith("error: the key is refused\nUploaded nothing")
+    refused = replace(refused, hints=("make a new one", "or use a token"))
+    expected = "error: the key is refused\nhint: make a new one\nhint: or use a token\n"
+    assert text_of(refused).startswith(f"{expected}Uploaded nothing")
     stopped = summary(ending=Ending.INTERRUPTED, reason="interrupted")
     assert text_of(stopped).startswith("warning: interrupted; the next run continues from here\n")
 
