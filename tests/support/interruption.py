@@ -196,7 +196,7 @@ def _failing_at_once(name, error):
 _BROKEN = LedgerError("injected")
 _GONE = SourceError("injected")
 _SEARCH = SearchFailed("injected", code="UNAVAILABLE")
-_CALLS = ("recover", "claim", "settle", "release", "forget", "known", "doubts", "note", "canaries")
+_CALLS = ("recover", "apply", "fact", "known", "unchanged", "doubts", "canaries", "check")
 FaultyLedger = type(
     "FaultyLedger",
     (Faulty,),
