@@ -43,10 +43,14 @@ class Bookkeeping:
             self._stale = mark_stale(self._manifest) or self._agreement.stale
         await self.recover()
 
-    def go_on(self) -> None:
-        """After ``finish``: see that a kill from here on does not go unnoticed either."""
+    async def go_on(self) -> None:
+        """Between two runs: see that a kill from here on does not go unnoticed either.
+
+        What the first one left claimed, since it failed, is in doubt then. Raises LedgerError.
+        """
         if self._manifest is not None:
             self._stale = mark_stale(self._manifest)
+        await self.recover(ours=True)
 
     async def recover(self, *, ours: bool = False) -> None:
         """Have the claims of whoever does not live any more in doubt, and ``ours`` as well."""

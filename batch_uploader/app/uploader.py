@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from asyncio import CancelledError
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from inspect import iscoroutinefunction
@@ -163,7 +164,7 @@ class Uploader:
         """
         if self._has_run:
             await self._run_record.finish(None, None)
-            self._books.go_on()
+            await self._books.go_on()
             self._begin_anew()
         self._has_run = True
         started = self._clock.monotonic()
@@ -228,6 +229,12 @@ class Uploader:
             except Exception as error:  # noqa: BLE001 - theirs, and no reason to doubt an upload
                 self._broken.append(listener)
                 self._engine.fail(error)
+            except CancelledError as error:
+                # Of something of theirs: here nobody is cancelled, and no worker is to end by it.
+                self._broken.append(listener)
+                failure = RuntimeError(f"the listener {listener!r} raised CancelledError")
+                failure.__cause__ = error
+                self._engine.fail(failure)
 
     async def _report_unlisted(self) -> None:
         """A doubt whose file was moved or removed is a doubt all the same."""

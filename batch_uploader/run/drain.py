@@ -72,8 +72,11 @@ class Drain:
         """Begin, and raise this when all is finished; what fails later is noted on it."""
         if self.failure is None:
             self.failure = error
-        elif str(error) not in {str(self.failure), *getattr(self.failure, "__notes__", ())}:
-            self.failure.add_note(str(error))
+        elif error is not self.failure:
+            said = {str(self.failure), *_notes(self.failure)}
+            for note in (str(error), *_notes(error)):
+                if note not in said:
+                    self.failure.add_note(note)
         self.begin(Ending.INTERRUPTED, "the run cannot continue")
 
     async def wait(self) -> None:
@@ -86,3 +89,7 @@ class Drain:
         await self._hurried.wait()
         with anyio.move_on_after(seconds):
             await self._cancelled.wait()
+
+
+def _notes(error: Exception) -> list[str]:
+    return getattr(error, "__notes__", [])

@@ -34,7 +34,7 @@ class Engine:
     ) -> None:
         self._options = options
         self._drain = drain = Drain(publish)
-        self._recorder = Recorder(ledger)
+        self._recorder = Recorder(ledger, drain.fail)
         self._feed = Feed(planner, ledger, reconciler, publish=publish, fail=drain.fail)
         self._workers = Workers(
             preparer,

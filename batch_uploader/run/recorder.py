@@ -1,11 +1,11 @@
 """All that a run has to record, in one step of the ledger a turn.
 
 What is recorded while a step is under way goes into the next one, in the order in which it came: a
-claim that follows a release or an outcome sees what that left. Nobody cancels a step.
+claim that follows a release or an outcome sees what that left. No cancellation ends this.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 
 from anyio import CancelScope
@@ -24,19 +24,22 @@ class Recorder:
     """Tells a ledger changes, and whoever asked for one what became of it.
 
     ``heard`` of a change is called on the event loop once that is durable, or with the LedgerError
-    that it came to; it returns quickly and does not raise.
+    that it came to; it returns quickly. What it raises goes to ``fail``.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, fail: Callable[[Exception], None]) -> None:
         self._ledger = ledger
+        self._fail = fail
         self._waiting: list[tuple[Change, Heard]] = []
-        self._steps: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def record(self, change: Change, heard: Heard) -> None:
         """Have it recorded; who does not wait for it goes on at once."""
         self._waiting.append((change, heard))
-        if self._steps is None:
-            self._steps = asyncio.get_running_loop().create_task(self._step())
+        if self._idle.is_set():
+            self._idle.clear()
+            self._go_on()
 
     async def ask(self, change: Change) -> Made:
         """Have it recorded, and wait for what becomes of it. Raises LedgerError.
@@ -56,31 +59,57 @@ class Recorder:
         return answer
 
     async def finish(self) -> None:
-        """Return when all of it is recorded, whoever is cancelled meanwhile."""
+        """Return when all of it is recorded, also where that is cancelled meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
         with CancelScope(shield=True):
-            while self._steps is not None:
-                await asyncio.shield(self._steps)
+            while not self._idle.is_set():
+                try:
+                    await self._idle.wait()
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
-    async def _step(self) -> None:
+    def _go_on(self) -> None:
+        if self._waiting:
+            # Not before all that is ready now has come, too.
+            asyncio.get_running_loop().call_soon(self._begin)
+        else:
+            self._idle.set()
+
+    def _begin(self) -> None:
+        batch, self._waiting = self._waiting, []
+        changes = [change for change, _ in batch]
+        step = asyncio.get_running_loop().create_task(self._ledger.apply(changes))
+        step.add_done_callback(lambda step: self._ended(batch, step))
+
+    def _ended(
+        self, batch: Sequence[tuple[Change, Heard]], step: "asyncio.Task[list[Answer]]"
+    ) -> None:
         try:
-            while self._waiting:
-                # Not before all that is ready now has come, too.
-                await asyncio.sleep(0)
-                batch, self._waiting = self._waiting, []
-                answers = await self._made([change for change, _ in batch])
-                for (change, heard), answer in zip(batch, answers, strict=True):
-                    heard(told(change, answer))
+            for (change, heard), answer in zip(batch, _answers(step, len(batch)), strict=True):
+                self._tell(heard, told(change, answer))
         finally:
-            self._steps = None
+            self._go_on()
 
-    async def _made(self, changes: list[Change]) -> list[Answer]:
+    def _tell(self, heard: Heard, answer: Made) -> None:
         try:
-            return await self._ledger.apply(changes)
-        except Exception as error:  # noqa: BLE001 - nobody may be left waiting
-            return [_failure(error) for _ in changes]
+            heard(answer)
+        except Exception as error:  # noqa: BLE001 - the others are told as well
+            self._fail(error)
 
 
-def _failure(error: Exception) -> LedgerError:
+def _answers(step: "asyncio.Task[list[Answer]]", count: int) -> Sequence[Answer]:
+    if step.cancelled():
+        # By whoever ends all that goes on in the event loop.
+        return [_failure(LedgerError("the ledger was interrupted")) for _ in range(count)]
+    error = step.exception()
+    if error is None and len(step.result()) != count:
+        error = LedgerError(f"the ledger answered {len(step.result())} of {count} changes")
+    return step.result() if error is None else [_failure(error) for _ in range(count)]
+
+
+def _failure(error: BaseException) -> LedgerError:
     # One each: an error that several raise would collect the tracebacks of all.
     failure = copy(error) if isinstance(error, LedgerError) else LedgerError(str(error))
     failure.__cause__ = error

@@ -340,8 +340,7 @@ class Workers:
             if answered.done():
                 # Nobody waits for it any more.
                 self._release(delivery)
-                if isinstance(answer, ClaimAnswer):
-                    self._heard(answer.outcome)
+                self._heard(answer.outcome if isinstance(answer, ClaimAnswer) else answer)
             elif isinstance(answer, ClaimAnswer):
                 # Now: the other one may be over when who waits goes on.
                 delivery.behind = self._in_flight.get(answer.other) if answer.other else None
@@ -387,7 +386,15 @@ class Workers:
     async def _settle_and_wait(self, outcome: Outcome) -> None:
         """The same of what comes without any wait: no more of it than the ledger takes."""
         policy = self._policy if outcome.status in BY_RULES else None
-        self._heard(await self._recorder.ask(Settle(outcome, policy)))
+        recorded = asyncio.Event()
+
+        def heard(answer: Made) -> None:
+            # What is recorded is told, also if nobody waits for it any more.
+            self._heard(answer)
+            recorded.set()
+
+        self._recorder.record(Settle(outcome, policy), heard)
+        await recorded.wait()
 
     def _release(self, delivery: Delivery) -> None:
         """Take back the claim, if there is one: a kill puts nothing in doubt that only waits."""
