@@ -36,7 +36,7 @@ async def test_a_run_that_is_cancelled_tells_of_the_defects_that_it_recorded(tmp
     house = House({"a.wav": b"no audio"})
     house.ledger = Held(Settle)
     manifest = tmp_path / "manifest.jsonl"
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader(manifest=manifest) as uploader:
             running = asyncio.create_task(uploader.run())
             await house.ledger.holding.wait()
@@ -59,7 +59,7 @@ async def test_a_claim_that_fails_when_its_run_is_cancelled_ends_that_with_the_e
 
     house = House(recordings(1))
     house.ledger = Broken(Claim)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader() as uploader:
             running = asyncio.create_task(uploader.run())
             await house.ledger.holding.wait()
@@ -87,7 +87,7 @@ async def test_a_ledger_that_fails_with_one_text_loses_no_talk_id():
     house = House(recordings(30))
     house.ledger = Full("connection")
     sink = Slow()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader(sink=sink) as uploader:
             running = asyncio.create_task(uploader.run())
             while sink.waiting < OPTIONS.concurrency:
@@ -112,7 +112,7 @@ async def test_a_listener_that_is_told_of_a_cancellation_ends_no_worker(kind):
                 raise asyncio.CancelledError
 
     house.heard = heard = Heard()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader() as uploader:
             with pytest.raises(RuntimeError, match=r"listener .* raised CancelledError"):
                 await uploader.run()
@@ -124,7 +124,7 @@ async def test_a_listener_that_is_told_of_a_cancellation_ends_no_worker(kind):
 
 async def test_a_bug_on_hearing_ends_the_run_and_does_not_hang_it(monkeypatch):
     house = House(recordings(30))
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader() as uploader:
 
             def broken(event):
@@ -142,7 +142,7 @@ async def test_a_bug_on_hearing_ends_the_run_and_does_not_hang_it(monkeypatch):
 async def test_a_native_cancellation_that_is_repeated_leaves_nothing_unrecorded():
     house = House(recordings(4))
     house.ledger = Held(Settle)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader() as uploader:
             running = asyncio.create_task(uploader.run())
             await house.ledger.holding.wait()
@@ -169,7 +169,7 @@ async def test_a_run_after_one_whose_ledger_failed_finds_its_claims_in_doubt():
 
     house = House(recordings(8))
     house.ledger = Fails("connection")
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with house.uploader() as uploader:
             with pytest.raises(LedgerError):
                 await uploader.run()
