@@ -44,8 +44,8 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> in
 
     Recordings that are already stored are skipped. Those that failed without being stored are sent
     again, in this run and in later ones. The first Ctrl-C or SIGTERM lets the uploads in flight
-    finish, for at most --grace; a second one cuts them off, which leaves them in doubt. The next
-    run continues.
+    finish, for at most --grace; a second one (2 s later or more) cuts them off, which leaves them
+    in doubt. The next run continues. SIGHUP does not end a run.
 
     Durations read 90 (seconds), 90s, 30m, 2h, sizes 512K, 8M, 1G. A secret is never an argument.
     """

@@ -2,11 +2,17 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+_ECHO: Final = 2.0
+"""Seconds within which another signal is the same one: some supervisors, and GNU timeout, send it
+to the process and to its group."""
+_AT_ONCE: Final = 2
 
 
 class Interruption:
@@ -16,17 +22,26 @@ class Interruption:
         self.signal: int | None = None
         self._politely = politely
         self._at_once = at_once
+        self._count = 0
+        self._came_at = 0.0
 
-    def signalled(self, number: int) -> None:
-        """Another signal arrived."""
+    def signalled(self, number: int, now: float) -> Callable[[], None] | None:
+        """A signal arrived; what the run has to do about it, None for an echo.
+
+        ``now`` is in seconds, of a clock that never goes back. The third one ends the process, if
+        the second did not help.
+        """
+        if self._count and now - self._came_at < _ECHO:
+            return None
+        self._count += 1
+        self._came_at = now
         if self.signal is None:
             self.signal = number
-            self._politely(f"stopped by {signal.Signals(number).name}")
-            return
-        # A third one ends the process, should this not help.
-        for each in _STOPPING:
-            signal.signal(each, signal.SIG_DFL)
-        self._at_once()
+            return lambda: self._politely(f"stopped by {signal.Signals(number).name}")
+        if self._count > _AT_ONCE:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        return self._at_once
 
 
 @contextmanager
@@ -34,12 +49,13 @@ def listening(stop: Interruption) -> Iterator[None]:
     """Hand the signals that end a program to ``stop``, on the event loop that runs now.
 
     A terminal that hangs up (SIGHUP) does not end the run. The handlers are plain ones, since
-    Windows has no others; handing over to the loop is all that they do.
+    Windows has no others; handing over to the loop is nearly all that they do.
     """
     loop = asyncio.get_running_loop()
 
     def hand_over(number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.signalled, number)
+        if (respond := stop.signalled(number, time.monotonic())) is not None:
+            loop.call_soon_threadsafe(respond)
 
     before = {each: signal.signal(each, hand_over) for each in _STOPPING}
     if hasattr(signal, "SIGHUP"):

@@ -62,8 +62,17 @@ class Program:
     def __init__(self, directory):
         self.directory = directory
 
-    def start(self, *arguments, env=None, redirection=None, stdin=subprocess.DEVNULL, preexec=None):
-        command = [PROGRAM, *map(str, arguments)]
+    def start(
+        self,
+        *arguments,
+        env=None,
+        redirection=None,
+        stdin=subprocess.DEVNULL,
+        preexec=None,
+        under=(),
+    ):
+        """``under`` is the command of a program that runs ours."""
+        command = [*under, PROGRAM, *map(str, arguments)]
         if redirection is not None:
             command = ["/bin/sh", "-c", f'exec "$0" "$@" {redirection}', *command]
         return subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -54,7 +55,7 @@ class TestDrain:
             begun(process)
             # An answer that does not come keeps a draining run waiting for its grace.
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
+            time.sleep(2.2)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
             result = program.finish(process)
@@ -69,6 +70,33 @@ class TestDrain:
             patient = (*stamp, "--wait-for-doubt", "--hold", "2s")
             assert upload(*patient, to=service).code == 0
             assert_one_talk_each(calls, service, ["a.wav", "b.wav"])
+
+    def test_a_signal_that_comes_twice_in_a_moment_is_one(
+        self, calls, upload, program, start_service
+    ):
+        """Fault 72: GNU timeout and some supervisors signal the process, then its group."""
+        calls.write("a.wav", "b.wav", "c.wav")
+        with start_service("--latency", "2s") as service:
+            process = upload("--progress", "json", to=service, start=True)
+            begun(process)
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+                process.send_signal(number)
+                time.sleep(0.1)
+            result = program.finish(process)
+            assert result.code == 143, result.said
+            assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
+
+    @pytest.mark.skipif(shutil.which("timeout") is None, reason="there is no timeout here")
+    def test_timeout_ends_a_run_in_order(self, calls, upload, start_service):
+        """fault 72"""
+        calls.write(*(f"{each}.wav" for each in range(40)))
+        with start_service("--latency", "500ms") as service:
+            ended = upload("--concurrency", "2", to=service, under=("timeout", "4"))
+            assert ended.code == 124, ended.said
+            lines = calls.manifest()
+            assert {line["status"] for line in lines.values()} == {"uploaded"}
+            assert 0 < len(lines) < 40
+            assert len(service.talks(calls)) == len(lines)
 
     def test_the_grace_ends_the_waiting(self, calls, upload, program, start_service):
         """fault 72"""
