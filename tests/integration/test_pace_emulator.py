@@ -67,7 +67,7 @@ class Run:
         return next((event for _, event in self.heard if isinstance(event, kind)), None)
 
 
-class House:
+class Harness:
     """A source and a ledger before an emulator."""
 
     def __init__(self, emulator, count):
@@ -114,20 +114,20 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path):
+def harness(tmp_path):
     @asynccontextmanager
     async def make(count, **faults):
         options = EmulatorOptions(tmp_path / "talks.db", faults=Faults(**faults))
         async with Emulator(options) as emulator:
-            yield House(emulator, count)
+            yield Harness(emulator, count)
 
     return make
 
 
 class TestPushback:
-    async def test_pushback_holds_everybody_back(self, house):
+    async def test_pushback_holds_everybody_back(self, harness):
         """Fault 23: while the service asks for a pause nobody begins."""
-        async with house(40, exhausted=0.1, pushback=0.5) as there:
+        async with harness(40, exhausted=0.1, pushback=0.5) as there:
             run = await there.run()
         pauses = [(at, e.resumes_in) for at, e in run.heard if isinstance(e, events.Paused)]
         assert pauses
@@ -140,9 +140,9 @@ class TestPushback:
             assert not [began for began in ends if at + 0.01 < began < at + seconds - 0.01]
         assert run.summary.counts == {Status.UPLOADED: 40}
 
-    async def test_negative_pushback_is_no_retry(self, house):
+    async def test_negative_pushback_is_no_retry(self, harness):
         """Fault 23: -1 on everything: one attempt each, and nothing stored."""
-        async with house(10, unavailable=1.0, pushback=-1.0) as there:
+        async with harness(10, unavailable=1.0, pushback=-1.0) as there:
             run = await there.run()
             assert run.summary.counts == {Status.FAILED: 10}
             assert there.control.requests["Upload"] == 10
@@ -151,10 +151,10 @@ class TestPushback:
 
 @pytest.mark.slow
 class TestOutage:
-    async def test_an_outage_burns_no_attempt_and_ends_without_a_burst(self, house):
+    async def test_an_outage_burns_no_attempt_and_ends_without_a_burst(self, harness):
         """Fault 27: connections are refused for eight seconds, in the middle."""
         retry = RetryPolicy(attempts=3)
-        async with house(600, latency=0.02) as there:
+        async with harness(600, latency=0.02) as there:
             async with there.running(retry=retry, rate=100.0) as run:
                 await anyio.sleep(2)
                 there.control.faults = replace(there.control.faults, outage=Outage(0, 8))
@@ -186,17 +186,17 @@ class TestOutage:
         at_once = sum(back <= moment < back + 0.015 for moment in began)
         assert at_once <= START
 
-    async def test_an_outage_from_the_start_is_waited_out(self, house):
+    async def test_an_outage_from_the_start_is_waited_out(self, harness):
         """Fault 27."""
-        async with house(50, outage=Outage(0, 3)) as there:
+        async with harness(50, outage=Outage(0, 3)) as there:
             await anyio.sleep(0.1)
             run = await there.run(retry=RetryPolicy(attempts=8))
             assert run.summary.counts == {Status.UPLOADED: 50}
             assert set((await there.stored()).values()) == {1}
 
-    async def test_an_outage_may_last_too_long(self, house):
+    async def test_an_outage_may_last_too_long(self, harness):
         """Fault 27: --max-outage ends the run; the next one goes on."""
-        async with house(50, outage=Outage(0, 600)) as there:
+        async with harness(50, outage=Outage(0, 600)) as there:
             await anyio.sleep(0.1)
             run = await there.run(max_outage=2.0)
             assert run.summary.ending is Ending.UNREACHABLE
@@ -209,9 +209,9 @@ class TestOutage:
 
 
 class TestCredentials:
-    async def test_a_key_that_is_revoked_in_the_middle(self, house):
+    async def test_a_key_that_is_revoked_in_the_middle(self, harness):
         """Fault 25: the run stops within one window of in-flight work and marks nothing."""
-        async with house(500) as there:
+        async with harness(500) as there:
             async with there.running(rate=200.0) as run:
                 while len(run.ends()) < 50:
                     await anyio.sleep(0.001)
@@ -230,9 +230,9 @@ class TestCredentials:
 
 
 class TestLimits:
-    async def test_so_many_recordings_a_run(self, house):
+    async def test_so_many_recordings_a_run(self, harness):
         """Fault 74: exactly so many, and the next run goes on."""
-        async with house(25) as there:
+        async with harness(25) as there:
             for done in (10, 20):
                 run = await there.run(max_recordings=10)
                 assert run.summary.ending is Ending.LIMIT
@@ -243,26 +243,26 @@ class TestLimits:
             assert set((await there.stored()).values()) == {1}
             assert len(await there.stored()) == 25
 
-    async def test_so_much_audio_a_run(self, house):
+    async def test_so_much_audio_a_run(self, harness):
         """Fault 74: the hours of audio are money."""
-        async with house(25) as there:
+        async with harness(25) as there:
             run = await there.run(max_audio=0.5)
             assert run.summary.ending is Ending.LIMIT
             assert run.summary.reason.startswith("--max-audio is reached (500ms of 500ms")
             assert run.summary.uploaded_duration == pytest.approx(0.5)
             assert (await there.run()).summary.ending is Ending.COMPLETED
 
-    async def test_what_is_refused_costs_nothing(self, house):
+    async def test_what_is_refused_costs_nothing(self, harness):
         """Fault 74: what never got through leaves its part to others."""
-        async with house(25, unavailable=0.5, pushback=-1.0) as there:
+        async with harness(25, unavailable=0.5, pushback=-1.0) as there:
             run = await there.run(max_recordings=5)
             assert run.summary.counts[Status.UPLOADED] == 5
             assert run.summary.counts[Status.FAILED] > 0
             assert run.summary.ending is Ending.LIMIT
             assert len(await there.stored()) == 5
 
-    async def test_the_users_rate(self, house):
-        async with house(40) as there:
+    async def test_the_users_rate(self, harness):
+        async with harness(40) as there:
             run = await there.run(rate=20.0)
             moments = [at for at, e in run.heard if isinstance(e, events.AttemptEnded)]
             assert 1.85 <= moments[-1] - moments[0] <= 4

@@ -38,7 +38,7 @@ def namespaces():
     return command
 
 
-class House:
+class Harness:
     """A directory and a service that takes its time; starts runs in several ways."""
 
     def __init__(self, folder, service, variables):
@@ -117,55 +117,55 @@ def end(run):
 
 
 @pytest.fixture
-def house(tmp_path, no_locks):
+def harness(tmp_path, no_locks):
     """With a service of its own, where no lock keeps anybody out."""
     with emulator(tmp_path / "service", *SLOW) as service:
-        yield House(tmp_path, service, no_locks)
+        yield Harness(tmp_path, service, no_locks)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_of_two_runs_without_locks_the_second_ends(house, elsewhere):
+def test_of_two_runs_without_locks_the_second_ends(harness, elsewhere):
     """Fault 85."""
-    first = house.begin()
-    code, said = end(house.start_elsewhere() if elsewhere else house.start())
+    first = harness.begin()
+    code, said = end(harness.start_elsewhere() if elsewhere else harness.start())
     assert code == 5, said
-    asked = house.ask("status", "--json")
+    asked = harness.ask("status", "--json")
     assert json.loads(asked)["running"], "others see it as well"
     assert "another run (process " in said
     assert end(first)[0] == 0
-    house.assert_whole()
+    harness.assert_whole()
 
 
-def test_a_run_that_was_killed_in_its_own_namespace_is_found_dead(house):
+def test_a_run_that_was_killed_in_its_own_namespace_is_found_dead(harness):
     """Fault 85: by another run that cannot see its processes."""
-    first = house.begin(start=house.start_elsewhere)
+    first = harness.begin(start=harness.start_elsewhere)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    code, said = end(house.start("--stamp-field", "key"))
+    code, said = end(harness.start("--stamp-field", "key"))
     assert code == 1, said
-    assert max(house.talks().values()) == 1
-    doubtful = [p for p, line in house.calls.manifest().items() if line["status"] == "in_doubt"]
+    assert max(harness.talks().values()) == 1
+    doubtful = [p for p, line in harness.calls.manifest().items() if line["status"] == "in_doubt"]
     assert 0 < len(doubtful) <= 4
 
 
-def test_of_many_that_follow_a_dead_one_at_once_one_runs(house):
+def test_of_many_that_follow_a_dead_one_at_once_one_runs(harness):
     """Fault 85: all of them watch it, and none sees another's process."""
-    first = house.begin(start=house.start_elsewhere)
+    first = harness.begin(start=harness.start_elsewhere)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    runs = [house.start_elsewhere("--stamp-field", "key") for _ in range(3)]
+    runs = [harness.start_elsewhere("--stamp-field", "key") for _ in range(3)]
     codes = sorted(end(run)[0] for run in runs)
     assert codes == [1, 5, 5]
-    assert max(house.talks().values()) == 1
+    assert max(harness.talks().values()) == 1
 
 
-def test_a_run_that_was_taken_for_dead_sends_nothing_more(house):
+def test_a_run_that_was_taken_for_dead_sends_nothing_more(harness):
     """Fault 85: it stood still for long, as a machine that sleeps does."""
-    first = house.begin(start=house.start_elsewhere)
+    first = harness.begin(start=harness.start_elsewhere)
     inside = [int(p) for p in children(first.pid)]
     for process in inside:
         os.kill(process, signal.SIGSTOP)
-    second = house.start()
+    second = harness.start()
     begun = events(second, "upload_started")
     next(begun)
     for process in inside:
@@ -174,31 +174,31 @@ def test_a_run_that_was_taken_for_dead_sends_nothing_more(house):
     assert code == 5, said
     assert "took over the ledger" in said
     assert end(second)[0] == 1
-    assert max(house.talks().values()) == 1
-    lines = house.calls.manifest()
+    assert max(harness.talks().values()) == 1
+    lines = harness.calls.manifest()
     assert {line["status"] for line in lines.values()} == {"uploaded", "in_doubt"}
 
 
 @pytest.mark.parametrize("command", ["upload", "check"])
 @pytest.mark.parametrize(("number", "name"), [("0x6969", "NFS"), ("0xff534d42", "CIFS")])
-def test_a_ledger_on_a_network_file_system_is_told_of(house, command, number, name):
+def test_a_ledger_on_a_network_file_system_is_told_of(harness, command, number, name):
     """Fault 88: once, with the cure."""
-    house.variables = {**house.variables, "FS_TYPE": number}
-    run = house.start() if command == "upload" else house.check()
+    harness.variables = {**harness.variables, "FS_TYPE": number}
+    run = harness.start() if command == "upload" else harness.check()
     code, said = end(run)
     assert code == 0
     assert said.count(f"is on a network file system ({name})") == 1
     assert "keep it on a disk of this machine with --ledger" in said
 
 
-def test_a_ledger_on_a_disk_of_this_machine_is_not(house):
+def test_a_ledger_on_a_disk_of_this_machine_is_not(harness):
     """Fault 88: nor is anything said that nobody wants to hear."""
-    for run in (house.start(), house.check()):
+    for run in (harness.start(), harness.check()):
         code, said = end(run)
         assert code == 0
         assert "network" not in said
-    house.variables = {**house.variables, "FS_TYPE": "0x6969"}
-    assert "network" not in end(house.start("--progress", "none"))[1]
+    harness.variables = {**harness.variables, "FS_TYPE": "0x6969"}
+    assert "network" not in end(harness.start("--progress", "none"))[1]
 
 
 def children(process):

@@ -1,4 +1,4 @@
-"""A house for whole runs with doubts: a source, a sink that loses, a ledger, made-up time."""
+"""A harness for whole runs with doubts: a source, a sink that loses, a ledger, made-up time."""
 
 import io
 import json
@@ -84,7 +84,7 @@ class Time:
         await anyio.lowlevel.checkpoint()
 
 
-class House:
+class Harness:
     """A source, a sink and a ledger that live through several runs; time is made by hand.
 
     One recording at a time: what is sent after a doubt arose is claimed after it.
@@ -169,9 +169,9 @@ class House:
 class Lagging:
     """Nothing is in the index before its time."""
 
-    def __init__(self, house, seconds):
-        self._house = house
-        self._until = house.time.seconds + seconds
+    def __init__(self, harness, seconds):
+        self._harness = harness
+        self._until = harness.time.seconds + seconds
 
     def __contains__(self, talk_id):
-        return self._house.time.seconds < self._until
+        return self._harness.time.seconds < self._until

@@ -1,4 +1,4 @@
-"""A run on the shipped fakes: recordings, and a house where they live through several runs."""
+"""A run on the shipped fakes: recordings, and a harness where they live through several runs."""
 
 import io
 import json
@@ -71,7 +71,7 @@ class Slow(MemorySink):
         return await super().upload(recording, audio, attempt)
 
 
-class House:
+class Harness:
     """A source, a sink and a ledger that live through several runs."""
 
     def __init__(self, files):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, House, Slow, recordings
+from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
@@ -44,9 +44,9 @@ def _full(outcome):
 
 async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
     """Fault 72."""
-    house = House(recordings(50))
+    harness = Harness(recordings(50))
     sink = Slow()
-    async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+    async with harness.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
         results = []
 
         async def run():
@@ -62,17 +62,17 @@ async def test_a_drain_finishes_what_is_in_flight_and_begins_nothing():
     assert summary.ending is Ending.INTERRUPTED
     assert summary.counts == {Status.UPLOADED: OPTIONS.concurrency}
     assert len(sink.talks) == OPTIONS.concurrency
-    assert Counter((await house.statuses()).values()) == {Status.UPLOADED: OPTIONS.concurrency}
+    assert Counter((await harness.statuses()).values()) == {Status.UPLOADED: OPTIONS.concurrency}
 
 
 @asynccontextmanager
-async def four_on_their_way(house, *, grace):
+async def four_on_their_way(harness, *, grace):
     """A run whose uploads all wait, and the list that its summary goes into."""
     sink = Slow()
     options = RunOptions(concurrency=4, grace=grace)
     results = []
     with anyio.fail_after(5):
-        opened = house.uploader(sink=sink, options=options)
+        opened = harness.uploader(sink=sink, options=options)
         async with opened as uploader, anyio.create_task_group() as group:
 
             async def run():
@@ -86,19 +86,19 @@ async def four_on_their_way(house, *, grace):
 
 @pytest.mark.parametrize("way", ["cancel", "grace"])
 async def test_what_is_cut_off_is_in_doubt(way):
-    house = House(recordings(50))
-    async with four_on_their_way(house, grace=0.05) as (uploader, results):
+    harness = Harness(recordings(50))
+    async with four_on_their_way(harness, grace=0.05) as (uploader, results):
         uploader.drain("told to")
         if way == "cancel":
             uploader.cancel()
     assert results[0].counts == {Status.IN_DOUBT: 4}
-    assert Counter((await house.statuses()).values()) == {Status.IN_DOUBT: 4}
+    assert Counter((await harness.statuses()).values()) == {Status.IN_DOUBT: 4}
 
 
 async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not():
     """Faults 72, 74."""
-    house = House(recordings(50))
-    async with four_on_their_way(house, grace=0.02) as (uploader, results):
+    harness = Harness(recordings(50))
+    async with four_on_their_way(harness, grace=0.02) as (uploader, results):
         uploader.drain("--max-duration is reached", Ending.LIMIT)
         await anyio.sleep(0.1)
         assert not results, "the grace is for signals"
@@ -109,42 +109,42 @@ async def test_a_limit_in_time_waits_for_what_is_in_flight_and_a_signal_does_not
 
 
 async def test_a_signal_after_the_work_changes_nothing():
-    house = House(recordings(3))
-    async with house.uploader() as uploader:
+    harness = Harness(recordings(3))
+    async with harness.uploader() as uploader:
         await uploader._engine.run()
         uploader.drain("stopped by SIGTERM")
     assert uploader._engine.ending is Ending.COMPLETED
 
 
 async def test_what_waits_for_a_retry_is_given_back_by_a_drain():
-    house = House(recordings(1))
-    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=600))
+    harness = Harness(recordings(1))
+    harness.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=600))
     results = []
     with anyio.fail_after(5):
-        async with house.uploader() as uploader, anyio.create_task_group() as group:
+        async with harness.uploader() as uploader, anyio.create_task_group() as group:
 
             async def run():
                 results.append(await uploader.run())
 
             group.start_soon(run)
-            while not house.events(events.AttemptEnded):
+            while not harness.events(events.AttemptEnded):
                 await anyio.sleep(0.001)
             uploader.drain("told to")
     assert results[0].counts == {}
-    assert await house.statuses() == {}, "it is as if unseen: nothing was stored"
-    assert len(house.events(events.ReturnedUnsent)) == 1
+    assert await harness.statuses() == {}, "it is as if unseen: nothing was stored"
+    assert len(harness.events(events.ReturnedUnsent)) == 1
 
 
 async def test_a_ledger_that_fails_ends_the_run():
-    house = House(recordings(30))
-    house.ledger = Full("connection")
+    harness = Harness(recordings(30))
+    harness.ledger = Full("connection")
     with pytest.raises(LedgerError):
-        await house.run()
-    assert house.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
+        await harness.run()
+    assert harness.sink.attempts <= OPTIONS.concurrency, "nothing new begins"
 
 
 async def test_a_listener_that_raises_puts_nothing_in_doubt():
-    house = House(recordings(30))
+    harness = Harness(recordings(30))
     heard = []
 
     def broken(event):
@@ -154,23 +154,23 @@ async def test_a_listener_that_raises_puts_nothing_in_doubt():
 
     with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
         async with Uploader(
-            source=house.source,
-            sink=house.sink,
-            ledger=house.ledger,
+            source=harness.source,
+            sink=harness.sink,
+            ledger=harness.ledger,
             options=OPTIONS,
-            listeners=[broken, house.heard.append],
+            listeners=[broken, harness.heard.append],
         ) as uploader:
             await uploader.run()
     assert isinstance(heard[-1], events.UploadStarted), "it is not called again"
-    assert house.events(events.Draining)
-    assert set((await house.statuses()).values()) <= {Status.UPLOADED}
-    assert len(house.sink.talks) == len(await house.rows()) <= OPTIONS.concurrency
+    assert harness.events(events.Draining)
+    assert set((await harness.statuses()).values()) <= {Status.UPLOADED}
+    assert len(harness.sink.talks) == len(await harness.rows()) <= OPTIONS.concurrency
 
 
 async def test_a_root_that_is_gone_ends_the_run(tmp_path):
-    house = House({})
+    harness = Harness({})
     with pytest.raises(SourceError):
-        await house.run(source=DirectorySource(tmp_path / "nowhere"))
+        await harness.run(source=DirectorySource(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -191,21 +191,21 @@ async def test_a_directory_goes_with_its_own_ledger_or_not_at_all(tmp_path, when
         root.rename(tmp_path / "calls.1")
         root.mkdir()
 
-    house = House({})
-    house.ledger = Rotated(root / ".batch-uploader" / "ledger.db", "connection")
+    harness = Harness({})
+    harness.ledger = Rotated(root / ".batch-uploader" / "ledger.db", "connection")
     for path, content in recordings(3).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     with pytest.raises(SourceError, match="became another directory"):
-        await house.run(source=DirectorySource(root), options=replace(OPTIONS, min_age=0))
-    assert house.sink.attempts == 0
+        await harness.run(source=DirectorySource(root), options=replace(OPTIONS, min_age=0))
+    assert harness.sink.attempts == 0
 
 
 async def test_a_ledger_that_fails_loses_no_talk_id():
     """Fault 6: what the log cannot tell, the error does."""
 
-    house = House(recordings(30))
-    house.ledger = Full("connection")
+    harness = Harness(recordings(30))
+    harness.ledger = Full("connection")
     sink = Slow()
     errors = []
 
@@ -216,7 +216,7 @@ async def test_a_ledger_that_fails_loses_no_talk_id():
             errors.append(error)
 
     with anyio.fail_after(5):
-        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+        async with harness.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
             group.start_soon(run)
             while sink.waiting < OPTIONS.concurrency:
                 await anyio.sleep(0.001)
@@ -225,7 +225,7 @@ async def test_a_ledger_that_fails_loses_no_talk_id():
     stored = {talk.talk_id for talk in sink.talks}
     assert len(stored) == OPTIONS.concurrency
     assert all(talk_id in told for talk_id in stored)
-    assert {event.talk_id for event in house.events(events.AttemptEnded)} == stored
+    assert {event.talk_id for event in harness.events(events.AttemptEnded)} == stored
 
 
 async def test_what_is_cancelled_before_it_began_is_in_no_doubt():
@@ -240,15 +240,15 @@ async def test_what_is_cancelled_before_it_began_is_in_no_doubt():
                 attempt.on_not_started()
                 raise
 
-    house = House(recordings(10))
+    harness = Harness(recordings(10))
     sink = Asleep()
     with anyio.fail_after(5):
-        async with house.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
+        async with harness.uploader(sink=sink) as uploader, anyio.create_task_group() as group:
             group.start_soon(uploader.run)
             while sink.waiting < OPTIONS.concurrency:
                 await anyio.sleep(0.001)
             uploader.cancel()
-    assert await house.statuses() == {}
+    assert await harness.statuses() == {}
 
 
 async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_doubt():
@@ -256,40 +256,40 @@ async def test_settings_that_turn_out_unusable_on_the_way_end_the_run_without_do
         async def upload(self, recording, audio, attempt):
             raise ConfigError("the CA file is gone")
 
-    house = House(recordings(10))
+    harness = Harness(recordings(10))
     with pytest.raises(ConfigError):
-        await house.run(sink=Unusable())
-    assert await house.statuses() == {}
+        await harness.run(sink=Unusable())
+    assert await harness.statuses() == {}
 
 
 async def test_what_nobody_foresaw_between_two_attempts_leaves_no_doubt(monkeypatch):
     """Fault 3: it is proved that nothing was stored, whatever goes wrong then."""
-    house = House(recordings(1))
-    house.sink.fail_next(NotSent("nobody is there", code="UNAVAILABLE"))
+    harness = Harness(recordings(1))
+    harness.sink.fail_next(NotSent("nobody is there", code="UNAVAILABLE"))
 
     def broken(*_):
         raise MemoryError
 
     monkeypatch.setattr(RetryPolicy, "_pause", broken)
     with pytest.raises(MemoryError):
-        await house.run()
+        await harness.run()
     monkeypatch.undo()
-    assert not await house.statuses()
-    assert (await house.run()).counts == {Status.UPLOADED: 1}
-    assert len(house.sink.talks) == 1
+    assert not await harness.statuses()
+    assert (await harness.run()).counts == {Status.UPLOADED: 1}
+    assert len(harness.sink.talks) == 1
 
 
 async def test_a_claim_that_is_lost_meanwhile_ends_the_run_and_names_its_talk():
     """Another run took the ledger over and ended the claim: what is on record then stands."""
-    house = House(recordings(1))
-    (path,) = (path for path in house.source._files if path.endswith(".wav"))
+    harness = Harness(recordings(1))
+    (path,) = (path for path in harness.source._files if path.endswith(".wav"))
     sink = Slow()
-    uploader = house.uploader(sink=sink)
+    uploader = harness.uploader(sink=sink)
 
     async def take_over():
         while not sink.waiting:
             await anyio.sleep(0.001)
-        await house.ledger.apply([Release(path)])
+        await harness.ledger.apply([Release(path)])
         sink.go.set()
 
     async with uploader:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from support.engine_harness import House, Slow, recordings, sidecar, wav
+from support.engine_harness import Harness, Slow, recordings, sidecar, wav
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import (
@@ -24,13 +24,13 @@ from batch_uploader.sinks.memory import MemorySink
 
 async def test_an_outage_costs_no_recording_its_attempts():
     """Fault 27: six attempts are all there are, and more than that fail."""
-    house = House(recordings(10))
-    house.sink.fail_next(*[NotSent("nobody is there", code="UNAVAILABLE") for _ in range(9)])
+    harness = Harness(recordings(10))
+    harness.sink.fail_next(*[NotSent("nobody is there", code="UNAVAILABLE") for _ in range(9)])
     options = RunOptions(concurrency=1, retry=RetryPolicy(attempts=6, first_pause=0.001))
-    summary = await house.run(options=options)
+    summary = await harness.run(options=options)
     assert summary.counts == {Status.UPLOADED: 10}
-    assert max(row.attempts for row in await house.rows()) == 5, "those before it was known"
-    paused = house.events(events.Paused)
+    assert max(row.attempts for row in await harness.rows()) == 5, "those before it was known"
+    paused = harness.events(events.Paused)
     assert {event.reason for event in paused} == {"nobody is there"}
     seconds = [event.resumes_in for event in paused]
     assert seconds == sorted(seconds)
@@ -38,17 +38,17 @@ async def test_an_outage_costs_no_recording_its_attempts():
 
 async def test_only_what_has_its_turn_is_claimed():
     """Fault 1: of what waits, a kill puts nothing in doubt."""
-    house = House(recordings(50))
+    harness = Harness(recordings(50))
     sink = Slow()
     options = RunOptions(concurrency=32)
     with anyio.fail_after(5):
-        opened = house.uploader(sink=sink, options=options)
+        opened = harness.uploader(sink=sink, options=options)
         async with opened as uploader, anyio.create_task_group() as group:
             group.start_soon(uploader.run)
             while sink.waiting < START:
                 await anyio.sleep(0.001)
             await anyio.sleep(0.05)
-            assert await house.claimed() == sink.waiting == START
+            assert await harness.claimed() == sink.waiting == START
             sink.go.set()
 
 
@@ -76,7 +76,7 @@ async def test_over_an_expanded_pool_more_memory_is_in_use(expanded):
     sink, full = Way(), anyio.Event()
     room = int(len(wav(0)) * 2.1)
     options = RunOptions(concurrency=32, memory=2 * room, expanded_memory=4 * room)
-    await House(recordings(60)).run(sink=sink, options=options)
+    await Harness(recordings(60)).run(sink=sink, options=options)
     assert sink.most == expected
 
 
@@ -87,64 +87,64 @@ async def test_in_an_outage_nothing_is_claimed_but_the_probe():
         claimed = ()
 
         async def upload(self, recording, audio, attempt):
-            self.claimed = (*self.claimed, await house.claimed())
+            self.claimed = (*self.claimed, await harness.claimed())
             raise NotSent("nobody is there", code="UNAVAILABLE")
 
-    house = House(recordings(50))
+    harness = Harness(recordings(50))
     sink = Nobody()
     options = RunOptions(concurrency=32, max_outage=1.0, retry=RetryPolicy(first_pause=0.001))
-    summary = await house.run(sink=sink, options=options)
+    summary = await harness.run(sink=sink, options=options)
     assert summary.ending is Ending.UNREACHABLE
     assert sink.claimed[-3:] == (1, 1, 1)
 
 
 async def test_duplicates_take_nothing_of_the_rate():
     """At one a second they would take a minute."""
-    house = House({"first.wav": wav(0), "first.json": sidecar()})
+    harness = Harness({"first.wav": wav(0), "first.json": sidecar()})
     options = RunOptions(rate=1.0)
-    await house.run(options=options)
+    await harness.run(options=options)
     for n in range(60):
-        house.source.put(f"copy-{n}.wav", wav(0))
-        house.source.put(f"copy-{n}.json", sidecar())
-    summary = await house.run(options=options)
+        harness.source.put(f"copy-{n}.wav", wav(0))
+        harness.source.put(f"copy-{n}.json", sidecar())
+    summary = await harness.run(options=options)
     assert summary.counts == {Status.DUPLICATE: 60}
 
 
 @pytest.mark.parametrize("error", [NotSent, InDoubt])
 async def test_an_outage_that_is_too_long_ends_the_run(error):
     """Fault 27, and 21: silence is one, too."""
-    house = House(recordings(60))
-    house.sink.fail_next(*[error("nobody is there", code="X") for _ in range(1000)])
+    harness = Harness(recordings(60))
+    harness.sink.fail_next(*[error("nobody is there", code="X") for _ in range(1000)])
     options = RunOptions(concurrency=1, max_outage=0.3, retry=RetryPolicy(first_pause=0.001))
-    summary = await house.run(options=options)
+    summary = await harness.run(options=options)
     assert summary.ending is Ending.UNREACHABLE
     why = "nothing got through, and --max-outage is 300ms: nobody is there"
     assert summary.reason == why
     assert summary.counts.get(Status.IN_DOUBT, 0) <= 10
-    house.sink._before.clear()
+    harness.sink._before.clear()
     held = summary.counts.get(Status.IN_DOUBT, 0)
-    assert (await house.run()).counts[Status.UPLOADED] == 60 - held
+    assert (await harness.run()).counts[Status.UPLOADED] == 60 - held
 
 
 async def test_a_limit_of_recordings_is_shared_by_all_workers():
     """Fault 74."""
-    house = House(recordings(20))
-    house.sink.fail_next(*[Rejected("no", code="INVALID_ARGUMENT") for _ in range(4)])
+    harness = Harness(recordings(20))
+    harness.sink.fail_next(*[Rejected("no", code="INVALID_ARGUMENT") for _ in range(4)])
     options = RunOptions(concurrency=8, max_recordings=5)
-    summary = await house.run(options=options)
+    summary = await harness.run(options=options)
     assert summary.ending is Ending.LIMIT
     assert summary.counts == {Status.UPLOADED: 5, Status.REJECTED: 4}
-    assert len(house.sink.talks) == 5
-    statuses = Counter((await house.statuses()).values())
+    assert len(harness.sink.talks) == 5
+    statuses = Counter((await harness.statuses()).values())
     assert statuses == {Status.UPLOADED: 5, Status.REJECTED: 4}, "the others are as if unseen"
 
 
 async def test_a_recording_longer_than_all_that_is_allowed_holds_nobody_up():
     """Fault 74: no later run would get past it either."""
-    house = House(recordings(3))
-    house.source.put("0/call-0.wav", wav(0, frames=8000))
+    harness = Harness(recordings(3))
+    harness.source.put("0/call-0.wav", wav(0, frames=8000))
     options = RunOptions(concurrency=1, max_audio=0.25)
-    summary = await house.run(options=options)
+    summary = await harness.run(options=options)
     assert summary.ending is Ending.LIMIT
     assert summary.reason == (
         "0/call-0.wav is too long for any run: --max-audio is reached"
@@ -155,21 +155,21 @@ async def test_a_recording_longer_than_all_that_is_allowed_holds_nobody_up():
 
 async def test_a_pause_longer_than_the_longest_outage_ends_the_run():
     """Fault 23: it would be obeyed otherwise, for however long."""
-    house = House(recordings(3))
-    house.sink.fail_next(Throttled("too much", code="RESOURCE_EXHAUSTED", retry_after=3600))
+    harness = Harness(recordings(3))
+    harness.sink.fail_next(Throttled("too much", code="RESOURCE_EXHAUSTED", retry_after=3600))
     options = RunOptions(concurrency=1, max_outage=1800)
     with anyio.fail_after(5):
-        summary = await house.run(options=options)
+        summary = await harness.run(options=options)
     assert summary.ending is Ending.UNREACHABLE
     assert "--max-outage is 30m: too much" in summary.reason
 
 
 async def test_a_recording_that_is_to_wait_for_longer_than_any_outage_fails():
     """Fault 23: the next run sends it, and this one need not end for it."""
-    house = House(recordings(3))
-    house.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=36_000))
+    harness = Harness(recordings(3))
+    harness.sink.fail_next(NotSent("busy", code="UNAVAILABLE", retry_after=36_000))
     with anyio.fail_after(5):
-        summary = await house.run(options=RunOptions(concurrency=1))
+        summary = await harness.run(options=RunOptions(concurrency=1))
     assert summary.ending is Ending.COMPLETED
     assert summary.counts == {Status.FAILED: 1, Status.UPLOADED: 2}
 
@@ -187,8 +187,8 @@ async def test_a_limited_bandwidth_gives_more_time_to_streams_alone():
     size = len(wav(0))
     usual = options.retry.timeout(size)
     for whole_limit, more in ((size, 0), (size - 1, size / 500_000)):
-        house = House(recordings(1))
-        await house.run(options=options, sink=Timing(whole_limit=whole_limit))
+        harness = Harness(recordings(1))
+        await harness.run(options=options, sink=Timing(whole_limit=whole_limit))
         assert timeouts.pop() == pytest.approx(usual + more)
 
 
@@ -202,7 +202,7 @@ async def test_retries_and_they_alone_ask_the_budget(monkeypatch):
         return turn(pacer, size, whole=whole, again=again)
 
     monkeypatch.setattr(Pacer, "turn", counted)
-    house = House(recordings(10))
-    house.sink.fail_next(*[NotSent("busy", code="UNAVAILABLE") for _ in range(2)])
-    await house.run()
+    harness = Harness(recordings(10))
+    harness.sink.fail_next(*[NotSent("busy", code="UNAVAILABLE") for _ in range(2)])
+    await harness.run()
     assert asked == {False: 10, True: 2}

@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import House, recordings, sidecar, wav
+from support.engine_harness import Harness, recordings, sidecar, wav
 from support.ledger_changes import settle
 
 from batch_uploader.core.errors import (
@@ -14,11 +14,11 @@ from batch_uploader.prepare.prepare import Rules
 from batch_uploader.prepare.sidecar import Schema
 
 
-async def given_up(house):
+async def given_up(harness):
     """A recording of which the service holds a talk, in truth, and that a human gave up."""
-    house.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
-    await house.run()
-    async with house.ledger as ledger:
+    harness.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    await harness.run()
+    async with harness.ledger as ledger:
         known = (await ledger.known("0"))["0/call-0.wav"]
         failure = Failure("GIVEN_UP", "somebody decided so")
         await settle(ledger, replace(known.outcome, status=Status.GIVEN_UP, failure=failure))
@@ -35,85 +35,87 @@ async def given_up(house):
     ids=["touched", "sidecar touched", "sidecar corrected", "second sidecar"],
 )
 async def test_what_was_given_up_is_never_sent_again_unasked(change):
-    house = House(recordings(1))
-    await given_up(house)
-    change(house.source)
+    harness = Harness(recordings(1))
+    await given_up(harness)
+    change(harness.source)
     for _ in range(2):
-        summary = await house.run()
+        summary = await harness.run()
         assert summary.needs_attention == 0
-    assert len(house.sink.talks) == 1
-    assert await house.statuses() == {"0/call-0.wav": Status.GIVEN_UP}
+    assert len(harness.sink.talks) == 1
+    assert await harness.statuses() == {"0/call-0.wav": Status.GIVEN_UP}
 
 
 async def test_a_copy_of_what_was_given_up_is_not_sent_either():
-    house = House(recordings(1))
-    await given_up(house)
+    harness = Harness(recordings(1))
+    await given_up(harness)
     for ending in ("wav", "json"):
-        house.source.put(f"moved/x.{ending}", house.source._files[f"0/call-0.{ending}"].content)
-        house.source.remove(f"0/call-0.{ending}")
-    assert (await house.run()).counts == {Status.DUPLICATE: 1}
-    assert len(house.sink.talks) == 1
+        harness.source.put(f"moved/x.{ending}", harness.source._files[f"0/call-0.{ending}"].content)
+        harness.source.remove(f"0/call-0.{ending}")
+    assert (await harness.run()).counts == {Status.DUPLICATE: 1}
+    assert len(harness.sink.talks) == 1
 
 
 async def test_other_audio_at_the_path_of_what_was_given_up_is_a_new_recording():
-    house = House(recordings(1))
-    await given_up(house)
-    house.source.put("0/call-0.wav", wav(5))
-    assert (await house.run()).counts == {Status.UPLOADED: 1}
-    house.source.put("0/call-0.wav", wav(0))
-    summary = await house.run()
+    harness = Harness(recordings(1))
+    await given_up(harness)
+    harness.source.put("0/call-0.wav", wav(5))
+    assert (await harness.run()).counts == {Status.UPLOADED: 1}
+    harness.source.put("0/call-0.wav", wav(0))
+    summary = await harness.run()
     assert (summary.already_there, summary.counts) == (1, {})
-    assert len(house.sink.talks) == 2, "the one given up, and the new one"
+    assert len(harness.sink.talks) == 2, "the one given up, and the new one"
 
 
 @pytest.mark.parametrize("way", ["moved", "removed"])
 async def test_a_doubt_whose_file_is_elsewhere_still_needs_a_human(way):
-    house = House(recordings(3))
-    house.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
-    await house.run()
-    (path,) = [path for path, status in (await house.statuses()).items() if status == "in_doubt"]
+    harness = Harness(recordings(3))
+    harness.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    await harness.run()
+    (path,) = [path for path, status in (await harness.statuses()).items() if status == "in_doubt"]
     for name in (path, path.replace(".wav", ".json")):
         if way == "moved":
-            house.source.put(f"done/{name}", house.source._files[name].content)
-        house.source.remove(name)
+            harness.source.put(f"done/{name}", harness.source._files[name].content)
+        harness.source.remove(name)
     for _ in range(2):
-        summary = await house.run()
+        summary = await harness.run()
         assert summary.needs_attention == 1
         assert summary.attention[0].path == path
         assert summary.attention[0].failure.code == "DEADLINE_EXCEEDED"
-    assert len(house.sink.talks) == 3
+    assert len(harness.sink.talks) == 3
 
 
 async def test_audio_that_returns_to_its_path_is_its_old_talk_whatever_its_sidecar_says():
-    house = House(recordings(1))
-    await house.run()
-    house.source.put("0/call-0.wav", wav(5))
-    house.source.put("0/call-0.json", sidecar(n="5"))
-    await house.run()
-    house.source.put("0/call-0.wav", wav(0))
-    house.source.put("0/call-0.json", sidecar(n="edited"))
-    summary = await house.run()
+    harness = Harness(recordings(1))
+    await harness.run()
+    harness.source.put("0/call-0.wav", wav(5))
+    harness.source.put("0/call-0.json", sidecar(n="5"))
+    await harness.run()
+    harness.source.put("0/call-0.wav", wav(0))
+    harness.source.put("0/call-0.json", sidecar(n="edited"))
+    summary = await harness.run()
     assert (summary.outdated, summary.counts) == (1, {})
-    assert len(house.sink.talks) == 2
-    assert {row.talk_id for row in await house.rows()} == {"talk-1", "talk-2"}, "none is forgotten"
+    assert len(harness.sink.talks) == 2
+    assert {row.talk_id for row in await harness.rows()} == {"talk-1", "talk-2"}, (
+        "none is forgotten"
+    )
 
 
 async def test_other_defaults_make_no_other_call_of_a_moved_recording():
     def rules(value):
         return Rules(schema=Schema(defaults={"language": value}))
 
-    house = House(recordings(1))
-    await house.run(rules=rules("ru-RU"))
-    assert house.sink.talks[0].metadata.fields["language"] == "ru-RU"
+    harness = Harness(recordings(1))
+    await harness.run(rules=rules("ru-RU"))
+    assert harness.sink.talks[0].metadata.fields["language"] == "ru-RU"
     for ending in ("wav", "json"):
-        house.source.put(f"moved/x.{ending}", house.source._files[f"0/call-0.{ending}"].content)
-        house.source.remove(f"0/call-0.{ending}")
-    assert (await house.run(rules=rules("kk-KZ"))).counts == {Status.DUPLICATE: 1}
+        harness.source.put(f"moved/x.{ending}", harness.source._files[f"0/call-0.{ending}"].content)
+        harness.source.remove(f"0/call-0.{ending}")
+    assert (await harness.run(rules=rules("kk-KZ"))).counts == {Status.DUPLICATE: 1}
 
 
 async def test_attempts_are_those_of_this_audio():
-    house = House(recordings(1))
+    harness = Harness(recordings(1))
     for seed in (0, 1, 2):
-        house.source.put("0/call-0.wav", wav(seed))
-        await house.run()
-    assert [row.attempts for row in await house.rows()] == [1, 1, 1]
+        harness.source.put("0/call-0.wav", wav(seed))
+        await harness.run()
+    assert [row.attempts for row in await harness.rows()] == [1, 1, 1]

@@ -5,7 +5,7 @@ import json
 
 import anyio
 import pytest
-from support.engine_harness import OPTIONS, House, Slow, recordings
+from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader.core import events
 from batch_uploader.core.changes import Claim, Settle
@@ -33,19 +33,19 @@ class Held(MemoryLedger):
 
 async def test_a_run_that_is_cancelled_tells_of_the_defects_that_it_recorded(tmp_path):
     """Or the manifest would not have them, and not know that it has not."""
-    house = House({"a.wav": b"no audio"})
-    house.ledger = Held(Settle)
+    harness = Harness({"a.wav": b"no audio"})
+    harness.ledger = Held(Settle)
     manifest = tmp_path / "manifest.jsonl"
     with anyio.fail_after(20):
-        async with house.uploader(manifest=manifest) as uploader:
+        async with harness.uploader(manifest=manifest) as uploader:
             running = asyncio.create_task(uploader.run())
-            await house.ledger.holding.wait()
+            await harness.ledger.holding.wait()
             uploader.cancel()
             await anyio.wait_all_tasks_blocked()
-            house.ledger.go.set()
+            harness.ledger.go.set()
             summary = await running
     assert summary.counts == {Status.INVALID: 1}
-    assert [event.outcome.path for event in house.events(events.Settled)] == ["a.wav"]
+    assert [event.outcome.path for event in harness.events(events.Settled)] == ["a.wav"]
     assert [json.loads(line)["path"] for line in manifest.read_text().splitlines()] == ["a.wav"]
 
 
@@ -57,15 +57,15 @@ async def test_a_claim_that_fails_when_its_run_is_cancelled_ends_that_with_the_e
                 return [LedgerError("the disk is gone")] * len(changes)
             return [None] * len(changes)
 
-    house = House(recordings(1))
-    house.ledger = Broken(Claim)
+    harness = Harness(recordings(1))
+    harness.ledger = Broken(Claim)
     with anyio.fail_after(20):
-        async with house.uploader() as uploader:
+        async with harness.uploader() as uploader:
             running = asyncio.create_task(uploader.run())
-            await house.ledger.holding.wait()
+            await harness.ledger.holding.wait()
             uploader.cancel()
             await anyio.wait_all_tasks_blocked()
-            house.ledger.go.set()
+            harness.ledger.go.set()
             with pytest.raises(LedgerError, match="the disk is gone"):
                 await running
 
@@ -84,11 +84,11 @@ async def test_a_ledger_that_fails_with_one_text_loses_no_talk_id():
         error.add_note(f"{change.outcome.path} is stored as talk {change.outcome.talk_id}")
         return error
 
-    house = House(recordings(30))
-    house.ledger = Full("connection")
+    harness = Harness(recordings(30))
+    harness.ledger = Full("connection")
     sink = Slow()
     with anyio.fail_after(20):
-        async with house.uploader(sink=sink) as uploader:
+        async with harness.uploader(sink=sink) as uploader:
             running = asyncio.create_task(uploader.run())
             while sink.waiting < OPTIONS.concurrency:
                 await anyio.sleep(0.001)
@@ -103,7 +103,7 @@ async def test_a_ledger_that_fails_with_one_text_loses_no_talk_id():
 @pytest.mark.parametrize("kind", [events.UploadStarted, events.Settled])
 async def test_a_listener_that_is_told_of_a_cancellation_ends_no_worker(kind):
     """Such as one that asks for the result of a future of its own."""
-    house = House(recordings(30))
+    harness = Harness(recordings(30))
 
     class Heard(list):
         def append(self, event):
@@ -111,21 +111,21 @@ async def test_a_listener_that_is_told_of_a_cancellation_ends_no_worker(kind):
             if isinstance(event, kind):
                 raise asyncio.CancelledError
 
-    house.heard = heard = Heard()
+    harness.heard = heard = Heard()
     with anyio.fail_after(20):
-        async with house.uploader() as uploader:
+        async with harness.uploader() as uploader:
             with pytest.raises(RuntimeError, match=r"listener .* raised CancelledError"):
                 await uploader.run()
     assert isinstance(heard[-1], kind), "it is not called again"
-    statuses = await house.statuses()
+    statuses = await harness.statuses()
     assert set(statuses.values()) <= {Status.UPLOADED}
-    assert len(house.sink.talks) == len(statuses) <= 2 * OPTIONS.concurrency
+    assert len(harness.sink.talks) == len(statuses) <= 2 * OPTIONS.concurrency
 
 
 async def test_a_bug_on_hearing_ends_the_run_and_does_not_hang_it(monkeypatch):
-    house = House(recordings(30))
+    harness = Harness(recordings(30))
     with anyio.fail_after(20):
-        async with house.uploader() as uploader:
+        async with harness.uploader() as uploader:
 
             def broken(event):
                 raise ZeroDivisionError
@@ -134,28 +134,28 @@ async def test_a_bug_on_hearing_ends_the_run_and_does_not_hang_it(monkeypatch):
             uploader.stats._handlers = {**uploader.stats._handlers, events.Settled: broken}
             with pytest.raises(ZeroDivisionError):
                 await uploader.run()
-    statuses = await house.statuses()
+    statuses = await harness.statuses()
     assert set(statuses.values()) <= {Status.UPLOADED}
-    assert len(house.sink.talks) == len(statuses) <= 2 * OPTIONS.concurrency
+    assert len(harness.sink.talks) == len(statuses) <= 2 * OPTIONS.concurrency
 
 
 async def test_a_native_cancellation_that_is_repeated_leaves_nothing_unrecorded():
-    house = House(recordings(4))
-    house.ledger = Held(Settle)
+    harness = Harness(recordings(4))
+    harness.ledger = Held(Settle)
     with anyio.fail_after(20):
-        async with house.uploader() as uploader:
+        async with harness.uploader() as uploader:
             running = asyncio.create_task(uploader.run())
-            await house.ledger.holding.wait()
+            await harness.ledger.holding.wait()
             for _ in range(3):
                 running.cancel()
                 await anyio.wait_all_tasks_blocked()
             assert not running.done()
-            house.ledger.go.set()
+            harness.ledger.go.set()
             with pytest.raises(asyncio.CancelledError):
                 await running
-            assert not await house.claimed()
-    assert set((await house.statuses()).values()) <= {Status.UPLOADED, Status.IN_DOUBT}
-    assert len(house.sink.talks) == len(await house.rows())
+            assert not await harness.claimed()
+    assert set((await harness.statuses()).values()) <= {Status.UPLOADED, Status.IN_DOUBT}
+    assert len(harness.sink.talks) == len(await harness.rows())
 
 
 async def test_a_run_after_one_whose_ledger_failed_finds_its_claims_in_doubt():
@@ -167,17 +167,17 @@ async def test_a_run_after_one_whose_ledger_failed_finds_its_claims_in_doubt():
                 return [LedgerError("the disk is full") for _ in changes]
             return await super().apply(changes)
 
-    house = House(recordings(8))
-    house.ledger = Fails("connection")
+    harness = Harness(recordings(8))
+    harness.ledger = Fails("connection")
     with anyio.fail_after(20):
-        async with house.uploader() as uploader:
+        async with harness.uploader() as uploader:
             with pytest.raises(LedgerError):
                 await uploader.run()
-            house.ledger.fails = False
+            harness.ledger.fails = False
             summary = await uploader.run()
-            assert not await house.claimed()
+            assert not await harness.claimed()
     assert summary.ending is Ending.COMPLETED
-    doubts = len(house.sink.talks) - summary.counts[Status.UPLOADED]
+    doubts = len(harness.sink.talks) - summary.counts[Status.UPLOADED]
     assert doubts > 0
     assert summary.counts[Status.IN_DOUBT] == doubts
-    assert len(await house.rows()) == 8 == len(house.sink.talks)
+    assert len(await harness.rows()) == 8 == len(harness.sink.talks)

@@ -7,7 +7,7 @@ from contextlib import aclosing, closing
 import anyio
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, CountsOpening, House, recordings, wav
+from support.engine_harness import OPTIONS, CountsOpening, Harness, recordings, wav
 
 from batch_uploader.core.errors import Rejected
 from batch_uploader.core.events import (
@@ -43,7 +43,7 @@ class Inodes(CountsOpening, DirectorySource):
         return entry._replace(inode=entry.inode + self.shift) if concerned else entry
 
 
-class Disk(House):
+class Disk(Harness):
     """Files on a disk that came to rest long ago; everything may be touched, nothing written."""
 
     def __init__(self, root, ledger, count=6):

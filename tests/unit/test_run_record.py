@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, House, Slow, recordings
+from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader import __version__
 from batch_uploader.core.errors import SourceError
@@ -15,15 +15,15 @@ from batch_uploader.core.runs import RunEnd
 from batch_uploader.sources.memory import MemorySource
 
 
-async def runs_of(house):
-    async with house.ledger as ledger:
+async def runs_of(harness):
+    async with harness.ledger as ledger:
         return await ledger.runs(9)
 
 
 async def test_a_run_is_on_record_with_its_settings_its_end_and_its_counts():
-    house = House({**recordings(3), "bad.wav": b"no audio", "bad.json": b"{}"})
-    summary = await house.run(options=replace(OPTIONS, max_recordings=2))
-    (run,) = await runs_of(house)
+    harness = Harness({**recordings(3), "bad.wav": b"no audio", "bad.json": b"{}"})
+    summary = await harness.run(options=replace(OPTIONS, max_recordings=2))
+    (run,) = await runs_of(harness)
     begin, end = run.begin, run.end
     assert (begin.version, begin.host, begin.pid) == (
         __version__,
@@ -32,7 +32,7 @@ async def test_a_run_is_on_record_with_its_settings_its_end_and_its_counts():
     )
     settings = json.loads(begin.settings)
     assert settings["options"]["max_recordings"] == 2
-    assert settings["source"] == house.source.where
+    assert settings["source"] == harness.source.where
     assert (end.ending, end.reason) == ("limit", summary.reason)
     assert end.counts == {str(status): count for status, count in summary.counts.items()}
     assert end.counts["uploaded"] == 2
@@ -42,22 +42,22 @@ async def test_a_run_is_on_record_with_its_settings_its_end_and_its_counts():
 
 
 async def test_each_run_has_a_record_of_its_own_and_a_look_at_the_ledger_none():
-    house = House(recordings(1))
+    harness = Harness(recordings(1))
     for _ in range(2):
-        await house.run()
-    async with house.uploader():
+        await harness.run()
+    async with harness.uploader():
         pass
-    first, second = await runs_of(house)
+    first, second = await runs_of(harness)
     assert first.begin.run_id != second.begin.run_id
     assert [run.end.ending for run in (first, second)] == ["completed"] * 2
 
 
 async def test_whoever_knows_the_exit_code_has_it_on_record():
-    house = House(recordings(1))
-    async with house.uploader() as uploader:
+    harness = Harness(recordings(1))
+    async with harness.uploader() as uploader:
         await uploader.run()
         uploader.exit_code = 0
-    (run,) = await runs_of(house)
+    (run,) = await runs_of(harness)
     assert run.end.exit_code == 0
 
 
@@ -66,18 +66,18 @@ async def test_an_error_that_ends_the_run_is_its_reason():
         def entries(self):
             raise SourceError("the share \udcff is gone")
 
-    house = House(recordings(1))
+    harness = Harness(recordings(1))
     with pytest.raises(SourceError):
-        await house.run(source=Gone({}))
-    (run,) = await runs_of(house)
+        await harness.run(source=Gone({}))
+    (run,) = await runs_of(harness)
     assert run.end == RunEnd("error", "the share \\udcff is gone")
 
 
 async def test_a_run_that_is_cancelled_was_interrupted():
-    house, sink = House(recordings(9)), Slow()
+    harness, sink = Harness(recordings(9)), Slow()
 
     async def run():
-        async with house.uploader(sink=sink) as uploader:
+        async with harness.uploader(sink=sink) as uploader:
             await uploader.run()
 
     task = asyncio.create_task(run())
@@ -86,6 +86,6 @@ async def test_a_run_that_is_cancelled_was_interrupted():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    (run,) = await runs_of(house)
+    (run,) = await runs_of(harness)
     assert run.end.ending == "interrupted"
     assert run.end.counts == {"in_doubt": OPTIONS.concurrency}

@@ -120,7 +120,7 @@ WHOLE = """    HELD_BACK = (
 
 
 @pytest.fixture
-def house(tmp_path):
+def harness(tmp_path):
     """A copy of the package in which there is one more state."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "batch_uploader", ignore=ignored)
@@ -150,15 +150,15 @@ def house(tmp_path):
         (UNSAFE, "ValueError: what the service may hold is not sent again"),
     ],
 )
-def test_a_state_that_lacks_a_part_of_its_row_is_refused(row, complaint, house):
+def test_a_state_that_lacks_a_part_of_its_row_is_refused(row, complaint, harness):
     """Nothing runs before all is said of it that a default would be a guess for."""
-    result = house(row)
+    result = harness(row)
     assert result.returncode != 0
     assert complaint in result.stderr
 
 
-def test_one_row_is_all_that_a_state_takes(house, tmp_path):
-    found = json.loads(house(WHOLE).stdout)
+def test_one_row_is_all_that_a_state_takes(harness, tmp_path):
+    found = json.loads(harness(WHOLE).stdout)
     assert Path(found["package"]).is_relative_to(tmp_path)
     assert found["sets"] == ["BY_RULES", "FORGETTABLE", "FOUND_AGAIN", "NEEDS_ATTENTION"]
     assert found["resent"]
@@ -171,9 +171,9 @@ def test_one_row_is_all_that_a_state_takes(house, tmp_path):
     assert any(line.startswith("held back  a.wav") for line in lines)
 
 
-def test_what_may_be_stored_stands_for_its_content_and_is_recorded_after_a_claim_alone(house):
+def test_what_may_be_stored_stands_for_its_content_and_is_recorded_after_a_claim_alone(harness):
     row = WHOLE.replace("Stored.NO", "Stored.MAYBE").replace("forgotten=True", "forgotten=False")
-    found = json.loads(house(row).stdout)
+    found = json.loads(harness(row).stdout)
     assert "it is unseen and was not claimed" in found["recorded"]
     assert "SELECT_HOLDER" in found["queries"]
     assert {"MAYBE_STORED", "STANDING", "UNDECIDED", "UNRESOLVED"} < {*found["sets"]}

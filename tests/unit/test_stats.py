@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from support.doubt_harness import LOST, House, recordings
+from support.doubt_harness import LOST, Harness, recordings
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import Rejected
@@ -24,21 +24,21 @@ SIZE = ScreenSize(100, 40)
 class Surfaces:
     """All that tells of a run at once, over its one book."""
 
-    def __init__(self, house, folder, stops_at=None):
-        self.house = house
+    def __init__(self, harness, folder, stops_at=None):
+        self.harness = harness
         self.stops_at = stops_at
         self.log = folder / "attempts.log"
         self.stdout = io.StringIO()
         self.told = []
 
     async def run(self, **how):
-        async with self.house.uploader(**how) as uploader:
+        async with self.harness.uploader(**how) as uploader:
             stats = self.stats = uploader.stats
             renderer = make_renderer(Progress.JSON, stdout=self.stdout, stats=stats)
             heartbeat = Heartbeat(lambda **state: self.told.append(state), None, stats=stats)
             with AttemptLog(self.log) as log, renderer:
-                self.house.listeners += [renderer, log, heartbeat]
-                self.house.listeners.append(lambda event: self.stop(event, uploader))
+                self.harness.listeners += [renderer, log, heartbeat]
+                self.harness.listeners.append(lambda event: self.stop(event, uploader))
                 self.summary = await uploader.run()
         self.line = progress_line(renderer.tally)
         self.text = plain_text(summary_lines(self.summary, SIZE, None, "/calls", stats=stats))
@@ -56,12 +56,12 @@ class Surfaces:
 
 async def test_all_tell_the_same_of_a_run_that_settled_a_doubt(tmp_path):
     """The talk was found in the same run: no surface sends anybody to look for it."""
-    house = House(recordings(5))
-    house.sink.lose_next(LOST)
-    house.sink.fail_next(Rejected("the file is refused", code="INVALID_ARGUMENT"))
-    said = Surfaces(house, tmp_path)
+    harness = Harness(recordings(5))
+    harness.sink.lose_next(LOST)
+    harness.sink.fail_next(Rejected("the file is refused", code="INVALID_ARGUMENT"))
+    said = Surfaces(harness, tmp_path)
     await said.run()
-    assert len(house.told(events.Reconciled)) == 1
+    assert len(harness.told(events.Reconciled)) == 1
 
     counts = {each.value: 0 for each in Status if each is not Status.CLAIMED}
     counts |= {"uploaded": 4, "rejected": 1}
@@ -81,9 +81,9 @@ async def test_all_tell_the_same_of_a_run_that_settled_a_doubt(tmp_path):
 
 
 async def test_all_tell_the_same_of_a_doubt_that_stays(tmp_path):
-    house = House(recordings(3))
-    house.sink.swallows = 1
-    said = Surfaces(house, tmp_path)
+    harness = Harness(recordings(3))
+    harness.sink.swallows = 1
+    said = Surfaces(harness, tmp_path)
     await said.run()
     assert said.systemd == "finished; 3 of 3 recordings, 2 uploaded, 1 needs attention"
     assert said.events[-1]["counts"]["in_doubt"] == said.logged[-1]["counts"]["in_doubt"] == 1
@@ -93,13 +93,13 @@ async def test_all_tell_the_same_of_a_doubt_that_stays(tmp_path):
 
 async def test_what_is_given_back_is_not_told_as_done(tmp_path):
     """A run that is stopped at its first recording has not dealt with the others."""
-    house = House(recordings(50), concurrency=4)
-    said = Surfaces(house, tmp_path, stops_at=events.UploadStarted)
+    harness = Harness(recordings(50), concurrency=4)
+    said = Surfaces(harness, tmp_path, stops_at=events.UploadStarted)
     await said.run()
     assert said.summary.ending is Ending.INTERRUPTED
-    assert len(house.told(events.ReturnedUnsent)) == said.stats.returned_unsent > 0
+    assert len(harness.told(events.ReturnedUnsent)) == said.stats.returned_unsent > 0
     uploaded = said.summary.counts[Status.UPLOADED]
-    assert said.stats.done == uploaded == len(house.sink.talks)
+    assert said.stats.done == uploaded == len(harness.sink.talks)
     of_all = f"finished; {uploaded} of {said.stats.total} recordings, {uploaded} uploaded"
     assert said.systemd == of_all
     assert said.events[-1]["counts"] == said.logged[-1]["counts"]
