@@ -171,6 +171,15 @@ class Siege:
         """The paths that the manifest has in a state."""
         return [path for path, line in self.calls.manifest().items() if line["status"] == status]
 
+    def endings(self):
+        """How the runs ended that the ledger keeps, None for one that goes on."""
+        with self._reading() as ledger:
+            return Counter(ending for (ending,) in ledger.execute("SELECT ending FROM runs"))
+
+    def _reading(self):
+        place = f"{self.ledger.as_uri()}?mode=ro"
+        return contextlib.closing(sqlite3.connect(place, uri=True))
+
     def codes(self):
         """Why what needs a human does so, by the manifest."""
         errors = (line["error"] for line in self.calls.manifest().values())
@@ -189,9 +198,7 @@ class Siege:
 
     def is_begun(self):
         """Whether anything is on record."""
-        with contextlib.closing(
-            sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True)
-        ) as ledger:
+        with self._reading() as ledger:
             return ledger.execute("SELECT 1 FROM recordings").fetchone() is not None
 
     def resolve(self, *arguments):

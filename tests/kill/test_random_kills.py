@@ -63,6 +63,10 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_sent_twice(siege):
     print(under_fire.report())  # noqa: T201 - for whoever runs the long form
     assert under_fire.figures["kills"] == KILLS
     under_fire.judge()
+    endings = under_fire.endings()
+    # Some are killed before they have the ledger.
+    assert None not in endings
+    assert 0 < endings["killed"] <= KILLS
     assert set(under_fire.service.counts(under_fire.calls).values()) == {1}
     assert under_fire.paths("uploaded") == sorted(under_fire.digests)
 
