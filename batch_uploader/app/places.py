@@ -17,7 +17,7 @@ from msgspec import Struct
 from batch_uploader.app.belonging import pointer_path, require_no_other_ledger
 from batch_uploader.core.checks import as_path, require_asyncio, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.core.text import printable
+from batch_uploader.core.text import printable, quote
 from batch_uploader.host.files import Trust, trust
 from batch_uploader.host.processes import network_file_system
 from batch_uploader.ledgers.places import (
@@ -89,6 +89,18 @@ class Places(Struct, frozen=True):
             connection_id,
             root,
         )
+
+    def elsewhere(self) -> str:
+        """The flags by which other commands find ledger and manifest, each with a blank before it.
+
+        Empty where both are at their usual places.
+        """
+        flags = ""
+        if self.ledger != ledger_path(self.root):
+            flags += f" --ledger {quote(os.fspath(self.ledger))}"
+        if self.manifest != manifest_path(self.root):
+            flags += f" --manifest {quote(os.fspath(self.manifest))}"
+        return flags
 
 
 Where: TypeAlias = "str | os.PathLike[str] | Places"

@@ -12,6 +12,7 @@ from msgspec import Struct
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.places import (
+    Places,
     Where,
     find_places,
     require_connection,
@@ -123,7 +124,7 @@ async def resolve_recordings(
         books = Bookkeeping(opened, places.manifest, belonging)
         await books.begin()
         chosen = (
-            await _named(opened, list(dict.fromkeys(paths)), places.directory, resolution)
+            await _named(opened, list(dict.fromkeys(paths)), places, resolution)
             if paths
             else await _all(opened, states)
         )
@@ -195,9 +196,9 @@ async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
 
 
 async def _named(
-    ledger: SqliteLedger, typed: Sequence[str], directory: Path, resolution: Resolution
+    ledger: SqliteLedger, typed: Sequence[str], places: Places, resolution: Resolution
 ) -> list[Outcome]:
-    readings = {word: _readings(word, directory) for word in typed}
+    readings = {word: _readings(word, places.directory) for word in typed}
     known = await ledger.get(path for paths in readings.values() for path in paths)
     chosen: dict[str, Outcome] = {}
     for word, paths in readings.items():
@@ -205,7 +206,8 @@ async def _named(
         if before is None:
             raise ConfigError(
                 f"{printable(word)} is not in the ledger",
-                hint=f"to see the paths: batch-uploader status {quote(os.fspath(directory))}",
+                hint=f"to see the paths: batch-uploader status {quote(os.fspath(places.directory))}"
+                f"{places.elsewhere()}",
             )
         if before.status not in resolution.ends:
             raise ConfigError(

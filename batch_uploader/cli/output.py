@@ -75,6 +75,11 @@ def hint(*texts: str) -> None:
     show(list(map(_hint, texts)), sys.stderr)
 
 
+def cures(failure: errors.UploaderError) -> None:
+    """Print the hints and notes of an error on stderr."""
+    show([*map(_hint, failure.hints), *_notes(failure)], sys.stderr)
+
+
 @contextmanager
 def data_on_stdout() -> Iterator[None]:
     """Within it data is written to stdout; a reader that goes away ends that, and is no failure.
@@ -125,8 +130,11 @@ def _lines(cause: Exception, code: ExitCode) -> Iterator[Line]:
     problem, hints = _described(cause, code)
     yield stream.error(sentence(problem))
     yield from map(_hint, hints)
-    for note in getattr(cause, "__notes__", ()):
-        yield stream.note(sentence(note))
+    yield from _notes(cause)
+
+
+def _notes(cause: Exception) -> list[Line]:
+    return [stream.note(sentence(note)) for note in getattr(cause, "__notes__", ())]
 
 
 def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:

@@ -17,11 +17,12 @@ from batch_uploader.cli import output
 from batch_uploader.cli.again import again
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import DoubtsWaiting, Event
 from batch_uploader.core.states import UNDECIDED, Status, Verdict
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_duration
-from batch_uploader.settings import Settings, refusal
+from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Span, warning
@@ -50,9 +51,9 @@ def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
     """The decision, from the flags that were given. Raises ConfigError unless it is exactly one."""
     if len(flags) != 1:
         given = " and ".join(flags)
-        raise refusal(
+        raise ConfigError(
             f"{given} contradict each other" if flags else "the decision is missing",
-            "specify one of --talk-id ID, --resend and --give-up, or let --search find out",
+            hint="specify one of --talk-id ID, --resend and --give-up, or let --search find out",
         )
     return Resolution(Verdict(flags[0]), (talk_id or "").strip())
 
@@ -99,9 +100,9 @@ def _tell_resolved(resolved: Resolved, resolution: Resolution, settings: Setting
 def _confirmed(stored: int) -> bool:
     """Ask the human whether as many recordings are to be sent, perhaps for the second time."""
     if not sys.stdin or not sys.stdin.isatty():
-        raise refusal(
+        raise ConfigError(
             "recordings may be billed twice with --resend, and there is no terminal to confirm it",
-            "look for them in the SpeechSense console first, then add --yes",
+            hint="look for them in the SpeechSense console first, then add --yes",
         )
     question = (
         f"The service may already hold {plural(stored, 'recording')} of these. Sent again, they are"
@@ -120,10 +121,10 @@ def require_nothing_else(
 ) -> None:
     """Raise ConfigError for a decision, or recordings, beside ``--search``."""
     if talk_id is not None or resend or give_up:
-        raise refusal("--search decides by itself", "leave out the decision")
+        raise ConfigError("--search decides by itself", hint="leave out the decision")
     if paths or rejected:
         what = "--rejected" if rejected else "the paths"
-        raise refusal("--search covers all recordings in doubt", f"leave out {what}")
+        raise ConfigError("--search covers all recordings in doubt", hint=f"leave out {what}")
 
 
 def search(directory: Path, flags: Mapping[str, object]) -> int:
@@ -134,9 +135,9 @@ def search(directory: Path, flags: Mapping[str, object]) -> int:
 async def _search(settings: Settings) -> int:
     places, sending = require_places(settings), settings.sending()
     if sending.stamp_field is None:
-        raise refusal(
+        raise ConfigError(
             "--search needs a stamp field",
-            "add --stamp-field NAME, as the recordings were uploaded with",
+            hint="add --stamp-field NAME, as the recordings were uploaded with",
         )
     looking = CancelScope()
     stop = Interruption(lambda _reason: looking.cancel(), looking.cancel)

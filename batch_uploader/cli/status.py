@@ -54,8 +54,8 @@ async def _status(settings: Settings, as_json: bool) -> int:
     else:
         await _print_text(report)
     if found.refusal is not None:
-        show([warning(sentence(f"upload is refused: {found.refusal}"))], sys.stderr)
-        output.hint(*found.refusal.hints, *getattr(found.refusal, "__notes__", ()))
+        show([warning(sentence(f"upload is refused: {found.refusal.problem}"))], sys.stderr)
+        output.cures(found.refusal)
     attention = found.needs_attention or found.refusal is not None
     return ExitCode.ATTENTION if attention else ExitCode.FINE
 

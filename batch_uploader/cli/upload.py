@@ -21,11 +21,10 @@ from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending, Summary
-from batch_uploader.core.text import plural, printable, quote
+from batch_uploader.core.text import plural, printable
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
 from batch_uploader.host.systemd import ServiceManager
-from batch_uploader.ledgers.places import ledger_path, manifest_path
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
@@ -209,18 +208,8 @@ def _tell(summary: Summary, settings: Settings, places: Places, stats: RunStats)
             f"{stats.unreadable:,} of these cannot be listed, so status does not know them:"
             f" {again(settings, 'check')}"
         )
-    if elsewhere := _elsewhere(places):
+    if elsewhere := places.elsewhere():
         output.hint(f"status, resolve and manifest also need{elsewhere}")
-
-
-def _elsewhere(places: Places) -> str:
-    """The flags without which other commands would not find this ledger and manifest."""
-    flags = ""
-    if places.ledger != ledger_path(places.root):
-        flags += f" --ledger {quote(os.fspath(places.ledger))}"
-    if places.manifest != manifest_path(places.root):
-        flags += f" --manifest {quote(os.fspath(places.manifest))}"
-    return flags
 
 
 def _exit_code(summary: Summary, stop: Interruption) -> int:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from batch_uploader.app.places import Places
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.pace import Timetable
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.options import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
-from batch_uploader.settings.given import RawSetting, closest, refusal
+from batch_uploader.settings.given import RawSetting, closest
 from batch_uploader.settings.profile import (
     CREDENTIAL_VARIABLES,
     FILE_NAME,
@@ -39,7 +40,6 @@ __all__ = [
     "Reading",
     "Settings",
     "closest",
-    "refusal",
 ]
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ class Settings:
         """The connection to upload to."""
         found = self.places().connection_id
         if found is None:
-            raise refusal(
+            raise ConfigError(
                 "the connection ID is missing",
-                "specify --connection-id or SPEECHSENSE_CONNECTION_ID; the SpeechSense console has"
-                " the ID",
+                hint="specify --connection-id or SPEECHSENSE_CONNECTION_ID; the SpeechSense console"
+                " has the ID",
             )
         return found
 
@@ -219,9 +219,9 @@ def _working_directory() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise refusal(
+        raise ConfigError(
             f"the working directory cannot be determined ({error.strerror})",
-            "it may have been removed; change to another one: cd /",
+            hint="it may have been removed; change to another one: cd /",
         ) from error
 
 

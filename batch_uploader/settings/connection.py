@@ -11,7 +11,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules, RawFormat
 from batch_uploader.prepare.prepare import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
-from batch_uploader.settings.given import RawSetting, closest, refusal
+from batch_uploader.settings.given import RawSetting, closest
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16
@@ -57,9 +57,9 @@ def _schema(layers: ChainMap[str, RawSetting], kind: Kind | None) -> Schema:
                 kind, required=required, types=types, declared=declared, stamp_field=stamp_field
             )
     except ConfigError as error:
-        raise refusal(
+        raise ConfigError(
             f"the fields of the connection: {error.problem}",
-            (*error.hints, 'see [connection.fields], --require and other-fields = "refuse"'),
+            hint=(*error.hints, 'see [connection.fields], --require and other-fields = "refuse"'),
         ) from error
     return Schema(
         _defaults(layers, bare), bare.required, bare.types, bare.declared, bare.stamp_field
@@ -149,9 +149,9 @@ def _value(given: RawSetting, name: str) -> str:
         case str() as value:
             return value
         case _:
-            raise refusal(
+            raise ConfigError(
                 f"{given.origin}: the field {name!r}: not a single value",
-                'write it like "..."',
+                hint='write it like "..."',
             )
 
 

@@ -137,11 +137,6 @@ class RawSetting:
         return repr(self.value)
 
 
-def refusal(problem: str, hint: str | Iterable[str]) -> ConfigError:
-    """A ConfigError with a hint."""
-    return ConfigError(problem, hint=hint)
-
-
 def closest(name: str, known: Iterable[str], what: str) -> str:
     """The hint for a word that is not one of a few."""
     words = sorted(known)

@@ -26,7 +26,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from batch_uploader.settings.given import RawSetting, closest, refusal
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.settings.given import RawSetting, closest
 
 Layer = Mapping[str, RawSetting]
 """What one place says, by the name of the setting."""
@@ -117,16 +118,18 @@ def _load(file: Path) -> dict[str, object]:
         # A fraction is kept as it is written: it may become the value of a field.
         return tomllib.loads(file.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
-        raise refusal(
+        raise ConfigError(
             f"{file} cannot be read ({error.strerror})",
-            "check its name and mode, or specify another one with --config",
+            hint="check its name and mode, or specify another one with --config",
         ) from error
     except UnicodeDecodeError as error:
-        raise refusal(f"{file} is not UTF-8", "save it as UTF-8") from error
+        raise ConfigError(f"{file} is not UTF-8", hint="save it as UTF-8") from error
     except (tomllib.TOMLDecodeError, ArithmeticError) as error:
-        raise refusal(f"{file} is not valid TOML: {error}", "fix it there") from error
+        raise ConfigError(f"{file} is not valid TOML: {error}", hint="fix it there") from error
     except RecursionError as error:
-        raise refusal(f"{file} is nested too deeply", "keep only settings in it") from error
+        raise ConfigError(
+            f"{file} is nested too deeply", hint="keep only settings in it"
+        ) from error
 
 
 def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
@@ -134,14 +137,14 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
     for key, value in table.items():
         if key in _SECRETS.keys() | {name.replace("-", "_") for name in _SECRETS}:
             instead = _SECRETS[key.replace("_", "-")]
-            raise refusal(
+            raise ConfigError(
                 f"{key} in {where}: a secret does not belong in a settings file",
-                f"put it in a file that only you can read, and specify that with {instead}",
+                hint=f"put it in a file that only you can read, and specify that with {instead}",
             )
         if key not in KEYS | _TABLES or (key == "profiles"):
-            raise refusal(
+            raise ConfigError(
                 f"{key} in {where}: unknown setting",
-                closest(key, KEYS | _TABLES, "settings"),
+                hint=closest(key, KEYS | _TABLES, "settings"),
             )
         if key not in _TABLES:
             layer[key] = RawSetting(value, f"{key} in {where}", file.parent)
@@ -152,17 +155,21 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
     for key, value in connection.items():
         origin = f"connection.{key} in {where}"
         if key not in _CONNECTION_KEYS:
-            raise refusal(
+            raise ConfigError(
                 f"{origin}: unknown setting",
-                closest(key, _CONNECTION_KEYS, "settings there"),
+                hint=closest(key, _CONNECTION_KEYS, "settings there"),
             )
         if key in layer:
-            raise refusal(f"{origin}: it is set twice", f"keep it in [connection], remove {key}")
+            raise ConfigError(
+                f"{origin}: it is set twice", hint=f"keep it in [connection], remove {key}"
+            )
         layer[key] = RawSetting(value, origin, file.parent)
     return layer
 
 
 def _table(value: object, origin: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise refusal(f"{origin}: not a table", "write it as [NAME] with a line for each key")
+        raise ConfigError(
+            f"{origin}: not a table", hint="write it as [NAME] with a line for each key"
+        )
     return value

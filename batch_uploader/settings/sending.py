@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.settings.given import RawSetting, refusal
+from batch_uploader.settings.given import RawSetting
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint, Proxy, Security
 from batch_uploader.sinks.speechsense.credentials import (
@@ -89,24 +89,24 @@ def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Crede
                 return make()
             except ConfigError as error:
                 raise _given_at(given.origin, error) from error
-    raise refusal(
+    raise ConfigError(
         "the credentials are missing",
-        "put an API key in a file that only you can read and specify it with --api-key-file,"
+        hint="put an API key in a file that only you can read and specify it with --api-key-file,"
         " or set API_KEY; alternatives are --iam-token-file and --service-account-key-file",
     )
 
 
 def _given_at(origin: str, error: ConfigError) -> ConfigError:
     """The error with where the value was given, if it was."""
-    return refusal(f"{origin}: {error.problem}" if origin else error.problem, error.hints)
+    return ConfigError(f"{origin}: {error.problem}" if origin else error.problem, hint=error.hints)
 
 
 def _several(all_given: Sequence[RawSetting], from_environment: Sequence[str]) -> ConfigError:
     unset = " ".join(f"-u {CREDENTIAL_VARIABLES[name]}" for name in from_environment)
     how = f"; to ignore what is in the environment: env {unset} batch-uploader ..."
-    return refusal(
+    return ConfigError(
         "there is more than one credential: " + " and ".join(given.origin for given in all_given),
-        f"leave out all but one{how if unset else ''}",
+        hint=f"leave out all but one{how if unset else ''}",
     )
 
 

@@ -12,6 +12,13 @@ import pytest
 NOBODY_LISTENS = ("--endpoint", "127.0.0.1:9")
 
 
+def no_file_may_grow():
+    """As a full disk does it, once SQLite has the file that its readers share."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, 1 << 15))
+
+
 class TestFilesApart:
     """No file is two things at once."""
 
@@ -157,6 +164,18 @@ class TestOutput:
         result = program(name, calls, *flags, redirection=">/dev/full")
         assert result.code == 7, result.err
         assert "error: stdout cannot be written (No space left on device)\nhint: " in result.err
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
+    def test_an_output_file_that_cannot_be_written_is_named(self, calls, upload, program, tmp_path):
+        calls.write(*(f"{number}.wav" for number in range(120)))
+        assert upload().code == 0
+        output = tmp_path / "talks.jsonl"
+        result = program("manifest", calls, "--output", output, preexec=no_file_may_grow)
+        assert result.code == 2, result.said
+        assert result.err.startswith(
+            f"error: --output: {output} cannot be written (File too large)"
+        )
+        assert not output.exists()
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
     def test_so_is_help_that_cannot_be_written(self, program):
