@@ -157,9 +157,10 @@ def _wanted(
         raise ConfigError("--talk-id: a talk is one recording", hint="specify exactly one PATH")
     states = frozenset(statuses)
     for wrong in sorted(states - resolution.ends):
+        what = "--rejected" if wrong in REJECTED else f"{wrong.label} recordings"
         ways = " or ".join(sorted(each.value for each in wrong.state.verdicts))
         raise ConfigError(
-            f"{wrong.label} recordings and {resolution.verdict.value} contradict each other",
+            f"{what} and {resolution.verdict.value} contradict each other",
             hint=f"decide about them with {ways}" if ways else "they need no decision",
         )
     return states

@@ -328,7 +328,7 @@ class TestResolve:
             (
                 GIVE_UP,
                 {"statuses": {Status.REJECTED}},
-                "rejected recordings and --give-up .*--resend",
+                "--rejected and --give-up contradict .*--resend",
             ),
             (RESEND, {"statuses": {Status.INVALID}}, "invalid recordings and --resend .* need no"),
             ("resend", {"paths": ["0.wav"]}, "resolution is a value of the type str"),
