@@ -4,7 +4,7 @@ The jobs go into a bounded queue, so the scan never runs far ahead of the upload
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Self
 
@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.core.changes import Forget, Learn, Remember, Settle
+from batch_uploader.core.changes import Change, Forget, Learn, Remember, Settle
 from batch_uploader.core.events import (
     CarriedOver,
     ComparisonStarted,
@@ -24,7 +24,7 @@ from batch_uploader.core.events import (
     ScanFinished,
     Unreadable,
 )
-from batch_uploader.core.model import Stat
+from batch_uploader.core.model import Outcome, Stat
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action
@@ -237,20 +237,17 @@ class Feed:
             self._publish(Decided(path, decision.action, decision.reason))
         for outcome in batch.held:
             self._publish(CarriedOver(outcome))
-        for outcome in map(orphaned, batch.orphans):
-            await apply_one(self._ledger, Settle(outcome, self._planner.policy))
+        orphans = [orphaned(each) for each in batch.orphans]
+        await self._record(orphans, batch.gone)
+        for outcome in orphans:
             self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
             self._publish(Unreadable(invalid(defect.path, Stat(0, 0), [defect])))
-        if batch.gone:
-            await apply_all(self._ledger, list(map(Forget, batch.gone)))
         self._kept += batch.kept
         self._moved += batch.moved
         self._looks.add(_Looks.of(batch.looks))
         self._by_inode.add(_Looks.of(batch.by_inode))
         self._learned += [Learn(*each) for each in batch.learned]
-        if len(self._learned) >= _LEARNED_AT_ONCE:
-            await self._learn()
         files, nbytes = len(batch.jobs), sum(job.size for job in batch.jobs)
         self._planned = (self._planned[0] + files, self._planned[1] + nbytes)
         self._publish(
@@ -263,6 +260,16 @@ class Feed:
                 forgotten=len(batch.gone),
             )
         )
+        if len(self._learned) >= _LEARNED_AT_ONCE:
+            await self._learn()
+
+    async def _record(self, problems: Sequence[Outcome], gone: Sequence[str]) -> None:
+        """Have these recorded; no drain comes in between, since what is recorded has to be told."""
+        changes: list[Change] = [Settle(each, self._planner.policy) for each in problems]
+        changes += map(Forget, gone)
+        if changes:
+            with anyio.CancelScope(shield=True):
+                await apply_all(self._ledger, changes)
 
     async def _learn(self) -> None:
         learned, self._learned = self._learned, []

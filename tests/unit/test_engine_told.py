@@ -5,10 +5,10 @@ import json
 
 import anyio
 import pytest
-from support.engine_harness import OPTIONS, Harness, Slow, recordings
+from support.engine_harness import OPTIONS, Harness, Slow, recordings, wav
 
 from batch_uploader.core import events
-from batch_uploader.core.changes import Claim, Settle
+from batch_uploader.core.changes import Claim, Forget, Settle
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
@@ -47,6 +47,31 @@ async def test_a_run_that_is_cancelled_tells_of_the_defects_that_it_recorded(tmp
     assert summary.counts == {Status.INVALID: 1}
     assert [event.outcome.path for event in harness.events(events.Settled)] == ["a.wav"]
     assert [json.loads(line)["path"] for line in manifest.read_text().splitlines()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("kind", [Settle, Forget])
+async def test_a_run_that_is_drained_tells_what_its_scan_recorded(tmp_path, kind):
+    """A sidecar without a recording; what is gone again."""
+    harness = Harness({"a.json": b"{}"})
+    manifest = tmp_path / "manifest.jsonl"
+    harness.ledger = Held(kind)
+    with anyio.fail_after(20):
+        if kind is Forget:
+            async with harness.uploader(manifest=manifest) as uploader:
+                await uploader.run()
+            assert manifest.read_text()
+            harness.source.remove("a.json")
+            harness.source.put("b/c.wav", wav(1))
+        async with harness.uploader(manifest=manifest) as uploader:
+            running = asyncio.create_task(uploader.run())
+            await harness.ledger.holding.wait()
+            uploader.drain("told to")
+            await anyio.wait_all_tasks_blocked()
+            harness.ledger.go.set()
+            summary = await running
+    assert summary.ending is Ending.INTERRUPTED
+    paths = [json.loads(line)["path"] for line in manifest.read_text().splitlines()]
+    assert paths == list(await harness.statuses()) == (["a.json"] if kind is Settle else [])
 
 
 async def test_a_claim_that_fails_when_its_run_is_cancelled_ends_that_with_the_error():
