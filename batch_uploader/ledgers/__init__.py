@@ -1,5 +1,5 @@
-"""What is remembered of every recording.
+"""The ledger: the durable record of every recording.
 
-``rules`` says what may follow from what, ``adoption`` what follows from the manifest of a ledger
-that was lost; ``sqlite`` and ``memory`` are the places to keep it.
+``rules`` has the allowed changes of state, ``adoption`` rebuilds a lost ledger from its manifest;
+``sqlite`` and ``memory`` are the implementations.
 """

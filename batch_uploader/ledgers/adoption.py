@@ -1,7 +1,7 @@
-"""What becomes of the manifest of a lost ledger in the one that takes its place.
+"""How the manifest of a lost ledger is taken into the ledger that replaces it.
 
-A manifest may be older than the ledger that was lost. Of what it calls up, in doubt or given up
-that is true all the same, but it does not tell the metadata. Anything else may have gone up since.
+A manifest may be older than the ledger that was lost. Where it says uploaded, in doubt or given up,
+that is still true, but it lacks the metadata. Any other recording may have been uploaded since.
 """
 
 from msgspec.structs import replace
@@ -20,16 +20,16 @@ from batch_uploader.ledgers.store import Store, of_another
 
 
 def adopt(store: Store, row: Record, stamp_field: str | None, now: int) -> None:
-    """Take over a manifest's line into a ledger that is new; the lines come as they stand.
+    """Take a line of a manifest into a new ledger, in the order of the manifest.
 
-    The duplicates of a talk come after it. Until a run has looked into them, the metadata of all
-    of these are not known, and of what may have gone up since not even the digest.
-    ``stamp_field`` is the one that it was sent with, as far as anybody knows.
+    The duplicates of a talk come after it. Until a run has inspected them, the metadata of all of
+    these are unknown, and for what may have been uploaded since, the digest as well.
+    ``stamp_field`` is the one that it was probably sent with.
     """
     current = store.current(row.path)
     other = store.talk(row.talk_id) if row.talk_id is not None else None
     if other is not None and (other.path, other.sha256) == (row.path, row.sha256):
-        return  # it is on record
+        return  # already on record
     if _still_true(store, row):
         if current is not None and current.status in KEPT:
             store.supersede(row.path)
@@ -89,9 +89,9 @@ def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Re
 def looked_into(
     store: Store, current: Record, recording: Recording, stamp_field: str | None, now: int
 ) -> ClaimAnswer | None:
-    """Answer the claim of audio that a lost ledger may have sent: now it can be searched for.
+    """Answer the claim of a recording that may have been sent before its ledger was lost.
 
-    None if the record that stands at its path does not come from a manifest.
+    It can be searched for from now on. None if the record at its path is not from a manifest.
     """
     if current.metadata is not None or not current.unproved:
         return None

@@ -1,8 +1,8 @@
-"""The ledger as a file for others: JSON lines, or CSV for spreadsheets; and back, if it is lost.
+"""Writes the ledger as JSON lines, or CSV for spreadsheets; reads it back if the ledger is lost.
 
-One line a recording, in the order of the rows, cumulative over all runs. File names come from
-strangers and the lines end up on terminals and in spreadsheets, so neither finds control
-characters in them, and a spreadsheet no formulas.
+One line a recording, in the order of the rows, cumulative over all runs. File names are untrusted
+and the lines are shown on terminals and in spreadsheets, so they contain no control characters, and
+CSV no formulas.
 """
 
 import csv
@@ -44,7 +44,7 @@ _LEDGER_LOST_CURE: Final = (
     "restore the manifest from a backup, or delete that line: its recording is in doubt then"
 )
 _LONGEST_LINE: Final = 1024 * 1024
-"""Bytes: a path has 4 KiB at most, and a service's message no more."""
+"""Bytes; a path has 4 KiB at most, and so has a message of the service."""
 _LARGEST: Final = 2**63 - 1
 _Text = Annotated[str, Meta(min_length=1)]
 _Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
@@ -68,18 +68,18 @@ CSV_COLUMNS: Final = (
     "error_message",
     "defused",
 )
-"""The last one names the columns whose cells are not what they were, as ``cells.defuse`` has it."""
+"""The last one names the columns whose cells were changed by ``cells.defuse``."""
 
 
 class Format(StrEnum):
-    """What the lines are written as."""
+    """The format of the lines."""
 
     JSONL = "jsonl"
     CSV = "csv"
 
 
 class Seal(Struct, frozen=True):
-    """By what a manifest is known again, at a look and by its content; ``sha256`` in hex."""
+    """Identifies a manifest, by its stat and by its content; ``sha256`` in hex."""
 
     size: int
     mtime_ns: int
@@ -87,7 +87,7 @@ class Seal(Struct, frozen=True):
     sha256: str = ""
 
     def fits(self, found: os.stat_result) -> bool:
-        """Whether a file looks like it, without reading it."""
+        """Whether a file has the same stat; it is not read."""
         return (found.st_size, found.st_mtime_ns, found.st_ino) == (
             self.size,
             self.mtime_ns,
@@ -97,14 +97,14 @@ class Seal(Struct, frozen=True):
 
 @runtime_checkable
 class Writable(Protocol):
-    """What can be written to; as much as a pipe does, it may take a part only."""
+    """A raw binary stream; like a pipe, it may take only a part of what is written."""
 
     def write(self, data: memoryview, /) -> int:
-        """How many bytes it took."""
+        """Write; return how many bytes were taken."""
 
 
 class _Sealing:
-    """Writes to a file, and reads nothing twice to know what it wrote."""
+    """Writes to a file and hashes on the way."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -116,7 +116,7 @@ class _Sealing:
         return taken
 
     def seal(self) -> Seal:
-        """Of all that was written. Blocking."""
+        """The seal of all that was written. Blocking."""
         self._file.flush()
         return _seal(os.fstat(self._file.fileno()), self._sha256.hexdigest())
 
@@ -126,7 +126,7 @@ def _seal(found: os.stat_result, sha256: str) -> Seal:
 
 
 def seal_of(path: Path) -> Seal:
-    """The seal of a manifest that is there: it is read. Blocking. Raises LedgerError."""
+    """The seal of an existing manifest, which is read. Blocking. Raises LedgerError."""
     with _readable(path), path.open("rb") as file:
         sha256 = hashlib.sha256()
         while piece := file.read(_PIECE):
@@ -135,9 +135,9 @@ def seal_of(path: Path) -> Seal:
 
 
 def look_at(path: Path) -> os.stat_result | None:
-    """The manifest's stat, None where there is none, nor any other file. Blocking.
+    """The manifest's stat, None if no file is there. Blocking.
 
-    Raises LedgerError where this user may not look.
+    Raises LedgerError if this user has no permission.
     """
     with _readable(path):
         try:
@@ -148,10 +148,10 @@ def look_at(path: Path) -> os.stat_result | None:
 
 
 async def write_manifest(rows: AsyncIterator[Record], path: Path) -> Seal:
-    """Replace the manifest, whole or not at all, by a line for each row; its seal.
+    """Replace the manifest atomically by a line for each row. Returns its seal.
 
-    For whoever holds the ledger's lock. Nobody but the owner may read it. If it cannot be written,
-    or ``rows`` raises, the old one stands. Raises LedgerError.
+    For the holder of the ledger's lock. The file has mode 0600. If it cannot be written, or
+    ``rows`` raises, the old one stays. Raises LedgerError.
     """
     try:
         await to_thread.run_sync(remove_leftovers, path)
@@ -169,22 +169,22 @@ async def write_manifest(rows: AsyncIterator[Record], path: Path) -> Seal:
 
 
 def mark_stale(path: Path) -> bool:
-    """Note, before the ledger changes, that the manifest may fall behind it: this may be killed.
+    """Note, before the ledger changes, that the manifest may fall behind: the run may be killed.
 
-    Whether it may be behind already. Only a manifest that is written whole ends that.
+    Returns whether it may be behind already; only writing the manifest ends that.
     """
     note = stale_note(path)
     behind = os.path.lexists(note) or not path.exists()
-    with suppress(OSError):  # where no note can be made no manifest can, and that is told
+    with suppress(OSError):  # then the manifest cannot be written either, which is reported
         os.close(create_private(note))
     return behind
 
 
 def mark_current(path: Path) -> None:
-    """Take the note back: the manifest says what the ledger says."""
+    """Remove the note: the manifest agrees with the ledger."""
     note = stale_note(path)
     with suppress(OSError):
-        if read_own(note, 1) == b"":  # whatever else lies there is none of ours
+        if read_own(note, 1) == b"":  # any other content is not ours
             note.unlink()
 
 
@@ -194,10 +194,10 @@ async def export(
     form: Format,
     guard: Callable[[str], str] = defuse,
 ) -> int:
-    """Write a line for each row, for CSV after a header; how many rows there were.
+    """Write a line for each row, for CSV after a header. Returns the number of rows.
 
-    ``guard`` keeps a spreadsheet from harm; JSON says all as it is anyway. What the stream raises
-    is the caller's: only the caller knows what it is.
+    ``guard`` defuses formulas in CSV; JSON needs no guard. Errors of the stream are raised as they
+    are: only the caller knows what the stream is.
     """
     encode = _json_lines if form is Format.JSONL else partial(_csv_lines, guard)
     if form is Format.CSV:
@@ -215,10 +215,10 @@ async def export(
 
 
 def read_manifest(path: Path, cure: str = _LEDGER_LOST_CURE) -> Iterator[Record]:
-    """The lines of a manifest, as far as a line tells of its row. Blocking.
+    """The lines of a manifest, with the fields that a line has. Blocking.
 
-    Raises LedgerError, which names the line, for anything that ``write_manifest`` never wrote;
-    ``cure`` is what to do about it.
+    Raises LedgerError, which names the line, for anything that ``write_manifest`` does not write;
+    ``cure`` is its hint.
     """
     with _readable(path), path.open("rb") as file:
         lines = iter(partial(file.readline, _LONGEST_LINE), b"")
@@ -245,14 +245,14 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 class _Error(Struct):
-    """``error`` of a line."""
+    """The ``error`` of a line."""
 
     code: _Text
     message: _Text
 
 
 class _Line(Struct):
-    """What a line has to hold; what a later version adds to it is passed over."""
+    """The fields of a line; those that a later version adds are ignored."""
 
     path: _Text
     connection_id: _Text
@@ -274,7 +274,7 @@ def _row(text: bytes) -> Record:
         raise ValueError
     line = convert(json.loads(text, object_pairs_hook=_once), _Line)
     for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of):
-        (each or "").encode()  # a half of a character is nothing that a ledger holds
+        (each or "").encode()  # raises for lone surrogates, which a ledger never holds
     up = line.status is Status.UPLOADED
     row = Record(
         path=line.path,
@@ -305,7 +305,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _moment(text: str | None) -> int:
-    """UTC nanoseconds of what ``_iso`` wrote."""
+    """The UTC nanoseconds that ``_iso`` formatted."""
     if text is None:
         raise TypeError
     moment = (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
@@ -321,7 +321,7 @@ def _write_batch(
 
 
 def _write_all(stream: Writable, data: bytes) -> None:
-    # Without Python's buffer (python -u) a pipe may take a part only.
+    # Without Python's buffer (python -u) a pipe may take only a part.
     rest = memoryview(data)
     while rest:
         rest = rest[stream.write(rest) :]
@@ -378,13 +378,13 @@ def _iso(moment_ns: int) -> str:
 def _csv_text(lines: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerows(lines)
-    # Half a character is none that UTF-8 has, and foreign words may hold one.
+    # Messages of others may have lone surrogates, which UTF-8 cannot encode.
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 @asynccontextmanager
 async def _in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """Enter and leave what blocks without holding up the event loop."""
+    """Enter and leave a blocking context manager in threads."""
     entered = await to_thread.run_sync(manager.__enter__)
     try:
         yield entered

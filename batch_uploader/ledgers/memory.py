@@ -1,4 +1,4 @@
-"""A ledger that forgets all when the process ends: for tests, and for trying things out."""
+"""A ledger in memory, for tests and experiments."""
 
 import time
 from collections import Counter, defaultdict
@@ -21,10 +21,10 @@ from batch_uploader.ledgers.store import ClaimContext
 
 
 class MemoryLedger:
-    """``ports.Ledger`` in memory; what it holds outlives leaving it, so a run may follow a run.
+    """``ports.Ledger`` in memory; it keeps its records when left, so that runs may follow.
 
-    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``clock.boot_time``. Each call
-    lets other tasks run first, as one that waits for a disk does.
+    ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``clock.boot_time``. Each call lets
+    other tasks run first, as a call that waits for a disk does.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class MemoryLedger:
 
     @property
     def connection_id(self) -> str:
-        """The connection that it is the ledger of."""
+        """The connection of this ledger."""
         return self._connection_id
 
     async def __aenter__(self) -> Self:
@@ -55,31 +55,31 @@ class MemoryLedger:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Let the lock go."""
+        """Release the lock."""
         self._opened = None
 
     async def check(self) -> None:
-        """Nobody can take it away."""
+        """Does nothing: it cannot be taken away."""
         await checkpoint()
 
     async def recover(self, *, ours: bool = False) -> int:
-        """Turn the claims of owners that are gone into doubts; how many there were."""
+        """Turn the claims of owners that are gone into doubts. Returns how many there were."""
         await checkpoint()
         return rules.recover(self._store, self._now(), (self._owner,), ours=ours)
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
-        """Make all of these in order."""
+        """Apply these changes in order."""
         now = self._now()
         await checkpoint()
         return rules.answers(self._store, changes, now, self._owner)
 
     async def fact(self, name: str) -> str | None:
-        """What it knows of itself by that name."""
+        """The fact of that name about the ledger itself."""
         await checkpoint()
         return self._store.facts.get(name)
 
     async def unheard(self, rows: Sequence[Record]) -> list[Record]:
-        """Those of these lines that tell of what it never heard of."""
+        """Those of these lines that the ledger lacks."""
         await checkpoint()
         past = [*self._store.history, *self._store.records()]
         talks = {each.talk_id for each in past if each.talk_id is not None}
@@ -99,14 +99,14 @@ class MemoryLedger:
         )
 
     async def known(self, folder: str) -> dict[str, Record]:
-        """All that is recorded of a folder (not of those below), by path."""
+        """The records of a folder (not of those below), by path."""
         await checkpoint()
         return dict(self._store.folders[folder])
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
-        """How many recordings a folder holds that no run has to look at: all, or 0."""
+        """The number of recordings in a folder if a run can skip them all, else 0."""
         await checkpoint()
         recordings = self._store.folders[folder].values()
         files = Counter(file[:by] for record in recordings for file in _files(folder, record))
@@ -159,7 +159,7 @@ class MemoryLedger:
 
 
 class _MemoryStore:
-    """``rules.Store``: the current records by folder and path, and the superseded by age."""
+    """``store.Store``: the current records by folder and path, and the superseded by age."""
 
     def __init__(self, connection_id: str) -> None:
         self.connection_id = connection_id
@@ -168,12 +168,12 @@ class _MemoryStore:
         self.history: list[Record] = []
         self.facts: dict[str, str] = {}
         self.runs: dict[str, tuple[int, Run]] = {}
-        """By their ids, the oldest first; each with its owner."""
+        """By ID, the oldest first; each with its owner."""
         self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
         self._by_talk: dict[str | None, Record] = {}
 
     def records(self) -> Iterator[Record]:
-        """The current ones, in no order."""
+        """The current records, unsorted."""
         for folder in self.folders.values():
             yield from folder.values()
 
@@ -224,7 +224,7 @@ class _MemoryStore:
             self.put(replace(record, stat=stat))
 
     def supersede(self, path: str) -> None:
-        # It stands for its content as before.
+        # It remains the record of its content.
         self.history.append(self.folders[_folder(path)].pop(path))
 
     def restore(self, record: Record) -> None:

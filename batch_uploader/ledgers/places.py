@@ -1,4 +1,4 @@
-"""Where the files that belong to a directory of recordings are, unless it is told otherwise."""
+"""The default paths of the files that belong to a directory of recordings."""
 
 from pathlib import Path
 
@@ -7,26 +7,26 @@ from batch_uploader.core.errors import LedgerError
 LEDGER_FOLDER = ".batch-uploader"
 LEDGER_NAME = "ledger.db"
 REBUILD = "to make a new ledger from the manifest, run the upload with --rebuild"
-"""The cure where a ledger is lost and a manifest is there."""
+"""The hint if a ledger is lost and its manifest exists."""
 TAKE_OVER = (
     "or run the upload with --rebuild: a new ledger takes over what this one and the manifest know,"
     " and what neither knows is in doubt"
 )
-"""The cure where a ledger is older than it should be."""
+"""The hint if a ledger is older than its manifest."""
 
 
 def ledger_path(directory: Path) -> Path:
-    """Where a directory's ledger is unless it is told otherwise."""
+    """The default path of a directory's ledger."""
     return directory / LEDGER_FOLDER / LEDGER_NAME
 
 
 def manifest_path(directory: Path) -> Path:
-    """Where a directory's manifest is unless it is told otherwise."""
+    """The default path of a directory's manifest."""
     return directory / "manifest.jsonl"
 
 
 def has_ledger(ledger: Path) -> bool:
-    """Whether there is one. Raises LedgerError where this user may not look."""
+    """Whether the ledger exists. Raises LedgerError if this user has no permission."""
     try:
         return ledger.exists()
     except OSError as error:
@@ -37,15 +37,15 @@ def has_ledger(ledger: Path) -> bool:
 
 
 def stale_note(manifest: Path) -> Path:
-    """Where a run notes that a manifest may fall behind the ledger."""
+    """The path of the note that a manifest may be behind the ledger."""
     return manifest.with_name(f".{manifest.name}.behind")
 
 
 def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> None:
-    """Refuse to begin where a manifest tells that there was a ledger. Raises LedgerError.
+    """Raise LedgerError if a manifest shows that there was a ledger, which is gone.
 
-    Such is the one at its usual place as well, wherever this run keeps its own; and so does the
-    note of a run that wrote none.
+    A manifest at the default path counts, even if this run has its own elsewhere, and so does the
+    note of a run that did not write one.
     """
     if has_ledger(ledger):
         return
@@ -68,7 +68,7 @@ def require_no_lost_ledger(directory: Path, ledger: Path, manifest: Path) -> Non
 
 
 def forgotten(ledger: Path, trace: Path) -> LedgerError:
-    """The error of a ledger that is gone, and no manifest is there; a trace proves that it was."""
+    """The error of a ledger that is gone, without a manifest; ``trace`` proves that it existed."""
     return LedgerError(
         f"the ledger {ledger} is gone: {trace} shows that there was one, and recordings may have"
         " been uploaded",

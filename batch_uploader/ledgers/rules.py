@@ -1,8 +1,8 @@
-"""What may follow from what is recorded: the ledger's state machine, free of any storage.
+"""The ledger's state machine, independent of any storage.
 
-Each function is one step of one transaction: the store makes all that it does durable together,
-or nothing of it. A path has at most one current record. A talk is never overwritten: when its path
-comes to hold something else, its record is superseded and stays as history.
+Each function is one step of a transaction, which the store commits as a whole or not at all. A path
+has at most one current record. A talk is never overwritten: when other audio is found at its path,
+its record is superseded and stays as history.
 """
 
 from collections.abc import Collection, Iterable
@@ -60,9 +60,9 @@ def answers(
     *,
     no_claims: LedgerError | None = None,
 ) -> list[Answer]:
-    """Make each of these in order; what is refused leaves nothing, and its answer is the error.
+    """Apply these changes in order; a refused one has no effect and is answered by its error.
 
-    ``owner`` is whose changes they are, ``no_claims`` why none is granted any more.
+    ``owner`` is who makes them; ``no_claims`` is why claims are no longer granted.
     """
     made: list[Answer] = []
     for change in changes:
@@ -76,7 +76,7 @@ def answers(
 
 
 def apply(store: Store, change: Change, now: Timestamp, owner: int) -> Made:
-    """Make one change. Raises LedgerError if it cannot follow from what is on record."""
+    """Apply one change. Raises LedgerError if it is not possible in the recorded state."""
     match change:
         case Claim():
             return claim(store, change, now.wall_ns, owner)
@@ -108,7 +108,7 @@ def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> 
 
 
 def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
-    """Grant a claim, or tell why nothing is to be sent."""
+    """Grant a claim, or answer why nothing is to be sent."""
     recording, stamp_field = asked.recording, asked.stamp_field
     path, content = recording.path, recording.fingerprint
     current, talk, other = store.claim_context(path, content)
@@ -158,7 +158,7 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
 
 
 def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer | None:
-    """The answer for a path where this audio stands on record; None if it is to be sent."""
+    """The answer for a path that already has this audio on record; None if it is to be sent."""
     metadata = recording.fingerprint.metadata
     same_metadata = current.metadata in {None, metadata}
     if current.status in AT_REST and (same_metadata or current.status is Status.GIVEN_UP):
@@ -169,10 +169,9 @@ def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer |
 
 
 def _restored(store: Store, current: Record | None, talk: Record) -> Record:
-    """What stands at a path where this audio lies again: the talk that it was before.
+    """Make the superseded talk current again whose audio is back at its path.
 
-    Nothing that came in between hides a talk for good. With the same audio back at its path, this
-    is that talk's recording, whatever its sidecar says.
+    The recording is that talk's then, whatever its sidecar says and whatever was recorded between.
     """
     if current is not None and current.status in KEPT:
         store.supersede(talk.path)
@@ -181,9 +180,10 @@ def _restored(store: Store, current: Record | None, talk: Record) -> Record:
 
 
 def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> Outcome | Lost:
-    """Record how a recording ended; what is on record then, a conflict if the talk is another's.
+    """Record how a recording ended. Returns what is then on record.
 
-    Raises LedgerError if that cannot follow from what is known.
+    That is a conflict if the talk is another recording's. Raises LedgerError if the outcome is not
+    possible in the recorded state.
     """
     outcome = change.outcome
     current = store.current(outcome.path)
@@ -205,17 +205,17 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
         failure = of_another(outcome.path, outcome.talk_id, other)
         outcome = replace(outcome, status=Status.CONFLICT, talk_id=None, failure=failure)
     if same and current is not None and outcome.status is Status.FAILED:
-        # It is to be sent again, perhaps under the name that a copy of it has: its own file may
-        # be gone. Whoever comes first is sent, and the others are its duplicates.
+        # It is to be sent again, perhaps from the path of a copy, since its own file may be gone:
+        # the first of them that claims is sent, and the others are its duplicates.
         store.drop_duplicates(current)
     if current is None or not same:
         if before in KEPT:
             store.supersede(outcome.path)
         current = Record(store.connection_id, outcome.path, outcome.status, outcome.stat)
     doubtful = outcome.status is Status.IN_DOUBT
-    # What a search or a human says of a doubt shows nothing of how far Search's index has come.
+    # Settling a doubt by a search or a human does not show how current Search's index is.
     answered = outcome.status is Status.UPLOADED and before is Status.CLAIMED
-    # A doubt that is reported once more is as old as it was.
+    # A doubt that is reported again keeps its age.
     still = doubtful and before is Status.IN_DOUBT
     store.put(
         replace(
@@ -240,7 +240,7 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
 
 
 def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:
-    """Raise LedgerError if the outcome cannot follow from what is on record."""
+    """Raise LedgerError if the outcome is not possible in the recorded state."""
     if outcome.status is Status.CLAIMED:
         raise _bug(outcome, "a claim is not an ending")
     if outcome.status is Status.UPLOADED and not outcome.talk_id:
@@ -257,7 +257,7 @@ def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) ->
 
 
 def _only_touched(current: Record, outcome: Outcome) -> bool:
-    """Whether a talk that is up is reported once more: only its files' stat can be news."""
+    """Whether an uploaded talk is reported again, so that only its files' stat can be new."""
     return (
         current.status is outcome.status is Status.UPLOADED
         and outcome.talk_id is not None
@@ -266,20 +266,22 @@ def _only_touched(current: Record, outcome: Outcome) -> bool:
 
 
 def _about_the_same(current: Record, outcome: Outcome) -> bool:
-    """Whether the outcome is one of the content on record, so that its fingerprint stays."""
+    """Whether the outcome is for the recorded content, so that the fingerprint stays."""
     if current.status is Status.GIVEN_UP:
-        # Another stat is another file, of which nothing was decided.
+        # Another stat is another file, which was not decided on.
         return current.stat.is_like(outcome.stat)
     return current.status in UNRESOLVED
 
 
 def recover(store: Store, now: Timestamp, living: Collection[int], *, ours: bool = False) -> int:
-    """Turn the claims of all but the living owners into doubts; how many there were.
+    """Turn the claims of all but the living owners into doubts. Returns how many there were.
 
-    With ``ours`` theirs as well. Runs that the others left without an end were killed.
+    With ``ours`` includes the living owners' claims. Runs that the other owners left open were
+    killed.
 
-    The doubt is as old as this: when that run died is not known. What it claimed later may have
-    been stored before, so that does not show either what the service holds.
+    The doubts begin now, since it is unknown when that run died. Their sequence number follows all
+    claims of that run, since a later claim may have been stored before: it is no evidence about an
+    earlier one.
     """
     store.lose_runs(living)
     claims = [each for each in store.claimed() if ours or each.owner not in living]
@@ -291,7 +293,7 @@ def recover(store: Store, now: Timestamp, living: Collection[int], *, ours: bool
 
 
 def note(store: Store, doubt: Record) -> None:
-    """Remember what a look at a doubt that stays brought."""
+    """Record what a search found out about a doubt that stays."""
     current = store.current(doubt.path)
     if current is None or current.status is not Status.IN_DOUBT or current.key != doubt.key:
         return
@@ -300,7 +302,7 @@ def note(store: Store, doubt: Record) -> None:
 
 
 def release(store: Store, path: str, owner: int) -> Lost | None:
-    """Forget a claim."""
+    """Drop a claim."""
     current = store.current(path)
     if not _is_claim_of(current, owner):
         return Lost(path, None if current is None else current.status)
@@ -313,7 +315,7 @@ def _is_claim_of(record: Record | None, owner: int | None) -> bool:
 
 
 def forget(store: Store, path: str) -> None:
-    """Drop a recording of which it is proved that nothing is stored."""
+    """Drop a recording that is proved not to be stored."""
     current = store.current(path)
     if current is not None and current.status in FORGETTABLE:
         store.drop(path)

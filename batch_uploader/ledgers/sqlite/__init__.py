@@ -1,4 +1,4 @@
-"""The ledger in a SQLite file: one run writes it, anybody may read it meanwhile.
+"""The ledger in an SQLite file: one run writes it, others may read it meanwhile.
 
 The only import of sqlite3 besides the emulator's.
 """

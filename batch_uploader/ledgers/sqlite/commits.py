@@ -1,7 +1,7 @@
 """One thread for one connection, and many callers' changes in one transaction.
 
-Asyncio only, as gRPC is. Whatever happens to a caller, a native or an anyio cancellation, the
-thread finishes what it began, and nothing else touches its connection.
+Asyncio only, like gRPC. If a caller is cancelled, by asyncio or anyio, the thread still finishes
+what it began, and nothing else touches its connection.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ class Worker:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def submit(self, function: Callable[[], object]) -> None:
-        """Have it run, and hear nothing of it."""
+        """Run it without waiting; its result is dropped."""
         self._executor.submit(function)
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run it and wait; a cancelled caller takes it back if it has not begun."""
+        """Run it and wait; cancelling the caller withdraws it if it has not begun."""
         return await asyncio.wrap_future(self._executor.submit(function))
 
     async def finish(self, function: Callable[[], None]) -> None:
-        """Run a last function, which happens even if the caller is cancelled."""
+        """Run the last function, even if the caller is cancelled."""
         last = asyncio.wrap_future(self._executor.submit(function))
         self._executor.shutdown(wait=False)
         with CancelScope(shield=True):
@@ -43,7 +43,7 @@ class Worker:
 
 
 class CommitRequest(NamedTuple):
-    """The changes of one caller, when they were asked for, and what the caller waits for."""
+    """The changes of one caller, when they were submitted, and the caller's future."""
 
     changes: Sequence[Change]
     at: Timestamp
@@ -51,11 +51,11 @@ class CommitRequest(NamedTuple):
 
 
 class GroupCommit:
-    """Collects changes while a transaction is under way and puts them all into the next one.
+    """Collects changes while a transaction is running, and commits them all in the next one.
 
-    That makes durability cost one sync of the disk and two hops between threads a transaction, not
-    a file. ``commit`` is called in the worker's thread with all that goes into one, and returns the
-    answers, once what they tell is durable; it does not raise.
+    So durability costs one sync and two thread hops for each transaction instead of each file.
+    ``commit`` is called in the worker's thread with all batches of a transaction, and returns the
+    answers once the changes are durable; it does not raise.
     """
 
     def __init__(
@@ -69,19 +69,20 @@ class GroupCommit:
     async def apply(self, changes: Sequence[Change], at: Timestamp) -> list[Answer]:
         """Return the answers to these changes, once they are durable.
 
-        A cancelled caller's changes happen if their transaction has begun, otherwise none does.
+        If the caller is cancelled, the changes are applied only if their transaction has begun.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Answer]] = loop.create_future()
         self._waiting.append(CommitRequest(changes, at, future))
         if not self._committing:
             self._committing = True
-            # Not before all that is ready now has asked, too.
+            # Later in this turn of the loop, so that all tasks that are ready now can submit
+            # theirs.
             loop.call_soon(self._begin, loop)
         return await future
 
     async def finish(self) -> None:
-        """Return when all that was asked for has ended, well or not."""
+        """Return when all submitted changes have ended, successfully or not."""
         if self._committing:
             await self.apply((), Timestamp(0))
 
@@ -99,7 +100,7 @@ class GroupCommit:
         answers: Sequence[list[Answer]],
     ) -> None:
         for each, answer in zip(batches, answers, strict=True):
-            if not each.future.done():  # else nobody waits any more
+            if not each.future.done():  # else its caller was cancelled
                 each.future.set_result(answer)
         self._begin(loop)
 
@@ -107,12 +108,12 @@ class GroupCommit:
 
     def _run(self, batches: Sequence[CommitRequest], loop: asyncio.AbstractEventLoop) -> None:
         answers = self._commit(batches)
-        with suppress(RuntimeError):  # the loop is closed: nobody is left
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._ended, loop, batches, answers)
 
 
 def failure(error: Exception) -> LedgerError:
-    """What answers a change that could not be made."""
+    """The answer to a change that could not be made."""
     if isinstance(error, LedgerError):
         answer = copy(error)
     else:

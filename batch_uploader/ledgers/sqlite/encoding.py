@@ -1,4 +1,4 @@
-"""How a record becomes a line of the ledger's tables, and back."""
+"""Converts a record to a row of the ledger's tables, and back."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 
 _HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
-"""So many fields of a record come first and are not all written as they are; the others are."""
+"""The number of leading fields of a record, of which some need conversion; the others do not."""
 NAMES: Final = (
     *("connection_id", "path", "status", "container"),
     *Stat.__struct_fields__,
@@ -58,9 +58,9 @@ def encode(record: Record) -> tuple[object, ...]:
 
 
 def decode(values: Sequence[Any]) -> Record:
-    """A record from the values of ``COLUMNS``; whatever follows them is ignored.
+    """A record from the values of ``COLUMNS``; further values are ignored.
 
-    By place, since each run asks it of every file that there is.
+    By position, since a run calls it for every file.
     """
     return Record(
         values[0],
@@ -76,5 +76,5 @@ def decode(values: Sequence[Any]) -> Record:
 
 
 def _text(words: str | None) -> str | None:
-    # What foreign code told us may carry the lone surrogates of an undecodable file name.
+    # Messages of other libraries may have lone surrogates, from undecodable file names.
     return words and words.encode("utf-8", "backslashreplace").decode("utf-8")

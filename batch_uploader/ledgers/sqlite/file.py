@@ -1,7 +1,7 @@
-"""The ledger's file: its lock, how it is made, opened and migrated, and what goes wrong with it.
+"""The ledger's file: how it is created, opened and migrated, and its errors.
 
-Everything here blocks. A file is never started afresh where one was: without its ledger a run
-would send everything once more.
+Everything here blocks. A ledger that existed is never replaced by an empty one: without its records
+a run would send everything again.
 """
 
 import errno
@@ -40,15 +40,15 @@ from batch_uploader.ledgers.sqlite.place import (
 )
 
 _SETTINGS: Final = (
-    "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
-    "PRAGMA fullfsync = ON",  # macOS alone needs to be told that it should really do so
+    "PRAGMA synchronous = FULL",  # a commit is durable when it returns
+    "PRAGMA fullfsync = ON",  # macOS needs this for a real sync
     "PRAGMA checkpoint_fullfsync = ON",
-    "PRAGMA cell_size_check = ON",  # finds damage before it is built upon
-    # KiB. Digests come in no order, so their index is hit all over and outgrows this in the end:
-    # the system has the rest.
+    "PRAGMA cell_size_check = ON",  # finds damage before it spreads
+    # KiB. Digests are random, so all of their index is used, which outgrows this in the end; the
+    # system caches the rest.
     "PRAGMA cache_size = -4096",
-    # Pages, 16 MB: what goes from the log into the ledger at once is written only once. With
-    # SQLite's 4 MB a large ledger writes an eighth more.
+    # Pages, 16 MB: a page that changed several times is checkpointed once. With SQLite's default of
+    # 4 MB a large ledger writes an eighth more.
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
@@ -75,7 +75,7 @@ _CURES: Final[Mapping[int, tuple[str, str | tuple[str, ...]]]] = {
         "check the disk and its free space, or keep the ledger on a local one with --ledger",
     ),
 }
-"""What is wrong, and the cure."""
+"""The problem, and the hints."""
 _SYSTEM_CURES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
@@ -88,16 +88,16 @@ _SYSTEM_CURES: Final = {
 
 
 class Unwritable(LedgerError):  # noqa: N818 - the state of the disk, not a mistake
-    """The disk is at fault, or another program: what was to be written can be so another time."""
+    """The disk or another program is at fault: the same write may succeed later."""
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system complain of into a LedgerError that names the cure."""
+    """Turn errors of SQLite and the file system into LedgerErrors with hints."""
     try:
         yield
     except sqlite3.Error as error:
-        # The low byte is the kind, the rest its detail. The module's own errors have none.
+        # The low byte is the primary code. Errors of the sqlite3 module itself have no code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         raise _error(path, code, error) from error
     except NotOurs as error:
@@ -118,17 +118,17 @@ def _error(path: Path, code: int, error: Exception) -> LedgerError:
 
 
 def not_open(path: Path) -> LedgerError:
-    """The error of using a ledger outside its ``async with``."""
+    """The error if a ledger is used outside its ``async with``."""
     return LedgerError(f"the ledger {path} is not open", hint="enter it first")
 
 
 def gone(path: Path, left: str) -> LedgerError:
-    """The error of a ledger of which only a file beside it is left."""
+    """The error if only a file beside the ledger is left."""
     return LedgerError(f"the ledger {path} is gone, and only its {left} is left", hint=SAVE)
 
 
 def locked(path: Path, who: object = None) -> LedgerLocked:
-    """The error of a second run."""
+    """The error if another run holds the ledger."""
     name = f" ({who})" if who is not None else ""
     return LedgerLocked(
         f"another run{name} is using the ledger {path}",
@@ -137,7 +137,7 @@ def locked(path: Path, who: object = None) -> LedgerLocked:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that only its owner may look into; one that is there stays as it is."""
+    """Create a folder with mode 0700; an existing one is left as it is."""
     made = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in made:
@@ -145,9 +145,9 @@ def make_folder(path: Path) -> None:
 
 
 def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connection:
-    """Open the ledger, made if there is none and migrated if it is old, for the hold's holder.
+    """Open the ledger, created if it is missing and migrated if it is old, under the hold.
 
-    With ``exclusive`` nobody else may have it open, by whatever name.
+    With ``exclusive`` it must not be open elsewhere, under any name.
     """
     if not path.exists():
         _make(path)
@@ -173,8 +173,8 @@ def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connectio
                 hint="keep it on a local disk with --ledger",
             )
         _migrate(connection, version)
-        # A log that a kill or a full disk left is reused and grows no further; on a disk that is
-        # still full it has to wait.
+        # A log that a kill or a full disk left is checkpointed, so that it does not grow further;
+        # on a disk that is still full that fails, and happens later.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
         on_failure.pop_all()
@@ -182,9 +182,9 @@ def connect_writing(path: Path, *, exclusive: bool = False) -> sqlite3.Connectio
 
 
 def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
-    """Open the ledger for reading alone, where possible also in a folder that is read-only.
+    """Open the ledger read-only, if possible also in a read-only folder.
 
-    With ``alone`` without the log beside it.
+    With ``alone``, without the log beside it.
     """
     if not path.exists():
         raise LedgerError(
@@ -196,7 +196,7 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     _refuse_at_sight(path)
     refuse_foreign(path)
     for log in logs_of(path):
-        # A run has made sure of its own, and a backup of hard links may come at any time.
+        # A running run has checked its own log, and a backup may make hard links at any time.
         if log.exists() and log.stat().st_nlink > 1 and not is_owned(owner_path(path)):
             raise LedgerError(
                 f"{log} has a second name (a hard link)",
@@ -207,8 +207,8 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     try:
         return _connect_current(path, "mode=ro")
     except sqlite3.OperationalError as error:
-        # Reading a write-ahead log takes a file beside it. Without a log nothing is to be read
-        # from there, and "immutable" tells SQLite so.
+        # Reading a write-ahead log needs a file beside it, which cannot be made here. Without a log
+        # it is not needed; "immutable" tells SQLite so.
         log = beside(path, "-wal")
         if error.sqlite_errorcode & 0xFF not in {
             sqlite3.SQLITE_CANTOPEN,
@@ -219,14 +219,14 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
 
 
 def connect_alone(path: Path) -> sqlite3.Connection:
-    """Open the file for reading as it is without the log beside it, which may be another's."""
+    """Open the file read-only without the log beside it, which may be another ledger's."""
     return connect(path, "mode=ro&immutable=1")
 
 
 def is_damaged(path: Path, *, alone: bool = False) -> bool:
-    """Whether a ledger cannot be relied on: it is read through, with ``alone`` without its log.
+    """Whether a ledger is damaged: all of it is read, with ``alone`` without its log.
 
-    Raises LedgerError if it is a newer one, or something else.
+    Raises LedgerError if it is of a newer version, or not a ledger.
     """
     if path.is_file() and path.stat().st_size == 0:
         return True
@@ -247,7 +247,7 @@ def _refuse_at_sight(path: Path) -> None:
     require_file(path)
     refuse_empty(path)
     for log in logs_of(path):
-        # SQLite opens them by their names, whatever they are.
+        # SQLite opens them by name, whatever they are.
         require_own(log, shared=True)
 
 
@@ -265,28 +265,28 @@ def _connect_current(path: Path, how: str) -> sqlite3.Connection:
 
 @contextmanager
 def committing(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction, durable when the block has ended, or without any effect if it raised."""
+    """A transaction: durable when the block has ended, rolled back if it raised."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # Some failures have ended the transaction already.
+        # After some failures SQLite has already rolled back.
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
 
 
 def _make(path: Path) -> None:
-    # Under another name until it is whole, so that an empty ledger can only be a damaged one.
+    # Under another name until it is complete, so that an empty ledger must be a damaged one.
     if beside(path, "-wal").exists():
         raise gone(path, f"{path.name}-wal")
     remove_leftovers(path)
     new = temporary_name(path)
     os.close(create_private(new))
     with closing(connect(new, "mode=rw")) as connection:
-        # What a crash leaves of it is removed above, so there is nothing to roll back, and the
-        # disk need not be waited for at each step: what is committed has reached it.
+        # The leftovers of a crash are removed above, so nothing is ever rolled back, and no journal
+        # needs to be synced: what is committed is durable.
         connection.execute("PRAGMA journal_mode = MEMORY")
         _migrate(connection, 0)
         connection.execute("PRAGMA journal_mode = WAL")

@@ -1,6 +1,6 @@
-"""Who alone may write a ledger: whoever has its lock and stands in its owner's record.
+"""The exclusive right to write a ledger: its lock, and the owner's record.
 
-Everything blocks, and raises LedgerError for what goes wrong.
+Everything blocks, and raises LedgerError.
 """
 
 import errno
@@ -41,7 +41,7 @@ class Hold:
 
     @property
     def token(self) -> str:
-        """What tells this hold from any other one."""
+        """The unique token of this hold."""
         return self._held.token
 
     @property
@@ -51,12 +51,12 @@ class Hold:
         return self._owner
 
     def take(self) -> OwnerRecord | None:
-        """Take it; what the one before left in the record. Raises LedgerLocked if one lives.
+        """Take the hold. Returns the record of the owner before. Raises LedgerLocked if one lives.
 
-        Waits half a minute at most, and only where it cannot be told from here whether one lives.
+        Waits half a minute at most, and only if it cannot be told from here whether one lives.
         """
         with translated(self._path):
-            # By where a link leads now.
+            # A link is resolved now.
             self._place.open()
             lock = FileLock(_lock_path(self._path))
             owner = Owner(owner_path(self._path), self._place.identity)
@@ -65,7 +65,7 @@ class Hold:
                     break
                 if attempt == _LOCK_TRIES - 1:
                     raise locked(self._path)
-                # Whoever asked is_running() held it for a moment.
+                # A caller of is_running() may hold it for a moment.
                 time.sleep(_LOCK_PAUSE_SECONDS)
             try:
                 before = owner.take()
@@ -79,20 +79,20 @@ class Hold:
             return before
 
     def name_ledger(self, identifier: str) -> None:
-        """Say which ledger it is, now that it is open; its file is watched from here on."""
+        """Set the ledger's ID, now that it is open; its file is watched from here on."""
         with translated(self._path):
             self._held.name_ledger(identifier)
             self._file = self._place.ledger()
 
     def is_at(self, ledger: Path) -> bool:
-        """Whether it is the hold on the ledger of that name as well."""
+        """Whether ``ledger`` is the ledger of this hold, perhaps under another name."""
         with translated(ledger):
             return self._held.is_at(owner_path(ledger))
 
     def require_ledger(self) -> None:
-        """Raise LedgerGone if the ledger's file is not where it was opened, or nothing of ours is.
+        """Raise LedgerGone if the ledger's file or the owner's record is not where it was opened.
 
-        What was opened is nobody else's then. Raises LedgerLocked if it is: another run took over.
+        Raises LedgerLocked if another run took the ledger over.
         """
         with translated(self._path):
             try:
@@ -108,7 +108,7 @@ class Hold:
         )
 
     def release(self) -> None:
-        """Let it go; nothing happens if it is not held."""
+        """Release the hold; does nothing if it is not held."""
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.release()
@@ -118,10 +118,10 @@ class Hold:
 
 
 class _Place:
-    """Where a ledger lies, as seen from the directory that its folder is in.
+    """The place of a ledger, relative to the parent of its folder.
 
-    That one is held: it may be moved away under a run with all that it holds, and then its path
-    leads elsewhere, but the ledger is where it was.
+    The parent is held by a descriptor: if it is moved with all its content during a run, its path
+    leads elsewhere, but the ledger is still found.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,19 +130,19 @@ class _Place:
         self._above: int | None = None
 
     def open(self) -> None:
-        """Hold the directory; by where a link leads now."""
+        """Hold the directory; links are resolved now."""
         self.close()
         self._real = real(self._path)
         if sys.platform != "win32":
-            # Linux asks for no more than the right to pass through it.
+            # With O_PATH, Linux requires only the right to search it.
             self._above = os.open(self._real.parent.parent, FOLDER | getattr(os, "O_PATH", 0))
 
     def ledger(self) -> tuple[int, int]:
-        """What tells the file that lies there now from all others."""
+        """Device and inode of the ledger's file that is there now."""
         return self.identity(self._real)
 
     def identity(self, file: Path) -> tuple[int, int]:
-        """The same of a file beside it."""
+        """Device and inode of a file beside it."""
         path = os.fspath(file)
         if self._above is not None:
             path = f"{self._real.parent.name}/{file.name}"
@@ -150,14 +150,14 @@ class _Place:
         return found.st_dev, found.st_ino
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the directory."""
         above, self._above = self._above, None
         if above is not None:
             os.close(above)
 
 
 def taken_over(path: Path, record: OwnerRecord | None = None) -> LedgerLocked:
-    """The error of a run that was taken for dead."""
+    """The error of a run whose ledger was taken over by another one."""
     who = f" ({record})" if record is not None else ""
     return LedgerLocked(
         f"another run{who} took over the ledger {path}, since this one gave no sign of life:"
@@ -168,7 +168,7 @@ def taken_over(path: Path, record: OwnerRecord | None = None) -> LedgerLocked:
 def is_running(path: Path) -> bool:
     """Whether a run holds the ledger now. Blocking; waits as ``Hold.take`` does.
 
-    Where this user may not ask, the answer is no. Raises LedgerError.
+    False if this user may not read the lock. Raises LedgerError.
     """
     try:
         with translated(path):
@@ -186,14 +186,14 @@ def is_running(path: Path) -> bool:
 
 
 def remains(path: Path) -> Path | None:
-    """What is left beside a ledger that is gone, and proves that there was one. Blocking."""
+    """A file beside a missing ledger that proves that it existed, else None. Blocking."""
     with translated(path):
         proofs = ["-wal"]
         record = last_record(owner_path(path))
         if record is not None and record.ledger:
             proofs += ["-answers", "-owner"]
         elif not owner_path(path).exists():
-            # A run that ended before it had made its ledger leaves both.
+            # A run that ended before it had created its ledger leaves both.
             proofs += ["-answers"]
         left = (beside(real(path), suffix) for suffix in proofs)
         return next((each for each in left if each.exists()), None)

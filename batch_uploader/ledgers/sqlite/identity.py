@@ -1,8 +1,8 @@
-"""Which ledger a file is, and where it is at home: one file must not be used by two names.
+"""The ID and the home of a ledger: one file must not be used under two names.
 
-Each name has a lock and a log of its own, and neither knows what the other one claims. So a ledger
-has an ID from its first day, knows its place, and becomes a file of its own when it is written.
-What the other names lead to then is a backup, and says so. Everything blocks, under the hold.
+Each name has a lock and a log of its own, and neither sees the claims of the other. So a ledger has
+an ID from its creation, records its path, and is split from its other hard links when it is
+written: these are backups then, and say so. Everything blocks, under the hold.
 """
 
 import os
@@ -27,10 +27,10 @@ _LEFT_BEHIND: Final = "left_behind"
 
 
 def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
-    """Open a ledger to write it, made if there is none.
+    """Open a ledger for writing, created if it is missing.
 
-    A file with a second name becomes one of its own first, so that a backup that is made of hard
-    links stays as it is. Raises LedgerError, LedgerLocked if it is used by another name.
+    A file with a second name is copied first, so that a backup made of hard links stays as it is.
+    Raises LedgerError, LedgerLocked if it is used under another name.
     """
     place = real(path)
     if place.exists() and place.stat().st_nlink > 1:
@@ -41,7 +41,7 @@ def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
             identifier = _introduce(connection, place, hold)
             connection.execute(queries.DROP_FACT, (_LEFT_BEHIND,))
         hold.name_ledger(identifier)
-        # A copy of this file alone tells what it is of.
+        # So that a copy of this file alone has the ID.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
     except BaseException:
@@ -51,19 +51,19 @@ def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
 
 
 def owner_of(connection: sqlite3.Connection) -> str | None:
-    """The token of who wrote to a ledger last, None if nobody has."""
+    """The token of the last owner that wrote to a ledger, None if there was none."""
     return current_fact(connection, _OWNER)
 
 
 def take_over(connection: sqlite3.Connection, token: str) -> None:
-    """Note who writes to a ledger from here on."""
+    """Record the owner that writes to a ledger from here on."""
     connection.execute(queries.PUT_FACT, (_OWNER, token))
 
 
 def _introduce(
     connection: sqlite3.Connection, place: Path, hold: Hold, *, linked: bool = False
 ) -> str:
-    """Note in a ledger which it is, and where, unless it stands there; its ID."""
+    """Record a ledger's ID and path in it, unless they are. Returns the ID."""
     identifier, home = current_fact(connection, _ID), current_fact(connection, _HOME)
     linked = linked or current_fact(connection, _LEFT_BEHIND) is not None
     if linked and identifier is not None and home is not None:
@@ -77,13 +77,13 @@ def _introduce(
 
 
 def _require_alone(place: Path, home: Path, identifier: str, hold: Hold) -> None:
-    """Raise LedgerError if the same ledger is used at another place, LedgerLocked if it is so now.
+    """Raise LedgerError if the same ledger exists at another place, LedgerLocked if it is in use.
 
-    The same place by another name, such as that of another mount, is no other one.
+    The same place under another name, such as through another mount, is allowed.
     """
     if home == place or not _holds(home, identifier, place) or hold.is_at(home):
         return
-    # Its lock may be a second name of ours.
+    # Its lock may be the same file as ours.
     kind = LedgerLocked if is_owned(owner_path(home)) else LedgerError
     raise kind(
         f"the ledger {place} is another name of {home}: with both in use recordings would be sent"
@@ -93,26 +93,26 @@ def _require_alone(place: Path, home: Path, identifier: str, hold: Hold) -> None
 
 
 def _holds(home: Path, identifier: str, place: Path) -> bool:
-    """Whether there is a ledger of this ID, the file at ``place`` or another one."""
+    """Whether a ledger of this ID is at ``home``, be it the file at ``place`` or another."""
     try:
         if not home.is_file():
             return False
         if home.samefile(place):
             return True
-        # Without its log, which may be in use: the ID has been in the file from the first day.
+        # Without its log, which may be in use: the ID is in the file itself since its creation.
         with closing(file.connect_alone(home)) as connection:
             return current_fact(connection, _ID) == identifier
     except PermissionError:
         return False
     except sqlite3.DatabaseError:
-        # Damaged, no ledger at all, or just being written.
+        # It is damaged, not a ledger, or just being written.
         return is_owned(owner_path(home))
 
 
 def _break_link(path: Path, hold: Hold) -> None:
     try:
         with closing(file.connect_writing(path, exclusive=True)) as connection:
-            # Also for the other names: they see from here on where this ledger is at home.
+            # Seen under the other names, too: from here on they show where this ledger's home is.
             with file.committing(connection):
                 _introduce(connection, path, hold, linked=True)
                 connection.execute(queries.PUT_FACT, (_LEFT_BEHIND, "1"))
@@ -126,5 +126,5 @@ def _break_link(path: Path, hold: Hold) -> None:
 
 def _path_of(uri: str) -> Path:
     path = os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
-    # Of Windows: /C:/calls.
+    # On Windows: /C:/calls.
     return Path(path[1:] if os.name == "nt" else path)

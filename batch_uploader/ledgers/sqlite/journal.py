@@ -1,10 +1,10 @@
-"""Answers that the ledger could not take: room for them, set aside on the disk beforehand.
+"""A preallocated file for outcomes that the ledger cannot take, such as on a full disk.
 
-A full disk refuses new blocks, not new content for old ones. So what the service answered after a
-claim still finds a place when SQLite does not, and goes into the ledger once that works again.
+A full disk refuses new blocks, but not writes to existing ones. So the service's answer to a claim
+can be recorded here when SQLite fails, and goes into the ledger once that works again.
 
-The file is a sequence of frames, and zeros to its end. A frame that was torn in the writing is not
-one: its recording stays claimed, so it is in doubt.
+The file is a sequence of frames, filled up with zeros. A torn frame is ignored: its recording stays
+claimed, so it becomes a doubt.
 """
 
 import errno
@@ -38,13 +38,13 @@ from batch_uploader.ledgers.store import Store
 
 _NAME: Final = "-answers"
 SIZE: Final = 1024 * 1024
-"""Bytes; a frame takes less than one KiB, mostly, and there are as many as are in flight."""
+"""Bytes; most frames take less than 1 KiB, and each recording in flight has at most one."""
 _HEAD: Final = struct.Struct("<II")
-"""Before the JSON of a frame: its length in bytes, and its CRC-32."""
+"""The header of a frame: the length of its JSON in bytes, and its CRC-32."""
 
 
 class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a recording ended, or with None that its claim is taken back; ``at`` is when."""
+    """An outcome, or None for a claim that was taken back; ``at`` is when."""
 
     connection_id: str
     path: str
@@ -52,9 +52,9 @@ class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
     outcome: Outcome | None
 
     def apply(self, store: Store) -> None:
-        """Record it, if it is not recorded: a crash may come between that and its removal.
+        """Record it unless it is recorded: a crash may come between recording and removal.
 
-        Raises LedgerError if it cannot follow from what is on record.
+        Raises LedgerError if it is not possible in the recorded state.
         """
         current = store.current(self.path)
         if self.outcome is None:
@@ -65,24 +65,24 @@ class SpilledWrite(Struct, frozen=True, forbid_unknown_fields=True):
             or current.status is not self.outcome.status
             or current.settled_at_ns != self.at.wall_ns
         ):
-            # Whoever it was that claimed it.
+            # Whichever owner claimed it.
             owner = None if current is None else current.owner
             rules.settle(store, Settle(self.outcome), self.at, owner)
 
 
 class Journal:
-    """The file, for whoever holds the ledger's lock. Everything blocks, and raises OSError."""
+    """The file, for the holder of the ledger's lock. Everything blocks, and raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.kept: list[SpilledWrite] = []
-        """What the file holds, the oldest first."""
+        """The content of the file, the oldest first."""
         self._file: FileIO | None = None
         self._end = 0
 
     def open(self) -> None:
-        """Set the room aside, durably, unless it is; see what was kept there."""
-        # A backup that is made of hard links keeps its own.
+        """Preallocate the file durably, unless it is; read what was kept in it."""
+        # A backup made of hard links must not be written to.
         unshare(self.path)
         file = self._file = FileIO(create_private(self.path, append=False), "r+")
         content = file.read(SIZE + 1) or b""
@@ -93,16 +93,16 @@ class Journal:
         if not content:
             give_to_owner_of(self.path.with_name(self.path.name.removesuffix(_NAME)), file.fileno())
         if len(content) < SIZE:
-            # Written and not just allocated: on some file systems that alone takes the blocks.
+            # Written, since on some file systems only that allocates the blocks.
             self._write(len(content), bytes(SIZE - len(content)))
         sync_directory(self.path.parent)
         if not self.kept and content.strip(b"\0"):
-            # What is torn must not come after the next frame.
+            # The rest of a torn frame must not follow the next frame.
             self.clear()
         self._end = sum(map(len, map(_frame, self.kept)))
 
     def keep(self, answer: SpilledWrite) -> None:
-        """Write an answer, durable when this returns. Raises OSError also when the room is used."""
+        """Write an answer, durable when this returns. Raises OSError also if the file is full."""
         frame = _frame(answer)
         if self._end + len(frame) > SIZE:
             raise OSError(f"{self.path} has no room left")
@@ -111,7 +111,7 @@ class Journal:
         self.kept.append(answer)
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Remove all answers."""
         self._write(0, bytes(SIZE))
         self.kept = []
         self._end = 0
@@ -134,16 +134,16 @@ class Journal:
 
 
 def journal_path(ledger: Path) -> Path:
-    """Where the journal of a ledger is: beside the file itself, of which a link is a name."""
+    """The path of a ledger's journal: beside the file itself, with links resolved."""
     real = Path(os.path.realpath(ledger))
     return real.with_name(f"{real.name}{_NAME}")
 
 
 def kept_answers(ledger: Path) -> int:
-    """How many answers wait for the ledger to take them. Blocking.
+    """How many answers are not in the ledger yet. Blocking.
 
-    None where there is no journal, or this user may not read it. Raises OSError, and LedgerError
-    if a newer version wrote it.
+    0 if there is no journal, or this user may not read it. Raises OSError, and LedgerError if a
+    newer version wrote it.
     """
     path = journal_path(ledger)
     try:
@@ -154,13 +154,13 @@ def kept_answers(ledger: Path) -> int:
 
 
 def has_journal(ledger: Path) -> bool:
-    """Whether a journal of ours lies beside what was a ledger. Blocking; raises OSError."""
+    """Whether a journal is beside what was a ledger. Blocking; raises OSError."""
     content = read_own(journal_path(ledger), SIZE + 1)
     return content is not None and len(content) == SIZE
 
 
 def _frame(answer: SpilledWrite) -> bytes:
-    # Not msgspec's own: it refuses the lone surrogates of what foreign code told us.
+    # Not with msgspec, which refuses lone surrogates; messages of other libraries may have them.
     text = json.dumps(to_builtins(answer)).encode("ascii")
     return _HEAD.pack(len(text), zlib.crc32(text)) + text
 

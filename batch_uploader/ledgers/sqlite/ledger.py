@@ -43,10 +43,10 @@ T = TypeVar("T")
 
 
 class SqliteLedger:
-    """``ports.Ledger`` in a file, for one connection of the several that the file may hold.
+    """``ports.Ledger`` in a file, for one of the connections in it.
 
     ``clock`` gives UTC nanoseconds since the epoch, ``boot`` is ``clock.boot_time``. The file is
-    touched between entering and leaving only, and a ledger that was left may be entered again.
+    used only between entering and leaving; a ledger may be entered again.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class SqliteLedger:
 
     @property
     def connection_id(self) -> str:
-        """The connection that it is the ledger of."""
+        """The connection of this ledger."""
         return self._connection_id
 
     async def __aenter__(self) -> Self:
-        """Take the lock, then open the file; where there is none, a new one is made.
+        """Take the lock, then open the file, which is created if it is missing.
 
-        What a full disk kept from being recorded is on record then. Raises LedgerLocked if another
-        run holds it, LedgerError if it cannot be used.
+        Answers in the journal are recorded. Raises LedgerLocked if another run holds it,
+        LedgerError if it cannot be used.
         """
         if self._worker is not None:
             raise locked(self._path)
@@ -97,9 +97,10 @@ class SqliteLedger:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Commit what was asked for, close the file and let the lock go.
+        """Commit what was submitted, close the file and release the lock.
 
-        Raises LedgerGone or LedgerLocked if it was lost meanwhile, unless something was raised.
+        Raises LedgerGone or LedgerLocked if it was lost meanwhile, unless an exception is being
+        handled.
         """
         worker, self._worker = self._worker, None
         commits, self._commits = self._commits, None
@@ -115,48 +116,48 @@ class SqliteLedger:
             self._require_here()
 
     async def check(self) -> None:
-        """Raise LedgerGone or LedgerLocked if it is not what was opened, or another's."""
+        """Raise LedgerGone if the file was removed or replaced, LedgerLocked if another run has
+        it."""
         if self._worker is None:
             raise not_open(self._path)
         await self._worker.run(self._look)
         self._require_here()
 
     async def recover(self, *, ours: bool = False) -> int:
-        """Turn the claims of owners that are gone into doubts; how many there were.
+        """Turn the claims of owners that are gone into doubts. Returns how many there were.
 
-        While the lock is ours, and the owner's record beside the ledger is, all others are.
+        While this opening has the lock and the owner's record, all other owners are gone.
         """
         if self._worker is None:
             raise not_open(self._path)
         return await self._worker.run(lambda: self._recover(ours=ours))
 
     async def apply(self, changes: Sequence[Change]) -> list[Answer]:
-        """Make all of these in order, in one transaction, perhaps with what others ask.
+        """Apply these changes in order, in one transaction, perhaps with those of other callers.
 
-        Where the disk is at fault, the end of a claim is in the journal then, and goes on record
-        with the next transaction that succeeds; where not even that could be written, the error
-        names the talk ID.
+        If the disk is at fault, the end of a claim is written to the journal, and recorded in the
+        next transaction that succeeds; if that fails, too, the error names the talk ID.
         """
         if self._commits is None:
             raise not_open(self._path)
         return await self._commits.apply(tuple(changes), self._now())
 
     async def fact(self, name: str) -> str | None:
-        """What the file knows of itself by that name."""
+        """The fact of that name about the file."""
         return await self._reader.fact(name)
 
     async def unheard(self, rows: Sequence[Record]) -> list[Record]:
-        """Those of these lines that tell of what it never heard of."""
+        """Those of these lines that the ledger lacks."""
         return await self._reader.unheard(rows)
 
     async def known(self, folder: str) -> dict[str, Record]:
-        """All that is recorded of a folder (not of those below), by path."""
+        """The records of a folder (not of those below), by path."""
         return await self._reader.known(folder)
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
-        """How many recordings a folder holds that no run has to look at: all, or 0."""
+        """The number of recordings in a folder if a run can skip them all, else 0."""
         return await self._reader.unchanged(folder, entries, by)
 
     async def doubts(self) -> list[Record]:
@@ -180,7 +181,7 @@ class SqliteLedger:
         return self._reader.rows(statuses)
 
     def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
-        """The same of all connections of the file: a manifest tells all there is."""
+        """The same, of all connections of the file: a manifest has all."""
         return self._reader.everything(statuses)
 
     def _now(self) -> Timestamp:
@@ -220,7 +221,7 @@ class SqliteLedger:
             raise
 
     def _commit(self, batches: Sequence[CommitRequest]) -> list[list[Answer]]:
-        """Make the changes of all of these in one transaction; the answers."""
+        """Apply the changes of these batches in one transaction. Returns the answers."""
         try:
             with self._transaction() as store:
                 made = [
@@ -228,7 +229,7 @@ class SqliteLedger:
                     for each in batches
                 ]
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting
-            # One each: an error that several raise would collect the tracebacks of all.
+            # One for each: an error raised by several callers would collect their tracebacks.
             made = [[failure(error) for _ in each.changes] for each in batches]
         return [
             [self._rescued(*pair, each.at) for pair in zip(each.changes, answers, strict=True)]
@@ -244,7 +245,7 @@ class SqliteLedger:
         connection = self._connection
         if connection is None:
             raise not_open(self._path)
-        store, self._store = self._store, None  # what fails is not to be remembered
+        store, self._store = self._store, None  # a failed transaction invalidates it
         self._look()
         if isinstance(self._lost, LedgerLocked):
             self._require_here()
@@ -261,7 +262,7 @@ class SqliteLedger:
                 self._journal.clear()
 
     def _look(self) -> None:
-        """See whether the ledger is where it was opened, and ours."""
+        """Raise unless the ledger is where it was opened, and ours."""
         if self._lost is None:
             try:
                 self._hold.require_ledger()
@@ -269,7 +270,7 @@ class SqliteLedger:
                 self._lost = error
 
     def _enter(self, connection: sqlite3.Connection, store: Store) -> None:
-        """Note in the ledger itself that it is ours, and later see that it is."""
+        """Record in the ledger itself that it is ours, and later check that it still is."""
         if not self._entered:
             take_over(connection, self._hold.token)
             self._owner = store.tick()
@@ -295,7 +296,7 @@ class SqliteLedger:
             raise refusal from error
 
     def _rescued(self, change: Change, answer: Answer, at: Timestamp) -> Answer:
-        """What to tell of a change that failed: the end of a claim may be kept in the journal."""
+        """The answer to a change that failed: the end of a claim may be kept in the journal."""
         if not isinstance(answer, LedgerError) or not isinstance(change, Settle | Release):
             return answer
         outcome = change.outcome if isinstance(change, Settle) else None
@@ -311,7 +312,7 @@ class SqliteLedger:
                     " records it"
                 )
                 return kept
-        # A new one, since what is noted on a copy is noted on all of them.
+        # A new error, since copies share their notes.
         told = type(answer)(answer.problem, hint=answer.hints)
         _note(told, outcome)
         return told
@@ -320,11 +321,11 @@ class SqliteLedger:
         connection, self._connection = self._connection, None
         self._store = None
         if connection is not None and self._lost is not None:
-            # SQLite would remove the log by its name, and that is another ledger's by now, or in
-            # use: it stays open as long as this process.
+            # SQLite would remove the log by name, which is another ledger's by now, or in use. So
+            # the connection stays open as long as this process.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         elif connection is not None:
-            # Closing only tidies up; every commit is durable without that.
+            # Closing only tidies up; every commit is already durable.
             with suppress(sqlite3.Error, OSError):
                 self._mark.clear(connection)
             with suppress(sqlite3.Error, OSError):
@@ -335,6 +336,6 @@ class SqliteLedger:
 
 
 def _note(error: LedgerError, outcome: Outcome | None) -> None:
-    """Note on an error which talk there is that the ledger does not know."""
+    """Add to an error the talk that the ledger could not record."""
     if outcome is not None and outcome.talk_id is not None:
         error.add_note(f"{outcome.path} is stored as talk {outcome.talk_id}")

@@ -1,12 +1,12 @@
-"""A mark in the ledger while a run writes it, so that a copy made meanwhile is told from it.
+"""Marks the ledger while a run writes it, so that a copy made meanwhile is recognised.
 
-What a run does is in the log beside the ledger before it is in the ledger itself, so a copy of that
-file alone lacks what was sent since. The mark names the run. It has reached the file itself before
-anything is claimed, and is taken back at the end. A note beside the ledger, which such a copy has
-not, says which run was the last: so a run that was killed is told from a copy, and the ledger that
-it left from an older one that was put back in its place.
+Changes are in the log beside the ledger before they are in the ledger's file, so a copy of that
+file alone lacks what was sent since. The mark names the run. It is in the file itself before
+anything is claimed, and is cleared at the end. A note beside the ledger, which such a copy lacks,
+names the last run: so a killed run is told from a copy, and the ledger that it left from an older
+one put in its place.
 
-Everything blocks, for whoever holds the ledger's lock.
+Everything blocks, for the holder of the ledger's lock.
 """
 
 import os
@@ -30,14 +30,14 @@ from batch_uploader.ledgers.sqlite.file import committing, connect_alone, gone
 from batch_uploader.ledgers.sqlite.place import beside, real
 
 NOTE: Final = "-run"
-"""What the note's name has at its end."""
+"""The suffix of the note's name."""
 _LONGEST_NOTE: Final = 1024 * 1024
 _TRIES: Final = 20
 _PAUSE_SECONDS: Final = 0.05
 
 
 class RunMark(Struct, frozen=True):
-    """What stands in the ledger: a run, by its number and a word of its own, and if it goes on."""
+    """The mark in the ledger: a run, by its number and a random token, and whether it goes on."""
 
     number: int = 0
     word: str = ""
@@ -49,13 +49,13 @@ class RunMark(Struct, frozen=True):
 
 
 NO_RUN: Final = RunMark()
-"""What a ledger says that no run has marked: it is new, or of an older version."""
+"""The mark of a ledger that is new, or of an older version."""
 
 
 class MarkNote(Struct, frozen=True):
-    """What stands beside the ledger: the runs that its mark may name, and if the last one ended.
+    """The note beside the ledger: the runs that its mark may name, and whether the last one ended.
 
-    While a run begins these are two or more, and nothing is claimed before it is that one alone.
+    While a run begins these are two or more; nothing is claimed before it is only that run.
     """
 
     runs: tuple[RunMark, ...]
@@ -65,28 +65,28 @@ class MarkNote(Struct, frozen=True):
 def is_stray(note: MarkNote | None, run: RunMark, *, log: bool) -> bool:
     """Whether a ledger is not the one that its last run left.
 
-    ``run`` is what stands in the file itself, whatever the log beside it says; ``log`` is whether
-    there is one with anything in it.
+    ``run`` is the mark in the file itself, whatever the log beside it says; ``log`` is whether
+    there is a log that is not empty.
     """
     if note is None:
         return run.open
     if any(run.is_one(each) for each in note.runs):
         return note.ended and (run.open or log)
-    # One that other runs went on with elsewhere is ahead of the note.
+    # A ledger that was used elsewhere meanwhile is ahead of the note.
     return run.open or run.number <= max(each.number for each in note.runs)
 
 
 def strays(path: Path) -> bool:
-    """Whether what lies there is a copy from the middle of a run, or an older ledger."""
+    """Whether the file is a copy made during a run, or an older ledger."""
     place = real(path)
     run = _run_in(place)
     return run is not None and is_stray(_read(place), run, log=_has_log(place))
 
 
 def require_last(path: Path) -> None:
-    """Raise LedgerError if it is not what its last run left; for whoever only reads it.
+    """Raise LedgerError if it is not what its last run left; for readers.
 
-    Looked at twice, since a run may end in between. What cannot be read tells nothing.
+    Checked twice, since a run may end in between. Does nothing if it cannot be read.
     """
     with suppress(OSError):
         if strays(path):
@@ -105,9 +105,9 @@ class Mark:
         self._first = False
 
     def begin(self) -> None:
-        """Say that a run begins, before it opens the ledger, if there is one.
+        """Note that a run begins, before it opens the ledger.
 
-        Raises LedgerError if it is not the one that the last run left, or if that is gone.
+        Raises LedgerError if the ledger is not the one that the last run left, or is gone.
         """
         self._run, self._cleared, self._first = None, False, False
         place = real(self._path)
@@ -120,19 +120,19 @@ class Mark:
             raise gone(self._path, f"{place.name}{NOTE}")
 
     def withdraw(self) -> None:
-        """Take back what ``begin`` said, since the ledger could not be opened.
+        """Take back the note of ``begin``, since the ledger could not be opened.
 
-        Else the first word of a run would tell of a ledger where there was none but another file.
+        Else the note of a first run would prove a ledger where there was only another file.
         """
         if self._first:
             with suppress(OSError):
                 beside(real(self._path), NOTE).unlink()
 
     def set(self, connection: sqlite3.Connection) -> None:
-        """Mark the ledger, which is open now; the mark is in the file itself then.
+        """Mark the ledger, which is open now; the mark is then in the file itself.
 
-        While somebody reads an older state of the ledger it may be in the log alone: then a copy
-        cannot be told, and all else is as ever.
+        While another process reads an older state of the ledger, the mark may be only in the log:
+        then a copy is not recognised, and all else is unaffected.
         """
         run = self._run or self._announce(NO_RUN)
         _put(connection, run)
@@ -140,17 +140,17 @@ class Mark:
             _write(real(self._path), MarkNote((run,)))
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Take the mark back: all that was done is in the ledger, once its log is."""
+        """Clear the mark and checkpoint the log."""
         if self._run is not None:
             _put(connection, msgspec.structs.replace(self._run, open=False))
             self._cleared = _settled(connection)
 
     def end(self) -> None:
-        """Say that the run has ended, when the ledger is closed; if it has, and well."""
+        """Note that the run ended, after the ledger was closed; if it ended well."""
         place = real(self._path)
-        # Whoever reads it still keeps the log.
+        # A reader that is still open keeps the log.
         if self._run and self._cleared and place.exists() and not beside(place, "-wal").exists():
-            # That the log is gone has to last as long as the word of it.
+            # The removal of the log must be durable before the note is.
             sync_directory(place.parent)
             _write(place, MarkNote((self._run,), ended=True))
 
@@ -191,7 +191,7 @@ def _put(connection: sqlite3.Connection, run: RunMark) -> None:
 
 
 def _settled(connection: sqlite3.Connection) -> bool:
-    """Bring the log into the ledger itself; whether all of it is there, on the disk."""
+    """Checkpoint the log. Returns whether all of it is in the ledger's file, durably."""
     for tries in range(_TRIES):
         if tries:
             time.sleep(_PAUSE_SECONDS)
@@ -202,14 +202,14 @@ def _settled(connection: sqlite3.Connection) -> bool:
 
 
 def _run_in(path: Path) -> RunMark | None:
-    """What stands in the file itself; None where a torn page does not tell, or no ledger at all."""
+    """The mark in the file itself; None if a page is torn, or it is not a ledger."""
     try:
         with closing(connect_alone(path)) as connection:
             if connection.execute(queries.SELECT_MARK_TABLE).fetchone() is None:
                 return NO_RUN
             line = connection.execute(queries.SELECT_MARK).fetchone()
     except sqlite3.DatabaseError:
-        return None  # whoever opens it says what is wrong with it
+        return None  # opening it reports what is wrong
     if line is None or line[0] == schema.NO_MARK:
         return None if line is None else NO_RUN
     text, _, checksum = str(line[0]).partition("-")

@@ -1,4 +1,4 @@
-"""What a ledger knows of itself, and what of a manifest it never heard of."""
+"""A ledger's facts about itself, and the lines of a manifest that it lacks."""
 
 # ruff: noqa: S608 - what is put together here are our own constants; values are parameters
 
@@ -19,35 +19,35 @@ _SELECT_TALKS: Final = " UNION ALL ".join(
     f"SELECT talk_id FROM {table} WHERE talk_id IN (SELECT value FROM json_each(?1))"
     for table in ("recordings", "superseded")
 )
-"""Which of these talks, a JSON array, are on record, wherever: both tables are read through."""
+"""Those of these talks, a JSON array, that are on record at any path: a scan of both tables."""
 _SELECT_STANDING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND {queries.among(STANDING)}"
     " AND coalesce(sha256 = ?3, TRUE)"
     for table in ("recordings", "superseded")
 )
-"""Whether a content stands at a path, or may: of some not even the digest is known."""
+"""Whether a path has a content, or may have it: some records have no digest."""
 
 
 def fact_of(connection: sqlite3.Connection, name: str) -> str | None:
-    """A fact by its name; a ledger of an older version knows none."""
+    """A fact by its name; a ledger of an older version has none."""
     if connection.execute(queries.SELECT_FACTS_TABLE).fetchone() is None:
         return None
     return current_fact(connection, name)
 
 
 def current_fact(connection: sqlite3.Connection, name: str) -> str | None:
-    """The same of a ledger that is known to be of this version: one question less."""
+    """The same, for a ledger that is known to be of this version: one query less."""
     line = connection.execute(queries.SELECT_FACT, (name,)).fetchone()
     return None if line is None else str(line[0])
 
 
 def unheard_of(connection: sqlite3.Connection, rows: Sequence[Record]) -> list[Record]:
-    """Those of these lines that tell of what the ledger never heard of."""
+    """Those of these lines that the ledger lacks."""
     news = [row for row in rows if row.status in MAYBE_STORED and not _stands(connection, row)]
     talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
     if talks == "[]":
         return news
-    # Rarely asked, and there is no index for it: a talk that is not at its path may be elsewhere.
+    # A talk that is not at its path may be at another. Rarely needed, so there is no index.
     elsewhere = {talk_id for (talk_id,) in connection.execute(_SELECT_TALKS, (talks,))}
     return [row for row in news if row.talk_id not in elsewhere]
 

@@ -1,10 +1,10 @@
-"""Who holds a ledger: a record beside it, which tells what a lock cannot on every file system.
+"""The owner's record beside a ledger, for file systems on which locks are not reliable.
 
-Locks do not meet between two mounts of one share, or are not passed on at all. So whoever opens a
-ledger to write it leaves a record of itself, with a count that goes up while it lives. A record of
-this very machine is judged by whether its process is there; any other by watching its count stand
-still, on our own clock. Nothing here needs a lock to be right: a file is made only where none is,
-names change in one step, and whose token stands in the record then has the ledger.
+Locks may not work between two mounts of a share, or not at all. So an opening for writing leaves a
+record of itself, with a counter that it increments while it lives. An owner on this machine lives
+while its process does; any other is judged by watching its counter, by our own clock. Correctness
+needs no lock: files are created exclusively, renames are atomic, and the owner whose token is in
+the record has the ledger.
 
 Everything blocks, and raises OSError.
 """
@@ -26,22 +26,22 @@ from batch_uploader.host.processes import Process, lives, network_file_system, t
 from batch_uploader.ledgers.sqlite.place import beside, real
 
 _SIZE: Final = 1024
-"""Bytes. The record fills them from the start, so that a full disk stops no count."""
+"""Bytes. The record fills them from the start, so that a full disk does not stop the counter."""
 _OWNER: Final = "-owner"
 _PULSE: Final = 3.0
 _PULSE_FAR_AWAY: Final = 10.0
-"""Seconds between two counts; more where others may see a file as it was a while ago."""
+"""Seconds between two increments; longer where other machines may see cached content."""
 _LONGEST_PULSE: Final = 60.0
 _STILL: Final = 3
-"""So many pulses without a count are the end."""
+"""After this many pulses without an increment the owner is dead."""
 _LOOKS: Final = 4
 _TRIES: Final = 20
 _HELD: Final[set[str]] = set()
-"""The tokens of this very process."""
+"""The tokens of this process."""
 
 
 class OwnerRecord(Struct, frozen=True, omit_defaults=True):
-    """What stands in the file. ``ledger`` is the ID of the ledger, once there is one."""
+    """The content of the file. ``ledger`` is the ID of the ledger, once it has one."""
 
     token: str
     process: Process
@@ -51,12 +51,12 @@ class OwnerRecord(Struct, frozen=True, omit_defaults=True):
     ended: bool = False
 
     def __str__(self) -> str:
-        """For people."""
+        """The owner, for messages."""
         return f"process {self.process.pid} on {self.process.host or 'another machine'}"
 
 
 class Owned(Exception):  # noqa: N818 - the state of the ledger, not a mistake
-    """Another one lives. ``record`` is None where it has not said who it is."""
+    """Another owner lives. ``record`` is None if it has not written its record yet."""
 
     def __init__(self, record: OwnerRecord | None) -> None:
         super().__init__(record)
@@ -66,7 +66,7 @@ class Owned(Exception):  # noqa: N818 - the state of the ledger, not a mistake
 class Owner:
     """The record of one opening of a ledger, from ``take`` to ``release``.
 
-    ``identity`` tells a file from all others by its path.
+    ``identity`` returns device and inode of a path.
     """
 
     def __init__(self, path: Path, identity: Callable[[Path], tuple[int, int]]) -> None:
@@ -82,13 +82,13 @@ class Owner:
 
     @property
     def token(self) -> str:
-        """What tells this opening from any other one; empty while nothing is held."""
+        """The unique token of this opening; empty while nothing is held."""
         return self._record.token if self._record is not None else ""
 
     def take(self) -> OwnerRecord | None:
-        """Put our record in the place of one that is over, and return that, if there was one.
+        """Replace the record of a dead owner by ours. Returns the old record, if any.
 
-        Waits only where it cannot be told from here whether the other one lives. Raises Owned if it
+        Waits only if it cannot be told from here whether the other owner lives. Raises Owned if it
         does.
         """
         self._far_away = network_file_system(self._path) is not None
@@ -115,18 +115,18 @@ class Owner:
         raise Owned(before)
 
     def name_ledger(self, identifier: str) -> None:
-        """Say which ledger it is, now that there is one."""
+        """Write the ledger's ID into the record, now that it has one."""
         if self._record is not None and self._record.ledger != identifier:
             self._write(replace(self._record, ledger=identifier))
 
     def stands(self) -> bool:
-        """Whether our record is where it was put. Raises Owned if another one is there."""
+        """Whether our record is still in place. Raises Owned if another one is there."""
         try:
             identity = self._identify(self._path)
         except FileNotFoundError:
             return False
         if identity != self._identity:
-            # Not by that alone: some file systems make up their numbers as they go.
+            # The inode alone is not enough: some file systems make inodes up.
             record = _parsed(_read(self._path))
             if record is None or record.token != self.token:
                 raise Owned(record)
@@ -134,12 +134,12 @@ class Owner:
         return True
 
     def is_at(self, path: Path) -> bool:
-        """Whether our record is seen there as well: it is the same folder by another name."""
+        """Whether our record is seen at that path, too: the same folder under another name."""
         record = _parsed(_read(path))
         return record is not None and record.token == self.token
 
     def release(self) -> None:
-        """Say that it is over; nothing happens if nothing is held."""
+        """Mark the record as ended; does nothing if nothing is held."""
         descriptor, record = self._descriptor, self._record
         if descriptor is None or record is None:
             return
@@ -151,7 +151,7 @@ class Owner:
         _HELD.discard(record.token)
 
     def _succeed(self, there: bytes | None, record: OwnerRecord) -> None:
-        """Try to take the place of what is over; whoever else tries, one alone gets it."""
+        """Try to replace the record of a dead owner; of several that try, one succeeds."""
         try:
             descriptor = create_private(self._next, exclusive=True)
         except FileExistsError:
@@ -167,13 +167,13 @@ class Owner:
             finally:
                 os.close(descriptor)
             if _read(self._path) == there:
-                with suppress(FileNotFoundError):  # who took it away is told apart by its token
+                with suppress(FileNotFoundError):  # the token shows who replaced it
                     self._next.replace(self._path)
         finally:
             self._next.unlink(missing_ok=True)
 
     def _hold(self, record: OwnerRecord) -> None:
-        # A backup that is made of hard links may have its name by now.
+        # A backup may have made a hard link to it by now.
         self._descriptor = create_private(self._path, append=False, shared=True)
         self._identity = self._identify(self._path)
         self._record = record
@@ -197,11 +197,11 @@ class Owner:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, _content(record))
             if self._far_away:
-                os.fsync(self._descriptor)  # else it stays with us for a while
+                os.fsync(self._descriptor)  # else it stays in this machine's cache for a while
 
 
 def owner_path(ledger: Path) -> Path:
-    """Where the owner's record of a ledger is: beside the file itself."""
+    """The path of a ledger's owner record: beside the file itself."""
     return beside(real(ledger), _OWNER)
 
 
@@ -210,7 +210,7 @@ def _ledger_of(path: Path) -> Path:
 
 
 def is_owned(path: Path) -> bool:
-    """Whether somebody holds the ledger of this record; waits as ``Owner.take`` does."""
+    """Whether an owner holds the ledger of this record; waits as ``Owner.take`` does."""
     try:
         for _ in range(_TRIES):
             there = _read(path)
@@ -223,12 +223,12 @@ def is_owned(path: Path) -> bool:
 
 
 def last_record(path: Path) -> OwnerRecord | None:
-    """What stands there, None if nothing does, or nothing that can be read."""
+    """The record in the file; None if it is missing or cannot be read."""
     return _parsed(_read(path))
 
 
 def _require_over(path: Path, there: bytes | None) -> None:
-    """Raise Owned if who wrote this lives."""
+    """Raise Owned if the owner that wrote this lives."""
     if there is None:
         return
     record = _parsed(there)
@@ -246,7 +246,7 @@ def _lives(record: OwnerRecord) -> bool | None:
 
 
 def _moves(path: Path, there: bytes, record: OwnerRecord | None) -> bool:
-    """Watch it for three pulses; whether anything changes that is no end of it."""
+    """Watch the record for three pulses. Returns whether it changes, other than by ending."""
     pulse = min(record.pulse, _LONGEST_PULSE) if record is not None else _PULSE
     for _ in range(_STILL * _LOOKS):
         time.sleep(pulse / _LOOKS)
@@ -269,5 +269,5 @@ def _parsed(content: bytes | None) -> OwnerRecord | None:
 
 
 def _read(path: Path) -> bytes | None:
-    # Opened anew each time: only so does a share tell what others wrote.
+    # Opened each time, since only then a share shows what others wrote.
     return read_own(path, 4 * _SIZE)

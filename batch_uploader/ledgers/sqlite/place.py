@@ -1,4 +1,4 @@
-"""Where a ledger lies, and what may lie there: asked before anything is made beside it.
+"""Checks of a ledger's path, before any file is created beside it.
 
 Everything here blocks.
 """
@@ -18,28 +18,28 @@ from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.journal import has_journal
 
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-"""What SQLite says of a file that is damaged, or none of its own."""
+"""SQLite's codes for a file that is damaged, or not an SQLite file."""
 SAVE: Final = ("restore it from a backup", REBUILD)
 _BUSY_SECONDS: Final = 10.0
 
 
 def real(path: Path) -> Path:
-    """The file itself: a link to a ledger is another name of it. See ``require_place``."""
+    """The path with links resolved: a link to a ledger is another name of it."""
     return Path(os.path.realpath(path))
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The file of that name with more at its end."""
+    """The path of the file itself with a suffix."""
     return path.with_name(path.name + suffix)
 
 
 def logs_of(path: Path) -> Iterator[Path]:
-    """The files that SQLite keeps beside it, and opens by their names."""
+    """The files that SQLite keeps beside it, and opens by name."""
     return (beside(path, suffix) for suffix in ("-wal", "-shm", "-journal"))
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:
-    """Open a file; ``how`` are the parameters of SQLite's URI. Raises sqlite3.Error."""
+    """Open a file; ``how`` is the query of SQLite's URI. Raises sqlite3.Error."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
@@ -50,7 +50,7 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
 
 
 def require_place(path: Path) -> None:
-    """Raise LedgerError where no ledger is to be made: at the end of a link, or among others."""
+    """Raise LedgerError if a ledger must not be created here: behind a link, or among others."""
     require_no_link(path)
     _require_own_folder(path.parent)
     if path.is_symlink() and not path.exists():
@@ -61,9 +61,9 @@ def require_place(path: Path) -> None:
 
 
 def require_ledger_or_none(path: Path) -> None:
-    """Raise LedgerError for anything but a ledger, before the first file is made beside it.
+    """Raise LedgerError for anything but a ledger, before the first file is created beside it.
 
-    A damaged one will do where it is told by its place, or by what lies beside it.
+    A damaged one passes if its path, or a file beside it, shows that it was a ledger.
     """
     require_place(path)
     if path.exists():
@@ -78,9 +78,9 @@ def require_ledger_or_none(path: Path) -> None:
 
 
 def require_no_link(path: Path) -> None:
-    """Raise LedgerError if links stand where only we make files: strangers may have put them there.
+    """Raise LedgerError for links where only we create files: another user may have put them there.
 
-    A link that is named with ``--ledger`` is the user's own word.
+    A link given by ``--ledger`` is the user's own choice.
     """
     if path.parent.name != LEDGER_FOLDER:
         return
@@ -97,7 +97,7 @@ def require_no_link(path: Path) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raise LedgerError for what is there and no file."""
+    """Raise LedgerError if something other than a plain file is there."""
     if not path.is_file():
         raise LedgerError(f"{path} is not a file", hint="specify another one with --ledger")
 
@@ -117,7 +117,7 @@ def refuse_foreign(path: Path) -> None:
 def was_ours(path: Path) -> bool:
     """Whether a file is a ledger, or was one before it was damaged.
 
-    A damaged one is told by its place, or by the journal beside it.
+    A damaged one is recognised by its path, or by the journal beside it.
     """
     found = application_of(path) if path.is_file() else None
     if found is not None:
@@ -126,9 +126,9 @@ def was_ours(path: Path) -> bool:
 
 
 def application_of(path: Path) -> int | None:
-    """Whose SQLite file it is, None if it is none; nothing is made beside it.
+    """The application ID of an SQLite file, None if it is not one; creates no files beside it.
 
-    By SQLite, since to close a descriptor of our own would drop the locks of this process.
+    Read by SQLite, since closing a descriptor of our own would drop the locks of this process.
     """
     try:
         with closing(connect(path, "mode=ro&immutable=1")) as connection:
@@ -141,7 +141,7 @@ def application_of(path: Path) -> int | None:
 
 
 def none_there(path: Path) -> LedgerError:
-    """The error of something else than a ledger."""
+    """The error if a file is not a ledger."""
     return LedgerError(
         f"{path} is not a ledger",
         hint=[

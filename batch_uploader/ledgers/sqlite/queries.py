@@ -1,4 +1,4 @@
-"""All that is asked of the ledger's records, and done to them, in SQL."""
+"""The SQL statements on the ledger's records."""
 
 # ruff: noqa: S608 - what is put together here are our own constants; values are parameters
 
@@ -12,9 +12,9 @@ from batch_uploader.ledgers.sqlite.schema import AUDIO, DOUBTED, METADATA, TALK
 
 
 def among(statuses: Collection[Status]) -> str:
-    """The condition that a line is in one of these states.
+    """The SQL condition that a row is in one of these states.
 
-    Spelled out and sorted, so that SQLite sees when an index holds just these.
+    With sorted literals, so that SQLite can match it with a partial index.
     """
     return f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})"
 
@@ -36,7 +36,7 @@ SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = 
 _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (
     "path",
-    # What is not at rest has no size, and so is like no file.
+    # NULL unless it is at rest, so that it equals no file's size.
     f"CASE WHEN {among(AT_REST)} THEN size END",
     *("mtime_ns", "ctime_ns", "inode"),
 )
@@ -62,7 +62,7 @@ SELECT_CANARIES: Final = (
     " AND claimed_seq > 0 ORDER BY claimed_seq DESC LIMIT ?"
 )
 SELECT_HOLDER: Final = (
-    # One question for each kind of metadata: the same audio may be there thousands of times.
+    # One query for known and one for unknown metadata: the same audio may exist thousands of times.
     " UNION ALL ".join(
         f"SELECT {COLUMNS} FROM {table} WHERE {_HOLDS} AND {metadata}"
         for table in ("recordings", "superseded")
@@ -74,7 +74,7 @@ SELECT_SUPERSEDED: Final = (
     f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND sha256 = :sha256 ORDER BY id DESC LIMIT 1"
 )
 SELECT_OF_TALK: Final = (
-    # "+": no index but that one, and the end is not taken for known because the whole is.
+    # "+" keeps SQLite from using another index.
     " UNION ALL ".join(
         f"SELECT {COLUMNS} FROM {table} WHERE {TALK} = {TALK.replace('talk_id', ':talk_id')}"
         " AND talk_id IS NOT NULL AND +talk_id = :talk_id AND +connection_id = :connection_id"
@@ -87,7 +87,7 @@ SELECT_ANYTHING: Final = " UNION ALL ".join(
     for table in ("recordings", "superseded")
     for at in (_NAMED, _SAME_AUDIO)
 )
-"""Whether anything stands at a path or for an audio: of nearly all that is claimed nothing does."""
+"""Whether there is any record of a path or an audio: for nearly all claims there is none."""
 PUT: Final = (
     f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?{', ?' * len(NAMES)})"
     " ON CONFLICT (path, connection_id) DO UPDATE SET "
@@ -118,7 +118,7 @@ SELECT_MARK: Final = "SELECT run FROM mark WHERE id = 1"
 UPDATE_MARK: Final = "UPDATE mark SET run = ? WHERE id = 1"
 SELECT_FACTS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'facts'"
 SEQUENCE: Final = "sequence"
-"""The fact that says up to where places in the ledger's order are taken."""
+"""The fact with the highest sequence number that is reserved."""
 SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
 PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
 DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
@@ -131,9 +131,9 @@ SELECT_CONNECTIONS: Final = (
 def select_rows(
     connection_id: str | None, statuses: frozenset[Status] | None
 ) -> tuple[str, tuple[str, ...]]:
-    """All lines sorted by path, those of one path by age, with the parameters.
+    """All rows sorted by path, those of one path by age, with the parameters.
 
-    None stands for no choice.
+    None does not filter.
     """
     where, values = _filter(connection_id, statuses)
     query = (
@@ -145,7 +145,7 @@ def select_rows(
 
 
 def select_counts(connection_id: str | None) -> tuple[str, tuple[str, ...]]:
-    """Status, lines, bytes and seconds, with the parameters."""
+    """Status, number of rows, bytes and seconds, with the parameters."""
     where, values = _filter(connection_id, None)
     query = (
         "SELECT status, count(*), sum(size), total(duration) FROM"
@@ -160,7 +160,7 @@ def _filter(
 ) -> tuple[str, tuple[str, ...]]:
     terms, values = [], []
     if connection_id is not None:
-        terms.append("+connection_id = ?")  # "+": no index but the one that sorts by path
+        terms.append("+connection_id = ?")  # "+": use only the index that sorts by path
         values.append(connection_id)
     if statuses is not None:
         terms.append(among(statuses))
@@ -168,9 +168,9 @@ def _filter(
 
 
 def update(before: Record, after: Record) -> tuple[str, tuple[object, ...]]:
-    """What puts a record in the place of another one of its path, with the parameters.
+    """The statement that replaces a record by another one of its path, with the parameters.
 
-    Only what differs is written, so that the indexes on all else stay as they are.
+    Writes only the columns that differ, so that other indexes are not touched.
     """
     pairs = zip(NAMES, encode(before), encode(after), strict=True)
     changed = {name: new for name, old, new in pairs if old != new} or {"path": after.path}

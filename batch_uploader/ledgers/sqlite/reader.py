@@ -25,7 +25,7 @@ _ROWS_AT_ONCE: Final = 1000
 
 
 class Totals(Struct, frozen=True):
-    """What the lines of one status add up to: how many, in bytes and in seconds of audio."""
+    """The sums of the rows of one status: number, bytes, seconds of audio."""
 
     recordings: int
     nbytes: int
@@ -33,12 +33,11 @@ class Totals(Struct, frozen=True):
 
 
 class LedgerReader:
-    """Reads a ledger without its lock, while a run writes it or not; never changes a line.
+    """Reads a ledger without its lock, also while a run writes it; changes nothing.
 
-    Looks at one connection, or at all that the file holds; with ``alone`` without the log beside
-    it, which may be another ledger's. A claim of a run that was killed is
-    still ``claimed``; ``is_running`` tells which it is. Entering raises LedgerError if there is no
-    usable ledger at ``path``.
+    Reads one connection, or all of the file; with ``alone`` without the log beside it, which may be
+    another ledger's. The claims of a killed run are still ``claimed``; ``is_running`` tells whether
+    a run goes on. Entering raises LedgerError if there is no usable ledger at ``path``.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class LedgerReader:
             await worker.finish(self._close)
 
     async def known(self, folder: str) -> dict[str, Record]:
-        """All that is recorded of a folder (not of those below), by path.
+        """The records of a folder (not of those below), by path.
 
         For a reader of one connection.
         """
@@ -91,7 +90,7 @@ class LedgerReader:
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
-        """How many recordings a folder holds that no run has to look at: all, or 0.
+        """The number of recordings in a folder if a run can skip them all, else 0.
 
         For a reader of one connection.
         """
@@ -102,16 +101,16 @@ class LedgerReader:
         return await self._run(lambda connection: _unchanged(connection, asked, left, by))
 
     async def fact(self, name: str) -> str | None:
-        """What the file knows of itself by that name; one of an older version knows nothing."""
+        """The fact of that name about the file; one of an older version has none."""
         return await self._run(lambda connection: fact_of(connection, name))
 
     async def unheard(self, rows: Sequence[Record]) -> list[Record]:
-        """Those of these lines that tell of what it never heard of, of any connection."""
+        """Those of these lines that the ledger lacks, for any connection."""
         lines = tuple(rows)
         return await self._run(lambda connection: unheard_of(connection, lines))
 
     async def counts(self) -> dict[Status, Totals]:
-        """The sums over all lines by status: those of ``uploaded`` count talks."""
+        """The sums over all rows by status; those of ``uploaded`` count talks."""
         lines = await self._fetch(*queries.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
@@ -129,7 +128,7 @@ class LedgerReader:
         return [Canary(*values) for values in await self._fetch(queries.SELECT_CANARIES, asked)]
 
     async def runs(self, limit: int) -> list[Run]:
-        """The latest runs, the latest first; one that goes on has no end, nor one just killed."""
+        """The latest runs, the latest first; one that goes on or was just killed has no end."""
         wanted = self._connection_id
         return await self._run(lambda connection: runs.latest(connection, wanted, limit))
 
@@ -140,12 +139,12 @@ class LedgerReader:
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
         """Every record (in these states), sorted by path, as of the moment of the first.
 
-        Of one path the superseded talks come first, the oldest before the others.
+        The superseded talks of a path come first, the oldest before the others.
         """
         return self._rows(self._connection_id, statuses)
 
     def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
-        """The same of all connections, whichever this is a reader of."""
+        """The same of all connections of the file."""
         return self._rows(None, statuses)
 
     async def _rows(
@@ -196,8 +195,8 @@ def _unchanged(
     left: set[tuple[object, ...]],
     by: Likeness,
 ) -> int:
-    # Rows are compared as they come, without making anything of them: of a folder that is as it was
-    # this is all that a run does, a million times.
+    # Rows are compared as they come, without decoding: for an unchanged folder this is all that a
+    # run does, a million times.
     there = len(left)
     counts = []
     for query in (queries.SELECT_AUDIO[by], queries.SELECT_SIDECARS[by]):
@@ -210,9 +209,9 @@ def _unchanged(
 
 
 class _Lines:
-    """A query under way on a connection of its own, so that it sees one moment throughout.
+    """A running query with a connection of its own, so that it reads one snapshot.
 
-    Where another file is at the path than was ``opened``, or none, it uses the connection that is
+    If the file at the path is not the one that was ``opened``, it uses the connection that is
     ``held``.
     """
 
@@ -233,14 +232,14 @@ class _Lines:
         self._cursor: sqlite3.Cursor | None = None
 
     def fetch(self) -> list[Record]:
-        """The next lines, none at the end."""
+        """The next rows, none at the end."""
         with translated(self._path):
             if self._cursor is None:
                 self._cursor = self._connected().execute(*self._query)
             return [encoding.decode(values) for values in self._cursor.fetchmany(_ROWS_AT_ONCE)]
 
     def close(self) -> None:
-        """End the query, wherever it is."""
+        """End the query."""
         if self._cursor is not None:
             self._cursor.close()
         if self._connection is not None:

@@ -1,4 +1,4 @@
-"""A new ledger in the place of one that is lost, whole or not at all."""
+"""Replaces a lost ledger by a new one, atomically."""
 
 import time
 from pathlib import Path
@@ -17,13 +17,12 @@ _SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-answers", NOTE)
 
 
 class Replacement:
-    """Holds the lock of a ledger that is no good any more while another one is made, at ``new``.
+    """Holds the lock of an unusable ledger while a new one is made, at ``new``.
 
-    ``whole`` is whether the old one is there and can be read, ``stray`` whether it is not the one
-    that its last run left, so that the log beside it is not its own. When it is left without an
-    error, what is left of the old one is set aside under another name, and the new one takes its
-    place.
-    ``aside`` is that name, None if nothing was left.
+    ``whole`` is whether the old one exists and can be read, ``stray`` whether it is not the one
+    that its last run left, so that the log beside it is not its own. When this is left without an
+    error, the rest of the old one is renamed to ``aside``, and the new one takes its place.
+    ``aside`` is None if nothing was left.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +37,7 @@ class Replacement:
         """Take the lock.
 
         Raises LedgerLocked if another run holds the ledger, LedgerError if it was written by a
-        newer version, is something else, or cannot be looked at.
+        newer version, is not a ledger, or cannot be read.
         """
         try:
             await to_thread.run_sync(self._begin)
@@ -48,7 +47,7 @@ class Replacement:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        """Put the new one in its place, unless making it failed."""
+        """Put the new ledger in its place, unless making it failed."""
         with CancelScope(shield=True):
             await to_thread.run_sync(self._swap if kind is None else self._give_up)
 
@@ -91,13 +90,13 @@ class Replacement:
         left = [each for each in _SUFFIXES if place.beside(self._path, each).exists()]
         if left:
             self.aside = _free_name(self._path, "behind" if self.whole else "damaged")
-            # The ledger itself first: its log without it can be told from a whole ledger.
+            # The ledger itself first: a log alone is not mistaken for a whole ledger.
             for suffix in left:
                 place.beside(self._path, suffix).rename(place.beside(self.aside, suffix))
 
 
 def _require_ours(path: Path) -> None:
-    """Raise LedgerError if anything would be set aside that is not what is left of a ledger."""
+    """Raise LedgerError if a file that would be set aside is not a ledger's."""
     left = [name for name in (place.beside(path, each) for each in _SUFFIXES) if name.exists()]
     if left and not place.was_ours(path):
         raise place.none_there(left[0])

@@ -1,4 +1,4 @@
-"""The runs on record: their table, and how a run becomes a line of it and back."""
+"""The table of runs, and how a run is stored in it and read."""
 
 import json
 import sqlite3
@@ -26,7 +26,7 @@ CREATE: Final = """CREATE TABLE runs (
     uploaded_duration REAL
 )"""
 _KEPT: Final = 10_000
-"""Older ones are forgotten: a run a minute would fill the disk in the end."""
+"""Older runs are deleted: a run a minute would fill the disk in the end."""
 _SELECT_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'runs'"
 _SELECT: Final = (
     "SELECT connection_id, run_id, version, host, pid, settings, began_at_ns, ended_at_ns, ending,"
@@ -65,12 +65,12 @@ def end(connection: sqlite3.Connection, run_id: str, run: RunEnd, now: int) -> N
 
 
 def lose(connection: sqlite3.Connection, living: Collection[int]) -> None:
-    """Record that the runs of all but the living owners are over, and that nobody saw how."""
+    """Record that open runs of all but the living owners were killed."""
     connection.execute(_LOSE, (KILLED, json.dumps(list(living))))
 
 
 def latest(connection: sqlite3.Connection, connection_id: str | None, limit: int) -> list[Run]:
-    """The latest runs (of one connection), the latest first; an older ledger knows none."""
+    """The latest runs (of one connection), the latest first; an older ledger has none."""
     if connection.execute(_SELECT_TABLE).fetchone() is None:
         return []
     return [_decode(line) for line in connection.execute(_SELECT, (connection_id, limit))]

@@ -1,7 +1,7 @@
-"""The ledger's tables, and how those of an older version become them: SQL, but no SQLite.
+"""The ledger's tables and their migrations, as SQL; without sqlite3.
 
 ``recordings`` holds the current record of each path, ``superseded`` the talks whose paths hold
-something else by now. Text is UTF-8 and compared byte by byte, which is the order of code points.
+other audio by now. Text is UTF-8 and compared byte by byte, which is the order of code points.
 """
 
 # ruff: noqa: S608 - what is put together here are our own constants
@@ -12,7 +12,7 @@ from typing import Final
 from batch_uploader.ledgers.sqlite import runs
 
 APPLICATION_ID: Final = 0x42555064
-"""Tells a ledger from any other SQLite file: "BUPd"."""
+"""Identifies a ledger among SQLite files: "BUPd"."""
 
 _DEFINITIONS: Final = """
     id INTEGER PRIMARY KEY,
@@ -67,10 +67,10 @@ AUDIO: Final = "substr(sha256, 1, 5)"
 METADATA: Final = "substr(metadata, 1, 3)"
 TALK: Final = "substr(talk_id, -6)"
 _CONTENT: Final = f"{AUDIO}, {METADATA}"
-"""How a content is found: by so much of both digests that hardly any two share it."""
+"""The index of a content: enough bytes of both digests that collisions are rare."""
 
 NO_MARK: Final = "0" * 40
-"""The mark has a page of its own, and always this length: to write it changes one sector."""
+"""The mark has a page of its own and a fixed length, so that writing it changes one sector."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -83,7 +83,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX superseded_path ON superseded (path, connection_id)",
         "CREATE INDEX superseded_content ON superseded (sha256, metadata)",
     ),
-    # 2: what is in doubt can be searched for, and since when it is so is known.
+    # 2: doubts can be searched for, and have the time when they arose.
     (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_2),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_2),
@@ -96,8 +96,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             "settled_at_ns) WHERE status = 'uploaded' AND stamp_field IS NOT NULL"
         ),
     ),
-    # 3: one index for both questions about doubts; for the order of the rows SQLite takes none but
-    # a unique one. Not every ledger of version 1 had one.
+    # 3: one index for both queries about doubts; to sort the rows SQLite uses only a unique one.
+    # Not every ledger of version 1 had one.
     (
         "DROP INDEX recordings_doubts",
         "DROP INDEX IF EXISTS recordings_doubted",
@@ -106,16 +106,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             f" WHERE {DOUBTED}"
         ),
     ),
-    # 4: a quarter of the pages. Digests come in no order, so each claim writes another one, and
-    # those of whole digests soon were more than any cache holds.
+    # 4: smaller indexes. Digests are random, so each claim writes another page, and an index of
+    # whole digests soon exceeds any cache.
     (
         "DROP INDEX recordings_content",
         "DROP INDEX superseded_content",
         f"CREATE INDEX recordings_content ON recordings ({_CONTENT}) WHERE sha256 IS NOT NULL",
         f"CREATE INDEX superseded_content ON superseded ({_CONTENT})",
     ),
-    # 5: what the ledger knows of itself; what else tells a file from another one; and the order in
-    # which claims, answers and doubts came, by a count that no clock sets.
+    # 5: facts about the ledger itself; change times and inodes; and sequence numbers of claims,
+    # answers and doubts, which do not depend on clocks.
     (
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
         "CREATE TABLE mark (id INTEGER PRIMARY KEY, run TEXT NOT NULL)",
@@ -127,23 +127,23 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             "CREATE INDEX recordings_witnesses ON recordings (connection_id, stamp_field, "
             "claimed_seq) WHERE answered_seq IS NOT NULL AND stamp_field IS NOT NULL"
         ),
-        # The end of a talk's ID alone, which few share: a third of the pages. IDs in no order cost
-        # 8 KB more written for each recording, of 29, and 16 µs.
+        # Only the end of a talk's ID, which few share: a third of the pages. Random IDs cost 8 KB
+        # more written for each recording, of 29, and 16 µs.
         f"CREATE INDEX recordings_talk ON recordings ({TALK}) WHERE talk_id IS NOT NULL",
         f"CREATE INDEX superseded_talk ON superseded ({TALK}) WHERE talk_id IS NOT NULL",
     ),
-    # 6: whose a claim is, which a superseded talk never is; and the runs.
+    # 6: the owner of a claim (superseded talks have none); and the runs.
     (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_6),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_6),
         runs.CREATE,
     ),
 )
-"""What leads from each version of the schema (its place in here) to the next."""
+"""The statements that lead from each version of the schema (the index) to the next."""
 
 
 def view_of_older(version: int) -> Sequence[str]:
-    """What has a reader see a table of an older version as one of today: what it lacks is NULL."""
+    """Views that show an older version's tables as current ones: missing columns are NULL."""
     since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
     names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)

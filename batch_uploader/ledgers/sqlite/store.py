@@ -1,4 +1,4 @@
-"""The records of one connection in a transaction: ``records.Store`` over SQLite."""
+"""The records of one connection in a transaction: ``ledgers.store.Store`` on SQLite."""
 
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -11,14 +11,14 @@ from batch_uploader.ledgers.sqlite import encoding, queries, runs
 from batch_uploader.ledgers.store import ClaimContext
 
 _TICKS_AT_ONCE = 1_000
-"""Places in the order are set aside so many at a time: hardly any transaction writes the count."""
+"""Sequence numbers are reserved in blocks of this size, so that few transactions write the fact."""
 
 
 class SqliteStore:
-    """``records.Store`` over a connection with an open transaction, and over the next ones.
+    """``Store`` on a connection, for its open transaction and those that follow.
 
-    It remembers the claims that were made through it, so that they need not be read again when they
-    are settled: nobody else writes while the lock is held. If a transaction fails, so does that.
+    Caches the claims made through it, so that settling does not read them: nothing else writes
+    while the lock is held. After a failed transaction it must not be used.
     """
 
     def __init__(self, connection: sqlite3.Connection, connection_id: str) -> None:
@@ -29,7 +29,7 @@ class SqliteStore:
         self._sequence = self._set_aside = 0
 
     def tick(self) -> int:
-        """The next place in the ledger's order."""
+        """The ledger's next sequence number."""
         if self._sequence == self._set_aside:
             count = self._execute(queries.SELECT_FACT, (queries.SEQUENCE,)).fetchone()
             self._sequence = 0 if count is None else count[0]
@@ -44,16 +44,16 @@ class SqliteStore:
         return claim or self._one(queries.SELECT_CURRENT, (path, self.connection_id))
 
     def claimed(self) -> list[Record]:
-        """Every claim that nobody settled."""
+        """Every open claim."""
         lines = self._execute(queries.SELECT_CLAIMED, (self.connection_id,))
         return [encoding.decode(values) for values in lines.fetchall()]
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
-        """Whoever stands for this content at the service."""
+        """The record that holds this content at the service."""
         return self._one(queries.SELECT_HOLDER, self._names(fingerprint))
 
     def talk(self, talk_id: str) -> Record | None:
-        """The recording that is up as this talk."""
+        """The recording uploaded as this talk."""
         names: dict[str, object] = {
             "talk_id": talk_id,
             "connection_id": self.connection_id,
@@ -61,7 +61,7 @@ class SqliteStore:
         return self._one(queries.SELECT_OF_TALK, names)
 
     def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
-        """All that a claim of this content at this path has to know."""
+        """All records that a claim of this content at this path depends on."""
         names = self._names(fingerprint, path)
         if self._execute(queries.SELECT_ANYTHING, names).fetchone() is None:
             return ClaimContext()
@@ -71,7 +71,7 @@ class SqliteStore:
     def put(self, record: Record) -> None:
         """Make it the current record of its path."""
         claim = self._claims.pop(record.path, None)
-        # Should the claim be gone, against all expectation, the whole is written.
+        # If the claim is unexpectedly gone, the whole record is written.
         if claim is None or not self._changed(claim, record):
             folder = record.path.rpartition("/")[0]
             self._execute(queries.PUT, (folder, *encoding.encode(record)))
@@ -79,7 +79,7 @@ class SqliteStore:
             self._claims[record.path] = record
 
     def renew(self, path: str, stat: Stat) -> None:
-        """Renew the times of change and the inodes of a record with files like these."""
+        """Update the change times and inodes of a record with files like these."""
         seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
         like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
         self._execute(queries.RENEW, (*seen, path, self.connection_id, *like))
@@ -97,28 +97,28 @@ class SqliteStore:
         self._execute(queries.DROP_RESTORED, which)
 
     def drop(self, path: str) -> None:
-        """Forget the current record of a path."""
+        """Delete the current record of a path."""
         self._claims.pop(path, None)
         self._execute(queries.DROP, (path, self.connection_id))
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a fact of the ledger itself."""
+        """Store a fact about the ledger itself."""
         self._execute(queries.PUT_FACT, (name, value))
 
     def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
-        """Record that a run of an owner begins."""
+        """Record that an owner's run begins."""
         runs.begin(self._connection, run, self.connection_id, owner, now)
 
     def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
-        """Record how a run ended, unless that is on record."""
+        """Record how a run ended, unless that is already on record."""
         runs.end(self._connection, run_id, end, now)
 
     def lose_runs(self, living: Collection[int]) -> None:
-        """Record that the runs of all but the living owners were killed, unless they ended."""
+        """Record that open runs of all but the living owners were killed."""
         runs.lose(self._connection, living)
 
     def drop_duplicates(self, of: Record) -> None:
-        """Forget the duplicates of a record."""
+        """Delete the duplicates of a record."""
         self._execute(queries.DROP_DUPLICATES, self._names(of, of.path))
 
     def _names(self, content: Fingerprint | Record, path: str = "") -> dict[str, object]:
