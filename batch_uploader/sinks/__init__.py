@@ -1,1 +1,1 @@
-"""Where recordings go: one package for each kind of place."""
+"""The sinks: each module or package implements ``ports.Sink``."""

@@ -1,4 +1,4 @@
-"""A sink that keeps talks in memory: for tests, for examples, and to try things out."""
+"""A sink that keeps talks in memory, for tests, examples and experiments."""
 
 import hashlib
 from collections import deque
@@ -15,9 +15,9 @@ _CHUNK = 64 * 1024
 
 
 class StoredTalk(Struct, frozen=True):
-    """A talk as the sink took it in; ``sha256`` and ``size`` are of the bytes that arrived.
+    """A stored talk; ``sha256`` and ``size`` are of the bytes received.
 
-    ``stamp_field`` is the one that carries ``key``, if any does.
+    ``stamp_field`` is the field that holds ``key``, if any.
     """
 
     talk_id: str
@@ -33,9 +33,9 @@ class StoredTalk(Struct, frozen=True):
 class MemorySink:
     """Stores what it is sent, whole or not at all, and fails on demand.
 
-    ``whole_limit`` is in bytes. ``talks`` holds all that is stored, in order; one that is sent
-    twice is there twice, as it would be in the service. ``attempts`` counts the uploads begun,
-    ``searches`` the calls of ``find``, which does not see the talks whose IDs are ``unindexed``.
+    ``whole_limit`` is in bytes. ``talks`` holds all stored talks in order; a recording sent twice
+    is there twice, as in the service. ``attempts`` counts the uploads begun, ``searches`` the calls
+    of ``find``, which skips the talks whose IDs are ``unindexed``.
     """
 
     def __init__(
@@ -52,20 +52,20 @@ class MemorySink:
         self._after: deque[SinkError] = deque()
 
     async def __aenter__(self) -> Self:
-        """Nothing needs to be opened."""
+        """Does nothing."""
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Nothing needs to be closed; the talks stay."""
+        """Does nothing; the talks stay."""
 
     @property
     def whole_limit(self) -> int:
-        """Up to this size in bytes a recording is taken in one piece."""
+        """The largest size in bytes that is taken in one piece."""
         return self._whole_limit
 
     @property
     def expanded(self) -> bool:
-        """There is one way."""
+        """Always False."""
         return False
 
     @property
@@ -74,25 +74,26 @@ class MemorySink:
         return self._stamp_field
 
     def fail_search(self, *errors: SearchFailed) -> None:
-        """The next searches end with these, one each."""
+        """Let the next searches raise these, one each."""
         self._search.extend(errors)
 
     def fail_next(self, *errors: SinkError) -> None:
-        """The next attempts end with these, one each, and store nothing."""
+        """Let the next attempts raise these, one each, and store nothing."""
         self._before.extend(errors)
 
     def lose_next(self, *errors: SinkError) -> None:
-        """The next attempts store the recording and end with these all the same, one each."""
+        """Let the next attempts store the recording and then raise these, one each."""
         self._after.extend(errors)
 
     def envelope(self, recording: Recording) -> bytes:  # noqa: ARG002 - there is no message here
-        """Nothing."""
+        """Empty."""
         return b""
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Store the recording and name its talk ``talk-1``, ``talk-2``, ...
 
-        Raises what it was told to raise, and SourceChanged if ``audio`` cannot be read to its end.
+        Raises what ``fail_next`` and ``lose_next`` set, and SourceChanged if ``audio`` cannot be
+        read to its end.
         """
         self.attempts += 1
         number = self.attempts
@@ -133,7 +134,7 @@ class MemorySink:
         *,
         waits: Callable[[float], None] | None = None,  # noqa: ARG002 - there is no quota here
     ) -> list[Match]:
-        """The talks of a connection whose stamp is one of these. Raises what it was told to."""
+        """The talks of a connection with one of these stamps. Raises what ``fail_search`` set."""
         self.searches += 1
         if self._search:
             raise self._search.popleft()

@@ -116,8 +116,7 @@ class SqliteLedger:
             self._require_here()
 
     async def check(self) -> None:
-        """Raise LedgerGone if the file was removed or replaced, LedgerLocked if another run has
-        it."""
+        """Raise LedgerGone if the file is gone or replaced, LedgerLocked if another run has it."""
         if self._worker is None:
             raise not_open(self._path)
         await self._worker.run(self._look)

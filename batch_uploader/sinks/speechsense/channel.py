@@ -1,4 +1,4 @@
-"""Endpoints, and the channels that lead to them."""
+"""Endpoints, and the gRPC channels to them."""
 
 import ipaddress
 import os
@@ -22,15 +22,15 @@ from batch_uploader.sinks.speechsense.resources import require_resources
 _LARGEST_ANSWER: Final = 4 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::\d{1,5})?")
-# Core servers call it an attack if an idle client asks more often than every 300 seconds.
+# gRPC core servers treat pings of an idle client more often than every 300 seconds as abuse.
 _FIRST_RECONNECT_MS: Final = 500
 _LAST_RECONNECT_MS: Final = 5_000
 _KEEPALIVE_MS: Final = 330_000
-# Unanswered bytes for so long end the connection, and put in doubt all that is on it.
+# After this time without an answer the connection ends, and all uploads on it are in doubt.
 _KEEPALIVE_TIMEOUT_MS: Final = 60_000
 
-# Where systems keep their roots in one file; OpenSSL's own default is often a directory, which
-# cannot be handed on.
+# Where systems keep their root certificates in one file; OpenSSL's default is often a directory,
+# which gRPC cannot use.
 _BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -45,7 +45,7 @@ class Security(StrEnum):
 
     TLS = "tls"
     PLAINTEXT = "plaintext"
-    """Not at all; for loopback alone."""
+    """Not protected; only for loopback."""
 
 
 class Proxy(StrEnum):
@@ -125,7 +125,7 @@ DEFAULT_ENDPOINT: Final = Endpoint("api.speechsense.yandexcloud.net", 443)
 def channel_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
     """The certificates to trust; None for plaintext.
 
-    Blocks for a moment to read them. Raises ConfigError if the CA file or the proxy cannot be used.
+    Blocks briefly to read them. Raises ConfigError if the CA file or the proxy cannot be used.
     """
     if endpoint.security is Security.PLAINTEXT:
         return None
@@ -139,14 +139,14 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """A channel without retries of its own. Connects when first used.
 
-    Reads the certificates to trust as ``channel_credentials`` does unless they are given. Raises
-    ConfigError as well where the system has not left what gRPC needs.
+    Reads the certificates as ``channel_credentials`` does unless they are given. Raises ConfigError
+    also if the system lacks the resources that gRPC needs.
     """
     proxied = endpoint.proxy is Proxy.ENVIRONMENT and not endpoint.loopback
     options = (
-        # Attempts are ours, so that the ledger sees each.
+        # The ledger must see each attempt.
         ("grpc.enable_retries", 0),
-        # So are the pauses between them. While gRPC makes one, attempts fail without a try.
+        # Pauses are ours, too: while gRPC backs off, attempts fail without being tried.
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
         # A new channel makes a new connection instead of sharing a stuck one.
@@ -168,9 +168,9 @@ def open_channel(
 
 
 def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The HTTP proxy that gRPC will take without asking, as ``host:port``, for the log.
+    """The HTTP proxy that gRPC takes from the environment, as ``host:port``, for the log.
 
-    Raises ConfigError for one that has no host where gRPC looks for it: gRPC would wait for it for
+    Raises ConfigError for a URL that has no host where gRPC expects it: gRPC would wait for it for
     ever, and take a part of its password for its name.
     """
     if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
@@ -183,7 +183,7 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
     exempt = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""
     if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
         return None
-    # The user and the password that may stand in it are no business of a log.
+    # Without the user and the password, which must not be logged.
     authority = _authority(named)
     proxy = authority.rpartition("@")[2]
     if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
@@ -199,7 +199,7 @@ def _authority(url: str) -> str:
     try:
         return urlsplit(url if "://" in url else f"//{url}").netloc
     except ValueError:
-        # A bracket that is not closed.
+        # An unclosed bracket.
         return "["
 
 
@@ -229,7 +229,7 @@ def _read_roots(ca_file: Path) -> bytes:
             hint="check its name and mode",
         ) from error
     try:
-        # Comments between the certificates may hold anything, they themselves nothing else.
+        # Comments between certificates may have any bytes; the certificates are ASCII.
         pem = roots.decode("ascii", "backslashreplace")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ValueError, ssl.SSLError) as error:
@@ -241,7 +241,7 @@ def _read_roots(ca_file: Path) -> bytes:
 
 
 def _system_roots() -> bytes | None:
-    # None lets gRPC take the roots that it carries along.
+    # None lets gRPC use its built-in roots.
     if os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
         return None
     found = ssl.create_default_context().get_ca_certs(binary_form=True)

@@ -1,4 +1,4 @@
-"""The way to one endpoint: as many channels as pay, each replaced when it leads nowhere."""
+"""The channels to one endpoint: as many as are worth it, each replaced when it fails to connect."""
 
 import time
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from batch_uploader.sinks.speechsense.pool_sizer import PoolSizer, Sample
 
 _STALE_AFTER: Final = 180.0
 _BUSY: Final = 256 * 1024
-"""A channel with so many bytes to carry is shared no further while there may be another: what is
-less is over sooner than another connection is made."""
-_REST: Final = 10.0  # seconds without a new channel after one that was not to be had
+"""Bytes on a channel from which on a call gets another channel if allowed: less than this is sent
+sooner than a connection is made."""
+_REST: Final = 10.0  # seconds without a new channel after one could not connect
 
 
 class ChannelPool:
     """Gives each call the least busy channel; a channel connects with its first call.
 
-    A channel that has led nowhere for minutes is replaced: gRPC looks a name up again only after a
-    disconnect, a new channel always does. One that leads nowhere while others do is given up, since
-    it would draw all calls, having so few. Raises ConfigError as ``open_channel`` does.
+    A channel that could not connect for minutes is replaced: gRPC resolves a name again only after
+    a disconnect, a new channel always does. One that cannot connect while others can is dropped,
+    since being idle it would attract all calls. Raises ConfigError as ``open_channel`` does.
     """
 
     def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,22 +38,22 @@ class ChannelPool:
 
     @property
     def expanded(self) -> bool:
-        """Whether many channels carry more than few."""
+        """Whether many channels have proved faster than few."""
         return self._width.proved
 
     def call(self, nbytes: int = 0) -> "Call":
-        """A channel for one call with so many bytes, kept open until that call is over."""
+        """A channel for one call with ``nbytes`` bytes, kept open until the call ends."""
         return Call(self, nbytes)
 
     async def close(self) -> None:
-        """End the channels, and the calls that are still on them."""
+        """Close the channels, and the calls on them."""
         for lane in (*self._lanes, *self._retired):
             for call in lane.calls:
                 call.cancel()
             await lane.channel.close()
 
     def unreached(self, lane: "_Pooled") -> None:
-        """A call on the lane found no connection."""
+        """A call on this channel could not connect."""
         now = self._clock()
         if lane not in self._lanes:
             return
@@ -65,14 +65,14 @@ class ChannelPool:
             lane.unreached_since = now
         elif now - lane.unreached_since >= _STALE_AFTER:
             lane.unreached_since = now
-            # A CA file that has gone meanwhile is no reason to give up the one that was read.
+            # If the CA file is gone meanwhile, keep the certificates that were read.
             with suppress(ConfigError):
                 self._credentials = channel_credentials(self._endpoint)
             self._lanes.append(self._open(now))
             self._retire(lane)
 
     def begin(self, call: "Call") -> None:
-        """Give a call its channel."""
+        """Assign a channel to a call."""
         began = self._clock()
         call.lane = lane = self._choose(began)
         lane.calls.add(call)
@@ -82,7 +82,7 @@ class ChannelPool:
             call.began = began
 
     async def end(self, call: "Call") -> None:
-        """A call is over."""
+        """A call ended."""
         lane = call.lane
         if call.sample is not None:
             self._measured(call.sample, call.began, call.nbytes if call.delivered else 0)
@@ -125,7 +125,7 @@ class ChannelPool:
 
 
 class _Pooled:
-    """One channel and what is on it."""
+    """A channel and its load."""
 
     def __init__(self, channel: grpc.aio.Channel, unreached_since: float | None) -> None:
         self.channel = channel
@@ -135,7 +135,7 @@ class _Pooled:
 
 
 class Call:
-    """One call's hold on a channel, as an async context manager; it is to be told how it went."""
+    """A call's use of a channel, as an async context manager; report its result to it."""
 
     lane: _Pooled
 
@@ -145,7 +145,7 @@ class Call:
         self.sample: Sample | None = None
         self.delivered = False
         self.cancel: Callable[[], None] = _nothing
-        """Ends the call; gRPC's channels know those alone that were made by their own methods."""
+        """Ends the call; a gRPC channel ends only the calls made by its own methods."""
         self._pool = pool
 
     async def __aenter__(self) -> Self:
@@ -158,12 +158,12 @@ class Call:
 
     @property
     def channel(self) -> grpc.aio.Channel:
-        """The channel that it goes over."""
+        """The channel of the call."""
         return self.lane.channel
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, or there was one: a channel that cannot make any tells."""
+        """Whether the channel is not known to have failed to connect."""
         try:
             state = self.channel.get_state()
         except grpc.aio.UsageError:
@@ -171,12 +171,12 @@ class Call:
         return state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
     def reached(self, *, delivered: bool = True) -> None:
-        """It got through, if only to be refused; with ``delivered`` its bytes did."""
+        """The service answered, perhaps with a refusal; with ``delivered`` it took the bytes."""
         self.lane.unreached_since = None
         self.delivered = delivered
 
     def unreached(self) -> None:
-        """It found no connection."""
+        """The call could not connect."""
         self._pool.unreached(self.lane)
 
 

@@ -1,4 +1,4 @@
-"""Who we are to the service, and the files that say so. Nothing here shows its secret in print."""
+"""Credentials, and the files that hold them. No class here shows its secret in a repr."""
 
 import os
 import stat
@@ -31,17 +31,17 @@ _LARGEST_FILE: Final = 1024 * 1024
 
 
 class Credentials(Protocol):
-    """What is in the ``authorization`` header of a request."""
+    """The ``authorization`` header of requests."""
 
     async def header(self) -> str:
-        """The header's value as of now: a word, a space, the secret.
+        """The current value of the header: a scheme, a space, the secret.
 
-        Raises NotSent or Unauthorized if there is none to be had.
+        Raises NotSent or Unauthorized if it cannot be obtained.
         """
 
 
 class ApiKey:
-    """An API key of a service account. Raises ConfigError if it cannot be one."""
+    """An API key of a service account. Raises ConfigError if it is malformed."""
 
     def __init__(self, key: str) -> None:
         self._header = f"Api-Key {_sound(key, 'the API key')}"
@@ -60,7 +60,7 @@ class ApiKey:
 
 
 class IamToken:
-    """An IAM token, good for at most 12 hours. Raises ConfigError if it cannot be one."""
+    """An IAM token, valid for at most 12 hours. Raises ConfigError if it is malformed."""
 
     def __init__(self, token: str) -> None:
         self._header = f"Bearer {_sound(token, 'the IAM token')}"
@@ -74,9 +74,9 @@ class IamToken:
 
 
 class IamTokenFile:
-    """An IAM token in a file that somebody else renews; read again whenever the file changes.
+    """An IAM token in a file that another program renews; read again when the file changes.
 
-    Raises ConfigError if there is no valid token in it at first. If the file cannot be read later,
+    Raises ConfigError if the file has no valid token at first. If the file cannot be read later,
     the last token stays in use until the service refuses it.
     """
 
@@ -86,7 +86,7 @@ class IamTokenFile:
         self._path = path = as_path("path", path)
         self._clock = clock
         self._looked = clock()
-        # Looked at before it is read: what is written in between is then seen as a change.
+        # Stat before reading, so that a write in between is seen as a change.
         self._seen = _version(path)
         self._header = f"Bearer {read_secret_file(path)}"
 
@@ -94,7 +94,7 @@ class IamTokenFile:
         return f"IamTokenFile({str(self._path)!r})"
 
     async def header(self) -> str:
-        """The token that was in the file a few seconds ago."""
+        """The token of the file, at most a few seconds old."""
         if self._clock() - self._looked >= _LOOK_EVERY:
             self._looked = self._clock()
             await anyio.to_thread.run_sync(self._look)
@@ -104,17 +104,18 @@ class IamTokenFile:
         version = _version(self._path)
         if version is None or version == self._seen:
             return
-        # What cannot be read now may be in the middle of its renewal: the next look tells more.
+        # It may just be being renewed; it is read again later.
         with suppress(ConfigError):
             self._header = f"Bearer {read_secret_file(self._path)}"
             self._seen = version
 
 
 class ServiceAccountKey:
-    """The authorized key of a service account, exchanged for IAM tokens as they run out.
+    """The authorized key of a service account, exchanged for IAM tokens as they expire.
 
     A token is renewed an hour before it expires (halfway, if it is valid for less than two hours),
-    once for all that wait for it. If IAM cannot be reached, the old one is used until it expires.
+    once for all callers that wait for it. If IAM cannot be reached, the old one is used until it
+    expires.
     """
 
     def __init__(
@@ -144,9 +145,9 @@ class ServiceAccountKey:
         return cls(AuthorizedKey.parse(text, f"the file {path}"), endpoint=endpoint)
 
     async def header(self) -> str:
-        """A token that is good for a while yet.
+        """A valid token.
 
-        Raises Unauthorized if IAM refuses the key, NotSent if it cannot be asked.
+        Raises Unauthorized if IAM refuses the key, NotSent if IAM cannot be reached.
         """
         while self._clock() >= self._renew_at:
             if self._clock() < self._ends_at and self._lock.locked():
@@ -172,10 +173,10 @@ class ServiceAccountKey:
 
 
 def read_secret_file(path: Path) -> str:
-    """The one word in a file that only its owner may read. Blocking.
+    """The secret in a file that only its owner may read. Blocking.
 
-    White space around it and a byte-order mark are dropped. Raises ConfigError, which names the
-    file and nothing of its content.
+    White space around it and a byte-order mark are removed. Raises ConfigError, which does not show
+    the content.
     """
     return _sound(_read_private(path), f"the file {path}")
 
@@ -184,13 +185,13 @@ def _read_private(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            # Others need it, and chmod would take it from them.
+            # A file shared by its owner on purpose must not get the advice to chmod.
             raise ConfigError(
                 f"{path} is a directory or a device", hint="specify the file with the secret"
             )
         if not is_private(path):
             raise ConfigError(f"other users can read {path}", hint=f"chmod 600 {quote(str(path))}")
-        # Anything else than UTF-8 is refused with the other characters that no secret has.
+        # What is not UTF-8 is refused together with other characters that secrets do not have.
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE).decode("utf-8-sig", errors="replace")
     except OSError as error:

@@ -1,13 +1,13 @@
-"""What the end of a call proves: each status becomes one of the five SinkErrors, here alone.
+"""What the end of a call proves: each status becomes one of the five SinkErrors, only here.
 
-Three kinds of evidence, the first that holds decides:
+Three kinds of evidence; the first that applies decides:
 
-- *Not sent*: no connection was made, or the last message of a stream had not left. Safe.
-- *The server's word*: a status whose text speaks of the service itself. It is believed.
-- *Silence*: the connection broke, the deadline passed, the text is empty or speaks of what carried
-  the request (``transport``), or the status says nothing. In doubt.
+- *Not sent*: no connection was made, or the last message of a stream was not sent. Safe.
+- *The service's answer*: a status whose text is about the service itself. It is believed.
+- *Silence*: the connection broke, the deadline passed, the text is empty or about the transport
+  (see ``transport``), or the status proves nothing. In doubt.
 
-gRPC reports a broken connection with the codes that servers use themselves, and so do gateways.
+gRPC and gateways report a broken connection with codes that services use as well.
 """
 
 import math
@@ -33,24 +33,24 @@ from batch_uploader.sinks.speechsense.rpc_result import RpcResult, request_id, r
 
 
 class Extent(StrEnum):
-    """How much of a recording may have left when its call ended."""
+    """How much of a recording may have been sent when its call ended."""
 
     PART = "part"
-    """The last message of its stream was never handed to the transport."""
+    """The last message of its stream was not handed to the transport."""
     WHOLE = "whole"
-    """All of it, as far as anybody can tell."""
+    """All of it may have been sent."""
 
 
 class Unavailable(StrEnum):
-    """What an UNAVAILABLE proves that comes after the last byte was sent."""
+    """What an UNAVAILABLE after the last byte proves."""
 
     BELIEVED = "believed"
-    """That nothing was stored: the recording is sent again."""
+    """Nothing was stored: the recording is sent again."""
     DOUBTED = "doubted"
-    """Nothing: the recording is in doubt."""
+    """It proves nothing: the recording is in doubt."""
 
 
-# No call leaves before there is a connection.
+# Errors before there is a connection.
 _LOOK_UP: Final = ("errors resolving", "dns resolution failed")
 _NEVER_LEFT: Final = (
     "failed to connect to all addresses",
@@ -58,27 +58,27 @@ _NEVER_LEFT: Final = (
     *_LOOK_UP,
 )
 
-# Envoy could not even connect to its backend, and says so of its only try.
+# Envoy reports that its only attempt could not connect to its backend.
 _UNCONNECTED: Final = re.compile(
     r"upstream connect error or disconnect/reset before headers\. "
     r"reset reason: (?:remote |local )?connection failure\b"
 )
-# Our client's word for a limit at the door, said before a request is let in: as good as the
-# service's own "too many". Whether somebody in between had tried before, neither can tell.
+# gRPC's text for an HTTP 429, which a gateway sends before it lets a request in: as good as the
+# service's own refusal. Neither shows whether a proxy had tried before.
 _TOO_MANY_REQUESTS: Final = "received http2 header with status: 429"
 
 _TOO_LARGE: Final = re.compile(
     r"(?<!decompressed )(?:message larger than max|message exceeds (?:the )?maximum)"
 )
-# The same complaint about the answer, which means that the request was carried out.
+# The answer was too large, so the request was carried out.
 _ANSWER_TOO_LARGE: Final = re.compile(r"client: received|server: sent")
 _NUMBER: Final = re.compile(r"\d{1,18}")
 _ABORTED: Final = re.compile(r"\baborted\b", re.IGNORECASE)
-"""What the code itself says."""
+"""The name of the code itself."""
 
 _CHECK_FIRST: Final = "check whether it was stored before you resend it"
 
-# For the explanation alone.
+# Only for the explanation.
 _NOT_GRPC: Final = ("received http2 header", "no status received", "end_stream flag", "upstream")
 _HTTP_STATUS: Final = re.compile(r"received http2 header with status: (\d{3})")
 _NO_TLS: Final = "wrong_version_number"
@@ -96,9 +96,9 @@ _WORD: Final[Mapping[StatusCode, type[SinkError]]] = {
     StatusCode.PERMISSION_DENIED: Unauthorized,
     StatusCode.UNIMPLEMENTED: Unauthorized,
 }
-"""Whatever is not here is silence."""
+"""All other codes are silence."""
 _ASKS_AGAIN: Final = frozenset({NotSent, Throttled})
-"""What is only believed in words that speak of the service."""
+"""Believed only with a text about the service."""
 
 
 class _Advice(NamedTuple):
@@ -107,7 +107,7 @@ class _Advice(NamedTuple):
 
 
 def never_left(answer: RpcResult) -> bool:
-    """Whether no connection was made; one that there is, or that brought metadata, was."""
+    """Whether no connection was made; received metadata show that there was one."""
     if answer.code is not StatusCode.UNAVAILABLE or answer.connected or answer.metadata:
         return False
     return answer.details.lower().startswith(_NEVER_LEFT)
@@ -122,11 +122,11 @@ def classify(
     size: int = 0,
     connection_id: str = "",
 ) -> SinkError:
-    """The error that a call's end amounts to. Total: each answer has one, OK too.
+    """The error for the end of a call. Total: each answer has one, also OK.
 
-    OK stands for an answer without a talk ID. ``where`` names the endpoint for a human, ``size`` is
-    that of the largest message that was sent, in bytes. ``connection_id`` is what the service calls
-    a connection: where it names that one, it speaks of itself.
+    OK stands for an answer without a talk ID. ``where`` names the endpoint for messages, ``size``
+    is that of the largest message that was sent, in bytes. ``connection_id`` is the service's own
+    connection: a text that names it is about the service.
     """
     kind = _decide(_without_connection(answer, connection_id), extent, unavailable, size)
     advice = _explain(kind, answer, extent, where)
@@ -141,7 +141,7 @@ def classify(
 
 
 def _without_connection(answer: RpcResult, connection_id: str) -> RpcResult:
-    """The answer without the words by which it names the service's own connection."""
+    """The answer without the words that name the service's own connection."""
     if not connection_id or connection_id not in answer.details:
         return answer
     named = rf"\bconnection(?:[ _]?id)?\W{{1,3}}{re.escape(connection_id)}(?!\w)"
@@ -160,7 +160,7 @@ def _decide(
     answer: RpcResult, extent: Extent, unavailable: Unavailable, size: int
 ) -> type[SinkError]:
     if answer.talk_id is not None:
-        # It was carried out, whatever was said afterwards.
+        # It was carried out, whatever the status.
         return Contradicted if answer.code is StatusCode.OK else InDoubt
     if never_left(answer):
         return NotSent
@@ -169,7 +169,7 @@ def _decide(
     kind = _word(answer)
     if answer.code is StatusCode.UNAVAILABLE and unavailable is Unavailable.DOUBTED:
         kind = InDoubt
-    # A service that says OK may have stored what it had; any other silence before the end has not.
+    # With OK the service may have stored a part; any other silence before the end stored nothing.
     if kind is InDoubt and extent is Extent.PART and answer.code is not StatusCode.OK:
         return NotSent
     return kind
@@ -205,11 +205,11 @@ def _unconnected(answer: RpcResult) -> bool:
 
 
 def _too_large(answer: RpcResult, size: int) -> bool:
-    """Whether a message of ours was more than somebody takes: the text tells its size."""
+    """Whether a message of ours exceeded a limit: the text has its size."""
     text = answer.details.lower()
     if answer.code is not StatusCode.RESOURCE_EXHAUSTED or _ANSWER_TOO_LARGE.search(text):
         return False
-    # Who packs it once more makes it a bit larger.
+    # A proxy that repacks it makes it a bit larger.
     most = size + size // 8 + 1024 if size else math.inf
     told = any(size <= int(number) <= most for number in _NUMBER.findall(text))
     return told and _TOO_LARGE.search(text) is not None

@@ -1,8 +1,8 @@
-"""A request in one message, and all that comes back: two batches of gRPC's core.
+"""A call with one request message and all of its answer, in two batches of gRPC's core.
 
-A stream in both directions, which hears as much, takes seven batches and three tasks of a call, a
-third of what a small recording costs. What does this lies beneath gRPC's public face; where it is
-not to be found, ``possible`` says so, and the stream serves.
+A bidirectional stream, which receives as much, takes seven batches and three tasks a call, a third
+of the cost of a small recording. This uses private parts of gRPC; if they are missing, ``possible``
+is False, and the stream is used.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ _NO_FLAGS: Final = 0
 
 
 def possible(channel: grpc.aio.Channel) -> bool:
-    """Whether this gRPC has what it takes."""
+    """Whether this version of gRPC has the private parts."""
     return _core is not None and hasattr(getattr(channel, "_channel", None), "call")
 
 
 class Exchange:
-    """One call, from its beginning; it goes on when nobody waits for it any more.
+    """One call, which begins at once and goes on if its caller is cancelled.
 
     Raises UsageError if the channel is closed.
     """
@@ -59,7 +59,7 @@ class Exchange:
         self._named = Named()
         self._status = _core.ReceiveStatusOnClientOperation(_NO_FLAGS)
         self._initial = _core.ReceiveInitialMetadataOperation(_NO_FLAGS)
-        # With the status in it, this batch succeeds however the call ends, and costs no message.
+        # As it includes the status, this batch succeeds however the call ends.
         sent = (
             _core.SendInitialMetadataOperation(headers, _NO_FLAGS),
             _core.SendMessageOperation(message, _NO_FLAGS),
@@ -67,12 +67,12 @@ class Exchange:
             self._status,
         )
         self._over = loop.create_task(_core.execute_batch(self._rpc, sent, loop))
-        # By itself, so that what is here already is not lost by one who is told to stop.
+        # A task of its own, so that a cancelled caller does not lose what was received.
         self._hearing = loop.create_task(self._hear())
         call.cancel = self.cancel
 
     async def end(self, secrets: Callable[[], tuple[str, ...]]) -> Receipt | RpcResult:
-        """How the call ended. ``secrets`` gives what must not be repeated if the peer does."""
+        """How the call ended. ``secrets`` returns texts to redact in the peer's words."""
         try:
             failure = await asyncio.shield(self._hearing)
         except asyncio.CancelledError:
@@ -100,18 +100,18 @@ class Exchange:
         )
 
     def cancel(self) -> None:
-        """End it, if it has not ended."""
+        """Cancel the call unless it has ended."""
         if not self._over.done():
             self._rpc.cancel(ENDED_WITHIN.details)
 
     async def _hear(self) -> Exception | None:
-        """Take all that comes until the status has; what gRPC could not make sense of."""
+        """Receive until the status arrives. Returns the error if gRPC could not parse a message."""
         initial: tuple[Any, ...] = (self._initial,)
         try:
             while (message := await self._receive(initial)) is not None:
                 self._named.add(message)
                 initial = ()
-                # Nearly always the status came along with the message.
+                # Nearly always the status arrives with the message.
                 await asyncio.sleep(0)
                 if self._over.done():
                     break
@@ -125,7 +125,7 @@ class Exchange:
         try:
             await _core.execute_batch(self._rpc, (*also, received), self._loop)
         except _core.InternalError:
-            # So it tells that none will come; the status says why.
+            # No message will come; the status says why.
             return None
         message: bytes | None = received.message()
         return message

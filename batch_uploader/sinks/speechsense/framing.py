@@ -1,7 +1,7 @@
-"""Requests as bytes, made without copying the audio through protobuf.
+"""Serialised requests, made without copying the audio through protobuf.
 
-The small parts are serialised by the library, the lengths before the audio by hand: protobuf and
-gRPC would otherwise make three copies of each recording on the event loop.
+The small parts are serialised by protobuf, the lengths before the audio by hand: otherwise protobuf
+and gRPC make three copies of each recording on the event loop.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from batch_uploader.core.model import AudioInfo, Container, Recording, Role
 from batch_uploader.sinks.speechsense import wire
 
 OVERHEAD: Final = 64 * 1024
-"""No request is longer than its audio by more bytes than this, given sane metadata."""
+"""The most bytes by which a request is longer than its audio, with sane metadata."""
 
 # Field numbers with the wire type "length-delimited", from talk_service.proto and audio.proto.
 _REQUEST_METADATA: Final = b"\x0a"
@@ -34,7 +34,7 @@ _CONTAINERS: Final[Mapping[Container, "wire.ContainerAudio.ContainerAudioType"]]
 
 
 def talk_metadata(recording: Recording, stamp_field: str | None = None) -> bytes:
-    """A TalkMetadata; with ``stamp_field`` the recording's key stands in that field."""
+    """A TalkMetadata; with ``stamp_field``, that field has the recording's key."""
     fields = dict(recording.metadata.fields)
     if stamp_field is not None:
         fields[stamp_field] = recording.key
@@ -60,10 +60,7 @@ def audio_metadata(audio: AudioInfo) -> bytes:
 
 
 def whole_start(metadata: bytes, audio: bytes, size: int) -> bytes:
-    """An UploadTalkRequest of a TalkMetadata, an AudioMetadata and so many bytes of audio.
-
-    All of it but the audio, which stands at its end.
-    """
+    """An UploadTalkRequest with ``size`` bytes of audio, without the audio, which is at its end."""
     start = _field(_AUDIO_METADATA, audio) + _chunk_start(size)
     length = varint(len(start) + size)
     return b"".join((_field(_REQUEST_METADATA, metadata), _REQUEST_AUDIO, length, start))
@@ -80,13 +77,13 @@ def stream_format(audio: bytes) -> bytes:
 
 
 def stream_chunk(content: bytes) -> bytes:
-    """Each StreamTalkRequest after it: a piece of the audio."""
+    """The further StreamTalkRequests: a piece of the audio each."""
     chunk = _chunk_start(len(content))
     return b"".join((_REQUEST_AUDIO, varint(len(chunk) + len(content)), chunk, content))
 
 
 def varint(number: int) -> bytes:
-    """A natural number as protobuf writes it: seven bits a byte, the lowest first."""
+    """A natural number as a protobuf varint: seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:  # noqa: PLR2004 - seven bits
         out.append(number & 0x7F | 0x80)
@@ -100,6 +97,6 @@ def _field(tag: bytes, value: bytes) -> bytes:
 
 
 def _chunk_start(size: int) -> bytes:
-    # All of an AudioChunk's field but its data; an empty one is left out, as in proto3.
+    # The AudioChunk's field without its data; empty data are omitted, as in proto3.
     data = _CHUNK_DATA + varint(size) if size else b""
     return _AUDIO_CHUNK + varint(len(data) + size) + data

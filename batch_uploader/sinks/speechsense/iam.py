@@ -1,6 +1,6 @@
 """IAM tokens for a service account: its authorized key signs a JWT, which IAM exchanges.
 
-cryptography is imported where there is such a key: it takes as long as half of gRPC.
+cryptography is imported only with such a key: the import takes half as long as gRPC's.
 """
 
 import base64
@@ -33,7 +33,7 @@ _AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 _JWT_LIFE: Final = 3600
 _TIMEOUT: Final = 30.0
 LONGEST_SECRET: Final = 8 * 1024
-"""Characters. Of a header a server may refuse more; the longest IAM token has less than half."""
+"""Characters: servers may refuse longer headers; the longest IAM token has less than half."""
 _SALT: Final = 32
 _REFUSED: Final = frozenset(
     {
@@ -56,9 +56,9 @@ class AuthorizedKey(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
-        """Read the JSON that the console makes; ``name`` is what errors call it.
+        """Read the JSON that the console makes; ``name`` is used in errors.
 
-        Raises ConfigError, without a word of the content.
+        Raises ConfigError, which does not show the content.
         """
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -89,7 +89,7 @@ class AuthorizedKey(Struct, frozen=True):
         return cls(key_id, account, key)
 
     def sign(self, now: float) -> str:
-        """A JWT that is good for an hour from ``now``, in seconds since the epoch."""
+        """A JWT that is valid for an hour from ``now``, in seconds since the epoch."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -108,7 +108,7 @@ class AuthorizedKey(Struct, frozen=True):
 
 
 class IssuedToken:
-    """A token, and for how many seconds from now it is good. It has no repr to show the token."""
+    """A token, and for how many seconds it is valid. Its repr does not show the token."""
 
     def __init__(self, token: str, life: float) -> None:
         self.token = token
@@ -116,7 +116,7 @@ class IssuedToken:
 
 
 async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
-    """Ask IAM for a token. Raises Unauthorized if it refuses the key, else NotSent."""
+    """Request a token from IAM. Raises Unauthorized if IAM refuses the key, else NotSent."""
     now = time.time()
     jwt = key.sign(now)
     remember(jwt)
@@ -133,7 +133,7 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
             raise _refusal(unreadable(error), endpoint) from None
     try:
         issued = wire.CreateIamTokenResponse.FromString(answer)
-    except (DecodeError, TypeError):  # None is what gRPC makes of an answer without a message
+    except (DecodeError, TypeError):  # gRPC returns None for an answer without a message
         issued = wire.CreateIamTokenResponse()
     if not _plain(issued.iam_token):
         raise NotSent(

@@ -1,8 +1,8 @@
 """Search and Get: which talks carry a stamp.
 
-Whether Search's key of a metadata field is ``userMeta.NAME``, as the guide has it, or
-``user.NAME``, as a comment in the API has it, has not been checked. A wrong one finds nothing and
-may not even be refused, so both are tried until one has brought up a talk that was asked for.
+It is not verified whether Search's key of a metadata field is ``userMeta.NAME``, as in the guide,
+or ``user.NAME``, as in a comment of the API. A wrong one finds nothing and may not be refused, so
+both are tried until one finds a talk with a requested stamp.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,12 +18,12 @@ from batch_uploader.sinks.speechsense.quota import Quota, Waits
 from batch_uploader.sinks.speechsense.rpc_result import RpcResult, flaw, request_id
 
 Ask = Callable[[str, bytes], Awaitable[bytes | RpcResult]]
-"""Makes one call: a method and a request to a response, or to how the call failed."""
+"""Makes one call: takes a method and a request, returns a response or how the call failed."""
 
 _SPELLINGS: Final = ("userMeta.{}", "user.{}")
 _PAGE: Final = 1_000
 _MOST_FOUND: Final = 200
-"""A stamp is one talk's, so more than a few for each key are not those that were asked for."""
+"""A stamp is unique to a talk, so a larger result does not answer the search."""
 _M = TypeVar("_M", bound=Message)
 
 _REFUSED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
@@ -43,7 +43,7 @@ class Lookup:
     async def find(
         self, connection_id: str, keys: Sequence[str], ask: Ask, waits: Waits | None = None
     ) -> list[Match]:
-        """What ``ports.Sink.find`` promises; ``keys`` are at most a hundred."""
+        """As ``ports.Sink.find``; at most a hundred ``keys``."""
         found: dict[str, Match] = {}
         refusals: list[SearchFailed] = []
         for name in self._names:
@@ -56,7 +56,7 @@ class Lookup:
             matches = await self._get(connection_id, new, ask, waits)
             found.update((match.talk_id, match) for match in matches)
             if any(match.key in keys for match in matches):
-                # This is how the service spells it.
+                # The service uses this name.
                 self._names = (name,)
                 return list(found.values())
         if len(refusals) == len(self._names):
@@ -66,7 +66,7 @@ class Lookup:
     async def _search(
         self, name: str, connection_id: str, keys: Sequence[str], ask: Ask
     ) -> Sequence[str] | SearchFailed:
-        """The talks' IDs; a SearchFailed if the service does not know the field by this name."""
+        """The talks' IDs; a SearchFailed if the service does not know the field under this name."""
         request = wire.SearchTalkRequest(
             connection_id=connection_id,
             filters=[wire.Filter(key=name, any_match=wire.AnyMatchFilter(values=keys))],
@@ -79,7 +79,7 @@ class Lookup:
             raise failed(answer)
         page = _parse(wire.SearchTalkResponse.FromString, answer)
         if page.next_page_token or len(page.talk_ids) > _MOST_FOUND:
-            # To look into each of them would use up the quota of a day.
+            # Getting each of them would use up a day's quota.
             return SearchFailed(
                 f"Search by {name} returned {page.talks_count:,} talks, so it ignores that field",
                 code="SEARCH_INEXACT",
@@ -96,7 +96,7 @@ class Lookup:
             some = talk_ids[start : start + step]
             await self._quota.take(len(some), waits)
             request = wire.GetTalkRequest(connection_id=connection_id, talk_ids=some)
-            # Everything about a talk that is no analysis comes in any case.
+            # All fields but analyses are returned in any case.
             request.results_mask.paths.append("conversation_statistics")
             answer = await ask(wire.GET, request.SerializeToString())
             if isinstance(answer, RpcResult):
@@ -105,13 +105,13 @@ class Lookup:
             _require_sound(talk.id for talk in talks)
             matches += map(self._match, talks)
             told = {talk.id for talk in talks}
-            # Found, and yet not to be had: it says nothing of its stamp.
+            # Found, but not returned by Get: its stamp is unknown.
             matches += [Match(each, connection_id, None) for each in some if each not in told]
         return matches
 
     def _match(self, talk: "wire.Talk") -> Match:
         fields = talk.talk_fields
-        # A name may have a dot of its own, which is no spelling.
+        # The name of a field may itself have a dot.
         stamps = [field.value for field in fields if field.name == self._stamp_field] or [
             field.value for field in fields if _bare(field.name) == self._stamp_field
         ]
@@ -125,7 +125,7 @@ class Lookup:
 
 
 def failed(answer: RpcResult) -> SearchFailed:
-    """What a Search or a Get that did not succeed amounts to."""
+    """The error for a failed Search or Get."""
     said = answer.quote()
     return SearchFailed(
         "the service did not say which talks it holds" + (f' ("{said}")' if said else ""),

@@ -1,51 +1,54 @@
-"""How many channels lead to the service: many where each carries little and many carry more."""
+"""Decides how many channels to use: many if each is slow and more of them are faster."""
 
 from typing import Final
 
 START: Final = 4
 MOST: Final = 32
 
-_GAIN: Final = 1.15  # so many times as much must many carry to be worth it
-_POOR: Final = 12_500_000  # bytes a second: a channel that carries 100 Mbit/s needs no others
-_REST: Final = 300.0  # seconds until the next trial after one that brought nothing
+_GAIN: Final = 1.15  # the factor in goodput that makes many channels worth it
+_POOR: Final = 12_500_000  # bytes a second: one channel of 100 Mbit/s is enough
+_REST: Final = 300.0  # seconds until the next trial after one without gain
 
 
 class PoolSizer:
-    """Tries many channels when all are crowded and carry little, and takes that back if in vain.
+    """Tries many channels when all are crowded and slow, and reverts if there is no gain.
 
-    Where the way is long and loses packets, each channel carries so much and no more; elsewhere
-    more of them only cost. A trial that is lost, or was won by more calls at once than the few had,
-    is judged by another measurement of the few: at the first one nothing may have been lost yet, or
-    the run only began. ``now`` is in seconds, of a clock that never goes back.
+    On a long path that loses packets, each channel has a limited throughput; elsewhere more
+    channels only cost. A trial without gain, or with a gain at higher concurrency than the few had,
+    is judged by measuring the few once more: at the first measurement there may have been no loss
+    yet, or the run had just begun. ``now`` is monotonic seconds.
     """
 
     def __init__(self) -> None:
         self.channels = START
-        """How many there may be now."""
+        """How many channels are allowed now."""
         self._few: Sample | None = None
-        """What few carried, while many are tried."""
+        """The sample of few channels, while many are tried."""
         self._many: Sample | None = None
-        """What many carried, while few are measured once more."""
+        """The sample of many channels, while few are measured again."""
         self._rests_until = 0.0
         self._sample = Sample(START, passing=2 * START)
 
     @property
     def proved(self) -> bool:
-        """Whether there are many, and they carry more than few did."""
+        """Whether many channels are used and have proved faster than few."""
         return self.channels == MOST and self._few is None
 
     def crowded(self) -> None:
-        """A call came and all channels there may be had enough to carry."""
+        """A call found all allowed channels busy."""
         self._sample.crowded = True
 
     def began(self) -> "Sample | None":
-        """A call with something to deliver begins; the sample that is to hear of its end."""
+        """A call with bytes to deliver begins. Returns the sample that its end belongs to."""
         return self._sample if self._sample.takes() else None
 
     def ended(
         self, now: float, sample: "Sample", seconds: float, nbytes: int, running: int
     ) -> None:
-        """A call of the sample took so long for so many bytes, 0 if it failed, one of so many."""
+        """A call of the sample took ``seconds`` for ``nbytes`` (0 if it failed).
+
+        ``running`` calls ran at once.
+        """
         sample.add(seconds, nbytes, running)
         if sample is not self._sample or not sample.complete:
             return
@@ -63,11 +66,11 @@ class PoolSizer:
         elif self._pays(now, sample):
             self._few = sample
             self.channels = MOST
-        # As many as go at once: all of them are under way together.
+        # One sample is as many calls as run concurrently.
         self._sample = Sample(max(START, min(MOST, round(sample.running))))
 
     def failed(self, now: float) -> None:
-        """New channels are of no use: a trial is over, and there is none for minutes."""
+        """New channels fail: the trial ends, and there is none for minutes."""
         if self._few is not None:
             self.channels = START
             self._sample = Sample(START)
@@ -84,11 +87,10 @@ class PoolSizer:
 
 
 class Sample:
-    """So many calls, from their beginning to the end of the last.
+    """A measurement of ``size`` calls, from their beginning to the end of the last.
 
-    As many before them are let pass, or ``passing`` of them: new channels are connecting, and old
-    ones are still shared. Which calls these are is settled when they begin: those that end first
-    are the fast ones.
+    Skips as many calls before, or ``passing``: new channels are still connecting, and old ones
+    shared. Calls are selected when they begin, since those that end first are the fast ones.
     """
 
     def __init__(self, calls: int, passing: int | None = None) -> None:
@@ -101,7 +103,7 @@ class Sample:
         self._delivered = 0
 
     def takes(self) -> bool:
-        """Whether the call that begins now is one of them."""
+        """Whether the call that begins now is in the sample."""
         if self._passing:
             self._passing -= 1
             return False
@@ -111,7 +113,7 @@ class Sample:
         return False
 
     def add(self, seconds: float, nbytes: int, running: int) -> None:
-        """One of them has ended."""
+        """A call of the sample ended."""
         self._awaited -= 1
         if nbytes:
             self._delivered += 1
@@ -121,19 +123,18 @@ class Sample:
 
     @property
     def complete(self) -> bool:
-        """Whether all of them have ended."""
+        """Whether all calls of the sample have ended."""
         return not self._awaited
 
     @property
     def running(self) -> float:
-        """How many calls there were at once, on average."""
+        """The average concurrency."""
         return self._running / max(self._delivered, 1)
 
     @property
     def goodput(self) -> float:
-        """In bytes a second: of one call on average, times as many as there were at once.
+        """In bytes a second: the average of a call, times the average concurrency.
 
-        What ended within some time over its length would go up and down with calls that end
-        together.
+        Bytes ended in an interval over its length would vary with calls that end together.
         """
         return self._nbytes / max(self._seconds, 1e-6) * self.running

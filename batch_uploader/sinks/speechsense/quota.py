@@ -1,4 +1,4 @@
-"""How much may be asked for in a second, a minute, an hour and a day."""
+"""Quotas by the second, minute, hour and day."""
 
 import time
 from collections import deque
@@ -8,17 +8,17 @@ from typing import Final
 import anyio
 
 GET_QUOTA: Final = ((20, 1.0), (200, 60.0), (2_000, 3_600.0), (20_000, 86_400.0))
-"""What the service grants a project: so many talks in so many seconds, all of it at once."""
+"""The service's quotas for a project: talks, and in how many seconds; all apply at once."""
 
 Waits = Callable[[float], None]
-"""Hears of each pause, in seconds, before it begins."""
+"""Called before each pause with its seconds."""
 
 
 class Quota:
-    """Spends no more than each ``(amount, seconds)`` of ``limits`` allows in any such time.
+    """Stays within each ``(amount, seconds)`` of ``limits``, in any window of that length.
 
-    Knows of this process alone: others that use the same project have the same quota. ``clock``
-    gives seconds.
+    Counts only this process; others that use the same project share the quota. ``clock`` gives
+    seconds.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Quota:
 
     @property
     def at_once(self) -> int:
-        """The most that can be taken in one go."""
+        """The most that can be taken at once."""
         return min(amount for amount, _ in self._limits)
 
     async def take(self, amount: int, waits: Waits | None = None) -> None:
-        """Wait until so much more, at most ``at_once``, fits in; first come, first served."""
+        """Wait until ``amount``, at most ``at_once``, is available; first come, first served."""
         async with self._turn:
             while (pause := self._pause(amount)) > 0:
                 if waits is not None:

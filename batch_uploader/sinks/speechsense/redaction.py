@@ -1,8 +1,8 @@
-"""What a peer says, fit to be shown: all of it passes through ``shown``.
+"""Redacts secrets in texts of a peer; all of them pass through ``shown``.
 
-A peer may repeat what it was sent: a key, a token, a JWT, whole or in part, in other letters, taken
-apart or encoded, and it may repeat to one what it heard from another. So a process remembers all
-credentials that it has used, and shows no part of any.
+A peer may repeat what it was sent: a key, a token, a JWT, whole or in part, in another case, split
+or encoded, also in another call's answer. So a process remembers all credentials that it has used,
+and shows no part of them.
 """
 
 import re
@@ -14,15 +14,15 @@ from urllib.parse import unquote_to_bytes
 
 _HIDDEN: Final = "[...]"
 _PART: Final = 8
-"""So many letters and digits in a row are a part of a secret."""
+"""The number of consecutive letters and digits that counts as a part of a secret."""
 _WITH_PARTS: Final = 12
-"""A secret of fewer counts as a whole, since its parts may be words."""
+"""A shorter secret is only redacted as a whole, since its parts may be words."""
 _SHORTEST: Final = 3
-"""Characters of what is looked for as it is."""
+"""Characters of the shortest text that is redacted."""
 _LONGEST: Final = 4096
-"""Characters of a text that are looked at; what is behind them is not shown."""
+"""Characters of a text that are examined; the rest is not shown."""
 _REMEMBERED: Final = 32
-"""A run of days has a token every few hours; what is older is good for nothing."""
+"""A run of days has a new token every few hours; older ones have expired."""
 
 _GAPS: Final = re.compile(r"[^0-9A-Za-z]+")
 _ENCODED: Final = re.compile(r"[0-9A-Za-z+/_=%-]{11,}")
@@ -30,10 +30,10 @@ _HEX: Final = re.compile(r"[0-9a-f]{14,}")
 _NUMBERS: Final = re.compile(
     r"(?:[0-9a-f]{2,4}[^0-9a-z]{1,4}(?:0?x|u)?){6,}[0-9a-f]{2,4}", re.IGNORECASE
 )
-"""One byte after the other, as dumps and escapes have it: ``41:51``, ``\\x41``, ``0x41, 0x51``."""
+"""Bytes as numbers, as in dumps and escapes: ``41:51``, ``\\x41``, ``0x41, 0x51``."""
 _NUMBER: Final = re.compile(r"[0-9a-f]{2,4}", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What nearly every answer names, and no code."""
+"""In nearly every answer, and not an encoded secret."""
 
 _parts: dict[str, frozenset[str]] = {}
 _all: frozenset[str] = frozenset()
@@ -41,13 +41,13 @@ _sizes: frozenset[int] = frozenset()
 
 
 def remember(secret: str) -> None:
-    """Never show any part of this from now on."""
+    """Redact any part of this from now on."""
     global _all, _sizes  # noqa: PLW0603 - all the secrets of the process, whoever uses them
     if secret in _parts:
         return
     bare = _bare(secret)
     if len(bare) < _PART:
-        # Not worth the name, and part of many a word.
+        # Too short to be a secret, and part of many words.
         return
     while len(_parts) >= _REMEMBERED:
         del _parts[next(iter(_parts))]
@@ -58,7 +58,7 @@ def remember(secret: str) -> None:
 
 
 def reveals(text: str) -> bool:
-    """Whether a text has a part of a secret in it."""
+    """Whether a text contains a part of a secret."""
     return (
         bool(_found(_bare(text)))
         or any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
@@ -67,14 +67,14 @@ def reveals(text: str) -> bool:
 
 
 def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
-    """The text without secrets, in one line without control characters, ``limit`` at most.
+    """The text without secrets and control characters, in one line of ``limit`` characters at most.
 
-    ``private`` is what must not be repeated either, as a whole.
+    ``private`` are texts that are redacted as a whole.
     """
     text = text[:_LONGEST]
-    # All that is there to be hidden is found first: what hides one may leave a part of another.
+    # All matches are found first: redacting one could break up another.
     text = _hide(text, [*_coded(text), *_values(text, private), *_parts_in(text)])
-    # What is left on both sides of something hidden may make up a part.
+    # The text on both sides of a redaction may form a part.
     while found := _parts_in(text):
         text = _hide(text, found)
     if not text.isprintable():
@@ -84,7 +84,7 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
 
 
 def _coded(text: str) -> Iterator[tuple[int, int]]:
-    """Where something stands that is a part of a secret to whoever decodes it."""
+    """The spans that contain a part of a secret when decoded."""
     yield from (run.span() for run in _ENCODED.finditer(text) if _decodes_to_a_secret(run[0]))
     yield from (run.span() for run in _NUMBERS.finditer(text) if _spells_a_secret(run[0]))
 
@@ -99,7 +99,7 @@ def _parts_in(text: str) -> list[tuple[int, int]]:
     found = _found(_bare(text))
     if not found:
         return []
-    # Where in the text the letters stand that count.
+    # The positions of the letters and digits in the text.
     places = [place for place, c in enumerate(text) if c.isascii() and c.isalnum()]
     return [(places[first], places[last - 1] + 1) for first, last in found]
 
@@ -113,7 +113,7 @@ def _hide(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _found(bare: str) -> list[tuple[int, int]]:
-    """Where parts of secrets begin and end among the letters and digits."""
+    """The spans of parts of secrets among the letters and digits."""
     if not _sizes:
         return []
     found = [
@@ -126,7 +126,7 @@ def _found(bare: str) -> list[tuple[int, int]]:
 
 
 def _together(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted, and those that touch as one."""
+    """The spans sorted, with adjacent ones merged."""
     together: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if together and start <= together[-1][1]:
@@ -148,14 +148,14 @@ def _spells_a_secret(run: str) -> bool:
 
 
 def _read(numbers: Iterable[str], base: int) -> Iterator[int]:
-    """Those that are numbers; a word may stand beside them."""
+    """The words that are numbers."""
     for number in numbers:
         with suppress(ValueError):
             yield int(number, base)
 
 
 def _decoded(run: str) -> Iterator[bytes]:
-    """What the run may stand for, from whichever letter it was cut off."""
+    """The possible decodings of a run of characters, which may be cut off at any character."""
     bare = _bare(run)
     for digits in _HEX.findall(bare):
         for start in (0, 1):

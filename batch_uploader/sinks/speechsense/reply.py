@@ -1,8 +1,8 @@
-"""What goes out in an upload, and what comes back of it, to its very end.
+"""Writes the messages of an upload, and reads its answer to the end.
 
-The methods are called as if they took and answered with any number of messages. Of a method that
-answers with one, gRPC drops the message if a bad status follows, and with it the talk that was
-named; of one that takes one, it listens so late that it may miss what a proxy answered.
+All methods are called as bidirectional streams. For a unary response gRPC drops the message if an
+error status follows, and with it the talk ID; for a unary request it reads so late that it may miss
+the answer of a proxy.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ _FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidState
 
 
 class Over(Exception):  # noqa: N818 - a way out, not a mistake
-    """The call ended before all was written; its reply knows best how."""
+    """The call ended before all was written; ``Reply.end`` has the reason."""
 
 
 async def write(rpc: Rpc, message: bytes | None) -> None:
-    """Write a message, or with None the end. Raises Over.
+    """Write a message, or with None the end of the stream. Raises Over.
 
-    gRPC's own ``write`` makes up a status (INTERNAL) where that of the service is on its way
-    (grpc/grpc#36066), so what is beneath it is called, where it is to be found.
+    gRPC's ``write`` invents a status (INTERNAL) while the service's is still to arrive
+    (grpc/grpc#36066), so the private method beneath it is used if it exists.
     """
     try:
         await (rpc.done_writing() if message is None else _write(rpc, message))
     except _FAILED as error:
         raise Over from error
     except Exception as error:
-        # Whatever that is, some of it may have left.
+        # Whatever it was, a part may have been sent.
         rpc.cancel()
         raise Over from error
 
@@ -63,24 +63,24 @@ async def _write(rpc: Rpc, message: bytes) -> None:
 
 
 class Named:
-    """The talks that the messages of an answer named: two that differ say it all."""
+    """The talk IDs in the messages of an answer; at most two different ones are kept."""
 
     def __init__(self) -> None:
         self._talk_ids: set[str] = set()
 
     def add(self, message: bytes) -> None:
-        """A message came."""
+        """Add a message of the answer."""
         if len(self._talk_ids) < 2:  # noqa: PLR2004
             self._talk_ids.add(_talk_id(message))
 
     @property
     def talk_id(self) -> str | None:
-        """The one that came, "" for one that could not be read, None for no message at all."""
+        """The talk ID, "" if a message could not be parsed, None if there was no message."""
         return max(self._talk_ids, default=None)
 
     @property
     def shown(self) -> str | None:
-        """The same, as far as it can be shown."""
+        """The talk ID for messages, redacted."""
         named = self.talk_id
         return "" if named and flaw(named) else named
 
@@ -89,7 +89,7 @@ class Named:
         metadata: tuple[tuple[str, str | bytes], ...],
         secrets: Callable[[], tuple[str, ...]],
     ) -> Receipt | RpcResult:
-        """What it amounts to if the status is OK."""
+        """The result if the status is OK."""
         talk_id = self.talk_id
         if not talk_id:
             return RpcResult(StatusCode.OK, metadata=metadata)
@@ -100,7 +100,7 @@ class Named:
 
 
 class Reply:
-    """Hears a call from its beginning, and goes on when nobody waits for it any more."""
+    """Reads a call's answer from the beginning, and goes on if its caller is cancelled."""
 
     def __init__(self, rpc: Rpc, secrets: Callable[[], tuple[str, ...]], call: Call) -> None:
         self._rpc = rpc
@@ -143,7 +143,7 @@ class Reply:
         except grpc.aio.UsageError as error:
             return error
         except asyncio.CancelledError:
-            # Nobody asked for that here: the channel was closed under it.
+            # Not cancelled by us: the channel was closed.
             return ENDED_WITHIN
         except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer, there was one
             return unreadable(error, talk_id=self._named.shown)

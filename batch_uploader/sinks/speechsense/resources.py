@@ -1,4 +1,4 @@
-"""What gRPC takes of the machine as it starts: where that is refused, it dies without a word."""
+"""The resources that gRPC needs at its start; without them it aborts the process silently."""
 
 import os
 from functools import cache
@@ -8,26 +8,26 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.host.resources import spare_descriptors, spare_threads, taking
 
 DESCRIPTORS: Final = 24
-"""To begin with: gRPC's, the ledger's, and what is open for a moment."""
+"""At the start: gRPC's, the ledger's, and files that are open briefly."""
 DESCRIPTORS_WITHOUT_GRPC: Final = 16
 _MEMORY: Final = 192
-"""MiB: half of it for the recordings on their way."""
-# It starts one more for each processor, up to so many; some are the ledger's and the display's.
+"""MiB, half of it for recordings in flight."""
+# gRPC starts one for each processor up to 16; the others are the ledger's and the display's.
 _THREADS: Final = 16 + min(os.cpu_count() or 1, 16)
 _WORKERS: Final = 40
-"""As many as anyio has at most."""
+"""anyio's maximum of worker threads."""
 
 
 @cache
 def require_resources() -> int:
-    """Ask the system for what gRPC will ask for; how many threads more may do what blocks.
+    """Check the resources that gRPC needs. Returns how many worker threads are left.
 
-    Asks once: by the next time it is taken. Blocks for a moment. Raises ConfigError, with the limit
-    to raise.
+    Checks only once, since later they are in use. Blocks briefly. Raises ConfigError, with the
+    limit to raise.
     """
     require_descriptors(DESCRIPTORS)
     try:
-        # Threads take some as well.
+        # Threads need memory, too.
         with taking(_MEMORY * 1024 * 1024):
             threads = spare_threads(_THREADS + _WORKERS)
     except MemoryError:
@@ -46,7 +46,7 @@ def require_resources() -> int:
 
 
 def require_descriptors(count: int) -> None:
-    """Raise ConfigError unless this process may open so many files more."""
+    """Raise ConfigError unless this process may open ``count`` more files."""
     spare = spare_descriptors()
     if spare is not None and spare < count:
         raise ConfigError(

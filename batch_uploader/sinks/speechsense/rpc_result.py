@@ -1,4 +1,4 @@
-"""How a call ended, and what the service said along with it."""
+"""How a call ended, with the metadata of the answer."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -17,15 +17,15 @@ _LONGEST_ID: Final = 200
 _BY_CHANCE: Final = 8
 _UNWILLING: Final = -1.0
 _COUNTERS: Final = (("x-envoy-attempt-count", 1), ("grpc-previous-rpc-attempts", 0))
-"""The headers in which tries are counted, and what they say of the first one."""
+"""The headers that count attempts, and their values at the first one."""
 
 
 class RpcResult:
     """How a call ended: its status, and the metadata that came with it, the trailing first.
 
-    ``secrets`` are texts that must not be repeated if the peer did. ``connected`` tells that there
-    was a connection all the same, ``talk_id`` which talk was named before a status that is not OK
-    ("" if that could not be read). It has no repr to show them.
+    ``secrets`` are texts to redact. ``connected`` says that there was a connection even so,
+    ``talk_id`` is the talk named before an error status ("" if it could not be parsed). Its repr
+    shows no secrets.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RpcResult:
         connected: bool = False,
         talk_id: str | None = None,
     ) -> Self:
-        """The answer that a failed call holds."""
+        """The result of a failed call."""
         return cls(
             error.code(),
             error.details() or "",
@@ -65,14 +65,14 @@ class RpcResult:
         )
 
     def quote(self) -> str:
-        """What the peer said, short, in one line, without what must not be repeated."""
+        """The peer's text, shortened, in one line, redacted."""
         violations = (f"{each.field}: {each.description}" for each in _violations(self.metadata))
         said = "; ".join(filter(None, (*violations, self.details)))
         return shown(said, _QUOTED, self.secrets)
 
     @property
     def tried_before(self) -> bool:
-        """Whether somebody in between says that this is the answer to another try of his."""
+        """Whether a proxy says that this answers a retry of its own."""
         return any(
             _number(value) > first
             for name, value in self.metadata
@@ -81,7 +81,7 @@ class RpcResult:
         )
 
     def faulty_fields(self) -> set[str]:
-        """The fields of the request at fault, each by the last part of its name."""
+        """The request's fields at fault, each by the last part of its name."""
         return {each.field.rpartition(".")[2] for each in _violations(self.metadata)}
 
 
@@ -89,13 +89,13 @@ ENDED_WITHIN: Final = RpcResult(StatusCode.CANCELLED, "the call was ended within
 
 
 def unreadable(error: Exception, talk_id: str | None = None) -> RpcResult:
-    """The answer to a call that gRPC could make nothing of, which it tells by any exception."""
+    """The result of a call whose answer gRPC could not parse, which may raise any exception."""
     said = f"gRPC could not read the answer: {type(error).__name__}"
     return RpcResult(StatusCode.UNKNOWN, said, talk_id=talk_id)
 
 
 def flaw(talk_id: str) -> str | None:
-    """What makes a talk ID one that cannot be believed, if anything does."""
+    """Why a talk ID cannot be valid, None if it can."""
     if not talk_id.strip():
         return "a blank talk ID"
     if len(talk_id) > _LONGEST_ID:
@@ -110,9 +110,9 @@ def flaw(talk_id: str) -> str | None:
 def request_id(
     metadata: Iterable[tuple[str, str | bytes]], secrets: Iterable[str] = ()
 ) -> str | None:
-    """What the vendor's support asks for: ``x-request-id``, else ``x-server-trace-id``.
+    """The ID that the vendor's support asks for: ``x-request-id``, else ``x-server-trace-id``.
 
-    ``secrets`` must not be repeated in it; shorter ones may be there by chance.
+    ``secrets`` are redacted in it; shorter ones may occur by chance.
     """
     found = dict(reversed([(name, value) for name, value in metadata if isinstance(value, str)]))
     given = found.get("x-request-id") or found.get("x-server-trace-id")
@@ -121,10 +121,10 @@ def request_id(
 
 
 def retry_after(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
-    """The pause in seconds that the service asked for; negative: no retry; None: it did not say.
+    """The pause in seconds that the service asked for; negative: no retry; None: not given.
 
-    ``grpc-retry-pushback-ms`` comes before RetryInfo; one that is no number means no retry, as gRPC
-    has it.
+    ``grpc-retry-pushback-ms`` has priority over RetryInfo; if it is not a number it means no retry,
+    as in gRPC.
     """
     metadata = tuple(metadata)
     for name, value in metadata:

@@ -1,4 +1,4 @@
-"""The sink: one attempt at one recording is one call."""
+"""The sink for SpeechSense: one attempt at one recording is one call."""
 
 import asyncio
 import time
@@ -34,9 +34,9 @@ from batch_uploader.sinks.speechsense.rpc_result import ENDED_WITHIN, RpcResult,
 
 WHOLE_LIMIT: Final = 16 * 1024 * 1024
 LARGEST_WHOLE: Final = 128_000_000 - framing.OVERHEAD
-"""The service takes less than 128 MB in one message."""
+"""The service accepts less than 128 MB in one message."""
 LARGEST_CHUNK: Final = 4 * 1024 * 1024 - framing.OVERHEAD
-"""A gRPC server takes 4 MiB in one message unless it is told otherwise."""
+"""A gRPC server accepts 4 MiB in one message by default."""
 
 _QUERY_SECONDS: Final = 30.0
 _CLOSED: Final = "the sink is not open"
@@ -49,10 +49,10 @@ class SpeechSenseSink:
     """Uploads to SpeechSense, as an async context manager that holds the connection.
 
     Recordings of up to ``whole_limit`` bytes go in one message, larger ones as a stream of
-    ``chunk_size`` bytes a message. With ``stamp_field`` each talk carries its recording's key in
-    that metadata field, whatever the sidecar says of it. ``quota`` limits Search and Get;
-    without it, they are held to what the service grants by default. Raises ConfigError for
-    sizes that the service does not take; entering raises it for a CA file that cannot be used.
+    ``chunk_size`` bytes a message. With ``stamp_field`` that metadata field of each talk has its
+    recording's key, overriding the sidecar. ``quota`` limits Search and Get; the default is the
+    service's default quota. Raises ConfigError for sizes that the service does not accept; entering
+    raises it for an unusable CA file.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SpeechSenseSink:
         require_type("whole_limit", whole_limit, int)
         require_type("chunk_size", chunk_size, int)
         if isinstance(credentials, type) or not callable(getattr(credentials, "header", None)):
-            # Not shown: it may be the secret itself.
+            # The value is not shown: it may be the secret itself.
             raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
         if not 0 <= whole_limit <= LARGEST_WHOLE:
             raise ConfigError(
@@ -94,41 +94,41 @@ class SpeechSenseSink:
         self._line: ChannelPool | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the way ready; it connects with the first upload."""
+        """Create the channels; they connect with the first upload."""
         self._line = ChannelPool(self._endpoint)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close the channels; an upload that is still on its way ends as if the network did."""
+        """Close the channels; an upload in flight ends as if the connection broke."""
         if self._line is not None:
             line, self._line = self._line, None
             await line.close()
 
     @property
     def whole_limit(self) -> int:
-        """Up to this size in bytes a recording goes in one message."""
+        """The largest size in bytes that is sent in one message."""
         return self._whole_limit
 
     @property
     def expanded(self) -> bool:
-        """Whether many channels carry more than few now."""
+        """Whether many channels are used and have proved faster than few."""
         return self._line is not None and self._line.expanded
 
     @property
     def stamp_field(self) -> str | None:
-        """The field that carries each recording's key."""
+        """The field that has each recording's key."""
         return self._stamp_field
 
     def envelope(self, recording: Recording) -> bytes:
-        """All of a whole recording's message but the audio, which is the end of it."""
+        """The message of a recording without the audio, which is at its end."""
         return framing.whole_start(*self._small_parts(recording), recording.stat.size)
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording in one call.
 
-        ``attempt.sent`` hears of a stream's bytes as the transport takes them, and of those of one
-        message when the call is over, since gRPC does not tell before. Raises one of the five
-        SinkErrors, or SourceChanged.
+        ``attempt.sent`` is called as the transport takes a stream's bytes, and for a single message
+        when the call ends, since gRPC reports nothing before. Raises one of the five SinkErrors, or
+        SourceChanged.
         """
         line = self._line
         if line is None:
@@ -175,9 +175,10 @@ class SpeechSenseSink:
         *,
         waits: Callable[[float], None] | None = None,
     ) -> list[Match]:
-        """The talks that Search brings up for these keys, with what Get says of each.
+        """The talks that Search finds for these keys, with their stamps by Get.
 
-        Waits as the quota of Get asks for, telling ``waits``. Raises SearchFailed.
+        Waits as the quota of Get requires, and reports the pauses to ``waits``. Raises
+        SearchFailed.
         """
         if self._lookup is None:
             raise SearchFailed("Search needs a stamp field", hint="name one", code="NO_STAMP_FIELD")
@@ -296,7 +297,7 @@ class SpeechSenseSink:
 
 
 class _Sending:
-    """An upload under way. It has no repr to show the credential."""
+    """An upload in flight. Its repr does not show the credential."""
 
     def __init__(
         self,
@@ -323,7 +324,7 @@ class _Sending:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated if the service does: the credential, the personal data."""
+        """The texts to redact in the service's words: the credential, the personal data."""
         metadata = self.recording.metadata
         return (
             self.authorization.partition(" ")[2],
@@ -334,8 +335,8 @@ class _Sending:
 
 
 async def _spoil(rpc: Rpc, reply: Reply) -> None:
-    # A stream that we cancel can look to a careless server as if it had ended well, and then it
-    # stores what it has. A message that no parser takes is an error to any server.
+    # To a careless server a cancelled stream can look complete, so that it stores a part. A message
+    # that cannot be parsed is an error to any server.
     with suppress(Over):
         await write(rpc, _UNPARSABLE)
         await write(rpc, None)

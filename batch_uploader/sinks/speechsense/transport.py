@@ -1,8 +1,8 @@
-"""The words by which what carried a request gives itself away in the text of a status.
+"""The words that show that a status text comes from the transport instead of the service.
 
-Gateways pass on, as UNAVAILABLE and its kin, that a request which had left came to nothing: "The
-response ended prematurely", "stream error: stream ID 5; INTERNAL_ERROR", "EOF". No list of such
-texts is ever complete, so a text is told by its words.
+Gateways report a failed request that was already sent as UNAVAILABLE or similar: "The response
+ended prematurely", "stream error: stream ID 5; INTERNAL_ERROR", "EOF". A list of such texts is
+never complete, so texts are classified by their words.
 """
 
 import re
@@ -15,14 +15,14 @@ BROKEN: Final = (
     *("broken pipe", "epipe", "econn", "socket", "recvmsg", "sendmsg", "disconnect"),
     *("upstream connect", "upstream request", "upstream reset", "transport", "ping timeout"),
     *("i o timeout", "io exception", "bad gateway", "gateway time"),
-    # Nothing of ours is compressed, so that is said of the answer.
+    # We compress nothing, so this is about the answer.
     *("decompressor", "grpc encoding"),
 )
-"""What is only ever said of a way that broke, whatever the code; the service's own refusals speak
-of connections, streams and headers as well."""
+"""Words that only a broken transport explains, whatever the code; the service's own refusals
+mention connections, streams and headers, too."""
 
 CARRIED: Final = (
-    # What carries a request, and what it is carried in.
+    # The transport.
     *("connect", "reconnect", "disconnect", "unconnect", "channel", "subchannel", "transport"),
     *("network", "flow control", "content type"),
     *("stream", "substream", "upstream", "downstream", "socket", "websocket", "pipe ", "tunnel"),
@@ -32,14 +32,14 @@ CARRIED: Final = (
     *("respon", "unrespon", "reply", "replie", "compress", "decompress", "received metadata"),
     *("hard limit", "larger than max", "message exceeds", "status code", "bad status"),
     *("protocol", "resolving", "not resolve", "name resolution", "resolver", "lookup", "look up"),
-    # Who stands in between, and with what.
+    # Intermediaries.
     *("prox", "gateway", "balancer", "backend", "peer", "remote", "host", "endpoint", "origin "),
     *("mesh", "sidecar", "ingress", "egress", "relay", "route", "healthy", "unhealthy", "ejected"),
     *("circuit", "breaker", "overflow", "envoy", "istio", "linkerd", "nginx", "openresty"),
     *("haproxy", "traefik", "cloudflare", "varnish", "squid", "hyper", "tonic", "netty", "undici"),
     *("okhttp", "kestrel", "reqwest", "rustls", "libuv", "aiohttp"),
     *("web server", "worker process", "target", "lambda", "invocation failed", "fail fast"),
-    # How it ends without an answer.
+    # Endings without an answer.
     *("reset", "rst ", "rststream", "goaway", "go away", "going away", "went away"),
     *("timeout", "timedout", "timed out", "time out", "deadline", "expired", "took too long"),
     *("took longer", "taking too long", "too slow", "time limit", "time is up", "max duration"),
@@ -65,17 +65,17 @@ CARRIED: Final = (
     *("restart", "stopping", "stopped", "evict", "failover", "fail over", "leader"),
     *("quorum", "replica", "delayed close"),
     *("errno", "os error", "econn", "epipe", "etimedout", "enet", "ehost", "enotfound", "eproto"),
-    # How it ends where nobody foresaw that it would, or knows what became of it.
+    # Unexpected failures with an unknown result.
     *("unhandled", "uncaught", "exception was", "an exception", "exception calling"),
     *("exception serializing", "exception iterating", "nullpointer", "null pointer"),
     *("server error", "internalservererror", "service handler", "application error"),
     *("something went wrong", "fatal", "runtime error", "unknown", "outcome", "uncertain"),
     *("indetermin", "undetermin", "may have been", "may have succe", "might have been"),
     *("may or may not", "partial"),
-    # One who tried again by himself speaks of the last try alone.
+    # An intermediary that retried reports only its last attempt.
     *("retried", "retries", "all attempts", "max attempts", "attempts failed"),
     *("attempts exhausted", "attempt count", "tries exceeded", "retry budget", "hedg"),
-    # The vendor's language.
+    # In Russian.
     *("соединен", "подключен", "поток", "прокси", "шлюз", "балансир", "таймаут", "тайм аут"),
     *("время ожидан", "истек", "сброше", "сброси", "закры", "разорв", "разрыв", "прерван", "обрыв"),
     *("оборв", "сокет", "транспорт", "сеть", "сети", "сетев", "заголов", "ответа", "ответил"),
@@ -84,8 +84,8 @@ CARRIED: Final = (
     *("нет связи", "ошибка связи", "связь", "время вышло", "превышено время", "лимит времени"),
     *("слишком долго", "попытки исчерпан", "все попытки"),
 )
-"""What speaks of the way and not of the service. Each is how a word begins, or several together; a
-space at the end ends the word."""
+"""Words about the transport instead of the service. Each is the beginning of a word or of several;
+a space at the end ends the word."""
 
 _SAYS_NOTHING: Final = frozenset(
     {
@@ -94,14 +94,14 @@ _SAYS_NOTHING: Final = frozenset(
         *("недоступен", "недоступна", "недоступно", "ошибка", "запрос", "запроса"),
     }
 )
-"""Words that say no more than a code does: of these alone a gateway makes the text of any 502."""
+"""Words without information beyond the code: gateways build the text of any 502 from these."""
 
 _TELLING: Final = re.compile(
     r"\b(?:408|499|50[234]|52\d)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b"
     r"|\bafter \d+ (?:attempt|tries|retries)|\battempt \d",
     re.IGNORECASE,
 )
-"""Statuses that gateways give, addresses, and how often somebody tried."""
+"""HTTP statuses of gateways, addresses, and counts of attempts."""
 
 _WORDS: Final = re.compile(r"[\W_]+")
 _CAMEL: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -116,12 +116,12 @@ _CARRIED: Final = _any_of(CARRIED)
 
 
 def is_of_a_break(text: str) -> bool:
-    """Whether a text can only be of a way that broke."""
+    """Whether a text can only come from a broken transport."""
     return _BROKEN.search(_words(text)) is not None
 
 
 def is_of_the_way(text: str) -> bool:
-    """Whether a text speaks of what carried the request, or does not speak at all."""
+    """Whether a text is about the transport, or says nothing."""
     words = _WORDS.split(text.lower())
     if _SAYS_NOTHING.issuperset(word for word in words if any(map(str.isalpha, word))):
         return True
@@ -129,6 +129,6 @@ def is_of_the_way(text: str) -> bool:
 
 
 def _words(text: str) -> str:
-    """The words in small letters, those of a name like ``ClosedChannelException`` apart as well."""
+    """The words in lower case, with names like ``ClosedChannelException`` split."""
     forms = (text, _CAMEL.sub(" ", text))
     return " ".join(f" {_WORDS.sub(' ', form.lower()).strip()} " for form in forms)

@@ -1,9 +1,9 @@
-"""The messages and the methods of SpeechSense, under their own names.
+"""The messages and methods of SpeechSense, under their own names.
 
-The messages are made from ``protos/`` and live in a descriptor pool of their own, so a process can
-import them and the vendor's SDK in either order. The price: a message, even a Timestamp, is of
-another class here than in ``google.protobuf`` or the SDK, and goes from one to the other as bytes.
-Whatever looks up messages by name, such as ``json_format`` at an Any, has to be handed ``POOL``.
+The messages are made from ``protos/``, in a descriptor pool of their own, so that a process can
+import them and the vendor's SDK in any order. Therefore a message, even a Timestamp, has another
+class here than in ``google.protobuf`` or the SDK, and must be converted as bytes. Code that looks
+up messages by name, such as ``json_format`` for an Any, needs ``POOL``.
 
 ``Any`` and ``Message`` are among the names: import those you use, or the package as ``wire``.
 """

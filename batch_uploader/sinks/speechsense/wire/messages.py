@@ -1,6 +1,6 @@
 """The messages and enums, each by its name without the package; their types are in the stub.
 
-An enum offers its values as attributes, ``UserRole.USER_ROLE_CLIENT``, and ``Name`` and ``Value``.
+An enum has its values as attributes, ``UserRole.USER_ROLE_CLIENT``, and ``Name`` and ``Value``.
 """
 
 from batch_uploader.sinks.speechsense.wire.pool import load

@@ -1,6 +1,6 @@
-"""The paths of the methods that this project calls or serves; each one is declared in ``protos/``.
+"""The paths of the methods that this project calls or serves; each is declared in ``protos/``.
 
-Their requests and responses stand in the service's definition beside them.
+Their requests and responses are in the service's definition there.
 """
 
 from typing import Final

@@ -11,11 +11,14 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 POOL: Final = DescriptorPool()
-"""Holds these messages and no others; the process's default pool stays as it is."""
+"""Holds only these messages; the process's default pool is not changed."""
 
 
 def load(module: str) -> dict[str, type[Message] | EnumTypeWrapper]:
-    """Every top-level message and enum by its name, as a member of ``module``. For one call."""
+    """Every top-level message and enum by its name, as a member of ``module``.
+
+    Call it once for each module.
+    """
     descriptors = Path(__file__).with_name("descriptors.binpb").read_bytes()
     types: dict[str, type[Message] | EnumTypeWrapper] = {}
     for serialized in FileDescriptorSet.FromString(descriptors).file:
@@ -32,6 +35,6 @@ def _message_class(message: Descriptor, module: str) -> type[Message]:
     made = GetMessageClass(message)
     made.__module__ = module
     for nested in message.nested_types:
-        # protobuf in C does this by itself, protobuf in Python does not.
+        # The C implementation of protobuf does this itself, the Python one does not.
         setattr(made, nested.name, _message_class(nested, module))
     return made
