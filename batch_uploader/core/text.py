@@ -54,14 +54,15 @@ def quote(text: str) -> str:
 
     Surrogates stand for bytes of a file's name that are not UTF-8.
     """
-    if printable(text) == text:
+    # A line of text keeps no run of spaces.
+    if printable(text) == text and "  " not in text:
         return shlex.quote(text)
     # The $'…' notation of bash and zsh.
     return f"$'{''.join(map(_quoted, text))}'"
 
 
 def _quoted(char: str) -> str:
-    if printable(char) == char and char not in "'\\":
+    if printable(char) == char and char not in "'\\ ":
         return char
     code = ord(char)
     return f"\\x{code - 0xDC00:02x}" if code in _BYTES else f"\\U{code:08x}"

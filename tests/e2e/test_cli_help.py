@@ -177,7 +177,9 @@ class TestBugs:
         assert output.explain_failure(LedgerLocked("it is held", hint=["wait", "or stop it"])) == 5
         assert capsys.readouterr().err == "error: it is held\nhint: wait\nhint: or stop it\n"
 
-    @pytest.mark.parametrize("name", ["a.wav", "a b.wav", "x'y.wav", "n\nl.wav", "é\x1b'\\.wav"])
+    @pytest.mark.parametrize(
+        "name", ["a.wav", "a b.wav", "a   b.wav", "x'y.wav", "n\nl.wav", "é\x1b'\\.wav"]
+    )
     @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell reads it")
     def test_a_quoted_name_is_what_the_shell_reads(self, name):
         quoted = quote(name)

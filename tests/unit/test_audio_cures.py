@@ -11,6 +11,7 @@ import pytest
 from support import audio_makers as make
 
 from batch_uploader.core.model import AudioInfo, Metadata
+from batch_uploader.core.text import sentence
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, probe
 from batch_uploader.sources.directory import DirectorySource, escape_name
@@ -56,6 +57,7 @@ NAMES = [
     "CALL.WAV",
     "call",
     "a b.wav",
+    " a   b .wav",
     "it's $(reboot).wav",
     "-n.wav",
     "pipe:1.wav",
@@ -82,7 +84,8 @@ def cured(folder, name, data, rules):
     assert not isinstance(defect, AudioInfo)
     (folder / "calls").mkdir(exist_ok=True)
     (folder / "calls" / name).write_bytes(data)
-    return defect.cure.split("`")[1]
+    # As it is printed: in one line.
+    return sentence(defect.cure).split("`")[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
