@@ -47,8 +47,8 @@ claims = st.tuples(st.just("claim"), st.lists(recordings, min_size=1, max_size=3
 several = st.lists(
     st.one_of(
         st.builds(Claim, recordings, st.just("upload_key")),
-        st.builds(Settle, talks),
-        st.builds(Settle, endings),
+        st.builds(Settle, talks, claimed=st.booleans()),
+        st.builds(Settle, endings, claimed=st.booleans()),
         st.builds(Release, paths),
     ),
     max_size=6,
@@ -62,7 +62,7 @@ steps = st.one_of(
     st.tuples(st.just("settle"), endings),
     st.tuples(st.just("release"), paths),
     st.tuples(st.just("forget"), st.lists(paths, max_size=2)),
-    st.tuples(st.just("recover"), st.none()),
+    st.tuples(st.just("recover"), st.booleans()),
     st.tuples(st.just("miss"), paths),
     st.tuples(st.just("reopen"), st.none()),
 )
@@ -77,7 +77,7 @@ async def take(ledger, step, value):
         "settle": lambda: settle(ledger, value, policy=b"rules"),
         "release": lambda: release(ledger, value),
         "forget": lambda: forget(ledger, value),
-        "recover": ledger.recover,
+        "recover": lambda: ledger.recover(ours=value),
         "reopen": lambda: reopen(ledger),
     }
     try:
