@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import uuid
+from types import SimpleNamespace
 
 import anyio
 import grpc
 import pytest
 from grpc import StatusCode
+from grpc._cython import cygrpc
 from support.sink_samples import METADATA, Sound, Tries, sample
 from support.sink_servers import Moment, TalkServer, Trouble
 
@@ -21,7 +23,7 @@ from batch_uploader.core.errors import (
     Unauthorized,
 )
 from batch_uploader.core.model import Metadata, Role, User
-from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense import exchange, wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, Security
 from batch_uploader.sinks.speechsense.channel_pool import ChannelPool
 from batch_uploader.sinks.speechsense.credentials import ApiKey, IamToken
@@ -346,6 +348,18 @@ async def test_an_answer_in_batches_that_is_here_survives_a_cancellation(server)
         whole._hearing.add_done_callback(lambda _: task.cancel())
         assert (await task).talk_id == "talk-1"
     await line.close()
+
+
+@pytest.mark.parametrize("part", ["execute_batch", "SendMessageOperation"])
+async def test_private_parts_of_grpc_that_take_other_arguments_are_done_without(
+    monkeypatch, server, sink, part
+):
+    def other(self):
+        """As of another version."""
+
+    monkeypatch.setattr(exchange, "_core", SimpleNamespace(**vars(cygrpc) | {part: other}))
+    await send(sink, SMALL, whole=True)
+    assert [(talk.method, talk.messages) for talk in server.talks] == [("Upload", 1)]
 
 
 async def test_a_sink_that_is_not_open_sends_nothing(server):

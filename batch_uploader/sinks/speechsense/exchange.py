@@ -1,8 +1,8 @@
 """A call with one request message and all of its answer, in two batches of gRPC's core.
 
 A bidirectional stream, which receives as much, takes seven batches and three tasks a call, a third
-of the cost of a small recording. This uses private parts of gRPC; if they are missing, ``possible``
-is False, and the stream is used.
+of the cost of a small recording. This uses private parts of gRPC; if they are missing, or other
+than here, ``begin`` returns None, and the stream is used.
 """
 
 import asyncio
@@ -26,7 +26,8 @@ try:
         *(_core.execute_batch, _core.InternalError, _core.SendInitialMetadataOperation),
         *(_core.SendMessageOperation, _core.SendCloseFromClientOperation),
         *(_core.ReceiveInitialMetadataOperation, _core.ReceiveMessageOperation),
-        _core.ReceiveStatusOnClientOperation,
+        *(_core.ReceiveStatusOnClientOperation, _core._AioCall.cancel),  # noqa: SLF001
+        _core._AioCall.is_locally_cancelled,  # noqa: SLF001
     )
 except (ImportError, AttributeError):  # pragma: no cover - of a gRPC to come
     _core = None
@@ -42,11 +43,25 @@ def possible(channel: grpc.aio.Channel) -> bool:
     return _core is not None and hasattr(getattr(channel, "_channel", None), "call")
 
 
-class Exchange:
-    """One call, which begins at once and goes on if its caller is cancelled.
+def begin(
+    call: Call, method: str, message: bytes, headers: Headers, timeout: float
+) -> "Exchange | None":
+    """Begin the call; None if this version of gRPC cannot, and then nothing was sent.
 
     Raises UsageError if the channel is closed.
     """
+    if not possible(call.channel):
+        return None
+    try:
+        return Exchange(call, method, message, headers, timeout)
+    except grpc.aio.UsageError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever private parts of another version make of it
+        return None
+
+
+class Exchange:
+    """One call, which begins in the next turn and goes on if its caller is cancelled."""
 
     def __init__(
         self, call: Call, method: str, message: bytes, headers: Headers, timeout: float
@@ -55,7 +70,7 @@ class Exchange:
         self._loop = loop = asyncio.get_running_loop()
         beneath: Any = call.channel
         deadline = time.time() + timeout
-        self._rpc = beneath._channel.call(method.encode("ascii"), deadline, None, None, 0)  # noqa: SLF001
+        self._rpc = beneath._channel.call(method.encode("ascii"), deadline, None, None)  # noqa: SLF001
         self._named = Named()
         self._status = _core.ReceiveStatusOnClientOperation(_NO_FLAGS)
         self._initial = _core.ReceiveInitialMetadataOperation(_NO_FLAGS)

@@ -218,11 +218,11 @@ class SpeechSenseSink:
     async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | RpcResult:
         sending.extent = Extent.WHOLE
         sending.largest = len(message)
-        if exchange.possible(call.channel):
-            whole = exchange.Exchange(call, wire.UPLOAD, message, sending.headers, sending.timeout)
-            end = await whole.end(sending.secrets)
-        else:
+        whole = exchange.begin(call, wire.UPLOAD, message, sending.headers, sending.timeout)
+        if whole is None:
             end = await self._written(call, sending, message)
+        else:
+            end = await whole.end(sending.secrets)
         if isinstance(end, Receipt) or not never_left(end):
             sending.attempt.sent(sending.audio.size)
         return end
