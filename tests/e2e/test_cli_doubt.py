@@ -251,7 +251,7 @@ class TestResolve:
         result = inside("resolve", calls, *decision, "--connection-id", "cals")
         assert result.code == 2, result.err
         assert "has no connection cals" in result.err
-        assert "name one of calls" in result.err
+        assert "specify one of calls, or leave it out" in result.err
 
     def test_what_is_to_be_sent_again_and_is_not_there_is_told(self, calls, program, in_doubt):
         (calls.folder / "a.wav").unlink()

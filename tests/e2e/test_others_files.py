@@ -245,7 +245,7 @@ class TestFolder:
         flags = ("--api-key-file", calls.key_file)
         result = inside("upload", calls, *service.flags, *flags)
         assert result.code == 0, result.err
-        assert "keeps no modes" in " ".join(result.err.split())
+        assert "since its file system has no permissions" in " ".join(result.err.split())
         assert service.counts(calls) == {"a.wav": 1}
 
     def test_a_link_is_refused_with_the_place_that_it_leads_to(
