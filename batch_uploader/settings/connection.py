@@ -1,4 +1,4 @@
-"""What the connection wants of a recording: the ``Rules`` of the examination."""
+"""What the connection wants of a recording: the ``Rules`` of a preparer."""
 
 import itertools
 from collections import ChainMap

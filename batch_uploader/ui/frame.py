@@ -68,7 +68,7 @@ def frame(tally: Tally, size: ScreenSize, slots: list[str], glyphs: Glyphs = UNI
     lines += _counts(tally, width)
     lines += _notices(tally, width, glyphs)
     left = size.height - len(lines) - 3  # a blank line, the number of the others, one to spare
-    _seat(tally, slots, min(MOST_TRANSFERS, left))
+    _assign_slots(tally, slots, min(MOST_TRANSFERS, left))
     if tally.in_flight and left > 0:
         lines.append([])
         lines += [_transfer(tally, tally.in_flight[path], width, glyphs) for path in slots]
@@ -173,10 +173,10 @@ def _notices(tally: Tally, width: int, glyphs: Glyphs) -> Iterable[Line]:
         yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
 
 
-def _seat(tally: Tally, slots: list[str], limit: int) -> None:
-    """Whoever is done makes way for the one that waits longest, in the same seat."""
-    seated = set(slots)
-    queue = (path for path in tally.in_flight if path not in seated)
+def _assign_slots(tally: Tally, slots: list[str], limit: int) -> None:
+    """Whoever is done makes way for the one that waits longest, in the same slot."""
+    placed = set(slots)
+    queue = (path for path in tally.in_flight if path not in placed)
     kept = (path if path in tally.in_flight else next(queue, None) for path in slots)
     slots[:] = [path for path in kept if path is not None]
     slots += islice(queue, max(0, limit - len(slots)))

@@ -71,7 +71,7 @@ def test_with_a_stamp_field_each_recording_ends_with_one_talk(
         result = upload("--rebuild", *PATIENT, to=service)
         assert result.code == 1, result.err
         assert "6 talks" in result.err
-        assert "18 recordings may have gone up" in result.err
+        assert "18 recordings may have been uploaded" in result.err
         assert service.counts(calls) == before, "a miss proves nothing, whatever it looks like"
         assert len(before) < 24
         found = {"uploaded": len(before), "in_doubt": 24 - len(before)}

@@ -132,7 +132,7 @@ async def test_a_search_that_brings_up_the_talk_of_another_recording_is_a_confli
 class Astray(Swallowing):
     """Search brings up another talk for one of the keys, or for any."""
 
-    strays_for = None
+    unexpected_for = None
     loses_half = False
 
     async def upload(self, recording, audio, attempt):
@@ -142,7 +142,7 @@ class Astray(Swallowing):
 
     async def find(self, connection_id, keys, *, waits=None):
         found = await super().find(connection_id, keys, waits=waits)
-        if self.strays_for is None or self.strays_for in keys:
+        if self.unexpected_for is None or self.unexpected_for in keys:
             found.append(Match("talk-x", connection_id, "nobody's"))
         return found
 
@@ -151,14 +151,14 @@ async def test_one_talk_too_many_keeps_its_own_recording_alone_in_doubt():
     """Fault 29: the others are searched for without it."""
     harness = Harness(recordings(40))
     harness.sink = Astray(stamp_field=STAMP)
-    harness.sink.strays_for = "none yet"
+    harness.sink.unexpected_for = "none yet"
     await harness.run()
     harness.more(recordings(80))
     harness.sink.loses_half = True
     assert (await harness.run()).counts[Status.IN_DOUBT] == 20
     harness.sink.loses_half = False
     async with harness.ledger as ledger:
-        harness.sink.strays_for = (await ledger.doubts())[7].key
+        harness.sink.unexpected_for = (await ledger.doubts())[7].key
     harness.time.seconds += HOUR
     harness.sink.searches = 0
     summary = await harness.run()
@@ -172,7 +172,7 @@ async def test_a_talk_that_a_canary_brings_up_keeps_nobody_in_doubt():
     """Fault 29."""
     harness = await with_a_doubt(3)
     sink = Astray(stamp_field=STAMP)
-    sink.talks, sink.strays_for = harness.sink.talks, harness.sink.talks[-1].key
+    sink.talks, sink.unexpected_for = harness.sink.talks, harness.sink.talks[-1].key
     harness.sink = sink
     harness.time.seconds += HOUR
     assert (await harness.run()).needs_attention == 0

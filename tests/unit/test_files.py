@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_uploader.host import files as ownfiles
+from batch_uploader.host import files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor FIFOs")
 
@@ -22,21 +22,21 @@ def mode_of(path):
 def test_a_created_file_is_private_from_the_start_whatever_the_umask(tmp_path):
     old = os.umask(0)
     try:
-        descriptor = ownfiles.create_private(tmp_path / "new")
+        descriptor = files.create_private(tmp_path / "new")
     finally:
         os.umask(old)
 
     os.write(descriptor, b"one")
     os.close(descriptor)
     assert mode_of(tmp_path / "new") == 0o600
-    assert ownfiles.is_private(tmp_path / "new")
+    assert files.is_private(tmp_path / "new")
 
 
 def test_creating_keeps_what_is_there_and_appends(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"one")
 
-    descriptor = ownfiles.create_private(path)
+    descriptor = files.create_private(path)
     os.write(descriptor, b"two")
     os.close(descriptor)
 
@@ -47,18 +47,18 @@ def test_creating_refuses_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
 
     with pytest.raises(OSError, match="a link") as caught:
-        ownfiles.create_private(tmp_path / "link")
+        files.create_private(tmp_path / "link")
 
     assert caught.value.errno == errno.ELOOP
     assert not (tmp_path / "target").exists()
 
 
 def test_creating_refuses_a_link_where_the_system_knows_no_flag_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(ownfiles, "NO_LINKS", 0)
+    monkeypatch.setattr(files, "NO_LINKS", 0)
     (tmp_path / "link").symlink_to(tmp_path / "target")
 
     with pytest.raises(OSError, match="a link") as caught:
-        ownfiles.create_private(tmp_path / "link")
+        files.create_private(tmp_path / "link")
 
     assert caught.value.errno == errno.ELOOP
     assert not (tmp_path / "target").exists()
@@ -73,7 +73,7 @@ def test_a_file_is_private_if_nobody_else_may_use_it(tmp_path, mode, private):
     path.touch()
     path.chmod(mode)
 
-    assert ownfiles.is_private(path) is private
+    assert files.is_private(path) is private
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
@@ -83,15 +83,15 @@ def test_a_replacement_is_whole_private_and_leaves_nothing_else(tmp_path, old):
         path.write_bytes(old)
         path.chmod(0o644)
 
-    with ownfiles.replace_atomically(path) as file:
+    with files.replace_atomically(path) as file:
         file.write(b"new")
         assert path.exists() == (old is not None)
         (temporary,) = set(tmp_path.iterdir()) - {path}
         assert temporary.name.startswith(".")
-        assert ownfiles.is_private(temporary)
+        assert files.is_private(temporary)
 
     assert path.read_bytes() == b"new"
-    assert ownfiles.is_private(path)
+    assert files.is_private(path)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -101,7 +101,7 @@ def test_a_failed_replacement_leaves_the_old_file_whole_fault_12(tmp_path, failu
     path.write_bytes(b"old")
 
     def write_half():
-        with ownfiles.replace_atomically(path) as file:
+        with files.replace_atomically(path) as file:
             file.write(b"new")
             raise failure
 
@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_old_file_whole_fault_12(tmp_path, monkeypatch, s
 
     monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), full)
 
-    with pytest.raises(OSError, match="No space"), ownfiles.replace_atomically(path) as file:
+    with pytest.raises(OSError, match="No space"), files.replace_atomically(path) as file:
         file.write(b"new")
 
     assert path.read_bytes() == b"old"
@@ -136,7 +136,7 @@ def test_a_write_that_fails_in_the_buffer_reports_once_fault_12(tmp_path):
     path.write_bytes(b"old")
 
     def write():
-        with ownfiles.replace_atomically(path) as file:
+        with files.replace_atomically(path) as file:
             full = os.open("/dev/full", os.O_WRONLY)
             os.dup2(full, file.fileno())
             os.close(full)
@@ -155,7 +155,7 @@ def test_a_replacement_is_durable_before_and_after_it_takes_the_name(tmp_path, m
     monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), fsync(fd)))
     monkeypatch.setattr(Path, "replace", lambda *ab: (steps.append("replace"), replace(*ab)))
 
-    with ownfiles.replace_atomically(tmp_path / "a"):
+    with files.replace_atomically(tmp_path / "a"):
         pass
 
     after = [] if sys.platform == "win32" else ["fsync"]
@@ -167,7 +167,7 @@ def test_replacing_a_link_does_not_touch_what_it_leads_to(tmp_path):
     target.write_bytes(b"old")
     (tmp_path / "link").symlink_to(target)
 
-    with ownfiles.replace_atomically(tmp_path / "link") as file:
+    with files.replace_atomically(tmp_path / "link") as file:
         file.write(b"new")
 
     assert target.read_bytes() == b"old"
@@ -185,9 +185,9 @@ def test_only_a_file_system_that_cannot_sync_directories_is_excused(
     monkeypatch.setattr(os, "fsync", fail)
     if fails:
         with pytest.raises(OSError, match="no"):
-            ownfiles.sync_directory(tmp_path)
+            files.sync_directory(tmp_path)
     else:
-        ownfiles.sync_directory(tmp_path)
+        files.sync_directory(tmp_path)
 
 
 @pytest.fixture
@@ -228,11 +228,11 @@ def test_what_we_did_not_make_is_not_opened_to_be_written_fault_96(tmp_path, vic
     put(path, victim)
     before = sorted(tmp_path.iterdir())
     status = os.lstat(path)
-    for touch in (ownfiles.create_private, ownfiles.require_own):
-        with pytest.raises(ownfiles.NotOurs, match=r"ours: it "):
+    for touch in (files.create_private, files.require_own):
+        with pytest.raises(files.NotOurs, match=r"ours: it "):
             touch(path)
-    with suppress(ownfiles.NotOurs):
-        ownfiles.close_to_others(path)
+    with suppress(files.NotOurs):
+        files.close_to_others(path)
     assert os.lstat(path) == status
     assert sorted(tmp_path.iterdir()) == before
 
@@ -245,36 +245,36 @@ def test_only_a_file_of_ones_own_is_closed_to_others_fault_96(tmp_path):
         each.chmod(0o644)
     if os.geteuid() == 0:
         os.chown(theirs, 12345, 12345)
-        ownfiles.close_to_others(theirs)
+        files.close_to_others(theirs)
         assert mode_of(theirs) == 0o644
-    ownfiles.close_to_others(mine)
+    files.close_to_others(mine)
     assert mode_of(mine) == 0o600
-    ownfiles.close_to_others(tmp_path / "nothing")
+    files.close_to_others(tmp_path / "nothing")
 
 
 @posix
 def test_a_second_name_keeps_what_is_written_no_more_fault_96(tmp_path, victim):
     path = tmp_path / "ours"
     path.hardlink_to(victim)
-    ownfiles.unshare(path)
+    files.unshare(path)
     assert path.read_bytes() == b"somebody's"
     assert path.stat().st_nlink == 1
     path.write_bytes(b"ours")
-    ownfiles.unshare(path)
+    files.unshare(path)
     assert path.read_bytes() == b"ours"
 
 
 def test_leftovers_are_files_under_our_temporary_names_alone(tmp_path):
     path, other = tmp_path / "ledger.db", tmp_path / "manifest"
-    for name in (path, other, ownfiles.temporary_name(path)):
-        ownfiles.temporary_name(name).touch()
-    ownfiles.temporary_name(path).mkdir()
-    ownfiles.remove_leftovers(ownfiles.temporary_name(path))
+    for name in (path, other, files.temporary_name(path)):
+        files.temporary_name(name).touch()
+    files.temporary_name(path).mkdir()
+    files.remove_leftovers(files.temporary_name(path))
     assert len(list(tmp_path.iterdir())) == 4
-    ownfiles.remove_leftovers(path)
+    files.remove_leftovers(path)
     directory, of_other = sorted(tmp_path.iterdir(), key=Path.is_file)
     assert directory.is_dir()
-    ownfiles.remove_leftovers(other)
+    files.remove_leftovers(other)
     assert not of_other.exists()
 
 
@@ -289,19 +289,19 @@ class TestTrust:
         folder = tmp_path / "folder"
         folder.mkdir()
         folder.chmod(mode)
-        wanted = ownfiles.Trust.OURS if trusted else ownfiles.Trust.OTHERS
-        assert ownfiles.trust(folder) is wanted
+        wanted = files.Trust.OURS if trusted else files.Trust.OTHERS
+        assert files.trust(folder) is wanted
         assert list(folder.iterdir()) == []
 
     def test_what_is_not_there_is_ours_to_make(self, tmp_path):
         (tmp_path / "file").touch()
         for folder in (tmp_path / "nothing", tmp_path / "file", tmp_path / "file" / "folder"):
-            assert ownfiles.trust(folder) is ownfiles.Trust.OURS
+            assert files.trust(folder) is files.Trust.OURS
 
     def test_a_link_is_told(self, tmp_path):
         """Fault 98."""
         (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
-        assert ownfiles.trust(tmp_path / "link") is ownfiles.Trust.LINK
+        assert files.trust(tmp_path / "link") is files.Trust.LINK
 
     @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="gives a folder away")
     def test_a_folder_of_somebody_else_is_theirs(self, tmp_path):
@@ -309,7 +309,7 @@ class TestTrust:
         folder = tmp_path / "folder"
         folder.mkdir(mode=0o700)
         os.chown(folder, 12345, 12345)
-        assert ownfiles.trust(folder) is ownfiles.Trust.OTHERS
+        assert files.trust(folder) is files.Trust.OTHERS
 
     @posix
     @pytest.mark.parametrize("refuses", [False, True])
@@ -324,4 +324,4 @@ class TestTrust:
         folder.mkdir()
         folder.chmod(0o777)
         monkeypatch.setattr(os, "fchmod", fchmod)
-        assert ownfiles.trust(folder) is ownfiles.Trust.UNTOLD
+        assert files.trust(folder) is files.Trust.UNTOLD

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_uploader.host import resources as machine
+from batch_uploader.host import resources
 
 MIB = 1024 * 1024
 
@@ -73,9 +73,9 @@ def test_a_system_without_that_switch_is_left_alone(monkeypatch):
     class Library:
         """A C library that has no mallopt."""
 
-    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(resources.ctypes, "CDLL", lambda name: Library())
 
-    assert not machine.keep_one_heap()
+    assert not resources.keep_one_heap()
 
 
 @pytest.fixture
@@ -108,13 +108,13 @@ def test_what_is_spare_is_what_the_machine_has(tmp_path, tell):
     tell.group("calls.slice", "max", 5)
     tell.group_1("docker", 2**63 - 4096, 5)
 
-    assert machine.spare_memory(tmp_path) == 2048 * MIB
+    assert resources.spare_memory(tmp_path) == 2048 * MIB
 
 
 def test_without_control_groups_it_is_what_the_machine_has(tmp_path, tell):
     (tmp_path / "proc/self/cgroup").unlink()
 
-    assert machine.spare_memory(tmp_path) == 2048 * MIB
+    assert resources.spare_memory(tmp_path) == 2048 * MIB
 
 
 @pytest.mark.parametrize("group", ["", "calls.slice", "calls.slice/upload.service"])
@@ -123,30 +123,30 @@ def test_a_control_group_may_leave_less(tmp_path, tell, group):
     tell.group("calls.slice/upload.service", "max", 5)
     tell.group(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
 
-    assert machine.spare_memory(tmp_path) == 212 * MIB
+    assert resources.spare_memory(tmp_path) == 212 * MIB
 
 
 def test_a_control_group_may_be_slowed_down_before(tmp_path, tell):
     """By systemd's MemoryHigh."""
     tell.group("calls.slice", 512 * MIB, 100 * MIB, high=150 * MIB)
 
-    assert machine.spare_memory(tmp_path) == 50 * MIB
+    assert resources.spare_memory(tmp_path) == 50 * MIB
 
 
 @pytest.mark.parametrize("group", ["", "docker", "docker/x"])
 def test_a_control_group_of_version_1_may_leave_less(tmp_path, tell, group):
     tell.group_1(group, 512 * MIB, 400 * MIB, cached=100 * MIB)
 
-    assert machine.spare_memory(tmp_path) == 212 * MIB
+    assert resources.spare_memory(tmp_path) == 212 * MIB
 
 
 def test_where_nothing_is_told_there_is_nothing_to_spare(tmp_path):
-    assert machine.spare_memory(tmp_path) == 0
+    assert resources.spare_memory(tmp_path) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_this_machine_has_some_to_spare():
-    assert machine.spare_memory() > 0
+    assert resources.spare_memory() > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
@@ -158,14 +158,14 @@ def test_what_is_left_of_the_limits_of_this_process(monkeypatch):
     open_now = len(list(Path("/dev/fd").iterdir())) - 1
     for limit, left in ((resource.RLIM_INFINITY, None), (open_now + 7, 7), (1, 0)):
         limits[resource.RLIMIT_NOFILE] = limit
-        assert machine.spare_descriptors() == left
+        assert resources.spare_descriptors() == left
     if sys.platform == "linux":
         limits[resource.RLIMIT_AS] = 1
-        assert machine.spare_memory() < 0
-    assert machine.spare_threads(3) == 3
+        assert resources.spare_memory() < 0
+    assert resources.spare_threads(3) == 3
 
 
 def test_memory_that_is_not_there_is_not_taken():
     """Fault 99."""
-    with pytest.raises(MemoryError), machine.taking(2**62):
+    with pytest.raises(MemoryError), resources.taking(2**62):
         pytest.fail("it was taken")
