@@ -1,4 +1,4 @@
-"""Settling what is in doubt by asking the service which talks it holds."""
+"""Settles doubts by searching for the talks that the service holds."""
 
 from batch_uploader.doubts.loop import Reconciler
 from batch_uploader.doubts.policy import SEARCHED, Patience

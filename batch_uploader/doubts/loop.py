@@ -1,4 +1,4 @@
-"""Looking for what is in doubt: at the start of a run, and when all else in it has ended."""
+"""Searches for doubts: at the start of a run, and when all else in it has ended."""
 
 import math
 from collections import Counter
@@ -36,16 +36,16 @@ from batch_uploader.doubts.policy import (
 )
 
 _AT_ONCE = 96
-"""So many keys go into one search, with the canaries."""
+"""Keys in one search, including the canaries."""
 _CANARIES = 3
 _MOST_NARROWED = 32
-"""So many more searches a look makes to find out by which key a talk comes up."""
+"""The most extra searches of one pass to find out which key found an unexpected talk."""
 _HEAD_START = 30.0
-"""For so many seconds the uploads wait for the doubts of earlier runs."""
+"""Seconds for which the uploads wait for the search for earlier runs' doubts."""
 _SHORT_PAUSE = 1.0
-"""In seconds; a quota's pause that is shorter is told to nobody."""
+"""Seconds; shorter pauses for a quota are not reported."""
 MAX_RESENDS = 3
-"""Whatever becomes of it, a run ends."""
+"""A limit, so that a run ends in any case."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _PAUSE_SHARE = 0.25
@@ -53,25 +53,24 @@ _LEAST_PATIENCE = 60.0
 
 
 class Look(Struct):
-    """What a look at all doubts brought: paths that may be sent again, and what stays in doubt."""
+    """The result of a search for all doubts: paths that may be sent again, and doubts that stay."""
 
     absent: list[str] = field(default_factory=list)
     stays: list[Stays] = field(default_factory=list)
 
     @property
     def hopeful(self) -> list[Stays]:
-        """Of these another look may bring more."""
+        """The doubts that another search may settle."""
         return [each for each in self.stays if each.due != math.inf]
 
 
 class Reconciler:
     """Settles the doubts of one connection by the sink's stamp field; without one it does nothing.
 
-    A doubt that was claimed with another stamp field, or with none, is left to a human. With
-    ``waits`` a run that has nothing else to do waits for the hold to end, otherwise at most for
-    the second of two misses. What proves absent is sent again, ``MAX_RESENDS`` times in a run at
-    most.
-    ``hear`` has to hear all events of the run.
+    A doubt that was claimed with another stamp field, or without one, is left to a human. With
+    ``waits`` a run that has nothing else to do waits until the hold ends, otherwise at most for the
+    second of two misses. What proves absent is sent again, at most ``MAX_RESENDS`` times in a run.
+    ``hear`` must receive all events of the run.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Reconciler:
         self._narrowed = 0
 
     def hear(self, event: Event) -> None:
-        """Keep in mind what this run has reported as in doubt; a look alone reports nothing."""
+        """Remember which doubts this run has reported."""
         match event:
             case Settled(outcome) | CarriedOver(outcome) if outcome.status is Status.IN_DOUBT:
                 self._reported.add(outcome.path)
@@ -106,14 +105,14 @@ class Reconciler:
                 pass
 
     async def before(self) -> None:
-        """Look for what earlier runs left. Raises LedgerError."""
+        """Search for the doubts of earlier runs. Raises LedgerError."""
         with anyio.move_on_after(_HEAD_START):
             await self.look()
 
     async def after(self) -> list[str]:
-        """Look for what is left when everything else has ended; the paths to be sent again.
+        """Search for all doubts after everything else. Returns the paths to be sent again.
 
-        Call it until there are none. Raises LedgerError.
+        Call it until it returns none. Raises LedgerError.
         """
         if self._waits:
             return await self._wait()
@@ -132,7 +131,7 @@ class Reconciler:
         return look.absent
 
     async def _wait(self) -> list[str]:
-        """Look until nothing is left, or for as long as time can bring anything."""
+        """Search until no doubt is left, or more time cannot settle any."""
         most = 2 * self._patience.hold + 3 * self._patience.spacing + _LEAST_PATIENCE
         until = self._clock.monotonic() + most
         longest = min(max(_FIRST_PAUSE, _PAUSE_SHARE * self._patience.hold), _LONGEST_PAUSE)
@@ -150,9 +149,9 @@ class Reconciler:
         await self._clock.sleep(seconds)
 
     async def look(self, look: Look | None = None) -> Look:
-        """Search for every doubt once, and record what follows. Raises LedgerError.
+        """Search for every doubt once, and record the results. Raises LedgerError.
 
-        What is known of each is in ``look`` as soon as it is recorded.
+        Each result is in ``look`` as soon as it is recorded.
         """
         look = look or Look()
         stamp_field = self._sink.stamp_field
@@ -198,7 +197,7 @@ class Reconciler:
         now: Timestamp,
         look: Look,
     ) -> None:
-        """Record what follows; where a talk came up that nobody asked for, look more narrowly."""
+        """Record the results; if a talk was found that was not asked for, search more narrowly."""
         if (
             isinstance(answer, SearchResult)
             and answer.unexpected
@@ -216,7 +215,7 @@ class Reconciler:
             await self._record(verdicts, look)
 
     async def _narrow(self, doubts: Sequence[Record], answer: SearchResult, look: Look) -> None:
-        """Search without the canaries, then by halves: whose search is clean is not concerned."""
+        """Search without the canaries, then by halves: keys of a clean search are not concerned."""
         middle = 0 if answer.canaries else len(doubts) // 2
         for some in (doubts[:middle], doubts[middle:]):
             if some:

@@ -1,11 +1,10 @@
 """What follows from a search for one recording in doubt: pure.
 
 A hit counts at once, if the talk can be this recording. A miss counts only after the hold and while
-the service keeps every talk, only if the same search brought up what is known to have gone up since
-the doubt arose (a wrong key of the field finds nothing either, an index that is behind not all of
-it), and only together with a second one some time later. Whatever contradicts itself is for a
-human, and so is a miss where it is not known when, and whether, the recording was claimed: its
-ledger was lost.
+the service keeps every talk, only if the same search found what is known to have been uploaded
+after the doubt arose (with a wrong field name nothing is found, with an index that lags not all),
+and only together with a second miss some time later. A contradiction is for a human, and so is a
+miss after the ledger was lost, when it is unknown when and whether the recording was claimed.
 """
 
 import math
@@ -21,27 +20,27 @@ from batch_uploader.core.ports import Match
 from batch_uploader.core.records import Canary, Record
 
 _LONGEST_SPACING = 60.0
-# How much the lengths of one recording may differ, in seconds and as a share: its codec pads it,
-# and what the service measures ends with the last word.
+# How much the lengths of one recording may differ, in seconds and as a share: codecs add padding,
+# and the service measures to the last word.
 _SLACK = 2.0
 _SLACK_SHARE = 0.02
 _LEAST_SHARE = 0.5
 _KEPT = 60 * 24 * 3600.0
-"""For so many seconds a talk is there for sure; the service deletes them after three months."""
+"""Seconds for which a talk certainly exists; the service deletes talks after three months."""
 _NAMED = "SOURCE_CHANGED"
-"""The service named a talk of which it is known that it is not the recording."""
+"""The service named a talk that is known not to be the recording."""
 
 SEARCHED = frozenset(
     {"HELD", "MISSED_ONCE", "SEARCH_ASTRAY", "SEARCH_BEHIND", "SEARCH_UNPROVED", "TOO_OLD"}
 )
-"""The codes of doubts that stay although Search answered: each was sent with a stamp."""
+"""The codes of doubts that stay after a successful Search: each was sent with a stamp."""
 
 
 class Patience(Struct, frozen=True):
-    """For how many seconds after a doubt arose a miss proves nothing.
+    """The seconds after a doubt arose for which a miss proves nothing.
 
-    ``last_look`` is for how many seconds, beside the pause before a second miss, a run that does
-    not wait for the hold looks when all else has ended.
+    ``last_look`` is how many seconds, besides the pause before a second miss, a run that does not
+    wait for the hold searches at its end.
     """
 
     hold: float = 1800.0
@@ -54,11 +53,11 @@ class Patience(Struct, frozen=True):
 
 
 class SearchResult(Struct, frozen=True):
-    """What one search for several keys brought.
+    """The result of one search for several keys.
 
     ``keys`` are those of the doubts, ``canaries`` the latest recordings that the service stored:
-    one of them was claimed after a doubt arose if any was. ``wider`` is the search that had the
-    canaries, where this one is for some of its keys alone.
+    they include one claimed after a doubt arose if there is any. ``wider`` is the search with the
+    canaries, if this one is only for some of its keys.
     """
 
     keys: frozenset[str]
@@ -67,9 +66,10 @@ class SearchResult(Struct, frozen=True):
     wider: "SearchResult | None" = None
 
     def since(self, doubt: Record) -> list[bool]:
-        """Of each canary that went up after the doubt arose, whether the search brought it up.
+        """For each canary uploaded after the doubt arose, whether the search found it.
 
-        That is the very talk: an earlier one of the same recording says nothing of what came later.
+        Found means the same talk: an earlier talk of the same recording proves nothing about later
+        ones.
         """
         proof, place = self.wider or self, doubt.doubt_seq or 0
         found = {(match.key, match.talk_id) for match in proof.matches}
@@ -77,12 +77,12 @@ class SearchResult(Struct, frozen=True):
 
     @property
     def unexpected(self) -> list[Match]:
-        """Talks that carry none of the stamps that were asked for."""
+        """Talks with none of the requested stamps."""
         asked = self.keys | {canary.key for canary in self.canaries}
         return [match for match in self.matches if match.key not in asked]
 
     def hits(self, doubt: Record) -> list[Match]:
-        """The talks that carry its stamp."""
+        """The talks with its stamp."""
         key = doubt.key
         return [match for match in self.matches if match.key == key is not None]
 
@@ -106,9 +106,9 @@ class Contradiction(Struct, frozen=True):
 class Stays(Struct, frozen=True):
     """It stays in doubt.
 
-    ``doubt`` is what to remember of it, with the reason as its failure. ``due`` is in how many
-    seconds a look can bring more than this one did, None where that does not depend on time,
-    infinite where a human has to decide.
+    ``doubt`` is its new record, with the reason as its failure. ``due`` is in how many seconds a
+    search can give a better result, None if that does not depend on time, infinite if a human must
+    decide.
     """
 
     doubt: Record
@@ -119,10 +119,10 @@ SearchVerdict = Up | Absent | Contradiction | Stays
 
 
 def passed(then: Timestamp, now: Timestamp) -> float | None:
-    """The seconds that have passed for sure; None if ``then`` lies in the future.
+    """The seconds that have certainly passed; None if ``then`` is in the future.
 
-    Within one start of the machine the clock that nobody sets decides. Across starts, or machines,
-    the wall clock may have been set and the time since the start may be another machine's: the
+    Within one boot of the machine the time since boot decides, which cannot be set. Across boots or
+    machines the wall clock may have been set and the time since boot may be another machine's: the
     lesser of the two counts.
     """
     nanoseconds = now.wall_ns - then.wall_ns
@@ -141,7 +141,7 @@ def judge(
     now: Timestamp,
     wait: Patience,
 ) -> SearchVerdict:
-    """What follows for one doubt; ``now`` is when the search began."""
+    """The verdict on one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
         reason = f"{answer}; {_run(doubt)} searches again"
         return _stays(_aged(doubt, now), answer.code, reason)
@@ -157,7 +157,7 @@ def judge(
 
 
 def _astray(doubt: Record, answer: SearchResult) -> SearchVerdict:
-    """What follows where Search brings up what nobody asked for."""
+    """The verdict if Search found talks that were not asked for."""
     unexpected = answer.unexpected
     named = ", ".join(match.talk_id for match in unexpected[:3])
     if answer.keys != {doubt.key} or answer.canaries:
@@ -227,7 +227,7 @@ def _unproved(doubt: Record, since: Sequence[bool]) -> Stays:
 
 
 def _expired(doubt: Record, now: Timestamp) -> bool:
-    """Whether a talk of it may be deleted by now, by any clock; a claim is older than its doubt."""
+    """Whether its talk may be deleted by now, by any clock; a claim is older than its doubt."""
     if doubt.claimed_at_ns is not None and now.wall_ns - doubt.claimed_at_ns > _KEPT * 1e9:
         return True
     if doubt.since is None:
@@ -237,19 +237,19 @@ def _expired(doubt: Record, now: Timestamp) -> bool:
 
 
 def _run(doubt: Record) -> str:
-    """The run that looks for it: no other one does."""
+    """The run that searches for it: with its stamp field."""
     return f"the next run with --stamp-field {doubt.stamp_field}"
 
 
 def _aged(doubt: Record, now: Timestamp) -> Record:
-    """The doubt with its hold begun anew if a clock says that it has not arisen yet."""
+    """The doubt with its hold started again if by a clock it has not arisen yet."""
     if doubt.since is None or passed(doubt.since, now) is None:
         return replace(doubt, since=now, first_miss=None)
     return doubt
 
 
 def _problem(hits: Sequence[Match], doubt: Record, connection_id: str) -> str | None:
-    """Why what was found cannot just be taken for the recording."""
+    """Why the hits cannot be taken for the recording."""
     first = hits[0]
     if len(hits) > 1:
         named = ", ".join(match.talk_id for match in hits[:3])
@@ -285,13 +285,13 @@ def _named(doubt: Record) -> bool:
 
 def _stays(doubt: Record, code: str, reason: str, due: float | None = None) -> Stays:
     if _named(doubt):
-        # Which talk that is stands there and nowhere else.
+        # The only record of that talk is in this failure.
         return Stays(doubt)
     request_id = doubt.failure.request_id if doubt.failure else None
     return Stays(replace(doubt, failure=Failure(code, reason, request_id)), due)
 
 
 def _clock(now: Timestamp, seconds: float) -> str:
-    """The minute in which that will be over, on the wall clock."""
+    """The wall clock's minute after these seconds."""
     when = math.ceil((now.wall_ns / 1e9 + seconds) / 60) * 60
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

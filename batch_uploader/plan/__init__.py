@@ -1,1 +1,1 @@
-"""What is to be done about what lies in a source."""
+"""Decides what to do with the files of a source."""

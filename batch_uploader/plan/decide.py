@@ -1,4 +1,4 @@
-"""What to do about one recording, from what is on disk and what the ledger knows: pure."""
+"""What to do with one recording, from its files and its record: pure."""
 
 from batch_uploader.core.model import Stat
 from batch_uploader.core.records import Likeness, Record
@@ -12,7 +12,7 @@ _LOST = Decision(Action.UPLOAD, "the ledger was lost; fingerprinting it so that 
 
 
 def _is_audio_touched(before: Stat, now: Stat, by: Likeness) -> bool:
-    """Whether audio of the same size and time may be another. What is unknown is not."""
+    """Whether audio of the same size and time may differ; unknown values count as equal."""
     return (by >= Likeness.CTIME and _differ(before.ctime_ns, now.ctime_ns)) or (
         by >= Likeness.INODE and _differ(before.inode, now.inode)
     )
@@ -31,10 +31,10 @@ def _differ(before: int | None, now: int | None) -> bool:
 def plan(
     stat: Stat, known: Record | None, policy: bytes, by: Likeness = Likeness.INODE
 ) -> Decision:
-    """Decide without opening anything.
+    """Decide without opening any file.
 
-    ``policy`` is the digest of the rules in force: what was invalid under other rules is looked
-    into anew. ``by`` is what else than name, size and time is a reason to look.
+    ``policy`` is the digest of the current rules: what was invalid under other rules is inspected
+    again. ``by`` is what is compared besides name, size and modification time.
     """
     if known is None:
         return _NEW
@@ -50,7 +50,7 @@ def plan(
         return _CHANGED
     if row.new_sidecar is None:
         return _CHANGED
-    # What the sidecar says is not all that may be new.
+    # The audio may have changed, not only the sidecar.
     return _COMPARE if audio_touched else row.new_sidecar
 
 

@@ -1,4 +1,4 @@
-"""From listings to decisions, folder by folder: what a run sends, skips, holds and reports."""
+"""Plans folder by folder what a run sends, skips, holds and reports."""
 
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -18,24 +18,24 @@ from batch_uploader.prepare.pairing import Orphan, Pair, pair
 from batch_uploader.prepare.prepare import stat_of
 
 _SMALL_FOLDER = 1_000
-"""A larger one is planned in a thread: the transfers must not stand still meanwhile."""
+"""Larger folders are planned in a thread, so that they do not block the uploads."""
 _FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 
 
 class Remembers(Protocol):
-    """What planning asks of a ledger, or of a reader of one."""
+    """What planning needs of a ledger, or of its reader."""
 
     async def known(self, folder: str) -> dict[str, Record]:
-        """All that is recorded of a folder, by path."""
+        """The records of a folder, by path."""
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
-        """How many recordings a folder holds that no run has to look at: all, or 0."""
+        """The number of recordings in a folder if a run can skip them all, else 0."""
 
 
 class Job(Struct, frozen=True):
-    """A pair to be looked into, and what is known of its path."""
+    """A pair to inspect, and the record of its path."""
 
     pair: Pair
     action: Action
@@ -53,16 +53,16 @@ class Job(Struct, frozen=True):
 
 
 class Batch(Struct):
-    """One folder, decided.
+    """The decisions for one folder.
 
-    ``held`` are what earlier runs left for a human. ``orphans`` are defects that need no look into
-    the audio and that the ledger does not know yet; ``unreadable`` those of which too little is
-    known for a ledger. ``gone`` are paths that exist no more and of which nothing is stored,
-    ``left_out`` those that were to be planned again and are not to be sent as they lie now.
-    ``looks``, which are among ``already_there``, come when all else is done; ``by_inode`` are those
-    of them that an inode alone is the reason for. ``kept`` counts the recordings that have the
-    inodes that they had, ``moved`` those that have others, though nothing else is new. Of
-    ``learned`` nothing was known by which to tell that they were touched.
+    ``held`` are what earlier runs left for a human. ``orphans`` are defects that are known without
+    inspecting the audio and that the ledger does not have yet; ``unreadable`` those too vague for a
+    ledger. ``gone`` are paths that no longer exist and of which nothing is stored, ``left_out``
+    those that were to be planned again and are not to be sent as they are now. ``looks``, which are
+    among ``already_there``, are compared when all else is done; ``by_inode`` are those whose only
+    reason is an inode. ``kept`` counts the recordings with unchanged inodes, ``moved`` those with
+    other inodes and nothing else new. ``learned`` had no recorded values that would show that they
+    were touched.
     """
 
     folder: str
@@ -85,9 +85,9 @@ class Batch(Struct):
 class FolderPlanner(Struct, frozen=True):
     """Plans a whole source against a ledger.
 
-    ``min_age`` in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
-    ``explain`` the batches carry every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
-    a reason to look at files of the same sizes and times; with ``watches_inodes`` these are at
+    ``min_age`` is in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
+    ``explain`` the batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
+    compared for files with the same sizes and times; with ``watches_inodes``, changed inodes are at
     least counted.
     """
 
@@ -107,7 +107,7 @@ class FolderPlanner(Struct, frozen=True):
                 yield await self._planned(listing)
 
     async def again(self, paths: Collection[str]) -> Batch:
-        """Plan single recordings once more, with the sidecars that they have by now.
+        """Plan single recordings again, with their current sidecars.
 
         Walks the whole source, as a run does. Raises SourceError if the root cannot be read.
         """
@@ -127,9 +127,9 @@ class FolderPlanner(Struct, frozen=True):
         return batch
 
     async def count(self, began: int) -> tuple[int, int]:
-        """How many recordings, and bytes, a run has to send, with what it has sent already.
+        """How many recordings and bytes a run has to send, including those sent already.
 
-        ``began`` is when it did, by the clock. Keeps nothing but the sums.
+        ``began`` is when the run began, by the clock. Keeps only the sums.
         """
         files = nbytes = 0
         async with aclosing(self.source.entries()) as listings:
@@ -138,7 +138,7 @@ class FolderPlanner(Struct, frozen=True):
                 before = {
                     path: each
                     for path, each in known.items()
-                    # What is open, or was settled since, was this run's to send.
+                    # What is open, or was settled since, belongs to this run.
                     if each.settled_at_ns is not None and each.settled_at_ns < began
                 }
                 batch = await self._off_the_loop(listing, before)
@@ -147,7 +147,7 @@ class FolderPlanner(Struct, frozen=True):
         return files, nbytes
 
     async def _planned(self, listing: Listing) -> Batch:
-        # Most folders of most runs are as they were: then nothing is made of what is recorded.
+        # Most folders are unchanged in most runs: then their records are not even decoded.
         if listing.entries and not listing.unreadable and not self.explain:
             by = Likeness.INODE if self.watches_inodes else self.by
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
@@ -186,7 +186,7 @@ class FolderPlanner(Struct, frozen=True):
             known.pop(defect.path, None)
             batch.unreadable.append(defect)
         if all(defect.path != listing.folder for defect in listing.unreadable):
-            # Of a folder that cannot be listed nothing is known to be gone.
+            # In a folder that cannot be listed, missing files are not known to be gone.
             batch.gone.extend(
                 path
                 for path, left in known.items()
@@ -195,7 +195,7 @@ class FolderPlanner(Struct, frozen=True):
         return batch
 
     def _would_be_listed(self, path: str) -> bool:
-        """Whether it is gone, and not just left out by this run."""
+        """Whether a missing file is gone, instead of excluded in this run."""
         return self.source.is_audio(path) or is_sidecar(path)
 
     def _decide(self, batch: Batch, pair: Pair, before: Record | None) -> None:
@@ -218,7 +218,7 @@ class FolderPlanner(Struct, frozen=True):
             batch.jobs.append(Job(pair, decision.action, before))
 
     def _compare(self, batch: Batch, before: Record, stat: Stat) -> None:
-        """Take notice of what else there is to know of files of the same sizes and times."""
+        """Compare change times and inodes of files with the same sizes and modification times."""
         if before.stat.inode is not None and before.stat.ctime_ns == stat.ctime_ns:
             same = before.stat.inode == stat.inode
             batch.kept += same
@@ -230,7 +230,7 @@ class FolderPlanner(Struct, frozen=True):
         if before is None:
             batch.orphans.append(orphan)
         elif before.status in AT_REST:
-            # It is up; a sidecar too many takes nothing back.
+            # It is uploaded; an extra sidecar does not change that.
             batch.already_there += 1
         elif before.status in UNRESOLVED or before.outcome == orphaned(orphan):
             batch.held.append(before.outcome)
@@ -239,8 +239,8 @@ class FolderPlanner(Struct, frozen=True):
 
     def _young(self, now: int, *entries: Entry | None) -> bool:
         youngest = now - self.min_age * 1e9
-        # A little in the future is another machine's clock, which a file may be written by; far
-        # in the future is nonsense, and no reason to wait for ever.
+        # A time a little in the future comes from another machine's clock, and its file may still
+        # be written; one far in the future is wrong, and must not make the run wait for ever.
         return any(
             youngest < entry.mtime_ns < now + _FAR_FUTURE_NS
             for entry in entries
@@ -249,12 +249,12 @@ class FolderPlanner(Struct, frozen=True):
 
 
 def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
-    """The outcome of a recording that is not sound: every defect in one sentence."""
+    """The outcome of an invalid recording: all defects in one sentence."""
     text = ". ".join(str(defect) for defect in defects)
     return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))
 
 
 def orphaned(orphan: Orphan) -> Outcome:
-    """The outcome of a file that belongs to nothing, or to too much."""
+    """The outcome of a file without a counterpart, or with several."""
     entry = orphan.entry
     return invalid(entry.path, Stat(entry.size, entry.mtime_ns), [orphan.defect])

@@ -1,1 +1,1 @@
-"""Where recordings come from: each module is one implementation of ``ports.Source``."""
+"""The sources: implementations of ``ports.Source``."""

@@ -1,4 +1,4 @@
-"""A directory tree as a stream of folders; no link in it is ever followed."""
+"""A directory tree as a stream of folders; links in it are never followed."""
 
 import errno
 import io
@@ -32,26 +32,26 @@ _NO_NAMES = frozenset({"", ".", ".."})
 _BITS = 63
 _LATEST_NS = 2**_BITS - 1
 
-# A hop between threads costs as much as listing fifty files. A batch ends at whichever of these
-# comes first, so that neither many small folders nor a slow disk holds the first upload up.
+# A thread hop costs as much as listing fifty files. A batch ends at whichever of these comes first,
+# so that neither many small folders nor a slow disk delays the first upload.
 _BATCH_ENTRIES = 1_000
 _BATCH_SECONDS = 0.05
 
-# So many glances in a row that took so many seconds each: none for so many.
+# After this many cached reads in a row that took this long each (seconds), none for a minute.
 _SLOW_GLANCES, _SLOW_GLANCE, _NO_GLANCES = 3, 0.005, 60.0
 
 _LINK_CURE = "replace it with what it leads to, or upload the directory that it leads to"
 
 
 def escape_name(name: str) -> str:
-    r"""A file's name, as the system gave it, in valid Unicode; no two names become one.
+    r"""A file's name, as the system gave it, as valid Unicode; reversible.
 
-    A name that is UTF-8 and holds nothing like ``\x5c`` stays as it is. In any other, each
-    backslash becomes ``\x5c`` and each byte that is no part of UTF-8 ``\xNN``.
+    A name that is UTF-8 and contains nothing like ``\x5c`` stays as it is. In any other, each
+    backslash becomes ``\x5c`` and each byte that is not UTF-8 ``\xNN``.
     """
     if name.isascii() and "\\" not in name:
         return name
-    # Through the bytes, so that a name is the same under any locale.
+    # By its bytes, so that a name is the same under any locale.
     raw = os.fsencode(name)
     try:
         text = raw.decode()
@@ -64,9 +64,9 @@ def escape_name(name: str) -> str:
 
 
 def unescape_name(name: str) -> str:
-    """The name, as the system knows it, that ``escape_name`` made this of.
+    """The system's name from which ``escape_name`` made this.
 
-    Raises UnicodeError for what no system could have named.
+    Raises UnicodeError for what ``escape_name`` cannot return.
     """
     raw = _RAW_ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), name.encode())
     return os.fsdecode(raw)
@@ -79,8 +79,8 @@ class DirectorySource:
     ``ignore`` names, and files that are neither audio nor sidecar. ``include`` and ``exclude`` are
     patterns as ``Selection`` explains them; raises ConfigError if one cannot be read.
 
-    All is opened from the directory that ``root`` led to at first, or ``leads_to`` if that was
-    found out before: as a context manager until it is left, else until nobody uses the source.
+    All files are opened relative to the directory that ``root`` led to at first, or ``leads_to`` if
+    it was resolved before: until the context manager is left, else while the source exists.
     """
 
     def __init__(
@@ -108,21 +108,21 @@ class DirectorySource:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Let it go; another one may be there when it is asked for again."""
+        """Release the directory; when it is used again, another one may be there."""
         self._root.close()
         self._tells_cached = False
 
     @property
     def where(self) -> str:
-        """The directory, for a human."""
+        """The directory, for messages."""
         return self._root.where
 
     def user_path(self, path: str) -> str:
-        """A listed file, from where the user stands; bytes that are not UTF-8 as surrogates."""
+        """A listed file as the user gave the directory; bytes that are not UTF-8 as surrogates."""
         return os.path.join(self._given, *_parts(path))  # noqa: PTH118 - keeps a leading ./
 
     def require_same(self) -> None:
-        """Raise SourceError if its path leads to another directory by now. Blocking."""
+        """Raise SourceError if another directory is at its path by now. Blocking."""
         self._root.require_same()
 
     def is_audio(self, path: str) -> bool:
@@ -130,11 +130,11 @@ class DirectorySource:
         return self._selection.kind(path) is FileKind.AUDIO
 
     async def entries(self) -> AsyncGenerator[Listing, None]:
-        """Every folder once, as a stream; read in a thread, ahead by no more than a small batch.
+        """Every folder once, as a stream; read in a thread, at most a small batch ahead.
 
-        A folder that cannot be read to its end has no entries: part of a folder would make
-        recordings look as if they had no sidecar. Raises SourceError if the root cannot be read,
-        or where folders vanish and it is another directory all of a sudden.
+        A folder that cannot be read to its end has no entries: in a part of a folder, recordings
+        would seem to have no sidecar. Raises SourceError if the root cannot be read, or if folders
+        vanish because another directory is in its place.
         """
         walk = self._walk()
         # A share that hangs must not keep a cancelled run from ending.
@@ -156,7 +156,7 @@ class DirectorySource:
                 raise
 
     def read_if_cached(self, listed: Entry) -> bytes | None:
-        """A file on a disk of this machine that is in memory, as ``ports.Source`` says."""
+        """A file on a local disk that is in memory, as ``ports.Source`` says."""
         began = time.monotonic()
         if not self._tells_cached or began < self._glances_from:
             return None
@@ -182,12 +182,12 @@ class DirectorySource:
             return _regular(path, os.fstat(handle.fileno()))
 
     def _learn(self, descriptor: int) -> None:
-        """Find out whether the root's file system is one for glances, from a file in it."""
+        """Find out from a file whether the root's file system supports cached reads."""
         if not self._tells_cached and os.fstat(descriptor).st_dev == self._root.device:
             self._tells_cached = beneath.tells_cached(descriptor)
 
     def _watch_glances(self, began: float, now: float) -> None:
-        # A scanner that looks at each file first makes even what is in memory wait.
+        # A virus scanner that checks each file can make even cached reads slow.
         self._slow_glances = self._slow_glances + 1 if now - began > _SLOW_GLANCE else 0
         if self._slow_glances == _SLOW_GLANCES:
             self._slow_glances, self._glances_from = 0, now + _NO_GLANCES
@@ -204,7 +204,7 @@ class DirectorySource:
                 if not isinstance(error, FileNotFoundError | NotADirectoryError):
                     yield Listing(folder, (), (_defect(folder, error),))
                 elif not self._root.is_same():
-                    # Not one folder was moved away, but all of them: a share was unmounted.
+                    # Not one folder is gone, but all of them: a share was unmounted.
                     raise SourceError(
                         f"{self.where} became another directory during the run",
                         hint="mount what should be there and run again",
@@ -215,7 +215,7 @@ class DirectorySource:
         found = _Found(pending)
         entries, ignored, listed = found.entries, self._ignored, (FileKind.AUDIO, FileKind.SIDECAR)
         certain, kind_of = self._selection.certain, self._selection.kind
-        # This loop runs once a file, a million times a run: what it writes out is faster so.
+        # This loop runs for each file, a million times a run, so it is inlined for speed.
         with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
             for item in items:
                 name = item.name
@@ -234,14 +234,14 @@ class DirectorySource:
                             continue
                     self._sort_out(item, path, kind, found)
                 except FileNotFoundError:
-                    pass  # gone since the folder was read
+                    pass  # removed since the folder was read
                 except OSError as error:
                     found.unreadable.append(_defect(path, error))
         kept = self._selection.without_sidecars_of(found.excluded, entries)
         return Listing(folder, tuple(kept), tuple(found.unreadable))
 
     def _sort_out(self, item: os.DirEntry[str], path: str, kind: FileKind, found: "_Found") -> None:
-        """Put everything but the files to be listed where it belongs."""
+        """Handle everything but the files to be listed."""
         if kind is FileKind.EXCLUDED_AUDIO:
             found.excluded.append(path)
         elif kind is FileKind.EXCLUDED:
@@ -251,12 +251,12 @@ class DirectorySource:
         elif kind is not FileKind.OTHER:
             found.unreadable.append(_misfit(path, item.stat(follow_symlinks=False).st_mode))
         elif (item.is_symlink() or beneath.is_junction(item)) and self._leads_out(path):
-            # What a link leads to within the root is listed where it really is, but recordings
-            # outside of it would be missed without a word.
+            # What a link leads to within the root is listed at its real path, but recordings
+            # outside of it would be missed silently.
             found.unreadable.append(_misfit(path, stat.S_IFLNK))
 
     def _leads_out(self, path: str) -> bool:
-        """Whether a link leads to a folder outside of the root. Raises OSError."""
+        """Whether a link leads to a folder outside the root. Raises OSError."""
         real = self._root.real
         target = os.path.realpath(os.path.join(real, *_parts(path)))  # noqa: PTH118 - as below
         if Path(target).is_relative_to(real):
@@ -265,7 +265,7 @@ class DirectorySource:
 
 
 class _Found(Struct, frozen=True):
-    """What the reading of one folder brings to light: ``folders`` to enter, ``excluded`` audio."""
+    """What was found in a folder: ``folders`` to enter, ``excluded`` audio, and the rest."""
 
     folders: list[str]
     entries: list[Entry] = field(default_factory=list)
@@ -274,7 +274,7 @@ class _Found(Struct, frozen=True):
 
 
 class _Handle(io.FileIO):
-    """Reads that are short at the end of the file alone."""
+    """A file whose reads are short only at its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
@@ -306,14 +306,14 @@ def _batch(walk: Iterator[Listing]) -> list[Listing]:
 
 
 def _within(top: Path, ignore: Sequence[Path]) -> frozenset[str]:
-    """Those of the files that lie below the root, as paths of this source."""
+    """The files that are below the root, as paths of this source."""
     real = [Path(os.path.realpath(file.parent), file.name) for file in ignore]
     below = [file.relative_to(top).parts for file in real if file.is_relative_to(top)]
     return frozenset("/".join(map(escape_name, parts)) for parts in below)
 
 
 def _parts(path: str) -> list[str]:
-    """The system's names of the parts of a path; SourceError if a listing could not hold it."""
+    """The system's names of a path's parts; SourceError if it cannot be a listed path."""
     plain = path.split("/")
     if path.isascii() and _NEVER_PLAIN.isdisjoint(path) and _NO_NAMES.isdisjoint(plain):
         return plain
@@ -324,7 +324,7 @@ def _parts(path: str) -> list[str]:
             proper = escape_name(name) == part and name not in _NO_NAMES
         except UnicodeError:
             name, proper = part, False
-        # An escape may stand for what no single name can hold.
+        # An escape may decode to a character that names cannot have.
         if not proper or not {"/", "\0", os.sep}.isdisjoint(name):
             shown = path.encode(errors="backslashreplace").decode()
             raise SourceError(
@@ -359,7 +359,7 @@ def _defect(path: str, error: OSError) -> Defect:
 
 @contextmanager
 def _explaining(path: str) -> Iterator[None]:
-    """The one place where this source's OSErrors turn into SourceErrors."""
+    """Turn OSErrors into SourceErrors; used everywhere in this source."""
     try:
         yield
     except OSError as error:
@@ -368,7 +368,7 @@ def _explaining(path: str) -> Iterator[None]:
 
 
 def _explain(error: OSError) -> tuple[str, str]:
-    """What is wrong, and the cure."""
+    """The problem, and the hint."""
     if isinstance(error, FileNotFoundError):
         return "is gone", "put it back, or list the source again"
     if isinstance(error, PermissionError):
@@ -382,9 +382,9 @@ def _explain(error: OSError) -> tuple[str, str]:
 def _entry(path: str, status: os.stat_result) -> Entry:
     mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
     if mtime_ns >> _BITS or ctime_ns >> _BITS:
-        # A file system may hold times that no ledger can: the year 2300, in nanoseconds.
+        # A file system may have times that a ledger cannot store: the year 2300, in nanoseconds.
         mtime_ns = max(-_LATEST_NS, min(mtime_ns, _LATEST_NS))
         ctime_ns = max(-_LATEST_NS, min(ctime_ns, _LATEST_NS))
-    # As Entry(...) makes it, in four fifths of the time; an inode may be a number without a sign.
+    # As Entry(...), in four fifths of the time; inodes may be unsigned.
     inode = status.st_ino & _LATEST_NS
     return tuple.__new__(Entry, (path, status.st_size, mtime_ns, ctime_ns, inode))

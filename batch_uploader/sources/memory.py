@@ -1,4 +1,4 @@
-"""Recordings in memory: for tests and programs that have them there."""
+"""A source in memory, for tests and for programs that have their recordings in memory."""
 
 import io
 import itertools
@@ -31,8 +31,8 @@ class _Handle(io.BytesIO):
 class MemorySource:
     """A source of files given by path, which can be changed while it is in use.
 
-    Chooses among them as a directory does: hidden names, other extensions and what ``exclude``
-    matches are not listed. All times of change are long ago, each later than the one before.
+    Selects files as a directory does: hidden names, other extensions and what ``exclude`` matches
+    are not listed. Change times are long ago, each later than the one before.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class MemorySource:
 
     @property
     def where(self) -> str:
-        """The source's name for a human."""
+        """The source's name, for messages."""
         return "memory"
 
     def put(self, path: str, content: bytes) -> None:
-        """Make a file, or a new one in the place of another: open handles keep the old one."""
+        """Create or replace a file: open handles keep the old one."""
         self._files[path] = _File(content, next(self._times))
 
     def touch(self, path: str) -> None:
-        """Change when a file was changed last, as its open handles see too."""
+        """Change a file's modification time, also for its open handles."""
         self._file(path).mtime_ns = next(self._times)
 
     def remove(self, path: str) -> None:
@@ -91,14 +91,14 @@ class MemorySource:
         return _Handle(self._file(path))
 
     def read_if_cached(self, listed: Entry) -> None:
-        """Nothing: what is in memory is opened as fast."""
+        """Always None: opening it is as fast."""
 
     def stat(self, path: str) -> Entry:
         """The file as it is now."""
         return _entry(path, self._file(path))
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
-        """The file behind a handle of ours as it is now."""
+        """The file behind an open handle as it is now."""
         if not isinstance(handle, _Handle):
             raise SourceError(
                 f"{path} was opened by another source", hint="use a handle that open() returned"

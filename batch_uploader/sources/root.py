@@ -1,4 +1,4 @@
-"""The root of a directory of recordings: held, so that all of a run is of one and the same."""
+"""The held root of a directory of recordings, so that all of a run uses the same directory."""
 
 import os
 import sys
@@ -13,12 +13,11 @@ Explain = Callable[[OSError], tuple[str, str]]
 
 
 class HeldRoot:
-    """A directory that is opened once, when it is first asked for.
+    """A directory that is opened once, when it is first used.
 
-    A path may come to lead elsewhere in the middle of a run: a link is turned, a directory is moved
-    away and another one made in its place, a share is unmounted. ``path`` is its name,
-    ``leads_to`` where that led when the rest of the run's files were found. ``explain`` tells of an
-    OSError what is wrong, and the cure.
+    Its path may lead elsewhere in the middle of a run: a link is changed, a directory is replaced,
+    a share is unmounted. ``path`` is its name, ``leads_to`` the real path when the run's other
+    files were found. ``explain`` turns an OSError into problem and hint.
     """
 
     def __init__(self, path: str, leads_to: str, explain: Explain) -> None:
@@ -29,17 +28,17 @@ class HeldRoot:
         self._held: beneath.Root | None = None
         self._identity = (0, 0)
         self.real = leads_to
-        """Its path without links, when it was opened."""
+        """Its real path when it was opened."""
         self._let_go: weakref.finalize[[int], HeldRoot] | None = None
 
     @property
     def where(self) -> str:
-        """Its name, for a human."""
+        """Its name, for messages."""
         return os.fsencode(self._path).decode(errors="backslashreplace")
 
     @property
     def held(self) -> beneath.Root:
-        """What to open everything from. Blocking at first. Raises SourceError."""
+        """The directory to open files relative to. Blocking at first. Raises SourceError."""
         held = self._held
         if held is None:
             with self._opening:
@@ -50,18 +49,18 @@ class HeldRoot:
 
     @property
     def device(self) -> int:
-        """The device that it is on; it is held."""
+        """The device of the held directory."""
         return self._identity[0]
 
     def is_same(self) -> bool:
-        """Whether its path still leads to it; it is held. Blocking. Raises SourceError."""
+        """Whether its path still leads to the held directory. Blocking. Raises SourceError."""
         try:
             return beneath.identity(self._path) == self._identity
         except OSError as error:
             raise self.error(error) from error
 
     def require_same(self) -> None:
-        """Raise SourceError unless its path leads to what is held, if anything is. Blocking."""
+        """Raise SourceError unless its path leads to the held directory, if one is. Blocking."""
         if self._held is not None and not self.is_same():
             raise SourceError(
                 f"{self.where} became another directory during the run, which went on with the"
@@ -70,13 +69,13 @@ class HeldRoot:
             )
 
     def close(self) -> None:
-        """Let it go; it is opened again, by its path, when it is asked for again."""
+        """Release it; it is opened again, by its path, when it is used again."""
         let_go, self._let_go, self._held = self._let_go, None, None
         if let_go is not None:
             let_go()
 
     def error(self, error: OSError) -> SourceError:
-        """What is raised where it cannot be read."""
+        """The error to raise if it cannot be read."""
         if isinstance(error, FileNotFoundError):
             return SourceError(
                 f"the directory {self.where} does not exist", hint="check its name and the mount"

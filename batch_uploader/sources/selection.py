@@ -1,8 +1,8 @@
-"""Which files matter, by their names alone.
+"""Which files are used, by their names.
 
-A pattern without ``/`` is matched with a name, wherever it lies; one with ``/`` with the whole path
-from the root. ``*`` and ``?`` stop at ``/``, ``**`` does not, ``[abc]`` and ``[!abc]`` are one
-character of a set. Case never matters. A pattern that excludes a folder excludes all below it.
+A pattern without ``/`` is matched with a name, in any folder; one with ``/`` with the whole path
+from the root. ``*`` and ``?`` do not match ``/``, ``**`` does, ``[abc]`` and ``[!abc]`` match one
+character. Case is ignored. A pattern that excludes a folder excludes all below it.
 """
 
 import re
@@ -15,7 +15,7 @@ from batch_uploader.core.naming import described, is_sidecar, stem
 
 
 class FileKind(Enum):
-    """What a file is to us, by its name."""
+    """The kind of a file, by its name."""
 
     AUDIO = auto()
     SIDECAR = auto()
@@ -24,7 +24,7 @@ class FileKind(Enum):
     EXCLUDED = auto()
 
 
-# What is known without being asked for.
+# The extensions that are known by default.
 _KNOWN = {
     ".wav": FileKind.AUDIO,
     ".mp3": FileKind.AUDIO,
@@ -42,7 +42,7 @@ _FIXED = {"folders": "(?:.*/)?", "all": ".*", "some": "[^/]*", "one": "[^/]"}
 
 
 class Selection:
-    """What ``--include`` adds to the well-known extensions, and ``--exclude`` takes away.
+    """The known extensions, with what ``--include`` adds and ``--exclude`` removes.
 
     Raises ConfigError for a pattern that cannot be read.
     """
@@ -51,10 +51,10 @@ class Selection:
         self._include = _compile(include)
         self._exclude = _compile(exclude)
         self.certain = _KNOWN if self._exclude is None else {}
-        """What ``kind`` says of all files with such an ending, for who has a million to ask of."""
+        """The ``kind`` of all files with an extension, for callers with a million files."""
 
     def kind(self, path: str) -> FileKind:
-        """What a file is. A folder that is excluded is some kind of excluded, whatever its name."""
+        """The kind of a file. An excluded folder has an excluded kind, whatever its name."""
         kind = _KNOWN.get(path[path.rfind(".") :].lower(), FileKind.OTHER)
         if self._include is not None and kind is FileKind.OTHER and self._include.fullmatch(path):
             kind = FileKind.AUDIO
@@ -63,7 +63,7 @@ class Selection:
         return kind
 
     def without_sidecars_of(self, excluded: Sequence[str], entries: list[Entry]) -> list[Entry]:
-        """Drop the sidecars of one folder that belong to excluded recordings and to no others."""
+        """Drop the sidecars of one folder that belong only to excluded recordings."""
         if not excluded:
             return entries
         kept = _described_by(entry.path for entry in entries if not is_sidecar(entry.path))
@@ -76,12 +76,12 @@ class Selection:
 
     @staticmethod
     def _excludes(patterns: re.Pattern[str], path: str) -> bool:
-        # ``old/**`` means all that is in the folder, so that there is no need to enter it.
+        # ``old/**`` matches all in the folder, so the folder need not be entered.
         return bool(patterns.fullmatch(path) or patterns.fullmatch(f"{path}/"))
 
 
 def literal(text: str) -> str:
-    """A pattern, or a part of one, that matches this text alone."""
+    """A pattern, or a part of one, that matches only this text."""
     return re.sub(r"([*?[])", r"[\1]", text)
 
 
