@@ -49,7 +49,7 @@ class Governor:
         self.window = ConcurrencyLimit(caps.concurrency)
         self.rate = Rate(now, caps.rate)
         self.outage = CircuitBreaker()
-        self._futility = StopPolicy(caps.concurrency)
+        self._stop_policy = StopPolicy(caps.concurrency)
         self.running = 0
         self._paused_until = now
         self._cut_at = now
@@ -83,7 +83,7 @@ class Governor:
 
         ``expanded`` is ``Sink.expanded``.
         """
-        self._futility.succeeded()
+        self._stop_policy.succeeded()
         if expanded is not self._expanded:
             self._expanded = expanded
             self.window.moved()
@@ -92,7 +92,7 @@ class Governor:
 
     def named(self, *, again: bool) -> Stop | None:
         """What got through was named a talk, ``again`` if that is another recording's."""
-        return self._futility.named(again=again)
+        return self._stop_policy.named(again=again)
 
     def failed(self, now: float, started: float, error: SinkError) -> Consequence:
         """An attempt came to nothing; to be told before it has ended."""
@@ -101,13 +101,13 @@ class Governor:
         if not isinstance(error, NotSent | Throttled | InDoubt):
             # The service spoke; what it said is this recording's affair.
             self._taken(now)
-            return Consequence(pause, counts=True, stop=self._futility.spoken(error))
-        stop = self._futility.doubted(error) if isinstance(error, InDoubt) else None
+            return Consequence(pause, counts=True, stop=self._stop_policy.spoken(error))
+        stop = self._stop_policy.doubted(error) if isinstance(error, InDoubt) else None
         longest = _LONGEST_THROTTLE_PAUSE if isinstance(error, Throttled) else LONGEST_PAUSE
         weight = 2 if isinstance(error, InDoubt) else 1
         if self.outage.failed(now, started, asked, longest, weight):
             pause = self.outage.next_probe - now
-            stop = stop or self._futility.probed(error)
+            stop = stop or self._stop_policy.probed(error)
         return Consequence(pause, counts=not self.outage.down, stop=stop)
 
     def _taken(self, now: float) -> bool:

@@ -102,12 +102,12 @@ class Pacer:
         now = clock()
         self.governor = Governor(caps, now)
         self.budget = RetryBudget(now)
-        self._pipe = TokenBucket(caps.bandwidth, now, minute)
+        self._bucket = TokenBucket(caps.bandwidth, now, minute)
         self._check: Callable[[], None] = lambda: None
         self._held_back: Callable[[float], None] = lambda _: None
         self.clock = clock
-        self._line = anyio.Lock(fast_acquire=True)
-        self._pipe_line = anyio.Lock(fast_acquire=True)
+        self._queue = anyio.Lock(fast_acquire=True)
+        self._bucket_queue = anyio.Lock(fast_acquire=True)
         self._changed = Notifier()
 
     def serve(
@@ -150,7 +150,7 @@ class Pacer:
 
     def is_free(self) -> bool:
         """Whether an attempt may begin at once, and nobody waits for that."""
-        if self._line.locked() or self._pipe.timetable is not None:
+        if self._queue.locked() or self._bucket.timetable is not None:
             return False
         if self.governor.wait(self.clock()) > 0:
             return False
@@ -160,21 +160,21 @@ class Pacer:
     def give_back(self, at_once: int) -> None:
         """An attempt that was to send so many bytes in one piece did not begin."""
         self.governor.rate.given_back(self.clock())
-        self._pipe.give_back(self.clock(), at_once)
+        self._bucket.give_back(self.clock(), at_once)
 
     def paced(self, audio: Audio) -> Audio:
         """The same audio, its pieces held back to keep the bandwidth."""
-        return audio if self._pipe.timetable is None else _Paced(audio, self._through)
+        return audio if self._bucket.timetable is None else _Paced(audio, self._through)
 
     def slowest_share(self) -> float:
         """Bytes a second that one of many streams gets at the worst; infinite without a limit."""
-        timetable = self._pipe.timetable
+        timetable = self._bucket.timetable
         least = timetable.least if timetable else None
         return math.inf if least is None else least / self.governor.window.ceiling
 
     async def line_up(self, at_once: int) -> None:
         """Wait until an attempt may begin that sends so many bytes in one piece."""
-        async with self._line:
+        async with self._queue:
             self._check()
             await self._through(at_once, self._check)
             while (wait := self.governor.wait(self.clock())) > 0:
@@ -189,15 +189,15 @@ class Pacer:
         return self.budget.take()
 
     async def _through(self, nbytes: int, check: Callable[[], None] = lambda: None) -> None:
-        async with self._pipe_line:
+        async with self._bucket_queue:
             told_until = -math.inf
-            while (wait := self._pipe.wait(self.clock())) > 0:
+            while (wait := self._bucket.wait(self.clock())) > 0:
                 if wait >= _LONG_WAIT and self.clock() >= told_until:
                     told_until = self.clock() + wait
                     self._held_back(wait)
                 await self._rest(wait)
                 check()
-            self._pipe.take(self.clock(), nbytes)
+            self._bucket.take(self.clock(), nbytes)
 
     async def _rest(self, seconds: float) -> None:
         with anyio.move_on_after(min(seconds, _LONGEST_WAIT)):

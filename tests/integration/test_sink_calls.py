@@ -439,4 +439,4 @@ async def test_two_hundred_failures_leave_no_task_behind(server, sink):
     gc.collect()
     await asyncio.sleep(0.1)
     assert len(asyncio.all_tasks()) <= before + 1
-    assert not any(lane.calls for lane in sink._line._lanes)
+    assert not any(pooled.calls for pooled in sink._pool._channels)

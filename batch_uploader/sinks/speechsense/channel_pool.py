@@ -31,15 +31,15 @@ class ChannelPool:
         self._endpoint = endpoint
         self._clock = clock
         self._credentials = channel_credentials(endpoint)
-        self._width = PoolSizer()
-        self._lanes = [self._open()]
+        self._sizer = PoolSizer()
+        self._channels = [self._open()]
         self._retired: list[_Pooled] = []
         self._rests_until = clock()
 
     @property
     def expanded(self) -> bool:
         """Whether many channels have proved faster than few."""
-        return self._width.proved
+        return self._sizer.proved
 
     def call(self, nbytes: int = 0) -> "Call":
         """A channel for one call with ``nbytes`` bytes, kept open until the call ends."""
@@ -47,81 +47,81 @@ class ChannelPool:
 
     async def close(self) -> None:
         """Close the channels, and the calls on them."""
-        for lane in (*self._lanes, *self._retired):
-            for call in lane.calls:
+        for pooled in (*self._channels, *self._retired):
+            for call in pooled.calls:
                 call.cancel()
-            await lane.channel.close()
+            await pooled.channel.close()
 
-    def unreached(self, lane: "_Pooled") -> None:
+    def unreached(self, pooled: "_Pooled") -> None:
         """A call on this channel could not connect."""
         now = self._clock()
-        if lane not in self._lanes:
+        if pooled not in self._channels:
             return
-        if len(self._lanes) > 1:
-            self._retire(lane)
-            self._width.failed(now)
+        if len(self._channels) > 1:
+            self._retire(pooled)
+            self._sizer.failed(now)
             self._rests_until = now + _REST
-        elif lane.unreached_since is None:
-            lane.unreached_since = now
-        elif now - lane.unreached_since >= _STALE_AFTER:
-            lane.unreached_since = now
+        elif pooled.unreached_since is None:
+            pooled.unreached_since = now
+        elif now - pooled.unreached_since >= _STALE_AFTER:
+            pooled.unreached_since = now
             # If the CA file is gone meanwhile, keep the certificates that were read.
             with suppress(ConfigError):
                 self._credentials = channel_credentials(self._endpoint)
-            self._lanes.append(self._open(now))
-            self._retire(lane)
+            self._channels.append(self._open(now))
+            self._retire(pooled)
 
     def begin(self, call: "Call") -> None:
         """Assign a channel to a call."""
         began = self._clock()
-        call.lane = lane = self._choose(began)
-        lane.calls.add(call)
-        lane.nbytes += call.nbytes
+        call.pooled = pooled = self._choose(began)
+        pooled.calls.add(call)
+        pooled.nbytes += call.nbytes
         if call.nbytes:
-            call.sample = self._width.began()
+            call.sample = self._sizer.began()
             call.began = began
 
     async def end(self, call: "Call") -> None:
         """A call ended."""
-        lane = call.lane
+        pooled = call.pooled
         if call.sample is not None:
             self._measured(call.sample, call.began, call.nbytes if call.delivered else 0)
-        lane.calls.remove(call)
-        lane.nbytes -= call.nbytes
+        pooled.calls.remove(call)
+        pooled.nbytes -= call.nbytes
         if self._retired:
             await self._close_idle()
 
     def _choose(self, now: float) -> "_Pooled":
-        lane = min(self._lanes, key=_load)
-        if lane.nbytes < _BUSY:
-            return lane
-        if len(self._lanes) >= self._width.channels:
-            self._width.crowded()
+        pooled = min(self._channels, key=_load)
+        if pooled.nbytes < _BUSY:
+            return pooled
+        if len(self._channels) >= self._sizer.channels:
+            self._sizer.crowded()
         elif now >= self._rests_until:
-            lane = self._open()
-            self._lanes.append(lane)
-        return lane
+            pooled = self._open()
+            self._channels.append(pooled)
+        return pooled
 
     def _measured(self, sample: Sample, began: float, delivered: int) -> None:
         now = self._clock()
-        running = sum(len(each.calls) for each in (*self._lanes, *self._retired))
-        self._width.ended(now, sample, now - began, delivered, running)
-        while len(self._lanes) > self._width.channels:
-            self._retire(min(self._lanes, key=_load))
+        running = sum(len(each.calls) for each in (*self._channels, *self._retired))
+        self._sizer.ended(now, sample, now - began, delivered, running)
+        while len(self._channels) > self._sizer.channels:
+            self._retire(min(self._channels, key=_load))
 
     def _open(self, unreached_since: float | None = None) -> "_Pooled":
         return _Pooled(open_channel(self._endpoint, self._credentials), unreached_since)
 
-    def _retire(self, lane: "_Pooled") -> None:
-        self._lanes.remove(lane)
-        self._retired.append(lane)
+    def _retire(self, pooled: "_Pooled") -> None:
+        self._channels.remove(pooled)
+        self._retired.append(pooled)
 
     async def _close_idle(self) -> None:
-        idle = [lane for lane in self._retired if not lane.calls]
-        for lane in idle:
-            self._retired.remove(lane)
+        idle = [pooled for pooled in self._retired if not pooled.calls]
+        for pooled in idle:
+            self._retired.remove(pooled)
             with anyio.CancelScope(shield=True):
-                await lane.channel.close()
+                await pooled.channel.close()
 
 
 class _Pooled:
@@ -137,7 +137,7 @@ class _Pooled:
 class Call:
     """A call's use of a channel, as an async context manager; report its result to it."""
 
-    lane: _Pooled
+    pooled: _Pooled
 
     def __init__(self, pool: ChannelPool, nbytes: int) -> None:
         self.nbytes = nbytes
@@ -159,7 +159,7 @@ class Call:
     @property
     def channel(self) -> grpc.aio.Channel:
         """The channel of the call."""
-        return self.lane.channel
+        return self.pooled.channel
 
     @property
     def connected(self) -> bool:
@@ -172,17 +172,17 @@ class Call:
 
     def reached(self, *, delivered: bool = True) -> None:
         """The service answered, perhaps with a refusal; with ``delivered`` it took the bytes."""
-        self.lane.unreached_since = None
+        self.pooled.unreached_since = None
         self.delivered = delivered
 
     def unreached(self) -> None:
         """The call could not connect."""
-        self._pool.unreached(self.lane)
+        self._pool.unreached(self.pooled)
 
 
 def _nothing() -> None:
     pass
 
 
-def _load(lane: _Pooled) -> tuple[int, int]:
-    return lane.nbytes, len(lane.calls)
+def _load(pooled: _Pooled) -> tuple[int, int]:
+    return pooled.nbytes, len(pooled.calls)

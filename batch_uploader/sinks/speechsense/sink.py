@@ -91,18 +91,18 @@ class SpeechSenseSink:
         self._stamp_field = stamp_field
         self._unavailable = unavailable
         self._lookup = Lookup(stamp_field, quota or Quota()) if stamp_field else None
-        self._line: ChannelPool | None = None
+        self._pool: ChannelPool | None = None
 
     async def __aenter__(self) -> Self:
         """Create the channels; they connect with the first upload."""
-        self._line = ChannelPool(self._endpoint)
+        self._pool = ChannelPool(self._endpoint)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Close the channels; an upload in flight ends as if the connection broke."""
-        if self._line is not None:
-            line, self._line = self._line, None
-            await line.close()
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
 
     @property
     def whole_limit(self) -> int:
@@ -112,7 +112,7 @@ class SpeechSenseSink:
     @property
     def expanded(self) -> bool:
         """Whether many channels are used and have proved faster than few."""
-        return self._line is not None and self._line.expanded
+        return self._pool is not None and self._pool.expanded
 
     @property
     def stamp_field(self) -> str | None:
@@ -130,8 +130,8 @@ class SpeechSenseSink:
         when the call ends, since gRPC reports nothing before. Raises one of the five SinkErrors, or
         SourceChanged.
         """
-        line = self._line
-        if line is None:
+        pool = self._pool
+        if pool is None:
             raise NotSent(_CLOSED, hint=_OPEN_IT, code="CLOSED")
         started = time.monotonic()
         try:
@@ -143,7 +143,7 @@ class SpeechSenseSink:
         if timeout <= 0:
             raise NotSent("the credentials came too late", code="DEADLINE_EXCEEDED")
         sending = _Sending(recording, audio, attempt, header, timeout)
-        async with line.call(audio.size) as call:
+        async with pool.call(audio.size) as call:
             try:
                 message = audio.framed(self.envelope(recording))
                 if message is None:
@@ -190,14 +190,14 @@ class SpeechSenseSink:
         return header
 
     async def _ask(self, method: str, request: bytes) -> bytes | RpcResult:
-        line = self._line
-        if line is None:
+        pool = self._pool
+        if pool is None:
             raise SearchFailed(_CLOSED, hint=_OPEN_IT, code="CLOSED")
         try:
             header = await self._header()
         except SinkError as error:
             raise SearchFailed(error.problem, hint=error.hints, code=error.code) from error
-        async with line.call() as call:
+        async with pool.call() as call:
             try:
                 query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = call.channel.unary_unary(
                     method
