@@ -199,7 +199,7 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
         raise LedgerError(
             f"{outcome.path} has not been read since the ledger was lost, so a talk cannot be"
             " assigned to it",
-            hint="fix what batch-uploader check reports for it, upload, and decide then",
+            hint="fix what check reports for it, upload, and decide then",
         )
     if outcome.talk_id is not None and (other := store.talk(outcome.talk_id)) is not None:
         failure = of_another(outcome.path, outcome.talk_id, other)

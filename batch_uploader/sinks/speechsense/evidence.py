@@ -308,7 +308,7 @@ def _unknown(answer: RpcResult, where: str) -> _Advice:  # noqa: ARG001 - as the
 def _contradicted(answer: RpcResult, where: str) -> _Advice:
     return _Advice(
         f"{where} accepted it, but named {answer.quote() or 'no talk'}",
-        "look for it among the talks of the connection, then decide with 'batch-uploader resolve'",
+        "look for it among the talks of the connection, then decide with resolve",
     )
 
 
