@@ -26,7 +26,7 @@ from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
-_LABEL = 1 + max(len(each.label) for each in Status)
+_LABEL = 11  # "being sent" and a gap; wider where a longer one is shown
 
 # First what only a human can decide.
 _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Status].index(each)))
@@ -71,15 +71,16 @@ def tell_of_kept(count: int, settings: Settings) -> None:
 
 async def _print_text(report: _Report) -> None:
     lines: list[Line] = []
-    for each in Status:
+    shown = [each for each in Status if report.status.totals[each].recordings]
+    label = max([_LABEL, *(len(each.label) + 1 for each in shown)])
+    for each in shown:
         totals = report.status.totals[each]
-        if totals.recordings:
-            style = "yellow" if each in NEEDS_ATTENTION else ""
-            numbers = (
-                f"{format_count(totals.recordings):>10}  {format_size(totals.nbytes):>7}"
-                f"  {format_hours(totals.duration):>9}"
-            )
-            lines.append([Span(f"{each.label:{_LABEL}}", style), Span(numbers)])
+        style = "yellow" if each in NEEDS_ATTENTION else ""
+        numbers = (
+            f"{format_count(totals.recordings):>10}  {format_size(totals.nbytes):>7}"
+            f"  {format_hours(totals.duration):>9}"
+        )
+        lines.append([Span(f"{each.label:{label}}", style), Span(numbers)])
     if not lines:
         lines.append([Span("the ledger is empty")])
     output.data(lines)

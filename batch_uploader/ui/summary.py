@@ -29,7 +29,7 @@ MOST_ROWS = 10
 
 _WIDEST = 160
 _WIDE = 120  # from here on the cure stands beside the recording, not below
-_LABEL = 2 + max(len(each.label) for each in NEEDS_ATTENTION)
+_LABEL = 10  # "in doubt" and a gap; wider where a longer one is shown
 _LEAST_CURE_LINES = 2
 _LEAST_ERROR_LINES = 3
 _BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
@@ -153,8 +153,9 @@ def attention_table(
     rows = groups[:MOST_ROWS]
     # Where there is little to say it is said whole; a command that is cut cures nothing.
     cure_lines = max(_LEAST_CURE_LINES, most_lines // max(1, len(rows)) - 1)
+    label = max([_LABEL, *(len(group.first.status.label) + 2 for group in rows)])
     for group in rows:
-        row = [cut(line, width) for line in _row(group, width, cure_lines, ellipsis)]
+        row = [cut(line, width) for line in _row(group, label, width, cure_lines, ellipsis)]
         if len(lines) + len(row) > most_lines:
             break
         lines += row
@@ -162,20 +163,21 @@ def attention_table(
     return lines, shown
 
 
-def _row(group: AttentionGroup, width: int, cure_lines: int, ellipsis: str) -> Iterator[Line]:
+def _row(
+    group: AttentionGroup, label: int, width: int, cure_lines: int, ellipsis: str
+) -> Iterator[Line]:
     outcome = group.first
-    label = Span(f"{outcome.status.label:{_LABEL}}", "yellow")
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
-    space = width - _LABEL if width < _WIDE else width // 3
+    space = width - label if width < _WIDE else width // 3
     name = shorten(printable(outcome.path), max(1, space - cell_width(like)), ellipsis)
-    beside = [label, Span(name), Span(like, "dim")]
+    beside = [Span(f"{outcome.status.label:{label}}", "yellow"), Span(name), Span(like, "dim")]
     cure = _cure(outcome)
     if width < _WIDE:
         yield beside
-        for text in wrap(cure, width - _LABEL, cure_lines, ellipsis):
-            yield [Span(" " * _LABEL), Span(text, "dim")]
+        for text in wrap(cure, width - label, cure_lines, ellipsis):
+            yield [Span(" " * label), Span(text, "dim")]
         return
-    start = _LABEL + space + 2
+    start = label + space + 2
     pad = " " * (start - _length(beside))
     texts = wrap(cure, width - start, cure_lines, ellipsis)
     yield [*beside, Span(pad), Span(texts[0] if texts else "")]

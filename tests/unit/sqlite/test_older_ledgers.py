@@ -31,8 +31,8 @@ async def told_by(ledger):
     )
 
 
-async def test_it_holds_every_state(older):
-    assert {Status(word) for word in STATES.values()} == set(Status)
+async def test_it_holds_every_state_of_its_time(older):
+    assert len({Status(word) for word in STATES.values()}) == 9
     async with LedgerReader(older, CONNECTION) as reader:
         records, *_ = await told_by(reader)
         assert {path: record.status for path, record in records.items()} == STATES
