@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_while_answers_are_out_loses_none(siege):
 
     for command in ("status", "manifest"):
         _, _, said = ask(command, siege.calls)
-        assert f"what became of {kept} recordings could not be recorded" in said
+        assert f"the results of {kept} recordings could not be recorded" in said
     assert json.loads(ask("status", siege.calls, "--json")[1])["kept_aside"] == kept
 
     code, said = siege.upload(**siege.variables)

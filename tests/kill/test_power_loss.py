@@ -78,7 +78,7 @@ async def main():
                 try:
                     await settle(ledger, path, talk)
                 except LedgerError as error:
-                    assert "the next run records it" in str(error)
+                    assert "the next run records it" in error.__notes__[0]
                     hear("up", path, talk)
 
 asyncio.run(main())
