@@ -88,8 +88,7 @@ class Permit:
 class Pacer:
     """Gives turns, to one run after another: what it found out about the service it keeps.
 
-    ``clock`` gives seconds and never goes back, ``minute`` the
-    minute of the day.
+    ``clock`` gives seconds and never goes back, ``minute`` the minute of the day.
     """
 
     def __init__(
@@ -120,6 +119,7 @@ class Pacer:
         """
         self._check = check
         self._held_back = held_back
+        self.governor.outage.since = self.clock()  # how long it is for this run
 
     @property
     def limit(self) -> int:

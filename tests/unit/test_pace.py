@@ -335,3 +335,21 @@ async def test_a_ring_wakes_those_who_wait_and_is_not_kept():
         assert "three" not in woken
         bell.notify_all()
     assert "three" in woken
+
+
+async def test_a_run_counts_an_outage_from_its_own_beginning():
+    """Or one that follows another after hours would end with its first attempt, --max-outage."""
+    now = 0.0
+    pacer = Pacer(Caps(4), clock=lambda: now)
+    pacer.serve(check=lambda: None)
+    while not pacer.down_for:
+        async with pacer.turn(100) as turn:
+            turn.begin()
+            now += 1
+            turn.failed(NotSent("refused", code="UNAVAILABLE"))
+            now += 1
+    now += 10_000
+    assert pacer.down_for > 10_000
+    pacer.serve(check=lambda: None)
+    now += 5
+    assert pacer.down_for == 5
