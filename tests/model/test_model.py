@@ -160,7 +160,7 @@ def _goes_up_when_it_is_found(store, change, now, owner):
 
 
 _SINCE, _RECOVER, _SETTLE = policy.SearchResult.since, rules.recover, rules.settle
-WITNESSES = {
+CANARIES = {
     "none is asked for": (policy.SearchResult, "since", lambda _answer, _doubt: [True]),
     "one that was claimed before the doubt counts": (policy.SearchResult, "since", _out_of_order),
     "one that a killed run claimed later counts": (rules, "recover", _as_old_as_its_claim),
@@ -168,10 +168,10 @@ WITNESSES = {
 }
 
 
-@pytest.mark.parametrize("mutant", WITNESSES)
+@pytest.mark.parametrize("mutant", CANARIES)
 def test_canaries_that_prove_nothing_are_caught(mutant, monkeypatch, changed_code):
     """Fault 82: Search stands still behind them."""
-    monkeypatch.setattr(*WITNESSES[mutant])
+    monkeypatch.setattr(*CANARIES[mutant])
     _, fault = explore(Model(strict=False), World((A, B)))
     assert fault is not None
     assert "two talks" in fault

@@ -406,7 +406,7 @@ def test_a_slow_reader_gets_everything_that_was_kept_and_is_told_of_the_rest():
     assert [each["lines"] for each in told if each["event"] == "lines_dropped"] == [7]
 
 
-def test_an_outlet_writes_what_its_encoding_lacks_as_escapes():
+def test_a_stream_writes_what_its_encoding_lacks_as_escapes():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="cp1251")
     SafeStream(stream).write("звонок 通")
