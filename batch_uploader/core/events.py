@@ -71,8 +71,8 @@ class AttemptEnded(Struct, frozen=True):
     """One attempt ended: ``code`` is ``OK`` or the reason, ``elapsed`` its duration in seconds.
 
     ``wire_bytes`` is how many bytes of audio were sent. ``retry_in`` is the pause before the next
-    attempt in seconds, None if there is no next attempt. ``talk_id`` is set if it succeeded, even
-    if the ledger then fails to record it.
+    attempt in seconds, None after the last one. ``talk_id`` is set if it succeeded, even if the
+    ledger then fails to record it.
     """
 
     path: str

@@ -140,7 +140,7 @@ class Metadata(Struct, frozen=True):
 
 
 UNKNOWN_MTIME: Final = -1
-"""The time of a file that the manifest does not tell: no file has it, so each is looked into."""
+"""The manifest has no modification times; no file has this one, so each is inspected."""
 
 
 class Stat(Struct, frozen=True, forbid_unknown_fields=True):

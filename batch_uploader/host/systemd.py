@@ -12,8 +12,8 @@ from typing import Self
 class ServiceManager:
     """The connection to systemd's notification socket, as a context manager.
 
-    ``watchdog`` is the watchdog's interval in seconds, None if it is off. Raises nothing: where
-    there is no socket, or it fails, notifications are dropped.
+    ``watchdog`` is the watchdog's interval in seconds, None if it is off. Raises nothing: without a
+    socket, or if it fails, notifications are dropped.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -280,8 +280,8 @@ def recover(store: Store, now: Timestamp, living: Collection[int], *, ours: bool
     killed.
 
     The doubts begin now, since it is unknown when that run died. Their sequence number follows all
-    claims of that run, since a later claim may have been stored before: it is no evidence about an
-    earlier one.
+    claims of that run, since a later claim may have been stored before an earlier one, and so
+    proves nothing about it.
     """
     store.lose_runs(living)
     claims = [each for each in store.claimed() if ours or each.owner not in living]

@@ -1,7 +1,7 @@
-"""How fast: how many at once, how often, how many bytes; what is done when nothing gets through.
+"""Limits concurrency, rate and bandwidth, and handles outages.
 
-``Governor`` decides, as a function of the events and of the time that it is told; ``Pacer`` makes
-the workers wait for its decisions. The rest are its parts, each pure and by itself.
+``Governor`` decides, as a function of the events and times passed to it; ``Pacer`` makes the
+workers wait for its decisions. The other modules are its parts, pure and independent.
 """
 
 from batch_uploader.pace.governor import Caps, Consequence, Governor

@@ -1,17 +1,17 @@
-"""Retries are a small share of all requests, so that they never make a bad day worse."""
+"""Limits retries to a small share of all requests, so that they do not make overload worse."""
 
 _SHARE = 0.1
-_SPARE = 3.0  # to begin with
-_MOST = 10.0  # what a long quiet time saves up
-_TRICKLE = 10.0  # seconds that earn one more
-_QUIET = 0.25  # seconds without anything fresh after which retries are all there is
+_SPARE = 3.0  # retries at the start
+_MOST = 10.0  # the most retries that accumulate
+_TRICKLE = 10.0  # seconds that earn one retry
+_QUIET = 0.25  # seconds without a first attempt after which only retries are left
 
 
 class RetryBudget:
     """Each fresh request earns a tenth of a retry; without any left, retries wait.
 
-    They go one at a time when nothing else is left to do, since nobody would earn them any more.
-    ``now`` is in seconds, of a clock that never goes back.
+    When only retries are left, they go one at a time, since no fresh requests would earn any.
+    ``now`` is monotonic seconds.
     """
 
     def __init__(self, now: float) -> None:
@@ -22,20 +22,20 @@ class RetryBudget:
         self._unpaid = 0
 
     def fresh_asked(self) -> None:
-        """A recording's first request lines up."""
+        """A recording's first request is waiting."""
         self._fresh += 1
 
     def fresh_began(self) -> None:
-        """It is sent."""
+        """A first request is sent."""
         self._left = min(_MOST, self._left + _SHARE)
 
     def fresh_ended(self, now: float) -> None:
-        """It is over, or was never sent."""
+        """A first request ended, or was never sent."""
         self._fresh -= 1
         self._quiet_since = now
 
     def wait(self, now: float) -> float:
-        """Seconds until a retry may begin, or until it is worth asking again; 0 is now."""
+        """Seconds until a retry may begin, or until to ask again; 0 is now."""
         self._trickle(now)
         if self._left >= 1:
             return 0.0
@@ -45,7 +45,7 @@ class RetryBudget:
         return max(0.0, min(trickled, self._quiet_since + _QUIET - now))
 
     def take(self) -> bool:
-        """A retry begins; whether it is paid for. One that is not has to be given back."""
+        """Begin a retry. Returns whether the budget pays; if not, call ``give_back`` later."""
         if self._left >= 1:
             self._left -= 1
             return True
@@ -53,7 +53,7 @@ class RetryBudget:
         return False
 
     def give_back(self) -> None:
-        """A retry that was not paid for is over."""
+        """A retry that was not paid for ended."""
         self._unpaid -= 1
 
     def _trickle(self, now: float) -> None:

@@ -1,25 +1,25 @@
-"""When nothing gets through at all: one probe at a time, ever rarer, until one does."""
+"""A circuit breaker: when all attempts fail, sends one probe at a time, until one succeeds."""
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 60.0
-"""Seconds between two probes: at first, and at most."""
+"""Seconds between two probes: first and maximum."""
 
 _ROUNDS = 5
 
 
 class CircuitBreaker:
-    """Nothing has got through for so many rounds of attempts that it is no accident.
+    """Opens after several rounds of attempts in a row failed.
 
-    Attempts that run at the same time fail for the same reason, so they count as one: the next one
-    that counts began after the last one had failed. ``since`` is when the first of them did. Times
-    are seconds of a clock that never goes back.
+    Concurrent attempts fail for the same reason, so they count as one round: the next that counts
+    began after the last had failed. ``since`` is when the first of them failed. Times are monotonic
+    seconds.
     """
 
     def __init__(self) -> None:
         self.since = 0.0
         self.down = False
         self.probing = False
-        """A probe is under way."""
+        """Whether a probe is in flight."""
         self.next_probe = 0.0
         self._failed = 0
         self._last = 0.0
@@ -28,14 +28,14 @@ class CircuitBreaker:
     def failed(
         self, now: float, started: float, asked: float, longest: float, weight: int = 1
     ) -> bool:
-        """An attempt did not get through; whether there is a (longer) pause from now on.
+        """An attempt failed. Returns whether a new or longer pause begins.
 
-        ``asked`` is the pause in seconds that the service wants at least, ``longest`` the one that
-        probes grow to. ``weight`` is for how many rounds it counts.
+        ``asked`` is the pause in seconds that the service asked for at least, ``longest`` the
+        maximum between probes. ``weight`` is how many rounds it counts for.
         """
         if self.down:
             if not self.probing or started < self._last:
-                return False  # it was under way before
+                return False  # it began before the outage
             self.probing = False
             self._pause = min(2 * self._pause, longest)
         else:
@@ -52,7 +52,7 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> bool:
-        """Something got through; whether that ends an outage."""
+        """An attempt succeeded. Returns whether that ends an outage."""
         ended = self.down
         self.down = self.probing = False
         self._failed = 0
@@ -60,6 +60,6 @@ class CircuitBreaker:
         return ended
 
     def given_up(self, started: float) -> None:
-        """A probe ended without news: the next one may begin."""
+        """A probe ended without a result: the next one may begin."""
         if started >= self._last:
             self.probing = False

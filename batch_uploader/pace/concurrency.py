@@ -1,4 +1,4 @@
-"""How many attempts may run at once: found by trying, given up when it makes them slower."""
+"""Finds how many attempts may run at once: raises the limit, cuts it when attempts get slow."""
 
 import math
 
@@ -6,25 +6,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 START = 4
-"""So many to begin with, also after an outage: nobody knows yet what the service bears."""
+"""The limit at the start and after an outage, when the service's capacity is unknown."""
 
-_CALM = 10.0  # seconds after a cut from which on the limit grows in proportion to itself
+_CALM = 10.0  # seconds after a cut from which on the limit grows exponentially
 _CALM_GROWTH = 0.25
-_SLOWER = 0.8  # what a limit is cut to when the attempts grow slow
-_TOLERANCE = 2.5  # so many times the usual time is slow
-_WORSE = 1.1  # so many times as slow as before a cut: what makes it slow still grows
-_SLACK = 0.05  # seconds that are no sign of anything
-_FLOOR_AGE = 300.0  # seconds after which the fastest of its kind is forgotten
-_FULL = 0.8  # of a limit that is not used nobody knows whether it could be more
+_SLOWER = 0.8  # the factor of a cut when attempts get slow
+_TOLERANCE = 2.5  # times the baseline latency counts as slow
+_WORSE = 1.1  # times as slow as before the cut: the cause is still growing
+_SLACK = 0.05  # seconds of latency that are ignored
+_FLOOR_AGE = 300.0  # seconds after which a baseline is dropped
+_FULL = 0.8  # the share of the limit that must be used before it is raised
 
 
 class ConcurrencyLimit:
     """Additive increase, multiplicative decrease, between one and ``ceiling``.
 
     Doubles with each round of successes until the first cut, then grows by one a round, and by a
-    quarter once nothing has gone wrong for a while. Attempts may be slow for reasons of their own,
-    such as a way that loses packets: a cut that makes them no faster is taken back. ``now`` is in
-    seconds, of a clock that never goes back.
+    quarter after a while without trouble. Attempts may be slow for other reasons, such as lost
+    packets: a cut that does not make them faster is undone. ``now`` is monotonic seconds.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -36,7 +35,7 @@ class ConcurrencyLimit:
         self._round = _Sample()
         self._before_cuts: _Before | None = None
         self.usual_seconds = 0.0
-        """What a success takes lately, on average."""
+        """The recent average duration of a success."""
 
     @property
     def limit(self) -> int:
@@ -44,13 +43,13 @@ class ConcurrencyLimit:
         return int(self._limit)
 
     def succeeded(self, now: float, seconds: float, nbytes: int, running: int) -> None:
-        """An attempt at so many bytes took so long, with ``running`` attempts going on."""
+        """An attempt at ``nbytes`` took ``seconds``, with ``running`` attempts in flight."""
         usual = self.usual_seconds
         self.usual_seconds = usual + (seconds - usual) / 8 if usual else seconds
-        # Within a class the sizes differ by less than a factor of two.
+        # Within a size class sizes differ by less than a factor of two.
         floor = self._floors.setdefault(nbytes.bit_length(), _BaselineLatency(now, seconds))
         slowness = seconds / (floor.of(now, seconds) + _SLACK)
-        # What began before the latest cut does not tell what came of it.
+        # What began before the latest cut does not show its effect.
         if self._cut_at is None or now - seconds >= self._cut_at:
             self._round.add(slowness)
         if self._round.count >= self.limit:
@@ -63,16 +62,16 @@ class ConcurrencyLimit:
             self._limit = min(self.ceiling, self._limit + self._growth(now))
 
     def throttled(self, now: float, rate: float) -> None:
-        """It was too much; ``rate`` successes a second are what was taken lately.
+        """The service throttled; ``rate`` is the recent number of successes a second.
 
-        Halves the limit, but not below what that rate needs at the usual time of an attempt.
+        Halves the limit, but not below what that rate needs at the average duration of an attempt.
         """
         needed = min(rate * self.usual_seconds, 0.95 * self._limit)
         self._cut(now, max(self._limit / 2, needed))
         self._refused_at = now
 
     def moved(self) -> None:
-        """The way has become another one, and nobody knows what an attempt takes there."""
+        """The number of connections changed, so the baselines are no longer valid."""
         if self._before_cuts is not None:
             self._limit, self._before_cuts = self._before_cuts.limit, None
         self._cut_at = self._refused_at
@@ -80,17 +79,17 @@ class ConcurrencyLimit:
         self._round = _Sample()
 
     def restart(self, now: float) -> None:
-        """After an outage: begin carefully, as at the start."""
+        """After an outage: begin as at the start."""
         self._limit = min(self._limit, START, self.ceiling)
         self._cut_at = self._refused_at = now
         self._before_cuts = None
         self._round = _Sample()
 
     def _slow(self, now: float, slowness: float) -> bool:
-        """A round was slow: fewer at once, unless fewer made it no faster; whether there are.
+        """A round was slow: cut the limit unless the last cut did not help. Returns whether it cut.
 
-        Where all wait for each other, half as many take half as long; where none does, as long. One
-        that goes alone waits for no other.
+        If attempts queue for each other, half as many take half as long; if not, as long. A single
+        attempt does not queue.
         """
         before = self._before_cuts
         if before is None:
@@ -115,14 +114,14 @@ class ConcurrencyLimit:
 
     def _growth(self, now: float) -> float:
         if self._before_cuts is not None:
-            return 0.0  # or nobody could tell what came of the cut
+            return 0.0  # otherwise the effect of the cut could not be measured
         if self._cut_at is None:
             return 1.0
         return _CALM_GROWTH if now - self._cut_at > _CALM else 1 / self._limit
 
 
 class _Before(Struct, frozen=True):
-    """How slow it was, at which limit, before it was cut for that; and what to go back to."""
+    """The slowness and the limit before a cut, and the limit to return to."""
 
     slowness: float
     at_limit: float
@@ -145,9 +144,9 @@ class _Sample:
 
 
 class _BaselineLatency:
-    """The least of the last minutes: of this age of the clock and of the one before.
+    """The minimum of a moving average over the last minutes, in two periods.
 
-    Of a moving average, since one that was lucky is no measure for the others.
+    Of an average, since a single lucky attempt is not representative.
     """
 
     def __init__(self, now: float, seconds: float) -> None:

@@ -1,6 +1,6 @@
-"""All decisions about the pace in one place, without waiting for any of them.
+"""All decisions about the pace, without waiting for any of them.
 
-Every method is told the time: seconds of a clock that never goes back.
+All methods are passed the time, in monotonic seconds.
 """
 
 import math
@@ -15,14 +15,14 @@ from batch_uploader.pace.stop_policy import Stop, StopPolicy
 from batch_uploader.pace.token_bucket import Timetable
 
 THROTTLE_PAUSE = 0.25
-"""Seconds that everybody waits when the service throttles without naming a time; doubles as long
-as nothing gets through."""
+"""Seconds that all wait when the service throttles without asking for a pause; doubled until an
+attempt succeeds."""
 
 _LONGEST_THROTTLE_PAUSE = 15.0
 
 
 class Caps(Struct, frozen=True):
-    """What the user allows: so many at once, attempts a second, bytes a second."""
+    """The user's limits: concurrency, attempts a second, bytes a second."""
 
     concurrency: int
     rate: float | None = None
@@ -30,11 +30,10 @@ class Caps(Struct, frozen=True):
 
 
 class Consequence(Struct, frozen=True):
-    """What a failed attempt means for all.
+    """What a failed attempt means for all workers.
 
-    ``pause`` in seconds begins now for everybody, 0 is none. ``counts`` is False if nothing gets
-    through anyway: then the attempt says nothing of its recording. ``stop`` is set if the run is
-    to end.
+    ``pause`` in seconds begins now for all, 0 is none. ``counts`` is False during an outage: then
+    the attempt says nothing about its recording. ``stop`` is set if the run should end.
     """
 
     pause: float
@@ -43,7 +42,7 @@ class Consequence(Struct, frozen=True):
 
 
 class Governor:
-    """How many, how often, and nobody at all."""
+    """Decides how many attempts may run, how often, and when none may."""
 
     def __init__(self, caps: Caps, now: float) -> None:
         self.window = ConcurrencyLimit(caps.concurrency)
@@ -57,7 +56,7 @@ class Governor:
         self._expanded = False
 
     def wait(self, now: float) -> float:
-        """Seconds until another attempt may begin, infinite if something has to happen first."""
+        """Seconds until another attempt may begin, infinite if that depends on an event."""
         if self.outage.down:
             if self.outage.probing:
                 return math.inf
@@ -74,12 +73,12 @@ class Governor:
             self.outage.probing = True
 
     def ended(self, started: float) -> None:
-        """An attempt is over, whatever came of it."""
+        """An attempt ended, whatever its result."""
         self.running -= 1
         self.outage.given_up(started)
 
     def succeeded(self, now: float, started: float, nbytes: int, *, expanded: bool = False) -> None:
-        """An attempt at so many bytes got through; to be told before it has ended.
+        """An attempt with ``nbytes`` bytes succeeded; call it before ``ended``.
 
         ``expanded`` is ``Sink.expanded``.
         """
@@ -91,15 +90,15 @@ class Governor:
             self.window.succeeded(now, now - started, nbytes, self.running)
 
     def named(self, *, again: bool) -> Stop | None:
-        """What got through was named a talk, ``again`` if that is another recording's."""
+        """A success was named a talk; ``again``: it is another recording's."""
         return self._stop_policy.named(again=again)
 
     def failed(self, now: float, started: float, error: SinkError) -> Consequence:
-        """An attempt came to nothing; to be told before it has ended."""
+        """An attempt failed; call it before ``ended``."""
         asked = max(0.0, error.retry_after or 0.0)
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
-            # The service spoke; what it said is this recording's affair.
+            # The service answered; the error concerns only this recording.
             self._taken(now)
             return Consequence(pause, counts=True, stop=self._stop_policy.spoken(error))
         stop = self._stop_policy.doubted(error) if isinstance(error, InDoubt) else None
@@ -111,7 +110,7 @@ class Governor:
         return Consequence(pause, counts=not self.outage.down, stop=stop)
 
     def _taken(self, now: float) -> bool:
-        """The service took a request, whatever it made of it; whether that ends an outage."""
+        """The service took a request, whatever its answer. Returns whether that ends an outage."""
         self._cuts = 0
         self.rate.succeeded(now)
         over = self.outage.succeeded()
@@ -120,7 +119,7 @@ class Governor:
         return over
 
     def _throttled(self, now: float, started: float, error: SinkError) -> float:
-        """Slow down, once for a burst of refusals; the pause in seconds that begins now."""
+        """Slow down, once for a burst of refusals. Returns the pause in seconds that begins now."""
         self.rate.refused()
         if started < self._cut_at:
             return self._pause(now, error.retry_after)
@@ -131,13 +130,13 @@ class Governor:
         if self.rate.exceeded:
             self.rate.cut(now)
             if pause is None:
-                # Ten doublings are more than the longest.
+                # Ten doublings exceed the maximum.
                 longer = THROTTLE_PAUSE * 2 ** min(self._cuts - 1, 10)
                 pause = min(longer, _LONGEST_THROTTLE_PAUSE)
         return self._pause(now, pause)
 
     def _pause(self, now: float, seconds: float | None) -> float:
-        """Let everybody wait; by how much that is longer than they wait already."""
+        """Let all wait. Returns the pause if it is longer than the current one."""
         until = now + max(0.0, seconds or 0.0)
         extended = until > max(self._paused_until, now)
         self._paused_until = max(self._paused_until, until)

@@ -1,4 +1,4 @@
-"""How much a run may put up: a number of recordings, hours of audio."""
+"""Limits of a run: a number of recordings, hours of audio."""
 
 import math
 from typing import Self
@@ -12,7 +12,7 @@ _EPSILON = 1e-6
 class RunLimits:
     """``recordings`` and ``seconds`` of audio, None without a limit.
 
-    What is in flight counts as used up until it is known better: the last of it waits for that.
+    What is in flight counts as used until its result is known; the last of it is waited for.
     """
 
     def __init__(self, recordings: int | None, seconds: float | None) -> None:
@@ -23,11 +23,11 @@ class RunLimits:
         self._changed = Notifier()
 
     def share(self, seconds: float) -> "Reservation":
-        """One recording of that length: an async context manager."""
+        """A reservation for one recording of that length: an async context manager."""
         return Reservation(self, seconds)
 
     async def take(self, seconds: float) -> bool:
-        """Take one recording of that length out of it; whether there was one to take."""
+        """Reserve a recording of that length. Returns whether the limits allow it."""
         while self.reason(seconds) and self._open:
             await self._changed.wait()
         if self.reason(seconds):
@@ -37,7 +37,7 @@ class RunLimits:
         return True
 
     def settle(self, seconds: float, *, used: bool) -> None:
-        """It is known whether one that was taken is used up."""
+        """Settle whether a reservation was used."""
         self._open -= 1
         if not used:
             self._count(-1, -seconds)
@@ -47,11 +47,11 @@ class RunLimits:
         self._taken = (self._taken[0] + recordings, self._taken[1] + seconds)
 
     def excludes(self, seconds: float) -> bool:
-        """Whether a recording of that length is too long for all of it."""
+        """Whether a recording of that length exceeds the whole limit."""
         return seconds > self._seconds + _EPSILON
 
     def reason(self, seconds: float) -> str:
-        """Why a recording of that length is not sent, for a human; empty if it may be."""
+        """Why a recording of that length is not sent; empty if it may be."""
         recordings, before = self._taken
         if recordings + 1 > self._recordings:
             return f"--max-recordings is reached ({recordings:,})"
@@ -64,9 +64,9 @@ class RunLimits:
 
 
 class Reservation:
-    """One recording's part of the limits; used up unless it turns out to be not needed.
+    """One recording's part of the limits; used unless it is released.
 
-    As an async context manager it gives itself, or None if they are used up for good.
+    As an async context manager it yields itself, or None if the limits are used up.
     """
 
     __slots__ = ("_limits", "_seconds", "_taken", "used")

@@ -1,4 +1,4 @@
-"""The memory that the recordings in flight may take."""
+"""Limits the memory of recordings in flight."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from batch_uploader.pace.notifier import Notifier
 
 
 class ByteBudget:
-    """At most ``narrow`` bytes held at once; who needs more waits to be alone.
+    """Holds at most ``narrow`` bytes; a larger request waits until it is alone.
 
-    At most ``expanded`` while ``is_expanded()`` and the machine has as many to spare: nobody is to
-    run short of memory for a load that goes faster. First come, first served, so that a large
-    recording is not overtaken for ever.
+    Holds at most ``expanded`` while ``is_expanded()`` and the machine has as many to spare: speed
+    must not make the machine run out of memory. First come, first served, so that a large recording
+    is not overtaken for ever.
     """
 
     def __init__(
@@ -27,20 +27,20 @@ class ByteBudget:
         self._returned = Notifier()
 
     def hold(self, nbytes: int) -> "Held":
-        """Waits until there is room for so many bytes, and holds them; an async context manager."""
+        """An async context manager that waits for ``nbytes`` bytes and holds them."""
         return Held(self, nbytes)
 
     async def take(self, nbytes: int) -> None:
-        """Wait until there is room for so many bytes, and hold them."""
+        """Wait until ``nbytes`` bytes are free, and hold them."""
         if self._queue.locked() or not self._has_room(nbytes):
             async with self._queue:
                 while not self._has_room(nbytes):
                     await self._returned.wait()
-        # Nobody comes in between: to leave the queue takes no turn of the event loop.
+        # No other task runs in between: leaving the queue does not yield to the event loop.
         self._held += nbytes
 
     def give_back(self, nbytes: int) -> None:
-        """They are free again."""
+        """Free the bytes."""
         self._held -= nbytes
         self._returned.notify_all()
 
@@ -52,7 +52,7 @@ class ByteBudget:
 
 
 class Held:
-    """So many bytes of a budget."""
+    """``nbytes`` of a budget."""
 
     __slots__ = ("_budget", "_nbytes")
 

@@ -1,10 +1,10 @@
-"""A way to wait for the next change of something."""
+"""Waiting for the next change."""
 
 import anyio
 
 
 class Notifier:
-    """Wakes all who wait when it rings; a ring that nobody waits for costs nothing."""
+    """Wakes all waiting tasks; without any it costs nothing."""
 
     __slots__ = ("_event",)
 
@@ -12,13 +12,13 @@ class Notifier:
         self._event: anyio.Event | None = None
 
     def notify_all(self) -> None:
-        """Let everybody go on who waits now."""
+        """Wake all tasks that wait now."""
         event, self._event = self._event, None
         if event is not None:
             event.set()
 
     async def wait(self) -> None:
-        """Return when it rings next."""
+        """Return at the next notification."""
         if self._event is None:
             self._event = anyio.Event()
         await self._event.wait()

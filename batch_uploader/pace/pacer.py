@@ -20,10 +20,9 @@ _LONGEST_WAIT = 3600.0
 
 
 class Permit:
-    """The right to one attempt, as an async context manager that waits for it.
+    """Permission for one attempt, as an async context manager that waits for it.
 
-    Begin it, then tell it how that went. One that never begins costs nothing, neither of the rate
-    nor of the bandwidth.
+    Call ``begin``, then report the result. One that never begins uses neither rate nor bandwidth.
     """
 
     __slots__ = ("_again", "_at_once", "_nbytes", "_pacer", "_paid", "begun", "started")
@@ -61,7 +60,7 @@ class Permit:
         self._leave()
 
     def begin(self) -> None:
-        """The attempt begins now: how long it takes counts from here."""
+        """The attempt begins now: its duration counts from here."""
         self.started = self._pacer.clock()
         self.begun = True
         if not self._again:
@@ -73,7 +72,7 @@ class Permit:
         self._pacer.governor.succeeded(now, self.started, self._nbytes, expanded=expanded)
 
     def failed(self, error: SinkError) -> Consequence:
-        """It is not; what that means for all."""
+        """The attempt failed. Returns what that means for all workers."""
         return self._pacer.governor.failed(self._pacer.clock(), self.started, error)
 
     def _leave(self) -> None:
@@ -86,9 +85,9 @@ class Permit:
 
 
 class Pacer:
-    """Gives turns, to one run after another: what it found out about the service it keeps.
+    """Gives permits, to one run after another; it keeps what it learned about the service.
 
-    ``clock`` gives seconds and never goes back, ``minute`` the minute of the day.
+    ``clock`` gives monotonic seconds, ``minute`` the minute of the day.
     """
 
     def __init__(
@@ -112,10 +111,10 @@ class Pacer:
     def serve(
         self, *, check: Callable[[], None], held_back: Callable[[float], None] = lambda _: None
     ) -> None:
-        """Give turns to a run from now on.
+        """Give permits to a run from now on.
 
-        ``check`` is called after each wait and may raise, to end it all. ``held_back`` is told of
-        long waits for the bandwidth, in seconds.
+        ``check`` is called after each wait and may raise to end the run. ``held_back`` is called
+        with long waits for the bandwidth, in seconds.
         """
         self._check = check
         self._held_back = held_back
@@ -128,7 +127,7 @@ class Pacer:
 
     @property
     def down_for(self) -> float:
-        """Seconds since nothing gets through any more; 0 as long as something does."""
+        """Seconds since the outage began; 0 without one."""
         outage = self.governor.outage
         return self.clock() - outage.since if outage.down else 0.0
 
@@ -137,19 +136,19 @@ class Pacer:
         return self.governor.named(again=again)
 
     def wake(self) -> None:
-        """Let everybody who waits check whether to go on."""
+        """Let all waiting workers check whether to go on."""
         self._changed.notify_all()
 
     def turn(self, size: int, *, whole: bool = True, again: bool = False) -> Permit:
-        """The permit for an attempt at so many bytes, when that may begin.
+        """The permit for an attempt with ``size`` bytes.
 
-        The bytes of one that goes in one message leave at once; a stream's are held back piece by
-        piece by ``paced``. ``again`` is what the budget for retries is asked for.
+        The bytes of a single message are sent at once; those of a stream are delayed piece by piece
+        by ``paced``. ``again`` marks a retry, which needs retry budget.
         """
         return Permit(self, size, size if whole else 0, again=again)
 
     def is_free(self) -> bool:
-        """Whether an attempt may begin at once, and nobody waits for that."""
+        """Whether an attempt may begin at once, and no other one waits."""
         if self._queue.locked() or self._bucket.timetable is not None:
             return False
         if self.governor.wait(self.clock()) > 0:
@@ -158,22 +157,22 @@ class Pacer:
         return True
 
     def give_back(self, at_once: int) -> None:
-        """An attempt that was to send so many bytes in one piece did not begin."""
+        """An attempt with ``at_once`` bytes in one message did not begin."""
         self.governor.rate.given_back(self.clock())
         self._bucket.give_back(self.clock(), at_once)
 
     def paced(self, audio: Audio) -> Audio:
-        """The same audio, its pieces held back to keep the bandwidth."""
+        """The audio with its pieces delayed to keep the bandwidth."""
         return audio if self._bucket.timetable is None else _Paced(audio, self._through)
 
     def slowest_share(self) -> float:
-        """Bytes a second that one of many streams gets at the worst; infinite without a limit."""
+        """The least bytes a second that one of many streams gets; infinite without a limit."""
         timetable = self._bucket.timetable
         least = timetable.least if timetable else None
         return math.inf if least is None else least / self.governor.window.ceiling
 
     async def line_up(self, at_once: int) -> None:
-        """Wait until an attempt may begin that sends so many bytes in one piece."""
+        """Wait until an attempt with ``at_once`` bytes in one message may begin."""
         async with self._queue:
             self._check()
             await self._through(at_once, self._check)
@@ -182,7 +181,7 @@ class Pacer:
                 self._check()
 
     async def pay(self) -> bool:
-        """Wait until a retry may begin; whether it is paid for."""
+        """Wait until a retry may begin. Returns whether the budget pays for it."""
         while (wait := self.budget.wait(self.clock())) > 0:
             await self._rest(wait)
             self._check()
@@ -205,7 +204,7 @@ class Pacer:
 
 
 class _Paced:
-    """Audio whose pieces wait until there is room for them."""
+    """Audio whose pieces wait for bandwidth."""
 
     def __init__(self, audio: Audio, through: Callable[[int], Awaitable[None]]) -> None:
         self._audio = audio

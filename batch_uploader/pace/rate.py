@@ -1,33 +1,33 @@
-"""How many attempts a second: what the user allows, and what the service takes.
+"""Limits attempts a second, by the user's limit and by what the service accepts.
 
-A service that takes N requests a second says no to what comes on top, however few come at once. So
-its rate is found as its concurrency is: by going up until it says no. After a refusal the attempts
-go on at a little less than what got through lately; they speed up slowly at first, to use what
-there is, and ever faster, so that a limit that was lifted is forgotten within half a minute.
+A service with a limit of N requests a second refuses more, however low the concurrency. So its rate
+is found like its concurrency: by raising it until there are refusals. After a refusal the rate is a
+little less than that of recent successes; it grows slowly at first, to use what is available, and
+then ever faster, so that a limit that was lifted is forgotten within half a minute.
 """
 
 import math
 
-_BELOW = 0.95  # of what got through lately is what is tried next
-_LEAST_SHARE = 0.5  # the deepest that one cut goes
-_HOLD = 3.0  # seconds for which nothing is tried after a cut
-_GROWTH = 0.02  # a second, after that; it doubles every so many attempts, within so many seconds
+_BELOW = 0.95  # the new rate as a share of the recent successes
+_LEAST_SHARE = 0.5  # the lowest factor of one cut
+_HOLD = 3.0  # seconds without growth after a cut
+_GROWTH = 0.02  # a second, after that; it doubles after some attempts, within limits of time
 _DOUBLING = 100
 _DOUBLING_SECONDS = (5.0, 10.0)
-_FORGOTTEN = 9.0  # natural logarithms of growth that leave no trace of a cut
-_SLOWEST = 0.5  # a second; when not even that gets through, it is an outage
-_JITTER = 0.02  # seconds by which somebody may come late without losing them
-_MEMORY = 80  # attempts, about
-_TOLERATED = 0.08  # of the attempts; a refusal now and then has other reasons than the rate
-_MANY = 20  # a second; of fewer, each refusal weighs more
-_RESET = 0.5  # so much of what is tolerated is taken for granted after a cut
-_STEP = 1.0  # seconds after which to look again: the rate grows while somebody waits
+_FORGOTTEN = 9.0  # the natural logarithm of growth after which a cut is forgotten
+_SLOWEST = 0.5  # a second; if not even that succeeds, it is an outage
+_JITTER = 0.02  # seconds by which an attempt may be late without losing rate
+_MEMORY = 80  # about this many attempts
+_TOLERATED = 0.08  # of the attempts; rare refusals have other reasons than the rate
+_MANY = 20  # a second; at fewer, each refusal weighs more
+_RESET = 0.5  # the share of the tolerance that is assumed used after a cut
+_STEP = 1.0  # seconds after which to ask again: the rate grows while attempts wait
 
 
 class Delivered:
     """Successes a second over the last ``seconds``, or since the beginning if that is later.
 
-    What got through in less than a second is taken for a second's worth: services let bursts pass.
+    Periods under a second count as one second, since services let bursts pass.
     """
 
     _TICK = 0.1
@@ -38,7 +38,7 @@ class Delivered:
         self._ticks: dict[int, int] = {}
 
     def add(self, now: float) -> None:
-        """One more."""
+        """Count a success."""
         tick = int(now / self._TICK)
         self._ticks[tick] = self._ticks.get(tick, 0) + 1
         oldest = int((now - self._seconds) / self._TICK)
@@ -46,14 +46,14 @@ class Delivered:
             del self._ticks[next(iter(self._ticks))]
 
     def rate(self, now: float) -> float:
-        """As of now."""
+        """The current rate."""
         oldest = int((now - self._seconds) / self._TICK)
         count = sum(number for tick, number in self._ticks.items() if tick >= oldest)
         return count / min(self._seconds, max(1.0, now - self._began))
 
 
 class Rate:
-    """When the next attempt may begin. ``most`` a second are allowed; None is no limit."""
+    """Decides when the next attempt may begin. ``most`` a second are allowed; None is unlimited."""
 
     def __init__(self, now: float, most: float | None = None) -> None:
         self._most = most
@@ -65,7 +65,7 @@ class Rate:
         self.delivered = Delivered(now)
 
     def current(self, now: float) -> float | None:
-        """Attempts a second that may begin now; None where nothing limits them."""
+        """The current limit in attempts a second; None is unlimited."""
         found = self._found(now)
         if found is None or self._most is None:
             return self._most if found is None else found
@@ -73,12 +73,12 @@ class Rate:
 
     @property
     def exceeded(self) -> bool:
-        """Whether so many attempts are refused lately that they are too many a second."""
+        """Whether the share of refused attempts shows that the rate is too high."""
         few = 1.0 if self._base is None else min(1.0, self._base / _MANY)
         return self._share > _TOLERATED * few
 
     def wait(self, now: float) -> float:
-        """Seconds until the next attempt may begin, or until it is worth asking again."""
+        """Seconds until the next attempt may begin, or until to ask again."""
         rate = self.current(now)
         return 0.0 if rate is None else min(self._slot + 1 / rate - now, _STEP)
 
@@ -93,18 +93,18 @@ class Rate:
             self._slot -= 1 / rate
 
     def succeeded(self, now: float) -> None:
-        """An attempt got through."""
+        """An attempt succeeded."""
         self.delivered.add(now)
         self._taken += 1
         self._share -= self._share / _MEMORY
 
     def refused(self) -> None:
-        """An attempt was too much."""
+        """An attempt was refused."""
         self._refused += 1
         self._share += (1 - self._share) / _MEMORY
 
     def cut(self, now: float) -> None:
-        """Slow down: what comes is too much."""
+        """Cut the rate."""
         base = _BELOW * self.delivered.rate(now)
         if (found := self._found(now)) is not None:
             share = self._taken / (self._taken + self._refused) if self._taken else 0.0

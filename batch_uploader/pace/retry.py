@@ -1,4 +1,4 @@
-"""When to try again, and how long one try may take; the only import of tenacity."""
+"""When to retry, and how long one attempt may take; the only import of tenacity."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -58,12 +58,12 @@ class RetryPolicy(Struct, frozen=True):
     ) -> _T:
         """Call ``attempt`` with 1, 2, … until it returns or raises what may not be repeated.
 
-        ``longest`` is the longest pause, in seconds, that the service may ask for.
-        ``on_retry`` hears of each failure that will be repeated, and after what pause; ``sleep``
-        is that pause and may raise to end it all. The last error is raised as it is.
+        ``longest`` is the longest pause, in seconds, that the service may ask for. ``on_retry`` is
+        called with each error that will be retried, and the pause; ``sleep`` makes the pause and
+        may raise to end the run. The last error is raised unchanged.
         """
         try:
-            # Nearly all need no other, and tenacity costs as much as all else that is done here.
+            # Nearly all attempts succeed, and tenacity costs as much as all else here.
             return await attempt(1)
         except SinkError as error:
             if not may_repeat(error, longest):
@@ -91,13 +91,13 @@ class RetryPolicy(Struct, frozen=True):
     def _pause(self, state: RetryCallState) -> float:
         asked = _error(state).retry_after
         if asked is not None:
-            # Never earlier than the service said, and not everybody at the same moment.
+            # Never earlier than the service asked for, and not all at the same moment.
             return asked + wait_random(0, self.first_pause)(state)
         return wait_random_exponential(self.first_pause, max=self.longest_pause)(state)
 
 
 def may_repeat(error: BaseException, longest: float = math.inf) -> bool:
-    """Whether it is proved that nothing was stored, and the service allows another try in time."""
+    """Whether nothing was stored, provably, and the service allows a retry in time."""
     if not isinstance(error, NotSent | Throttled):
         return False
     return error.retry_after is None or 0 <= error.retry_after <= longest

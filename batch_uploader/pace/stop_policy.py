@@ -1,4 +1,4 @@
-"""When to stop because more of the same would only do more harm."""
+"""When to end a run because continuing would do harm."""
 
 from collections import deque
 
@@ -8,23 +8,23 @@ from batch_uploader.core.errors import InDoubt, SinkError, Unauthorized, Unknown
 from batch_uploader.core.model import Ending
 
 UNKNOWN = 16
-"""So many recordings in a row are refused since the service does not know the connection, after it
-has taken others; where it has taken none, the first one says it all."""
+"""Recordings in a row refused because the service does not know the connection, after it has
+accepted others; if it has accepted none, the first one ends the run."""
 REPEATED = 16
-"""So many recordings in a row are named a talk that another one has."""
+"""Recordings in a row that are named a talk of another one."""
 DOUBTS = 12
-"""So many probes of an outage in a row end in doubt, which takes two and a half minutes."""
+"""Probes of an outage in a row that end in doubt, which takes two and a half minutes."""
 FIRST_DOUBTS = 4
-"""The same where nothing has ever got through, so that there is nothing to wait for: a second."""
+"""The same before the first success, when waiting has no reason; takes a second."""
 
 RECENT = 128
-"""Of so many attempts, or four windows of them, not more than four fifths may end in doubt."""
+"""Of this many attempts, or four times the ceiling, at most four fifths may end in doubt."""
 _WINDOWS = 4
 _MOST_DOUBTED = 0.8
 
 
 class Stop(Struct, frozen=True):
-    """How the run is to end, why, and what to do about it."""
+    """The ending of the run, why, and what to do about it."""
 
     ending: Ending
     reason: str
@@ -32,10 +32,10 @@ class Stop(Struct, frozen=True):
 
 
 class StopPolicy:
-    """Counts the ends that are not about the recording and yet decide its fate.
+    """Counts failures that are not about the recording but do harm.
 
-    An outage that leaves nothing in doubt is not among them: it costs nothing to wait for its end.
-    ``ceiling`` is how many attempts there may be at once: all of them in doubt is one accident.
+    An outage without doubts is not counted: waiting for its end costs nothing. ``ceiling`` is the
+    maximum concurrency: if all attempts in flight end in doubt, that is one incident.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -46,7 +46,7 @@ class StopPolicy:
         self._repeated = 0
 
     def succeeded(self) -> None:
-        """Something got through."""
+        """An attempt succeeded."""
         self._recent.append(False)
         self._proven = True
         self._doubts = self._unknown = 0
@@ -62,7 +62,7 @@ class StopPolicy:
         return Stop(Ending.UNAUTHORIZED, error.problem, error.hints) if hopeless else None
 
     def named(self, *, again: bool) -> Stop | None:
-        """The service named a talk, ``again`` if that is another recording's."""
+        """The service named a talk; ``again``: it is another recording's."""
         self._repeated = self._repeated + 1 if again else 0
         if self._repeated < REPEATED:
             return None
@@ -73,7 +73,7 @@ class StopPolicy:
         )
 
     def doubted(self, error: SinkError) -> Stop | None:
-        """A recording came into doubt."""
+        """A recording ended in doubt."""
         self._recent.append(True)
         most = (self._recent.maxlen or RECENT) * _MOST_DOUBTED
         if sum(self._recent) <= most:

@@ -1,4 +1,4 @@
-"""Bytes a second that the user allows, by the time of the day."""
+"""The user's limit of bytes a second, by time of day."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from batch_uploader.core.units import parse_size
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _OFF = "off"
 _LAST_MINUTE = 24 * 60 - 1
-_STEP = 30.0  # seconds after which the timetable is looked at again
+_STEP = 30.0  # seconds after which the timetable is checked again
 
 
 def local_minute() -> int:
@@ -27,8 +27,8 @@ def local_minute() -> int:
 class Timetable(Struct, frozen=True):
     """The maximum of bytes a second, by time of day. Raises ConfigError for nonsense.
 
-    Each entry has the minute of the day that it holds from, and the bytes a second, None for no
-    limit. Entries are sorted by the minute; the last one holds over midnight.
+    Each entry is the minute of the day that it begins at, and the bytes a second, None for
+    unlimited. Entries are sorted by minute; the last one continues past midnight.
     """
 
     entries: tuple[tuple[int, int | None], ...]
@@ -65,20 +65,20 @@ class Timetable(Struct, frozen=True):
         return cls(tuple(sorted(entries.items())))
 
     def at(self, minute: int) -> int | None:
-        """Bytes a second at a minute of the day; None is no limit."""
+        """Bytes a second at a minute of the day; None is unlimited."""
         place = bisect_right(self.entries, minute, key=lambda entry: entry[0])
         return self.entries[place - 1][1]
 
     @property
     def least(self) -> int | None:
-        """The narrowest of it."""
+        """The lowest limit in it."""
         return min((size for _, size in self.entries if size is not None), default=None)
 
 
 class TokenBucket:
-    """Lets bytes through at the timetable's rate: who comes pays off what went before.
+    """Lets bytes through at the timetable's rate; each request waits for the debt of those before.
 
-    So a single piece of any size leaves at once, and what follows waits. ``now`` is in seconds.
+    So a single piece of any size is sent at once, and the next one waits. ``now`` is in seconds.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class TokenBucket:
         self._at = now
 
     def wait(self, now: float) -> float:
-        """Seconds until something may leave, or until it is worth asking again."""
+        """Seconds until bytes may be sent, or until to ask again."""
         rate = self._settle(now)
         return 0.0 if rate is None else min(self._debt / rate, _STEP)
 
     def take(self, now: float, nbytes: int) -> None:
-        """So many bytes leave."""
+        """``nbytes`` are sent."""
         if self._settle(now) is not None:
             self._debt += nbytes
 
     def give_back(self, now: float, nbytes: int) -> None:
-        """So many bytes that were to leave did not."""
+        """``nbytes`` that were taken are not sent."""
         if self._settle(now) is not None:
             self._debt = max(0.0, self._debt - nbytes)
 

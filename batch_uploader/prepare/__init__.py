@@ -1,1 +1,1 @@
-"""From a pair of files to a recording that is ready to be claimed, or its defects."""
+"""Turns a pair of files into a recording that is ready to be claimed, or its defects."""

@@ -1,9 +1,9 @@
-"""Which sidecar belongs to which recording: a folder's listing in, pairs and misfits out.
+"""Which sidecar belongs to which recording: turns a folder's listing into pairs and orphans.
 
 ``call.json`` and ``call.wav.json`` both belong to ``call.wav``. Extensions are compared without
 regard to case, all before them exactly: names that differ by case or by the form of an accented
-letter are different files. A sidecar whose name is a recording's full name and ``.json`` belongs
-to that one alone.
+letter are different files. A sidecar whose name is a recording's full name and ``.json`` belongs to
+that one alone.
 """
 
 from collections import Counter
@@ -17,14 +17,14 @@ from batch_uploader.core.naming import described, is_sidecar, stem
 
 
 class Pair(Struct, frozen=True):
-    """A recording and what describes it, if anything does."""
+    """A recording and its sidecar, if it has one."""
 
     audio: Entry
     sidecar: Entry | None
 
 
 class Orphan(Struct, frozen=True):
-    """A recording without a certain sidecar, or a sidecar without a recording."""
+    """A recording whose sidecar is ambiguous, or a sidecar without a recording."""
 
     entry: Entry
     defect: Defect
@@ -33,8 +33,8 @@ class Orphan(Struct, frozen=True):
 def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair], list[Orphan]]:
     """Pair the recordings of one folder with their sidecars.
 
-    Files that are neither are left out. What the listing calls unreadable counts as being there:
-    its sidecar is no orphan, and a recording whose sidecar cannot be read is not sent without.
+    Other files are ignored. Unreadable files count as existing: the sidecar of one is not an
+    orphan, and a recording whose sidecar is unreadable is not sent without it.
     """
     audio, sidecars = _sort(listing, is_audio)
     unreadable = {
@@ -47,7 +47,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
     pairs: list[Pair] = []
     orphans: list[Orphan] = []
     for entry in audio:
-        # A stem that is itself a recording's name is that one's affair.
+        # A stem that is itself a recording's name belongs only to that one.
         keys = [entry.path]
         if (short := stem(entry.path)) not in names:
             keys.append(short)
@@ -69,7 +69,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
 def _sort(
     listing: Listing, is_audio: Callable[[str], bool]
 ) -> tuple[list[Entry], dict[str, list[Entry]]]:
-    # The recordings, and the sidecars by what they describe.
+    # The recordings, and the sidecars by the name that they describe.
     audio: list[Entry] = []
     sidecars: dict[str, list[Entry]] = {}
     for entry in listing.entries:

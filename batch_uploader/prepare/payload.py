@@ -14,13 +14,13 @@ from batch_uploader.host.beneath import read_ahead, read_cached
 _STEP = 1024 * 1024
 
 Content: TypeAlias = bytes | BytesIO
-"""All of a recording's audio; in a BytesIO, behind room for the envelope of its message."""
+"""A recording's whole audio; in a BytesIO, after space for the envelope of its message."""
 
 
 class Payload:
-    """A recording with its open file: the ``ports.Audio`` of a sink. Close it.
+    """A recording with its open file: the ``ports.Audio`` for a sink. Close it.
 
-    Where ``content`` is all of it, as bytes, there need be no file.
+    If ``content`` has the whole audio, no file is needed.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Payload:
         return self.recording.stat.size
 
     def close(self) -> None:
-        """Let the file and the content go."""
+        """Close the file and free the content."""
         self._content = self._message = None
         self._handle.close()
 
     def framed(self, envelope: bytes) -> bytes | None:
-        """``envelope`` and the content behind it, held in its place; None if it is not held."""
+        """``envelope`` and the content, which it replaces; None if that is not in memory."""
         if self._content is not None:
             self._message, self._content = _behind(envelope, self._content, self.size), None
         return self._message
@@ -53,7 +53,7 @@ class Payload:
         buffer = bytearray(min(size, self.size))
         for offset in range(0, self.size, size):
             length = min(size, self.size - offset)
-            # A hop into a thread and back costs more than a piece that is in memory already.
+            # A thread hop costs more than hashing a piece that is already in memory.
             with memoryview(buffer)[:length] as view:
                 piece = bytes(view) if read_cached(self._handle, offset, view) else None
             if piece is None:
@@ -83,7 +83,7 @@ class Payload:
 
 
 def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, BytesIO]:
-    """The digest of all of a file, and its content behind so much room; read once, copied never.
+    """The digest of a file, and its content after ``room`` bytes; read once, never copied.
 
     Blocking. Raises OSError, and SourceChanged if it is shorter than it was listed.
     """
@@ -100,7 +100,7 @@ def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, Byte
 
 
 def changed(path: str) -> SourceChanged:
-    """What is raised of a file that is not as it was listed."""
+    """The error for a file that is not as it was listed."""
     return SourceChanged(
         f"{path} changed while it was read",
         hint="it is sent once it no longer changes",
@@ -123,5 +123,5 @@ def _behind(envelope: bytes, content: Content, size: int) -> bytes:
         if len(envelope) != room:
             return b"".join((envelope, buffer[room:]))
         buffer[:room] = envelope
-    # Handed over, not copied, as long as its size is the buffer's and nobody looks into it.
+    # Not copied, as long as its size is the buffer's and no view of it exists.
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""From a pair of files to a recording that is ready to be claimed: read, look into, hash."""
+"""Turns a pair of files into a recording that is ready to be claimed: read, inspect, hash."""
 
 import hashlib
 import io
@@ -34,7 +34,7 @@ from batch_uploader.prepare.sidecar import Schema
 
 _HASH_STEP = 1024 * 1024
 _AT_ONCE = 256 * 1024
-"""So small a recording is read in one go, and hashed in an event loop if that need not wait."""
+"""Bytes; a recording up to this size is read at once, in the event loop if it is cached."""
 _SIDECAR_AT_ONCE = 4096
 _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
@@ -43,13 +43,13 @@ class SidecarMode(StrEnum):
     """Whether every recording must have a sidecar."""
 
     REQUIRED = "required"
-    """It must; one without is invalid."""
+    """A recording without a sidecar is invalid."""
     OPTIONAL = "optional"
-    """It need not; the metadata of one without are the defaults."""
+    """A recording without a sidecar has the defaults as metadata."""
 
 
 class Rules(Struct, frozen=True):
-    """All that decides whether a recording with its sidecar is valid. Raises ConfigError."""
+    """The rules by which a recording with its sidecar is valid. Raises ConfigError."""
 
     schema: Schema = field(default_factory=Schema)
     audio: AudioRules = field(default_factory=AudioRules)
@@ -61,9 +61,10 @@ class Rules(Struct, frozen=True):
         require_type("sidecar", self.sidecar, SidecarMode)
 
     def digest(self) -> bytes:
-        """The same for the same rules: what was invalid under them is so until the files change.
+        """The digest of the rules: under the same rules, invalid files stay so until they change.
 
-        Another version may know better, so all that an older one found invalid is looked into anew.
+        It includes the version of the program, so that a newer one inspects again what an older one
+        found invalid.
         """
         schema = self.schema
         form = (
@@ -80,7 +81,7 @@ class Rules(Struct, frozen=True):
 
 
 def stat_of(pair: Pair) -> Stat:
-    """What the ledger compares, without opening anything."""
+    """What the ledger compares, without opening a file."""
     audio, sidecar = pair.audio, pair.sidecar
     if sidecar is None:
         return Stat(audio.size, audio.mtime_ns, ctime_ns=audio.ctime_ns, inode=audio.inode)
@@ -98,9 +99,9 @@ def stat_of(pair: Pair) -> Stat:
 
 
 class Preparer(Struct, frozen=True):
-    """Looks into pairs of one source for one connection.
+    """Inspects and hashes the pairs of one source for one connection.
 
-    Its methods block, unless they say otherwise: use a thread.
+    Its methods block unless their docstrings say otherwise: use a thread.
     """
 
     source: Source
@@ -111,7 +112,7 @@ class Preparer(Struct, frozen=True):
         return self.source.user_path(path) if isinstance(self.source, Local) else path
 
     def metadata(self, pair: Pair) -> Metadata | tuple[Defect, ...]:
-        """What the sidecar says, or all that is wrong with it. Raises SourceError."""
+        """The metadata of the sidecar, or all its defects. Raises SourceError."""
         return self._metadata(pair, self._small_file(pair.sidecar) if pair.sidecar else b"")
 
     def _metadata(self, pair: Pair, text: bytes) -> Metadata | tuple[Defect, ...]:
@@ -133,7 +134,7 @@ class Preparer(Struct, frozen=True):
         )
 
     def inspect(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
-        """Everything but hashing: what is in the audio, or all that is wrong with the pair.
+        """All but hashing: what is in the audio, or all defects of the pair.
 
         Raises as ``prepare`` does.
         """
@@ -145,9 +146,9 @@ class Preparer(Struct, frozen=True):
         return info
 
     def compare(self, pair: Pair, known: Record) -> Comparison:
-        """Whether audio of the same size and time, and its sidecar, are what they were.
+        """Compare audio of the same size and time, and its sidecar, with their record.
 
-        Raises as ``prepare``.
+        Raises as ``prepare`` does.
         """
         before, now = known.stat, stat_of(pair)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
@@ -168,18 +169,18 @@ class Preparer(Struct, frozen=True):
     def prepare(
         self, pair: Pair, whole_limit: int, envelope: Callable[[Recording], bytes]
     ) -> Payload | tuple[Defect, ...]:
-        """A recording ready to be claimed, or all that is wrong with it.
+        """A recording ready to be claimed, or all its defects.
 
-        Up to ``whole_limit`` bytes its content is kept in memory, a large one behind room for what
-        the sink's ``envelope`` makes. Raises SourceChanged if a file of the pair is not as it was
-        listed, SourceError if it cannot be read.
+        Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
+        sink's ``envelope``. Raises SourceChanged if a file of the pair is not as it was listed,
+        SourceError if it cannot be read.
         """
         listed = pair.audio
         with _explaining(listed.path), ExitStack() as stack:
             before = self._sidecar_now(pair.sidecar)
             handle = stack.enter_context(self.source.open(listed.path))
             if listed.size <= _AT_ONCE:
-                # It comes from the disk while the sidecar does.
+                # The audio is read from the disk while the sidecar is.
                 read_ahead(handle, 0, listed.size)
             metadata = self.metadata(pair)
             if self._sidecar_now(pair.sidecar) != before:
@@ -191,10 +192,10 @@ class Preparer(Struct, frozen=True):
         return Payload(sound, handle, content)
 
     def prepare_cached(self, pair: Pair, whole_limit: int) -> Payload | tuple[Defect, ...] | None:
-        """As ``prepare`` for what is small and in memory already; None for all else.
+        """As ``prepare`` for a small recording that is already in memory; None for all others.
 
-        Does not block, and takes a third of a millisecond of nearly all that is sound: 32 of them
-        in one turn of an event loop hold it up for ten. A hop into a thread and back costs more.
+        Does not block, and takes a third of a millisecond for nearly all valid recordings: 32 of
+        them in one turn of the event loop take ten. A thread hop costs more.
         """
         if pair.audio.size > min(_AT_ONCE, whole_limit):
             return None
@@ -221,7 +222,7 @@ class Preparer(Struct, frozen=True):
         *,
         at_once: bool = False,
     ) -> Recording | tuple[Defect, ...]:
-        """The recording with this content, or all that is wrong with it."""
+        """The recording with this content, or all its defects."""
         path, rules = pair.audio.path, self.rules.audio
         info = audio.probe(
             io.BytesIO(content),
@@ -243,7 +244,7 @@ class Preparer(Struct, frozen=True):
         whole_limit: int,
         envelope: Callable[[Recording], bytes],
     ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
-        """The recording behind the handle, or all that is wrong; its content if that is kept."""
+        """The recording of the handle, or all its defects; its content if that is kept."""
         listed = pair.audio
         opened = self._require_rest(handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
@@ -252,7 +253,7 @@ class Preparer(Struct, frozen=True):
                 raise changed(listed.path)
             self._require_rest(handle, listed, opened)
             return self._judge(pair, metadata, content), content
-        # A large one that is not sound is not worth reading.
+        # A large one that is invalid need not be read.
         info = self._probe(handle, listed)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info), None
@@ -283,16 +284,17 @@ class Preparer(Struct, frozen=True):
         info = audio.probe(
             handle, entry.path, entry.size, self.rules.audio, user_path=self._user_path
         )
-        # What looks cut off may just be growing.
+        # What looks truncated may still be being written.
         self._require_rest(handle, entry)
         return info
 
     def _require_rest(
         self, handle: BinaryIO, listed: Entry, opened: tuple[object, ...] | None = None
     ) -> tuple[object, ...]:
-        """Raise SourceChanged if it is not as listed, or was touched since ``opened``; what is now.
+        """Raise SourceChanged if it is not as listed, or was touched since ``opened``.
 
-        Who writes into a file may set its time back when all is written, but not its change time.
+        Returns its current entry. A writer can set the modification time back, but not the change
+        time.
         """
         now = self.source.handle_stat(handle, listed.path)
         seen = now[: Likeness.CTIME]
@@ -301,9 +303,9 @@ class Preparer(Struct, frozen=True):
         return seen
 
     def _sidecar_now(self, listed: Entry | None) -> tuple[object, ...]:
-        """What tells, without an inode, if it is replaced between now and another time.
+        """Values that show, without an inode, whether the sidecar is replaced meanwhile.
 
-        With another call's sidecar, put in its place meanwhile, the audio must not go up. Raises
+        If another call's sidecar is put in its place, the audio must not be sent. Raises
         SourceChanged if it is not as it was listed.
         """
         if listed is None:
@@ -315,7 +317,7 @@ class Preparer(Struct, frozen=True):
 
     def _small_file(self, entry: Entry) -> bytes:
         with _explaining(entry.path), self.source.open(entry.path) as handle:
-            # A read of all that it may be would take memory for so much.
+            # Reading up to the limit would allocate as much memory.
             text = handle.read(min(entry.size, sidecar.SIZE_LIMIT) + 1)
             if len(text) > entry.size:
                 text += handle.read(sidecar.SIZE_LIMIT + 1 - len(text))

@@ -1,1 +1,1 @@
-"""The run: what is to be sent, by many workers, to an orderly end."""
+"""The run: one feed, many workers, and an orderly end."""

@@ -1,4 +1,4 @@
-"""One recording on its way: its attempts, and how it ended."""
+"""The delivery of one recording: its attempts, and how it ended."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ CUT_OFF = InDoubt(
 
 
 class Delivery:
-    """One recording on its way: the attempt under way and the count of all of them.
+    """The delivery of one recording: the current attempt and the number of attempts.
 
-    ``earlier`` are the attempts of earlier runs. ``claimed`` is true while the ledger has a claim,
-    ``open`` from the moment an attempt begins until its answer is known: what is cut off then is in
-    doubt. It is ``settling`` while its end is being recorded; ``over`` tells when that is done.
-    ``behind`` is the one with the same content that it has to wait for.
+    ``earlier`` is the number of attempts in earlier runs. ``claimed`` is true while the ledger has
+    a claim, ``open`` from the beginning of an attempt until its answer: if it is cut off then it is
+    in doubt. ``settling`` is true while its end is being recorded, after which ``over`` is set.
+    ``behind`` is the delivery of the same content that it has to wait for.
     """
 
     def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
@@ -40,7 +40,7 @@ class Delivery:
         self._client_request_id = ""
 
     def begin(self, number: int, timeout: float) -> Attempt:
-        """The next attempt, with a request id of its own; ``timeout`` in seconds."""
+        """The next attempt, with a request ID of its own; ``timeout`` is in seconds."""
         self.open = True
         self.started = time.monotonic()
         self._number = number
@@ -57,7 +57,7 @@ class Delivery:
         self.open = False
 
     def ended(self, result: Receipt | SinkError, retry_in: float | None) -> AttemptEnded:
-        """What the listeners hear of the attempt."""
+        """The event for the end of the attempt."""
         return AttemptEnded(
             path=self.recording.path,
             attempt=self._number,
@@ -72,11 +72,11 @@ class Delivery:
         )
 
     def uploaded(self, receipt: Receipt) -> Outcome:
-        """The recording is up."""
+        """The outcome of an uploaded recording."""
         return self._ended(Status.UPLOADED, talk_id=receipt.talk_id)
 
     def outcome(self, error: SinkError) -> Outcome:
-        """The recording is not up, or nobody knows."""
+        """The outcome of a recording that was not stored, or is in doubt."""
         failure = Failure(error.code, str(error), error.request_id)
         status = Status(error.leaves)
         return self._ended(status, failure=failure)

@@ -1,4 +1,4 @@
-"""How a run comes to its end: what is in flight finishes, and nothing new begins."""
+"""How a run ends: what is in flight finishes, and nothing new begins."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from batch_uploader.core.events import Draining, Listener
 from batch_uploader.core.model import Ending
 
 
-class Drained(Exception):  # noqa: N818 - a way out, not a mistake
-    """The run is ending and this recording has not been sent."""
+class Drained(Exception):  # noqa: N818 - control flow, not a mistake
+    """The run is ending and this recording was not sent."""
 
 
 class Drain:
-    """Whether the run is draining and why, and what it could not go on with."""
+    """Whether and why the run is draining, and the error that ended it."""
 
     def __init__(self, publish: Listener) -> None:
         self.ending = Ending.COMPLETED
@@ -21,7 +21,7 @@ class Drain:
         self.hints: tuple[str, ...] = ()
         self.failure: Exception | None = None
         self.over = False
-        """Whether nothing is left to drain."""
+        """True when nothing is left to drain."""
         self._publish = publish
         self._begun = anyio.Event()
         self._hurried = anyio.Event()
@@ -30,20 +30,20 @@ class Drain:
 
     @property
     def begun(self) -> bool:
-        """Whether nothing new begins."""
+        """Whether the run is draining."""
         return self._begun.is_set()
 
     def check(self) -> None:
-        """Raise Drained if nothing new begins."""
+        """Raise Drained if the run is draining."""
         if self._begun.is_set():
             raise Drained
 
     def on_begin(self, wake: Callable[[], None]) -> None:
-        """Have this called when it begins, or begins to hurry."""
+        """Call ``wake`` when the drain begins, or becomes urgent."""
         self._wakes.append(wake)
 
     def begin(self, ending: Ending, reason: str, hints: tuple[str, ...] = ()) -> None:
-        """Begin nothing new; what is in flight finishes, if this interrupts within the grace.
+        """Start draining; what is in flight finishes, within the grace if this interrupts.
 
         ``hints`` say what to do about the reason.
         """
@@ -59,17 +59,17 @@ class Drain:
         self._publish(Draining("; ".join((reason, *hints))))
 
     def note(self, ending: Ending, reason: str) -> None:
-        """A run that completes ends like this all the same."""
+        """Set the ending of a run that completes."""
         if self.ending is Ending.COMPLETED:
             self.ending, self.reason = ending, reason
 
     def cancel(self) -> None:
-        """Stop at once; what is in flight is left in doubt."""
+        """Stop at once; what is in flight is in doubt."""
         self._cancelled.set()
         self.begin(Ending.INTERRUPTED, "stopped at once")
 
     def fail(self, error: Exception) -> None:
-        """Begin, and raise this when all is finished; what fails later is noted on it."""
+        """Start draining, and raise this at the end; later errors are added to it as notes."""
         if self.failure is None:
             self.failure = error
         elif error is not self.failure:
@@ -80,12 +80,12 @@ class Drain:
         self.begin(Ending.INTERRUPTED, "the run cannot continue")
 
     async def wait(self) -> None:
-        """Return when it begins."""
+        """Return when the drain begins."""
         await self._begun.wait()
 
     async def wait_for_grace(self, seconds: float) -> None:
-        """Return when what is in flight is to be cancelled, so long after an interruption."""
-        # Whoever sets a limit in time means what begins; what is on its way has deadlines.
+        """Return ``seconds`` after an interruption, when what is in flight is to be cancelled."""
+        # A limit in time concerns new work; what is in flight has deadlines.
         await self._hurried.wait()
         with anyio.move_on_after(seconds):
             await self._cancelled.wait()

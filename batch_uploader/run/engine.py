@@ -49,17 +49,17 @@ class Engine:
 
     @property
     def ending(self) -> Ending:
-        """How the run ends, as far as that is known."""
+        """How the run ends, as far as known."""
         return self._drain.ending
 
     @property
     def reason(self) -> str | None:
-        """Why it ends like that."""
+        """Why it ends so."""
         return self._drain.reason
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """What to do about that."""
+        """What to do about the reason."""
         return self._drain.hints
 
     async def run(self) -> None:
@@ -84,21 +84,21 @@ class Engine:
             raise self._drain.failure
 
     def limit(self, reason: str) -> None:
-        """The time that a run may take is over: drain, or leave mere looks to the next one."""
+        """The maximum duration is over: drain, or leave mere comparisons to the next run."""
         self._feed.looks_enough = True
         if not self._feed.looking or self._workers.busy:
             self.drain(Ending.LIMIT, reason)
 
     def drain(self, ending: Ending, reason: str) -> None:
-        """Begin nothing new; what is in flight finishes, if this interrupts within the grace."""
+        """Start draining; what is in flight finishes, within the grace if this interrupts."""
         self._drain.begin(ending, reason)
 
     def cancel(self) -> None:
-        """Stop at once; what is in flight is left in doubt."""
+        """Stop at once; what is in flight is in doubt."""
         self._drain.cancel()
 
     def fail(self, error: Exception) -> None:
-        """Drain, and raise this when all is finished."""
+        """Drain, and raise this at the end."""
         self._drain.fail(error)
 
     async def _watch(self, in_flight: CancelScope) -> None:

@@ -1,4 +1,4 @@
-"""What the workers get to do: the source is walked and decided, folder by folder, as they go on.
+"""The feed of the workers: walks the source and plans it, folder by folder, as they proceed.
 
 The jobs go into a bounded queue, so the scan never runs far ahead of the uploads.
 """
@@ -32,18 +32,18 @@ from batch_uploader.doubts import Reconciler
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
-"""The fact that says whether files have the inodes in one run that they had in another."""
+"""The ledger's fact about whether inodes are stable between runs."""
 _FEW_LOOKS = 100
-"""So many are looked at without asking whether inodes mean anything."""
+"""Up to this many are compared without checking whether inodes are stable."""
 _LOOKS_KEPT = 4_096
-"""So many are kept in mind, some MB; for more of them the source is walked once more."""
+"""The most that are kept in memory, some MB; for more the source is walked again."""
 _LEARNED_AT_ONCE = 10_000
-"""Recordings of a ledger that knew less of them, in one transaction: after an upgrade all are."""
+"""Recordings in one transaction that updates older records: after an upgrade all need it."""
 _LEFT_OUT = "it was to be sent again, but its file is gone or still being written"
 
 
 class JobQueue:
-    """Jobs on their way from the feed to the workers, at most ``room`` at a time."""
+    """Jobs between the feed and the workers, at most ``room`` at a time."""
 
     def __init__(self, room: int) -> None:
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(room)
@@ -54,31 +54,31 @@ class JobQueue:
         return self._jobs.full()
 
     async def put(self, job: Job) -> None:
-        """Put it last, as soon as there is room."""
+        """Append a job, as soon as there is room."""
         if self._jobs.full():
             await self._jobs.put(job)
         else:
             self._jobs.put_nowait(job)
 
     async def take(self) -> Job | None:
-        """The next one, as soon as there is one; None if there are no more."""
+        """The next job, as soon as there is one; None if there are no more."""
         job = await self._jobs.get() if self._jobs.empty() else self._jobs.get_nowait()
         if job is None:
-            self._jobs.put_nowait(None)  # for the others
+            self._jobs.put_nowait(None)  # for the other workers
         return job
 
     def close(self) -> None:
-        """There are no more, and nobody is to take what is left."""
+        """End the queue; the jobs left in it are not taken."""
         while not self._jobs.empty():
             self._jobs.get_nowait()
         self._jobs.put_nowait(None)
 
 
 class Feed:
-    """Walks the source once; then what the search proves absent is sent again.
+    """Walks the source once; afterwards feeds what a search proved absent.
 
-    Publishes what needs no worker. ``fail`` is told what the run cannot go on with: SourceError,
-    LedgerError. ``finished`` has to be called for each job that was taken from the queue.
+    Publishes what needs no worker. ``fail`` is called with errors that end the run: SourceError,
+    LedgerError. ``finished`` must be called for each job taken from the queue.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ class Feed:
         self._by_inode = _Looks()
         self._learned: list[Learn] = []
         self.looking = False
-        """Whether nothing is left to do but looks at what may have been touched."""
+        """True when only comparisons of touched files are left."""
         self.looks_enough = False
-        """Whether these are left to the next run."""
+        """True if these are left to the next run."""
 
     async def run(self, jobs: JobQueue) -> None:
         """Put every job into the queue, and return when all of them have ended."""
@@ -127,17 +127,17 @@ class Feed:
             ahead.cancel_scope.cancel()
 
     def begun(self) -> None:
-        """Something of a job goes on when its worker has gone on to another one."""
+        """A part of a job continues after its worker has taken another one."""
         self._unfinished += 1
 
     def finished(self) -> None:
-        """A job has ended, however it did, or what went on of it."""
+        """A job, or the part of it that continued, has ended."""
         self._unfinished -= 1
         if not self._unfinished:
             self._all_finished.set()
 
     async def _choose_likeness(self) -> None:
-        """Inodes are a reason to look only where two runs saw that files keep them."""
+        """Inodes are compared only if two runs saw that they are stable."""
         if self._planner.by is Likeness.MTIME:
             return
         told = await self._ledger.fact(_INODES)
@@ -149,7 +149,7 @@ class Feed:
         )
 
     async def _judge_inodes(self) -> None:
-        """Many that are new at once are made up, as some file systems do each time."""
+        """If many are new at once, the file system makes inodes up each time."""
         if not self._planner.watches_inodes:
             return
         if self._kept_inodes and self._moved <= max(self._kept, _FEW_LOOKS):
@@ -161,7 +161,7 @@ class Feed:
         self._planner = replace(self._planner, by=Likeness.CTIME, watches_inodes=False)
 
     async def _look(self, jobs: JobQueue) -> None:
-        """Compare what may have been touched: last, since a change of owner may be of a million."""
+        """Compare what may have been touched: last, since a chown may touch a million files."""
         doubts = len(await self._ledger.doubts())
         self._publish(ComparisonStarted(self._looks.files, self._looks.nbytes))
         self.looking = True
@@ -202,7 +202,7 @@ class Feed:
         await jobs.put(job)
 
     async def _settle_doubts(self, jobs: JobQueue) -> None:
-        """When all has ended, look for what is in doubt, and send again what proves absent."""
+        """When all else has ended, search for doubts, and send again what proves absent."""
         while True:
             await self._all_ended()
             absent = await self._reconciler.after()
@@ -221,7 +221,7 @@ class Feed:
             await self._all_finished.wait()
 
     async def _count_ahead(self, began: int) -> None:
-        """The uploads hold the planner up: find out meanwhile how much there is in all."""
+        """The uploads hold the planner up: meanwhile count how much there is in total."""
         try:
             self._tell_totals(*await self._planner.count(began))
         except Exception as error:  # noqa: BLE001 - as in run
@@ -264,7 +264,7 @@ class Feed:
             await self._learn()
 
     async def _record(self, problems: Sequence[Outcome], gone: Sequence[str]) -> None:
-        """Have these recorded; no drain comes in between, since what is recorded has to be told."""
+        """Record these; a drain does not interrupt it, since what is recorded must be published."""
         changes: list[Change] = [Settle(each, self._planner.policy) for each in problems]
         changes += map(Forget, gone)
         if changes:
@@ -278,7 +278,7 @@ class Feed:
 
 
 class _Looks(Struct):
-    """How many recordings are to be looked at, and their bytes; all of them, if not too many."""
+    """The number and bytes of recordings to compare; the recordings themselves, if not too many."""
 
     files: int = 0
     nbytes: int = 0

@@ -1,4 +1,4 @@
-"""What may have been touched, and perhaps holds something else: it is compared with the record."""
+"""Compares files that may have been touched with their records."""
 
 from anyio import to_thread
 from msgspec import Struct
@@ -15,38 +15,38 @@ from batch_uploader.run.recorder import Recorder
 
 
 class Looks(Struct, frozen=True):
-    """Compares, tells, and records what was looked at, so that each is looked at once."""
+    """Compares, publishes and records the results, so that each file is compared once."""
 
     preparer: Preparer
     recorder: Recorder
     publish: Listener
 
     async def is_other(self, job: Job) -> bool:
-        """Whether the files of a recording at rest hold something else. Raises LedgerError."""
+        """Whether the files of a recording at rest have other content. Raises LedgerError."""
         if job.known is None:
             return True
         before, now = job.known.outcome, stat_of(job.pair)
         try:
             found = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
         except SourceError:
-            # Who lost the right to read a file has not lost its talk.
+            # A file that became unreadable keeps its talk.
             found = Comparison.UNREAD
         if found is Comparison.OUTDATED and before.status is not Status.UPLOADED:
-            # Another call of the same audio, unless somebody decided to let it be.
+            # Another call with the same audio, unless a human decided otherwise.
             found = Comparison.CHANGED if before.status is Status.DUPLICATE else Comparison.SAME
         if found is Comparison.SAME and before.stat.is_like(now):
             await self._learn(job.path, now)
         elif found is Comparison.SAME and before.status is Status.UPLOADED:
             await self._settle(replace(before, stat=now))
         elif found in {Comparison.SAME, Comparison.OUTDATED}:
-            # What the sidecar says is not on record, so it is news each time.
+            # The new metadata are not recorded, so they are reported each time.
             seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
             await self._learn(job.path, seen)
         self.publish(Compared(job.path, job.size, found))
         return found is Comparison.CHANGED
 
     async def still_rejected(self, job: Job, recording: Recording) -> bool:
-        """Whether it is just what was rejected, and its files were only touched."""
+        """Whether it is the same recording that was rejected, and its files were only touched."""
         known = job.known
         if known is None or known.status is not Status.REJECTED:
             return False

@@ -13,22 +13,22 @@ SHORTEST_HOLD = 1.0
 
 
 class RunOptions(Struct, frozen=True):
-    """How a run behaves; times in seconds, sizes in bytes. Raises ConfigError for nonsense.
+    """How a run behaves; times in seconds, sizes in bytes. Raises ConfigError for invalid values.
 
     ``concurrency`` is the maximum of uploads in flight; the actual number adapts. ``rate`` is the
     maximum of requests a second, ``bandwidth`` that of bytes a second. ``memory`` limits the audio
-    that all uploads in flight hold, ``expanded_memory`` the same where many connections carry more
+    in memory for all uploads in flight, ``expanded_memory`` the same if many connections are faster
     than a few and the machine has as much to spare. Files modified within ``min_age`` are left to
     the next run. A draining run waits ``grace`` for what is in flight before it cancels it. The run
-    ends after ``max_recordings``, after ``max_audio`` seconds of audio, or when nothing has got
-    through for ``max_outage``.
-    ``hold`` is how long to wait before a failed Search counts as proof that a recording in doubt
-    was not stored; ``wait_for_doubt`` keeps the run going until then. ``trust_times`` treats files
-    of the same size and modification time as unchanged, even if their change time or inode is new.
-    ``explain`` publishes ``Decided`` events.
+    ends after ``max_recordings``, after ``max_audio`` seconds of audio, or when no upload has
+    succeeded for ``max_outage``. ``hold`` is how long to wait before a failed Search counts as
+    proof that a recording in doubt was not stored; ``wait_for_doubt`` keeps the run going until
+    then. ``trust_times`` treats files of the same size and modification time as unchanged, even if
+    their change time or inode is new. ``explain`` publishes ``Decided`` events.
     """
 
-    # Enough for 30 a second where an answer takes one; after a power cut as many may be in doubt.
+    # Enough for 30 a second if an answer takes one second; after a power cut as many may be in
+    # doubt.
     concurrency: int = 32
     rate: float | None = None
     bandwidth: Timetable | None = None
@@ -59,5 +59,5 @@ class RunOptions(Struct, frozen=True):
         require_whole("max_recordings", self.max_recordings, least=1, optional=True)
         require_number("max_audio", self.max_audio, above=0, optional=True)
         require_number("max_outage", self.max_outage, above=0)
-        # Search does not see a talk at once, and what it misses is sent again.
+        # Search finds a talk only after a while, and what it misses is sent again.
         require_number("hold", self.hold, least=SHORTEST_HOLD)

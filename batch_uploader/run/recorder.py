@@ -1,7 +1,7 @@
-"""All that a run has to record, in one step of the ledger a turn.
+"""Batches what a run records into one step of the ledger for each turn of the event loop.
 
-What is recorded while a step is under way goes into the next one, in the order in which it came: a
-claim that follows a release or an outcome sees what that left. No cancellation ends this.
+What arrives during a step goes into the next one, in order: a claim that follows a release or an
+outcome sees its effect. Cancellation does not end this.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ Heard = Callable[[Made], None]
 
 
 class Recorder:
-    """Tells a ledger changes, and whoever asked for one what became of it.
+    """Applies changes to a ledger, and returns the answers to their callers.
 
-    ``heard`` of a change is called on the event loop once that is durable, or with the LedgerError
-    that it came to; it returns quickly. What it raises goes to ``fail``.
+    The ``heard`` of a change is called on the event loop once the change is durable, or with its
+    LedgerError; it must return quickly. What it raises goes to ``fail``.
     """
 
     def __init__(self, ledger: Ledger, fail: Callable[[Exception], None]) -> None:
@@ -35,16 +35,16 @@ class Recorder:
         self._idle.set()
 
     def record(self, change: Change, heard: Heard) -> None:
-        """Have it recorded; who does not wait for it goes on at once."""
+        """Record a change without waiting."""
         self._waiting.append((change, heard))
         if self._idle.is_set():
             self._idle.clear()
             self._go_on()
 
     async def ask(self, change: Change) -> Made:
-        """Have it recorded, and wait for what becomes of it. Raises LedgerError.
+        """Record a change and wait for the answer. Raises LedgerError.
 
-        It is recorded as well if who asked is cancelled.
+        The change is recorded even if the caller is cancelled.
         """
         answered: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
 
@@ -59,7 +59,7 @@ class Recorder:
         return answer
 
     async def finish(self) -> None:
-        """Return when all of it is recorded, also where that is cancelled meanwhile."""
+        """Return when all changes are recorded, even if cancelled meanwhile."""
         cancelled: asyncio.CancelledError | None = None
         with CancelScope(shield=True):
             while not self._idle.is_set():
@@ -72,7 +72,7 @@ class Recorder:
 
     def _go_on(self) -> None:
         if self._waiting:
-            # Not before all that is ready now has come, too.
+            # Later in this turn of the loop, so that all tasks that are ready now can add theirs.
             asyncio.get_running_loop().call_soon(self._begin)
         else:
             self._idle.set()
@@ -101,7 +101,7 @@ class Recorder:
 
 def _answers(step: "asyncio.Task[list[Answer]]", count: int) -> Sequence[Answer]:
     if step.cancelled():
-        # By whoever ends all that goes on in the event loop.
+        # The event loop is shutting down.
         return [_failure(LedgerError("the ledger was interrupted")) for _ in range(count)]
     error = step.exception()
     if error is None and len(step.result()) != count:
@@ -110,7 +110,7 @@ def _answers(step: "asyncio.Task[list[Answer]]", count: int) -> Sequence[Answer]
 
 
 def _failure(error: BaseException) -> LedgerError:
-    # One each: an error that several raise would collect the tracebacks of all.
+    # One for each: an error raised by several callers would collect their tracebacks.
     failure = copy(error) if isinstance(error, LedgerError) else LedgerError(str(error))
     failure.__cause__ = error
     return failure

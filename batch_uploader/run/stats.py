@@ -1,4 +1,4 @@
-"""A run in numbers, from its events: the one book that summary, displays, log and systemd read."""
+"""The counts of a run, from its events, for the summary, the displays, the log and systemd."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,31 +12,31 @@ from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 
 _ATTENTION_KEPT = 100
-"""Of what needs a human a summary carries so many; the ledger has them all."""
+"""The most recordings that need a human in a summary; the ledger has all."""
 _MOST_GROUPS = 64
 _UNREADABLE_KEPT = 20
 
 
 class AttentionGroup(Struct):
-    """Recordings that need a human for one and the same reason; ``first`` is the first of them."""
+    """Recordings that need a human for the same reason; ``first`` is the first of them."""
 
     first: Outcome
     count: int = 1
 
 
 def reason_of(outcome: Outcome) -> tuple[Status, str]:
-    """What makes two recordings alike for whoever has to fix them."""
+    """The key by which recordings with the same fix are grouped."""
     return outcome.status, outcome.failure.code if outcome.failure else ""
 
 
 class RunStats:
-    """Hears every event of a run once, before the listeners do.
+    """Receives every event of a run once, before the listeners.
 
-    ``counts`` are the recordings settled, found or carried over, by status; an outcome is taken
-    back when a search brings another one, or when what proved absent is sent again.
-    ``total`` is what is to be sent as far as it is known, ``done`` what reached its end of that;
-    what was ``returned_unsent`` did not. The memory does not grow with the number of files, but for
-    ``doubts``, the paths of what is in doubt or in conflict.
+    ``counts`` are the recordings settled, found or carried over, by status; an outcome is
+    subtracted when a search changes it, or when what proved absent is sent again. ``total`` is the
+    number to send as far as known, ``done`` those of them that ended, without those
+    ``returned_unsent``. Its memory does not grow with the number of files, except for ``doubts``,
+    the paths in doubt or in conflict.
     """
 
     def __init__(self) -> None:
@@ -44,22 +44,22 @@ class RunStats:
         self.total = self.total_bytes = 0
         self.done = self.done_bytes = 0
         self.wire_bytes = 0
-        """All that left for the service, failed attempts included."""
+        """All bytes sent to the service, including failed attempts."""
         self.uploaded_bytes = 0
         self.uploaded_duration = 0.0
         self.already_there = self.waiting = self.outdated = 0
         self.carried_over = self.returned_unsent = self.retries = 0
         self.to_compare = self.compared = self.changed = 0
         self.searched: Counter[Status] = Counter()
-        """What the searches brought, the doubts of earlier runs included."""
+        """The results of searches, including those for doubts of earlier runs."""
         self.unreadable = 0
-        """What the ledger does not remember, so that no ``status`` tells of it."""
+        """The unreadable files, which are not in the ledger and not in ``status``."""
         self.first_unreadable: list[Outcome] = []
         self.wrote = False
-        """Whether the ledger tells more than when the run began."""
+        """Whether the ledger has changed since the run began."""
         self.doubts: set[str] = set()
         self.groups: dict[tuple[Status, str], AttentionGroup] = {}
-        """What needs attention, by its reason, in the order of appearance."""
+        """What needs attention, by reason, in order of appearance."""
         self._attention: list[Outcome] = []
         self._absent: dict[str, Outcome] = {}
         self._seen = self._seen_bytes = 0
@@ -95,13 +95,13 @@ class RunStats:
 
     @property
     def needs_attention(self) -> int:
-        """How many recordings a human must look at."""
+        """How many recordings need a human."""
         return sum(self.counts[status] for status in NEEDS_ATTENTION)
 
     def summary(
         self, ending: Ending, reason: str | None, elapsed: float, hints: tuple[str, ...] = ()
     ) -> Summary:
-        """All of it, at the end of the run."""
+        """The summary, at the end of the run."""
         return Summary(
             ending=ending,
             counts=dict(+self.counts),
@@ -119,7 +119,7 @@ class RunStats:
             changed=self.changed,
         )
 
-    # How much there is
+    # Totals
 
     def _planned(self, event: events.FolderPlanned) -> None:
         self._seen += event.to_send
@@ -142,11 +142,11 @@ class RunStats:
         self._add_up()
 
     def _add_up(self) -> None:
-        # A count that ran ahead may miss what came since.
+        # A count that ran ahead may lack files that came later.
         self.total = max(self._seen, self._counted)
         self.total_bytes = max(self._seen_bytes, self._counted_bytes)
 
-    # How far it is
+    # Progress
 
     def _started(self, event: events.UploadStarted) -> None:
         self._take_up(event.path)
@@ -173,7 +173,7 @@ class RunStats:
         self.compared += event.found is not events.Comparison.UNREAD
         self.outdated += event.found is events.Comparison.OUTDATED
         if event.found is events.Comparison.CHANGED:
-            # It goes on its way, and is done at the end of that.
+            # It is sent next, and counts as done at the end of that.
             self.changed += 1
             self.already_there -= 1
         else:
@@ -183,7 +183,7 @@ class RunStats:
         self.done += 1
         self.done_bytes += size
 
-    # What became of the recordings
+    # Outcomes
 
     def _settled(self, event: events.Settled) -> None:
         self._end(event.outcome)
@@ -211,12 +211,12 @@ class RunStats:
         absent = outcome.status is Status.FAILED
         if absent:
             self._absent[outcome.path] = outcome
-        # What an earlier run sent, and is found, is already there.
+        # What an earlier run sent, and a search found, is already there.
         if absent or event.before is not None:
             self._add(outcome)
 
     def _take_up(self, path: str) -> None:
-        """What proved absent has a new beginning."""
+        """What proved absent starts again."""
         if (outcome := self._absent.pop(path, None)) is not None:
             self._retract(outcome)
 
@@ -241,7 +241,7 @@ class RunStats:
         reason = reason_of(outcome)
         if (group := self.groups.get(reason)) is not None:
             group.count += 1
-        elif len(self.groups) < _MOST_GROUPS:  # of others the counts tell, and the ledger
+        elif len(self.groups) < _MOST_GROUPS:  # the counts and the ledger include the others
             self.groups[reason] = AttentionGroup(outcome)
 
     def _retract(self, outcome: Outcome) -> None:

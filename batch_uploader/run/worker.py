@@ -1,7 +1,7 @@
-"""The way of one recording: prepare, permit, claim, send, settle.
+"""The workers: prepare, permit, claim, send and settle one recording at a time.
 
-Nothing is sent without a durable claim, nothing that waits has one, and what the service answered
-is recorded whatever happens.
+Nothing is sent without a durable claim, recordings that wait have none, and the service's answer is
+recorded whatever happens.
 """
 
 import asyncio
@@ -50,16 +50,16 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.run.recorder import Made, Recorder
 
 _COPIES = 2.1
-"""A recording sent whole exists as a message and in gRPC's buffers; little of it is enciphered."""
+"""A recording sent whole is in memory as message and in gRPC's buffers, and partly encrypted."""
 _STREAM_COST = 3 * 1024 * 1024
-"""What gRPC buffers of a stream before it pushes back; about 2 MiB were measured."""
+"""What gRPC buffers of a stream before it applies backpressure; about 2 MiB were measured."""
 
 
 class Workers:
-    """Takes jobs on their way, each of ``work`` one at a time.
+    """Delivers jobs; each call of ``work`` takes one at a time.
 
-    Publishes what becomes of them, from ``UploadStarted`` to ``Settled``; ``recorder`` has to be
-    finished before the last ``Settled`` is out.
+    Publishes their events, from ``UploadStarted`` to ``Settled``; ``recorder`` must be finished
+    before the last ``Settled`` is published.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Workers:
 
     @property
     def busy(self) -> bool:
-        """Whether any recording is on its way."""
+        """Whether any recording is in flight."""
         return bool(self._in_flight)
 
     async def work(self, jobs: JobQueue) -> None:
@@ -124,7 +124,7 @@ class Workers:
     # Prepare
 
     async def _prepare(self, job: Job) -> Payload | None:
-        """What is to be sent; None if nothing is, and then that is recorded or told."""
+        """The payload to send; None if there is none, which is then recorded or published."""
         whole_limit = self._sink.whole_limit
         try:
             if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
@@ -148,7 +148,7 @@ class Workers:
         return None
 
     async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
-        """Record what could not be prepared, unless a lost ledger may know more of it."""
+        """Record what could not be prepared, unless a lost ledger may have had more."""
         if job.known is None or not job.known.unproved:
             await self._settle_and_wait(outcome)
             return
@@ -162,7 +162,7 @@ class Workers:
             self._publish(AlreadyThere(job.path, job.size, outdated=True))
 
     async def _only_touched(self, job: Job) -> bool:
-        """Compare a touched sidecar with what the talk holds, without a look at the audio."""
+        """Compare a touched sidecar with the talk's metadata, without opening the audio."""
         if job.known is None:
             return False
         metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
@@ -170,7 +170,7 @@ class Workers:
         if not outdated:
             before, now = job.known.stat, stat_of(job.pair)
             if before.ctime_ns is not None:
-                # Of the audio that nobody has looked at the record stays as it was.
+                # The audio was not compared, so its recorded values stay.
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
             await self._recorder.ask(Settle(replace(job.known.outcome, stat=now)))
         self._publish(AlreadyThere(job.path, job.size, outdated))
@@ -192,11 +192,11 @@ class Workers:
         if not self._limits.excludes(duration):
             self._drain.begin(Ending.LIMIT, reason)
         else:
-            # No run would ever get past it.
+            # Every run would stop at it.
             self._drain.note(Ending.LIMIT, f"{path} is too long for any run: {reason}")
 
     async def _send(self, job: Job, payload: Payload) -> Status | None:
-        """Send it if that is due; what became of it, None if it is as it was."""
+        """Send it if that is due. Returns its new status, None if unchanged."""
         recording, known = payload.recording, job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
         earlier = known.attempts if known is not None and same else 0
@@ -213,7 +213,7 @@ class Workers:
         delivery.over.set()
 
     async def _deliver(self, delivery: Delivery, payload: Payload) -> Status | None:
-        """All attempts at it, and how they end goes on record."""
+        """Make all attempts, and record their end."""
         try:
             result = await self._options.retry.run(
                 lambda number: self._attempt(number, delivery, payload),
@@ -235,7 +235,7 @@ class Workers:
             self._publish(delivery.ended(changed, None))
             return self._settle(delivery, delivery.outcome(changed))
         except UploaderError as error:
-            # The settings turned out to be unusable, or the ledger; nothing was sent.
+            # The settings or the ledger are unusable; nothing was sent.
             self._release(delivery)
             self._drain.fail(error)
             raise Drained from error
@@ -246,16 +246,16 @@ class Workers:
         if isinstance(result, ClaimAnswer):
             self._left(delivery, result)
             return None
-        # Told first: should the ledger fail now, the log has the talk ID.
+        # Published first: if the ledger fails now, the log has the talk ID.
         self._publish(delivery.ended(result, None))
         return self._settle(delivery, delivery.uploaded(result), self._named)
 
     async def _attempt(
         self, number: int, delivery: Delivery, payload: Payload
     ) -> Receipt | ClaimAnswer:
-        """Try until an attempt succeeds or counts; in an outage none does.
+        """Attempt until one succeeds or counts; during an outage failures do not count.
 
-        Answers as the ledger does where that has a reason not to send it.
+        Returns the ledger's answer if that does not grant the claim.
         """
         whole = payload.size <= self._sink.whole_limit
         while True:
@@ -272,7 +272,7 @@ class Workers:
                 self._publish(delivery.ended(excused.error, excused.pause))
                 self._release(delivery)
             elif answer.claim is ClaimResult.BUSY and delivery.behind is not None:
-                # The same audio and metadata is on its way under another path: its end decides.
+                # The same audio and metadata is in flight under another path, whose end decides.
                 await delivery.behind.over.wait()
             else:
                 return answer
@@ -295,7 +295,7 @@ class Workers:
             verdict = permit.failed(error)
             self._heed(verdict, error)
             if verdict.stop is not None and not isinstance(error, InDoubt):
-                # Not about this recording, so it is as if it had not been sent.
+                # The error is not about this recording, which counts as not sent.
                 self._publish(delivery.ended(error, None))
                 raise Drained from error
             if verdict.counts or not may_repeat(error, self._options.max_outage):
@@ -309,7 +309,7 @@ class Workers:
         return receipt
 
     def _heed(self, verdict: Consequence, error: SinkError) -> None:
-        """What the end of an attempt means for the run."""
+        """Apply what the end of an attempt means for the run."""
         longest = self._options.max_outage
         if verdict.pause > 0:
             self._publish(Paused(verdict.pause, str(error)))
@@ -338,11 +338,11 @@ class Workers:
             granted = isinstance(answer, ClaimAnswer) and answer.claim is ClaimResult.GRANTED
             delivery.claimed = granted
             if answered.done():
-                # Nobody waits for it any more.
+                # The caller was cancelled.
                 self._release(delivery)
                 self._heard(answer.outcome if isinstance(answer, ClaimAnswer) else answer)
             elif isinstance(answer, ClaimAnswer):
-                # Now: the other one may be over when who waits goes on.
+                # Set now: the other one may have ended when the waiting task continues.
                 delivery.behind = self._in_flight.get(answer.other) if answer.other else None
                 answered.set_result(answer)
             elif isinstance(answer, LedgerError):
@@ -352,7 +352,7 @@ class Workers:
         return await answered
 
     def _left(self, delivery: Delivery, answer: ClaimAnswer) -> None:
-        """Tell why the ledger did not grant the claim, and what it recorded instead."""
+        """Publish why the ledger did not grant the claim, and what it recorded instead."""
         path, size = delivery.recording.path, delivery.recording.stat.size
         match answer:
             case ClaimAnswer(outcome=Outcome() as recorded):
@@ -368,7 +368,7 @@ class Workers:
         outcome: Outcome,
         then: Callable[[Outcome], None] | None = None,
     ) -> Status:
-        """Have it recorded; the worker goes on, the job has not finished before that is durable."""
+        """Record the outcome while the worker goes on; the job finishes when it is durable."""
         policy = self._policy if outcome.status in BY_RULES else None
         delivery.settling = True
         self._feed.begun()
@@ -384,12 +384,12 @@ class Workers:
         return outcome.status
 
     async def _settle_and_wait(self, outcome: Outcome) -> None:
-        """The same of what comes without any wait: no more of it than the ledger takes."""
+        """Record the outcome and wait, so that instant outcomes do not outrun the ledger."""
         policy = self._policy if outcome.status in BY_RULES else None
         recorded = asyncio.Event()
 
         def heard(answer: Made) -> None:
-            # What is recorded is told, also if nobody waits for it any more.
+            # What is recorded is published, even if the caller was cancelled.
             self._heard(answer)
             recorded.set()
 
@@ -397,7 +397,7 @@ class Workers:
         await recorded.wait()
 
     def _release(self, delivery: Delivery) -> None:
-        """Take back the claim, if there is one: a kill puts nothing in doubt that only waits."""
+        """Release the claim, if there is one, so that a kill leaves no doubt while it waits."""
         if delivery.claimed:
             delivery.claimed = False
             self._recorder.record(Release(delivery.recording.path), self._heard)
@@ -409,13 +409,13 @@ class Workers:
             self._publish(Settled(answer))
 
     def _named(self, outcome: Outcome) -> None:
-        """Heed what became of a recording that the service named a talk for."""
+        """Report to the pacer whether the talk that the service named is another recording's."""
         if stop := self._pacer.named(again=outcome.status is Status.CONFLICT):
             self._drain.begin(stop.ending, stop.reason, stop.hints)
 
 
 class _Excused(NamedTuple):
-    """An attempt ended in an outage: it says nothing of its recording, and does not count."""
+    """An attempt failed in an outage, which says nothing about its recording: not counted."""
 
     error: SinkError
     pause: float

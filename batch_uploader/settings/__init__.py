@@ -1,9 +1,9 @@
-"""What the user wants: flags over environment over profile over file, as frozen values.
+"""The user's settings: flags over environment over profile over file, as frozen values.
 
-A flag that is given beats the environment, the environment beats the file, and in the file the
-chosen profile beats what stands above it. Of credentials flags and environment may hold one
-together, which beats the file's. Fields' defaults are laid over each other by name, required fields
-add up, other lists replace each other.
+A flag overrides the environment, the environment overrides the file, and in the file the chosen
+profile overrides the top level. Flags and environment together may have one credential, which
+overrides the file's. Defaults of fields are merged by name, required fields are united, other lists
+replace each other.
 """
 
 import os
@@ -53,13 +53,13 @@ VARIABLES: Mapping[str, str] = {
     "endpoint": "SPEECHSENSE_ENDPOINT",
     **CREDENTIAL_VARIABLES,
 }
-"""The settings that the environment may hold; an empty variable is none."""
+"""The settings that may be in the environment; an empty variable is ignored."""
 
 _MOST_RECORDINGS = 10**12
 
 
 class Reading(Struct, frozen=True):
-    """What is read of a directory, and by which rules; ``min_age`` in seconds."""
+    """Which files of a directory are read, and by which rules; ``min_age`` is in seconds."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -68,10 +68,10 @@ class Reading(Struct, frozen=True):
 
 
 class Settings:
-    """All that was given, made into values on demand; whatever is wrong raises ConfigError.
+    """All settings, converted to values on demand; invalid ones raise ConfigError.
 
-    ``flags`` holds, by long name, the flags that were given, ``directory`` what was typed. ``file``
-    is the settings file in use, if there is one.
+    ``flags`` has the given flags by long name, ``directory`` what was typed. ``file`` is the
+    settings file in use, if there is one.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class Settings:
                 "specify the settings file with --config",
             )
         layers = read_profile(self.file, profile) if self.file else []
-        # ChainMap asks for dictionaries but never writes to any but the first.
+        # ChainMap is typed for dictionaries but writes only to the first.
         self._layers: ChainMap[str, RawSetting] = ChainMap(
             given, dict(variables), *map(dict, layers)
         )
 
     def places(self) -> Places:
-        """Where everything is: found out once."""
+        """The places of directory, ledger and manifest; computed once."""
         if self._places is None:
             self._places = Places.of(
                 self.directory,
@@ -129,7 +129,7 @@ class Settings:
         return found
 
     def reading(self) -> Reading:
-        """What to read, and by which rules."""
+        """Which files to read, and by which rules."""
         layers = self._layers
         return Reading(
             self.patterns("include"),
@@ -139,8 +139,8 @@ class Settings:
         )
 
     def sending(self) -> "Sending":
-        """Where to send it, and in whose name."""
-        from batch_uploader.settings.sending import read_sending  # brings gRPC
+        """Endpoint and credentials."""
+        from batch_uploader.settings.sending import read_sending  # imports gRPC
 
         return read_sending(self._layers)
 
@@ -171,7 +171,7 @@ class Settings:
         )
 
     def patterns(self, name: str) -> tuple[str, ...]:
-        """A list of patterns, empty if nobody gave any."""
+        """A list of patterns, empty if not given."""
         return self._layers[name].texts() if name in self._layers else ()
 
     def _hold(self, default: float) -> float:
@@ -198,19 +198,19 @@ class Settings:
         return self._layers[name].duration() if name in self._layers else default
 
     def limit(self, name: str) -> float | None:
-        """A time in seconds after which something ends, None if nobody gave one."""
+        """A limit in seconds, None if not given."""
         return self._layers[name].limit(parse_duration) if name in self._layers else None
 
     def switch(self, name: str) -> bool:
-        """Whether something is turned on."""
+        """Whether a setting is turned on."""
         return name in self._layers and self._layers[name].switch()
 
     def path(self, name: str) -> Path | None:
-        """A path, None if nobody gave it."""
+        """A path, None if not given."""
         return self._layers[name].path() if name in self._layers else None
 
     def one_of(self, name: str, default: _E) -> _E:
-        """One word of a few."""
+        """A value of an enumeration."""
         given = self._layers.get(name)
         return given.one_of(type(default)) if given else default
 

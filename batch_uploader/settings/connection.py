@@ -1,4 +1,4 @@
-"""What the connection wants of a recording: the ``Rules`` of a preparer."""
+"""The connection's requirements for recordings, as ``Rules``."""
 
 import itertools
 from collections import ChainMap
@@ -19,14 +19,14 @@ _FIELD_KEYS = frozenset({"type", "required"})
 
 
 class OtherFields(StrEnum):
-    """What becomes of fields that the connection does not declare."""
+    """What to do with fields that the connection does not declare."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
 
 
 def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
-    """The rules that these settings make. Raises ConfigError."""
+    """The rules of these settings. Raises ConfigError."""
     kind = layers["kind"].one_of(Kind) if "kind" in layers else None
     sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
     channels = kind.channels if kind else None
@@ -67,7 +67,7 @@ def _schema(layers: ChainMap[str, RawSetting], kind: Kind | None) -> Schema:
 
 
 def _fields(layers: ChainMap[str, RawSetting]) -> tuple[dict[str, FieldType], set[str]]:
-    """The declared fields' types, and those that are required; the highest layer wins by name."""
+    """The declared fields' types, and the required ones; the highest layer wins by name."""
     types: dict[str, FieldType] = {}
     required: set[str] = set()
     for given in reversed(_everywhere(layers, "fields")):
@@ -135,7 +135,7 @@ def _pairs(given: RawSetting) -> list[tuple[RawSetting, tuple[str, str]]]:
 
 
 def _value(given: RawSetting, name: str) -> str:
-    """A field's value as a sidecar's would go over the wire."""
+    """A field's value, converted as a sidecar's."""
     match _table(given)[name]:
         case bool() as value:
             return "true" if value else "false"
@@ -162,5 +162,5 @@ def _table(given: RawSetting) -> Mapping[str, object]:
 
 
 def _everywhere(layers: ChainMap[str, RawSetting], name: str) -> list[RawSetting]:
-    """What each layer says, the highest first: these add up."""
+    """The values of all layers, the highest first, for settings that add up."""
     return [layer[name] for layer in layers.maps if name in layer]

@@ -1,4 +1,4 @@
-"""A value as the user gave it, and what it means; every refusal names where it was given."""
+"""Converts a value as the user gave it; errors name where it was given."""
 
 import difflib
 import re
@@ -15,13 +15,13 @@ _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-"""What a system makes of bytes that are not UTF-8."""
+"""Python's surrogates for bytes that are not UTF-8."""
 
 
 class RawSetting:
-    """A value that has not been read yet. It has no repr to show it: it may be a secret.
+    """A value before conversion. Its repr does not show it: it may be a secret.
 
-    ``origin`` names for the user where it was given, ``base`` is what a relative path starts from.
+    ``origin`` names where it was given, ``base`` is the directory of relative paths.
     """
 
     def __init__(self, value: object, origin: str, base: Path) -> None:
@@ -34,7 +34,7 @@ class RawSetting:
         raise ConfigError(f"{self.origin}: {problem}", hint=hint)
 
     def unseen(self) -> str:
-        """Some text that is not empty, whatever is in it: a secret, which has its own rules."""
+        """A text that is not empty, with any characters: a secret, which has its own rules."""
         if not isinstance(self.value, str):
             self.refuse("not a text", 'write it in quotes, like "..."')
         text = self.value.strip()
@@ -43,14 +43,14 @@ class RawSetting:
         return text
 
     def text(self) -> str:
-        """Some text that is not empty and that can be seen in all its characters."""
+        """A text that is not empty and fully printable."""
         text = self.unseen()
         if not text.isprintable():
             self.refuse("it contains invisible characters", "type it again")
         return text
 
     def word(self) -> str:
-        """A text without any space: an identifier, or the name of a field."""
+        """A text without spaces: an identifier, or the name of a field."""
         text = self.text()
         if " " in text:
             self.refuse(f"{self._shown()} contains a space", "copy only the one word")
@@ -66,8 +66,8 @@ class RawSetting:
         return tuple(self.value)
 
     def path(self) -> Path:
-        """A path, made absolute by where it was given."""
-        # The name of a file may be any bytes.
+        """A path, absolute relative to where it was given."""
+        # A file's name may have any bytes.
         path = self.value if isinstance(self.value, Path) else Path(self.unseen())
         if "\0" in str(path):
             self.refuse("a path cannot contain a zero byte", "remove it")
@@ -83,7 +83,7 @@ class RawSetting:
         return self.value
 
     def count(self, least: int, most: int) -> int:
-        """A whole number between two others, both included."""
+        """A whole number from ``least`` to ``most``."""
         number = self.value
         if isinstance(number, str) and number.strip().isascii() and number.strip().isdigit():
             number = int(number) if len(number) <= len(str(most)) else most + 1
@@ -103,32 +103,32 @@ class RawSetting:
         return self.read(parse_size)
 
     def limit(self, parse: Callable[[str], float]) -> float:
-        """What a parser makes of it, and more than nothing."""
+        """A parsed value, which must be greater than zero."""
         amount = self.read(parse)
         if not amount:
             self.refuse(f"{self._shown()} allows nothing", "leave it out for no limit")
         return amount
 
     def rate(self) -> float:
-        """How often a second."""
+        """Times a second."""
         return self.read(parse_rate)
 
     def read(self, parse: Callable[[str], _T]) -> _T:
-        """What a parser makes of it."""
+        """The value as parsed by ``parse``."""
         try:
             return parse(self._measure())
         except BadValue as error:
             self.refuse(error.problem, error.hints)
 
     def one_of(self, kind: type[_E]) -> _E:
-        """One word of a few."""
+        """A value of an enumeration."""
         words = [each.value for each in kind]
         if self.value not in words:
             self.refuse(f"unknown value {self._shown()}", closest(str(self.value), words, "values"))
         return kind(self.value)
 
     def _measure(self) -> str:
-        # Bare numbers need no quotes in a file.
+        # Numbers need no quotes in a file.
         if isinstance(self.value, int | Decimal) and not isinstance(self.value, bool):
             return format(self.value, "f")
         return self.text()
@@ -138,7 +138,7 @@ class RawSetting:
 
 
 def closest(name: str, known: Iterable[str], what: str) -> str:
-    """The hint for a word that is not one of a few."""
+    """The hint for an unknown word."""
     words = sorted(known)
     close = difflib.get_close_matches(name, words, 1, 0.5)
     guess = f"did you mean {close[0]}? " if close else ""

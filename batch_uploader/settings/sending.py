@@ -1,4 +1,4 @@
-"""Where recordings go, and in whose name: endpoint and credentials from the settings."""
+"""Endpoint and credentials from the settings."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE, WHOLE_LIMIT
 
 
 class Sending(Struct, frozen=True):
-    """All that a ``SpeechSenseSink`` needs; ``whole_limit`` in bytes."""
+    """The arguments of a ``SpeechSenseSink``; ``whole_limit`` is in bytes."""
 
     endpoint: Endpoint
     credentials: Credentials
@@ -75,7 +75,7 @@ def _proxy(layers: ChainMap[str, RawSetting]) -> Proxy:
 
 
 def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Credentials:
-    """From the flags and the environment together, or else from the highest layer of the file."""
+    """From the flags and the environment together, else from the highest layer of the file."""
     makers = _makers(layers, endpoint)
     flags, variables, *file = (
         [(name, layer[name]) for name in makers if name in layer] for layer in layers.maps
@@ -97,7 +97,7 @@ def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Crede
 
 
 def _given_at(origin: str, error: ConfigError) -> ConfigError:
-    """The error with where the value was given, if it was."""
+    """The error with where the value was given, if known."""
     return ConfigError(f"{origin}: {error.problem}" if origin else error.problem, hint=error.hints)
 
 
@@ -114,14 +114,14 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        # What we may not look at may be there, and opening it says what is wrong.
+        # It may exist; opening it reports what is wrong.
         return isinstance(error, PermissionError)
 
 
 def _makers(
     layers: ChainMap[str, RawSetting], endpoint: Endpoint
 ) -> Mapping[str, Callable[[RawSetting], Callable[[], Credentials]]]:
-    """How each is made: the first step reads what was given, the second may refuse it."""
+    """How each kind is made: the first step reads the value, the second may refuse it."""
     return {
         "api-key": lambda given: partial(ApiKey, given.unseen()),
         "api-key-file": lambda given: partial(ApiKey.from_file, _file(given)),
@@ -136,13 +136,13 @@ def _makers(
 def _file(given: RawSetting) -> Path:
     path = given.path()
     if not _exists(path):
-        # Not shown: whoever gives the secret itself for a file's name does not want to see it.
+        # The value is not shown: it may be the secret itself instead of a file's name.
         given.refuse("no such file", "check its name; specify a file, not the secret itself")
     return path
 
 
 def _iam_endpoint(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Endpoint:
-    """Where tokens come from: trusted and reached as the service is."""
+    """The endpoint of IAM, with the same certificates and proxy as the service."""
     if "iam-endpoint" not in layers:
         default, ca_file = DEFAULT_IAM_ENDPOINT, endpoint.ca_file
         return Endpoint(default.host, default.port, ca_file=ca_file, proxy=endpoint.proxy)

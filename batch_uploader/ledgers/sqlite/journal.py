@@ -142,8 +142,8 @@ def journal_path(ledger: Path) -> Path:
 def kept_answers(ledger: Path) -> int:
     """How many answers are not in the ledger yet. Blocking.
 
-    0 if there is no journal, or this user may not read it. Raises OSError, and LedgerError if a
-    newer version wrote it.
+    0 without a journal, or if this user may not read it. Raises OSError, and LedgerError if a newer
+    version wrote it.
     """
     path = journal_path(ledger)
     try:

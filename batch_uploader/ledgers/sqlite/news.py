@@ -47,7 +47,7 @@ def unheard_of(connection: sqlite3.Connection, rows: Sequence[Record]) -> list[R
     talks = json.dumps([row.talk_id for row in news if row.talk_id is not None])
     if talks == "[]":
         return news
-    # A talk that is not at its path may be at another. Rarely needed, so there is no index.
+    # A talk that is not at its path may be at another. Rarely needed, so without an index.
     elsewhere = {talk_id for (talk_id,) in connection.execute(_SELECT_TALKS, (talks,))}
     return [row for row in news if row.talk_id not in elsewhere]
 

@@ -37,7 +37,7 @@ class LedgerReader:
 
     Reads one connection, or all of the file; with ``alone`` without the log beside it, which may be
     another ledger's. The claims of a killed run are still ``claimed``; ``is_running`` tells whether
-    a run goes on. Entering raises LedgerError if there is no usable ledger at ``path``.
+    a run goes on. Entering raises LedgerError without a usable ledger at ``path``.
     """
 
     def __init__(

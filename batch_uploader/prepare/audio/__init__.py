@@ -1,15 +1,14 @@
-"""File -> AudioInfo | Defect: is it what the service takes, and is all of it there?
+"""File -> AudioInfo | Defect: does the service accept it, and is it complete?
 
-The content decides, never the name. The service takes WAV with 16-bit linear PCM, MP3, Ogg Opus,
-and raw PCM if somebody declares how it is to be read. The kinds of defects are DefectKind's.
+The content decides, never the name. The service accepts WAV with 16-bit linear PCM, MP3, Ogg Opus,
+and raw PCM if its format is declared. ``DefectKind`` has the kinds of defects.
 
-RF64 and BW64 (WAV with 64-bit sizes) are refused. The API names a type WAV and nothing of them,
-and no recording needs them: four hours of two channels at 48 kHz are 2.8 GB, and a plain WAV
+RF64 and BW64 (WAV with 64-bit sizes) are refused. The API has a type WAV and does not mention them,
+and recordings do not need them: four hours of two channels at 48 kHz are 2.8 GB, and a plain WAV
 holds 4.
 
-Only headers and ends of a file are read, whatever its size, except for an MP3 without a believable
-announcement of its length (see ``mpeg``). Each defect of which ffmpeg can be the cure names the
-command.
+Only headers and ends of a file are read, whatever its size, except for an MP3 without a plausible
+header of its length (see ``mpeg``). Each defect that ffmpeg can fix has the command.
 """
 
 from collections.abc import Callable
@@ -42,7 +41,7 @@ _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln
 
 
 class RawFormat(Struct, frozen=True):
-    """What files without a header hold: 16-bit signed little-endian samples."""
+    """The format of files without a header: 16-bit signed little-endian samples."""
 
     sample_rate: int
     channels: int
@@ -81,10 +80,10 @@ def probe(
     """What is in the file, or why it is not to be sent.
 
     ``handle`` must be seekable; it is left open, at any position. ``path`` names the file in the
-    defect, and what ``user_path`` makes of it in the commands of its cure; ``size`` is its length
-    in bytes. Blocking: call it in a thread. Raises
-    OSError if the handle does, and nothing for any content; ``at_once`` TakesLonger for content
-    that libsndfile has to be asked about, which is loaded then.
+    defect, ``user_path(path)`` in the commands of its cure; ``size`` is its length in bytes.
+    Blocking: call it in a thread. Raises OSError if the handle does, and no error for any content,
+    except that with ``at_once`` it raises TakesLonger for content that needs libsndfile, which has
+    to be loaded.
     """
     try:
         info = _look(Content(handle, size, at_once=at_once), path, rules)
@@ -191,14 +190,14 @@ def _wrong_channels(info: AudioInfo, wanted: int) -> Refusal:
 
 
 def _too_long(info: AudioInfo, limit: float) -> Refusal:
-    # Parts of an Ogg that ffmpeg cuts out without decoding lack the mark of the end.
+    # Parts that ffmpeg cuts out of an Ogg without decoding lack the end-of-stream flag.
     opus = info.container is Container.OGG_OPUS
     codec, suffix = ("-c:a libmp3lame", ".mp3") if opus else ("-c copy", _suffix(info))
     return Refusal(
         DefectKind.TOO_LONG,
         f"it is {format_duration(info.duration)} long; the limit is {format_duration(limit)}",
         CureCommand(
-            # A little less than the limit, since ffmpeg cuts behind it, at the end of a frame.
+            # A little less than the limit, since ffmpeg cuts after it, at the end of a frame.
             f"{codec} -f segment -segment_time {limit * 0.99:.0f}",
             suffix,
             _input_options(info),

@@ -1,4 +1,4 @@
-"""Random access to the bytes of a file that may be far larger than what is read of it."""
+"""Random access to the bytes of a file of which only a little is read."""
 
 from typing import BinaryIO
 
@@ -6,13 +6,13 @@ _BLOCK = 4096
 
 
 class TakesLonger(Exception):  # noqa: N818 - a way out, not a mistake
-    """What is in it cannot be told at once."""
+    """The content cannot be identified without blocking for long."""
 
 
 class Content:
-    """A file's bytes by offset; what was read last is kept, so near reads cost no system call.
+    """A file's bytes by offset; the last block is cached, so near reads need no system call.
 
-    ``at_once`` for who would rather hear TakesLonger than wait.
+    ``at_once``: raise TakesLonger instead of waiting.
     """
 
     def __init__(self, handle: BinaryIO, size: int, *, at_once: bool = False) -> None:
@@ -23,7 +23,7 @@ class Content:
         self._block = b""
 
     def at(self, offset: int, count: int) -> bytes:
-        """``count`` bytes from ``offset`` on, fewer only at the end of the file.
+        """``count`` bytes from ``offset``, fewer only at the end of the file.
 
         Raises what the handle raises.
         """

@@ -1,8 +1,8 @@
-"""Names for what the service does not take, so that the user knows what to mend.
+"""Names for formats that the service does not accept, so that the user knows what to convert.
 
-libsndfile knows most containers and codecs; what it does not know stands in the tables here. It
-sees only files that are refused anyway or have no known header: what is sent has been judged by
-the readers beside this module, and a flaw of the library cannot cost a sound recording.
+libsndfile recognises most containers and codecs; the tables here have the others. It only sees
+files that are refused anyway or have no known header: what is sent was checked by the readers
+beside this module, so a bug of the library cannot refuse a valid recording.
 """
 
 import os
@@ -14,14 +14,14 @@ from batch_uploader.prepare.audio.refusal import CureCommand, to_pcm
 
 
 class Foreign(Struct, frozen=True):
-    """Something recognised, by a name for the user, and how to make it into what is taken."""
+    """A recognised format: its name for the user, and how to convert it."""
 
     name: str
     cure: CureCommand
 
 
-# Where, what stands there, and what it is: those that libsndfile does not know, that may hold MP3
-# frames one behind the other and be taken for an MP3, or that may stand behind an ID3 tag.
+# Offset, magic number and format: formats that libsndfile does not know, that may hold consecutive
+# MP3 frames and be taken for an MP3, or that may follow an ID3 tag.
 _MAGICS = (
     (4, b"ftyp", "MPEG-4 audio (M4A)"),
     (8, b"AVI ", "AVI"),
@@ -36,7 +36,7 @@ _MAGICS = (
     (0, bytes.fromhex("1a45dfa3"), "WebM or Matroska"),
 )
 
-# Codecs without a header, by extension: nothing in the content tells them from raw PCM.
+# Codecs without a header, by extension: their content cannot be told from raw PCM.
 _HEADERLESS = {
     ".al": ("A-law", "-f alaw -ar 8000"),
     ".alaw": ("A-law", "-f alaw -ar 8000"),
@@ -51,12 +51,12 @@ _GSM_FRAME, _GSM_MARK = 33, "d"
 _GSM_LOOKS = 16
 _ADTS_HEADER, _ADTS_SYNC, _ADTS_MASK = 7, 0xFFF0, 0xFFF6
 
-# What libsndfile recognises by two bytes or by plausible numbers: raw PCM can look like it.
+# Formats that libsndfile recognises by two bytes or by plausible numbers: raw PCM can match.
 _UNSURE = frozenset({"HTK", "MAT4", "MPC2K", "SD2", "WVE"})
 
 
 def by_magic(content: Content, start: int) -> Foreign | None:
-    """What announces itself by a magic number, where libsndfile does not know it."""
+    """The format with this magic number, if libsndfile does not know it."""
     head = content.at(start, 12)
     for at, magic, name in _MAGICS:
         if head[at : at + len(magic)] == magic:
@@ -65,7 +65,7 @@ def by_magic(content: Content, start: int) -> Foreign | None:
 
 
 def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
-    """AAC and GSM by the marks that each of their frames bears, others by the extension alone."""
+    """AAC and GSM by the sync words of their frames, others by the extension alone."""
     if _is_adts(content, start):
         return Foreign("AAC", to_pcm())
     if _is_gsm(content):
@@ -96,10 +96,10 @@ def _is_gsm(content: Content) -> bool:
 
 
 def by_library(content: Content, *, only_sure: bool) -> Foreign | None:
-    """What else it may be; ``only_sure`` where it may as well be raw PCM.
+    """The format by libsndfile; ``only_sure`` if it may as well be raw PCM.
 
-    Not for a file with an ID3 tag: libsndfile hands these and MPEG frames to libmpg123, which
-    talks to the terminal about what it dislikes.
+    Not for a file with an ID3 tag: libsndfile passes these and MPEG frames to libmpg123, which
+    prints warnings to the terminal.
     """
     head = content.at(0, 3)
     if head[:1] == b"\xff" and head[1:] >= b"\xe0":
@@ -133,7 +133,7 @@ def _ask(content: Content) -> _Answer | None:
     reader = _Reader(content)
     answer = None
     try:
-        import soundfile  # 0.1 s that a run over sound recordings never spends
+        import soundfile  # takes 0.1 s, and valid recordings do not need it
 
         with soundfile.SoundFile(reader) as file:
             answer = _Answer(
@@ -147,9 +147,9 @@ def _ask(content: Content) -> _Answer | None:
 
 
 class _Reader:
-    """The content as a file for libsndfile, which may read so much of it and no more.
+    """The content as a file for libsndfile, which may read a limited amount.
 
-    An error of the disk is kept for later, since no exception may pass through libsndfile.
+    An error of the disk is kept for later, since exceptions must not pass through libsndfile.
     """
 
     def __init__(self, content: Content) -> None:
@@ -160,7 +160,7 @@ class _Reader:
         self._reads_left = 1000
 
     def read(self, count: int) -> bytes:
-        """As of any file; nothing when the ration is used up."""
+        """As of any file; empty when the limit is used up."""
         if self._reads_left <= 0 or self.error is not None:
             return b""
         try:
@@ -174,7 +174,7 @@ class _Reader:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file; a place before the start is the start."""
+        """As of any file; a position before the start is the start."""
         base = {os.SEEK_CUR: self._position, os.SEEK_END: self._content.size}.get(whence, 0)
         self._position = max(base + offset, 0)
         return self._position

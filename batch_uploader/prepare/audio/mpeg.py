@@ -1,12 +1,12 @@
-"""MP3: where its frames begin and end, and for how long they play.
+"""MP3: where its frames begin and end, and how long they play.
 
-A file has no header of its own, only frames, each telling its length in four bytes. Encoders put
-an announcement into the first one (Xing, Info or VBRI: the number of frames and of bytes). It is
-believed if it agrees with the size of the file. Without one, a stream of constant bitrate is told
-from a few places and its end; any other is walked through from frame to frame.
+A file has no header of its own, only frames, each with a header of four bytes that gives its
+length. Encoders put a header into the first one (Xing, Info or VBRI: the number of frames and of
+bytes). It is used if it agrees with the size of the file. Without one, a stream of constant bitrate
+is recognised by samples at a few places and its end; any other is read from frame to frame.
 
-The duration includes the padding that encoders add, less than 0.2 s. That of a stream taken for
-one of constant bitrate may be off by about 1 %, if a few of its frames differ after all.
+The duration includes the padding that encoders add, less than 0.2 s. If a few frames of a stream
+that seems to have a constant bitrate differ, it may be off by about 1 %.
 """
 
 import re
@@ -20,9 +20,9 @@ from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import STRAY, DefectKind, Refusal, salvage
 
-_MPEG_1, _MPEG_2, _MPEG_2_5 = 3, 2, 0  # as the headers have it
+_MPEG_1, _MPEG_2, _MPEG_2_5 = 3, 2, 0  # as in the headers
 _HEADER = 4
-_FULL = 0xFF  # begins each header
+_FULL = 0xFF  # the first byte of each header
 TAG = b"ID3"
 
 _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
@@ -36,20 +36,20 @@ _WINDOW = 65_536
 _SEARCH = 16_384
 _SAMPLE = 32_768
 _RUN = 4
-"""So many frames in a row are no accident."""
+"""This many consecutive frames are not a coincidence."""
 
 _PLACES = 16
 _LARGE = 2 * _PLACES * _SAMPLE
-"""Below this size walking from frame to frame is as fast as looking at a few places."""
+"""Below this size reading from frame to frame is as fast as sampling a few places."""
 
 _MOST_GAPS = 64
 
 
 class _Stream(Struct, frozen=True):
-    """What all frames of a stream share.
+    """The properties that all frames of a stream share.
 
     ``second`` is the second byte of their headers with its lowest bit set, ``lengths`` gives the
-    length of a frame by the third byte, 0 for one that is no frame of this stream.
+    length of a frame by the third byte, 0 if it is not a frame of this stream.
     """
 
     second: int
@@ -65,7 +65,7 @@ class _Announced(Struct, frozen=True):
 
 
 class _Walk(Struct):
-    """What was met on the way: whole frames, stray bytes, and bytes that the last frame lacks."""
+    """The result of reading frames: whole frames, stray bytes, bytes missing in the last frame."""
 
     frames: int = 0
     stray: int = 0
@@ -74,7 +74,7 @@ class _Walk(Struct):
 
 
 def after_tags(content: Content, offset: int = 0) -> int:
-    """Where the content begins behind any ID3v2 tags."""
+    """The offset of the content after any ID3v2 tags."""
     for _ in range(_RUN):
         head = content.at(offset, 10)
         if head[:3] != TAG or len(head) < 10 or max(head[6:]) > 0x7F:  # noqa: PLR2004 - ID3v2
@@ -85,9 +85,9 @@ def after_tags(content: Content, offset: int = 0) -> int:
 
 
 def read(content: Content, start: int, enough: float) -> AudioInfo | None:
-    """What is in the MP3 that begins about here, or None if none does. Raises Refusal.
+    """What is in the MP3 that begins near ``start``, None if there is none. Raises Refusal.
 
-    Frames are not counted much further than to ``enough`` seconds.
+    Frames are counted little further than to ``enough`` seconds.
     """
     end = _end_of_audio(content)
     found = _find(content, start, end, _WINDOW)
@@ -112,13 +112,13 @@ def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: fl
     if walk.frames < told and walk.frames * per_frame <= enough:
         raise _truncated(f"{(told - walk.frames) * per_frame:.2f} s before its announced end")
     if walk.cut and not told:
-        # How much is missing behind a cut frame is unknown.
+        # It is unknown how much is missing after a cut frame.
         raise _truncated("in the middle of a frame")
     return (walk.frames - (1 if announced else 0)) * per_frame
 
 
 def _end_of_audio(content: Content) -> int:
-    """Where the audio ends before an ID3v1 and an APE tag."""
+    """The end of the audio, before an ID3v1 and an APE tag."""
     end = content.size
     tail = content.at(max(end - 160, 0), 160)
     if tail[-128:-125] == b"TAG":
@@ -135,7 +135,7 @@ def _end_of_audio(content: Content) -> int:
 def _find(
     content: Content, start: int, end: int, within: int, stream: _Stream | None = None
 ) -> tuple[int, _Stream] | None:
-    """The first place from ``start`` on where frames follow each other, and what they share."""
+    """The first offset from ``start`` on with consecutive frames, and what they share."""
     data = content.at(start, min(within, end - start))
     last = start + len(data) == end
     for match in _SYNC.finditer(data):
@@ -147,7 +147,7 @@ def _find(
 
 
 def _runs(stream: _Stream, data: bytes, at: int, *, last: bool) -> bool:
-    """Whether frames follow each other from here, four or up to the end of the last data."""
+    """Whether there are consecutive frames from here: four, or up to the end of the last data."""
     for frames in range(_RUN):
         length = _length(stream, data[at : at + _HEADER])
         if not length:
@@ -161,7 +161,7 @@ def _runs(stream: _Stream, data: bytes, at: int, *, last: bool) -> bool:
 
 
 def _length(stream: _Stream, header: bytes) -> int:
-    """The length of the frame, 0 if this begins no frame of the stream."""
+    """The length of the frame, 0 if the header is not of this stream."""
     return _follow(stream, header)[1]
 
 
@@ -187,9 +187,9 @@ def _stream_like(second: int, rate_index: int, channels: int) -> _Stream:
 
 
 def _announced(content: Content, stream: _Stream, first: int) -> _Announced | None:
-    """What a Xing, Info or VBRI header in the first frame says, nothing but zeros if it cannot be.
+    """The Xing, Info or VBRI header in the first frame, all zeros if it cannot be true.
 
-    Zeros are also what an encoder leaves that writes to a pipe.
+    Encoders that write to a pipe leave zeros as well.
     """
     frame = content.at(first, 64)
     side = {_SAMPLES_1: (17, 32), _SAMPLES_2: (9, 17)}[stream.samples][stream.channels - 1]
@@ -208,10 +208,10 @@ def _announced(content: Content, stream: _Stream, first: int) -> _Announced | No
 
 
 def _constant(content: Content, stream: _Stream, first: int, end: int) -> float | None:
-    """The seconds of a stream of constant bitrate; None if it is of another kind."""
+    """The seconds of a stream of constant bitrate; None if it is not."""
     place, seen = first, set[int]()
     for number in range(1, _PLACES + 1):
-        # The last place is where the walk to the end begins.
+        # From the last place on, all frames are read to the end.
         place = first + (end - first - _SAMPLE) * number // _PLACES
         found = _find(content, place, end, _SAMPLE, stream)
         if found is None:
@@ -235,7 +235,7 @@ def _bitrates(stream: _Stream, data: bytes) -> Iterator[int]:
 
 
 def _walk(content: Content, stream: _Stream, start: int, end: int, most: int) -> _Walk:
-    """From frame to frame, at most about so many. Raises Refusal if much of it is no frame."""
+    """Read at most about ``most`` frames. Raises Refusal if much of it is not frames."""
     walk = _Walk()
     place = start
     while place < end and walk.frames < most:
@@ -251,7 +251,7 @@ def _walk(content: Content, stream: _Stream, start: int, end: int, most: int) ->
 
 
 def _follow(stream: _Stream, data: bytes) -> tuple[int, int]:
-    """How many frames begin in the data one behind the other, and how long they are together."""
+    """How many consecutive frames begin in the data, and their total length."""
     frames = at = 0
     lengths, second, last = stream.lengths, stream.second, len(data) - _HEADER
     while at <= last and data[at] == _FULL and data[at + 1] | 1 == second:
@@ -264,7 +264,7 @@ def _follow(stream: _Stream, data: bytes) -> tuple[int, int]:
 
 
 def _over_gap(content: Content, stream: _Stream, walk: _Walk, place: int, end: int) -> int:
-    """Where the frames go on: behind the tag of a file that was appended, or a few stray bytes."""
+    """Where the frames go on: after the tag of an appended file, or a few stray bytes."""
     old_tag = 128 if content.at(place, 3) == b"TAG" else 0
     onward = min(after_tags(content, place + old_tag), end)
     if onward == place:

@@ -1,7 +1,7 @@
-"""Ogg Opus: its length, and whether its last page is there.
+"""Ogg Opus: its length, and whether its last page exists.
 
 A page is a header of 27 bytes, a table of up to 255 segment lengths, and the segments; the format
-is RFC 3533, what Opus puts into it RFC 7845. Only the first pages and the last one are read.
+is RFC 3533, the mapping of Opus RFC 7845. Only the first pages and the last one are read.
 """
 
 import struct
@@ -76,7 +76,7 @@ def read(content: Content) -> AudioInfo:
 
 
 def _page(content: Content, offset: int) -> _Page:
-    """The page that must be here."""
+    """The page at this offset, which must be one."""
     page = _whole_page(content, offset)
     if page is None:
         head = content.at(offset, _HEADER.size)
@@ -98,7 +98,7 @@ def _whole_page(content: Content, offset: int) -> _Page | None:
 
 
 def _first_audio_page(content: Content, first: _Page) -> _Page:
-    """The page behind the comment header, which may be megabytes of pictures."""
+    """The page after the comment header, which may be megabytes of pictures."""
     page, complete = first, False
     for _ in range(_MOST_HEADER_PAGES):
         if page.end == content.size:
@@ -117,14 +117,14 @@ def _first_audio_page(content: Content, first: _Page) -> _Page:
 
 
 def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
-    """The last page, and the position in samples that the last page with a position tells."""
+    """The last page, and the position in samples of the last page that has one."""
     offset = max(content.size - _LONGEST_PAGE - STRAY, 0)
     tail = content.at(offset, content.size - offset)
     last, last_at = None, -1
     at = tail.rfind(MAGIC)
     while at >= 0:
         page = _whole_page(content, offset + at)
-        # The four letters occur by chance too, in the middle of a page that ends behind them.
+        # "OggS" also occurs by chance, in the middle of a page that ends after it.
         if page and content.size - page.end <= STRAY and page.end > offset + last_at:
             last, last_at = page, at
         if page and last and page.serial == last.serial == serial and page.position >= 0:
@@ -136,7 +136,7 @@ def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
 
 
 def _start_of_audio(content: Content, page: _Page) -> int:
-    """The position before the first packet: not 0 where a stream was joined in the middle."""
+    """The position before the first packet: not 0 if a stream was joined in the middle."""
     samples, offset, length = 0, page.body, 0
     for segment in page.lacing:
         length += segment
@@ -147,7 +147,7 @@ def _start_of_audio(content: Content, page: _Page) -> int:
 
 
 def _packet_samples(packet: bytes) -> int:
-    """How long a packet plays, in samples at 48 kHz, from its first bytes (RFC 6716, 3.1)."""
+    """The duration of a packet in samples at 48 kHz, by its first bytes (RFC 6716, 3.1)."""
     if not packet:
         return 0
     mode, code = packet[0] >> 3, packet[0] & 3
@@ -176,7 +176,7 @@ def _damaged(what: str) -> Refusal:
 
 
 def _several() -> Refusal:
-    # A decoder that stops at the end of the first stream loses the rest of the call.
+    # A decoder that stops after the first stream would lose the rest of the call.
     return Refusal(
         DefectKind.STREAMS,
         "the Ogg file contains several streams, of which the service may hear only one",

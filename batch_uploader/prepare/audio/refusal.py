@@ -9,50 +9,50 @@ from batch_uploader.core.model import Defect
 from batch_uploader.core.text import quote
 
 SLOWEST, FASTEST = 8_000, 48_000
-"""The sample rates in hertz between which the service takes linear PCM."""
+"""The lowest and highest sample rate, in hertz, at which the service accepts linear PCM."""
 
 STRAY = 4096
-"""So many bytes that belong to nothing are borne with: tags, padding to a disk's sector."""
+"""The most stray bytes that are tolerated: tags, padding to a disk's sector."""
 
 
 class DefectKind(StrEnum):
     """What can be wrong with an audio file; the values are stable."""
 
     EMPTY = "empty"
-    """There is no sound in it."""
+    """It has no audio."""
     TRUNCATED = "truncated"
-    """It announces more than it holds, or breaks off in the middle of something."""
+    """It has less than its header says, or ends in the middle of a structure."""
     UNFINISHED = "unfinished"
-    """It holds more than it announces: the recorder never came back to fill in the header."""
+    """It has more than its header says: the recorder did not update the header at the end."""
     DAMAGED = "damaged"
-    """Its structure makes no sense."""
+    """Its structure is invalid."""
     CODEC = "codec"
-    """WAV or Ogg, but with a codec that the service does not take there."""
+    """WAV or Ogg with a codec that the service does not accept there."""
     FORMAT = "format"
-    """Audio in a container that the service does not take."""
+    """Audio in a container that the service does not accept."""
     STREAMS = "several-streams"
     """Several streams in one Ogg file, one after the other or side by side."""
     UNKNOWN = "unknown"
-    """Nothing that can be recognised."""
+    """Its format is not recognised."""
     SAMPLE_RATE = "sample-rate"
     """Linear PCM slower than 8 kHz or faster than 48 kHz."""
     CHANNELS = "channels"
-    """Not as many channels as the connection wants."""
+    """Not the number of channels that the connection requires."""
     TOO_LONG = "too-long"
-    """Longer than the service takes."""
+    """Longer than the service accepts."""
     RAW_UNDECLARED = "raw-undeclared"
-    """Headerless PCM, and nobody said how it is to be read."""
+    """Headerless PCM without a declared format."""
     RAW_SIZE = "raw-size"
     """Headerless PCM whose size does not fit the declared format."""
 
 
 class CureCommand(Struct, frozen=True):
-    """A cure: a sentence around a command for a shell that puts a new file in the old one's place.
+    """A cure: a sentence with a shell command that replaces the file by a new one.
 
-    The old file keeps its content and gets ``.orig`` behind its name, by which it is not a
-    recording. The new one gets the old name, so that its sidecar goes on being its own: the content
-    decides what it is, never the name. Nothing is written over, and names do not differ by case
-    alone. ``several`` new files are parts, in a folder of their own.
+    The old file keeps its content and is renamed by appending ``.orig``, so that it is no longer a
+    recording. The new one gets the old name, so that it keeps its sidecar: the content decides what
+    it is, never the name. Files are never overwritten, and names do not differ only by case.
+    ``several`` new files are parts, in a folder of their own.
 
     ``suffix`` names the format to ffmpeg; ``before`` are the options that describe the old file.
     """
@@ -64,15 +64,15 @@ class CureCommand(Struct, frozen=True):
     text: str = "convert it with `{command}`"
 
     def __call__(self, path: str) -> str:
-        """The sentence for this file, by the path that the user's shell knows."""
+        """The sentence for this file, by its path for the user's shell."""
         if path.startswith("-") or (":" in path and not path.startswith("/")):
-            # To ffmpeg a leading dash is an option and a word before a colon is a protocol.
+            # ffmpeg reads a leading dash as an option and a word before a colon as a protocol.
             path = f"./{path}"
         aside = f"mv -n {quote(path)} {quote(path + '.orig')}"
         if self.several:
             name = PurePosixPath(path)
             folder = path.removesuffix(name.suffix) + ".parts"
-            # The name of a part is a pattern to ffmpeg.
+            # ffmpeg reads the name of a part as a pattern.
             part = f"{folder}/{name.stem}".replace("%", "%%") + f"-%03d{self.suffix}"
             steps = (f"mkdir {quote(folder)}", self._convert(path, part), aside)
         else:
@@ -87,14 +87,14 @@ class CureCommand(Struct, frozen=True):
 
 
 def to_pcm(rate: int = SLOWEST, before: str = "") -> CureCommand:
-    """Decode to what the service takes in any case; ``rate`` is the file's, if it is known."""
+    """Decode to a format that the service always accepts; ``rate`` is the file's, if known."""
     allowed = min(max(rate, SLOWEST), FASTEST)
     resample = "" if allowed == rate else f" -ar {allowed}"
     return CureCommand(f"-c:a pcm_s16le{resample}", ".wav", before)
 
 
 def salvage(suffix: str) -> CureCommand:
-    """Make a whole file of what is left, where the rest cannot be had."""
+    """Make a valid file of what is left, if the rest is lost."""
     return CureCommand(
         "-c copy",
         suffix,
@@ -103,7 +103,7 @@ def salvage(suffix: str) -> CureCommand:
     )
 
 
-class Refusal(Exception):  # noqa: N818 - a verdict on its way out, not a mistake
+class Refusal(Exception):  # noqa: N818 - a verdict, not a mistake
     """The file is not to be sent. Never leaves this package: ``probe`` turns it into a Defect."""
 
     def __init__(self, kind: DefectKind, message: str, cure: CureCommand | str) -> None:
@@ -113,6 +113,6 @@ class Refusal(Exception):  # noqa: N818 - a verdict on its way out, not a mistak
         self.cure = cure
 
     def defect(self, path: str, user_path: str) -> Defect:
-        """The same as a value, with the cure spelled out for this file."""
+        """The defect, with the cure for this file."""
         cure = self.cure if isinstance(self.cure, str) else self.cure(user_path)
         return Defect(path, self.kind.value, self.message, cure)

@@ -1,9 +1,9 @@
-"""WAV: which codec, and whether the audio that the header announces is all there.
+"""WAV: which codec, and whether the audio has the length that the header says.
 
-Service and header must agree on where the audio ends, or the tail of a call may be lost or noise
-be billed. So a header that a recorder never finished (its data size is 0, 0xFFFFFFFF or another
-placeholder) is refused, though many players guess right: nobody knows what the service guesses,
-and ``ffmpeg -c copy`` writes the true size without touching the sound.
+Service and header must agree on where the audio ends, or the end of a call may be lost or noise be
+billed. So a header that a recorder never finished (its data size is 0, 0xFFFFFFFF or another
+placeholder) is refused, though many players guess right: what the service does is unknown, and
+``ffmpeg -c copy`` writes the true size without changing the audio.
 """
 
 import struct
@@ -27,11 +27,11 @@ _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _SAMPLE_BYTES = 2
 
 _PLACEHOLDER = 0x7FFF_0000
-"""Recorders that write to a pipe announce about 2 or 4 GiB: SoX 0x7FFFF000, ffmpeg 0xFFFFFFFF."""
+"""Recorders that write to a pipe put about 2 or 4 GiB: SoX 0x7FFFF000, ffmpeg 0xFFFFFFFF."""
 
 _MOST_CHUNKS = 1000
 
-# Codecs found in WAV that libsndfile has no name for.
+# Codecs found in WAV that libsndfile does not name.
 _CODECS = {
     0x0014: "G.723",
     0x0022: "TrueSpeech",
@@ -148,7 +148,7 @@ def _require_whole(content: Content, data: _Chunk, per_second: int) -> None:
 
 
 def _last_end(content: Content, data: _Chunk) -> int:
-    """Where the last chunk ends that makes sense behind the audio."""
+    """The end of the last valid chunk after the audio."""
     end = data.end + data.size % 2
     for chunk in _chunks(content, end):
         sensible = chunk.id.isascii() and chunk.id.decode("ascii").isprintable()

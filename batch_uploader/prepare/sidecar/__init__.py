@@ -1,11 +1,11 @@
-"""What a sidecar says: bytes in, metadata out, or all that is wrong with it in one go.
+"""Parses sidecars: bytes to metadata, or to all defects at once.
 
 A sidecar is a JSON object in UTF-8, with or without a byte-order mark. A flat one holds the fields
 by name. One with a key ``fields`` whose value is an object is in the full form::
 
     {"fields": {...}, "users": [{"id": "7", "role": "operator", "fields": {...}}]}
 
-Every value goes over the wire as a string:
+Every value is sent as a string:
 
 * a string as it is;
 * true and false as ``true`` and ``false``;

@@ -1,4 +1,4 @@
-"""From a tree of values to metadata, by way of a schema."""
+"""Turns a tree of values into metadata, by a schema."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -18,7 +18,7 @@ from batch_uploader.prepare.sidecar.tree import (
 )
 
 DEFECT_LIMIT: Final = 100
-"""The reading ends after as many defects as these: the first ones are fixed first."""
+"""Reading stops after this many defects: the first ones are fixed first."""
 
 _FULL_FORM: Final = frozenset({"fields", "users"})
 _USER_KEYS: Final = frozenset({"id", "role", "fields"})
@@ -28,9 +28,9 @@ _ROLES: Final = {role.value: role for role in (Role.OPERATOR, Role.CLIENT, Role.
 def parse(
     data: bytes, path: str, schema: Schema, user_path: Callable[[str], str] = str
 ) -> Metadata | tuple[Defect, ...]:
-    """What the sidecar at ``path`` says, or its defects: all of them, up to ``DEFECT_LIMIT``.
+    """The metadata of the sidecar at ``path``, or its defects, up to ``DEFECT_LIMIT``.
 
-    ``user_path`` makes of the path what the commands of a cure name it by.
+    ``user_path`` returns the path for the commands of a cure.
     """
     try:
         top = load(decode(data, lambda: user_path(path)))
@@ -40,16 +40,16 @@ def parse(
 
 
 def without_sidecar(path: str, schema: Schema) -> Metadata | tuple[Defect, ...]:
-    """The metadata of the recording at ``path`` that needs no sidecar: the defaults alone."""
+    """The metadata of the recording at ``path`` without a sidecar: only the defaults."""
     return _Reading(path, schema).run(Object())
 
 
 class _Enough(Exception):  # noqa: N818 - never leaves this module
-    """So many defects that the rest does not matter."""
+    """The limit of defects is reached."""
 
 
 class _Reading:
-    """Goes through one sidecar and collects its defects."""
+    """Reads one sidecar and collects its defects."""
 
     def __init__(self, path: str, schema: Schema) -> None:
         self._path = path
@@ -71,7 +71,7 @@ class _Reading:
             return self._with_defaults(self._talk_fields(top))
         whole = self._keys(top, "", _FULL_FORM)
         fields = whole["fields"]
-        # Something else than an object if the key is there twice, which is a defect by now.
+        # Not an object if the key is repeated, which is already a defect.
         talk = self._talk_fields(fields) if isinstance(fields, Object) else {}
         return self._with_defaults(talk, self._users(whole["users"]) if "users" in whole else ())
 
@@ -156,7 +156,7 @@ class _Reading:
     def _keys(
         self, pairs: Object, where: str, allowed: frozenset[str] | None = None
     ) -> dict[str, object]:
-        """The first value of each key; those that are there twice or not allowed are defects."""
+        """The first value of each key; repeated and unknown keys are defects."""
         values: dict[str, object] = {}
         twice: set[str] = set()
         for key, value in pairs:
@@ -172,7 +172,7 @@ class _Reading:
         return values
 
     def _checked(self, value: object, name: str) -> str | None:
-        """A value of which nothing is known but that it goes over the wire."""
+        """A value of unknown type, checked as any text that is sent."""
         text = self._text(value, name)
         if text is not None:
             self._note(name, bad_text(text))

@@ -1,4 +1,4 @@
-"""What is known of a connection's fields, and whether a value fits."""
+"""The fields of a connection, and checks of their names and values."""
 
 import difflib
 import functools
@@ -16,7 +16,7 @@ from batch_uploader.prepare.sidecar.tree import Problem, bad_key, bad_text, is_j
 
 
 class FieldType(StrEnum):
-    """The types that a connection can declare for a field; on the wire all of them are strings."""
+    """The types that a connection can declare for a field; all are sent as strings."""
 
     STRING = "string"
     NUMBER = "number"
@@ -97,7 +97,7 @@ class Schema(Struct, frozen=True):
         declared: Iterable[str] | None = None,
         stamp_field: str | None = None,
     ) -> Self:
-        """The fields that the guide prescribes, all of them required, and what is given."""
+        """The fields that the guide prescribes, all of them required, and the given ones."""
         require_type("kind", kind, Kind)
         require_texts("required", required)
         require_texts("declared", declared or ())
@@ -111,7 +111,7 @@ class Schema(Struct, frozen=True):
         )
 
     def check_name(self, name: str) -> Problem | None:
-        """What is wrong with a field of this name, whatever its value."""
+        """The problem with a field of this name, whatever its value."""
         if problem := bad_key(name):
             return problem
         if name == self.stamp_field:
@@ -125,7 +125,7 @@ class Schema(Struct, frozen=True):
         return None
 
     def check_value(self, name: str, value: str) -> Problem | None:
-        """What is wrong with a value of this field, as it would go over the wire."""
+        """The problem with a value of this field, as it would be sent."""
         return bad_text(value) or _ill_typed(value, self.types.get(name, FieldType.STRING))
 
     def missing(self, present: Iterable[str]) -> list[str]:
@@ -134,7 +134,7 @@ class Schema(Struct, frozen=True):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], what: str) -> Problem:
-    """A name that is none of the known ones; the cure offers the nearest of them."""
+    """The problem of an unknown name; the cure suggests the closest known one."""
     names = tuple(sorted(known))
     close = _closest(shown(name), names)
     hint = f"did you mean {close}? The {what}" if close else f"the {what}"
@@ -143,7 +143,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], what: str) -> Probl
 
 @functools.lru_cache(maxsize=1000)
 def _closest(name: str, known: tuple[str, ...]) -> str | None:
-    # It takes milliseconds, and the next sidecar has the same fault.
+    # Cached: it takes milliseconds, and the next sidecars have the same fault.
     return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 

@@ -1,4 +1,4 @@
-"""From bytes to a tree of values, and from a value to the text that goes over the wire."""
+"""Turns bytes into a tree of values, and a value into the text that is sent."""
 
 import codecs
 import json
@@ -10,25 +10,25 @@ from typing import Final, NamedTuple
 from batch_uploader.core.text import quote
 
 SIZE_LIMIT: Final = 1024 * 1024
-"""No sidecar is larger, in bytes."""
+"""The largest sidecar, in bytes."""
 VALUE_LIMIT: Final = 1024
-"""No metadata value is longer, in bytes of UTF-8: the service's own limit."""
+"""The longest metadata value, in bytes of UTF-8: the service's own limit."""
 DEPTH_LIMIT: Final = 64
-"""Levels of nesting that are looked into; each of them but the full form's is a defect anyway."""
+"""The most levels of nesting; any beyond those of the full form is a defect anyway."""
 
 _SHOWN = 64
 
 
 class Problem(NamedTuple):
-    """A defect that has no place yet."""
+    """A defect without its path and field."""
 
     kind: str
     message: str
     cure: str
 
 
-class MalformedSidecar(Exception):  # noqa: N818 - what a sidecar can be, never seen by callers
-    """There is no tree to look into: ``problem`` says why."""
+class MalformedSidecar(Exception):  # noqa: N818 - internal
+    """The sidecar cannot be parsed: ``problem`` says why."""
 
     def __init__(self, kind: str, message: str, cure: str) -> None:
         super().__init__(message)
@@ -36,23 +36,23 @@ class MalformedSidecar(Exception):  # noqa: N818 - what a sidecar can be, never 
 
 
 class Object(list[tuple[str, object]]):
-    """A JSON object with all of its keys, also those that are there twice."""
+    """A JSON object with all of its keys, including repeated ones."""
 
 
 class Number(str):
-    """A number as it is written: no digit is lost, however many there are."""
+    """A number as it is written, with all digits."""
 
     __slots__ = ()
 
 
 class NoNumber(str):
-    """NaN or an infinity."""
+    """NaN or infinity."""
 
     __slots__ = ()
 
 
 def decode(data: bytes, user_path: Callable[[], str]) -> str:
-    """The text of a sidecar, which a command names by ``user_path``. Raises MalformedSidecar."""
+    """The text of a sidecar; ``user_path`` is its path for commands. Raises MalformedSidecar."""
     if len(data) > SIZE_LIMIT:
         raise MalformedSidecar(
             "sidecar-too-large",
@@ -94,7 +94,7 @@ _DECODER = json.JSONDecoder(
 def load(text: str) -> object:
     """The tree of a JSON text, made of the classes above. Raises MalformedSidecar."""
     if _is_deep(text):
-        # The parser would give up at a depth that differs between versions of Python.
+        # The parser's own limit of depth differs between versions of Python.
         raise MalformedSidecar(
             "sidecar-nesting",
             f"it is nested more than {DEPTH_LIMIT} levels deep",
@@ -111,7 +111,7 @@ def load(text: str) -> object:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON by the letter, not nested too deep."""
+    """Whether a text is strictly JSON, and not nested too deep."""
     if _is_deep(text):
         return False
     try:
@@ -125,7 +125,7 @@ def _refuse(constant: str) -> object:
     raise ValueError(constant)
 
 
-# A string that never ends is one as well, or its search would begin again at each quote in it.
+# Matches an unterminated string, too; otherwise the search would restart at each quote in it.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -145,7 +145,7 @@ def _is_deep(text: str) -> bool:
 
 
 def canonical(value: object) -> str | Problem:
-    """A value as it goes over the wire."""
+    """A value as it is sent."""
     if type(value) is str:
         return value  # nearly all of them
     match value:
@@ -185,14 +185,14 @@ _TOO_LONG = Problem(
 
 
 def bad_key(name: str) -> Problem | None:
-    """What is wrong with a field's name, whatever the field."""
+    """The problem with a field's name, whatever the field."""
     if not name.strip():
         return Problem("sidecar-empty-key", "a field has no name", "name it or remove it")
     return _lone_surrogate(name)
 
 
 def bad_text(text: str) -> Problem | None:
-    """What is wrong with a value, whatever the field."""
+    """The problem with a value, whatever the field."""
     if text.isascii() and len(text) <= VALUE_LIMIT:
         return None
     if problem := _lone_surrogate(text):

@@ -11,7 +11,7 @@ _REST: Final = 300.0  # seconds until the next trial after one without gain
 
 
 class PoolSizer:
-    """Tries many channels when all are crowded and slow, and reverts if there is no gain.
+    """Tries many channels when all are crowded and slow, and reverts without a gain.
 
     On a long path that loses packets, each channel has a limited throughput; elsewhere more
     channels only cost. A trial without gain, or with a gain at higher concurrency than the few had,
