@@ -1,7 +1,7 @@
-"""Whether a ledger knows all that its manifest tells: an older one that was put back does not.
+"""Checks that a ledger has all that its manifest lists: an older one put back in place has not.
 
-A ledger only ever learns, so a manifest that it once agreed with, it agrees with for good. It
-remembers the last few by their seals; any other one is compared with it, line by line.
+A ledger never forgets, so it agrees for ever with a manifest that it once agreed with. It stores
+the seals of the last few; any other one is compared with it, line by line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from batch_uploader.ledgers.places import TAKE_OVER, manifest_path
 
 _FACT: Final = "manifests"
 _REMEMBERED: Final = 8
-"""More than anybody writes in turns with ``--manifest``."""
+"""More than the manifests that are written in turns with ``--manifest``."""
 _AT_ONCE: Final = 1_000
 _CURE: Final = (
     "if the ledger is the newest one, move the manifest away: the next run writes a new one; else"
@@ -33,7 +33,7 @@ _CURE: Final = (
 
 
 class KnowsTalks(Protocol):
-    """As much of a ledger as it takes to compare it."""
+    """The part of a ledger that the comparison needs."""
 
     async def fact(self, name: str) -> str | None:
         """As ``ports.Ledger``."""
@@ -43,9 +43,9 @@ class KnowsTalks(Protocol):
 
 
 async def find_news(ledger: KnowsTalks, manifest: Path) -> tuple[Record | None, Seal | None]:
-    """What a manifest tells that its ledger never heard of, the first of it, and its seal.
+    """The first line of a manifest that its ledger lacks, and the manifest's seal.
 
-    No seal where there is no manifest. Raises LedgerError where it cannot be read.
+    The seal is None without a manifest. Raises LedgerError if it cannot be read.
     """
     found = await to_thread.run_sync(look_at, manifest)
     if found is None:
@@ -65,7 +65,7 @@ async def find_news(ledger: KnowsTalks, manifest: Path) -> tuple[Record | None, 
 
 
 async def require_agreement(ledger: KnowsTalks, manifest: Path, belonging: Belonging) -> None:
-    """Raise ConfigError or LedgerError as ``Agreement.begin`` does, for whoever only reads."""
+    """Raise ConfigError or LedgerError as ``Agreement.begin`` does; for readers."""
     await belonging.require(ledger)
     for each in dict.fromkeys((manifest, manifest_path(belonging.root))):
         news, _ = await find_news(ledger, each)
@@ -74,10 +74,10 @@ async def require_agreement(ledger: KnowsTalks, manifest: Path, belonging: Belon
 
 
 class Agreement:
-    """A ledger that is open, with its manifest: none of them may tell what the other never heard.
+    """Keeps an open ledger and its manifest in agreement.
 
-    ``manifest`` is None where none is written. ``belonging`` tells what the ledger has to be of:
-    then it has to know the manifest at the usual place of that as well.
+    ``manifest`` is None if none is written. ``belonging`` names the directory that the ledger must
+    belong to: then it must also have the content of the manifest at that directory's default path.
     """
 
     def __init__(
@@ -90,15 +90,16 @@ class Agreement:
         self._belonging = belonging
         self._manifest = manifest
         self.stale = False
-        """Whether what lies there is not what the ledger wrote last, and is to be written anew."""
+        """Whether the file is not the manifest that the ledger wrote last, and must be
+        rewritten."""
         usual = None if belonging is None else manifest_path(belonging.root)
         self._all = [*dict.fromkeys(each for each in (manifest, usual) if each is not None)]
 
     async def begin(self) -> None:
-        """See that the ledger is the right one, before anything follows from what it says.
+        """Check that the ledger is the right one, before it is used.
 
-        Raises LedgerError if it is behind, ConfigError if it is of another directory. From here on
-        it is this one's.
+        Raises LedgerError if it is behind, ConfigError if it belongs to another directory. From
+        here on it belongs to this one.
         """
         if self._belonging is not None:
             await self._belonging.require(self._ledger)
@@ -115,15 +116,14 @@ class Agreement:
                 await self._accept(manifest, seal)
 
     async def write(self) -> None:
-        """Write the manifest anew, unless another one lies there by now. Raises LedgerError."""
+        """Write the manifest, unless another one is there by now. Raises LedgerError."""
         if self._manifest is None:
             return
         with CancelScope(shield=True):
             await self._require()
             async with aclosing(self._ledger.everything()) as rows:
                 seal = await write_manifest(rows, self._manifest)
-            # A kill in between leaves one that is compared once, and so does a ledger that is gone
-            # by now: it knew all of it.
+            # After a kill in between, or if the ledger is gone, the manifest is just compared once.
             with suppress(LedgerError):
                 await self._remember(seal)
 
@@ -132,7 +132,8 @@ class Agreement:
         if manifest == self._manifest:
             self.stale = not before or before[0].sha256 != seal.sha256
         if seal not in before:
-            # Not before what was written last: another one may lie there to the end of the run.
+            # Not first, which is the seal written last: another manifest may be there until the run
+            # ends.
             kept = [seal if each.sha256 == seal.sha256 else each for each in before]
             await self._keep(kept if seal in kept else [*before[: _REMEMBERED - 1], seal])
 
@@ -148,7 +149,7 @@ class Agreement:
 
 
 def behind(manifest: Path, news: Record) -> LedgerError:
-    """The error of a ledger that never heard of what a manifest tells."""
+    """The error of a ledger that lacks a line of a manifest."""
     what = f"the talk {news.talk_id} of {news.path}" if news.talk_id else f"{news.path}"
     return LedgerError(
         f"the ledger is behind the manifest {manifest}, which has {what} ({news.status.label}): an"

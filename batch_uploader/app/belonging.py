@@ -1,9 +1,9 @@
-"""What a ledger is of: one directory, wherever that is mounted or moved to, and no other.
+"""Which directory a ledger belongs to, wherever that is mounted or moved to.
 
-The directory has an ID, which stands in its ledger and in a small file in it, the pointer, which
-also says where that ledger is. So a ledger is not taken for that of another directory with paths
-alike, and a directory whose ledger is elsewhere is not begun anew. A directory that cannot be
-written has no pointer; then the place that it had counts.
+The directory has an ID, which is in its ledger and in a small file in the directory, the pointer,
+which also has the ledger's path. So a ledger is not used for another directory with the same paths,
+and a directory whose ledger is elsewhere does not get a second one. A directory that cannot be
+written has no pointer; then its last path counts.
 """
 
 import json
@@ -37,18 +37,18 @@ _ID, _ROOT, _POINTED = "source_id", "source_root", "source_pointed"
 
 
 class Pointer(Struct, frozen=True):
-    """What stands in the directory; ``ledger`` is relative to it if the ledger lies within."""
+    """The pointer in the directory; ``ledger`` is relative to it if the ledger is within."""
 
     source_id: str
     ledger: str
 
     def leads_to(self, root: Path) -> Path:
-        """The ledger that it names."""
+        """The path of the ledger that it names."""
         return root / self.ledger
 
 
 class Origin(Struct, frozen=True):
-    """What a ledger says it is of: the directory's ID, where it was, and if it had a pointer."""
+    """The directory of a ledger: its ID, its last path, and whether it had a pointer."""
 
     source_id: str | None = None
     root: Path | None = None
@@ -56,31 +56,31 @@ class Origin(Struct, frozen=True):
 
 
 class KnowsFacts(Protocol):
-    """As much of a ledger as tells what it is of."""
+    """The part of a ledger that has its facts."""
 
     async def fact(self, name: str) -> str | None:
         """As ``ports.Ledger``."""
 
 
 def pointer_path(root: Path) -> Path:
-    """Where a directory's pointer is."""
+    """The path of a directory's pointer."""
     return root / LEDGER_FOLDER / POINTER_NAME
 
 
 def read_pointer(root: Path) -> Pointer | None:
-    """The directory's pointer, None where it has none that is its own. Blocking.
+    """The directory's pointer, None if it has none of its own. Blocking.
 
-    Raises LedgerError for one that cannot be read.
+    Raises LedgerError if it cannot be read.
     """
     path = pointer_path(root)
     try:
-        # What others could have put there, or elsewhere, says nothing about this directory.
+        # A pointer that another user could have put there proves nothing.
         if trust(path.parent) not in {Trust.OURS, Trust.UNTOLD}:
             return None
         content = read_own(path, _LONGEST)
         if content is None:
             return None
-        # Not msgspec's: a path may hold what is no valid Unicode.
+        # Not with msgspec: a path may not be valid Unicode.
         fields = json.loads(content)
         return Pointer(str(fields["source_id"]), str(fields["ledger"]))
     except NotADirectoryError:
@@ -98,10 +98,10 @@ def read_pointer(root: Path) -> Pointer | None:
 
 
 def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = False) -> None:
-    """Refuse to begin where the directory's pointer names a ledger. Blocking.
+    """Raise if the directory's pointer names another ledger. Blocking.
 
-    Raises ConfigError where that is there, under another name, and LedgerError where it is gone,
-    unless it is to be made anew.
+    Raises ConfigError if that exists, under another name, and LedgerError if it is gone, unless
+    ``rebuilding``.
     """
     if os.path.lexists(ledger):
         return
@@ -124,17 +124,17 @@ def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = Fals
 
 
 class Belonging:
-    """A ledger's place, and the directory that it is used for by its real path."""
+    """A ledger's path, and the real path of the directory that it is used for."""
 
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self.root = root
 
     async def require(self, ledger: KnowsFacts) -> str | None:
-        """The ID of the directory, None if it has none yet; nothing is changed.
+        """The ID of the directory, None if it has none yet; changes nothing.
 
-        Raises ConfigError if the ledger is of another directory, or not the one that is kept of
-        this one, LedgerError if nobody can tell.
+        Raises ConfigError if the ledger belongs to another directory, or the directory to another
+        ledger, LedgerError if that cannot be told.
         """
         root = await ledger.fact(_ROOT)
         origin = Origin(
@@ -145,26 +145,26 @@ class Belonging:
         return await to_thread.run_sync(_judge, origin, self.path, self.root)
 
     async def settle(self, ledger: Ledger) -> None:
-        """Have the ledger, which is open, and the directory know of each other, or raise so.
+        """Record the open ledger and the directory in each other. Raises as ``require``.
 
-        For the ledger's holder, once it is clear that nothing else is wrong with it.
+        For the ledger's holder, after all other checks.
         """
         source_id = await self.require(ledger) or str(uuid.uuid4())
         await _learn(ledger, {_ID: source_id, _ROOT: json.dumps(os.fspath(self.root))})
         if await to_thread.run_sync(_point, source_id, self.path, self.root):
-            # Whoever came before us with another ledger has the directory.
+            # Another run may have settled the directory with another ledger first.
             await self.require(ledger)
             await _learn(ledger, {_POINTED: "1"})
 
 
 async def known_source(root: Path) -> str | None:
-    """The ID of a directory whose ledger is lost, None if nothing tells it. Raises LedgerError."""
+    """The ID of a directory whose ledger is lost, None if unknown. Raises LedgerError."""
     pointer = await to_thread.run_sync(read_pointer, root)
     return None if pointer is None else pointer.source_id
 
 
 async def carry_over(ledger: Ledger, source_id: str | None) -> None:
-    """Tell a ledger that was made anew which directory it is of."""
+    """Record in a rebuilt ledger which directory it belongs to."""
     if source_id is not None:
         await _learn(ledger, {_ID: source_id})
 
@@ -205,7 +205,7 @@ def _judge(origin: Origin, path: Path, root: Path) -> str | None:
 
 
 def _judge_by_place(origin: Origin, path: Path, root: Path) -> None:
-    """Of a directory without a pointer: Raises ConfigError if it is another than the ledger's."""
+    """Raise ConfigError if a directory without a pointer is not the ledger's."""
     at_home = origin.root is None or _same(origin.root, root) or _same(ledger_path(root), path)
     if origin.source_id is None or at_home:
         return
@@ -214,7 +214,7 @@ def _judge_by_place(origin: Origin, path: Path, root: Path) -> None:
 
 
 def _require_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) -> None:
-    """Raise ConfigError if the directory was copied, pointer and all, and the other is there."""
+    """Raise ConfigError if the directory was copied with its pointer, and the original exists."""
     if origin.root is None or _same(origin.root, root):
         return
     with suppress(LedgerError):
@@ -225,7 +225,7 @@ def _require_no_twin(origin: Origin, pointer: Pointer, path: Path, root: Path) -
 
 
 def _by_another_mount(one: Path, other: Path) -> bool:
-    """Whether two paths may lead to one directory by two mounts: a copy is of another moment."""
+    """Whether two paths may be two mounts of one directory: a copy has other change times."""
     if one.stat().st_dev == other.stat().st_dev:
         return False
     pointers = [pointer_path(each).stat() for each in (one, other)]
@@ -234,10 +234,10 @@ def _by_another_mount(one: Path, other: Path) -> bool:
 
 
 def _point(source_id: str, path: Path, root: Path) -> bool:
-    """Write the pointer, unless it stands; whether there is one now."""
+    """Write the pointer unless it exists. Returns whether it exists now."""
     pointer = pointer_path(root)
     ledger = os.path.realpath(path)
-    with suppress(ValueError):  # it lies elsewhere
+    with suppress(ValueError):  # it is elsewhere
         ledger = Path(ledger).relative_to(os.path.realpath(root)).as_posix()
     wanted = Pointer(source_id, ledger)
     content = json.dumps({"source_id": source_id, "ledger": ledger}).encode("ascii") + b"\n"
@@ -255,7 +255,7 @@ def _point(source_id: str, path: Path, root: Path) -> bool:
             create_once(pointer, content)
         sync_directory(root)
     except OSError:
-        return False  # of what nobody may write there is none
+        return False  # a read-only directory has none
     return True
 
 
@@ -310,7 +310,7 @@ def _a_copy(path: Path, first: Path, root: Path) -> ConfigError:
 
 
 def _holds_anything(folder: Path | None) -> bool:
-    """Whether there is such a directory, and it is more than a mount point that was left empty."""
+    """Whether the directory exists and is not empty, as a mount point without a mount would be."""
     if folder is None or not os.path.isdir(folder):  # noqa: PTH112 - a dead mount is none
         return False
     with suppress(OSError), os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""A ledger and its manifest through what changes the one: a run, a decision, a search."""
+"""Keeps a ledger and its manifest together during a run, a decision or a search."""
 
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -16,10 +16,10 @@ from batch_uploader.ledgers.places import REBUILD
 
 
 class Bookkeeping:
-    """An open ledger whose manifest says what it says, whenever this is done.
+    """An open ledger whose manifest is brought up to date at the end.
 
-    ``manifest`` is None where none is written, ``belonging`` says which directory the ledger has to
-    be of.
+    ``manifest`` is None if none is written, ``belonging`` names the directory that the ledger must
+    belong to.
     """
 
     def __init__(
@@ -32,32 +32,32 @@ class Bookkeeping:
         self._folder: tuple[int, int] | None = None
 
     async def begin(self) -> None:
-        """See that the ledger is the right one, and that a kill from here on does not go unnoticed.
+        """Check that the ledger is the right one, and note that the manifest may fall behind.
 
-        What killed runs left is in doubt then. Raises what ``Agreement.begin`` does.
+        Claims of killed runs become doubts. Raises what ``Agreement.begin`` does.
         """
         await self._agreement.begin()
         if self._manifest is not None:
-            with suppress(OSError):  # where no note can be made no manifest can, and that is told
+            with suppress(OSError):  # then the manifest cannot be written either, which is reported
                 self._folder = identity(self._manifest.parent)
             self._stale = mark_stale(self._manifest) or self._agreement.stale
         await self.recover()
 
     async def go_on(self) -> None:
-        """Between two runs: see that a kill from here on does not go unnoticed either.
+        """Between two runs: note again that the manifest may fall behind.
 
-        What the first one left claimed, since it failed, is in doubt then. Raises LedgerError.
+        Claims that the first run left because it failed become doubts. Raises LedgerError.
         """
         if self._manifest is not None:
             self._stale = mark_stale(self._manifest)
         await self.recover(ours=True)
 
     async def recover(self, *, ours: bool = False) -> None:
-        """Have the claims of whoever does not live any more in doubt, and ``ours`` as well."""
+        """Turn the claims of owners that are gone into doubts; with ``ours`` also this one's."""
         self._stale |= await self._ledger.recover(ours=ours) > 0
 
     async def finish(self, *, changed: bool = True) -> None:
-        """Have the manifest say what the ledger says; ``changed`` if that says something new.
+        """Write the manifest if it is out of date; ``changed``: the ledger has changed.
 
         Raises LedgerError.
         """
@@ -70,7 +70,7 @@ class Bookkeeping:
             mark_current(self._manifest)
 
     async def save(self, error: LedgerGone) -> None:
-        """Put what a ledger knew that is gone into the manifest, or else into the error's notes."""
+        """Write the content of a ledger that is gone to the manifest, else to the error's notes."""
         known: set[str | None] = set()
         try:
             if self._manifest is not None:
@@ -90,9 +90,9 @@ class Bookkeeping:
                     error.add_note(f"{row.path} is stored as talk {row.talk_id}")
 
     def _require_folder(self, manifest: Path) -> None:
-        """Raise LedgerError if another directory is where the manifest's was at the beginning.
+        """Raise LedgerError if the manifest's folder was replaced since the beginning.
 
-        It is not ours to write to, and the note in the other one tells the next run.
+        The new one must not be written to, and the note in the old one tells the next run.
         """
         with suppress(OSError):
             if identity(manifest.parent) == self._folder:

@@ -1,4 +1,4 @@
-"""What a run would do, without sending or hashing anything."""
+"""Inspects what a run would do, without sending or hashing."""
 
 import os
 from collections import Counter
@@ -31,11 +31,11 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
 _AT_ONCE = 64
-"""Looking into a file takes less than crossing to a thread, so many cross together."""
+"""Inspecting a file takes less time than a thread hop, so many share one."""
 
 
 class Finding(Struct, frozen=True):
-    """What a look into one recording found: audio that would be sent, or defects."""
+    """The result of inspecting one recording: audio that would be sent, or defects."""
 
     path: str
     size: int
@@ -46,9 +46,10 @@ class Finding(Struct, frozen=True):
 class Inspection(Struct, frozen=True):
     """A folder as a run would find it, or the next part of a large one.
 
-    ``findings`` are the recordings that were looked into, ``defects`` those of these and of all
-    else, ``defective`` of how many files. ``carried_over`` are what earlier runs left for a human,
-    ``decisions`` all of them where they were asked for. The others count recordings.
+    ``findings`` are the inspected recordings, ``defects`` all defects, including those of other
+    files, ``defective`` the number of files with defects. ``carried_over`` are what earlier runs
+    left for a human, ``decisions`` all decisions if they were requested. The others count
+    recordings.
     """
 
     folder: str
@@ -64,12 +65,12 @@ class Inspection(Struct, frozen=True):
 
 
 class CheckSummary(Struct):
-    """All of a check in numbers; ``carried_over`` is what earlier runs left for a human, by status.
+    """The sums of a check; ``carried_over`` is what earlier runs left for a human, by status.
 
     ``to_send_bytes`` and ``to_send_duration``, in seconds, are of the ``to_send`` recordings.
-    ``to_compare`` are those among ``already_there`` whose times of change are new, ``waiting``
-    those too young to be touched, ``in_flight`` those that another run is sending. ``defective``
-    counts files, each of which has at least one defect.
+    ``to_compare`` of ``already_there`` have new change times, ``waiting`` are too young to be
+    touched, ``in_flight`` are being sent by another run. ``defective`` counts files with at least
+    one defect.
     """
 
     to_send: int = 0
@@ -83,7 +84,7 @@ class CheckSummary(Struct):
     defective: int = 0
 
     def add(self, seen: Inspection) -> None:
-        """Count some more."""
+        """Add a folder."""
         for finding in seen.findings:
             if finding.audio is not None:
                 self.to_send += 1
@@ -98,13 +99,13 @@ class CheckSummary(Struct):
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the directory has no recordings at all: perhaps a share is not mounted."""
+        """Whether the directory has no recordings at all, as when a share is not mounted."""
         seen = self.to_send + self.already_there + self.waiting + self.in_flight
         return not seen + self.needs_attention
 
     @property
     def needs_attention(self) -> int:
-        """How many recordings and files a human must look at."""
+        """How many recordings and files need a human."""
         return self.carried_over.total() + self.defective
 
 
@@ -121,12 +122,12 @@ async def check_directory(  # noqa: PLR0913 - all that a check can be told, in o
     options: RunOptions | None = None,
     listeners: Sequence[Callable[[Inspection], None]] = (),
 ) -> CheckSummary:
-    """Do everything but sending: what an upload would send, and every defect with its cure.
+    """Check what an upload would send, and report every defect with its cure; sends nothing.
 
-    Each parameter means what it does for ``upload_directory``; of ``options`` only ``min_age``,
-    ``trust_times`` and ``explain`` matter. ``ignore`` are files in the directory that are no
-    recordings. The details are for ``listeners``, folder by folder. Needs no network, changes
-    nothing, and works while a run is going. Raises ConfigError, SourceError or LedgerError.
+    The parameters are those of ``upload_directory``; of ``options`` only ``min_age``,
+    ``trust_times`` and ``explain`` have an effect. ``ignore`` are files in the directory that are
+    not recordings. ``listeners`` receive the details, folder by folder. Needs no network, changes
+    nothing, and works during a run. Raises ConfigError, SourceError or LedgerError.
     """
     rules, options = rules or Rules(), options or RunOptions()
     require_type("rules", rules, Rules)
@@ -166,7 +167,7 @@ async def check_directory(  # noqa: PLR0913 - all that a check can be told, in o
 
 
 async def _known(places: Places, stack: AsyncExitStack) -> tuple[Remembers, str]:
-    """What is on record of the connection, and its ID; nothing where there is no ledger yet."""
+    """The ledger's records of the connection, and its ID; empty without a ledger."""
     connection_id = await find_connection(places)
     if not places.ledger.exists():
         return _NoLedger(), connection_id or ""
@@ -181,7 +182,7 @@ async def _known(places: Places, stack: AsyncExitStack) -> tuple[Remembers, str]
 
 
 class _NoLedger:
-    """A ledger that was never written."""
+    """The ledger of a directory that has none yet."""
 
     async def known(self, _folder: str) -> dict[str, Record]:
         return {}
@@ -193,9 +194,9 @@ class _NoLedger:
 
 
 class _OnRecord(Struct, frozen=True):
-    """A ledger that has forgotten what was invalid: it is inspected again, to tell all of it.
+    """A ledger without its invalid recordings, so that they are inspected and reported again.
 
-    Without a run that is going on a claim is a doubt, as the next run will find.
+    If no run goes on, a claim is shown as the doubt that the next run will make of it.
     """
 
     reader: LedgerReader
@@ -205,7 +206,7 @@ class _OnRecord(Struct, frozen=True):
         known = await self.reader.known(folder)
         claimed = any(each.status is Status.CLAIMED for each in known.values())
         if claimed and not await to_thread.run_sync(is_running, self.path):
-            # Read once more: a run that has just ended left no claim behind.
+            # Read again: a run may just have ended and settled its claims.
             again = await self.reader.known(folder)
             known = {path: _doubted(each) for path, each in again.items()}
         return {path: each for path, each in known.items() if each.status is not Status.INVALID}
@@ -223,7 +224,7 @@ def _doubted(known: Record) -> Record:
 
 
 async def _inspections(planner: FolderPlanner, preparer: Preparer) -> AsyncGenerator[Inspection]:
-    """Each folder's decisions, with its recordings looked into, some at a time."""
+    """Each folder's decisions, with its recordings inspected, some at a time."""
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
             jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
@@ -264,10 +265,10 @@ def _inspection(batch: Batch, findings: Sequence[Finding]) -> Inspection:
         len(batch.orphans) + len(batch.unreadable) + len(defective),
         tuple(carried_over),
         tuple(batch.decisions),
-        # Their talks are up; whether their sidecars say something new is for the run to see.
+        # These are uploaded; whether their sidecars have changed is for the run to find out.
         batch.already_there + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs),
         len(batch.looks),
         batch.waiting,
-        # What is being sent needs nobody.
+        # What is being sent needs no human.
         len(batch.held) - len(carried_over),
     )

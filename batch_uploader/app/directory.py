@@ -1,4 +1,4 @@
-"""A directory's upload: which source, sink and ledger it has, and where its files are."""
+"""Uploads a directory: makes its source, sink and ledger."""
 
 import os
 from collections.abc import Sequence
@@ -44,11 +44,10 @@ async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in on
 ) -> Summary:
     """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
 
-    Each parameter means what the flag of its name does; ``ignore`` are files in the directory that
-    are no recordings. Ledger and manifest are at their usual places unless others are named. Raises
-    ConfigError, SourceError, LedgerLocked or LedgerError for what ends the run as a whole.
-    Cancelling it leaves in doubt what is in flight; what ``directory_uploader`` returns can also be
-    drained.
+    The parameters mean what the flags of the same names do; ``ignore`` are files in the directory
+    that are not recordings. Ledger and manifest are at their default paths unless others are given.
+    Raises ConfigError, SourceError, LedgerLocked or LedgerError for what ends the whole run. If it
+    is cancelled, what is in flight is in doubt; use ``directory_uploader`` to drain instead.
     """
     uploader = await directory_uploader(
         directory,
@@ -89,14 +88,14 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     options: RunOptions | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Uploader:
-    """The Uploader that ``upload_directory`` runs, to be entered, run, and drained if need be.
+    """The Uploader that ``upload_directory`` runs: enter it, run it, drain it if needed.
 
-    Takes and raises what ``upload_directory`` does. Nothing is made or locked before it is entered.
+    Takes and raises what ``upload_directory`` does. Creates and locks nothing before it is entered.
     """
     require_word("connection_id", connection_id)
     require_texts("include", include)
     require_texts("exclude", exclude)
-    # Whatever the name leads to later, all of the run is of what it leads to now.
+    # The path is resolved now, for the whole run.
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
     )
@@ -127,7 +126,7 @@ async def directory_uploader(  # noqa: PLR0913 - as above
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
-    """The rules, by which no sidecar may set the field that is ours."""
+    """The rules, with the stamp field forbidden to sidecars."""
     known = rules.schema.stamp_field
     if known not in {None, stamp_field}:
         raise ConfigError(f"the rules have the stamp field {known!r}, the call has {stamp_field!r}")

@@ -1,4 +1,4 @@
-"""What the ledger knows, as lines for others."""
+"""Exports the ledger."""
 
 import os
 from collections.abc import Callable
@@ -29,12 +29,12 @@ async def export_manifest(
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
 ) -> int:
-    """Write a line for each recording that the ledger knows, sorted by path; how many there are.
+    """Write a line for each recording in the ledger, sorted by path. Returns their number.
 
-    ``output`` is a file, which is replaced whole or not at all, or whatever takes bytes. What
-    ``guard`` makes of a text is in the cells of a CSV: as it is, it keeps a spreadsheet from
-    running formulas. Changes nothing, and works while a run is going. Raises ConfigError,
-    SourceError or LedgerError, and what writing to ``output`` raises.
+    ``output`` is a file, which is replaced atomically, or a binary stream. ``guard`` converts the
+    cells of a CSV; the default keeps spreadsheets from running formulas. Changes nothing else, and
+    works during a run. Raises ConfigError, SourceError or LedgerError, and what writing to
+    ``output`` raises.
     """
     file = None if isinstance(output, Writable) else as_path("output", output).absolute()
     places = await find_places(

@@ -1,7 +1,4 @@
-"""Which directory, ledger and manifest are meant, and what they may not be.
-
-Whatever works on a directory asks it here before it begins.
-"""
+"""Finds and checks the directory, ledger and manifest that a command works on."""
 
 import os
 import re
@@ -34,7 +31,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, remains
 from batch_uploader.sources.directory import escape_name
 from batch_uploader.sources.selection import FileKind, Selection
 
-# What SQLite and we ourselves keep beside a ledger.
+# The files that SQLite and this program keep beside a ledger.
 _BESIDE_A_LEDGER = (
     "-wal",
     "-shm",
@@ -46,15 +43,15 @@ _BESIDE_A_LEDGER = (
     ".lock",
 )
 _SYSTEMS_OWN = re.compile(r"/(dev|dev/fd|proc|proc/.*|sys|sys/.*)\Z")
-"""Where to put a file in the place of /dev/stdout would do harm for good."""
+"""Folders in which replacing a file, such as /dev/stdout, would do lasting harm."""
 
 
 class Places(Struct, frozen=True):
     """A directory of recordings with the files that belong to it.
 
-    ``root`` is where ``directory``, which is for humans, leads to. No link on the way to any of
-    the others can be turned any more: all belong together for as long as a command goes on.
-    ``connection_id`` is None where nobody named one.
+    ``root`` is the real path of ``directory``, which is for messages. Links in the other paths are
+    resolved, too, so that all belong together as long as a command runs. ``connection_id`` is None
+    if not given.
     """
 
     directory: Path
@@ -71,7 +68,7 @@ class Places(Struct, frozen=True):
         manifest: str | os.PathLike[str] | None = None,
         connection_id: str | None = None,
     ) -> Self:
-        """Ledger and manifest are at their usual places unless they are named. Blocking.
+        """Ledger and manifest are at their default paths unless given. Blocking.
 
         Raises ConfigError for what cannot be a path or an ID.
         """
@@ -91,9 +88,9 @@ class Places(Struct, frozen=True):
         )
 
     def elsewhere(self) -> str:
-        """The flags by which other commands find ledger and manifest, each with a blank before it.
+        """The flags by which other commands find ledger and manifest, each after a space.
 
-        Empty where both are at their usual places.
+        Empty if both are at their default paths.
         """
         flags = ""
         if self.ledger != ledger_path(self.root):
@@ -104,7 +101,7 @@ class Places(Struct, frozen=True):
 
 
 Where: TypeAlias = "str | os.PathLike[str] | Places"
-"""How a call of the library is told its directory."""
+"""The directory argument of the library's calls."""
 
 
 async def find_places(
@@ -116,7 +113,7 @@ async def find_places(
     more: Iterable["OwnFile"] = (),
     include: Sequence[str] = (),
 ) -> Places:
-    """The places that are meant; they are as they are if whoever calls has found them already.
+    """The places of these arguments; Places are returned unchanged.
 
     Raises SourceError or ConfigError as ``require_distinct`` does, and ConfigError under another
     event loop than asyncio's.
@@ -126,7 +123,7 @@ async def find_places(
         return directory
 
     def find() -> Places:
-        # Wherever this process goes meanwhile.
+        # So that a later change of the working directory has no effect.
         absolute = as_path("directory", directory).absolute()
         places = Places.of(absolute, ledger, manifest, connection_id)
         require_distinct(places, more, include)
@@ -136,27 +133,27 @@ async def find_places(
 
 
 class OwnFile(NamedTuple):
-    """A file with a part to play; ``flag`` names another one for it."""
+    """A file with a purpose; ``flag`` chooses another one."""
 
     part: str
     path: Path
     flag: str
     unlike: frozenset[FileKind] = frozenset()
-    """What it must not be called among the recordings."""
+    """The kinds of names that it must not have within the directory."""
 
 
 def output_file(path: Path) -> OwnFile:
-    """A file that something is exported to."""
+    """The file of an export."""
     return OwnFile("the output", path, "--output", frozenset({FileKind.AUDIO, FileKind.SIDECAR}))
 
 
 def require_distinct(
     places: Places, more: Iterable[OwnFile] = (), include: Sequence[str] = ()
 ) -> None:
-    """Raise unless there is such a directory, and no file of its is two things at once. Blocking.
+    """Raise unless the directory exists and no file has two purposes. Blocking.
 
-    Asked first, so that no ledger is made where somebody mistyped a name. ``more`` are files beside
-    ledger and manifest, ``include`` patterns of what is a recording. Raises SourceError for the
+    Called first, so that a mistyped name does not create a ledger. ``more`` are files besides
+    ledger and manifest, ``include`` the patterns of recordings. Raises SourceError for the
     directory, ConfigError for the files.
     """
     _require_directory(places.directory)
@@ -169,7 +166,7 @@ def require_distinct(
 
 
 def require_replaceable(file: Path, flag: str) -> None:
-    """Raise ConfigError unless a file can be written anew; asked before anything costs money."""
+    """Raise ConfigError unless a file can be replaced; called before anything is uploaded."""
     problem = None
     try:
         if not stat.S_ISREG(file.stat().st_mode):
@@ -192,13 +189,13 @@ def require_replaceable(file: Path, flag: str) -> None:
 
 
 def _may_write(folder: Path) -> bool:
-    # Whoever this process acts as, not who started it.
+    # By the effective user ID.
     acting = os.access in os.supports_effective_ids
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=acting)
 
 
 def require_ledger(places: Places) -> None:
-    """Raise LedgerError unless there is a ledger already."""
+    """Raise LedgerError unless the ledger exists."""
     if not has_ledger(places.ledger):
         require_no_other_ledger(places.root, places.ledger)
         if places.manifest.is_file():
@@ -216,7 +213,7 @@ def require_ledger(places: Places) -> None:
 
 
 def risks_of(ledger: Path) -> Iterator[str]:
-    """What the user should know of where a ledger lies, with the cure."""
+    """Warnings about the place of a ledger, with hints."""
     if trust(ledger.parent) is Trust.UNTOLD:
         yield (
             f"other users may be able to write to {printable(os.fspath(ledger.parent))}, since its"
@@ -233,9 +230,9 @@ def risks_of(ledger: Path) -> Iterator[str]:
 
 
 def require_none_lost(places: Places, *, rebuilding: bool = False) -> None:
-    """Raise unless the ledger is there, or the directory never had one. Blocking.
+    """Raise unless the ledger exists, or the directory never had one. Blocking.
 
-    One that is to be made anew may be lost. Raises ConfigError for another directory's ledger, and
+    With ``rebuilding`` it may be lost. Raises ConfigError for another directory's ledger, and
     LedgerError.
     """
     require_no_other_ledger(places.root, places.ledger, rebuilding=rebuilding)
@@ -252,9 +249,9 @@ def _trace(places: Places) -> Path | None:
 
 
 async def find_connection(places: Places) -> str | None:
-    """The connection that was named, or else the only one that the ledger knows.
+    """The given connection, or else the only one in the ledger.
 
-    None if there is no ledger, or nothing in it. Raises ConfigError if it could be several.
+    None if the ledger is missing or empty. Raises ConfigError if it has several.
     """
     if places.connection_id is not None or not places.ledger.exists():
         return places.connection_id
@@ -269,7 +266,7 @@ async def find_connection(places: Places) -> str | None:
 
 
 async def require_connection(places: Places) -> str:
-    """The connection that is decided about. Raises ConfigError if the ledger does not know it."""
+    """The connection to decide about. Raises ConfigError if the ledger does not have it."""
     connection_id = await find_connection(places)
     async with LedgerReader(places.ledger) as reader:
         known = await reader.connections()
@@ -284,13 +281,13 @@ async def require_connection(places: Places) -> str:
 
 
 def _require_directory(directory: Path) -> None:
-    """Raise SourceError unless there is such a directory and it can be read."""
+    """Raise SourceError unless the directory exists and can be read."""
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
             raise SourceError(
                 f"{directory} is not a directory", hint="specify the one with the recordings"
             )
-        # To list it and to look at what is in it are two rights. A Path would drop the dot.
+        # Listing and searching are two permissions. A Path would drop the dot.
         os.scandir(directory).close()
         os.stat(os.path.join(directory, os.curdir))  # noqa: PTH116, PTH118 - as above
     except FileNotFoundError as error:
@@ -318,10 +315,10 @@ def _files(places: Places) -> Iterator[OwnFile]:
 
 def _require_two(one: OwnFile, other: OwnFile) -> None:
     try:
-        # Not by their names alone: there are links, and systems to which A is a.
+        # Not only by name: there are links, and case-insensitive file systems.
         same = os.path.samefile(one.path, other.path)  # noqa: PTH121 - of two paths alike
     except (OSError, ValueError):
-        # One of them is yet to be made.
+        # One of them does not exist yet.
         real = [os.path.normcase(os.path.realpath(file.path)) for file in (one, other)]
         same = real[0] == real[1]
     if same:
@@ -332,14 +329,14 @@ def _require_two(one: OwnFile, other: OwnFile) -> None:
 
 
 def _require_no_recording(file: OwnFile, directory: Path, selection: Selection) -> None:
-    # A link at the end would itself be replaced.
+    # A link as the last part would itself be replaced.
     real = Path(os.path.realpath(file.path.parent), file.path.name)
     root = os.path.realpath(directory)
     inside = real.relative_to(root).parts if real.is_relative_to(root) else ()
     if file.flag == "--ledger" and not (
         inside and all(not each.startswith(".") for each in inside)
     ):
-        # No recording of this directory, but of another one.
+        # It is outside this directory, but may be a recording of another.
         kind = Selection().kind(real.name)
     elif inside:
         kind = selection.kind("/".join(map(escape_name, inside)))
@@ -357,17 +354,17 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _real(directory: Path) -> Path:
-    """The directory by a path without links; as it was typed if there are none."""
+    """The real path of the directory; as it was typed if it has no links."""
     try:
         real = os.path.realpath(directory)
     except ValueError:
-        return directory  # no name at all, as whoever opens it will say
+        return directory  # not a valid name, as opening it will report
     return directory if real == os.path.abspath(directory) else Path(real)  # noqa: PTH100 - as typed
 
 
 def _real_ledger(ledger: Path) -> Path:
     folder = ledger.parent
     if folder.name == LEDGER_FOLDER:
-        # A link that stands for the folder itself is to be seen.
+        # A link in place of the folder itself must be noticed.
         return _real(folder.parent) / folder.name / ledger.name
     return _real(folder) / ledger.name

@@ -1,7 +1,7 @@
-"""A new ledger from the manifest, where the old one is gone, damaged, or behind it.
+"""Rebuilds a ledger from the manifest if it is gone, damaged, or behind the manifest.
 
-The manifest may be older than what was lost, and nothing tells for sure: what it does not have on
-record is therefore in doubt, if it lies in the source, and never sent before that is settled.
+The manifest may be older than what was lost, which cannot be excluded: recordings in the source
+that it does not list are therefore in doubt, and not sent before that is settled.
 """
 
 import os
@@ -41,13 +41,13 @@ _AT_ONCE = 1_000
 _NONE = Totals(0, 0, 0.0)
 
 _Lines = Callable[[], AsyncGenerator[Sequence[Record]]]
-"""Reads what is on record somewhere, from its start each time."""
+"""Reads a set of records, from the start at each call."""
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many talks the new ledger knows, and how many recordings in doubt.
+    """How many talks the new ledger has, and how many recordings in doubt.
 
-    ``aside`` is where what was left of the old one is, None if nothing was.
+    ``aside`` is the path of the old ledger's remains, None if there were none.
     """
 
     talks: int
@@ -65,15 +65,14 @@ async def rebuild_ledger(
     include: Sequence[str] = (),
     ignore: Sequence[Path] = (),
 ) -> Rebuilt:
-    """Make a directory's ledger again, whole or not at all, where it is gone, damaged or behind.
+    """Rebuild a directory's ledger, atomically, if it is gone, damaged or behind.
 
-    It is made from the manifest and the one at its usual place, as far as they are there, and from
-    the old ledger, where that is behind them. ``stamp_field`` is taken for the one that went with
-    whatever was sent after the manifest was written: by it a run finds out what that was. What
-    ``include`` adds may have been sent as well; ``ignore`` are files in the directory that are no
-    recordings. Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or
-    LedgerError if it or a manifest cannot be used, SourceError if not all of the directory can be
-    listed.
+    It is made from the manifest and the one at the default path, if they exist, and from the old
+    ledger, if that is behind them. ``stamp_field`` is assumed for what was sent after the manifest
+    was written: a run searches for it by that. What ``include`` adds may have been sent as well;
+    ``ignore`` are files in the directory that are not recordings. Raises ConfigError if the ledger
+    is fine or another directory's, LedgerLocked or LedgerError if it or a manifest cannot be used,
+    SourceError if not all of the directory can be listed.
     """
     require_word("connection_id", connection_id)
     require_word("stamp_field", stamp_field, optional=True)
@@ -84,7 +83,7 @@ async def rebuild_ledger(
     await to_thread.run_sync(partial(require_none_lost, places, rebuilding=True))
 
     def all_ever_sent(endings: Iterable[str]) -> DirectorySource:
-        # What one run leaves out, another one may have sent.
+        # Another run may have sent what this one excludes.
         return DirectorySource(
             places.directory,
             include=(*include, *sorted(endings)),
@@ -116,7 +115,7 @@ async def rebuild_ledger(
         for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
                 await carry_over(new, source_id)
-                # A duplicate is one only of a talk that is on record.
+                # Talks first: duplicates need their talk on record.
                 for wanted in (_is_no_duplicate, _is_duplicate):
                     for age, record in enumerate(records):
                         await _take_over(new, record, wanted, stamp_field, first=age == 0)
@@ -130,7 +129,7 @@ async def rebuild_ledger(
 
 
 async def _require_behind(reader: LedgerReader, ledger: Path, manifests: Sequence[Path]) -> None:
-    """Raise ConfigError if the ledger knows all that there is to know."""
+    """Raise ConfigError if the ledger has all that the manifests list."""
     for manifest in manifests:
         news, _ = await find_news(reader, manifest)
         if news is not None:
@@ -148,7 +147,7 @@ def _nothing_left(manifest: Path) -> LedgerError:
 
 
 def _sorted_by_age(manifests: Sequence[Path]) -> list[Path]:
-    """Those that are there, the oldest first: what a later one says of a path is the news."""
+    """The existing ones, the oldest first: a later one overrides an earlier one."""
     found = {each: found for each in manifests if (found := look_at(each)) is not None}
     return sorted(found, key=lambda each: found[each].st_mtime_ns)
 
@@ -172,7 +171,7 @@ async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Record]]:
 
 
 async def _look_through(records: Iterable[_Lines]) -> tuple[set[str], set[str]]:
-    """The connections, and the patterns of the endings; all of it can be read then."""
+    """The connections, and the patterns of extensions; reads all, so that errors come first."""
     connections: set[str] = set()
     endings: set[str] = set()
     for record in records:
@@ -195,7 +194,7 @@ async def _take_over(
         async for batch in batches:
             rows = [row for row in batch if row.connection_id == new.connection_id and wanted(row)]
             if not first:
-                # What an older record tells in more detail, or takes further, stays as it is.
+                # An older record that has more detail, or is further, stays.
                 news = set(await new.unheard(rows))
                 rows = [row for row in rows if row.status not in MAYBE_STORED or row in news]
             for stamped, some in groupby(rows, _counts_as_stamped):
@@ -216,10 +215,11 @@ def _take(rows: Iterator[Record]) -> list[Record]:
 
 
 def _counts_as_stamped(row: Record) -> bool:
-    """Whether to take it for sent with the stamp field.
+    """Whether to assume that it was sent with the stamp field.
 
-    A talk taken for it wrongly is not found by its stamp, so it bears no canary. A doubt taken for
-    it wrongly would not be found either, and be sent again: only one that was searched for is.
+    A talk for which that is wrong is not found by its stamp, and so does no harm as a canary. A
+    doubt for which that is wrong would not be found either, and sent again: only one that was
+    searched for before is assumed so.
     """
     return row.status is Status.UPLOADED or (
         row.failure is not None and row.failure.code in SEARCHED
@@ -227,7 +227,7 @@ def _counts_as_stamped(row: Record) -> bool:
 
 
 async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequence[Record]]:
-    """Whatever lies in the source; on record already are those that the manifest knows."""
+    """All recordings in the source; those that the manifest lists are on record already."""
     async with aclosing(source.entries()) as listings:
         async for listing in listings:
             for defect in listing.unreadable:

@@ -1,4 +1,4 @@
-"""What a human decides about recordings of which nothing else can tell whether they are stored."""
+"""Records a human's decisions about recordings that may or may not be stored."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -35,13 +35,13 @@ _AT_ONCE = 1_000
 
 
 class Resolution(Struct, frozen=True):
-    """A human's verdict; ``talk_id`` goes with UPLOADED alone. Raises ConfigError otherwise."""
+    """A human's verdict; ``talk_id`` only with UPLOADED. Raises ConfigError otherwise."""
 
     verdict: Verdict
     talk_id: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for what cannot be a talk ID, or is one too many."""
+        """Raise ConfigError for an invalid, missing or superfluous talk ID."""
         require_type("verdict", self.verdict, Verdict)
         require_type("talk_id", self.talk_id, str)
         word = self.talk_id
@@ -57,11 +57,11 @@ class Resolution(Struct, frozen=True):
 
     @property
     def ends(self) -> frozenset[Status]:
-        """The states that it may end."""
+        """The states in which it is allowed."""
         return decided_by(self.verdict)
 
     def outcome(self, before: Outcome) -> Outcome:
-        """What the ledger is to know from now on."""
+        """The outcome to record."""
         match self.verdict:
             case Verdict.UPLOADED:
                 status, failure = Status.UPLOADED, None
@@ -84,10 +84,10 @@ class Resolution(Struct, frozen=True):
 
 
 class Resolved(Struct, frozen=True):
-    """What was decided about: the recordings' paths, and of which of them the files are gone.
+    """The paths that were decided about, and those of them whose files are gone.
 
-    ``rejected`` is how many the service rejected that were not decided about, where all others
-    are to be sent again.
+    ``rejected`` is the number of recordings rejected by the service that were not decided about, if
+    all others are to be sent again.
     """
 
     paths: tuple[str, ...]
@@ -108,10 +108,10 @@ async def resolve_recordings(
 ) -> Resolved | None:
     """Decide about recordings: those of these paths, or all in these states.
 
-    Where that may have some billed twice, ``confirm`` is asked first, with how many the service may
-    hold; if it says no, nothing is decided, and None is returned. Without it nobody is asked. The
-    connection may be left out where the ledger knows only one. Raises ConfigError, SourceError,
-    LedgerLocked or LedgerError.
+    If some may be billed twice, ``confirm`` is called first, with the number that the service may
+    hold; if it returns False, nothing is decided, and None is returned. Without it there is no
+    confirmation. The connection may be omitted if the ledger has only one. Raises ConfigError,
+    SourceError, LedgerLocked or LedgerError.
     """
     states = _wanted(resolution, paths, statuses)
     places = await find_places(
@@ -145,7 +145,7 @@ async def resolve_recordings(
 def _wanted(
     resolution: Resolution, paths: Collection[str], statuses: Collection[Status]
 ) -> frozenset[Status]:
-    """The states of which all are decided about. Raises ConfigError unless it is clear."""
+    """The states whose recordings are all decided about. Raises ConfigError if unclear."""
     require_type("resolution", resolution, Resolution)
     require_texts("paths", paths)
     if bool(paths) == bool(statuses):
@@ -167,7 +167,7 @@ def _wanted(
 
 
 def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
-    """Those that cannot be sent, since their files are not there."""
+    """The paths whose files are missing, which cannot be sent."""
     gone = []
     with DirectorySource(directory) as source:
         for outcome in chosen:
@@ -179,7 +179,7 @@ def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
 
 
 async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
-    # Many at a time share a commit, and a commit is a sync of the disk.
+    # Many at a time share a commit, and each commit syncs the disk.
     while batch := list(islice(outcomes, _AT_ONCE)):
         await apply_all(ledger, list(map(Settle, batch)))
 
@@ -187,7 +187,7 @@ async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
 async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
     paths = await _paths(ledger, states)
     known = await ledger.get(paths)
-    # A record may be history: what is current may be something else by now.
+    # A listed record may be superseded: the path's current record may be another.
     return [known[path].outcome for path in paths if path in known and known[path].status in states]
 
 
@@ -221,7 +221,7 @@ async def _named(
 
 
 async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
-    """Raise ConfigError if the talk is another recording's."""
+    """Raise ConfigError if the talk belongs to another recording."""
     async with aclosing(ledger.everything(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:
             if row.talk_id == talk_id:
@@ -233,7 +233,7 @@ async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None
 
 
 def _readings(typed: str, directory: Path) -> list[str]:
-    """What may be meant: the ledger's path, or one of the file system, as shells complete it."""
+    """The possible meanings: the ledger's path, or a file system path from shell completion."""
     readings = [typed.removeprefix("./")]
     try:
         parts = Path(typed).absolute().relative_to(directory.absolute()).parts

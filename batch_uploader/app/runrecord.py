@@ -1,4 +1,4 @@
-"""What the ledger keeps of a run: with which settings it began, and how it ended."""
+"""Records a run in the ledger: its settings, and how it ended."""
 
 import json
 import os
@@ -20,9 +20,10 @@ from batch_uploader.run.stats import RunStats
 
 
 class RunRecord:
-    """The record of one run. ``settings`` are those that say what it does, and no secret.
+    """The record of one run.
 
-    ``summary`` is that of a run that came to its end.
+    ``settings`` are those that determine what it does, without secrets. ``summary`` is set when the
+    run has ended.
     """
 
     def __init__(self, ledger: Ledger, stats: RunStats, settings: Mapping[str, object]) -> None:
@@ -33,15 +34,15 @@ class RunRecord:
         self.summary: Summary | None = None
 
     async def begin(self, run_id: str) -> None:
-        """Record that it begins. Raises LedgerError."""
-        # Not msgspec's own JSON: it refuses the lone surrogates of an undecodable name.
+        """Record that the run begins. Raises LedgerError."""
+        # Not with msgspec's JSON, which refuses the lone surrogates of undecodable names.
         settings = json.dumps(msgspec.to_builtins(self._settings))
         begin = RunBegin(run_id, __version__, socket.gethostname(), os.getpid(), settings)
         await apply_one(self._ledger, BeginRun(begin))
         self._run_id = run_id
 
     async def finish(self, error: BaseException | None, exit_code: int | None) -> None:
-        """Record how it ended, if it began; a ledger that cannot take it has told so already."""
+        """Record how the run ended, if it began; errors of the ledger were already reported."""
         if self._run_id is None:
             return
         with suppress(LedgerError), CancelScope(shield=True):

@@ -1,4 +1,4 @@
-"""The service is asked which of the recordings in doubt it holds."""
+"""Searches for recordings in doubt without a run."""
 
 import math
 import os
@@ -31,14 +31,14 @@ from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
 
 class Searched(Struct, frozen=True):
-    """How many doubts were settled, by what the recordings are now, and those that are left."""
+    """The number of settled doubts by their new status, and the doubts that are left."""
 
     settled: Mapping[Status, int]
     left: tuple[Record, ...]
 
     @property
     def needs_attention(self) -> int:
-        """How many recordings a human must look at; what is absent is sent by the next run."""
+        """How many recordings need a human; absent ones are sent by the next run."""
         unsettled = NEEDS_ATTENTION - {Status.FAILED}
         return len(self.left) + sum(self.settled.get(each, 0) for each in unsettled)
 
@@ -56,11 +56,11 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
     listeners: Sequence[Listener] = (),
     looking: CancelScope | None = None,
 ) -> Searched:
-    """Search for all recordings in doubt by their stamp, until no search can tell more.
+    """Search for all recordings in doubt by their stamps, until further searches are useless.
 
-    Nothing is sent: what proves absent is for the next run. ``listeners`` hear of what is settled,
-    and of pauses; cancelling ``looking`` ends it early, with what was found by then recorded. The
-    connection may be left out where the ledger knows only one. Raises ConfigError, SourceError,
+    Nothing is sent: what proves absent is for the next run. ``listeners`` receive what is settled,
+    and pauses; cancelling ``looking`` ends it early, with the results so far recorded. The
+    connection may be omitted if the ledger has only one. Raises ConfigError, SourceError,
     LedgerLocked or LedgerError.
     """
     require_word("stamp_field", stamp_field)

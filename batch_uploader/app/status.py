@@ -1,4 +1,4 @@
-"""What the ledger knows of a directory, in numbers, and what needs a human."""
+"""The state of a directory's ledger in numbers, and what needs a human."""
 
 import os
 from collections.abc import AsyncGenerator, Mapping
@@ -25,12 +25,11 @@ _NONE = Totals(0, 0, 0.0)
 
 
 class DirectoryStatus(Struct, frozen=True):
-    """All of it at one moment; a claim that no run stands behind any more counts as in doubt.
+    """A snapshot of the ledger; a claim without a running run counts as in doubt.
 
-    ``totals`` has every state, in their order. ``running`` says whether a run is going,
-    ``kept_aside`` of how many recordings the ledger does not know yet what became of them, since
-    the disk was full. ``refusal`` is why no run would go on with this ledger, if that is so.
-    ``connections`` are all that the ledger knows, also if one was named.
+    ``totals`` has every state, in order. ``running`` says whether a run goes on, ``kept_aside`` how
+    many results are not in the ledger yet, since the disk was full. ``refusal`` is why a run would
+    refuse this ledger, if so. ``connections`` are all in the ledger, even if one was given.
     """
 
     places: Places
@@ -42,11 +41,11 @@ class DirectoryStatus(Struct, frozen=True):
 
     @property
     def needs_attention(self) -> int:
-        """How many recordings a human must look at."""
+        """How many recordings need a human."""
         return sum(self.totals[each].recordings for each in NEEDS_ATTENTION)
 
     async def records(self, status: Status) -> AsyncGenerator[Record]:
-        """The recordings that are counted under this status, sorted by path."""
+        """The recordings counted under this status, sorted by path."""
         on_record = frozenset({status})
         if not self.running:
             on_record = _shown_as(status)
@@ -65,15 +64,15 @@ async def directory_status(
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
 ) -> DirectoryStatus:
-    """What became of a directory's recordings so far, of all connections or the named one.
+    """The state of a directory's recordings, for all connections or the given one.
 
-    Changes nothing, and works while a run is going. Raises ConfigError, SourceError or LedgerError.
+    Changes nothing, and works during a run. Raises ConfigError, SourceError or LedgerError.
     """
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
     )
     require_ledger(places)
-    # Asked before the ledger is read: a run that ends in between leaves no claim behind.
+    # Checked before the ledger is read: a run that ends in between leaves no claims.
     running = await to_thread.run_sync(is_running, places.ledger)
     async with LedgerReader(places.ledger, places.connection_id) as reader:
         on_record = await reader.counts()
@@ -99,7 +98,7 @@ async def _refusal(reader: LedgerReader, places: Places) -> ConfigError | Ledger
 
 
 def _shown_as(status: Status) -> frozenset[Status]:
-    """What counts as this status where no run is going."""
+    """The states that count as this status if no run goes on."""
     if status is Status.CLAIMED:
         return frozenset()
     return frozenset({status, Status.CLAIMED} if status is Status.IN_DOUBT else {status})

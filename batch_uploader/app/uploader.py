@@ -1,4 +1,4 @@
-"""The composition root: a source, a sink and a ledger become a run."""
+"""The composition root: makes a run of a source, a sink and a ledger."""
 
 import os
 import uuid
@@ -34,20 +34,20 @@ from batch_uploader.run.stats import RunStats
 from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
 
 _DESCRIPTORS_EACH = 4
-"""A recording on its way has its file and a connection, for a moment its folder and its sidecar."""
+"""A recording in flight has its file and a connection, and briefly its folder and sidecar."""
 
 
 class Uploader:
     """Uploads from a source, as an async context manager that holds the ledger's lock.
 
-    What it holds outlives a run, so a run may follow a run: the ledger, the sink and its
-    connections, and what was found out about the pace that the service takes.
+    Several runs may follow each other: they share the ledger, the sink and its connections, and
+    what the pacer learned about the service.
 
-    ``manifest`` is where the manifest is written at the end of a run that changed something; None
-    writes none. ``belonging`` says which directory the ledger has to be of. The ledger names the
-    connection. ``stats`` counts the latest run as it goes. Entering raises LedgerLocked,
-    LedgerError also where the ledger is behind its manifest, and ConfigError where it is another
-    directory's.
+    ``manifest`` is the path of the manifest, written at the end of a run that changed something;
+    with None it is not written. ``belonging`` names the directory that the ledger must belong to.
+    The ledger has the connection. ``stats`` has the counts of the latest run, also during it.
+    Entering raises LedgerLocked, LedgerError also if the ledger is behind its manifest, and
+    ConfigError if it is another directory's.
     """
 
     def __init__(  # noqa: PLR0913 - all that a run is put together from
@@ -80,16 +80,17 @@ class Uploader:
         self._rules = rules
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
-        # Not by the clock of the run: it waits by the event loop's, and both have to agree.
+        # Not with the run's clock: the pacer waits by the event loop's clock, and must read the
+        # same.
         self._pacer = Pacer(caps)
         self.exit_code: int | None = None
-        """With what the process will end, if whoever runs it knows: for the record of the run."""
+        """The exit code of the process, if the caller knows it: for the record of the run."""
         self._resources = AsyncExitStack()
         self._has_run = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """All that is of one run alone."""
+        """Create what belongs to a single run."""
         source, sink, ledger, options = self._source, self._sink, self._ledger, self._options
         self._broken: list[Listener] = []
         self.stats = RunStats()
@@ -130,13 +131,13 @@ class Uploader:
         )
 
     async def __aenter__(self) -> Self:
-        """Hold source, ledger and sink; what a killed run left is in doubt from here on."""
+        """Hold source, ledger and sink; claims of killed runs become doubts."""
         require_asyncio()
         async with AsyncExitStack() as stack:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
             await stack.enter_async_context(self._ledger)
-            # Or the ledger may be that of another directory, which took its place just now.
+            # The directory may have been replaced just now, and then the ledger is another's.
             await self._require_same_source()
             await stack.enter_async_context(self._sink)
             await self._books.begin()
@@ -149,18 +150,17 @@ class Uploader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close all of them; how the run ended is on record then."""
+        """Close all of them, and record how the run ended."""
         try:
             await self._run_record.finish(error, self.exit_code)
         finally:
             await self._resources.__aexit__(kind, error, trace)
 
     async def run(self) -> Summary:
-        """Upload everything that is due. Once it has returned it may be called again.
+        """Upload everything that is due. It may be called again after it has returned.
 
-        The outcomes of single recordings are in the summary. Raises only what ends the run as a
-        whole, after what is in flight has finished: SourceError, LedgerError, or what a listener
-        raised.
+        Failures of single recordings are in the summary. Raises only what ends the whole run, after
+        what is in flight has finished: SourceError, LedgerError, or what a listener raised.
         """
         if self._has_run:
             await self._run_record.finish(None, None)
@@ -181,7 +181,7 @@ class Uploader:
         except LedgerError:
             raise
         except Exception as error:
-            # What a bug left claimed is in doubt, and the manifest says so.
+            # Claims that a bug left open become doubts, also in the manifest.
             await self._books.recover(ours=True)
             try:
                 await self._books.finish(changed=self.stats.wrote)
@@ -201,17 +201,17 @@ class Uploader:
         return summary
 
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
-        """End the run in order: nothing new begins, what is in flight finishes within the grace.
+        """Drain the run: nothing new begins, what is in flight finishes within the grace.
 
-        ``reason`` and ``ending`` are what the summary will say.
+        ``reason`` and ``ending`` are shown in the summary.
         """
-        if ending is Ending.LIMIT:  # which leaves no work undone where only looks are left
+        if ending is Ending.LIMIT:  # if only comparisons are left, no work is left undone
             self._engine.limit(reason)
         else:
             self._engine.drain(ending, reason)
 
     def cancel(self) -> None:
-        """End the run at once: what is in flight is left in doubt."""
+        """End the run at once: what is in flight is in doubt."""
         self._engine.cancel()
 
     async def _require_same_source(self) -> None:
@@ -230,14 +230,14 @@ class Uploader:
                 self._broken.append(listener)
                 self._engine.fail(error)
             except CancelledError as error:
-                # Of something of theirs: here nobody is cancelled, and no worker is to end by it.
+                # A cancellation raised by the listener's own code must not end a worker.
                 self._broken.append(listener)
                 failure = RuntimeError(f"the listener {listener!r} raised CancelledError")
                 failure.__cause__ = error
                 self._engine.fail(failure)
 
     async def _report_unlisted(self) -> None:
-        """A doubt whose file was moved or removed is a doubt all the same."""
+        """Report doubts whose files were moved or removed."""
         async with aclosing(self._ledger.rows(UNDECIDED)) as rows:
             async for row in rows:
                 if row.path not in self.stats.doubts:
@@ -247,7 +247,7 @@ class Uploader:
 
 
 def within_descriptors(options: RunOptions) -> RunOptions:
-    """The options, with no more at a time than this process may open files and connections for."""
+    """The options, with concurrency limited by the descriptors of this process."""
     spare = spare_descriptors()
     if spare is None:
         return options
@@ -256,7 +256,7 @@ def within_descriptors(options: RunOptions) -> RunOptions:
 
 
 def _require_listeners(listeners: Sequence[object]) -> None:
-    """Raise ConfigError for what would hear nothing: the result of an async function is dropped."""
+    """Raise ConfigError for invalid listeners: the result of an async function would be dropped."""
     require_type("listeners", listeners, Sequence)
     for listener in listeners:
         call = getattr(listener, "__call__", None)  # noqa: B004 - an object's may be async
