@@ -76,7 +76,7 @@ def test_with_a_stamp_field_each_recording_ends_with_one_talk(
         assert len(before) < 24
         found = {"uploaded": len(before), "in_doubt": 24 - len(before)}
         assert counts(program, calls) == found
-        assert "LEDGER_LOST: the ledger was lost" in program("status", calls).out
+        assert "find it by its upload_key, but the ledger was lost" in program("status", calls).out
         assert program("resolve", calls, "--all", "--resend", "--yes").code == 0
         assert upload(*PATIENT, to=service).code == 0
         assert service.counts(calls) == dict.fromkeys(names(24), 1)
