@@ -13,6 +13,7 @@ from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
 from batch_uploader.ui.fields import (
     NAMES,
+    SCHEMA,
     event_fields,
     outcome_fields,
     progress_fields,
@@ -80,3 +81,8 @@ def test_no_event_has_a_field_that_is_not_among_the_words():
     assert len(vocabulary) == len(set(vocabulary))
     told = [*map(event_fields, SAMPLES), progress_fields(Tally()), outcome_fields(OUTCOME)["error"]]
     assert {key for fields in told for key in fields} <= set(vocabulary)
+
+
+def test_a_run_names_the_schema_of_the_page():
+    assert event_fields(events.RunStarted("r", "/calls"))["schema"] == SCHEMA
+    assert f"`schema` is {SCHEMA}, " in EVENTS
