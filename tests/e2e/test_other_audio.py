@@ -114,7 +114,7 @@ def test_whoever_trusts_times_has_nothing_looked_at(calls, upload, service, insi
     calls.write("a.wav", "b.wav")
     assert upload().code == 0
     (calls.folder / "a.wav").chmod(0o640)
-    told = "1 of these with new change times: upload compares them last"
+    told = "1 of these with new change times (upload compares them last)"
     assert told in inside("check", calls, "--connection-id", CONNECTION).out
     trusting = tmp_path / "trusting.toml"
     trusting.write_text("trust-times = true\n")
@@ -150,7 +150,7 @@ def test_a_talk_whose_file_may_not_be_read_any_more_stays_one(calls, upload, unp
         assert result.code == 0, result.err
         assert "1 recording has a new change time: 0 compared" in result.err
         assert "1 left for the next run" in result.err
-        assert "hint: --trust-times" in result.err
+        assert "hint: to compare only sizes and modification times: --trust-times" in result.err
     assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
     (calls.folder / "a.wav").chmod(0o600)
     assert "1 recording has a new change time: compared" in upload().err
