@@ -1,8 +1,8 @@
 """``--log-file``: what the vendor's support asks for, as JSON lines.
 
-A line for each attempt with the ids of both sides, for each outcome that has a failure, for what a
-search brought, for each pause, and for the start and the end of the run: those events, in the form
-of ``--progress json``. Paths are in it, metadata and secrets are not.
+A line for each attempt with the IDs of both sides, each outcome with a failure, each result of a
+search, each pause, and the start and the end of the run: these events, in the form of ``--progress
+json``. It contains paths, but not metadata and secrets.
 """
 
 import json
@@ -27,21 +27,20 @@ Warn = Callable[[str], None]
 
 _SAMPLE = 64 * 1024
 _LINE = re.compile(rb'^\{"time": "[^"]*", "event": "', re.MULTILINE)
-"""How a line of ours begins; a log that was cut, or shares its file, has one near an end."""
+"""The beginning of our lines; a log that was cut, or shares its file, has one near an end."""
 
 
 def warn_on_stderr(text: str) -> None:
-    """Tell the user, if there still is one."""
+    """Print a warning, if stderr is still open."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr)  # noqa: T201 - this is where the user is told
 
 
 class AttemptLog:
-    """A Listener that appends to a file, line by line; entered before the run, left after it.
+    """A Listener that appends to a file, line by line; enter it before the run, leave it after.
 
-    A new file can be read by its owner alone. Raises ConfigError on entering if the file cannot be
-    opened, or holds something else than such a log. A disk that fails later ends the log, not the
-    run: ``warn`` is told once.
+    A new file has mode 0600. Entering raises ConfigError if the file cannot be opened, or is not
+    such a log. If the disk fails later, the log ends, not the run: ``warn`` is called once.
     """
 
     def __init__(self, path: Path, *, warn: Warn = warn_on_stderr, now: Now = utc_now) -> None:
@@ -64,7 +63,7 @@ class AttemptLog:
                 f"the log file {os.fspath(self._path)!r} is not a log of this program",
                 hint="specify a new one, or move that one away",
             )
-        # Not buffered beyond a line: the log of a killed run is whole.
+        # Line-buffered, so that the log of a killed run is complete.
         self._file = os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")
         return self
 
@@ -76,12 +75,12 @@ class AttemptLog:
     ) -> None:
         file, self._file = self._file, None
         if file is not None:
-            # What could not be written was told when it happened.
+            # Errors of writing were reported when they occurred.
             with suppress(OSError):
                 file.close()
 
     def __call__(self, event: Event) -> None:
-        """Write the event down if it is one for support."""
+        """Write the event if it is one for support."""
         if self._file is None or not _is_for_support(event):
             return
         head = {"time": moment(self._now()), "event": NAMES[type(event)]}
@@ -103,7 +102,7 @@ class AttemptLog:
 
 
 def _may_go_on(descriptor: int) -> bool:
-    """Whether what is open is a log, or what holds nothing, or where stderr goes as well."""
+    """Whether the file is a log, keeps nothing (a device), or is the one that stderr goes to."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         return True

@@ -9,7 +9,7 @@ from batch_uploader.core.units import format_duration
 
 
 def explain(event: Event) -> str | None:
-    """A printable line for what was decided or failed, None for what needs no explanation."""
+    """A printable line for a decision or a failure, None for other events."""
     match event:
         case events.Decided(path, decision, reason):
             return f"{printable(decision)} {printable(path)}: {sentence(reason)}"
@@ -23,7 +23,7 @@ def explain(event: Event) -> str | None:
 
 
 def explain_nothing(_event: Event) -> str | None:
-    """What those see who did not ask."""
+    """Without ``-v``: no explanation."""
     return None
 
 

@@ -1,7 +1,7 @@
-"""The names and fields of what programs read: one word for one thing on every surface.
+"""The names and fields of machine output: one word for one thing in all formats.
 
 Events (``--progress json``), the log of attempts, ``check --json``, ``status --json`` and the
-manifest have no key that is not among the words of docs/events.md: a test holds them to that.
+manifest only use the keys in docs/events.md, which a test checks.
 """
 
 import math
@@ -28,28 +28,28 @@ def _snake_case(name: str) -> str:
 NAMES: Mapping[type[Event], str] = {
     kind: _snake_case(kind.__name__) for kind in get_args(Event) if kind is not events.BytesSent
 }
-"""What each event is called; ``BytesSent`` is told by ``progress``."""
+"""The name of each event; ``BytesSent`` is part of ``progress``."""
 
 SCHEMA = 1
-"""Of ``run_started``: raised when a name or a field is renamed, goes, or means something else."""
+"""In ``run_started``: raised when a name or a field is renamed, removed, or changes its meaning."""
 
 
 Now = Callable[[], datetime]
-"""The wall clock, with its zone."""
+"""The wall clock, with its time zone."""
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """The current time."""
     return datetime.now(UTC)
 
 
 def moment(now: datetime) -> str:
-    """A moment as every ``time`` is written: UTC, with milliseconds."""
+    """The format of every ``time``: UTC, with milliseconds."""
     return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event_fields(event: Event) -> dict[str, Any]:
-    """The fields of an event as JSON knows them, ``event`` and ``time`` excluded."""
+    """The fields of an event as JSON values, without ``event`` and ``time``."""
     match event:
         case (
             events.Settled(outcome)
@@ -81,12 +81,12 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
 
 
 def error_fields(failure: Failure | None) -> dict[str, Any] | None:
-    """Why a recording is as it is: ``code``, ``message``, ``request_id``."""
+    """A failure as ``code``, ``message``, ``request_id``."""
     return asdict(failure) if failure else None
 
 
 def progress_fields(tally: Tally) -> dict[str, Any]:
-    """The Tally's numbers: bytes, seconds, bytes or files a second."""
+    """The Tally's numbers, in bytes, seconds, bytes or files a second."""
     pause = tally.pause
     return {
         "stage": tally.stage,
@@ -137,7 +137,7 @@ def _counts(counts: Mapping[Status, int]) -> dict[str, int]:
 
 
 def finite(value: Any) -> Any:
-    """Milliseconds are enough, and JSON has no word for infinity."""
+    """Rounded to milliseconds, and None for infinity, which JSON does not have."""
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
     return value

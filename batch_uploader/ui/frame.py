@@ -20,18 +20,18 @@ from batch_uploader.ui.text import (
 )
 
 MOST_TRANSFERS = 12
-"""How many transfers are shown at most; the others are a number."""
+"""The most transfers that are shown; the others are a number."""
 
-_WIDEST = 160  # beyond it the eye loses the line
+_WIDEST = 160  # wider lines are hard to read
 _GAP = Span("   ")
 _INDENT = 2
 _BAR_LABEL = 20  # " 100 %   3d 04h left"
-_WIDE = 120  # from here on there is room for longer bars
+_WIDE = 120  # the width from which on bars are longer
 _SMALL_BAR = 10
 
 
 class Glyphs(NamedTuple):
-    """What bars and gaps are drawn with."""
+    """The characters of bars and gaps."""
 
     full: str
     head: str
@@ -44,7 +44,7 @@ ASCII = Glyphs("#", "#", "-", "...")
 
 
 def glyphs_for(encoding: str) -> Glyphs:
-    """Those that the encoding of a screen has."""
+    """The characters that an encoding supports."""
     try:
         "".join(UNICODE).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -53,21 +53,21 @@ def glyphs_for(encoding: str) -> Glyphs:
 
 
 def percent(done: int, total: int) -> int:
-    """Whole percents, rounded down: 100 means all of it. Nothing to do is all done."""
+    """Whole percents, rounded down: 100 means all. A total of 0 is 100."""
     return min(100, 100 * done // total) if total > 0 else 100
 
 
 def frame(tally: Tally, size: ScreenSize, slots: list[str], glyphs: Glyphs = UNICODE) -> list[Line]:
-    """What the screen shows now, at most ``size`` large.
+    """The lines to show now, at most ``size`` large.
 
-    ``slots`` are the transfers that were shown last, and are brought up to date: who is on the
-    screen keeps his line until he is done.
+    ``slots`` are the transfers that were shown last, and are updated: a transfer keeps its line
+    until it ends.
     """
     width = min(size.width, _WIDEST)
     lines: list[Line] = [_overall(tally, width, glyphs), *pack(_totals(tally), width)[:1]]
     lines += _counts(tally, width)
     lines += _notices(tally, width, glyphs)
-    left = size.height - len(lines) - 3  # a blank line, the number of the others, one to spare
+    left = size.height - len(lines) - 3  # a blank line, the number of the others, one spare
     _assign_slots(tally, slots, min(MOST_TRANSFERS, left))
     if tally.in_flight and left > 0:
         lines.append([])
@@ -103,7 +103,7 @@ def _bar(share: float, width: int, glyphs: Glyphs) -> list[Span]:
 
 
 def _totals(tally: Tally) -> Iterable[Line]:
-    """The most wanted first, since what does not fit is left out."""
+    """The most important first, since what does not fit is left out."""
     done, total = format_size(tally.done_bytes), format_size(tally.stats.total_bytes)
     yield [Span(done, "bold"), Span(f" of {total}")]
     done, total = format_count(tally.stats.done), format_count(tally.stats.total)
@@ -115,7 +115,7 @@ def _totals(tally: Tally) -> Iterable[Line]:
 
 
 def count_words(tally: Tally) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """The running counts: what is fine, and what needs a human. The rare ones only if there are."""
+    """The running counts: what is fine, and what needs a human. Rare ones only if not 0."""
     counts = tally.stats.counts
     always = [each for each in Status if each.state.at_zero]
     rare = [each for each in Status if each not in always and counts[each]]
@@ -149,7 +149,7 @@ def _count(word: str, number: int, style: str) -> Line:
 
 
 def pause_notice(tally: Tally) -> str | None:
-    """The pause that is on, as a printable sentence."""
+    """The current pause, as a printable sentence."""
     if (pause := tally.pause) is None:
         return None
     if pause.doubts:
@@ -159,7 +159,7 @@ def pause_notice(tally: Tally) -> str | None:
 
 
 def stop_notice(tally: Tally) -> str | None:
-    """What is still done before the run stops, as a printable sentence."""
+    """What a stopping run still waits for, as a printable sentence."""
     if tally.stage is not Stage.DRAINING:
         return None
     return f"stopping: finishing {plural(len(tally.in_flight), 'upload')}"
@@ -174,7 +174,7 @@ def _notices(tally: Tally, width: int, glyphs: Glyphs) -> Iterable[Line]:
 
 
 def _assign_slots(tally: Tally, slots: list[str], limit: int) -> None:
-    """Whoever is done makes way for the one that waits longest, in the same slot."""
+    """Replace ended transfers in their slots by those that wait longest."""
     placed = set(slots)
     queue = (path for path in tally.in_flight if path not in placed)
     kept = (path if path in tally.in_flight else next(queue, None) for path in slots)
@@ -184,7 +184,7 @@ def _assign_slots(tally: Tally, slots: list[str], limit: int) -> None:
 
 
 def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> Line:
-    """The name stands last: whatever a terminal makes of its letters, the columns hold."""
+    """A transfer's line; the name is last, so that odd characters do not shift the columns."""
     bar_width = _SMALL_BAR if width < _WIDE else 2 * _SMALL_BAR
     wait = tally.retry_in(transfer)
     if wait:
@@ -203,7 +203,7 @@ def _transfer(tally: Tally, transfer: Transfer, width: int, glyphs: Glyphs) -> L
 
 
 def pack(items: Iterable[Line], width: int) -> list[Line]:
-    """Items side by side, in as many lines as they need."""
+    """Items side by side, on as many lines as needed."""
     lines: list[list[Span]] = []
     used = 0
     for item in items:
@@ -218,7 +218,7 @@ def pack(items: Iterable[Line], width: int) -> list[Line]:
 
 
 def cut(line: Line, width: int) -> Line:
-    """The line as far as it fits: for screens that are too narrow for anything better."""
+    """The line cut to ``width``, for very narrow screens."""
     spans: list[Span] = []
     for span in line:
         text = leading(span.text, width)

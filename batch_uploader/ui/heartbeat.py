@@ -1,7 +1,7 @@
-"""Tells a service manager how the run is doing: the listener behind systemd's ``Type=notify``.
+"""Reports the run's state to systemd, for ``Type=notify``.
 
-The watchdog is fed by what happens, never by a clock: a run that hangs falls silent. A pause that
-the run knows of is announced, so that its silence is no hang.
+The watchdog is fed by events, never by a timer, so that a hanging run is noticed. Known pauses are
+announced, so that they do not count as hanging.
 """
 
 import time
@@ -16,16 +16,16 @@ _STATUS_SECONDS = 1.0
 
 
 class Tell(Protocol):
-    """How the manager is told: variables of sd_notify by their names."""
+    """Sends variables of sd_notify by their names."""
 
     def __call__(self, **state: str) -> None:
-        """Say it; raises nothing."""
+        """Send them; raises nothing."""
 
 
 class Heartbeat:
-    """The Listener of one run. ``watchdog`` is the manager's patience in seconds, None without.
+    """The Listener of one run. ``watchdog`` is the watchdog's timeout in seconds, None without.
 
-    ``stats`` are those of the run; without them it counts by itself.
+    ``stats`` are those of the run; without them it keeps its own.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Heartbeat:
         }
 
     def __call__(self, event: Event) -> None:
-        """Take one event into account, and tell of it if it is time."""
+        """Process one event, and notify if it is time."""
         if self._feeds_stats:
             self._stats.hear(event)
         handler = self._handlers.get(type(event))
@@ -66,7 +66,7 @@ class Heartbeat:
         if isinstance(event, events.RunFinished):
             self._tell(STOPPING="1")
 
-    # Each says whether its news is to be told at once.
+    # Each returns whether to notify at once.
 
     def _run_started(self, _event: events.RunStarted) -> bool:
         self._tell(READY="1", STATUS="looking for recordings")
@@ -98,7 +98,7 @@ class Heartbeat:
         return True
 
     def _extend(self, seconds: float) -> None:
-        """Ask for more patience where a pause takes up half of it, and more."""
+        """Extend the timeout if a pause takes half of it or more."""
         now = self._clock()
         longer = now + seconds > self._silent_until
         if self._watchdog is not None and seconds > self._watchdog / 2 and longer:
@@ -115,7 +115,7 @@ class Heartbeat:
             self._patience = self._watchdog
             self._tell(WATCHDOG_USEC=str(round(self._watchdog * 1e6)), WATCHDOG="1")
             self._fed_at = now
-        # Often enough, and not for each of a hundred thousand events.
+        # Often enough, but not for each of a hundred thousand events.
         elif now - self._fed_at >= self._watchdog / 10:
             self._fed_at = now
             self._tell(WATCHDOG="1")

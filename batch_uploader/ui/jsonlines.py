@@ -1,8 +1,8 @@
 """``--progress json``: one JSON object a line on stdout, for programs.
 
-Each has ``event`` and ``time`` (UTC); the others and their fields are in docs/events.md, which a
-test holds to this code. The text is ASCII, an object never spans lines, and no field is ever left
-out: what is not known is ``null``.
+Each has ``event`` and ``time`` (UTC); the events and their fields are in docs/events.md, which a
+test compares with this code. The text is ASCII, an object is one line, and fields are never left
+out: unknown values are ``null``.
 """
 
 import json
@@ -21,7 +21,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class JsonView:
-    """Every event as it comes, and once a second the Tally as ``progress``."""
+    """Writes every event as it comes, and once a second the Tally as ``progress``."""
 
     def __init__(
         self, out: SafeStream, *, unwanted: frozenset[type[Event]] = frozenset(), now: Now = utc_now
@@ -33,13 +33,13 @@ class JsonView:
         self._progress = ""
 
     def describe(self, event: Event) -> str | None:
-        """The event as JSON, if it is one of those that are told."""
+        """The event as JSON, None if it is not written."""
         if type(event) in self._unwanted:
             return None
         return _line(NAMES[type(event)], self._now(), event_fields(event))
 
     def prepare(self, tally: Tally) -> None:
-        """Take the numbers down once a second while the run goes on."""
+        """Take the numbers once a second while the run goes on."""
         self._progress = ""
         if not tally.run_id or tally.stage is Stage.FINISHED:
             return
@@ -48,7 +48,7 @@ class JsonView:
             self._progress = _line("progress", self._now(), progress_fields(tally)) + "\n"
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
-        """Write all that came up since the last time."""
+        """Write all lines since the last time."""
         text = "".join(f"{line}\n" for line in lines)
         if left_out:
             text += _line("lines_dropped", self._now(), {"lines": left_out}) + "\n"
@@ -57,7 +57,7 @@ class JsonView:
             self.out.write(text)
 
     def finish(self) -> None:
-        """``run_finished`` was the last one."""
+        """Nothing: ``run_finished`` was the last line."""
 
 
 def _line(name: str, now: datetime, fields: Mapping[str, Any]) -> str:

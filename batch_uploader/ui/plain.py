@@ -1,4 +1,4 @@
-"""Plain lines on stderr for logs and pipes: at most one a second, rarer as the run grows old."""
+"""Plain lines on stderr for logs and pipes: at most one a second, fewer in long runs."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,14 +11,14 @@ from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Stage, Tally
 from batch_uploader.ui.text import format_left
 
-# (up to that age of the run, this far apart), in seconds: the log of a night stays readable.
+# (up to this age of the run, this interval) in seconds, so that the log of a night is readable.
 _SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))
 
 _SEARCH_SPACING = 60.0
 
 
 def spoken(lines: Sequence[str], left_out: int) -> str:
-    """The explanations, each with its line's end."""
+    """The explanations, each with a line end."""
     text = "".join(f"{line}\n" for line in lines)
     if left_out:
         text += f"({plural(left_out, 'line')} left out: they came faster than they were read)\n"
@@ -26,7 +26,7 @@ def spoken(lines: Sequence[str], left_out: int) -> str:
 
 
 class PlainView:
-    """Where the run begins at once, where it stands now and then, and where it stood at the end."""
+    """Prints the beginning of a run at once, its progress at intervals, and its end."""
 
     def __init__(self, out: SafeStream, describe: Callable[[Event], str | None]) -> None:
         self.out = out
@@ -38,7 +38,7 @@ class PlainView:
         self._notices = (False, False)
 
     def prepare(self, tally: Tally) -> None:
-        """Make the line of this moment, and see whether it is time for one."""
+        """Make the current line, and decide whether it is time for it."""
         if not tally.run_id:
             return
         now = tally.elapsed
@@ -47,13 +47,13 @@ class PlainView:
             self._shown_at, self._due = now, f"uploading {printable(tally.source)}"
             return
         spacing = next(apart for age, apart in _SPACING if now < age)
-        # A pause or a stop is told as soon as the second is over.
+        # A pause or a stop is printed after at most a second.
         paused = tally.pause is not None or tally.searching > 0
         notices = (paused, tally.stage is Stage.DRAINING)
         if notices != self._notices:
             spacing = 1.0
         elif tally.searching:
-            spacing = _SEARCH_SPACING  # it counts down, and that is all that happens
+            spacing = _SEARCH_SPACING  # only the countdown changes
         if now - self._shown_at >= spacing and self._line != self._shown:
             self._shown_at, self._notices, self._shown = now, notices, self._line
             self._due = self._line
@@ -68,20 +68,20 @@ class PlainView:
             self.out.write(text)
 
     def finish(self) -> None:
-        """Print where it all ended, if the last line does not tell already."""
+        """Print the final state, unless the last line has it."""
         if self._line != self._shown:
             self.out.write(f"{self._line}\n")
 
 
 class QuietView:
-    """No progress: explanations alone, for those who ask for them."""
+    """Prints no progress, only explanations."""
 
     def __init__(self, out: SafeStream, describe: Callable[[Event], str | None]) -> None:
         self.out = out
         self.describe = describe
 
     def prepare(self, tally: Tally) -> None:
-        """Nothing of it is shown."""
+        """Does nothing."""
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
         """Print the explanations."""
@@ -90,11 +90,11 @@ class QuietView:
             self.out.write(text)
 
     def finish(self) -> None:
-        """Nothing is left to tell."""
+        """Does nothing."""
 
 
 def progress_line(tally: Tally) -> str:
-    """The run in one line: where it stands, and what there is to know of it."""
+    """The state of the run in one line."""
     parts = _progress(tally)
     fine, bad = count_words(tally)
     counts = [f"{word} {format_count(number)}" for word, number in [*fine, *bad] if number]
@@ -105,14 +105,14 @@ def progress_line(tally: Tally) -> str:
 
 def _progress(tally: Tally) -> list[str]:
     if not tally.stats.total and tally.stage is not Stage.COUNTING:
-        # A run that was stopped may not have come to know of any.
+        # A stopped run may not have found any.
         return ["nothing was sent" if tally.stop_reason else "nothing to send"]
     share = f"{percent(tally.done_bytes, tally.stats.total_bytes)} %"
     sizes = f"{format_size(tally.done_bytes)} of {format_size(tally.stats.total_bytes)}"
     files = f"{format_count(tally.stats.done)} of {format_count(tally.stats.total)} files"
     parts = [f"{'still counting' if tally.stage is Stage.COUNTING else share}: {sizes}", files]
     if tally.in_flight or tally.stats.counts[Status.UPLOADED]:
-        # What left and was refused is no progress.
+        # Bytes that were refused are not progress.
         parts.append(f"{format_size(round(tally.rate))}/s")
     if (eta := tally.eta) is not None:
         parts.append(f"{format_left(eta)} left")

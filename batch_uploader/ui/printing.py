@@ -1,4 +1,4 @@
-"""Lines for a stream that may be a terminal: the only way to print what is not a display."""
+"""Prints lines to a stream that may be a terminal; used for all output but displays."""
 
 import threading
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from batch_uploader.ui.stream import Line, SafeStream, can_draw, plain_text
 
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
-    """Print lines, in colour where the stream is a terminal that wants it.
+    """Print lines, in colour if the stream is a terminal that supports it.
 
-    Never raises; what a reader does not take within seconds is given up.
+    Never raises; gives up if a reader does not read within seconds.
     """
     if not can_draw(stream):
         out = SafeStream(stream)
@@ -18,7 +18,7 @@ def show(lines: Iterable[Line], stream: TextIO | None) -> None:
         writer = threading.Thread(target=out.write, args=(text,), daemon=True)
         try:
             writer.start()
-        except RuntimeError:  # the machine starts no more of them
+        except RuntimeError:  # no more threads can be started
             out.write(text)
             return
         out.await_writer(writer)

@@ -1,7 +1,7 @@
-"""How a run is shown: the five ways, and the Listener that shows it in one of them.
+"""The five ways of showing a run, and the Listener for each.
 
-The Listener draws from a thread of its own, so that nothing a screen does reaches the run. rich is
-imported only where a terminal is drawn on: it costs a twentieth of a second.
+The Listener draws in a thread of its own, so that a screen cannot block the run. rich is imported
+only for terminals: the import takes a twentieth of a second.
 """
 
 import sys
@@ -26,11 +26,11 @@ class Progress(StrEnum):
     """How a run is shown."""
 
     AUTO = "auto"
-    """As RICH on a terminal, as PLAIN otherwise."""
+    """RICH on a terminal, else PLAIN."""
     RICH = "rich"
-    """A live display; plain lines where stderr cannot be drawn on."""
+    """A live display; plain lines if stderr does not support it."""
     PLAIN = "plain"
-    """A line now and then, at most one a second."""
+    """Lines at intervals, at most one a second."""
     JSON = "json"
     """Events for programs, on stdout."""
     NONE = "none"
@@ -46,12 +46,12 @@ def make_renderer(
     stats: RunStats | None = None,
     console: "Console | None" = None,
 ) -> Renderer:
-    """The Listener for a run, to be entered before it and left after it.
+    """The Listener for a run; enter it before the run and leave it after.
 
-    With ``explain_decisions`` it also says why each recording is sent, skipped or tried again: as
-    sentences on stderr, or as the event ``decided`` among the JSON. The streams are those of the
-    process unless given. ``stats`` are those of the run; without them it counts by itself. A
-    ``console`` is drawn on whatever it is (one that records, say).
+    With ``explain_decisions`` it also explains why each recording is sent, skipped or retried: as
+    sentences on stderr, or as the event ``decided`` in the JSON. The default streams are those of
+    the process. ``stats`` are those of the run; without them it keeps its own. A given ``console``
+    is always drawn on (such as one that records).
     """
     if progress is Progress.JSON:
         unwanted = frozenset[type]() if explain_decisions else frozenset({Decided})

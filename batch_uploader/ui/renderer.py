@@ -1,7 +1,7 @@
-"""What the three displays share: a Listener whose drawing happens in a thread of its own.
+"""The common part of the three displays: a Listener that draws in a thread of its own.
 
-The event loop only counts and queues; nothing that a terminal or a reader does (Ctrl-S, a full
-pipe, hanging up) reaches the run.
+The event loop only counts and queues; a terminal or a reader (Ctrl-S, a full pipe, a hangup) cannot
+block the run.
 """
 
 import threading
@@ -18,27 +18,27 @@ from batch_uploader.ui.stream import SafeStream
 from batch_uploader.ui.tally import Clock, Tally
 
 MOST_QUEUED = 100_000
-"""Lines that wait for a reader at most; what comes on top is left out, and its number told."""
+"""The most lines that wait for a reader; further ones are dropped and counted."""
 
-_MANY = 1_000  # so many wait for no tick
+_MANY = 1_000  # this many are drawn without waiting for the next tick
 _TICK = 0.2
 
 
 class View(Protocol):
-    """One way to draw; called from the drawing thread alone."""
+    """One way to draw; called only from the drawing thread."""
 
     @property
     def out(self) -> SafeStream:
-        """Where it draws to."""
+        """The stream that it draws to."""
 
     def describe(self, event: Event) -> str | None:
-        """The line that an event is worth by itself. Called on the event loop: quick and pure."""
+        """The line for an event, if any. Called on the event loop: must be quick and pure."""
 
     def prepare(self, tally: Tally) -> None:
-        """Take from the tally what the next drawing shows: the run waits meanwhile."""
+        """Copy from the tally what the next drawing shows; the run waits meanwhile."""
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
-        """Show the lines (``left_out`` more had no room) and what was prepared."""
+        """Show the lines (``left_out`` more were dropped) and what was prepared."""
 
     def finish(self) -> None:
         """Draw for the last time."""
@@ -47,7 +47,7 @@ class View(Protocol):
 class Renderer:
     """A Listener, and a context manager around the run.
 
-    A reader that takes nothing for five seconds when the run has ended is left behind.
+    At the end it gives up on a reader that reads nothing for five seconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Renderer:
         self._thread = threading.Thread(target=self._run, name="display", daemon=True)
 
     def __call__(self, event: Event) -> None:
-        """Hear an event."""
+        """Process an event."""
         line = self._view.describe(event)
         with self._lock:
             self.tally.hear(event)
@@ -73,7 +73,7 @@ class Renderer:
             self._wake.set()
 
     def say(self, text: str) -> None:
-        """Show a line of text above the display, whose names have passed ``printable``."""
+        """Show a line of text above the display; its names must have passed ``printable``."""
         with self._lock:
             self._queue(text)
 

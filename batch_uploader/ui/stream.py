@@ -1,6 +1,6 @@
-"""The way to a screen, a pipe or a file that may be gone: never raises, goes quiet instead.
+"""Output to a screen, pipe or file that may be closed: never raises, but stops writing.
 
-Also what a screen is: its size, whether it can draw, and lines made of styled spans.
+Also the properties of a screen: its size, whether it can be drawn on, and lines of styled spans.
 """
 
 import contextlib
@@ -10,26 +10,26 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
-# One write is at most this long: a reader that is slow, not dead, shows by taking some of it.
+# The most bytes of one write, so that a slow reader can be told from a dead one.
 _PIECE = 1 << 14
 
 PATIENCE = 5.0
-"""Seconds after which a reader that takes nothing is left behind at the end."""
+"""Seconds after which at the end a reader that reads nothing is given up."""
 
 
 class Span(NamedTuple):
-    """A piece of a line in one style (of rich, or none). The text has passed ``printable``."""
+    """A part of a line in one style of rich, or none. The text must have passed ``printable``."""
 
     text: str
     style: str = ""
 
 
 Line = Sequence[Span]
-"""One line of a screen, without its end."""
+"""One line of a screen, without its line end."""
 
 
 class ScreenSize(NamedTuple):
-    """How many cells and lines there are."""
+    """The width in cells and the height in lines."""
 
     width: int
     height: int
@@ -39,28 +39,28 @@ FALLBACK = ScreenSize(80, 24)
 
 
 class SafeStream:
-    """A text stream that swallows what it cannot write, once and for all.
+    """A text stream that after a failed write drops all further output.
 
-    It writes past Python's buffer: a thread that is stuck in a write (Ctrl-S, a reader that
-    sleeps) then holds no lock that the interpreter needs to exit.
+    It bypasses Python's buffer, so that a thread blocked in a write (Ctrl-S, a sleeping reader)
+    does not hold a lock that the interpreter needs to exit.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._raw = getattr(getattr(stream, "buffer", None), "raw", None)
         self.last_taken = time.monotonic()
-        """When the other side last took something."""
+        """When the reader last read something."""
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
 
     @property
     def encoding(self) -> str:
-        """Of the stream behind."""
+        """That of the wrapped stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write all of it or go quiet."""
+        """Write all of the text, or stop writing for good."""
         try:
             self._write(text)
         except (OSError, ValueError):
@@ -78,14 +78,14 @@ class SafeStream:
         data = memoryview(encoded)
         while data:
             taken = self._raw.write(data[:_PIECE])
-            if taken is None:  # somebody made the terminal non-blocking, and it is full
+            if taken is None:  # the terminal is non-blocking and full
                 time.sleep(0.02)
                 continue
             self.last_taken = time.monotonic()
             data = data[taken:]
 
     def await_writer(self, writer: threading.Thread) -> None:
-        """Wait for a thread that writes here; one whose reader takes nothing is left behind."""
+        """Wait for a thread that writes here, unless its reader reads nothing."""
         asked = time.monotonic()
         while writer.is_alive():
             writer.join(0.05)
@@ -93,16 +93,16 @@ class SafeStream:
                 break
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: output is not buffered."""
 
     def fileno(self) -> int:
-        """Of the stream behind. Raises OSError if it has none."""
+        """That of the wrapped stream. Raises OSError if it has none."""
         if self._stream is None:
             raise OSError("the stream is gone")
         return self._stream.fileno()
 
     def isatty(self) -> bool:
-        """Whether a terminal is behind."""
+        """Whether the wrapped stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
         except (OSError, ValueError):
@@ -110,12 +110,12 @@ class SafeStream:
 
 
 def can_draw(stream: TextIO | None) -> bool:
-    """Whether lines on it can be drawn over: a terminal that is not a dumb one."""
+    """Whether it can be redrawn: a terminal that is not dumb."""
     return SafeStream(stream).isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
 def screen_size(stream: TextIO | None) -> ScreenSize:
-    """The size of the terminal, 80 by 24 where there is none; ``COLUMNS`` and ``LINES`` win."""
+    """The size of the terminal, 80 by 24 without one; ``COLUMNS`` and ``LINES`` override it."""
     try:
         width, height = os.get_terminal_size(stream.fileno() if stream is not None else -1)
     except (OSError, ValueError):
@@ -129,25 +129,25 @@ def _told(name: str) -> int:
 
 
 def plain_text(lines: Iterable[Line]) -> str:
-    """The lines without their styles, each with its end."""
+    """The lines without styles, each with a line end."""
     return "".join("".join(span.text for span in line).rstrip() + "\n" for line in lines)
 
 
 def error(message: str) -> Line:
-    """The line for what ended a command; the message is a printable sentence."""
+    """The line for an error that ended a command; the message is a printable sentence."""
     return [Span("error", "bold red"), Span(f": {message}")]
 
 
 def warning(message: str) -> Line:
-    """The line for what the user should know but need not act on at once."""
+    """The line for a warning."""
     return [Span("warning", "bold yellow"), Span(f": {message}")]
 
 
 def note(message: str) -> Line:
-    """The line for what else is known of an error."""
+    """The line for a further detail of an error."""
     return [Span("note", "bold green"), Span(f": {message}")]
 
 
 def hint(message: str) -> Line:
-    """The line for what the user may want to do next."""
+    """The line for a hint."""
     return [Span("hint", "bold cyan"), Span(f": {message}")]

@@ -1,4 +1,4 @@
-"""What a run says at its end, and the table of what needs a human: never more than a screen."""
+"""The summary of a run, and the table of what needs a human: at most one screen."""
 
 import sys
 from collections import Counter
@@ -28,14 +28,15 @@ from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, 
 MOST_ROWS = 10
 
 _WIDEST = 160
-_WIDE = 120  # from here on the cure stands beside the recording, not below
+_WIDE = 120  # the width from which on the cure is beside the recording, not below
 _LABEL = 10  # "in doubt" and a gap; wider where a longer one is shown
 _LEAST_CURE_LINES = 2
 _LEAST_ERROR_LINES = 3
-_BESIDE_ERROR = 10  # lines for the sums, the hints and a recording
+_BESIDE_ERROR = 10  # lines for sums, hints and one recording
 _MANY_LOOKS = 1_000
-"""Of so many in vain somebody may wish to know how to do without: some backups touch all files."""
-_FEW = 3  # so many for the same reason are still worth a row each
+"""After this many unnecessary comparisons a hint shows how to avoid them: some backups touch all
+files."""
+_FEW = 3  # up to this many for the same reason get a row each
 
 
 def print_summary(
@@ -47,11 +48,10 @@ def print_summary(
     stats: RunStats | None = None,
     stream: TextIO | None = None,
 ) -> None:
-    """Say on stderr, or on ``stream``, what the run did and what is left for a human. Never raises.
+    """Print to stderr, or ``stream``, what the run did and what needs a human. Never raises.
 
-    ``directory`` and ``flags`` are what the user would type after ``batch-uploader status``, the
-    flags quoted and each with a blank before it. With the run's
-    ``stats`` the table knows how many there are of each kind, however many they are.
+    ``directory`` and ``flags`` are the arguments for ``batch-uploader status``, the flags quoted
+    and each after a space. With the run's ``stats`` the table has the full counts of each kind.
     """
     stream = stream or sys.stderr
     ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
@@ -68,7 +68,7 @@ def print_summary(
 
 
 def warn_of_nothing(directory: str) -> None:
-    """Say on stderr that there are no recordings in it. Never raises."""
+    """Warn on stderr that the directory has no recordings. Never raises."""
     show([warning(f"{printable(directory)}: {_NOTHING_FOUND}")], sys.stderr)
 
 
@@ -82,7 +82,7 @@ def summary_lines(
     stats: RunStats | None = None,
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
-    """The whole of it, at most one line less than ``size`` is high."""
+    """The lines of the summary, at most one less than the height of ``size``."""
     width = min(size.width, _WIDEST)
     left = 0 if stats is None else stats.total - stats.done
     lines = [
@@ -100,7 +100,7 @@ def summary_lines(
     lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
     word = f"{quote(directory)}{flags}"
     command = f"batch-uploader status {word}"
-    # The hints and the prompt have their lines kept.
+    # Lines are reserved for the hints and the prompt.
     longest = hint(f"and {format_count(total)} more: {command}")
     groups = _groups(summary, stats)
     for hints in (_decisions(summary, word), []):
@@ -108,14 +108,14 @@ def summary_lines(
         rows, shown = attention_table(groups, width, size.height - used, ellipsis)
         if shown:
             break
-        # A screen as small as that had better show a recording; status tells the rest.
+        # On such a small screen a recording is more useful; ``status`` has the rest.
     others = f"and {format_count(total - shown)} more: " if total > shown else ""
     others = others if shown else "to see them: "
     return [*lines, *rows, hint(f"{others}{command}"), *hints]
 
 
 def _decisions(summary: Summary, directory: str) -> list[Line]:
-    """What is typed about recordings that no run will touch again before somebody decides."""
+    """The commands for recordings that runs do not touch before a human decides."""
     doubts = sum(summary.counts.get(each, 0) for each in UNDECIDED)
     if not doubts:
         return []
@@ -127,7 +127,7 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
 
 
 def alike(outcomes: Iterable[Outcome]) -> list[AttentionGroup]:
-    """Outcomes as rows for ``attention_table``: many with one reason are one row."""
+    """Outcomes as rows for ``attention_table``: many with the same reason are one row."""
     outcomes = list(outcomes)
     sizes = Counter(map(reason_of, outcomes))
     groups: dict[object, AttentionGroup] = {}
@@ -151,7 +151,7 @@ def attention_table(
     lines: list[Line] = []
     shown = 0
     rows = groups[:MOST_ROWS]
-    # Where there is little to say it is said whole; a command that is cut cures nothing.
+    # With few rows the cures are not cut, since a cut command is useless.
     cure_lines = max(_LEAST_CURE_LINES, most_lines // max(1, len(rows)) - 1)
     label = max([_LABEL, *(len(group.first.status.label) + 2 for group in rows)])
     for group in rows:
@@ -186,7 +186,7 @@ def _row(
 
 
 def _cure(outcome: Outcome) -> str:
-    """The reason with its code, which the documentation and the vendor's support go by."""
+    """The reason with its code, which the documentation and the vendor's support use."""
     if (failure := outcome.failure) is None:
         return ""
     return f"{printable(failure.code)}: {sentence(failure.message)}"
@@ -208,7 +208,7 @@ def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterato
     reason = sentence(summary.reason or "")
     match summary.ending:
         case Ending.UNAUTHORIZED | Ending.UNREACHABLE:
-            # Its cause stands at its end: what is cut there is looked for in vain.
+            # The cause is at the end, which must not be cut.
             lines = max(_LEAST_ERROR_LINES, most_lines - len(summary.hints))
             texts = wrap(f"error: {reason or summary.ending.value}", width, lines)
             yield from _under(error(""), texts)
@@ -246,7 +246,7 @@ def _deeds(summary: Summary) -> str:
 
 
 def _others(summary: Summary, width: int) -> list[Line]:
-    """What is neither new nor wrong, in numbers."""
+    """The counts of what is neither new nor wrong."""
     pairs = [
         ("already there", summary.already_there),
         ("waiting", summary.waiting),
@@ -263,7 +263,7 @@ def _counts(summary: Summary, statuses: Collection[Status]) -> list[tuple[str, i
 
 
 def _looks(summary: Summary) -> Iterator[Line]:
-    """What became of files that may have been touched, and why that was asked."""
+    """The results of comparing files that may have been touched, and the reason."""
     if not summary.to_compare:
         return
     have = "has a new change time" if summary.to_compare == 1 else "have new change times"
@@ -282,5 +282,5 @@ def _length(line: Line) -> int:
 
 
 def _height(lines: Iterable[Line], width: int) -> int:
-    """A line that is too long for the screen takes several: such is a manifest far down."""
+    """The height of lines when long ones wrap, such as the path of a manifest."""
     return sum(max(1, -(-_length(line) // width)) for line in lines)

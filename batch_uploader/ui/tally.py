@@ -1,7 +1,7 @@
-"""A run as the three displays show it: its RunStats, what is in flight, how fast, how long.
+"""A run for the displays: its RunStats, the transfers in flight, rates, time left.
 
-Nothing here knows of a screen. The memory does not grow with the number of files: it is that of
-the transfers in flight plus a bounded number of buckets.
+Independent of screens. Its memory does not grow with the number of files: it has the transfers in
+flight and a bounded number of buckets.
 """
 
 import time
@@ -17,30 +17,30 @@ from batch_uploader.core.model import Summary
 from batch_uploader.run.stats import RunStats
 
 Clock = Callable[[], float]
-"""Seconds from some moment on, never going back."""
+"""Monotonic seconds."""
 
 RATE_SECONDS = 15
-"""Over how long a rate is taken."""
+"""The period over which rates are averaged."""
 
-_PACE_SECONDS = 60  # for the time left: longer, since it should not jump about
+_PACE_SECONDS = 60  # for the time left: longer, so that it does not fluctuate
 
 
 class Stage(StrEnum):
-    """How far a run is; only ever forward."""
+    """The stage of a run; it only advances."""
 
     COUNTING = "counting"
     """The scan is running: the totals still grow."""
     SENDING = "sending"
     """The totals are final."""
     DRAINING = "draining"
-    """Nothing new is begun."""
+    """The run starts no new work."""
     FINISHED = "finished"
 
 
 class Transfer(Struct):
-    """A recording in flight. ``sent`` counts the current attempt alone.
+    """A recording in flight. ``sent`` counts only the current attempt.
 
-    Between two attempts ``retry_at`` is when, on the tally's clock, the next one begins, and
+    Between two attempts ``retry_at`` is when the next one begins, by the tally's clock, and
     ``code`` why the last one failed.
     """
 
@@ -53,18 +53,18 @@ class Transfer(Struct):
 
 
 class Pause(NamedTuple):
-    """Nobody sends for another ``seconds``."""
+    """Nothing is sent for another ``seconds``."""
 
     seconds: float
     reason: str
     doubts: int = 0
-    """So many recordings in doubt are all that is waited for."""
+    """The number of recordings in doubt, if the run waits only for these."""
 
 
 class Tally:
-    """Hears what a RunStats heard, and reads that; without one it keeps its own.
+    """Receives the same events as a RunStats, and reads it; without one it keeps its own.
 
-    Not safe for threads: who reads it from another one than the event loop's takes a lock.
+    Not thread-safe: reading it from another thread than the event loop's needs a lock.
     """
 
     def __init__(self, clock: Clock = time.monotonic, stats: RunStats | None = None) -> None:
@@ -104,7 +104,7 @@ class Tally:
         }
 
     def hear(self, event: Event) -> None:
-        """Take one event into account."""
+        """Process one event."""
         if self._feeds_stats:
             self.stats.hear(event)
         handler = self._handlers.get(type(event))
@@ -118,12 +118,12 @@ class Tally:
 
     @property
     def done_bytes(self) -> int:
-        """How much of the total is dealt with, the parts of what is in flight included."""
+        """The bytes that are done, including parts of what is in flight."""
         return self.stats.done_bytes + self._partial
 
     @property
     def pause(self) -> Pause | None:
-        """The pause that is on now."""
+        """The current pause."""
         seconds = self._paused_until - self._clock()
         if seconds <= 0 or self._ended is not None:
             return None
@@ -131,28 +131,28 @@ class Tally:
 
     @property
     def searching(self) -> int:
-        """So many recordings in doubt are all that the run is about."""
+        """The number of recordings in doubt, if the run only searches for these."""
         return 0 if self.in_flight or self._ended is not None else self._pause_doubts
 
     @property
     def rate(self) -> float:
-        """Bytes a second that leave for the service, over the last ``RATE_SECONDS``."""
+        """Bytes a second sent to the service, over the last ``RATE_SECONDS``."""
         return self._wire.rate(self._clock(), self._started)
 
     @property
     def recording_rate(self) -> float:
-        """Recordings a second that reach their end, over the last ``RATE_SECONDS``."""
+        """Recordings a second that ended, over the last ``RATE_SECONDS``."""
         return self._recordings.rate(self._clock(), self._started)
 
     @property
     def average_rate(self) -> float:
-        """Bytes a second that left for the service, over the whole run."""
+        """Bytes a second sent to the service, over the whole run."""
         elapsed = self.elapsed
         return self.stats.wire_bytes / elapsed if elapsed > 0 else 0.0
 
     @property
     def eta(self) -> float | None:
-        """Seconds to the end of the run, None while it cannot be told."""
+        """Seconds to the end of the run, None while unknown."""
         stats = self.stats
         if self.stage is not Stage.SENDING or self.pause or stats.done >= stats.total:
             return None
@@ -160,7 +160,7 @@ class Tally:
         return max(0, stats.total_bytes - self.done_bytes) / pace if pace > 0 else None
 
     def retry_in(self, transfer: Transfer) -> float | None:
-        """Seconds until the next attempt at it, None while one is going on."""
+        """Seconds until its next attempt, None during an attempt."""
         if transfer.retry_at is None:
             return None
         return max(0.0, transfer.retry_at - self._clock())
@@ -206,7 +206,7 @@ class Tally:
         now = self._clock()
         self._wire.add(now, event.nbytes)
         if (transfer := self.in_flight.get(event.path)) is not None:
-            # What leaves shows that the next attempt has begun.
+            # Bytes sent show that the next attempt has begun.
             transfer.retry_at = None
             transfer.sent += event.nbytes
             self._partial += event.nbytes
@@ -216,7 +216,7 @@ class Tally:
         transfer = self.in_flight.get(event.path)
         if transfer is None or event.code == "OK":
             return
-        # The next attempt starts at the first byte again.
+        # The next attempt starts again at the first byte.
         now = self._clock()
         self._partial -= transfer.sent
         self._pace.add(now, -transfer.sent)
@@ -268,10 +268,10 @@ class _Window:
         self._sums[place] += amount
 
     def rate(self, now: float, start: float) -> float:
-        """A second's share, of the time since ``start`` where that is shorter; never negative."""
+        """The average per second, since ``start`` if that is shorter; never negative."""
         oldest = int(now) - self._seconds + 1
         pairs = zip(self._stamps, self._sums, strict=True)
         total = sum(amount for stamp, amount in pairs if stamp >= oldest)
-        # The bucket of this second is not full yet; a young run's rate is not blown up.
+        # The bucket of this second is not full yet; a new run's rate must not be exaggerated.
         span = max(1.0, min(now - oldest, now - start))
         return max(0.0, total / span)

@@ -15,7 +15,7 @@ from batch_uploader.ui.tally import Tally
 
 
 def console_for(out: SafeStream) -> Console:
-    """A console that survives the loss of its terminal and reads no name as markup."""
+    """A console that survives the loss of its terminal and does not read names as markup."""
     return Console(
         file=cast("TextIO", out),
         markup=False,
@@ -26,7 +26,7 @@ def console_for(out: SafeStream) -> Console:
 
 
 def painted(line: Line) -> Text:
-    """A line of spans for rich: never wrapped, never read as markup."""
+    """A line of spans for rich: not wrapped, not read as markup."""
     text = Text(no_wrap=True, overflow="crop")
     for span in line:
         text.append(span.text, span.style)
@@ -34,12 +34,12 @@ def painted(line: Line) -> Text:
 
 
 def picture(tally: Tally, size: ScreenSize) -> Group:
-    """The live display as it is now, for ``Console.print`` and from there to an SVG."""
+    """The current live display, for ``Console.print`` and export to SVG."""
     return Group(*(painted(line) for line in frame(tally, size, [])))
 
 
 def show(lines: Iterable[Line], stream: TextIO | None) -> None:
-    """Print lines in colour, which NO_COLOR turns off."""
+    """Print lines in colour, unless NO_COLOR is set."""
     console = console_for(SafeStream(stream))
     for line in lines:
         console.print(painted(line), soft_wrap=True)
@@ -48,7 +48,7 @@ def show(lines: Iterable[Line], stream: TextIO | None) -> None:
 def terminal_view(
     stream: TextIO | None, describe: Callable[[Event], str | None], console: Console | None
 ) -> "TerminalView | PlainView":
-    """The live display, or plain lines where rich (its variables too) says: not interactive."""
+    """The live display, or plain lines if for rich the terminal is not interactive."""
     if console is not None:
         return TerminalView(console, SafeStream(None), describe)
     out = SafeStream(stream)
@@ -59,9 +59,9 @@ def terminal_view(
 
 
 class TerminalView:
-    """Draws the Tally over and over at the foot of the terminal, explanations above it.
+    """Redraws the Tally at the bottom of the terminal, with explanations above it.
 
-    At the end it takes itself away: the summary says what there is to remember.
+    At the end it removes itself; the summary follows.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TerminalView:
         self._frame = frame(tally, ScreenSize(size.width, size.height), self._slots, self._glyphs)
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
-        """Explanations scroll by above, the frame stays."""
+        """Print explanations above the frame."""
         if not self._live.is_started:
             self._live.start()
         said = spoken(lines, left_out)
@@ -97,5 +97,5 @@ class TerminalView:
         self._live.update(Group(*(painted(line) for line in self._frame)), refresh=True)
 
     def finish(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
         self._live.stop()

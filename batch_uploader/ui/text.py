@@ -1,4 +1,4 @@
-"""Text for a screen: measured in cells, shortened, wrapped; numbers."""
+"""Measures, shortens and wraps text in cells of a screen; formats numbers."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ from batch_uploader.core.units import format_duration
 
 ELLIPSIS = "…"
 
-# A vowel or final of Hangul joins the syllable before it: how macOS writes Korean names.
+# A Hangul vowel or final joins the syllable before it, as macOS decomposes Korean names.
 _HANGUL_JOINING = range(0x1160, 0x1200)
 _MINUTE, _HOUR = 60, 3600
 
@@ -23,9 +23,9 @@ def _cells(char: str) -> int:
 
 
 def shorten(text: str, width: int, ellipsis: str = ELLIPSIS) -> str:
-    """The printable text in at most ``width`` cells, its middle left out if need be.
+    """The printable text in at most ``width`` cells, its middle left out if needed.
 
-    Of a path more of the end is kept: that is the name of the file.
+    More of the end is kept, which in a path is the name of the file.
     """
     if cell_width(text) <= width:
         return text
@@ -34,14 +34,14 @@ def shorten(text: str, width: int, ellipsis: str = ELLIPSIS) -> str:
         return ellipsis if left == 0 else ""
     head = leading(text, left // 3)
     tail = leading(text[::-1], left - cell_width(head))[::-1]
-    # An accent whose letter is left out would settle on the ellipsis.
+    # An accent without its letter would combine with the ellipsis.
     while tail and not _cells(tail[0]):
         tail = tail[1:]
     return head + ellipsis + tail
 
 
 def clip(text: str, width: int, ellipsis: str = ELLIPSIS) -> str:
-    """The printable text in at most ``width`` cells, its end left out if need be."""
+    """The printable text in at most ``width`` cells, its end left out if needed."""
     if cell_width(text) <= width:
         return text
     return leading(text, max(0, width - cell_width(ellipsis))) + leading(ellipsis, max(0, width))
@@ -74,17 +74,17 @@ def wrap(text: str, width: int, lines: int, ellipsis: str = ELLIPSIS) -> list[st
 
 
 def _pieces(text: str, width: int) -> list[str]:
-    """The words, those that are longer than a line shortened to one."""
+    """The words, with those that are longer than a line shortened."""
     return [shorten(word, width) for word in text.split()]
 
 
 def format_hours(seconds: float) -> str:
-    """A length of audio: ``1,234.5h``, or minutes and seconds where there is not an hour of it."""
+    """A length of audio: ``1,234.5h``, or minutes and seconds below an hour."""
     if seconds < _HOUR:
         return format_duration(round(seconds) if seconds >= 1 else seconds)
     return f"{seconds / _HOUR:,.1f}h"
 
 
 def format_left(seconds: float) -> str:
-    """A time that counts down: whole seconds, so that it does not flicker."""
+    """The time of a countdown, in whole seconds, so that it does not flicker."""
     return format_duration(max(1, round(seconds)))
