@@ -1,4 +1,4 @@
-"""The command line: thin commands that parse, call, print and end with an exit code."""
+"""The command line: thin commands that parse, call, print and return an exit code."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ Exit codes:
 @click.version_option(__version__, message="%(prog)s %(version)s", prog_name="batch-uploader")
 @click.pass_context
 def app(context: click.Context) -> int:
-    """The whole program; without a command it prints its help, and that is a mistake."""
+    """The program; without a command it prints its help, and exits with an error."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
     return ExitCode.USAGE
@@ -87,10 +87,10 @@ def _misused(error: click.UsageError) -> int:
 
 
 def _open_streams() -> None:
-    """Give the standard streams that are closed to nobody.
+    """Open closed standard streams on the null device.
 
-    Otherwise a ledger or a recording would be opened under their numbers, and what a library prints
-    would go into it.
+    Otherwise a ledger or a recording could get their descriptors, and a library's output would go
+    into it.
     """
     for number in range(_STANDARD_STREAMS):
         try:
@@ -104,8 +104,8 @@ def _open_streams() -> None:
 
 
 def _flush_streams(code: int) -> int:
-    """The exit code: the given one, unless what was printed is lost."""
-    # Python would complain, and end with a code of its own, if it met a closed pipe at its exit.
+    """Flush the output. Returns the given exit code, or that of lost output."""
+    # At its exit Python would report a closed pipe, and use an exit code of its own.
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Commands that go on with the same directory, ledger and settings: to be pasted into a shell."""
+"""Commands for the same directory, ledger and settings, to paste into a shell."""
 
 import os
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ _KNOWN = {
 
 
 def again(settings: Settings, command: str, *more: str) -> str:
-    """The command with the directory as it was typed, and the given flags that it knows.
+    """The command with the directory as it was typed, and the given flags that it has.
 
-    ``more`` are words that stand at its end, each quoted if need be.
+    ``more`` are words for its end, each quoted if needed.
     """
     directory = os.fspath(settings.directory)
-    # What looks like a flag has to be told from one.
+    # A name with a leading dash must not be read as a flag.
     word = quote(f"./{directory}" if directory.startswith("-") else directory)
     return " ".join(["batch-uploader", command, word, *_flags(settings, command), *more])
 
 
 def flags_again(settings: Settings, command: str) -> str:
-    """The flags alone, each with a blank before it."""
+    """Only the flags, each after a space."""
     return "".join(f" {word}" for word in _flags(settings, command))
 
 

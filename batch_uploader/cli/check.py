@@ -1,4 +1,4 @@
-"""``check``: everything but sending, told to people or to programs."""
+"""``check``: inspects without sending, with output for people or programs."""
 
 import json
 import os
@@ -33,7 +33,7 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 
 def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
-    """Check the directory; the exit code."""
+    """Check the directory. Returns the exit code."""
     return anyio.run(_check, Settings(directory, flags), as_json)
 
 
@@ -69,7 +69,7 @@ def _explain(seen: Inspection) -> None:
 
 
 class _Group(Struct):
-    """Defects of one kind: how many, the first few paths, the first cure and if all have it."""
+    """Defects of one kind: number, first few paths, first cure, and whether all have that cure."""
 
     first: Defect
     count: int
@@ -78,7 +78,7 @@ class _Group(Struct):
 
 
 class _TextAccount:
-    """For people: sums, and the defects by their kinds. Bounded, however many there are."""
+    """Output for people: sums, and the defects by kind. Bounded in length."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -87,7 +87,7 @@ class _TextAccount:
     def take(self, seen: Inspection) -> None:
         """Hear of some more."""
         for defect in seen.defects:
-            # A sidecar that lacks ten fields has ten defects, and ten cures.
+            # A sidecar that lacks ten fields has ten defects with ten cures.
             group = self._groups.setdefault(
                 f"{defect.kind} {defect.field or ''}".strip(), _Group(defect, 0, [])
             )
@@ -97,7 +97,7 @@ class _TextAccount:
                 group.paths.append(defect.path)
 
     def print(self, total: CheckSummary) -> None:
-        """Tell all of it on stdout."""
+        """Print the result on stdout."""
         output.data(self._lines(total))
 
     def _lines(self, total: CheckSummary) -> Iterator[Line]:
@@ -131,14 +131,14 @@ class _TextAccount:
             message, cure = sentence(group.first.message), sentence(group.first.cure)
             if not group.alike:
                 message = f"{message} (for the first of them)"
-                # Before it, so that a command at its end can be copied.
+                # Before the cure, so that a command at its end can be copied.
                 cure = f"for the first of them, --json has each file's own: {cure}"
             yield [Span(f"  {message}", "dim")]
             yield [Span(f"  {cure}", "dim")]
 
 
 class _JsonAccount:
-    """For programs: one document. What may be long waits in files, not in memory."""
+    """Output for programs: one JSON document. Long lists are kept in files, not in memory."""
 
     def __init__(self) -> None:
         self._carried_over = _spool()
@@ -161,7 +161,7 @@ class _JsonAccount:
             )
 
     def print(self, total: CheckSummary) -> None:
-        """Write the document to stdout; a reader that is gone is no failure."""
+        """Write the document to stdout; a closed pipe is not an error."""
         sums = {
             "to_send": total.to_send,
             "to_send_bytes": total.to_send_bytes,

@@ -1,7 +1,7 @@
-"""The commands as they are typed: names, flags, help. What they do is in the modules beside.
+"""The commands: names, flags, help. What they do is in the other modules.
 
-Those are imported when their command runs, since gRPC and SQLite take longer than ``--help`` may.
-Every command returns its exit code.
+These are imported when their command runs, since importing gRPC and SQLite is too slow for
+``--help``. Every command returns its exit code.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from batch_uploader.cli.flags import PLACE, READING, SEARCH, UPLOAD
 from batch_uploader.cli.options import PATH, Flag, Panel, command
 
 Flags = Mapping[str, object]
-"""The flags that were given, by their long names."""
+"""The given flags, by long name."""
 
 _DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=PATH)
 _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.OUTPUT, is_flag=True)

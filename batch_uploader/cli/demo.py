@@ -1,4 +1,4 @@
-"""``demo``: the whole way on this machine alone, with everything real but the service."""
+"""``demo``: a complete upload on this machine, with everything real but the service."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span
 
 _CONNECTION = Connection("demo", frozenset(FIELDS), channels=2)
-# A line on which uploads can be watched, and a service that is busy now and then.
+# A connection slow enough to watch uploads, and a service that is sometimes busy.
 _FAULTS = Faults(seed=7, unavailable=0.12, latency=0.1, bandwidth=3_000_000.0)
 _LINES = 3
 
 
 def demo(directory: Path | None) -> int:
-    """Run it; the exit code is that of the upload."""
+    """Run the demo. Returns the exit code of the upload."""
     require_resources()
     try:
         root = directory.absolute() if directory else Path(tempfile.mkdtemp(prefix="demo-calls-"))
@@ -70,7 +70,7 @@ async def _demo(root: Path) -> int:
             "concurrency": "6",
             "whole-limit": "128K",
         }
-        # Nothing of the user's own settings belongs in here.
+        # Without the user's own settings.
         code = await upload_as_told(Settings(calls, flags, {}, service))
     manifest = manifest_path(calls)
     output.data(_head(manifest))
@@ -84,7 +84,7 @@ async def _demo(root: Path) -> int:
 
 
 def program_as_started() -> str:
-    """What is typed to start this program again: in a fresh clone no PATH leads to it."""
+    """The command that starts this program: in a fresh clone it is not in the PATH."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py":
         return f"{quote(sys.executable)} -m batch_uploader"

@@ -1,6 +1,6 @@
 """``batch-uploader emulator``: its flags, and how they become options.
 
-The emulator itself brings gRPC, so it is imported when the command runs and no sooner.
+The emulator imports gRPC, so it is imported only when the command runs.
 """
 
 import re

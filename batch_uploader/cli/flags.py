@@ -1,7 +1,7 @@
-"""Every flag, once, in the groups that commands take.
+"""All flags, in the groups that commands take.
 
-A flag that is not given is left out; what that means is up to ``settings``, which also knows the
-environment and the settings file. Nothing here is imported that takes long.
+Flags that are not given are left out; ``settings`` has their defaults, and reads the environment
+and the settings file. Slow imports are not allowed here.
 """
 
 from typing import Any, Final
@@ -57,7 +57,7 @@ PLACE: Final = (
         "NAME",
     ),
 )
-"""What every command about a directory has to know."""
+"""The flags of every command about a directory."""
 
 STAMP: Final = (
     *PLACE,
@@ -70,7 +70,7 @@ STAMP: Final = (
         "NAME",
     ),
 )
-"""Where the recording's key stands in a talk."""
+"""The flag for the field of a recording's key."""
 
 SEARCH: Final = (
     *STAMP,
@@ -130,7 +130,7 @@ SEARCH: Final = (
         "DURATION",
     ),
 )
-"""What it takes to ask the service which talks it holds."""
+"""The flags for searches."""
 
 _READING: Final = (
     _many(
@@ -196,7 +196,7 @@ _READING: Final = (
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)
-"""What is read, and what is wrong with it."""
+"""The flags for reading and checking recordings."""
 
 UPLOAD: Final = (
     *SEARCH,
@@ -301,4 +301,4 @@ UPLOAD: Final = (
         type=PATH,
     ),
 )
-"""All of an upload."""
+"""All flags of an upload."""

@@ -1,4 +1,4 @@
-"""``manifest``: what the ledger knows, as lines for others."""
+"""``manifest``: exports the ledger."""
 
 import sys
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from batch_uploader.settings.files import require_places
 def manifest(
     directory: Path, flags: Mapping[str, object], form: str, output: Path | None, *, raw: bool
 ) -> int:
-    """Export the ledger; the exit code. With ``raw`` a spreadsheet is not kept from harm."""
+    """Export the ledger. Returns the exit code. With ``raw``, formulas in CSV are not defused."""
     settings = Settings(directory, flags)
     chosen = RawSetting(form, "--format", Path()).one_of(Format)
     return anyio.run(_manifest, settings, chosen, output, raw)
@@ -34,7 +34,7 @@ async def _manifest(settings: Settings, form: Format, output: Path | None, raw: 
     if output is not None:
         await export_manifest(places, output, form=form, guard=keep if raw else defuse)
         return ExitCode.FINE
-    # A terminal runs no formulas, but it obeys controls.
+    # A terminal does not run formulas, but interprets control characters.
     shown = escape if sys.stdout.isatty() else keep
     with data_on_stdout():
         sys.stdout.flush()

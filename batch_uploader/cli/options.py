@@ -1,6 +1,6 @@
-"""What Click needs to know beyond itself: flags in panels, commands with examples.
+"""Extensions of Click: flags in panels, commands with examples.
 
-Click alone, since help has to be there at once, and so has a run that finds nothing to do.
+Imports only Click, since help must be fast, and so must a run without work.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from batch_uploader.core.errors import BadValue, ConfigError
 
 
 class Panel(StrEnum):
-    """The groups that flags stand in, in the order of the help."""
+    """The groups of flags, in the order of the help."""
 
     COMMAND = "Options"
     WHERE = "Destination"
@@ -32,7 +32,7 @@ class Panel(StrEnum):
 
 
 class Flag(click.Option):
-    """An option of a panel; ``words`` are what a shell completes it with."""
+    """An option of a panel; ``words`` are its shell completions."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Flag(click.Option):
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no argument
-    """A value that a function reads, or refuses with BadValue."""
+    """A value parsed by a function, which raises BadValue."""
 
     name = "value"
 
@@ -61,7 +61,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no ar
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """What was typed, as a value; a default that is one already stays."""
+        """Parse the text; a default that is already a value stays."""
         if not isinstance(value, str):
             return value
         try:
@@ -72,8 +72,8 @@ class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no ar
 
 
 def _path(text: str) -> Path:
-    # Nothing more is asked of it here: what is wrong with a path has exit codes of its own. An
-    # empty one would be the working directory, and is nearly always a variable that is not set.
+    # Only checked for being empty: other problems of a path have exit codes of their own. An empty
+    # path would be the working directory, and is nearly always an unset variable.
     if not text:
         raise BadValue("it is empty", hint="check whether a variable is unset")
     return Path(text)
@@ -83,12 +83,12 @@ PATH = Parsed(_path)
 
 
 class Command(click.Command):
-    """A command whose flags stand in panels, with examples that can be copied."""
+    """A command with its flags in panels, and examples that can be copied."""
 
     examples: Sequence[str] = ()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse an argument too many without repeating it, as Click would: it may be a secret."""
+        """Refuse a superfluous argument without showing it, as Click would: it may be a secret."""
         ctx.allow_extra_args = True
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
@@ -99,7 +99,7 @@ class Command(click.Command):
         return extra
 
     def panels(self, ctx: click.Context) -> dict[Panel, list[Flag]]:
-        """Its flags, in the order of the help."""
+        """The flags by panel, in the order of the help."""
         flags: dict[Panel, list[Flag]] = {panel: [] for panel in Panel}
         for param in self.get_params(ctx):
             if isinstance(param, Flag):
@@ -115,7 +115,7 @@ class Command(click.Command):
                 )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - Click's
-        """Write the examples, a line each."""
+        """Write the examples, one line each."""
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples:
@@ -126,7 +126,7 @@ class Group(click.Group):
     """Commands in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's
-        """Their names."""
+        """The names of the commands."""
         return list(self.commands)
 
 
@@ -135,14 +135,13 @@ def command(
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a function a command of its name, with its docstring as the help.
 
-    Of ``flags`` the function gets those that were given, by their long names, together, as the
-    parameter ``flags``.
+    The function gets the given ones of ``flags``, by long name, as the parameter ``flags``.
     """
     names = {str(flag.name): str(flag.name).replace("_", "-") for flag in flags}
 
     def decorate(function: Callable[..., Any]) -> Command:
         def called(**values: Any) -> Any:
-            # Later it would be the ledger or the directory that seems to be at fault.
+            # Later the same shortage would look like an error of the ledger or the directory.
             from batch_uploader.sinks.speechsense.resources import (
                 DESCRIPTORS_WITHOUT_GRPC,
                 require_descriptors,

@@ -1,8 +1,8 @@
-"""How the command line speaks, and with which number it ends.
+"""Output and exit codes of the command line.
 
-Data goes to stdout, everything else to stderr. An error is one line that begins with ``error:``;
-what to do about it follows as ``hint:``, and what else is known of it as ``note:``. A traceback is
-shown only with ``BATCH_UPLOADER_TRACEBACK=1``.
+Data goes to stdout, everything else to stderr. An error is one line that begins with ``error:``,
+followed by ``hint:`` lines with what to do, and ``note:`` lines with details. A traceback is shown
+only with ``BATCH_UPLOADER_TRACEBACK=1``.
 """
 
 import os
@@ -21,7 +21,7 @@ TRACEBACK_VARIABLE = "BATCH_UPLOADER_TRACEBACK"
 
 
 class ExitCode(IntEnum):
-    """What a command tells the shell; interrupted runs end with 128 and the signal's number."""
+    """The exit codes; interrupted runs end with 128 plus the signal's number."""
 
     FINE = 0
     ATTENTION = 1
@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     BUG = 70
 
 
-# The first that fits decides: subclasses stand before their parents.
+# The first match decides: subclasses are before their parents.
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.ConfigError, ExitCode.USAGE),
     (errors.Unauthorized, ExitCode.UNAUTHORIZED),
@@ -48,9 +48,9 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
 
 
 def explain_failure(failure: Exception) -> ExitCode:
-    """Say on stderr what ended the command; the exit code for it."""
+    """Print on stderr what ended the command. Returns the exit code."""
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
-        import traceback  # help is there a fiftieth sooner without it
+        import traceback  # without it help is 2 % faster
 
         traceback.print_exception(failure, file=sys.stderr)
     code = exit_code_of(failure)
@@ -59,7 +59,7 @@ def explain_failure(failure: Exception) -> ExitCode:
 
 
 def exit_code_of(failure: Exception) -> ExitCode:
-    """The exit code of a command that this ends."""
+    """The exit code for an exception that ends a command."""
     cause = _cause(failure)
     code = next((code for kind, code in _CODES if isinstance(cause, kind)), ExitCode.BUG)
     return ExitCode.LEDGER if code is ExitCode.BUG and _wants_threads(cause) else code
@@ -82,10 +82,10 @@ def cures(failure: errors.UploaderError) -> None:
 
 @contextmanager
 def data_on_stdout() -> Iterator[None]:
-    """Within it data is written to stdout; a reader that goes away ends that, and is no failure.
+    """A context for writing data to stdout; a closed pipe ends it without an error.
 
-    Raises UploaderError where the data is lost otherwise: a program that has half of it and an exit
-    code of 0 would take it for the whole.
+    Raises UploaderError if data is lost otherwise: with an exit code of 0 a program would take a
+    part for the whole.
     """
     try:
         yield
@@ -100,23 +100,23 @@ def data_on_stdout() -> Iterator[None]:
 
 
 def data(lines: Iterable[Line]) -> None:
-    """Print lines of data on stdout. Raises UploaderError where that fails."""
+    """Print lines of data on stdout. Raises UploaderError if that fails."""
     if can_draw(sys.stdout):
         show(list(lines), sys.stdout)
         return
     with data_on_stdout():
         encoding = sys.stdout.encoding
-        # What an encoding lacks must not end it.
+        # Characters that the encoding lacks are escaped.
         sys.stdout.write(plain_text(lines).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _wants_threads(cause: Exception) -> bool:
-    # Python has no type for it.
+    # Python has no exception class for it.
     return isinstance(cause, RuntimeError) and "start new thread" in str(cause)
 
 
 def _cause(failure: Exception) -> Exception:
-    # Task groups wrap what happened in them.
+    # Task groups wrap exceptions in groups.
     while isinstance(failure, ExceptionGroup):
         failure = failure.exceptions[0]
     return failure

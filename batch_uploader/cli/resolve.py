@@ -1,4 +1,4 @@
-"""``resolve``: a human decides what nothing else can tell, or has the service searched."""
+"""``resolve``: records a human's decisions, or searches the service."""
 
 import signal
 import sys
@@ -31,7 +31,7 @@ _GROUPS = {"--all": UNDECIDED, "--rejected": REJECTED}
 _NAMED = 3
 _SHOWN = 20
 _APART = 60.0
-"""So many seconds lie between two lines about waiting."""
+"""Seconds between two lines about waiting."""
 _FOUND = {
     Status.UPLOADED: Status.UPLOADED.label,
     Status.FAILED: "absent, to be sent by the next run",
@@ -40,7 +40,7 @@ _FOUND = {
 
 
 class Wanted(NamedTuple):
-    """What the command line decides, and about which recordings: these paths, or these groups."""
+    """The decision, and the recordings: paths or groups."""
 
     resolution: Resolution
     paths: Sequence[str]
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 
 def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
-    """The decision, from the flags that were given. Raises ConfigError unless it is exactly one."""
+    """The decision of the given flags. Raises ConfigError unless it is exactly one."""
     if len(flags) != 1:
         given = " and ".join(flags)
         raise ConfigError(
@@ -59,7 +59,7 @@ def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
 
 
 def resolve(directory: Path, flags: Mapping[str, object], wanted: Wanted, *, asks: bool) -> int:
-    """Decide; the exit code. With ``asks`` what may cost money is asked back."""
+    """Record the decision. Returns the exit code. With ``asks``, confirms what may cost money."""
     return anyio.run(_resolve, Settings(directory, flags), wanted, asks)
 
 
@@ -98,7 +98,7 @@ def _tell_resolved(resolved: Resolved, resolution: Resolution, settings: Setting
 
 
 def _confirmed(stored: int) -> bool:
-    """Ask the human whether as many recordings are to be sent, perhaps for the second time."""
+    """Ask whether this many recordings are to be sent, perhaps for the second time."""
     if not sys.stdin or not sys.stdin.isatty():
         raise ConfigError(
             "recordings may be billed twice with --resend, and there is no terminal to confirm it",
@@ -119,7 +119,7 @@ def require_nothing_else(
     give_up: bool,
     rejected: bool,
 ) -> None:
-    """Raise ConfigError for a decision, or recordings, beside ``--search``."""
+    """Raise ConfigError for a decision or recordings given with ``--search``."""
     if talk_id is not None or resend or give_up:
         raise ConfigError("--search decides by itself", hint="leave out the decision")
     if paths or rejected:
@@ -128,7 +128,7 @@ def require_nothing_else(
 
 
 def search(directory: Path, flags: Mapping[str, object]) -> int:
-    """Look for all that are in doubt; the exit code."""
+    """Search for all doubts. Returns the exit code."""
     return anyio.run(_search, Settings(directory, flags))
 
 
@@ -160,13 +160,13 @@ async def _search(settings: Settings) -> int:
 
 
 class _Waiting:
-    """A Listener that says now and then what is waited for."""
+    """A Listener that prints from time to time what is waited for."""
 
     def __init__(self) -> None:
         self._told_at = -_APART
 
     def __call__(self, event: Event) -> None:
-        """Say it, unless it was said just now."""
+        """Print it, unless it was printed recently."""
         now = time.monotonic()
         if isinstance(event, DoubtsWaiting) and now - self._told_at >= _APART:
             self._told_at = now

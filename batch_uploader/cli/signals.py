@@ -1,4 +1,4 @@
-"""Stopping a run by signals: politely at first, then at once, then as the system does it."""
+"""Stops a run by signals: the first drains it, the second cancels it, the third kills it."""
 
 import asyncio
 import signal
@@ -10,13 +10,13 @@ from typing import Final
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 _ECHO: Final = 2.0
-"""Seconds within which another signal is the same one: some supervisors, and GNU timeout, send it
-to the process and to its group."""
+"""Seconds within which a repeated signal is ignored: some supervisors, and GNU timeout, send it to
+the process and to its group."""
 _AT_ONCE: Final = 2
 
 
 class Interruption:
-    """Ends a run by signals; ``signal`` is the first one, None as long as there was none."""
+    """Ends a run by signals; ``signal`` is the first one, None before."""
 
     def __init__(self, politely: Callable[[str], None], at_once: Callable[[], None]) -> None:
         self.signal: int | None = None
@@ -26,10 +26,9 @@ class Interruption:
         self._came_at = 0.0
 
     def signalled(self, number: int, now: float) -> Callable[[], None] | None:
-        """A signal arrived; what the run has to do about it, None for an echo.
+        """A signal arrived. Returns what the run has to do, None if it is a repetition.
 
-        ``now`` is in seconds, of a clock that never goes back. The third one ends the process, if
-        the second did not help.
+        ``now`` is monotonic seconds. The third signal ends the process, if the second did not.
         """
         if self._count and now - self._came_at < _ECHO:
             return None
@@ -46,10 +45,10 @@ class Interruption:
 
 @contextmanager
 def listening(stop: Interruption) -> Iterator[None]:
-    """Hand the signals that end a program to ``stop``, on the event loop that runs now.
+    """Pass terminating signals to ``stop``, on the running event loop.
 
-    A terminal that hangs up (SIGHUP) does not end the run. The handlers are plain ones, since
-    Windows has no others; handing over to the loop is nearly all that they do.
+    A hangup of the terminal (SIGHUP) does not end the run. The handlers are plain ones, since
+    Windows has only these; they do little more than call the loop.
     """
     loop = asyncio.get_running_loop()
 

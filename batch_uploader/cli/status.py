@@ -1,4 +1,4 @@
-"""``status``: what the ledger knows, in numbers, and what needs a human."""
+"""``status``: the counts of the ledger, and what needs a human."""
 
 import json
 import os
@@ -28,19 +28,19 @@ from batch_uploader.ui.text import format_hours
 _SHOWN = 20
 _LABEL = 11  # "being sent" and a gap; wider where a longer one is shown
 
-# First what only a human can decide.
+# First what only a human or a search can decide.
 _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Status].index(each)))
 
 
 class _Report(Struct, frozen=True):
-    """What is on record, and the settings that name the same ledger again."""
+    """The status, and the settings for commands on the same ledger."""
 
     status: DirectoryStatus
     settings: Settings
 
 
 def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
-    """Report on the directory's ledger; the exit code."""
+    """Print the status of the directory's ledger. Returns the exit code."""
     return anyio.run(_status, Settings(directory, flags), as_json)
 
 
@@ -61,7 +61,7 @@ async def _status(settings: Settings, as_json: bool) -> int:
 
 
 def tell_of_kept(count: int, settings: Settings) -> None:
-    """Say of how many recordings a full disk kept out of the ledger what became of them, if any."""
+    """Print how many results are not in the ledger because the disk was full, if any."""
     if count:
         output.hint(
             f"the results of {plural(count, 'recording')} could not be recorded, and are kept"
@@ -163,10 +163,10 @@ def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object
 
 
 def _command(report: _Report, row: Record) -> str:
-    """What is typed, but for the decision, to decide about this recording."""
+    """The command to decide about this recording, without the decision."""
     more = []
     if len(report.status.connections) > 1 and "connection-id" not in report.settings.flags:
         more += ["--connection-id", quote(row.connection_id)]
-    # A path that looks like a flag has to be told from one.
+    # A path with a leading dash must not be read as a flag.
     path = f"./{row.path}" if row.path.startswith("-") else row.path
     return again(report.settings, "resolve", *more, quote(path))

@@ -1,4 +1,4 @@
-"""``upload``: the run with its display, its log and its signals."""
+"""``upload``: a run with display, log and signals."""
 
 import asyncio
 import gc
@@ -39,21 +39,21 @@ from batch_uploader.ui.stream import Span
 from batch_uploader.ui.summary import print_summary, warn_of_nothing
 
 _COLLECT_AFTER = 10_000
-"""So many new objects before Python looks for those that nobody holds but they each other."""
+"""The number of new objects before Python's garbage collector runs."""
 
 
 def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = False) -> int:
-    """Upload the directory; the exit code. With ``rebuilding`` a new ledger is made first."""
+    """Upload the directory. Returns the exit code. ``rebuilding`` makes a new ledger first."""
     keep_one_heap()
-    # What is imported stays for good, and most of what comes leaves without the collector.
+    # Imported objects stay for ever, and most new ones are freed without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
     return anyio.run(upload_as_told, Settings(directory, flags), rebuilding)
 
 
 async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
-    """Upload what the settings say, and say how it went; the exit code."""
-    # What blocks waits for its turn where the system does not start as many threads as usual.
+    """Upload according to the settings, and print the result. Returns the exit code."""
+    # Fewer worker threads where the system does not allow the usual number.
     limiter = to_thread.current_default_thread_limiter()
     limiter.total_tokens = min(limiter.total_tokens, require_resources())
     places = require_places(settings)
@@ -86,11 +86,11 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
     listeners.append(renderer)
-    # Events are the only text that may stand between them.
+    # Only events may be on their stream.
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
         if log_file:
-            # Before the ledger is made or locked: a log that cannot be is a mistake of settings.
+            # Before the ledger is created or locked: an unusable log is an error of the settings.
             listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
         stack.enter_context(listening(stop))
         stack.enter_context(_limited(settings.limit("max-duration"), uploader))
@@ -116,7 +116,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
 
 
 async def _run(uploader: Uploader, stop: Interruption) -> Summary:
-    """Run it; the ledger learns with which exit code the process will end."""
+    """Run it, and record the exit code of the process in the ledger."""
     try:
         summary = await uploader.run()
     except Exception as error:
@@ -176,7 +176,7 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
 
 
 def _tell_troubles(summary: Summary, settings: Settings, stats: RunStats) -> None:
-    """All that is said with ``--progress none``: what somebody has to do something about."""
+    """The output with ``--progress none``: what needs action."""
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
         output.error(summary.reason or summary.ending, *summary.hints)
     if summary.found_nothing:

@@ -1,7 +1,7 @@
 """A local SpeechSense: strict, persistent, able to fail on purpose.
 
-It refuses what the service refuses, as far as that is documented, and is what users test their own
-pipelines with. In a program::
+It refuses what the service refuses, as far as documented, so that users can test their own
+pipelines with it. In a program::
 
     async with Emulator(EmulatorOptions(store=Path("talks.db"))) as emulator:
         ...  # upload to emulator.address

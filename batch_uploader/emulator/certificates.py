@@ -21,7 +21,7 @@ _SKEW: Final = dt.timedelta(hours=1)
 
 
 class Certificates(Struct, frozen=True):
-    """What a server needs, as PEM, and where the CA stands that its clients are to trust."""
+    """Key and certificate of a server, as PEM, and the path of the CA for its clients."""
 
     ca_file: Path
     chain: bytes
@@ -29,9 +29,9 @@ class Certificates(Struct, frozen=True):
 
 
 def certificates(folder: Path) -> Certificates:
-    """Those in the folder, made anew if they are missing, broken or run out within a week.
+    """The certificates in the folder, renewed if missing, invalid or expiring within a week.
 
-    The CA's key is thrown away at once, so whoever trusts the CA trusts this server alone.
+    The CA's key is discarded at once, so that trusting the CA means trusting only this server.
     Raises ConfigError if the folder cannot be written.
     """
     ca_file, chain_file, key_file = (

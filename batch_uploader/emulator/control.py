@@ -1,4 +1,4 @@
-"""What a program that runs the emulator in its own process can see of it, and do to it."""
+"""Inspects and controls an emulator that runs in the same process."""
 
 import os
 import time
@@ -14,10 +14,10 @@ _KILLED = 137
 
 
 class Control:
-    """The handle on a running emulator; every attribute may be read at any moment.
+    """The control of a running emulator; every attribute may be read at any time.
 
-    ``requests`` counts the RPCs that arrived by the method's own name (``Upload``), ``received``
-    the uploads whose last byte did.
+    ``requests`` counts the received RPCs by the method's own name (``Upload``), ``received`` the
+    uploads whose last byte arrived.
     """
 
     def __init__(self, store: Path, authenticator: Authenticator, faults: Faults) -> None:
@@ -35,7 +35,7 @@ class Control:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong from now on; assign another Faults at any moment.
+        """The faults from now on; assign another Faults at any time.
 
         An outage is counted from the assignment, everything else from the start of the server.
         """
@@ -48,7 +48,7 @@ class Control:
         self._faults = faults
 
     def talks(self) -> list[Talk]:
-        """Everything that is stored, the oldest first. Blocking, for a moment."""
+        """All stored talks, the oldest first. Blocks briefly."""
         return stored_talks(self._store)
 
     def revoke(self) -> None:
@@ -60,17 +60,17 @@ class Control:
         self._authenticator.revoked = False
 
     def count(self, method: str) -> None:
-        """Another RPC of that name arrived."""
+        """Count an RPC of that name."""
         limit = self._faults.revoke_after
         if limit is not None and self.requests.total() >= limit:
             self.revoke()
         self.requests[method] += 1
 
     def fault(self, identity: bytes) -> Fault | None:
-        """The fault of this attempt at an upload."""
+        """The fault for this attempt at an upload, if any."""
         fault = self._faults.fault(identity, self._attempts[identity])
         if fault is None:
-            # A recording is remembered only until it got through: memory stays level.
+            # A recording is remembered only until it succeeds, so that memory does not grow.
             del self._attempts[identity]
         else:
             self._attempts[identity] += 1
@@ -82,7 +82,7 @@ class Control:
         return self._faults.search_fails(self._queries)
 
     def upload_received(self) -> int:
-        """The number, from 1, of an upload whose last byte is here. May end the process."""
+        """Count a completely received upload. Returns its number, from 1. May end the process."""
         self.received += 1
         if self.received == self._faults.die_before_storing:
             die()
@@ -94,12 +94,12 @@ class Control:
             die()
 
     def over_rate(self) -> bool:
-        """Whether this upload is too much; counts it if it is not."""
+        """Whether this upload exceeds the rate; counts it if not."""
         rate = self._faults.max_rate
         if rate is None:
             return False
         now = time.monotonic()
-        # A second's worth may come at once, and a single one always.
+        # A second's worth may come at once, at least one.
         most = max(1.0, rate)
         self._quota = min(most, self._quota + (now - self._quota_at) * rate)
         self._quota_at = now
@@ -109,7 +109,7 @@ class Control:
         return False
 
     def transfer_time(self, nbytes: int) -> float:
-        """How long to wait in seconds until so many more bytes fitted through the bandwidth."""
+        """Seconds to wait for ``nbytes`` more bytes at the bandwidth."""
         if self._faults.bandwidth is None:
             return 0.0
         now = time.monotonic()
@@ -118,5 +118,5 @@ class Control:
 
 
 def die() -> None:
-    """End the process as a kill -9 does: nothing is flushed, closed or said."""
+    """End the process as kill -9 does: nothing is flushed, closed or printed."""
     os._exit(_KILLED)

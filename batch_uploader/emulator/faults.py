@@ -1,7 +1,7 @@
-"""What the emulator does wrong on purpose, and when.
+"""Deliberate faults of the emulator.
 
-A decision depends on the seed, on the recording and on how often it was tried, never on time or on
-the order in which requests arrive. So the same load meets the same faults however concurrent it is.
+A decision depends on the seed, the recording and the number of its attempts, never on time or on
+the order of requests. So the same load has the same faults at any concurrency.
 """
 
 import hashlib
@@ -15,22 +15,22 @@ from batch_uploader.core.errors import BadValue
 
 
 class LostAnswer(StrEnum):
-    """What a client gets to see of a talk that was stored and whose answer is lost."""
+    """What a client receives if a talk was stored and its answer is lost."""
 
     SILENCE = "silence"
     """Nothing, until its own deadline."""
     INTERNAL = "internal"
     """INTERNAL."""
     PROXY = "proxy"
-    """UNAVAILABLE in the words of a proxy whose backend went away."""
+    """UNAVAILABLE with the text of a proxy whose backend went away."""
     RESET = "reset"
-    """Its connection is reset, with all the RPCs on it; needs the relay."""
+    """A reset of its connection with all RPCs on it; needs the relay."""
     BLANK = "blank"
     """OK without a talk ID."""
 
 
 class Fault(StrEnum):
-    """What may go wrong with one attempt; each is the name of its probability in Faults."""
+    """The faults of one attempt; each is the name of its probability in Faults."""
 
     UNAVAILABLE = "unavailable"
     EXHAUSTED = "exhausted"
@@ -41,9 +41,9 @@ class Fault(StrEnum):
 
 
 class Outage(Struct, frozen=True):
-    """Nobody listens on the port for ``length`` seconds, ``start`` seconds after it was asked for.
+    """The port is closed for ``length`` seconds, ``start`` seconds after this was set.
 
-    What is in flight when it begins is cut off.
+    What is in flight at its beginning is cut off.
     """
 
     start: float
@@ -51,10 +51,10 @@ class Outage(Struct, frozen=True):
 
 
 class Faults(Struct, frozen=True):
-    """Every knob, all off. Durations are seconds, probabilities between 0 and 1.
+    """All faults, by default off. Durations are seconds, probabilities between 0 and 1.
 
-    At most one fault hits an attempt at an upload, so their probabilities add up to 1 at most.
-    Raises BadValue where a number makes no sense.
+    An attempt at an upload has at most one fault, so the sum of their probabilities is at most 1.
+    Raises BadValue for invalid numbers.
     """
 
     seed: int = 0
@@ -64,43 +64,44 @@ class Faults(Struct, frozen=True):
     exhausted: float = 0.0
     """Answers RESOURCE_EXHAUSTED, nothing stored."""
     pushback: float | None = None
-    """The pause that these two ask for, negative: no retry at all. None: they do not say."""
+    """The pause that these two ask for; negative: no retry; None: not given."""
     abort_early: float = 0.0
-    """Refuses a stream after its first message, without reading on; nothing stored."""
+    """Refuses a stream after its first message, without reading the rest; nothing stored."""
     abort_code: grpc.StatusCode = grpc.StatusCode.ABORTED
     """What ``abort_early`` answers."""
     silent: float = 0.0
-    """Reads everything, stores nothing, never answers."""
+    """Reads everything, stores nothing and never answers."""
     early_ok: float = 0.0
-    """Answers a stream with a talk ID after its first chunk; what came is stored, as truncated."""
+    """Answers a stream with a talk ID after its first chunk; the received part is stored as
+    truncated."""
     lose_answer: float = 0.0
-    """Stores, and then behaves as ``lost_answer`` says."""
+    """Stores, and then acts as ``lost_answer`` says."""
     lost_answer: LostAnswer = LostAnswer.SILENCE
 
     store_late: float = 0.0
-    """How long after its last byte a talk is stored, whether or not the client still waits."""
+    """How long after its last byte a talk is stored, even if the client has gone."""
     die_before_storing: int | None = None
-    """The process ends on the spot with the nth upload received, before it is stored."""
+    """The process is killed with the nth received upload, before it is stored."""
     die_after_storing: int | None = None
-    """The same after it is stored and before it is answered."""
+    """The same, after it is stored and before it is answered."""
     revoke_after: int | None = None
-    """After so many requests every credential is refused."""
+    """The number of requests after which every credential is refused."""
 
     max_rate: float | None = None
-    """So many uploads a second are taken, and a second's worth at once; RESOURCE_EXHAUSTED is what
-    comes on top, nothing stored."""
+    """The uploads a second that are accepted, with bursts of a second's worth; further ones get
+    RESOURCE_EXHAUSTED, nothing stored."""
     latency: float = 0.0
     """Added to every RPC."""
     bandwidth: float | None = None
-    """Bytes a second, for all uploads together; a stream feels it as backpressure."""
+    """Bytes a second, for all uploads together; streams get backpressure."""
     outage: Outage | None = None
     search_lag: float = 0.0
-    """How long after being stored a talk is found by Search."""
+    """How long after a talk is stored Search finds it."""
     search_unavailable: float = 0.0
     """The probability that Search and Get answer UNAVAILABLE."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Raise BadValue for invalid values."""
         for name in (*Fault, "search_unavailable"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadValue(f"{_flag(name)} is not a probability", hint="give 0 to 1")
@@ -123,8 +124,8 @@ class Faults(Struct, frozen=True):
             raise BadValue("a max-rate of 0 allows nothing", hint="leave it out for no limit")
 
     def fault(self, identity: bytes, attempt: int) -> Fault | None:
-        """The fault of the ``attempt``th try (from 0) at the upload of that identity."""
-        # "mishap", as it was called at first: a seed draws the same faults as ever.
+        """The fault of attempt number ``attempt`` (from 0) at the upload of that identity."""
+        # "mishap" was its first name, kept so that a seed draws the same faults as before.
         draw = self._draw("mishap", identity, attempt)
         for fault in Fault:
             draw -= getattr(self, fault)
@@ -142,7 +143,7 @@ class Faults(Struct, frozen=True):
 
 
 def status_code(name: str) -> grpc.StatusCode:
-    """The status of that name in capitals, OK excluded. Raises BadValue."""
+    """The status of that name in capitals, except OK. Raises BadValue."""
     names = {code.name: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
     if name not in names:
         raise BadValue(

@@ -1,7 +1,7 @@
-"""Looks into audio as the service does: is it what the request declares, and how long is it?
+"""Inspects audio as the service does: is it what the request declares, and how long is it?
 
-Written apart from the uploader's own look at audio, so that neither hides a mistake of the other;
-only the length of MP3 and Ogg Opus is left to that one.
+Independent of the uploader's own inspection, so that neither hides a bug of the other; only the
+length of MP3 and Ogg Opus uses that one.
 """
 
 import struct
@@ -31,7 +31,7 @@ _CONTAINERS: Final = {
 
 
 def check_declaration(declared: wire.AudioMetadata) -> Container:
-    """What the audio is said to be. Raises RpcRefusal if that is nothing the service takes."""
+    """The declared container. Raises RpcRefusal if the service does not accept it."""
     kind = declared.WhichOneof("AudioFormat")
     if kind == "container_audio":
         container = _CONTAINERS.get(declared.container_audio.container_audio_type)
@@ -54,7 +54,7 @@ def inspect(
 ) -> float:
     """The length in seconds of the audio in a seekable file of that size in bytes. Blocking.
 
-    ``channels`` is what the connection wants, None for any number. Raises RpcRefusal.
+    ``channels`` is what the connection requires, None for any number. Raises RpcRefusal.
     """
     container = check_declaration(declared)
     if not size:
@@ -84,7 +84,7 @@ def _check_kind(head: bytes, declared: Container) -> None:
     elif head.startswith(b"ID3") or _is_layer_3(head):
         actual = Container.MP3
     else:
-        # An MP3 may begin with other tags; the look at its frames decides.
+        # An MP3 may begin with other tags; its frames decide.
         actual = declared if declared is Container.MP3 else None
     if actual is not declared:
         raise _contradicted(declared, actual)
@@ -161,7 +161,7 @@ def _other(handle: BinaryIO, size: int, declared: Container) -> tuple[int, float
 
 
 def length_of_truncated(handle: BinaryIO, size: int, declared: wire.AudioMetadata) -> float:
-    """The length of what came of a stream that broke off, 0 where it cannot be told. Blocking."""
+    """The length of the received part of a broken stream, 0 if unknown. Blocking."""
     try:
         return inspect(handle, size, declared, None)
     except RpcRefusal:

@@ -18,7 +18,7 @@ from batch_uploader.sinks.speechsense import wire
 
 
 class Queries:
-    """Answers what is stored. Every method returns the response or raises RpcRefusal."""
+    """Answers Search and Get. Every method returns the response or raises RpcRefusal."""
 
     def __init__(self, store: TalkStore, control: Control, connections: frozenset[str]) -> None:
         self._store = store
@@ -26,7 +26,7 @@ class Queries:
         self._connections = connections
 
     async def search(self, data: bytes) -> wire.SearchTalkResponse:
-        """The IDs of talks by their metadata, once the index has seen them."""
+        """The IDs of indexed talks by their metadata."""
         request = parse(wire.SearchTalkRequest, data)
         self._fail_on_purpose()
         connection_id = self._connection(request.connection_id)
@@ -45,7 +45,7 @@ class Queries:
         )
 
     async def get(self, data: bytes) -> wire.GetTalkResponse:
-        """Talks by their IDs; those that do not exist are left out."""
+        """Talks by their IDs; missing ones are left out."""
         request = parse(wire.GetTalkRequest, data)
         self._fail_on_purpose()
         if not request.talk_ids:

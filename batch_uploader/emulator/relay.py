@@ -1,7 +1,7 @@
-"""A TCP relay in front of the server: the only way to reset one connection and not all.
+"""A TCP relay in front of the server: the only way to reset a single connection.
 
-It knows nothing of what passes. Towards the server each connection has a port of its own, and by
-that port, which gRPC reports as the peer, the connection is found again.
+It does not interpret the data. Towards the server each connection has a port of its own, which gRPC
+reports as the peer; by that port the connection is found.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Final, cast
 
 _LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""Closing with this set sends a reset."""
+"""Closing a socket with this option sends a reset."""
 
 
 class Relay:
-    """Listens on an address and hands everything on to a port of the same host."""
+    """Listens on an address and forwards everything to a port of the same host."""
 
     def __init__(self, host: str, backend_port: int) -> None:
         self._host = host
@@ -29,7 +29,7 @@ class Relay:
         self._idle = asyncio.Event()
 
     async def listen(self, port: int) -> int:
-        """Begin; the port, which is chosen if 0 was asked for. Raises OSError if it is taken."""
+        """Start listening. Returns the port; 0 chooses one. Raises OSError if it is in use."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: _End(self._join, self._lost), self._host, port
@@ -38,7 +38,7 @@ class Relay:
         return chosen
 
     async def close(self) -> None:
-        """Listen no more and reset every connection."""
+        """Stop listening and reset every connection."""
         if self._server is not None:
             self._server.close()
         for task in self._joining:
@@ -52,7 +52,7 @@ class Relay:
             await self._idle.wait()
 
     def cut(self, peer: str) -> None:
-        """Reset the connection that the server knows as this peer, if it is still there."""
+        """Reset the connection that the server sees as this peer, if it still exists."""
         client = self._clients.get(int(peer.rpartition(":")[2]))
         if client is not None:
             client.reset()
@@ -86,7 +86,7 @@ class Relay:
 
 
 class _End(asyncio.Protocol):
-    """One of the two sockets of a relayed connection; passes on the other's need for a pause."""
+    """One of the two sockets of a relayed connection; forwards backpressure."""
 
     def __init__(
         self,
@@ -99,17 +99,17 @@ class _End(asyncio.Protocol):
         self._other = other
         self._transport: asyncio.Transport | None = None
         self.port = 0
-        """The local one, known when the connection is made."""
+        """The local port, set when the connection is made."""
 
     @property
     def transport(self) -> asyncio.Transport:
-        """Of a connection that was made."""
+        """The transport; the connection must have been made."""
         if self._transport is None:
             raise RuntimeError("not connected yet")
         return self._transport
 
     def pair(self, other: "_End") -> None:
-        """Pass everything on to the other from now on."""
+        """Forward everything to the other from now on."""
         self._other = other
         if self.transport.is_closing():
             other.transport.close()
@@ -117,9 +117,9 @@ class _End(asyncio.Protocol):
             self.transport.resume_reading()
 
     def reset(self) -> None:
-        """Break the connection off; the other end closes with it."""
+        """Reset the connection; the other end closes with it."""
         connection: socket.socket = self.transport.get_extra_info("socket")
-        # Already gone is as good.
+        # It may already be closed.
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self.transport.abort()

@@ -1,6 +1,6 @@
-"""What the service refuses, as far as a request's own words go; the audio's bytes: ``inspection``.
+"""Checks of requests, except of the audio's bytes, which ``inspection`` does.
 
-Every check raises a RpcRefusal or returns. Where the service's own code is unknown, the code is the
+Every check raises a RpcRefusal or returns. Where the service's status code is unknown, it is the
 one that its documentation of gRPC errors suggests.
 """
 
@@ -26,7 +26,7 @@ GET_LIMIT: Final = 100
 PAGE_LIMIT: Final = 1000
 DEFAULT_PAGE: Final = 100
 FILTERS_LIMIT: Final = 100
-# gRPC gives up on an answer whose headers are larger than 8 KB together.
+# gRPC rejects an answer whose headers exceed 8 KB in total.
 _MOST_VIOLATIONS: Final = 10
 _LONGEST_TEXT: Final = 120
 _PAGE_TOKEN: Final = re.compile("[0-9]{0,5}")
@@ -35,16 +35,16 @@ _M = TypeVar("_M", bound=Message)
 
 
 class Violation(Struct, frozen=True):
-    """The path of a field in the request, and what is wrong with it."""
+    """The path of a field in the request, and the problem."""
 
     field: str
     description: str
 
 
-class RpcRefusal(Exception):  # noqa: N818 - the emulator's right answer, not a mistake of its own
-    """The answer to a request is a status that is not OK.
+class RpcRefusal(Exception):  # noqa: N818 - a correct answer, not a mistake
+    """The answer to a request is an error status.
 
-    ``pushback`` is the pause in seconds that the answer asks for, negative for no retry at all.
+    ``pushback`` is the pause in seconds that the answer asks for, negative for no retry.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RpcRefusal(Exception):  # noqa: N818 - the emulator's right answer, not a 
         self.pushback = pushback
 
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The trailing metadata: the details of the status, and the pause that is asked for."""
+        """The trailing metadata: the details of the status, and the requested pause."""
         number: int = self.code.value[0]
         status = wire.Status(code=number, message=self.message)
         trailers: list[tuple[str, str | bytes]] = []
@@ -96,8 +96,8 @@ def invalid(field: str, description: str) -> RpcRefusal:
 class Connection(Struct, frozen=True):
     """A connection of the emulated space.
 
-    ``fields`` are the metadata keys that it declares, None takes any. ``channels`` is the number of
-    channels that its audio has, None takes any.
+    ``fields`` are the declared metadata keys, ``channels`` the required number of channels; None
+    allows any.
     """
 
     id: str
@@ -118,7 +118,7 @@ def parse(kind: type[_M], data: bytes) -> _M:
 def check_metadata(
     metadata: wire.TalkMetadata, connections: Mapping[str, Connection]
 ) -> Connection:
-    """The connection that a talk goes to, which takes its metadata."""
+    """Check a talk's metadata. Returns the talk's connection."""
     if not metadata.connection_id:
         raise invalid("metadata.connection_id", "is missing")
     connection = connections.get(metadata.connection_id)
@@ -163,7 +163,7 @@ def _long_values(where: str, values: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def check_text(request: wire.UploadTextRequest) -> None:
-    """A chat has messages, each by one of the users of its metadata."""
+    """Check that a chat has messages, each by one of the users in its metadata."""
     if not request.text_content.messages:
         raise invalid("text_content.messages", "is empty")
     users = {user.id for user in request.metadata.users}
@@ -178,7 +178,7 @@ def check_text(request: wire.UploadTextRequest) -> None:
 
 
 class Condition(Struct, frozen=True):
-    """Talks whose metadata field has one of the values, or has not."""
+    """Selects talks whose metadata field has one of the values, or has none of them."""
 
     field: str
     values: tuple[str, ...]
@@ -186,7 +186,7 @@ class Condition(Struct, frozen=True):
 
 
 def check_search(request: wire.SearchTalkRequest) -> tuple[Condition, ...]:
-    """What a Search asks for, of which the emulator understands the matching of fields."""
+    """The conditions of a Search; the emulator supports only matching of fields."""
     if not 0 <= request.page_size <= PAGE_LIMIT:
         raise invalid("page_size", f"is not between 1 and {PAGE_LIMIT}")
     if not _PAGE_TOKEN.fullmatch(request.page_token):

@@ -1,4 +1,4 @@
-"""The emulator as a whole: options, the running server, and the process that is nothing else."""
+"""The emulator: options, the running server, and its own process."""
 
 import asyncio
 import ipaddress
@@ -26,20 +26,20 @@ from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Authenticator, Regist
 from batch_uploader.emulator.uploads import Policy, Uploads
 
 API_KEY: Final = "emulator-key"
-"""Let in where no credential is declared."""
+"""Accepted if no credential is declared."""
 CONNECTION: Final = Connection("demo")
-"""There where none is declared."""
+"""The connection if none is declared."""
 _GRACE: Final = 2.0
 
 
 class EmulatorOptions(Struct, frozen=True):
-    """What an emulator is and takes. ``port`` 0 chooses one; the host has to be loopback.
+    """The options of an emulator. ``port`` 0 chooses one; the host must be loopback.
 
-    Without any credential, ``API_KEY`` is let in. ``tls_dir`` holds the certificates, None is
-    plaintext. ``keep_audio`` is a folder for the bytes of talks, by their IDs. ``keep_truncated``
-    stores what came of streams that broke off. ``connection_age`` in seconds ends connections
-    politely, with a GOAWAY, and a second later for good. ``relay`` puts a relay in front, which
-    LostAnswer.RESET needs and which costs speed.
+    Without any credential, ``API_KEY`` is accepted. ``tls_dir`` has the certificates, None is
+    plaintext. ``keep_audio`` is a folder for the bytes of talks, by ID. ``keep_truncated`` stores
+    the received part of broken streams. ``connection_age`` in seconds ends connections gracefully,
+    with a GOAWAY, and a second later forcibly. ``relay`` adds a relay, which LostAnswer.RESET needs
+    and which costs speed.
     """
 
     store: Path
@@ -59,22 +59,22 @@ class EmulatorOptions(Struct, frozen=True):
 
     @property
     def admitted_keys(self) -> frozenset[str]:
-        """The API keys, with the default in its place."""
+        """The accepted API keys, including the default."""
         declared = self.api_keys or self.iam_tokens or self.service_accounts
         return self.api_keys if declared else frozenset({API_KEY})
 
     @property
     def has_relay(self) -> bool:
-        """Whether connections can be reset one by one."""
+        """Whether single connections can be reset."""
         return self.relay or self.faults.lost_answer is LostAnswer.RESET
 
 
 class Emulator:
-    """A SpeechSense on loopback, for as long as the context lasts.
+    """A SpeechSense on loopback, as an async context manager.
 
-    ``address`` is HOST:PORT, ``ca_file`` what a client has to trust (None: plaintext), ``control``
-    shows what it stored and changes its faults. Entering raises ConfigError if the address, the
-    store or the folders cannot be used.
+    ``address`` is HOST:PORT, ``ca_file`` the CA that clients must trust (None: plaintext),
+    ``control`` shows what it stored and changes its faults. Entering raises ConfigError if the
+    address, the store or the folders cannot be used.
     """
 
     def __init__(self, options: EmulatorOptions) -> None:
@@ -98,7 +98,7 @@ class Emulator:
 
     @property
     def address(self) -> str:
-        """Where it listens, as a gRPC target."""
+        """Its address, as a gRPC target."""
         return _target(self._host, self._port)
 
     async def __aenter__(self) -> Self:
@@ -128,14 +128,14 @@ class Emulator:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Finish what is quickly finished, cut off the rest, close the store."""
+        """Finish what finishes quickly, cut off the rest, close the store."""
         self.control.on_change = None
         if self._server is not None:
             await self._server.stop(_GRACE)
         await self._stack.aclose()
 
     async def listen(self) -> None:
-        """Come up again, on the same port, after ``stop_listening``."""
+        """Listen again, on the same port, after ``stop_listening``."""
         async with self._switching:
             if self._server is not None:
                 return
@@ -154,7 +154,7 @@ class Emulator:
                 ) from error
 
     async def stop_listening(self) -> None:
-        """Refuse connections from now on and break off those that are open."""
+        """Refuse connections from now on and close those that are open."""
         async with self._switching:
             await self._close()
 
@@ -169,7 +169,7 @@ class Emulator:
     async def _start(self, port: int) -> int:
         options: list[tuple[str, int]] = [
             ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-            # Two emulators on one port would share the requests out between them.
+            # Otherwise two emulators on one port would share its requests.
             ("grpc.so_reuseport", 0),
         ]
         if self._options.connection_age is not None:
@@ -224,7 +224,7 @@ def _target(host: str, port: int) -> str:
 
 
 def _loopback(host: str) -> str:
-    """The address to listen on. Raises ConfigError for all that others could reach."""
+    """The address to listen on. Raises ConfigError unless it is loopback."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -250,9 +250,9 @@ def _make_folder(path: Path) -> None:
 async def serve(options: EmulatorOptions) -> None:
     """Run an emulator until SIGINT or SIGTERM; a second signal ends the process at once.
 
-    When it is ready it says so in one line on stdout, ``listening on HOST:PORT``, and then on
-    stderr how to reach it. At its end it says on stdout what was asked of it, one line a method:
-    ``served 12 Upload``. Raises ConfigError.
+    When ready it prints ``listening on HOST:PORT`` on stdout, and then on stderr how to reach it.
+    At its end it prints the number of requests on stdout, one line a method: ``served 12 Upload``.
+    Raises ConfigError.
     """
     with _stop_signals() as stop:
         async with Emulator(options) as emulator:
@@ -290,7 +290,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    # Not the loop's own add_signal_handler, which Windows does not have.
+    # Not with the loop's add_signal_handler, which Windows does not have.
     for each in (signal.SIGINT, signal.SIGTERM):
         before[each] = signal.signal(each, handle)
     try:

@@ -1,4 +1,4 @@
-"""The methods of the emulator as gRPC sees them: by their paths, bytes in and bytes out."""
+"""The gRPC service of the emulator: its methods by path, with serialised messages."""
 
 import asyncio
 import secrets
@@ -23,10 +23,10 @@ _Work = Callable[[Caller], Awaitable[Message]]
 
 
 class Service(grpc.GenericRpcHandler):
-    """Lets in, delays, answers, and turns a RpcRefusal into a status.
+    """Authenticates, delays and answers requests, and turns a RpcRefusal into a status.
 
     It serves the three uploads, Search, Get and IamTokenService/Create; gRPC itself answers
-    UNIMPLEMENTED to the rest. Each answer carries ``x-request-id`` and ``x-server-trace-id`` in its
+    UNIMPLEMENTED to the rest. Each answer has ``x-request-id`` and ``x-server-trace-id`` in its
     trailing metadata.
     """
 
@@ -114,10 +114,10 @@ class Service(grpc.GenericRpcHandler):
 
 
 async def _require_presence(context: _Context) -> None:
-    """Raise CancelledError if the client is gone, which a stream's end does not tell.
+    """Raise CancelledError if the client is gone, which the end of a stream does not show.
 
     A stream that was cancelled, timed out or lost its client ends like a finished one (grpc#33038),
-    and the cancellation comes milliseconds later, if at all. Sending something tells at once.
+    and the cancellation comes milliseconds later, if at all. Sending something shows it at once.
     """
     try:
         await context.send_initial_metadata(())

@@ -1,8 +1,8 @@
-"""The talks of the emulator, in one SQLite file that outlives it.
+"""The emulator's talks, in an SQLite file that persists.
 
-Only a private thread touches the database. What was asked for while it was busy goes into its next
-transaction together, so thousands of uploads a second share a commit. A commit survives the death
-of the process, at any point; it is not synced, so the machine's may take the last ones with it.
+Only a private thread uses the database. Requests that arrive while it is busy share the next
+transaction, so that thousands of uploads a second are possible. A commit survives a kill of the
+process at any point; it is not synced, so a power cut may lose the last ones.
 """
 
 import asyncio
@@ -64,11 +64,11 @@ _CHECKPOINT_PAGES: Final = 10_000
 
 
 class Talk(Struct, frozen=True):
-    """A talk as it is stored.
+    """A stored talk.
 
-    ``sha256`` and ``size`` (bytes) are those of the audio as it came, ``duration`` is in seconds,
-    ``text`` the messages of a chat as JSON, the times UTC nanoseconds since the epoch.
-    ``truncated`` marks the beginning of a stream that broke off.
+    ``sha256`` and ``size`` (bytes) are of the received audio, ``duration`` is in seconds, ``text``
+    the messages of a chat as JSON, times are UTC nanoseconds since the epoch. ``truncated`` marks
+    the received part of a broken stream.
     """
 
     talk_id: str
@@ -88,7 +88,7 @@ class Talk(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """A part of the talks that a Search found; ``count`` is of all that match."""
+    """A page of the talks that a Search found; ``count`` is the total number."""
 
     talk_ids: tuple[str, ...]
     count: int
@@ -96,7 +96,7 @@ class Page(Struct, frozen=True):
 
 
 class TalkStore:
-    """The open file. Use it as an async context manager; raises ConfigError if it is no store."""
+    """The open store, an async context manager; raises ConfigError if the file is not a store."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -105,7 +105,7 @@ class TalkStore:
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Open it, or make it, readable by its owner alone."""
+        """Open it, or create it with mode 0600."""
         try:
             self._database = await self._in_thread(lambda: _open(self._path))
         except BaseException:
@@ -114,22 +114,22 @@ class TalkStore:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Finish what was asked for and close."""
+        """Finish the pending requests and close."""
         while self._writer is not None:
             await self._writer
         await self._in_thread(self._database.close)
         self._thread.shutdown()
 
     async def add(self, talk: Talk) -> None:
-        """Store a new talk, created now. It is there for good when this returns."""
+        """Store a new talk, created now. It is committed when this returns."""
         await self._do(lambda: self._add(talk))
 
     async def update(self, talk: Talk) -> bool:
-        """Replace the metadata of the talk with this ID; False if the connection has none such."""
+        """Replace the metadata of the talk with this ID; False if the connection lacks it."""
         return await self._do(lambda: self._update(talk))
 
     async def get(self, talk_ids: Sequence[str], connection_id: str | None) -> list[Talk]:
-        """Those of them that exist, in the order asked for."""
+        """The talks of these IDs that exist, in the given order."""
         return await self._do(lambda: self._get(talk_ids, connection_id))
 
     async def search(
@@ -165,7 +165,7 @@ class TalkStore:
                 if not future.done():
                     future.set_result(result)
             if len(batch) > 1:
-                # Many are at work: what a commit costs is worth waiting for more of them.
+                # Under load it is worth waiting for more requests to share the commit.
                 await asyncio.sleep(_GATHERING)
         self._writer = None
 
@@ -263,7 +263,7 @@ def stored_talks(path: Path) -> list[Talk]:
 def _open(path: Path) -> sqlite3.Connection:
     cure = "specify a file that can be written, or a new one, with --store"
     try:
-        # SQLite would make it readable for everybody; it holds personal data.
+        # SQLite would make it readable for all users, but it has personal data.
         os.close(create_private(path))
     except OSError as error:
         raise ConfigError(

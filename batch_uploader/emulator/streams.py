@@ -1,4 +1,4 @@
-"""A stream as far as it has come: its messages in their order, its audio in a temporary file."""
+"""The received part of a stream: checks the order of messages, keeps the audio in a file."""
 
 import hashlib
 import tempfile
@@ -13,7 +13,7 @@ _IN_MEMORY: Final = 1024 * 1024
 
 
 class Stream:
-    """Takes the events of one stream, refuses them out of order, keeps the audio on disk.
+    """Takes the messages of one stream, refuses wrong orders, keeps the audio on disk.
 
     A context manager that removes the file. ``take`` and ``finish`` raise RpcRefusal.
     """
@@ -23,7 +23,7 @@ class Stream:
         self.declared: wire.AudioMetadata | None = None
         self.size = 0
         self._digest = hashlib.sha256()
-        # Large ones go to disk, so many streams at a time cost no memory.
+        # Large ones go to disk, so that many concurrent streams need little memory.
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - see __exit__
 
     def __enter__(self) -> Self:
@@ -40,16 +40,16 @@ class Stream:
 
     @property
     def handle(self) -> BinaryIO:
-        """The audio that came so far."""
+        """The audio received so far."""
         return cast("BinaryIO", self._file)
 
     @property
     def sha256(self) -> bytes:
-        """Of the audio that came so far."""
+        """Of the audio received so far."""
         return self._digest.digest()
 
     def take(self, request: wire.StreamTalkRequest) -> None:
-        """The next message."""
+        """Take the next message."""
         kind = request.WhichOneof("Event")
         if self.metadata is None:
             if kind != "metadata":
@@ -72,7 +72,7 @@ class Stream:
         self.size += len(request.audio.chunk.data)
 
     def finish(self) -> tuple[wire.TalkMetadata, wire.AudioMetadata]:
-        """What was declared, now that there are no more messages."""
+        """End the stream. Returns what was declared."""
         if self.metadata is None:
             raise invalid("metadata", "is missing: the stream is blank")
         if self.declared is None:

@@ -1,4 +1,4 @@
-"""Who is let in: API keys, IAM tokens, and the exchange of a signed JWT for such a token."""
+"""Authentication: API keys, IAM tokens, and the exchange of a signed JWT for a token."""
 
 import base64
 import binascii
@@ -33,7 +33,7 @@ class RegisteredKey(Struct, frozen=True):
 
     @classmethod
     def from_file(cls, path: Path) -> "RegisteredKey":
-        """From the JSON that the vendor's console gives out. Raises ConfigError."""
+        """Read the JSON that the vendor's console makes. Raises ConfigError."""
         try:
             content = json.loads(path.read_bytes())
             public = serialization.load_pem_public_key(content["public_key"].encode())
@@ -56,7 +56,7 @@ class Token(Struct, frozen=True):
 
 
 class Authenticator:
-    """Knows the credentials; forgets the tokens it issued when the server ends."""
+    """Checks credentials; issued tokens are lost when the server ends."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Authenticator:
         self._clock = clock
         self._issued: dict[str, float] = {}
         self.revoked = False
-        """While true, everybody is refused, and no token is issued."""
+        """While true, all requests are refused, and tokens are not issued."""
 
     def admit(self, authorization: str | None) -> None:
-        """Let a request with that header pass, or raise the RpcRefusal."""
+        """Raise RpcRefusal unless the header has a valid credential."""
         if not authorization:
             raise _unauthenticated("The authorization metadata is missing")
         scheme, _, secret = authorization.partition(" ")
@@ -93,7 +93,7 @@ class Authenticator:
             raise _unauthenticated("The IAM token has expired")
 
     def exchange(self, jwt: str) -> Token:
-        """A new token for a JWT that one of the declared accounts signed."""
+        """A new token for a JWT signed by one of the declared accounts."""
         if self.revoked:
             raise _unauthenticated("The key has been revoked")
         self._verify(jwt)

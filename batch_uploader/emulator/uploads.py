@@ -1,4 +1,4 @@
-"""The three ways of putting up a talk, with all that the emulator can do wrong on them."""
+"""The three upload methods, with the faults that the emulator can have in them."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ from batch_uploader.host.files import replace_atomically
 from batch_uploader.sinks.speechsense import wire
 
 _IN_THREAD: Final = 256 * 1024
-"""From this size in bytes on, looking into audio would hold up the other requests."""
+"""From this size in bytes on, audio is inspected in a thread, so as not to block other requests."""
 
 _SUFFIXES: Final = {
     Container.WAV: "wav",
@@ -59,10 +59,10 @@ _LOST: Final = {
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: what the request's headers tell, and two things to do to the connection.
+    """The caller: data from the request's headers, and two actions on its connection.
 
-    ``require_presence`` raises CancelledError if the client broke the request off, ``cut`` resets
-    the connection that it came by.
+    ``require_presence`` raises CancelledError if the client cancelled the request, ``cut`` resets
+    its connection.
     """
 
     client_request_id: str | None
@@ -72,10 +72,10 @@ class Caller(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True):
-    """What uploads are measured by, and what is kept of them beside the store.
+    """The checks of uploads, and what is kept besides the store.
 
-    ``keep_audio`` is the folder for the bytes; ``keep_truncated`` stores the beginning of streams
-    that break off.
+    ``keep_audio`` is the folder for the bytes; ``keep_truncated`` stores the received part of
+    broken streams.
     """
 
     connections: Mapping[str, Connection]
@@ -84,7 +84,7 @@ class Policy(Struct, frozen=True):
 
 
 class FaultPlan(Struct, frozen=True):
-    """What goes wrong with one upload; fixed when it begins, since the faults may be swapped."""
+    """The faults of one upload; fixed when it begins, since the faults may be replaced."""
 
     fault: Fault | None
     faults: Faults
@@ -101,13 +101,13 @@ class Uploads:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
-        """Store at once what was to be stored late. No request may be running any more."""
+        """Store at once what was to be stored late. No request may be running."""
         self._closing.set()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def upload(self, data: bytes, caller: Caller) -> wire.UploadTalkResponse:
-        """A recording in one message, or new metadata for a talk: its audio is not looked at."""
+        """A recording in one message, or new metadata for a talk, whose audio is then ignored."""
         await self._pace(len(data))
         request = parse(wire.UploadTalkRequest, data)
         content = request.audio.audio_data.data
@@ -128,7 +128,7 @@ class Uploads:
         return wire.UploadTalkResponse(talk_id=talk_id)
 
     async def upload_text(self, data: bytes, caller: Caller) -> wire.UploadTextResponse:
-        """A chat, or new metadata for one: its messages change only if some are sent."""
+        """A chat, or new metadata for one, whose messages change only if some are sent."""
         await self._pace(len(data))
         request = parse(wire.UploadTextRequest, data)
         content = request.text_content.SerializeToString(deterministic=True)
@@ -149,7 +149,7 @@ class Uploads:
     async def upload_as_stream(
         self, messages: AsyncIterator[bytes], caller: Caller
     ) -> wire.UploadTalkResponse:
-        """A recording in pieces. One that breaks off is discarded, unless the policy differs."""
+        """A recording in pieces. A broken stream is discarded, unless the policy keeps it."""
         with ExitStack() as stack:
             stream = stack.enter_context(Stream())
             try:
@@ -179,7 +179,7 @@ class Uploads:
     async def _read(
         self, messages: AsyncIterator[bytes], stream: Stream, caller: Caller
     ) -> tuple[Connection, FaultPlan]:
-        """Take the whole stream. A client that went away surfaces as CancelledError."""
+        """Read the whole stream. Raises CancelledError if the client is gone."""
         connection: Connection | None = None
         plan = FaultPlan(None, self._control.faults)
         async for data in messages:
@@ -196,7 +196,7 @@ class Uploads:
         return connection, plan
 
     def _plan_faults(self, identity: bytes) -> FaultPlan:
-        """Decide what goes wrong with an upload, and refuse it if that is the whole of it."""
+        """Choose the faults of an upload; raises RpcRefusal if the fault is a refusal."""
         faults = self._control.faults
         if self._control.over_rate():
             raise RpcRefusal(*_BUSY[Fault.EXHAUSTED], pushback=faults.pushback)
@@ -215,9 +215,9 @@ class Uploads:
         work: Coroutine[None, None, None],
         needed: ExitStack | None = None,
     ) -> str:
-        """Store what was received to its last byte, and the talk ID that is answered.
+        """Store a completely received talk. Returns the talk ID of the answer.
 
-        The storing outlives a client that goes away; it takes over what it needs.
+        Storing goes on if the client is gone; it takes over the data that it needs.
         """
         number = self._control.upload_received()
         if plan.fault is Fault.SILENT:
@@ -255,7 +255,7 @@ class Uploads:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        # Whoever waits for it hears of its error; if nobody does any more, it is nobody's.
+        # A waiting caller gets its error; without one the error is dropped.
         if not task.cancelled():
             task.exception()
 
@@ -296,7 +296,7 @@ async def _for_ever() -> Never:
 
 
 def _identity(caller: Caller, metadata: wire.TalkMetadata, content: bytes = b"") -> bytes:
-    """What tells one recording from another, the same for every attempt at it."""
+    """Identifies a recording, the same for every attempt."""
     if caller.idempotency_key:
         return caller.idempotency_key.encode()
     digest = hashlib.blake2b(metadata.SerializeToString(deterministic=True))

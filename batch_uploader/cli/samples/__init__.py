@@ -1,6 +1,6 @@
-"""Sample calls for the demo: two people who take turns to hum, and what a call centre knows.
+"""Sample calls for the demo: two people who hum in turns, with the metadata of a call centre.
 
-The two compressed ones are files beside this module, since only ``audio`` may know libsndfile: the
+The two compressed ones are files beside this module, since only ``audio`` may use libsndfile: the
 same hum, written by soundfile as MP3 and as Ogg Opus.
 """
 
@@ -29,7 +29,7 @@ FIELDS = (
     "language",
     "ticket_id",
 )
-"""What the sidecars say."""
+"""The fields of the sidecars."""
 
 _RATE = 8000
 _BLOCK = _RATE // 10
@@ -48,9 +48,9 @@ class _Call(Struct, frozen=True):
 
 
 def write_samples(folder: Path) -> None:
-    """Write the calls of two days, with sidecars; files that are there already are kept.
+    """Write the calls of two days, with sidecars; existing files are kept.
 
-    The same bytes every time, and one copy of a call under another name. Raises OSError.
+    The bytes are the same every time; one call is a copy under another name. Raises OSError.
     """
     chance = random.Random(2025)  # noqa: S311 - the same calls every time
     for number, call in enumerate(_calls(chance)):
@@ -75,7 +75,7 @@ def _calls(chance: random.Random) -> Iterator[_Call]:
 
 
 def _turns(chance: random.Random) -> Iterator[bytes]:
-    """A dialog of 5 to 60 seconds: one speaks, the other one listens."""
+    """A dialog of 5 to 60 seconds, with one speaker at a time."""
     voices = (chance.randrange(90, 140, 10), chance.randrange(170, 260, 10))
     for turn in range(chance.randrange(4, 24)):
         speaker = turn % 2
@@ -86,7 +86,7 @@ def _turns(chance: random.Random) -> Iterator[bytes]:
 
 
 def _hum(speaker: int, pitch: int) -> bytes:
-    """A tenth of a second that ends where it began, so that it can be repeated."""
+    """A tenth of a second whose end fits its beginning, so that it can be repeated."""
     block = array.array("h", bytes(4 * _BLOCK))
     for index in range(_BLOCK):
         angle = math.tau * pitch * index / _RATE
@@ -125,5 +125,5 @@ def _write(path: Path, content: bytes, when: datetime) -> None:
     with suppress(FileExistsError):
         with path.open("xb") as file:
             file.write(content)
-        # As old as they say, or the run would wait for them to come to rest.
+        # As old as their dates, since the run would wait for new files.
         os.utime(path, (when.timestamp(), when.timestamp()))
