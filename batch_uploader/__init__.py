@@ -1,8 +1,8 @@
 """Uploads a directory of call recordings to Yandex SpeechSense exactly once.
 
-The names below are the library: ``upload_directory`` for one call, ``Uploader`` with a source, a
-sink and a ledger for all the rest. They are imported when first used, so that the command line
-starts fast.
+The names below are the library: ``upload_directory`` uploads with one call, ``Uploader`` takes a
+source, a sink and a ledger. They are imported when first used, so that the command line starts
+fast.
 """
 
 import os
@@ -163,11 +163,11 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def _silence_grpc() -> None:
-    """Take away what makes gRPC print by itself, before it is loaded, which is when it reads that.
+    """Remove the environment variables that make gRPC log, before gRPC is imported and reads them.
 
-    A trace shows the authorization header of each request, and a notice what a peer said, with
-    whatever the peer repeats in it. What it has to say of handshakes and closed connections is in
-    our errors, and would tear the display. Where gRPC had been loaded before, it is too late.
+    A trace shows the authorization header of each request, and a log line may repeat it in a peer's
+    text. Handshakes and closed connections are reported in our errors, and logs of gRPC would break
+    the display. Has no effect if gRPC is already imported.
     """
     loud = [name for name in ("GRPC_TRACE", "GRPC_VERBOSITY") if os.environ.get(name)]
     if os.environ.pop("GRPC_VERBOSITY", "").upper() in {"ERROR", "NONE"}:
@@ -184,7 +184,7 @@ _silence_grpc()
 
 
 def __getattr__(name: str) -> object:
-    """Import a name of the library when it is first asked for."""
+    """Import a name of the library when it is first used."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -4,12 +4,12 @@ import gc
 import sys
 
 _GARBAGE = 20_000
-"""With so many new objects they are searched for cycles: what is loaded at the start stays, and
-Python would search it ninety times."""
+"""The number of new objects that starts a garbage collection: imported objects stay, and with
+Python's default they would be searched ninety times."""
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C while it is being loaded is one as well."""
+    """Run the command line; handles a Ctrl-C during the imports, too."""
     gc.set_threshold(_GARBAGE)
     try:
         from batch_uploader.cli import main as command_line

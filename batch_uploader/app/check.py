@@ -31,7 +31,7 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
 _AT_ONCE = 64
-"""Inspecting a file takes less time than a thread hop, so many share one."""
+"""Inspecting a file takes less time than a thread hop, so a hop is shared by many."""
 
 
 class Finding(Struct, frozen=True):
@@ -67,7 +67,7 @@ class Inspection(Struct, frozen=True):
 class CheckSummary(Struct):
     """The sums of a check; ``carried_over`` is what earlier runs left for a human, by status.
 
-    ``to_send_bytes`` and ``to_send_duration``, in seconds, are of the ``to_send`` recordings.
+    ``to_send_bytes`` and ``to_send_duration``, in seconds, count the ``to_send`` recordings.
     ``to_compare`` of ``already_there`` have new change times, ``waiting`` are too young to be
     touched, ``in_flight`` are being sent by another run. ``defective`` counts files with at least
     one defect.
@@ -109,7 +109,7 @@ class CheckSummary(Struct):
         return self.carried_over.total() + self.defective
 
 
-async def check_directory(  # noqa: PLR0913 - all that a check can be told, in one call
+async def check_directory(  # noqa: PLR0913 - all parameters of a check in one call
     directory: Where,
     *,
     connection_id: str | None = None,

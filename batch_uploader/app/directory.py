@@ -24,7 +24,7 @@ from batch_uploader.sinks.speechsense.sink import WHOLE_LIMIT, SpeechSenseSink
 from batch_uploader.sources.directory import DirectorySource
 
 
-async def upload_directory(  # noqa: PLR0913 - all that a run can be told, in one call
+async def upload_directory(  # noqa: PLR0913 - all parameters of a run in one call
     directory: Where,
     *,
     connection_id: str,

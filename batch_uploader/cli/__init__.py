@@ -74,7 +74,7 @@ def _run() -> int:
         return _misused(error)
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except Exception as error:  # noqa: BLE001 - nobody wants to see a traceback
+    except Exception as error:  # noqa: BLE001 - users do not get tracebacks
         return explain_failure(error)
     return code if isinstance(code, int) else ExitCode.FINE
 

@@ -13,7 +13,7 @@ from batch_uploader.core.runs import RunBegin, RunEnd
 class Claim(Struct, frozen=True, tag=True):
     """Claim a recording for sending; a duplicate is recorded with its fingerprint instead.
 
-    ``stamp_field`` is the field in which its key will stand. Answered by a ``ClaimAnswer``.
+    ``stamp_field`` is the field that its key will be sent in. Answered by a ``ClaimAnswer``.
     """
 
     recording: Recording
@@ -47,7 +47,7 @@ class Settle(Struct, frozen=True, tag=True):
 class Note(Struct, frozen=True, tag=True):
     """Record what a search found out about a doubt that stays: failure, ``since``, ``first_miss``.
 
-    Does nothing if the recording is no longer in doubt, or has another key.
+    Does nothing if the recording has left the state in doubt, or has another key.
     """
 
     doubt: Record

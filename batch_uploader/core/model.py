@@ -24,7 +24,7 @@ class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
     """A moment by two clocks, since the wall clock can be set and the other ends with a reboot.
 
     ``wall_ns`` is UTC. ``boot`` is the ID of one boot of one machine and ``boot_ns`` the time
-    since, which cannot be set; both are None where the system does not tell.
+    since, which cannot be set; both are None where the system has none.
     """
 
     wall_ns: int

@@ -289,7 +289,7 @@ async def apply_all(
 
 
 def told(change: Change, answer: Answer) -> ClaimAnswer | Outcome | LedgerError | None:
-    """What an answer means for whoever asked: a claim that was lost is an error as well."""
+    """The answer to a change, with a lost claim as a LedgerError."""
     if not isinstance(answer, Lost):
         return answer
     error = LedgerError(str(answer))

@@ -64,7 +64,7 @@ class Lost(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """All that is kept of one recording: the latest of its path, or a superseded talk.
 
-    A manifest tells less of it: of its files the size alone, and neither metadata nor key.
+    A record read from a manifest has only the size of its files, and neither metadata nor key.
 
     ``sha256``, ``metadata`` and ``key`` are None where nothing was ever claimed, and as
     ``ledgers.adoption`` says where a ledger was lost. Times are UTC nanoseconds since the epoch;

@@ -89,7 +89,7 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 class Status(StrEnum):
-    """What the ledger knows of a recording; the state machine is drawn in docs/concepts.md."""
+    """The state of a recording in the ledger; docs/concepts.md has the diagram."""
 
     _value_: str
     state: State

@@ -143,7 +143,7 @@ class _End(asyncio.Protocol):
         if self._other is not None:
             self._other.transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's way
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._on_lost(self)
         if self._other is not None:
             self._other.transport.close()

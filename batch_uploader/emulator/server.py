@@ -282,7 +282,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, Any] = {}
 
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's way
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         restore()
         loop.call_soon_threadsafe(stop.set)
 

@@ -156,7 +156,7 @@ class TalkStore:
             batch, self._waiting = self._waiting, []
             try:
                 results = await self._in_thread(lambda: self._commit([work for work, _ in batch]))  # noqa: B023
-            except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+            except Exception as error:  # noqa: BLE001 - it is passed to the waiting caller
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)

@@ -25,7 +25,7 @@ Root: TypeAlias = str | int
 
 def identity(file: Path | Root) -> tuple[int, int]:
     """The device and inode, which identify a file or a directory whatever its path."""
-    status = os.stat(file)  # noqa: PTH116 - a descriptor, or a name that is no valid Unicode
+    status = os.stat(file)  # noqa: PTH116 - a descriptor, or a name that is not valid Unicode
     return status.st_dev, status.st_ino
 
 
@@ -195,7 +195,7 @@ def _folder_beneath(root: Root, parts: Sequence[str]) -> Iterator[int]:
 
 def _resolve_beneath(root: Root, parts: Sequence[str]) -> str:
     # For systems that cannot open relative to a descriptor.
-    plain = os.path.join(os.path.realpath(str(root)), *parts)  # noqa: PTH118 - may be no valid Unicode
+    plain = os.path.join(os.path.realpath(str(root)), *parts)  # noqa: PTH118 - may not be valid Unicode
     if os.path.normcase(os.path.realpath(plain)) != os.path.normcase(plain):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), plain)
     return plain

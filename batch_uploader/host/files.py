@@ -38,7 +38,7 @@ _TEMPORARY = re.compile(
 FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class NotOurs(OSError):  # noqa: N818 - what lies there, not a mistake
+class NotOurs(OSError):  # noqa: N818 - a state, not a mistake
     """A file of another kind or owner is under one of our names; it is left as it is."""
 
     def __str__(self) -> str:

@@ -145,7 +145,7 @@ class MemoryLedger:
                 yield record
 
     def everything(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record, None]:
-        """The same: it knows one connection."""
+        """The same: it has only one connection."""
         return self.rows(statuses)
 
     def _now(self) -> Timestamp:

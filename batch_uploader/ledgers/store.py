@@ -39,7 +39,7 @@ class Store(Protocol):
 
     @property
     def connection_id(self) -> str:
-        """The connection that its records are of."""
+        """The connection of its records."""
 
     def tick(self) -> int:
         """The ledger's next sequence number, higher than all before."""

@@ -132,7 +132,7 @@ class Pacer:
         return self.clock() - outage.since if outage.down else 0.0
 
     def named(self, *, again: bool) -> Stop | None:
-        """What got through was named a talk, ``again`` if that is another recording's."""
+        """A success was named a talk; ``again``: it is another recording's."""
         return self.governor.named(again=again)
 
     def wake(self) -> None:

@@ -95,7 +95,7 @@ class Recorder:
     def _tell(self, heard: Heard, answer: Made) -> None:
         try:
             heard(answer)
-        except Exception as error:  # noqa: BLE001 - the others are told as well
+        except Exception as error:  # noqa: BLE001 - the other callers still get their answers
             self._fail(error)
 
 

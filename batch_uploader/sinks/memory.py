@@ -85,7 +85,7 @@ class MemorySink:
         """Let the next attempts store the recording and then raise these, one each."""
         self._after.extend(errors)
 
-    def envelope(self, recording: Recording) -> bytes:  # noqa: ARG002 - there is no message here
+    def envelope(self, recording: Recording) -> bytes:  # noqa: ARG002 - messages do not exist here
         """Empty."""
         return b""
 
@@ -132,7 +132,7 @@ class MemorySink:
         connection_id: str,
         keys: Sequence[str],
         *,
-        waits: Callable[[float], None] | None = None,  # noqa: ARG002 - there is no quota here
+        waits: Callable[[float], None] | None = None,  # noqa: ARG002 - quotas do not exist here
     ) -> list[Match]:
         """The talks of a connection with one of these stamps. Raises what ``fail_search`` set."""
         self.searches += 1

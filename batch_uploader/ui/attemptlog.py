@@ -33,7 +33,7 @@ _LINE = re.compile(rb'^\{"time": "[^"]*", "event": "', re.MULTILINE)
 def warn_on_stderr(text: str) -> None:
     """Print a warning, if stderr is still open."""
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr)  # noqa: T201 - this is where the user is told
+        print(text, file=sys.stderr)  # noqa: T201 - prints for the user
 
 
 class AttemptLog:

@@ -227,7 +227,7 @@ class SqliteLedger:
                     rules.answers(store, each.changes, each.at, self._owner, no_claims=self._lost)
                     for each in batches
                 ]
-        except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+        except Exception as error:  # noqa: BLE001 - all callers need an answer
             # One for each: an error raised by several callers would collect their tracebacks.
             made = [[failure(error) for _ in each.changes] for each in batches]
         return [

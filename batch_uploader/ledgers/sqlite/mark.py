@@ -3,8 +3,8 @@
 Changes are in the log beside the ledger before they are in the ledger's file, so a copy of that
 file alone lacks what was sent since. The mark names the run. It is in the file itself before
 anything is claimed, and is cleared at the end. A note beside the ledger, which such a copy lacks,
-names the last run: so a killed run is told from a copy, and the ledger that it left from an older
-one put in its place.
+names the last run: so a killed run is distinguished from a copy, and the ledger that it left from
+an older one put in its place.
 
 Everything blocks, for the holder of the ledger's lock.
 """

@@ -1,6 +1,6 @@
 """A ledger's facts about itself, and the lines of a manifest that it lacks."""
 
-# ruff: noqa: S608 - what is put together here are our own constants; values are parameters
+# ruff: noqa: S608 - only our own constants are put together here; values are parameters
 
 import json
 import sqlite3

@@ -1,6 +1,6 @@
 """The SQL statements on the ledger's records."""
 
-# ruff: noqa: S608 - what is put together here are our own constants; values are parameters
+# ruff: noqa: S608 - only our own constants are put together here; values are parameters
 
 from collections.abc import Collection
 from typing import Final

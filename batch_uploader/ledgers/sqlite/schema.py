@@ -4,7 +4,7 @@
 other audio by now. Text is UTF-8 and compared byte by byte, which is the order of code points.
 """
 
-# ruff: noqa: S608 - what is put together here are our own constants
+# ruff: noqa: S608 - only our own constants are put together here
 
 from collections.abc import Sequence
 from typing import Final

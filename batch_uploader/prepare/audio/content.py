@@ -5,7 +5,7 @@ from typing import BinaryIO
 _BLOCK = 4096
 
 
-class TakesLonger(Exception):  # noqa: N818 - a way out, not a mistake
+class TakesLonger(Exception):  # noqa: N818 - control flow, not a mistake
     """The content cannot be identified without blocking for long."""
 
 

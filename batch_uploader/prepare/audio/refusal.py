@@ -49,9 +49,9 @@ class DefectKind(StrEnum):
 class CureCommand(Struct, frozen=True):
     """A cure: a sentence with a shell command that replaces the file by a new one.
 
-    The old file keeps its content and is renamed by appending ``.orig``, so that it is no longer a
-    recording. The new one gets the old name, so that it keeps its sidecar: the content decides what
-    it is, never the name. Files are never overwritten, and names do not differ only by case.
+    The old file keeps its content and is renamed by appending ``.orig``, so that it does not count
+    as a recording. The new one gets the old name, so that it keeps its sidecar: the content decides
+    what it is, never the name. Files are never overwritten, and names do not differ only by case.
     ``several`` new files are parts, in a folder of their own.
 
     ``suffix`` names the format to ffmpeg; ``before`` are the options that describe the old file.

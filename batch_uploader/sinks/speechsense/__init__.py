@@ -1,1 +1,1 @@
-"""Uploads recordings to SpeechSense; the only package that knows gRPC."""
+"""Uploads recordings to SpeechSense; the only package that imports gRPC, besides the emulator."""

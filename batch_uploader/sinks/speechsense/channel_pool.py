@@ -153,7 +153,7 @@ class Call:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.cancel = _nothing  # a circle would keep the call, and all that is of it, for a while
+        self.cancel = _nothing  # a reference cycle would keep the call in memory for a while
         await self._pool.end(self)
 
     @property

@@ -56,7 +56,7 @@ def begin(
         return Exchange(call, method, message, headers, timeout)
     except grpc.aio.UsageError:
         raise
-    except Exception:  # noqa: BLE001 - whatever private parts of another version make of it
+    except Exception:  # noqa: BLE001 - private parts of another version may raise anything
         return None
 
 
@@ -131,7 +131,7 @@ class Exchange:
                 if self._over.done():
                     break
             await self._over
-        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of it
+        except Exception as error:  # noqa: BLE001 - gRPC may raise anything
             return error
         return None
 

@@ -129,7 +129,7 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
             answer = await create(request, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise _refusal(RpcResult.of(error), endpoint) from None
-        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
+        except Exception as error:  # noqa: BLE001 - gRPC may raise anything
             raise _refusal(unreadable(error), endpoint) from None
     try:
         issued = wire.CreateIamTokenResponse.FromString(answer)

@@ -42,7 +42,7 @@ _sizes: frozenset[int] = frozenset()
 
 def remember(secret: str) -> None:
     """Redact any part of this from now on."""
-    global _all, _sizes  # noqa: PLW0603 - all the secrets of the process, whoever uses them
+    global _all, _sizes  # noqa: PLW0603 - the secrets of the whole process
     if secret in _parts:
         return
     bare = _bare(secret)

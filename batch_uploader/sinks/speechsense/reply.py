@@ -30,7 +30,7 @@ Rpc: TypeAlias = grpc.aio.StreamStreamCall[bytes, bytes]
 _FAILED: Final = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 
 
-class Over(Exception):  # noqa: N818 - a way out, not a mistake
+class Over(Exception):  # noqa: N818 - control flow, not a mistake
     """The call ended before all was written; ``Reply.end`` has the reason."""
 
 
@@ -109,7 +109,7 @@ class Reply:
         self._named = Named()
         loop = asyncio.get_running_loop()
         self._end: asyncio.Future[Receipt | RpcResult | grpc.aio.UsageError] = loop.create_future()
-        # By itself, so that what is here already is not lost by one who is told to stop.
+        # A task of its own, so that a cancelled caller does not lose what was received.
         self._task = loop.create_task(self._listen())
 
     async def end(self) -> Receipt | RpcResult:
@@ -145,7 +145,7 @@ class Reply:
         except asyncio.CancelledError:
             # Not cancelled by us: the channel was closed.
             return ENDED_WITHIN
-        except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer, there was one
+        except Exception as error:  # noqa: BLE001 - gRPC may raise anything here, too
             return unreadable(error, talk_id=self._named.shown)
         return self._named.accepted(metadata, self._secrets)
 

@@ -212,7 +212,7 @@ class SpeechSenseSink:
                 if _asked_to_stop():
                     raise
                 return ENDED_WITHIN
-            except Exception as error:  # noqa: BLE001 - whatever gRPC makes of an answer
+            except Exception as error:  # noqa: BLE001 - gRPC may raise anything
                 return unreadable(error)
 
     async def _whole(self, call: Call, sending: "_Sending", message: bytes) -> Receipt | RpcResult:
@@ -235,7 +235,7 @@ class SpeechSenseSink:
             await write(rpc, message)
             await write(rpc, None)
         except Over:
-            pass  # The call knows best how it ended.
+            pass  # the reply has the reason
         except asyncio.CancelledError:
             rpc.cancel()
             if _asked_to_stop():
@@ -250,7 +250,7 @@ class SpeechSenseSink:
             await _spoil(rpc, reply)
             raise SourceChanged(error.problem, hint=error.hints) from error
         except Over:
-            pass  # The call knows best how it ended.
+            pass  # the reply has the reason
         except asyncio.CancelledError:
             rpc.cancel()
             if _asked_to_stop():
