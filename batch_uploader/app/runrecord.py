@@ -23,7 +23,7 @@ class RunRecord:
     """The record of one run.
 
     ``settings`` are those that determine what it does, without secrets. ``summary`` is set when the
-    run has ended.
+    run has ended, or ``error`` when that ended it.
     """
 
     def __init__(self, ledger: Ledger, stats: RunStats, settings: Mapping[str, object]) -> None:
@@ -32,6 +32,7 @@ class RunRecord:
         self._settings = settings
         self._run_id: str | None = None
         self.summary: Summary | None = None
+        self.error: BaseException | None = None
 
     async def begin(self, run_id: str) -> None:
         """Record that the run begins. Raises LedgerError."""
@@ -49,6 +50,7 @@ class RunRecord:
             await apply_one(self._ledger, EndRun(self._run_id, self._end(error, exit_code)))
 
     def _end(self, error: BaseException | None, exit_code: int | None) -> RunEnd:
+        error = error or self.error
         ending, reason = BY_ERROR, None if error is None else str(error)
         if self.summary is not None:
             ending, reason = self.summary.ending.value, self.summary.reason

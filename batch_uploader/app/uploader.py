@@ -86,7 +86,7 @@ class Uploader:
         self.exit_code: int | None = None
         """The exit code of the process, if the caller knows it: for the record of the run."""
         self._resources = AsyncExitStack()
-        self._has_run = False
+        self._has_run = self._running = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -162,6 +162,18 @@ class Uploader:
         Failures of single recordings are in the summary. Raises only what ends the whole run, after
         what is in flight has finished: SourceError, LedgerError, or what a listener raised.
         """
+        if self._running:
+            raise ConfigError("a run is going on already", hint="await it before the next one")
+        self._running = True
+        try:
+            return await self._run()
+        except BaseException as error:
+            self._run_record.error = error
+            raise
+        finally:
+            self._running = False
+
+    async def _run(self) -> Summary:
         if self._has_run:
             await self._run_record.finish(None, None)
             await self._books.go_on()

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader import __version__
-from batch_uploader.core.errors import SourceError
+from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.runs import RunEnd
+from batch_uploader.core.states import Status
 from batch_uploader.sources.memory import MemorySource
 
 
@@ -89,3 +90,37 @@ async def test_a_run_that_is_cancelled_was_interrupted():
     (run,) = await runs_of(harness)
     assert run.end.ending == "interrupted"
     assert run.end.counts == {"in_doubt": OPTIONS.concurrency}
+
+
+async def test_an_error_that_was_caught_is_on_record_too_and_the_next_run_has_its_own_end():
+    class GoneAtFirst(MemorySource):
+        gone = True
+
+        def entries(self):
+            if self.gone:
+                self.gone = False
+                raise SourceError("the share is gone")
+            return super().entries()
+
+    harness = Harness(recordings(1))
+    async with harness.uploader(source=GoneAtFirst(recordings(1))) as uploader:
+        with pytest.raises(SourceError):
+            await uploader.run()
+        await uploader.run()
+    latest, first = await runs_of(harness)
+    assert (first.end.ending, first.end.reason) == ("error", "the share is gone")
+    assert (latest.end.ending, latest.end.reason) == ("completed", None)
+
+
+async def test_two_runs_at_once_are_refused():
+    """The second one would take the claims of the first for those of nobody."""
+    harness, sink = Harness(recordings(9)), Slow()
+    async with harness.uploader(sink=sink) as uploader:
+        task = asyncio.create_task(uploader.run())
+        while sink.waiting < OPTIONS.concurrency:
+            await asyncio.sleep(0.001)
+        with pytest.raises(ConfigError, match=r"^a run is going on already; await it"):
+            await uploader.run()
+        sink.go.set()
+        assert (await task).counts == {Status.UPLOADED: 9}
+        assert (await uploader.run()).already_there == 9
