@@ -12,6 +12,9 @@ from batch_uploader.ledgers import rules
 from batch_uploader.run.delivery import Delivery
 from batch_uploader.sinks.memory import MemorySink
 
+pytestmark = pytest.mark.timeout(600)
+"""Hundreds of runs to a test; one that hangs is noticed by ``struck``."""
+
 WHOLE_LIMIT = 1000
 """In bytes; some of the recordings are streamed."""
 
