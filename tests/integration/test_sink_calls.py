@@ -10,6 +10,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from grpc._cython import cygrpc
+from support.engine_harness import Harness, recordings
 from support.sink_samples import METADATA, Sound, Tries, sample
 from support.sink_servers import Moment, TalkServer, Trouble
 
@@ -390,6 +391,18 @@ async def test_the_time_that_credentials_take_counts(server):
     async with SpeechSenseSink(server.endpoint, SlowCredentials(0.2)) as sink:
         with pytest.raises(NotSent, match="credentials"):
             await send(sink, SMALL, whole=True, seconds=0.1)
+    assert server.calls == []
+
+
+async def test_credentials_with_a_bug_leave_nothing_in_doubt(server):
+    class Broken:
+        async def header(self):
+            raise ZeroDivisionError
+
+    harness = Harness(recordings(5))
+    with pytest.raises(ZeroDivisionError):
+        await harness.run(sink=SpeechSenseSink(server.endpoint, Broken()))
+    assert await harness.statuses() == {}
     assert server.calls == []
 
 

@@ -136,7 +136,7 @@ class SpeechSenseSink:
         started = time.monotonic()
         try:
             header = await self._header()
-        except asyncio.CancelledError:
+        except BaseException:
             attempt.on_not_started()
             raise
         timeout = attempt.timeout - (time.monotonic() - started)
