@@ -15,13 +15,14 @@ from batch_uploader.cli.options import Command, Flag, Panel
 TARGET = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
 
-Written by `docs/write_reference.py` from the program's own help; a test holds it to that.
+Written by `docs/write_reference.py` from the program's own help, which a test checks.
 
-Flags win over environment variables, those over the settings file, that over the defaults.
+Flags override environment variables, these the settings file, and that the defaults.
 Durations read `90`, `90s`, `30m`, `2h` (a bare number is seconds), sizes `512K`, `8M`, `1G`.
-What a program may want goes to stdout, everything else to stderr. `-h` or `--help` comes with every
-command, `--version` without one. `eval "$(_BATCH_UPLOADER_COMPLETE=bash_source batch-uploader)"` in
-a `~/.bashrc` makes the shell complete them (`zsh_source` and `fish_source` likewise).
+Data for programs goes to stdout, everything else to stderr. Every command has `-h` and `--help`;
+`--version` works without a command.
+`eval "$(_BATCH_UPLOADER_COMPLETE=bash_source batch-uploader)"` in `~/.bashrc` turns on shell
+completion (or `zsh_source`, `fish_source`).
 """
 
 
