@@ -235,7 +235,7 @@ MAYBE_STORED: Final = _where(lambda row: row.stored is not Stored.NO)
 MAY_TURN_OUT_UP: Final = _where(lambda row: row.stored is Stored.MAYBE)
 """These may later be recorded as uploaded."""
 UNRESOLVED: Final = MAY_TURN_OUT_UP & _where(lambda row: row.unchanged.action is Action.HOLD)
-"""The service may hold these, and a run, a search or a human must find out."""
+"""The service may hold these; a run, a search or a human must find out."""
 UNDECIDED: Final = UNRESOLVED - {Status.CLAIMED}
 """The service may hold these, and a search or a human must find out."""
 KEPT: Final = MAYBE_STORED - UNRESOLVED

@@ -163,7 +163,7 @@ class Call:
 
     @property
     def connected(self) -> bool:
-        """Whether the channel is not known to have failed to connect."""
+        """Whether the channel is not failing to connect."""
         try:
             state = self.channel.get_state()
         except grpc.aio.UsageError:

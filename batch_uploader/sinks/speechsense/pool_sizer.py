@@ -87,7 +87,7 @@ class PoolSizer:
 
 
 class Sample:
-    """A measurement of ``size`` calls, from their beginning to the end of the last.
+    """A measurement of ``calls`` calls, from their beginning to the end of the last.
 
     Skips as many calls before, or ``passing``: new channels are still connecting, and old ones
     shared. Calls are selected when they begin, since those that end first are the fast ones.

@@ -80,7 +80,7 @@ class Named:
 
     @property
     def shown(self) -> str | None:
-        """The talk ID for messages, redacted."""
+        """The talk ID for messages, "" if it cannot be valid."""
         named = self.talk_id
         return "" if named and flaw(named) else named
 
