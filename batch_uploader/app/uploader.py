@@ -87,9 +87,9 @@ class Uploader:
         """The exit code of the process, if the caller knows it: for the record of the run."""
         self._resources = AsyncExitStack()
         self._has_run = self._running = False
-        self._begin_anew()
+        self._set_up_run()
 
-    def _begin_anew(self) -> None:
+    def _set_up_run(self) -> None:
         """Create what belongs to a single run."""
         source, sink, ledger, options = self._source, self._sink, self._ledger, self._options
         self._broken: list[Listener] = []
@@ -177,7 +177,7 @@ class Uploader:
         if self._has_run:
             await self._run_record.finish(None, None)
             await self._books.go_on()
-            self._begin_anew()
+            self._set_up_run()
         self._has_run = True
         started = self._clock.monotonic()
         run_id = str(uuid.uuid4())
