@@ -168,7 +168,7 @@ class Uploader:
         try:
             return await self._run()
         except BaseException as error:
-            self._run_record.error = error
+            self._run_record.fail(error)
             raise
         finally:
             self._running = False
