@@ -5,6 +5,7 @@ and the lines are shown on terminals and in spreadsheets, so they contain no con
 CSV no formulas.
 """
 
+import asyncio
 import csv
 import hashlib
 import io
@@ -385,12 +386,26 @@ def _csv_text(lines: Iterable[Sequence[object]]) -> bytes:
 @asynccontextmanager
 async def _in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
     """Enter and leave a blocking context manager in threads."""
-    entered = await to_thread.run_sync(manager.__enter__)
+    # In tasks of their own: who is cancelled by asyncio itself does not wait for a thread, and one
+    # that has not begun yet never would.
+    entering = asyncio.create_task(to_thread.run_sync(manager.__enter__))
     try:
+        with CancelScope(shield=True):
+            entered = await asyncio.shield(entering)
         yield entered
     except BaseException as error:
         with CancelScope(shield=True):
-            await to_thread.run_sync(manager.__exit__, type(error), error, error.__traceback__)
+            await asyncio.wait([entering])
+            if entering.exception() is None:
+                await _whole(manager.__exit__, type(error), error, error.__traceback__)
         raise
     with CancelScope(shield=True):
-        await to_thread.run_sync(manager.__exit__, None, None, None)
+        await _whole(manager.__exit__, None, None, None)
+
+
+async def _whole(call: Callable[..., object], *arguments: object) -> None:
+    calling = asyncio.create_task(to_thread.run_sync(call, *arguments))
+    try:
+        await asyncio.shield(calling)
+    finally:
+        await asyncio.wait([calling])

@@ -93,6 +93,23 @@ async def counted_tasks():
         loop.set_task_factory(before)
 
 
+def _begun(blow, coroutine):
+    mark = _STRUCK.set(blow)
+    task = asyncio.create_task(coroutine)
+    _STRUCK.reset(mark)
+    return task
+
+
+async def cancelled(coroutine, at):
+    """Run it until asyncio cancels it at an await; whether it did."""
+    blow = Blow(at)
+    task = _begun(blow, coroutine)
+    blow.strike = task.cancel
+    with suppress(asyncio.CancelledError):
+        await task
+    return blow.landed
+
+
 async def struck(uploader, how, at):
     """Run it until it is struck ``how`` at an await; whether it was."""
     scope = anyio.CancelScope()
@@ -103,9 +120,7 @@ async def struck(uploader, how, at):
                 await uploader.run()
 
     blow = Blow(at)
-    mark = _STRUCK.set(blow)
-    task = asyncio.create_task(whole())
-    _STRUCK.reset(mark)
+    task = _begun(blow, whole())
     blow.strike = {
         "native cancellation": task.cancel,
         "anyio cancellation": scope.cancel,

@@ -1,6 +1,7 @@
 """The manifest: what a line says, and that neither terminals nor spreadsheets are fooled by it."""
 
 import csv
+import gc
 import io
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from support.interruption import cancelled, counted_tasks
 
 from batch_uploader.core.cells import defuse, keep
 from batch_uploader.core.errors import LedgerError
@@ -280,6 +282,18 @@ async def test_a_manifest_that_is_cancelled_leaves_the_old_one_whole(tmp_path):
     assert scope.cancelled_caught
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_manifest_whose_task_is_cancelled_at_an_await_leaves_no_file_open(tmp_path):
+    """Faults 3, 12: by asyncio itself, which waits for no thread."""
+    path = tmp_path / "manifest.jsonl"
+    at = 1
+    async with counted_tasks():
+        while await cancelled(write_manifest(stream(UP), path), at):
+            assert {*tmp_path.iterdir()} <= {path}, at
+            gc.collect()  # warns of a file that is still open
+            at += 1
+    assert at > 5
 
 
 async def test_a_manifest_that_cannot_be_written_is_an_error_with_a_cure(tmp_path):
