@@ -20,19 +20,13 @@ from batch_uploader.run.stats import RunStats
 
 
 class RunRecord:
-    """The record of one run.
-
-    ``settings`` are those that determine what it does, without secrets. ``summary`` is set when the
-    run has ended; where an error ended it, ``fail`` hears of that.
-    """
+    """The record of one run; ``settings`` are those that determine what it does, no secrets."""
 
     def __init__(self, ledger: Ledger, stats: RunStats, settings: Mapping[str, object]) -> None:
         self._ledger = ledger
         self._stats = stats
         self._settings = settings
         self._run_id: str | None = None
-        self.summary: Summary | None = None
-        self._failure: tuple[str, str | None] = (BY_ERROR, None)
 
     async def begin(self, run_id: str) -> None:
         """Record that the run begins. Raises LedgerError."""
@@ -42,24 +36,21 @@ class RunRecord:
         await apply_one(self._ledger, BeginRun(begin))
         self._run_id = run_id
 
-    async def finish(self, error: BaseException | None, exit_code: int | None) -> None:
+    async def finish(self, how: Summary | BaseException, exit_code: int | None) -> None:
         """Record how the run ended, if it began; errors of the ledger were already reported."""
         if self._run_id is None:
             return
-        if error is not None:
-            self.fail(error)
         with suppress(LedgerError), CancelScope(shield=True):
-            await apply_one(self._ledger, EndRun(self._run_id, self._end(exit_code)))
+            await apply_one(self._ledger, EndRun(self._run_id, self._end(how, exit_code)))
 
-    def fail(self, error: BaseException) -> None:
-        """Note the error that ended the run, but not itself: it holds all that it came through."""
-        interrupted = isinstance(error, CancelledError | KeyboardInterrupt)
-        self._failure = Ending.INTERRUPTED.value if interrupted else BY_ERROR, str(error)
-
-    def _end(self, exit_code: int | None) -> RunEnd:
-        ending, reason = self._failure
-        if self.summary is not None:
-            ending, reason = self.summary.ending.value, self.summary.reason
+    def _end(self, how: Summary | BaseException, exit_code: int | None) -> RunEnd:
+        ending, reason = BY_ERROR, None
+        if isinstance(how, Summary):
+            ending, reason = how.ending.value, how.reason
+        else:
+            reason = str(how)
+            if isinstance(how, CancelledError | KeyboardInterrupt):
+                ending = Ending.INTERRUPTED.value
         return RunEnd(
             ending,
             reason and reason.encode("utf-8", "backslashreplace").decode(),

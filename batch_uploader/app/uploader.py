@@ -3,7 +3,7 @@
 import os
 import uuid
 from asyncio import CancelledError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -83,8 +83,8 @@ class Uploader:
         # Not with the run's clock: the pacer waits by the event loop's clock, and must read the
         # same.
         self._pacer = Pacer(caps)
-        self.exit_code: int | None = None
-        """The exit code of the process, if the caller knows it: for the record of the run."""
+        self.exit_code: Callable[[Summary | Exception], int] | None = None
+        """Gives the exit code of a process whose run ends so, for the record of the run."""
         self._resources = AsyncExitStack()
         self._has_run = self._running = False
         self._set_up_run()
@@ -150,11 +150,8 @@ class Uploader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close all of them, and record how the run ended."""
-        try:
-            await self._run_record.finish(error, self.exit_code)
-        finally:
-            await self._resources.__aexit__(kind, error, trace)
+        """Close all of them."""
+        await self._resources.__aexit__(kind, error, trace)
 
     async def run(self) -> Summary:
         """Upload everything that is due. It may be called again after it has returned.
@@ -166,16 +163,25 @@ class Uploader:
             raise ConfigError("a run is going on already", hint="await it before the next one")
         self._running = True
         try:
-            return await self._run()
+            summary = await self._run()
         except BaseException as error:
-            self._run_record.fail(error)
+            await self._record_end(error)
             raise
+        else:
+            await self._record_end(summary)
+            return summary
         finally:
             self._running = False
 
+    async def _record_end(self, how: Summary | BaseException) -> None:
+        # At once: this process may be killed before it leaves, or begin another run hours later.
+        code = None
+        if self.exit_code is not None and isinstance(how, Summary | Exception):
+            code = self.exit_code(how)
+        await self._run_record.finish(how, code)
+
     async def _run(self) -> Summary:
         if self._has_run:
-            await self._run_record.finish(None, None)
             await self._books.go_on()
             self._set_up_run()
         self._has_run = True
@@ -208,7 +214,6 @@ class Uploader:
             self._clock.monotonic() - started,
             self._engine.hints,
         )
-        self._run_record.summary = summary
         self._publish(RunFinished(summary))
         return summary
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -83,6 +84,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         listeners=listeners,
     )
     stop = Interruption(uploader.drain, uploader.cancel)
+    uploader.exit_code = partial(_exit_code, stop)
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
     listeners.append(renderer)
@@ -107,23 +109,12 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
-        summary = await _run(uploader, stop)
+        summary = await uploader.run()
     if progress is Progress.NONE:
         _tell_troubles(summary, settings, uploader.stats)
     else:
         _tell(summary, settings, places, uploader.stats)
-    return _exit_code(summary, stop)
-
-
-async def _run(uploader: Uploader, stop: Interruption) -> Summary:
-    """Run it, and record the exit code of the process in the ledger."""
-    try:
-        summary = await uploader.run()
-    except Exception as error:
-        uploader.exit_code = output.exit_code_of(error)
-        raise
-    uploader.exit_code = _exit_code(summary, stop)
-    return summary
+    return _exit_code(stop, summary)
 
 
 async def _rebuild(
@@ -212,8 +203,10 @@ def _tell(summary: Summary, settings: Settings, places: Places, stats: RunStats)
         output.hint(f"status, resolve and manifest also need{elsewhere}")
 
 
-def _exit_code(summary: Summary, stop: Interruption) -> int:
-    match summary.ending:
+def _exit_code(stop: Interruption, how: Summary | Exception) -> int:
+    if isinstance(how, Exception):
+        return output.exit_code_of(how)
+    match how.ending:
         case Ending.UNAUTHORIZED:
             return ExitCode.UNAUTHORIZED
         case Ending.LIMIT | Ending.UNREACHABLE:
@@ -221,4 +214,4 @@ def _exit_code(summary: Summary, stop: Interruption) -> int:
         case Ending.INTERRUPTED:
             return 128 + (stop.signal or 0)
         case Ending.COMPLETED:
-            return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE
+            return ExitCode.ATTENTION if how.needs_attention else ExitCode.FINE

@@ -11,6 +11,7 @@ from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader import __version__
 from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.model import Ending
 from batch_uploader.core.runs import RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.sources.memory import MemorySource
@@ -56,10 +57,19 @@ async def test_each_run_has_a_record_of_its_own_and_a_look_at_the_ledger_none():
 async def test_whoever_knows_the_exit_code_has_it_on_record():
     harness = Harness(recordings(1))
     async with harness.uploader() as uploader:
+        uploader.exit_code = lambda how: 6 if how.ending is Ending.LIMIT else 1
         await uploader.run()
-        uploader.exit_code = 0
     (run,) = await runs_of(harness)
-    assert run.end.exit_code == 0
+    assert run.end.exit_code == 1
+
+
+async def test_how_a_run_ended_is_on_record_at_once_and_not_when_its_session_ends():
+    """Else one whose process is killed later passes for killed."""
+    harness = Harness(recordings(1))
+    async with harness.uploader() as uploader:
+        await uploader.run()
+        (run,) = await harness.ledger.runs(9)
+        assert run.end.ending == "completed"
 
 
 async def test_an_error_that_ends_the_run_is_its_reason():
