@@ -250,11 +250,13 @@ class SqliteLedger:
             self._require_here()
         with translated(self._path):
             with committing(connection):
-                if store is None or self._journal.kept:
-                    store = SqliteStore(connection, self._connection_id)
+                store = store or SqliteStore(connection, self._connection_id)
                 self._enter(connection, store)
-                for answer in self._journal.kept:
-                    self._replay(answer, connection)
+                if self._journal.kept:
+                    for answer in self._journal.kept:
+                        self._replay(answer, connection)
+                    # Its cache is outdated, and its sequence numbers precede those of the answers.
+                    store = SqliteStore(connection, self._connection_id)
                 yield store
             self._store, self._entered = store, True
             if self._journal.kept:

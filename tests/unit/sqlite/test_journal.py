@@ -81,6 +81,21 @@ async def test_whichever_connection_comes_next_records_the_answers_of_all(path):
         assert await talks(one) == {"a.wav": (Status.UPLOADED, f"talk of a.wav {LONG}")}
 
 
+async def test_claims_come_after_a_doubt_that_was_kept_and_so_can_prove_it_absent(path):
+    """Fault 6: sequence numbers tell what was stored after a doubt arose."""
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await claim_all(ledger, [recording("a.wav", "A")])
+        doubt = ended("a.wav", Status.IN_DOUBT, code=LONG)
+        with full_disk(ledger), pytest.raises(LedgerError, match="kept in"):
+            await settle(ledger, doubt)
+    async with SqliteLedger(path, CONNECTION) as ledger:
+        await ledger.recover()
+        await claim_all(ledger, [recording("b.wav", "B")])
+        records = await ledger.known("")
+        assert records["a.wav"].status is Status.IN_DOUBT
+        assert records["b.wav"].claimed_seq > records["a.wav"].doubt_seq
+
+
 async def test_once_there_is_room_the_same_run_records_it(path):
     """Fault 6."""
     async with SqliteLedger(path, CONNECTION) as ledger:
