@@ -1,7 +1,13 @@
 """Fixtures for all the tests, the table of faults, and what is slow or fails among others."""
 
+import os
+
 import hypothesis
 import pytest
+
+# gRPC's handlers of a fork abort the child if it goes on meanwhile, and a subprocess with a
+# preexec_fn is one. It reads this when it is loaded.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("any machine", deadline=None)
