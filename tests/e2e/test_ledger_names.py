@@ -53,7 +53,7 @@ def test_a_second_name_is_refused_while_a_run_goes_on_and_after_it(
     with start_service(*SLOW) as service:
         assert upload(to=service).code == 0
         os.link(ledger_of(calls), second)
-        calls.write(*names(12))
+        calls.write(*names(30))
         run = begin(upload, service)
         refused = upload("--ledger", second, to=service)
         assert refused.code == 5, refused.err
@@ -64,7 +64,7 @@ def test_a_second_name_is_refused_while_a_run_goes_on_and_after_it(
         assert refused.code == 7, refused.err
         assert f"hint: use {ledger_of(calls)}; " in refused.err
         assert upload(to=service).code == 0
-        assert_one_talk_each(calls, service, ["first.wav", *names(12), "last.wav"])
+        assert_one_talk_each(calls, service, ["first.wav", *names(30), "last.wav"])
 
 
 @pytest.mark.parametrize("order", [1, -1])
