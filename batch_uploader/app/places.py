@@ -255,29 +255,36 @@ async def find_connection(places: Places) -> str | None:
     """
     if places.connection_id is not None or not places.ledger.exists():
         return places.connection_id
+    return _only_one(places, await _connections(places))
+
+
+async def require_connection(places: Places) -> str:
+    """The connection to decide about. Raises ConfigError if the ledger does not have it."""
+    # Read once: a run may record the first one meanwhile.
+    known = await _connections(places)
+    if not known:
+        raise ConfigError(f"the ledger {places.ledger} is empty: nothing needs a decision")
+    connection_id = places.connection_id or _only_one(places, known)
+    if connection_id not in known:
+        raise ConfigError(
+            f"--connection-id: the ledger {places.ledger} has no connection {connection_id}",
+            hint=f"specify one of {', '.join(known)}, or leave it out if that is the only one",
+        )
+    return connection_id
+
+
+async def _connections(places: Places) -> list[str]:
     async with LedgerReader(places.ledger) as reader:
-        known = await reader.connections()
+        return await reader.connections()
+
+
+def _only_one(places: Places, known: Sequence[str]) -> str | None:
     if len(known) > 1:
         raise ConfigError(
             f"the ledger {places.ledger} has more than one connection",
             hint=f"specify one with --connection-id: {', '.join(known)}",
         )
     return known[0] if known else None
-
-
-async def require_connection(places: Places) -> str:
-    """The connection to decide about. Raises ConfigError if the ledger does not have it."""
-    connection_id = await find_connection(places)
-    async with LedgerReader(places.ledger) as reader:
-        known = await reader.connections()
-    if not known:
-        raise ConfigError(f"the ledger {places.ledger} is empty: nothing needs a decision")
-    if connection_id is None or connection_id not in known:
-        raise ConfigError(
-            f"--connection-id: the ledger {places.ledger} has no connection {connection_id}",
-            hint=f"specify one of {', '.join(known)}, or leave it out if that is the only one",
-        )
-    return connection_id
 
 
 def _require_directory(directory: Path) -> None:
