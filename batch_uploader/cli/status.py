@@ -105,7 +105,11 @@ async def _print_state(report: _Report, state: Status, count: int) -> None:
 
 
 def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
-    lines: list[Line] = [[Span(f"  {printable(row.path)}")]]
+    head = [Span(f"  {printable(row.path)}")]
+    if len(report.status.connections) > 1:
+        # A path may be in several of them, even in one whose ID was a typing error.
+        head.append(Span(f"  connection {printable(row.connection_id)}", "dim"))
+    lines: list[Line] = [head]
     if row.failure is not None:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
         reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"

@@ -181,7 +181,8 @@ class Status(StrEnum):
             means="the service may have stored it without an answer, or its ledger was lost",
             then="with its stamp: searches for it; else nothing: `resolve` decides",
             stored=Stored.MAYBE,
-            attention="the service may have stored these: check each as said below, then decide",
+            attention="the service may have stored these: look each up in the SpeechSense console,"
+            " then decide",
             unchanged=Decision(Action.HOLD, "the service may have stored it already"),
             forgotten=False,
             verdicts=frozenset(Verdict),

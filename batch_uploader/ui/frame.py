@@ -17,6 +17,7 @@ from batch_uploader.ui.text import (
     format_left,
     leading,
     shorten,
+    wrap,
 )
 
 MOST_TRANSFERS = 12
@@ -28,6 +29,8 @@ _INDENT = 2
 _BAR_LABEL = 20  # " 100 %   3d 04h left"
 _WIDE = 120  # the width from which on bars are longer
 _SMALL_BAR = 10
+_HIGH = 24  # the height from which on a pause is explained in full
+_NOTICE_LINES = 6
 
 
 class Glyphs(NamedTuple):
@@ -66,7 +69,7 @@ def frame(tally: Tally, size: ScreenSize, slots: list[str], glyphs: Glyphs = UNI
     width = min(size.width, _WIDEST)
     lines: list[Line] = [_overall(tally, width, glyphs), *pack(_totals(tally), width)[:1]]
     lines += _counts(tally, width)
-    lines += _notices(tally, width, glyphs)
+    lines += _notices(tally, ScreenSize(width, size.height), glyphs)
     left = size.height - len(lines) - 3  # a blank line, the number of the others, one spare
     _assign_slots(tally, slots, min(MOST_TRANSFERS, left))
     if tally.in_flight and left > 0:
@@ -165,12 +168,15 @@ def stop_notice(tally: Tally) -> str | None:
     return f"stopping: finishing {plural(len(tally.in_flight), 'upload')}"
 
 
-def _notices(tally: Tally, width: int, glyphs: Glyphs) -> Iterable[Line]:
+def _notices(tally: Tally, size: ScreenSize, glyphs: Glyphs) -> Iterable[Line]:
     if (text := pause_notice(tally)) is not None:
-        yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
+        # The cure is at the end of it, after what the network said.
+        lines = _NOTICE_LINES if size.height >= _HIGH else 1
+        for line in wrap(text, size.width, lines, glyphs.ellipsis):
+            yield [Span(line, "yellow")]
     if (text := stop_notice(tally)) is not None:
         text += f", Ctrl-C again stops now ({sentence(tally.stop_reason)})"
-        yield [Span(clip(text, width, glyphs.ellipsis), "yellow")]
+        yield [Span(clip(text, size.width, glyphs.ellipsis), "yellow")]
 
 
 def _assign_slots(tally: Tally, slots: list[str], limit: int) -> None:

@@ -121,7 +121,7 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
         return []
     decisions = "--talk-id ID | --give-up | --resend (may bill it twice)"
     return [
-        hint("to decide about those that no run finds:"),
+        hint("if no run finds it, check the console, then decide:"),
         [Span(f"  batch-uploader resolve {directory} PATH {decisions}")],
     ]
 

@@ -66,8 +66,11 @@ class TestStatus:
         self, calls, program, upload, in_doubt
     ):
         calls.write("z.wav")
+        assert "connection calls" not in program("status", calls).out
         assert upload("--connection-id", "strict").code == 1
         result = program("status", calls)
+        assert "  a.wav  connection calls\n" in result.out
+        assert "  z.wav  connection strict\n" in result.out
         command = next(line for line in result.out.splitlines() if "a.wav --talk-id" in line)
         _, *arguments = shlex.split(command.split("--talk-id")[0])
         result = program(*arguments, "--give-up")

@@ -106,6 +106,17 @@ def test_a_pause_and_a_stop_are_seen(tally, clock):
     assert "paused" not in shown(tally, 80)
 
 
+def test_the_cure_of_a_pause_is_on_the_screen_if_it_is_high_enough(tally):
+    said = "failed to connect to all addresses; last error: UNKNOWN: Connection refused (111)"
+    cure = "check the endpoint and the network"
+    tally.hear(events.Paused(12, f'10.0.0.1:443 cannot be reached ("{said}"); {cure}'))
+    lines = shown(tally, 80).splitlines()
+    assert cure in " ".join(lines)
+    assert max(map(cell_len, lines)) <= 80
+    assert cure not in shown(tally, 80, 12)
+    assert "paused 12s: 10.0.0.1:443 cannot be reached" in shown(tally, 80, 12)
+
+
 def test_waiting_for_doubts_is_no_pause_that_the_service_asked_for(tally, clock):
     tally.hear(events.DoubtsWaiting(90, 2))
     text = shown(tally, 80)

@@ -79,7 +79,7 @@ def test_what_needs_attention_comes_with_its_cure():
         "in doubt  d[/y].wav\n"
         "          DEADLINE_EXCEEDED: no answer; run again\n"
         "hint: batch-uploader status '/data/my calls'\n"
-        "hint: to decide about those that no run finds:\n"
+        "hint: if no run finds it, check the console, then decide:\n"
         "  batch-uploader resolve '/data/my calls' PATH"
         " --talk-id ID | --give-up | --resend (may bill it twice)\n"
     )
