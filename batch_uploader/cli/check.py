@@ -112,7 +112,7 @@ class _TextAccount:
         for number, words in (
             (total.already_there, "already there"),
             (total.to_compare, "of these with new change times (upload compares them last)"),
-            (total.waiting, "waiting: changed just now"),
+            (total.waiting, "waiting: changed within --min-age, the next run takes them"),
             (total.in_flight, "in progress (another run)"),
         ):
             if number:
