@@ -33,8 +33,9 @@ class RunRecord:
         # Not with msgspec's JSON, which refuses the lone surrogates of undecodable names.
         settings = json.dumps(msgspec.to_builtins(self._settings))
         begin = RunBegin(run_id, __version__, socket.gethostname(), os.getpid(), settings)
-        await apply_one(self._ledger, BeginRun(begin))
+        # Before it is on record, which it may be even if this is cancelled.
         self._run_id = run_id
+        await apply_one(self._ledger, BeginRun(begin))
 
     async def finish(self, how: Summary | BaseException, exit_code: int | None) -> None:
         """Record how the run ended, if it began; errors of the ledger were already reported."""

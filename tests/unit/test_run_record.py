@@ -8,12 +8,17 @@ import socket
 import pytest
 from msgspec.structs import replace
 from support.engine_harness import OPTIONS, Harness, Slow, recordings
+from support.ledger_cases import CONNECTION
 
 from batch_uploader import __version__
+from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.events import RunStarted
 from batch_uploader.core.model import Ending
 from batch_uploader.core.runs import RunEnd
 from batch_uploader.core.states import Status
+from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
 
 
@@ -100,6 +105,30 @@ async def test_a_run_that_is_cancelled_was_interrupted():
     (run,) = await runs_of(harness)
     assert run.end.ending == "interrupted"
     assert run.end.counts == {"in_doubt": OPTIONS.concurrency}
+
+
+async def test_a_run_that_is_cancelled_while_it_is_put_on_record_was_interrupted_too(tmp_path):
+    """The ledger finishes what it has begun to write."""
+    ledger, loop = SqliteLedger(tmp_path / "ledger.db", CONNECTION), asyncio.get_running_loop()
+
+    def cancel(event):
+        if isinstance(event, RunStarted):
+            # In the turn of the loop after the one in which the ledger begins to write.
+            loop.call_soon(loop.call_soon, task.cancel)
+
+    async def run():
+        source, sink = MemorySource(recordings(1)), MemorySink()
+        async with Uploader(
+            source=source, sink=sink, ledger=ledger, listeners=[cancel]
+        ) as uploader:
+            await uploader.run()
+
+    task = asyncio.create_task(run())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with ledger:
+        (cancelled,) = await ledger.runs(9)
+    assert cancelled.end.ending == "interrupted"
 
 
 async def test_an_error_that_was_caught_is_on_record_too_and_the_next_run_has_its_own_end():
