@@ -59,9 +59,11 @@ def remember(secret: str) -> None:
 
 def reveals(text: str) -> bool:
     """Whether a text contains a part of a secret."""
-    return (
-        bool(_found(_bare(text)))
-        or any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
+    if _found(_bare(text)):
+        return True
+    # Nearly all texts are one: it has too few numbers to spell a secret.
+    return not _UUID.fullmatch(text) and (
+        any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
         or any(map(_spells_a_secret, _NUMBERS.findall(text)))
     )
 
@@ -73,10 +75,11 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
     """
     text = text[:_LONGEST]
     # All matches are found first: redacting one could break up another.
-    text = _hide(text, [*_coded(text), *_values(text, private), *_parts_in(text)])
-    # The text on both sides of a redaction may form a part.
-    while found := _parts_in(text):
-        text = _hide(text, found)
+    spans = [*_coded(text), *_values(text, private), *_parts_in(text)]
+    while spans:
+        text = _hide(text, spans)
+        # The text on both sides of a redaction may form a part.
+        spans = _parts_in(text)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(text.split())
@@ -85,14 +88,19 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
 
 def _coded(text: str) -> Iterator[tuple[int, int]]:
     """The spans that contain a part of a secret when decoded."""
+    if _UUID.fullmatch(text):
+        return
     yield from (run.span() for run in _ENCODED.finditer(text) if _decodes_to_a_secret(run[0]))
     yield from (run.span() for run in _NUMBERS.finditer(text) if _spells_a_secret(run[0]))
 
 
 def _values(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
     for value in values:
-        if len(value) >= _SHORTEST:
-            yield from (found.span() for found in re.finditer(re.escape(value), text))
+        # Not a pattern: each recording has values of its own, and to compile one takes long.
+        at = text.find(value) if len(value) >= _SHORTEST else -1
+        while at >= 0:
+            yield at, at + len(value)
+            at = text.find(value, at + len(value))
 
 
 def _parts_in(text: str) -> list[tuple[int, int]]:
