@@ -61,7 +61,7 @@ def reveals(text: str) -> bool:
     """Whether a text contains a part of a secret."""
     if _found(_bare(text)):
         return True
-    # Nearly all texts are one: it has too few numbers to spell a secret.
+    # A UUID, as most IDs are, encodes nothing and has too few numbers to spell a secret.
     return not _UUID.fullmatch(text) and (
         any(map(_decodes_to_a_secret, _ENCODED.findall(text)))
         or any(map(_spells_a_secret, _NUMBERS.findall(text)))
