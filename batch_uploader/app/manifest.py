@@ -9,6 +9,7 @@ from batch_uploader.app.places import (
     find_places,
     output_file,
     require_ledger,
+    require_on_record,
     require_replaceable,
 )
 from batch_uploader.core.cells import defuse
@@ -47,17 +48,16 @@ async def export_manifest(
     if file is not None:
         require_replaceable(file, "--output")
     require_ledger(places)
-    async with (
-        LedgerReader(places.ledger, places.connection_id) as reader,
-        aclosing(reader.rows()) as rows,
-    ):
-        if isinstance(output, Writable):
-            return await export(rows, output, form, guard)
-        try:
-            with replace_atomically(as_path("output", output)) as replacing:
-                return await export(rows, replacing, form, guard)
-        except OSError as error:
-            raise ConfigError(
-                f"--output: {output} cannot be written ({error.strerror})",
-                hint="check its disk and folder, or specify another file",
-            ) from error
+    async with LedgerReader(places.ledger, places.connection_id) as reader:
+        await require_on_record(places, reader)
+        async with aclosing(reader.rows()) as rows:
+            if isinstance(output, Writable):
+                return await export(rows, output, form, guard)
+            try:
+                with replace_atomically(as_path("output", output)) as replacing:
+                    return await export(rows, replacing, form, guard)
+            except OSError as error:
+                raise ConfigError(
+                    f"--output: {output} cannot be written ({error.strerror})",
+                    hint="check its disk and folder, or specify another file",
+                ) from error

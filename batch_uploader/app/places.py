@@ -266,11 +266,28 @@ async def require_connection(places: Places) -> str:
         raise ConfigError(f"the ledger {places.ledger} is empty: nothing needs a decision")
     connection_id = places.connection_id or _only_one(places, known)
     if connection_id not in known:
-        raise ConfigError(
-            f"--connection-id: the ledger {places.ledger} has no connection {connection_id}",
-            hint=f"specify one of {', '.join(known)}, or leave it out if that is the only one",
-        )
+        raise _unknown(places, known)
     return connection_id
+
+
+async def require_on_record(places: Places, reader: LedgerReader) -> None:
+    """Raise ConfigError if neither a recording nor a run of the given connection is on record.
+
+    ``reader`` is that of this connection.
+    """
+    if places.connection_id is None:
+        return
+    known = await reader.connections()
+    if places.connection_id not in known and not await reader.runs(1):
+        raise _unknown(places, known)
+
+
+def _unknown(places: Places, known: Sequence[str]) -> ConfigError:
+    one_of = f"specify one of {', '.join(known)}, or leave it out if that is the only one"
+    return ConfigError(
+        f"--connection-id: the ledger {places.ledger} has no connection {places.connection_id}",
+        hint=one_of if known else "it has none yet: start with an upload",
+    )
 
 
 async def _connections(places: Places) -> list[str]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.places import Places, Where, find_places, require_ledger
+from batch_uploader.app.places import Places, Where, find_places, require_ledger, require_on_record
 from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
@@ -66,7 +66,8 @@ async def directory_status(
 ) -> DirectoryStatus:
     """The state of a directory's recordings, for all connections or the given one.
 
-    Changes nothing, and works during a run. Raises ConfigError, SourceError or LedgerError.
+    Changes nothing, and works during a run. Raises ConfigError, also for a connection that the
+    ledger does not know, SourceError or LedgerError.
     """
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
@@ -75,6 +76,7 @@ async def directory_status(
     # Checked before the ledger is read: a run that ends in between leaves no claims.
     running = await to_thread.run_sync(is_running, places.ledger)
     async with LedgerReader(places.ledger, places.connection_id) as reader:
+        await require_on_record(places, reader)
         on_record = await reader.counts()
         totals = {each: on_record.get(each, _NONE) for each in Status}
         return DirectoryStatus(

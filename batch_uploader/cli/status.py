@@ -82,12 +82,19 @@ async def _print_text(report: _Report) -> None:
         )
         lines.append([Span(f"{each.label:{label}}", style), Span(numbers)])
     if not lines:
-        lines.append([Span("the ledger is empty")])
+        lines.append([Span(_nothing(report.status))])
     output.data(lines)
     for each in _TOLD:
         totals = report.status.totals[each]
         if totals.recordings:
             await _print_state(report, each, totals.recordings)
+
+
+def _nothing(status: DirectoryStatus) -> str:
+    if not status.connections:
+        return "the ledger is empty"
+    known = printable(", ".join(status.connections))
+    return f"the ledger has no recordings of this connection, only of {known}"
 
 
 async def _print_state(report: _Report, state: Status, count: int) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -247,15 +248,6 @@ class TestResolve:
         assert result.code == 2
         assert "gone.wav is not in the ledger" in result.err
 
-    @pytest.mark.parametrize("decision", [["a.wav", "--give-up"], ["--all", "--give-up"]])
-    def test_a_connection_that_the_ledger_does_not_know_is_refused(
-        self, calls, inside, in_doubt, decision
-    ):
-        result = inside("resolve", calls, *decision, "--connection-id", "cals")
-        assert result.code == 2, result.err
-        assert "has no connection cals" in result.err
-        assert "specify one of calls, or leave it out" in result.err
-
     def test_what_is_to_be_sent_again_and_is_not_there_is_told(self, calls, program, in_doubt):
         (calls.folder / "a.wav").unlink()
         result = program("resolve", calls, "--all", "--resend", "--yes")
@@ -266,6 +258,41 @@ class TestResolve:
         async with SqliteLedger(calls.folder / ".batch-uploader" / "ledger.db", "calls"):
             result = program("resolve", calls, "--all", "--give-up")
         assert result.code == 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["resolve", "a.wav", "--give-up"],
+        ["resolve", "--all", "--give-up"],
+        ["status"],
+        ["status", "--json"],
+        ["manifest"],
+        ["manifest", "--format", "csv", "--output", "exported.csv"],
+    ],
+)
+def test_a_connection_that_the_ledger_does_not_know_is_refused(calls, inside, in_doubt, command):
+    name, *more = command
+    result = inside(name, calls, *more, "--connection-id", "cals")
+    assert result.code == 2, result.err
+    assert result.out == ""
+    assert "has no connection cals" in result.err
+    assert "specify one of calls, or leave it out" in result.err
+    assert not Path("exported.csv").exists()
+
+
+def test_a_connection_of_which_only_a_run_is_on_record_is_known_and_told_apart(
+    calls, inside, upload, program
+):
+    calls.write("a.wav")
+    assert upload("--connection-id", "mistyped").code == 3
+    assert "the ledger is empty" in program("status", calls, "--connection-id", "mistyped").out
+    assert upload().code == 0
+    result = inside("status", calls, "--connection-id", "mistyped")
+    assert result.code == 0, result.err
+    assert result.out == "the ledger has no recordings of this connection, only of calls\n"
+    assert inside("status", calls, "--connection-id", "calls").out.startswith("uploaded")
+    assert inside("manifest", calls, "--connection-id", "mistyped").out == ""
 
 
 class TestManifest:
