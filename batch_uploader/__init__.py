@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from batch_uploader.pace import Timetable
     from batch_uploader.pace.retry import RetryPolicy
     from batch_uploader.prepare.audio import AudioRules, RawFormat
+    from batch_uploader.prepare.callid import CallIds
     from batch_uploader.prepare.prepare import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
     from batch_uploader.run.options import RunOptions
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiKey",
     "AudioRules",
+    "CallIds",
     "CheckSummary",
     "ConfigError",
     "Container",
@@ -133,6 +135,7 @@ _MODULES = {
     "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "RawFormat"),
+    "prepare.callid": ("CallIds",),
     "pace.retry": ("RetryPolicy",),
     "prepare.sidecar": ("FieldType", "Kind", "Schema"),
     "sinks.memory": ("MemorySink",),

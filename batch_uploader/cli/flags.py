@@ -193,6 +193,15 @@ _READING: Final = (
         Panel.SOUND,
         "N",
     ),
+    Flag(
+        "--call-id",
+        "Metadata fields that together identify a call, for example conversation_id. Recordings"
+        " with other values are other calls; of those with equal values one is uploaded, and the"
+        " others are held or duplicates. none: such fields are not compared. [default: date,"
+        " operator_id and client_id together, unless calls share them]",
+        Panel.DOUBT,
+        "FIELD[,FIELD...]|none",
+    ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from batch_uploader import __version__
 from batch_uploader.core.checks import require_type
-from batch_uploader.core.errors import SourceError
+from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.model import (
     AudioInfo,
@@ -28,6 +28,7 @@ from batch_uploader.core.records import Likeness, Record
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger
+from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.sidecar import Schema
@@ -49,16 +50,26 @@ class SidecarMode(StrEnum):
 
 
 class Rules(Struct, frozen=True):
-    """The rules by which a recording with its sidecar is valid. Raises ConfigError."""
+    """The rules by which a recording with its sidecar is valid, and which call it is.
+
+    Raises ConfigError.
+    """
 
     schema: Schema = field(default_factory=Schema)
     audio: AudioRules = field(default_factory=AudioRules)
     sidecar: SidecarMode = SidecarMode.REQUIRED
+    call_ids: CallIds = field(default_factory=CallIds)
 
     def __post_init__(self) -> None:
         require_type("schema", self.schema, Schema)
         require_type("audio", self.audio, AudioRules)
         require_type("sidecar", self.sidecar, SidecarMode)
+        require_type("call_ids", self.call_ids, CallIds)
+        for name in sorted(self.call_ids.named):
+            if problem := self.schema.check_name(name):
+                raise ConfigError(
+                    f"the call ID's field {name!r}: {problem.message}", hint=problem.cure
+                )
 
     def digest(self) -> bytes:
         """The digest of the rules: under the same rules, invalid files stay so until they change.
@@ -76,6 +87,8 @@ class Rules(Struct, frozen=True):
             schema.stamp_field,
             self.audio,
             self.sidecar,
+            sorted(self.call_ids.named),
+            self.call_ids.default,
         )
         return hashlib.sha256(repr(form).encode()).digest()
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.prepare import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import RawSetting, closest
@@ -30,7 +31,19 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     kind = layers["kind"].one_of(Kind) if "kind" in layers else None
     sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
     channels = kind.channels if kind else None
-    return Rules(_schema(layers, kind), AudioRules(channels, _raw(layers)), sidecar)
+    schema = _schema(layers, kind)
+    return Rules(schema, AudioRules(channels, _raw(layers)), sidecar, _call_ids(layers, schema))
+
+
+def _call_ids(layers: ChainMap[str, RawSetting], schema: Schema) -> CallIds:
+    if "call-id" not in layers:
+        return CallIds()
+    given = layers["call-id"]
+    ids = given.read(CallIds.parse)
+    for name in sorted(ids.named):
+        if problem := schema.check_name(name):
+            given.refuse(f"the field {name!r}: {problem.message}", problem.cure)
+    return ids
 
 
 def _raw(layers: ChainMap[str, RawSetting]) -> RawFormat | None:

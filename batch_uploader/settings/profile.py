@@ -41,6 +41,7 @@ KEYS = frozenset(
         "api-key-file",
         "bandwidth",
         "ca-file",
+        "call-id",
         "concurrency",
         "connection-id",
         "doubt-unavailable",

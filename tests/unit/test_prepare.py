@@ -17,13 +17,14 @@ from support.audio_samples import SEEDS, mutants
 from support.engine_harness import CountsOpening
 
 from batch_uploader.app.uploader import Uploader
-from batch_uploader.core.errors import SourceChanged, SourceError
+from batch_uploader.core.errors import ConfigError, SourceChanged, SourceError
 from batch_uploader.core.model import Defect, Entry, recording_key
 from batch_uploader.core.states import Status
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, prepare, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
@@ -123,6 +124,8 @@ RULES = [
     lambda: Rules(Schema(stamp_field="k")),
     lambda: Rules(Schema.for_kind(Kind.TWO_CHANNEL)),
     lambda: Rules(sidecar=SidecarMode.OPTIONAL),
+    lambda: Rules(call_ids=CallIds(frozenset({"a"}))),
+    lambda: Rules(call_ids=CallIds(default=False)),
 ]
 
 
@@ -132,6 +135,14 @@ def test_the_digest_of_rules_is_that_of_what_they_say(monkeypatch):
     assert digests == [make().digest() for make in RULES]
     monkeypatch.setattr(prepare, "__version__", "0.0.9")
     assert len({*digests, *(make().digest() for make in RULES)}) == 2 * len(RULES)
+
+
+@pytest.mark.parametrize(
+    "schema", [Schema(declared=frozenset({"call"})), Schema(stamp_field="cal")]
+)
+def test_a_call_id_of_a_field_that_no_sidecar_may_have_is_refused(schema):
+    with pytest.raises(ConfigError, match="'cal'"):
+        Rules(schema, call_ids=CallIds(frozenset({"cal"})))
 
 
 def test_the_digest_is_another_than_that_of_the_first_version():

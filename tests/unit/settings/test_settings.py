@@ -358,3 +358,38 @@ class TestRules:
     def test_raw_pcm_needs_rate_and_channels(self, settings):
         rules = settings({"raw-rate": "8000", "raw-channels": "2"}).reading().rules
         assert rules.audio.raw == RawFormat(8000, 2)
+
+    @pytest.mark.parametrize(
+        ("flags", "toml", "named", "default"),
+        [
+            ({}, "", set(), True),
+            ({"call-id": "call"}, "", {"call"}, True),
+            ({"call-id": "b,a"}, 'call-id = "c"', {"a", "b"}, True),
+            ({}, 'call-id = "a"\n[profiles.p]\ncall-id = "none"', {"a"}, True),
+            ({"profile": "p"}, 'call-id = "a"\n[profiles.p]\ncall-id = "none"', set(), False),
+        ],
+    )
+    def test_the_fields_that_identify_a_call(self, settings, flags, toml, named, default):
+        ids = settings(flags, {}, toml).reading().rules.call_ids
+        assert (ids.named, ids.default) == (named, default)
+
+    @pytest.mark.parametrize(
+        ("flags", "toml", "said"),
+        [
+            ({"call-id": "a,none"}, "", "--call-id: none and other fields"),
+            ({"call-id": "a,,b"}, "", "--call-id: 'a,,b': a field has no name"),
+            ({"call-id": "a,a"}, "", "--call-id: a: named twice"),
+            ({"call-id": ""}, "", "--call-id: it is empty"),
+            ({"call-id": "key", "stamp-field": "key"}, "", "--call-id: the field 'key': this is"),
+            (
+                {"call-id": "cal"},
+                '[connection]\nother-fields = "refuse"\n[connection.fields]\ncall = "string"',
+                "did you mean call?",
+            ),
+            ({}, 'call-id = ["a"]', "call-id in "),
+        ],
+    )
+    def test_fields_that_identify_no_call_are_refused(self, settings, flags, toml, said):
+        text = refused(settings(flags, {}, toml).reading)
+        assert said in text
+        assert text.startswith(("--call-id: ", "call-id in "))
