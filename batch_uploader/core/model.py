@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
+from batch_uploader.core.identity import Cause, Identity
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -200,6 +201,7 @@ class Recording(Struct, frozen=True):
     metadata: Metadata
     audio: AudioInfo
     key: str
+    identity: Identity = Identity()
 
 
 def recording_key(connection_id: str, path: str, sha256: bytes) -> str:
@@ -240,7 +242,10 @@ class Receipt(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
-    """How one recording ended, for the ledger and for the listeners."""
+    """How one recording ended, for the ledger and for the listeners.
+
+    ``cause`` is why it is a duplicate, or a possible one, of ``duplicate_of``.
+    """
 
     path: str
     status: Status
@@ -251,6 +256,7 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     duplicate_of: str | None = None
     duration: float | None = None
     container: Container | None = None
+    cause: Cause | None = None
 
 
 class Ending(StrEnum):

@@ -4,6 +4,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
+from batch_uploader.core.identity import Cause, Identity
 from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
 from batch_uploader.core.states import MAY_TURN_OUT_UP, Status
 
@@ -25,9 +26,13 @@ class ClaimResult(StrEnum):
     GRANTED = "granted"
     """Durably recorded: send it."""
     DUPLICATE = "duplicate"
-    """Another path has the same audio and metadata, and is uploaded or in doubt."""
+    """It is a call that is uploaded or in doubt: recorded, nothing is sent."""
+    POSSIBLE = "possible"
+    """It may be a call that is uploaded or in doubt: recorded for a human, nothing is sent."""
     BUSY = "busy"
-    """Another path with the same audio and metadata is being sent: ask again when it is settled."""
+    """Another path that may be the same call is being sent: ask again when it is settled."""
+    LOOK = "look"
+    """Other records decide: look at their files and ask again with what was seen."""
     KNOWN = "known"
     """This path is uploaded with this audio (its file was only touched); the stat is updated."""
     OUTDATED = "outdated"
@@ -38,12 +43,28 @@ class ClaimResult(StrEnum):
     """This path is in doubt or in conflict, or claimed by another owner."""
 
 
+class Sight(Struct, frozen=True):
+    """What a look at the file of a record showed.
+
+    ``gone`` says whether the file that was recorded is missing or replaced. ``identity`` is what
+    the record lacks, None if it lacks nothing or the files are not as recorded.
+    """
+
+    gone: bool
+    identity: Identity | None = None
+
+
 class ClaimAnswer(Struct, frozen=True):
-    """The answer to a claim; the other path if busy; the outcome recorded instead of a claim."""
+    """The answer to a claim.
+
+    ``other`` is the other path if busy, ``outcome`` what was recorded instead of a claim, and
+    ``look`` are the records whose files decide.
+    """
 
     claim: ClaimResult
     other: str | None = None
     outcome: Outcome | None = None
+    look: tuple["Record", ...] = ()
 
 
 class Lost(Struct, frozen=True):
@@ -79,6 +100,9 @@ class Record(Struct, frozen=True):
     if there was none, or from before ledgers had sequence numbers, and then before all that have
     one. ``owner`` is the opening of the ledger that claimed it, by its sequence number; None unless
     it is being sent, and for claims of older versions.
+
+    ``essence``, ``default_id`` and ``named_id`` are as in ``Identity``, None where an older version
+    recorded none, and ``cause`` is as in ``Outcome``.
     """
 
     connection_id: str
@@ -86,6 +110,7 @@ class Record(Struct, frozen=True):
     status: Status
     stat: Stat
     container: Container | None = None
+    cause: Cause | None = None
     failure: Failure | None = None
     since: Timestamp | None = None
     first_miss: Timestamp | None = None
@@ -104,6 +129,9 @@ class Record(Struct, frozen=True):
     answered_seq: int | None = None
     doubt_seq: int | None = None
     owner: int | None = None
+    essence: bytes | None = None
+    default_id: bytes | None = None
+    named_id: bytes | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -118,6 +146,7 @@ class Record(Struct, frozen=True):
             self.duplicate_of,
             self.duration,
             self.container,
+            self.cause,
         )
 
     @property

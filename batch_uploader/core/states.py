@@ -47,6 +47,10 @@ class Verdict(Enum):
     UPLOADED = "--talk-id"
     RESEND = "--resend"
     GIVE_UP = "--give-up"
+    DUPLICATE = "--duplicate"
+
+
+_OF_DOUBTS: Final = frozenset({Verdict.UPLOADED, Verdict.RESEND, Verdict.GIVE_UP})
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -185,7 +189,7 @@ class Status(StrEnum):
             " then decide",
             unchanged=Decision(Action.HOLD, "the service may have stored it already"),
             forgotten=False,
-            verdicts=frozenset(Verdict),
+            verdicts=_OF_DOUBTS,
             at_zero=True,
         ),
     )
@@ -198,7 +202,7 @@ class Status(StrEnum):
             attention="the service's answers contradict each other: check its console, then decide",
             unchanged=Decision(Action.HOLD, "the service's answers about it contradict each other"),
             forgotten=False,
-            verdicts=frozenset(Verdict),
+            verdicts=_OF_DOUBTS,
         ),
     )
     GIVEN_UP = (
@@ -217,12 +221,25 @@ class Status(StrEnum):
     DUPLICATE = (
         "duplicate",
         State(
-            means="another path has the same audio and metadata",
+            means="another path has the same call",
             then="nothing",
             stored=Stored.NO,
             attention=None,
             unchanged=Decision(Action.SKIP, "it is a known duplicate and unchanged"),
             forgotten=False,
+        ),
+    )
+    POSSIBLE_DUPLICATE = (
+        "possible_duplicate",
+        State(
+            means="it may be a call that is on record already: held, not sent",
+            then="compares it again; sends it if the other one turns out not to be stored",
+            stored=Stored.NO,
+            attention="these may be calls that are stored already: compare both files, then decide",
+            unchanged=Decision(Action.HOLD, "it may be a call that is stored already"),
+            other_rules=Decision(Action.UPLOAD, "it was held under other settings"),
+            forgotten=True,
+            verdicts=frozenset({Verdict.RESEND, Verdict.DUPLICATE}),
         ),
     )
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Container, Failure, Stat, Timestamp
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
@@ -12,7 +13,7 @@ from batch_uploader.core.states import Status
 _HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
 """The number of leading fields of a record, of which some need conversion; the others do not."""
 NAMES: Final = (
-    *("connection_id", "path", "status", "container"),
+    *("connection_id", "path", "status", "container", "cause"),
     *Stat.__struct_fields__,
     *(f"failure_{field}" for field in Failure.__struct_fields__),
     *(f"doubt_{field}" for field in Timestamp.__struct_fields__),
@@ -36,6 +37,10 @@ _CONTAINERS: Final[dict[str | None, Container | None]] = {
     None: None,
     **{container.value: container for container in Container},
 }
+_CAUSES: Final[dict[str | None, Cause | None]] = {
+    None: None,
+    **{cause.value: cause for cause in Cause},
+}
 _NO_FAILURE: Final = (None,) * len(Failure.__struct_fields__)
 _NO_TIME: Final = (None,) * len(Timestamp.__struct_fields__)
 
@@ -43,12 +48,13 @@ _NO_TIME: Final = (None,) * len(Timestamp.__struct_fields__)
 def encode(record: Record) -> tuple[object, ...]:
     """The values of ``COLUMNS``."""
     fields = astuple(record)
-    connection_id, path, status, stat, container, failure, since, first_miss = fields[:_HEAD]
+    connection_id, path, status, stat, container, cause, failure, since, first_miss = fields[:_HEAD]
     return (
         connection_id,
         path,
         status.value,
         None if container is None else container.value,
+        None if cause is None else cause.value,
         *astuple(stat),
         *(_NO_FAILURE if failure is None else map(_text, astuple(failure))),
         *(_NO_TIME if since is None else astuple(since)),
@@ -68,6 +74,7 @@ def decode(values: Sequence[Any]) -> Record:
         _STATUSES[values[2]],
         Stat(*values[_STAT]),
         _CONTAINERS[values[3]],
+        _CAUSES[values[4]],
         None if values[_FAILURE.start] is None else Failure(*values[_FAILURE]),
         None if values[_SINCE.start] is None else Timestamp(*values[_SINCE]),
         None if values[_MISSED.start] is None else Timestamp(*values[_MISSED]),

@@ -62,10 +62,18 @@ _SINCE_5: Final = (
     "doubt_seq INTEGER",
 )
 _SINCE_6: Final = ("owner INTEGER",)
+_SINCE_7: Final = ("cause TEXT", "essence BLOB", "default_id BLOB", "named_id BLOB")
 
 AUDIO: Final = "substr(sha256, 1, 5)"
 METADATA: Final = "substr(metadata, 1, 3)"
 TALK: Final = "substr(talk_id, -6)"
+ESSENCE: Final = "substr(essence, 2, 5)"
+DEFAULT_ID: Final = "substr(default_id, 1, 5)"
+NAMED_ID: Final = "substr(named_id, 9, 5)"
+HAS_ESSENCE: Final = "essence IS NOT NULL"
+HAS_DEFAULT_ID: Final = "default_id > x''"
+HAS_NAMED_ID: Final = "named_id > x''"
+POSSIBLE: Final = "status = 'possible_duplicate'"
 _CONTENT: Final = f"{AUDIO}, {METADATA}"
 """The index of a content: enough bytes of both digests that collisions are rare."""
 
@@ -138,13 +146,28 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_6),
         runs.CREATE,
     ),
+    # 7: what tells whether two recordings are one call.
+    (
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_7),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_7),
+        *(
+            f"CREATE INDEX {table}_{name} ON {table} ({key}) WHERE {has}"
+            for table in ("recordings", "superseded")
+            for name, key, has in (
+                ("essence", ESSENCE, HAS_ESSENCE),
+                ("default_id", DEFAULT_ID, HAS_DEFAULT_ID),
+                ("named_id", NAMED_ID, HAS_NAMED_ID),
+            )
+        ),
+        f"CREATE INDEX recordings_possible ON recordings (path) WHERE {POSSIBLE}",
+    ),
 )
 """The statements that lead from each version of the schema (the index) to the next."""
 
 
 def view_of_older(version: int) -> Sequence[str]:
     """Views that show an older version's tables as current ones: missing columns are NULL."""
-    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6}
+    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
     names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
     return [
