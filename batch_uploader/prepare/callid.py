@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.identity import DEFINITION_SIZE
 from batch_uploader.core.model import Metadata
 
 NO_ID: Final = b""
 DEFAULT_FIELDS: Final = ("date", "operator_id", "client_id")
 _NONE = "none"
-_DEFINITION_SIZE = 8
 _VALUES_SIZE = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -84,13 +84,13 @@ class CallIds(Struct, frozen=True):
     def named_id(self, metadata: Metadata) -> bytes:
         """The digests of the named fields and of their values, ``NO_ID`` unless all are there.
 
-        Ids whose first 8 bytes differ are of other fields: not comparable.
+        Ids whose first ``DEFINITION_SIZE`` bytes differ are of other fields: not comparable.
         """
         names = sorted(self.named)
         if not names or (values := _values(metadata, names)) is None:
             return NO_ID
         comparable = [moment.instant if (moment := _moment(value)) else value for value in values]
-        return _digest(names, _DEFINITION_SIZE) + _digest(comparable, _VALUES_SIZE)
+        return _digest(names, DEFINITION_SIZE) + _digest(comparable, _VALUES_SIZE)
 
 
 def _values(metadata: Metadata, names: Iterable[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ from batch_uploader import __version__
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.events import Comparison
+from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
     AudioInfo,
     Defect,
@@ -282,7 +283,7 @@ class Preparer(Struct, frozen=True):
     def _recording(
         self, pair: Pair, metadata: Metadata, info: AudioInfo, sha256: bytes
     ) -> Recording:
-        path = pair.audio.path
+        path, ids = pair.audio.path, self.rules.call_ids
         return Recording(
             connection_id=self.connection_id,
             path=path,
@@ -291,6 +292,7 @@ class Preparer(Struct, frozen=True):
             metadata=metadata,
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
+            identity=Identity(None, ids.default_id(metadata), ids.named_id(metadata)),
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:

@@ -145,6 +145,18 @@ def test_a_call_id_of_a_field_that_no_sidecar_may_have_is_refused(schema):
         Rules(schema, call_ids=CallIds(frozenset({"cal"})))
 
 
+@pytest.mark.parametrize("seconds", [1, 20])
+def test_a_recording_has_the_ids_of_its_sidecar(tmp_path, seconds):
+    text = b'{"date": "2025-04-24T14:34:19+03:00", "operator_id": 7, "client_id": "8"}'
+    pair = put(tmp_path, make.wav(seconds), text)
+    ids = CallIds(frozenset({"client_id"}))
+    looker = Preparer(DirectorySource(tmp_path), "connection", Rules(call_ids=ids))
+    with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
+        found, metadata = payload.recording.identity, payload.recording.metadata
+    assert found.default_id == ids.default_id(metadata) != b""
+    assert found.named_id == ids.named_id(metadata) != b""
+
+
 def test_the_digest_is_another_than_that_of_the_first_version():
     """Fault 102: its rules had no version."""
     first = "8ea1aa05d1ec543610884ed8e73f7db75cf460c536acd75a4fa9bac80a5049b0"
