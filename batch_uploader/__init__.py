@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batch_uploader.ledgers.sqlite import SqliteLedger
     from batch_uploader.pace import Timetable
     from batch_uploader.pace.retry import RetryPolicy
-    from batch_uploader.prepare.audio import AudioRules, RawFormat
+    from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
     from batch_uploader.prepare.callid import CallIds
     from batch_uploader.prepare.prepare import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
@@ -67,6 +67,7 @@ __all__ = [
     "Credentials",
     "DirectorySource",
     "DirectoryStatus",
+    "EndMark",
     "Ending",
     "Endpoint",
     "Failure",
@@ -134,7 +135,7 @@ _MODULES = {
     "core.model": ("Container", "Ending", "Failure", "Outcome", "Summary"),
     "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
-    "prepare.audio": ("AudioRules", "RawFormat"),
+    "prepare.audio": ("AudioRules", "EndMark", "RawFormat"),
     "prepare.callid": ("CallIds",),
     "pace.retry": ("RetryPolicy",),
     "prepare.sidecar": ("FieldType", "Kind", "Schema"),

@@ -202,6 +202,14 @@ _READING: Final = (
         Panel.DOUBT,
         "FIELD[,FIELD...]|none",
     ),
+    Flag(
+        "--ogg-end",
+        "Whether an Ogg must be marked as complete on its last page. If so, one without the mark is"
+        " a defect, since it may be cut off; some recorders never write it. [default: required]",
+        Panel.SOUND,
+        "required|optional",
+        words=("required", "optional"),
+    ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)

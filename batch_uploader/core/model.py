@@ -67,7 +67,8 @@ class Defect(Struct, frozen=True):
     """A problem that the user must fix before this recording can be uploaded.
 
     ``kind`` is a short stable word to group by (``sidecar-missing``), ``field`` the metadata field
-    or header at fault, if any, ``cure`` says what to do.
+    or header at fault, if any, ``cure`` says what to do. ``may_grow`` is for audio that does not
+    show its end: it may still be being written.
     """
 
     path: str
@@ -75,6 +76,7 @@ class Defect(Struct, frozen=True):
     message: str
     cure: str
     field: str | None = None
+    may_grow: bool = False
 
     def __str__(self) -> str:
         """The problem and its cure in one line, without the path."""
@@ -92,12 +94,16 @@ class Container(StrEnum):
 
 
 class AudioInfo(Struct, frozen=True):
-    """What is in an audio file, read from its content."""
+    """What is in an audio file, read from its content.
+
+    ``shows_end``: the file itself shows that it is complete, by sizes that fit or by an end mark.
+    """
 
     container: Container
     channels: int
     sample_rate: int
     duration: float
+    shows_end: bool = True
 
 
 class Role(StrEnum):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.prepare import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
@@ -32,7 +32,9 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     sidecar = layers["sidecar"].one_of(SidecarMode) if "sidecar" in layers else SidecarMode.REQUIRED
     channels = kind.channels if kind else None
     schema = _schema(layers, kind)
-    return Rules(schema, AudioRules(channels, _raw(layers)), sidecar, _call_ids(layers, schema))
+    ogg_end = layers["ogg-end"].one_of(EndMark) if "ogg-end" in layers else EndMark.REQUIRED
+    audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end)
+    return Rules(schema, audio, sidecar, _call_ids(layers, schema))
 
 
 def _call_ids(layers: ChainMap[str, RawSetting], schema: Schema) -> CallIds:

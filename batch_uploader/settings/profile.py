@@ -62,6 +62,7 @@ KEYS = frozenset(
         "max-outage",
         "max-recordings",
         "min-age",
+        "ogg-end",
         "plaintext",
         "progress",
         "rate",

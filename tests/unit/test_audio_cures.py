@@ -3,15 +3,14 @@
 import io
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support import audio_makers as make
+from support.cures import cured, shell
 
 from batch_uploader.core.model import AudioInfo, Metadata
-from batch_uploader.core.text import sentence
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, probe
 from batch_uploader.sources.directory import DirectorySource, escape_name
@@ -43,11 +42,7 @@ def run(request, tmp_path):
         (tools / "ffmpeg").chmod(0o755)
 
     def run(command, folder, *, check=False):
-        path = f"{tools}:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
-        shell = ["bash", "-c", command]
-        done = subprocess.run(shell, cwd=folder, env=env, stdin=subprocess.DEVNULL, check=check)
-        return done.returncode
+        return shell(command, folder, tools=tools, check=check)
 
     return run
 
@@ -74,18 +69,6 @@ DATA = {
     "an unfinished header": (make.wav(0.5, data_size=0), AudioRules()),
     "Vorbis": (make.encoded("OGG", "VORBIS"), AudioRules()),
 }
-
-
-def cured(folder, name, data, rules):
-    """The command of the cure for this file, as a run over ``calls`` would give it."""
-    path = escape_name(name)
-    source = DirectorySource("calls")
-    defect = probe(io.BytesIO(data), path, len(data), rules, user_path=source.user_path)
-    assert not isinstance(defect, AudioInfo)
-    (folder / "calls").mkdir(exist_ok=True)
-    (folder / "calls" / name).write_bytes(data)
-    # As it is printed: in one line.
-    return sentence(defect.cure).split("`")[1]
 
 
 @pytest.mark.parametrize("name", NAMES)

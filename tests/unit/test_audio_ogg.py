@@ -1,13 +1,14 @@
 """Ogg: faults 46 and 49, several streams, and how long it is."""
 
 import io
+import re
 
 import pytest
 import soundfile
 from support import audio_makers as make
 
 from batch_uploader.core.model import AudioInfo, Container
-from batch_uploader.prepare.audio import AudioRules, probe
+from batch_uploader.prepare.audio import AudioRules, EndMark, probe
 
 SECOND = 48_000
 
@@ -82,23 +83,37 @@ def test_fault_46_another_codec_is_named_with_its_cure(data, name):
 
 def test_fault_49_an_ogg_that_is_cut_off_anywhere():
     data = make.opus(2.0)
-    kinds = {look(data[:length]).kind for length in range(47, len(data), 7)}
-    assert kinds == {"truncated"}
-    assert look(data[:-1]).kind == "truncated"
+    pages = {match.start() for match in re.finditer(b"OggS", data)} - {0}
+    kinds = {length: look(data[:length]).kind for length in range(47, len(data))}
+    between = {length for length, kind in kinds.items() if kind == "no-end-mark"}
+    # Behind the two headers there is no audio.
+    assert between == set(sorted(pages)[2:]) != set()
+    assert {kinds[length] for length in kinds if length not in between} == {"truncated"}
 
 
 def test_fault_49_a_last_page_that_is_not_marked_as_the_last():
     data = make.opus_pages(960, SECOND, 2 * SECOND)
     whole_pages = data[: data.rindex(b"OggS")]
     defect = look(whole_pages)
-    assert (defect.kind, "-c copy -f opus call.ogg.new" in defect.cure) == ("truncated", True)
+    assert (defect.kind, "-c copy -f opus call.ogg.new" in defect.cure) == ("no-end-mark", True)
+    assert "may be complete" in defect.message
+    assert "--ogg-end optional" in defect.cure
+    taken = look(whole_pages, AudioRules(ogg_end=EndMark.OPTIONAL))
+    assert (taken.duration, taken.shows_end) == (pytest.approx((SECOND - 312) / SECOND), False)
+
+
+@pytest.mark.parametrize("rules", [AudioRules(), AudioRules(ogg_end=EndMark.OPTIONAL)])
+def test_fault_49_without_an_end_mark_and_cut_in_a_page(rules):
+    data = make.opus_pages(960, SECOND, 2 * SECOND)
+    assert look(data[:-5], rules).kind == "truncated"
+    assert look(data, rules).shows_end
 
 
 def test_fault_49_a_long_file_that_is_cut_off():
     big = make.page(bytes(60_000), position=SECOND, lacing=b"\xff" * 235 + b"\x4b")
     data = make.opus_pages() + make.page(b"\x08", position=960) + big * 5
     assert look(data[:-30_000]).kind == "truncated"
-    assert look(data).kind == "truncated"
+    assert look(data).kind == "no-end-mark"
 
 
 def test_headers_alone_are_no_recording():

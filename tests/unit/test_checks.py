@@ -66,6 +66,7 @@ def test_none_is_no_limit_where_there_may_be_none():
         (Rules, "schema", {"required": ["date"]}),
         (Rules, "audio", None),
         (AudioRules, "raw", 8000),
+        (AudioRules, "ogg_end", "optional"),
         (RunOptions, "bandwidth", "8M"),
         (RunOptions, "retry", 3),
         (RunOptions, "wait_for_doubt", "no"),

@@ -12,6 +12,7 @@ header of its length (see ``mpeg``). Each defect that ffmpeg can fix has the com
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -32,12 +33,24 @@ from batch_uploader.prepare.audio.refusal import (
     to_pcm,
 )
 
-__all__ = ["AudioRules", "DefectKind", "RawFormat", "TakesLonger", "probe"]
+__all__ = ["AudioRules", "DefectKind", "EndMark", "RawFormat", "TakesLonger", "probe"]
 
 _SAMPLE_BYTES = 2
 _TAKEN = "the service accepts only WAV, MP3 and Ogg Opus"
 _EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".opus"})
 _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
+
+
+_OF_WHOLE_FILES = frozenset(
+    {
+        DefectKind.CODEC,
+        DefectKind.STREAMS,
+        DefectKind.SAMPLE_RATE,
+        DefectKind.CHANNELS,
+        DefectKind.TOO_LONG,
+    }
+)
+"""What is wrong with a file that may be complete, so it is looked whether it shows its end."""
 
 
 class RawFormat(Struct, frozen=True):
@@ -51,6 +64,15 @@ class RawFormat(Struct, frozen=True):
         require_whole("channels", self.channels, least=1)
 
 
+class EndMark(StrEnum):
+    """Whether an Ogg must be marked as complete on its last page."""
+
+    REQUIRED = "required"
+    """One without the mark is invalid: it may be cut off between two pages."""
+    OPTIONAL = "optional"
+    """One without the mark is sent as it is: some recorders never write it."""
+
+
 class AudioRules(Struct, frozen=True):
     """What audio the connection accepts.
 
@@ -61,11 +83,13 @@ class AudioRules(Struct, frozen=True):
     channels: int | None = None
     raw: RawFormat | None = None
     max_duration: float = 4 * 3600
+    ogg_end: EndMark = EndMark.REQUIRED
 
     def __post_init__(self) -> None:
         require_whole("channels", self.channels, least=1, optional=True)
         require_type("raw", self.raw, RawFormat, optional=True)
         require_number("max_duration", self.max_duration, above=0)
+        require_type("ogg_end", self.ogg_end, EndMark)
 
 
 def probe(
@@ -85,11 +109,15 @@ def probe(
     except that with ``at_once`` it raises TakesLonger for content that needs libsndfile, which has
     to be loaded.
     """
+    content = Content(handle, size, at_once=at_once)
     try:
-        info = _look(Content(handle, size, at_once=at_once), path, rules)
+        info = _look(content, path, rules)
         _require_fit(info, rules)
     except Refusal as refusal:
-        return refusal.defect(path, user_path(path))
+        complete = refusal.kind in _OF_WHOLE_FILES and (
+            riff.shows_end(content) or ogg.shows_end(content)
+        )
+        return refusal.defect(path, user_path(path), may_grow=not complete)
     return info
 
 
@@ -100,7 +128,7 @@ def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
     if riff.matches(head):
         return riff.read(content)
     if head.startswith(ogg.MAGIC):
-        return ogg.read(content)
+        return ogg.read(content, require_end=rules.ogg_end is EndMark.REQUIRED)
     start = mpeg.after_tags(content)
     found = foreign.by_magic(content, start)
     if found:
@@ -148,7 +176,8 @@ def _raw(size: int, raw: RawFormat) -> AudioInfo:
             f" {plural(raw.channels, 'channel')}",
             "check --raw-channels, and that the file is complete and 16-bit PCM",
         )
-    return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, size / frame / raw.sample_rate)
+    seconds = size / frame / raw.sample_rate
+    return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, seconds, shows_end=False)
 
 
 def _require_fit(info: AudioInfo, rules: AudioRules) -> None:

@@ -95,7 +95,7 @@ def read(content: Content, start: int, enough: float) -> AudioInfo | None:
         return None
     first, stream = found
     seconds = _seconds(content, stream, first, end, enough)
-    return AudioInfo(Container.MP3, stream.channels, stream.rate, seconds)
+    return AudioInfo(Container.MP3, stream.channels, stream.rate, seconds, shows_end=False)
 
 
 def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: float) -> float:

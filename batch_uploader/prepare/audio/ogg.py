@@ -12,6 +12,7 @@ from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import (
     STRAY,
+    WAIT,
     CureCommand,
     DefectKind,
     Refusal,
@@ -48,8 +49,8 @@ class _Page(Struct, frozen=True):
         return self.body + sum(self.lacing)
 
 
-def read(content: Content) -> AudioInfo:
-    """What is in the Ogg. Raises Refusal."""
+def read(content: Content, *, require_end: bool) -> AudioInfo:
+    """What is in the Ogg, which must have its end mark if ``require_end``. Raises Refusal."""
     first = _page(content, 0)
     head = content.at(first.body, 19)
     if not head.startswith(b"OpusHead"):
@@ -64,15 +65,23 @@ def read(content: Content) -> AudioInfo:
         raise _damaged("its Opus header is cut off or names no channels")
     audio = _first_audio_page(content, first)
     last, position = _last_page(content, first.serial)
-    if not last.flags & _END:
-        raise Refusal(
-            DefectKind.TRUNCATED,
-            "the Ogg file is cut off: its last page is not marked as the last",
-            salvage(".opus"),
-        )
+    marked = bool(last.flags & _END)
+    if require_end and not marked:
+        raise _no_end_mark()
     pre_skip = int.from_bytes(head[10:12], "little")
     samples = position - _start_of_audio(content, audio) - pre_skip
-    return AudioInfo(Container.OGG_OPUS, head[9], _RATE, max(samples, 0) / _RATE)
+    return AudioInfo(Container.OGG_OPUS, head[9], _RATE, max(samples, 0) / _RATE, shows_end=marked)
+
+
+def shows_end(content: Content) -> bool:
+    """Whether this is an Ogg with a last page that is marked as the last."""
+    if not content.at(0, 4).startswith(MAGIC):
+        return False
+    try:
+        last, _ = _last_page(content, _page(content, 0).serial)
+    except Refusal:
+        return False
+    return bool(last.flags & _END)
 
 
 def _page(content: Content, offset: int) -> _Page:
@@ -128,11 +137,19 @@ def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
         if page and content.size - page.end <= STRAY and page.end > offset + last_at:
             last, last_at = page, at
         if page and last and page.serial == last.serial == serial and page.position >= 0:
+            if _begins_page(content, last.end):
+                raise _cut()
             return last, page.position
         at = tail.rfind(MAGIC, 0, at)
     if last and last.serial != serial:
         raise _several()
     raise _cut()
+
+
+def _begins_page(content: Content, offset: int) -> bool:
+    """Whether the stray bytes at the end are the first ones of a page."""
+    stray = content.at(offset, len(MAGIC))
+    return bool(stray) and MAGIC.startswith(stray)
 
 
 def _start_of_audio(content: Content, page: _Page) -> int:
@@ -159,6 +176,20 @@ def _packet_samples(packet: bytes) -> int:
         frame = (120, 240, 480, 960)[mode & 3]
     several = packet[1] & 0x3F if len(packet) > 1 else 0
     return frame * (1, 2, 2, several)[code]
+
+
+def _no_end_mark() -> Refusal:
+    return Refusal(
+        DefectKind.NO_END_MARK,
+        "the last page of this Ogg file is not marked as the last: it may be complete, or cut off"
+        " between two pages",
+        CureCommand(
+            "-c copy",
+            ".opus",
+            text=f"{WAIT}; if your recorder never marks the end, take all such files with"
+            " --ogg-end optional; if only this one is complete, mark it with `{command}`",
+        ),
+    )
 
 
 def _cut() -> Refusal:

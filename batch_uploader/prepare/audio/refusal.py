@@ -11,6 +11,8 @@ from batch_uploader.core.text import quote
 SLOWEST, FASTEST = 8_000, 48_000
 """The lowest and highest sample rate, in hertz, at which the service accepts linear PCM."""
 
+WAIT = "it may still be being written"
+
 STRAY = 4096
 """The most stray bytes that are tolerated: tags, padding to a disk's sector."""
 
@@ -24,6 +26,8 @@ class DefectKind(StrEnum):
     """It has less than its header says, or ends in the middle of a structure."""
     UNFINISHED = "unfinished"
     """It has more than its header says: the recorder did not update the header at the end."""
+    NO_END_MARK = "no-end-mark"
+    """An Ogg whose last page is not marked as the last: it may be complete or not."""
     DAMAGED = "damaged"
     """Its structure is invalid."""
     CODEC = "codec"
@@ -98,8 +102,8 @@ def salvage(suffix: str) -> CureCommand:
     return CureCommand(
         "-c copy",
         suffix,
-        text="copy it again from where it was recorded; if this is all there is, repair it with"
-        " `{command}`",
+        text=f"{WAIT}; if not, copy it again from where it was recorded; if this is all there is,"
+        " repair it with `{command}`",
     )
 
 
@@ -112,7 +116,7 @@ class Refusal(Exception):  # noqa: N818 - a verdict, not a mistake
         self.message = message
         self.cure = cure
 
-    def defect(self, path: str, user_path: str) -> Defect:
+    def defect(self, path: str, user_path: str, *, may_grow: bool) -> Defect:
         """The defect, with the cure for this file."""
         cure = self.cure if isinstance(self.cure, str) else self.cure(user_path)
-        return Defect(path, self.kind.value, self.message, cure)
+        return Defect(path, self.kind.value, self.message, cure, may_grow=may_grow)

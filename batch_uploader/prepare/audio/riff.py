@@ -3,7 +3,8 @@
 Service and header must agree on where the audio ends, or the end of a call may be lost or noise be
 billed. So a header that a recorder never finished (its data size is 0, 0xFFFFFFFF or another
 placeholder) is refused, though many players guess right: what the service does is unknown, and
-``ffmpeg -c copy`` writes the true size without changing the audio.
+``ffmpeg -c copy`` writes the true size without changing the audio. A size that counts the header in
+is accepted if the size of the whole file is right: all of the audio is there.
 """
 
 import struct
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from batch_uploader.core.model import AudioInfo, Container
+from batch_uploader.core.text import format_count, plural
 from batch_uploader.prepare.audio import foreign
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import (
     STRAY,
+    WAIT,
     CureCommand,
     DefectKind,
     Refusal,
@@ -30,6 +33,10 @@ _PLACEHOLDER = 0x7FFF_0000
 """Recorders that write to a pipe put about 2 or 4 GiB: SoX 0x7FFFF000, ffmpeg 0xFFFFFFFF."""
 
 _MOST_CHUNKS = 1000
+_IDS = frozenset({b"fmt ", b"data", b"LIST", b"fact"})
+_TAGS = (b"TAG", b"ID3", b"APE")
+_INAUDIBLE = 0.02
+"""Seconds; what is shorter is told in bytes, and stray bytes of this length are no speech."""
 
 # Codecs found in WAV that libsndfile does not name.
 _CODECS = {
@@ -68,27 +75,85 @@ class _Chunk(NamedTuple):
         return self.start + self.size
 
 
+class _Layout(NamedTuple):
+    """What the header says.
+
+    ``unpadded`` is a chunk before the audio whose pad byte is missing, ``announced`` the size of
+    the file.
+    """
+
+    form: _Chunk
+    data: _Chunk
+    unpadded: _Chunk | None
+    announced: int
+
+
+class _Pcm(NamedTuple):
+    """The numbers of the header, of which ``block`` and ``per_second`` may be wrong."""
+
+    channels: int
+    rate: int
+    block: int
+    per_second: int
+
+    @property
+    def frame(self) -> int:
+        return self.channels * _SAMPLE_BYTES
+
+
 def read(content: Content) -> AudioInfo:
     """What is in the WAV. Raises Refusal."""
-    form: _Chunk | None = None
+    layout = _layout(content)
+    pcm = _format(content, layout.form)
+    if layout.unpadded or pcm.block != pcm.frame:
+        raise _misleading(content, layout, pcm)
+    end, stray = _end_of_audio(content, layout, pcm)
+    samples = (end - layout.data.start) // pcm.frame
+    complete = _fits(content, layout, stray)
+    return AudioInfo(Container.WAV, pcm.channels, pcm.rate, samples / pcm.rate, shows_end=complete)
+
+
+def shows_end(content: Content) -> bool:
+    """Whether this is a WAV of any codec whose sizes say that it is complete."""
+    if not matches(content.at(0, 12)):
+        return False
+    try:
+        layout = _layout(content)
+    except Refusal:
+        return False
+    return _fits(content, layout, content.size - _last_end(content, layout.data))
+
+
+def _fits(content: Content, layout: _Layout, stray: int) -> bool:
+    data, announced = layout.data, layout.announced
+    return (
+        data.end <= content.size
+        and bool(data.size or announced == content.size)
+        and stray <= STRAY
+        and abs(content.size - announced) <= STRAY
+    )
+
+
+def _layout(content: Content) -> _Layout:
+    announced = int.from_bytes(content.at(4, 4), "little") + 8
+    form = unpadded = None
     for chunk in _chunks(content, 12):
         if chunk.id == b"fmt ":
             form = chunk
         elif chunk.id == b"data":
             if form is None:
                 break
-            channels, rate = _format(content, form)
-            _require_whole(content, chunk, channels * rate * _SAMPLE_BYTES)
-            samples = chunk.size // (channels * _SAMPLE_BYTES)
-            return AudioInfo(Container.WAV, channels, rate, samples / rate)
+            return _Layout(form, chunk, unpadded, announced)
         elif chunk.end > content.size:
             raise Refusal(
                 DefectKind.TRUNCATED, "the WAV file ends before its audio", salvage(".wav")
             )
+        if chunk.size % 2 and _next(content, chunk) == chunk.end:
+            unpadded = chunk
     raise Refusal(
         DefectKind.DAMAGED,
         "the WAV file has no format or no audio",
-        "copy it again from where it was recorded",
+        f"{WAIT}; if not, copy it again from where it was recorded",
     )
 
 
@@ -99,13 +164,27 @@ def _chunks(content: Content, offset: int) -> Iterator[_Chunk]:
             return
         chunk = _Chunk(head[:4], offset + 8, int.from_bytes(head[4:], "little"))
         yield chunk
-        offset = chunk.end + chunk.size % 2
+        offset = _next(content, chunk)
 
 
-def _format(content: Content, chunk: _Chunk) -> tuple[int, int]:
-    """Channels and sample rate of 16-bit PCM; anything else is refused by name."""
+def _next(content: Content, chunk: _Chunk) -> int:
+    """Where the next chunk begins: after the byte that pads this one, if it is there."""
+    if not chunk.size % 2:
+        return chunk.end
+    here, padded = content.at(chunk.end, 8), content.at(chunk.end + 1, 4)
+    fits = chunk.end + 8 + int.from_bytes(here[4:], "little") <= content.size
+    missing = here[:4] in _IDS or (padded not in _IDS and _is_id(here[:4]) and fits)
+    return chunk.end if missing else chunk.end + 1
+
+
+def _is_id(name: bytes) -> bool:
+    return len(name) == 4 and name.isascii() and name.decode("ascii").isprintable()  # noqa: PLR2004
+
+
+def _format(content: Content, chunk: _Chunk) -> _Pcm:
+    """The numbers of 16-bit PCM; anything else is refused by name."""
     body = content.at(chunk.start, min(chunk.size, 40)).ljust(40, b"\0")
-    tag, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", body)
+    tag, channels, rate, per_second, block, bits = struct.unpack_from("<HHIIHH", body)
     if tag == _EXTENSIBLE and body[26:40] == _SUBFORMAT_TAIL:
         tag = int.from_bytes(body[24:26], "little")
     if tag == _MP3:
@@ -120,53 +199,120 @@ def _format(content: Content, chunk: _Chunk) -> tuple[int, int]:
             " WAV",
             to_pcm(rate),
         )
-    if not channels or not rate or block != channels * _SAMPLE_BYTES:
+    if not channels or not rate:
         raise Refusal(
             DefectKind.DAMAGED,
-            "the WAV header contradicts itself",
+            "the WAV header names no channels or no sample rate",
             "copy it again from where it was recorded",
         )
-    return channels, rate
+    return _Pcm(channels, rate, block, per_second)
 
 
-def _require_whole(content: Content, data: _Chunk, per_second: int) -> None:
+def _misleading(content: Content, layout: _Layout, pcm: _Pcm) -> Refusal:
+    """The audio is whole, but a header misleads its readers: ffmpeg is told where it is."""
+    channels, text = pcm.channels, "correct its header with `{command}`"
+    if layout.unpadded:
+        name = layout.unpadded.id.decode("ascii", "replace")
+        what = (
+            f"its {name} chunk has {plural(layout.unpadded.size, 'byte')} and lacks the one that"
+            " makes the number even, so most programs find no audio behind it"
+        )
+    else:
+        what = (
+            f"its header contradicts itself: a sample of {plural(channels, 'channel')} has"
+            f" {pcm.frame} bytes, and the header says {pcm.block} (BlockAlign)"
+        )
+        others, odd = divmod(pcm.block, _SAMPLE_BYTES)
+        if others and not odd and pcm.per_second == pcm.rate * pcm.block:
+            channels = others
+            text += f" if it has {plural(others, 'channel')}, and listen to it"
+    data = layout.data
+    end = min(data.end, content.size) if data.size else content.size
+    samples = (end - data.start) // (channels * _SAMPLE_BYTES)
+    exact = content.size - end < _SAMPLE_BYTES
+    return Refusal(
+        DefectKind.DAMAGED,
+        f"the WAV file is damaged: {what}",
+        CureCommand(
+            "-c copy" if exact else f"-c:a pcm_s16le -af atrim=end_sample={samples}",
+            ".wav",
+            f"-f s16le -ar {pcm.rate} -ac {channels} -skip_initial_bytes {data.start}",
+            text=text,
+        ),
+    )
+
+
+def _end_of_audio(content: Content, layout: _Layout, pcm: _Pcm) -> tuple[int, int]:
+    """Where the audio ends, if the header agrees with the file, and the stray bytes behind it.
+
+    Raises Refusal.
+    """
+    data = layout.data
     there = content.size - data.start
-    announced = int.from_bytes(content.at(4, 4), "little") + 8
-    finished = data.size or announced == content.size or not there
+    finished = data.size or layout.announced == content.size or not there
     if not finished or (data.size > there and data.size >= _PLACEHOLDER):
-        raise _unfinished(f"{data.size} bytes of audio", there / per_second)
-    if data.size > there:
-        missing = (data.size - there) / per_second
+        raise _unfinished(
+            f"was never completed: it announces {data.size} bytes of audio, and"
+            f" {there / pcm.frame / pcm.rate:.2f} s of audio follow"
+        )
+    missing = data.size - there
+    if missing > 0:
+        if _counts_header_in(content, layout, missing):
+            return content.size, 0
+        like = ", as if the size counted the header in" if missing == data.start else ""
         raise Refusal(
             DefectKind.TRUNCATED,
-            f"the WAV file ends {missing:.2f} s before its announced end",
+            f"the WAV file ends {_amount(missing, pcm)} before its announced end{like}",
             salvage(".wav"),
         )
-    stray = content.size - _last_end(content, data)
-    if stray > STRAY:
-        raise _unfinished(f"{data.size} bytes of audio", there / per_second)
+    end = _last_end(content, data)
+    stray = content.size - end
+    if stray > STRAY or _may_be_speech(content, end, pcm):
+        raise _unfinished(
+            f"announces {_amount(data.size, pcm)} of audio, and {_amount(stray, pcm)} more follow",
+            "-ignore_length 1",
+        )
+    return data.end, stray
+
+
+def _counts_header_in(content: Content, layout: _Layout, missing: int) -> bool:
+    """Whether the audio's size is wrong and all of it there, by the size of the whole file."""
+    beyond, header = layout.announced - content.size, layout.data.start
+    return (beyond == 0 and missing <= header) or (beyond == 8 and missing == header)  # noqa: PLR2004 - the size counts its own chunk in, too
+
+
+def _may_be_speech(content: Content, start: int, pcm: _Pcm) -> bool:
+    rest = content.at(start, STRAY)
+    if len(rest) / pcm.frame / pcm.rate <= _INAUDIBLE or _is_id(rest[:4]):
+        return False
+    return not rest.startswith(_TAGS) and bool(rest.strip(b"\0"))
+
+
+def _amount(nbytes: int, pcm: _Pcm) -> str:
+    seconds = nbytes / pcm.frame / pcm.rate
+    short = seconds < _INAUDIBLE
+    return f"{format_count(nbytes)} bytes" if short else f"{seconds:.2f} s"
 
 
 def _last_end(content: Content, data: _Chunk) -> int:
     """The end of the last valid chunk after the audio."""
-    end = data.end + data.size % 2
+    end = _next(content, data)
     for chunk in _chunks(content, end):
-        sensible = chunk.id.isascii() and chunk.id.decode("ascii").isprintable()
         # A second recording appended to the first is not a chunk of the first.
-        if not sensible or chunk.id in {b"data", b"RIFF"} or chunk.end > content.size:
+        if not _is_id(chunk.id) or chunk.id in {b"data", b"RIFF"} or chunk.end > content.size:
             break
-        end = chunk.end + chunk.size % 2
+        end = _next(content, chunk)
     return end
 
 
-def _unfinished(announced: str, seconds: float) -> Refusal:
+def _unfinished(what: str, before: str = "") -> Refusal:
     return Refusal(
         DefectKind.UNFINISHED,
-        f"the WAV header was never completed: it announces {announced}, and {seconds:.2f} s of"
-        " audio follow",
+        f"the WAV header {what}",
         CureCommand(
             "-c copy",
             ".wav",
-            text="write the true length with `{command}`",
+            before,
+            text=f"{WAIT}; if not, write the true length with `{{command}}`",
         ),
     )

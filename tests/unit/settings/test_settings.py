@@ -343,6 +343,7 @@ class TestRules:
             ({"raw-rate": "8000"}, "add --raw-channels N"),
             ({"raw-channels": "2"}, "add --raw-rate HZ"),
             ({"raw-rate": "96000", "raw-channels": "2"}, "--raw-rate: '96000'"),
+            ({"ogg-end": "no"}, "--ogg-end: unknown value 'no'"),
             ({"sidecar": "no"}, "--sidecar: unknown value 'no'"),
         ],
     )
@@ -354,6 +355,11 @@ class TestRules:
         text = refused(lambda: settings({"require": ["b"]}, {}, toml).reading())
         assert "required but not declared: b" in text
         assert "--require" in text
+
+    def test_an_ogg_without_its_end_mark_is_taken_if_so_said(self, settings):
+        assert settings({}).reading().rules.audio.ogg_end == "required"
+        assert settings({"ogg-end": "optional"}).reading().rules.audio.ogg_end == "optional"
+        assert settings({}, {}, 'ogg-end = "optional"').reading().rules.audio.ogg_end == "optional"
 
     def test_raw_pcm_needs_rate_and_channels(self, settings):
         rules = settings({"raw-rate": "8000", "raw-channels": "2"}).reading().rules
