@@ -87,6 +87,15 @@ class Adopt(Struct, frozen=True, tag=True):
     stamp_field: str | None = None
 
 
+class TakeOver(Struct, frozen=True, tag=True):
+    """Take over a record of another ledger, with the path that it has in this one.
+
+    Answered by a LedgerError if both have a doubt about different audio at that path.
+    """
+
+    row: Record
+
+
 class BeginRun(Struct, frozen=True, tag=True):
     """Record that a run of this owner and connection begins."""
 
@@ -100,7 +109,7 @@ class EndRun(Struct, frozen=True, tag=True):
     end: RunEnd
 
 
-Unanswered: TypeAlias = Learn | Note | Forget | Remember | Adopt | BeginRun | EndRun
+Unanswered: TypeAlias = Learn | Note | Forget | Remember | Adopt | TakeOver | BeginRun | EndRun
 Change: TypeAlias = Claim | Settle | Release | Unanswered
 Answer: TypeAlias = ClaimAnswer | Outcome | Lost | LedgerError | None
 """The answer to a change; a LedgerError if it was refused or could not be made."""

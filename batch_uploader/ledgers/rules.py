@@ -7,7 +7,7 @@ its record is superseded and stays as history.
 
 from collections.abc import Collection, Iterable
 from copy import copy
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -24,10 +24,11 @@ from batch_uploader.core.changes import (
     Release,
     Remember,
     Settle,
+    TakeOver,
     Unanswered,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Failure, Outcome, Recording, Timestamp
+from batch_uploader.core.model import Outcome, Recording, Timestamp
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
@@ -42,14 +43,9 @@ from batch_uploader.core.states import (
 )
 from batch_uploader.ledgers.adoption import adopt, looked_into
 from batch_uploader.ledgers.store import Store, of_another
+from batch_uploader.ledgers.takeover import RUN_ENDED, take_over
 
 Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
-
-_RUN_ENDED: Final = Failure(
-    "RUN_ENDED",
-    "the run that was sending it ended before the answer of the service was recorded, so it may"
-    " have been stored",
-)
 
 
 def answers(
@@ -105,6 +101,8 @@ def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> 
             store.end_run(change.run_id, change.end, now.wall_ns)
         case Adopt():
             adopt(store, change.row, change.stamp_field, now.wall_ns)
+        case TakeOver():
+            take_over(store, change.row, now)
 
 
 def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
@@ -287,7 +285,7 @@ def recover(store: Store, now: Timestamp, living: Collection[int], *, ours: bool
     claims = [each for each in store.claimed() if ours or each.owner not in living]
     place = store.tick() if claims else None
     for record in claims:
-        doubt = replace(record, status=Status.IN_DOUBT, owner=None, failure=_RUN_ENDED, since=now)
+        doubt = replace(record, status=Status.IN_DOUBT, owner=None, failure=RUN_ENDED, since=now)
         store.put(replace(doubt, settled_at_ns=now.wall_ns, doubt_seq=place))
     return len(claims)
 

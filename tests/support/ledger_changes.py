@@ -9,6 +9,7 @@ from batch_uploader.core.changes import (
     Release,
     Remember,
     Settle,
+    TakeOver,
 )
 from batch_uploader.core.ports import apply_all, apply_one
 
@@ -43,3 +44,7 @@ async def remember(ledger, facts):
 
 async def adopt(ledger, rows, *, stamp_field=None):
     await apply_all(ledger, [Adopt(each, stamp_field) for each in rows])
+
+
+async def take_over(ledger, rows):
+    await apply_all(ledger, [TakeOver(each) for each in rows])
