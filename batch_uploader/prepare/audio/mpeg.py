@@ -24,6 +24,10 @@ _MPEG_1, _MPEG_2, _MPEG_2_5 = 3, 2, 0  # as in the headers
 _HEADER = 4
 _FULL = 0xFF  # the first byte of each header
 TAG = b"ID3"
+_SYNCSAFE = 0x7F
+"""The greatest byte of a size in an ID3v2 tag."""
+_LONGEST_LYRICS = 5200
+"""Bytes of a Lyrics3 tag of the first version."""
 
 _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _SAMPLES_1, _SAMPLES_2 = 1152, 576  # in a frame of MPEG-1, of MPEG-2 and 2.5
@@ -77,10 +81,9 @@ def after_tags(content: Content, offset: int = 0) -> int:
     """The offset of the content after any ID3v2 tags."""
     for _ in range(_RUN):
         head = content.at(offset, 10)
-        if head[:3] != TAG or len(head) < 10 or max(head[6:]) > 0x7F:  # noqa: PLR2004 - ID3v2
+        if head[:3] != TAG or len(head) < 10 or max(head[6:]) > _SYNCSAFE:  # noqa: PLR2004 - ID3v2
             break
-        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        offset += 10 + size + (10 if head[5] & 0x10 else 0)
+        offset += 10 + _syncsafe(head[6:]) + (10 if head[5] & 0x10 else 0)
     return offset
 
 
@@ -117,19 +120,69 @@ def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: fl
     return (walk.frames - (1 if announced else 0)) * per_frame
 
 
+def frames(content: Content) -> tuple[int, int] | None:
+    """Where the audio begins and ends: without tags, an encoder's header and a frame cut off."""
+    end = _end_of_audio(content)
+    found = _find(content, after_tags(content), end, _WINDOW)
+    if found is None:
+        return None
+    first, stream = found
+    for _ in range(_RUN):
+        if not _announced(content, stream, first):
+            break
+        first += _length(stream, content.at(first, _HEADER))
+    end = _end_of_frames(content, stream, first, end)
+    return (first, end) if first < end else None
+
+
+def _end_of_frames(content: Content, stream: _Stream, first: int, end: int) -> int:
+    """Where the last whole frame ends: at the end of the audio, or before a few stray bytes."""
+    last = None
+    for window in (STRAY, 4 * STRAY):
+        place = max(end - window, first)
+        while found := _find(content, place, end, window, stream):
+            data = content.at(found[0], end - found[0])
+            at = 0
+            while (length := _length(stream, data[at : at + _HEADER])) and at + length <= len(data):
+                at += length
+            place = last = found[0] + at
+        if last == end:
+            break
+    return last or end
+
+
 def _end_of_audio(content: Content) -> int:
-    """The end of the audio, before an ID3v1 and an APE tag."""
+    """The end of the audio, before the tags behind it."""
     end = content.size
-    tail = content.at(max(end - 160, 0), 160)
-    if tail[-128:-125] == b"TAG":
-        end -= 128
-        tail = tail[:-128]
-    footer = tail[-32:]
-    if footer[:8] == b"APETAGEX" and len(footer) == 32:  # noqa: PLR2004 - APEv2
-        size, _, flags = struct.unpack_from("<III", footer, 12)
-        size += 32 if flags & 0x8000_0000 else 0
-        end -= size if size <= end else 0
+    for _ in range(_RUN):
+        length = _tag_before(content, end)
+        if not 0 < length <= end:
+            break
+        end -= length
     return end
+
+
+def _tag_before(content: Content, end: int) -> int:
+    """The length of the tag that ends here: ID3v1, APE, Lyrics3 or an appended ID3v2."""
+    tail = content.at(max(end - 128, 0), min(end, 128)).rjust(128, b"\0")
+    if tail[:3] == b"TAG":
+        return 128
+    if tail[-32:-24] == b"APETAGEX":
+        size, _, flags = struct.unpack_from("<III", tail, 128 - 20)
+        return int(size) + (32 if flags & 0x8000_0000 else 0)
+    if tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
+        return int(tail[-15:-9]) + 15
+    if tail[-9:] == b"LYRICSEND":
+        text = content.at(max(end - _LONGEST_LYRICS, 0), min(end, _LONGEST_LYRICS))
+        begin = text.rfind(b"LYRICSBEGIN")
+        return len(text) - begin if begin >= 0 else 0
+    if tail[-10:-7] == b"3DI" and max(tail[-4:]) <= _SYNCSAFE:
+        return _syncsafe(tail[-4:]) + 20
+    return 0
+
+
+def _syncsafe(raw: bytes) -> int:
+    return raw[0] << 21 | raw[1] << 14 | raw[2] << 7 | raw[3]
 
 
 def _find(

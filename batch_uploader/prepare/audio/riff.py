@@ -157,6 +157,18 @@ def _layout(content: Content) -> _Layout:
     )
 
 
+def samples(content: Content) -> tuple[int, int] | None:
+    """Where the audio begins and ends, None if there is none.
+
+    If the header announces no audio or more than there is, it ends with the file.
+    """
+    for chunk in _chunks(content, 12):
+        if chunk.id == b"data":
+            whole = chunk.size and chunk.end <= content.size
+            return chunk.start, chunk.end if whole else content.size
+    return None
+
+
 def _chunks(content: Content, offset: int) -> Iterator[_Chunk]:
     for _ in range(_MOST_CHUNKS):
         head = content.at(offset, 8)
