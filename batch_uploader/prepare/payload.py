@@ -1,7 +1,7 @@
 """A recording with its audio, as it goes to a sink."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from io import BufferedIOBase, BytesIO, RawIOBase
 from typing import BinaryIO, TypeAlias
 
@@ -82,8 +82,10 @@ class Payload:
         return piece
 
 
-def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, BytesIO]:
-    """The digest of a file, and its content after ``room`` bytes; read once, never copied.
+def read_behind(
+    room: int, handle: BinaryIO, listed: Entry, update: Callable[[memoryview], None]
+) -> BytesIO:
+    """The content of a file after ``room`` bytes, told to ``update``; read once, never copied.
 
     Blocking. Raises OSError, and SourceChanged if it is shorter than it was listed.
     """
@@ -96,7 +98,8 @@ def read_behind(room: int, handle: BinaryIO, listed: Entry) -> tuple[bytes, Byte
                 filled += (count := _read_into(rest, handle))
             if not count:
                 raise changed(listed.path)
-        return hashlib.sha256(content).digest(), whole
+        update(content)
+    return whole
 
 
 def changed(path: str) -> SourceChanged:

@@ -28,7 +28,8 @@ from batch_uploader.core.ports import Local, Source
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
-from batch_uploader.prepare.audio import AudioRules, TakesLonger
+from batch_uploader.prepare.audio import AudioRules, TakesLonger, essence
+from batch_uploader.prepare.audio.essence import Block, Essence
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
@@ -168,9 +169,10 @@ class Preparer(Struct, frozen=True):
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
             with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
                 opened = self._require_rest(handle, pair.audio)
-                sha256 = _hash(handle, pair.audio)
+                digest = hashlib.sha256()
+                _read(handle, pair.audio, digest.update)
                 self._require_rest(handle, pair.audio, opened)
-            if sha256 != known.sha256:
+            if digest.digest() != known.sha256:
                 return Comparison.CHANGED
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
@@ -237,9 +239,9 @@ class Preparer(Struct, frozen=True):
         at_once: bool = False,
     ) -> Recording | tuple[Defect, ...]:
         """The recording with this content, or all its defects."""
-        path, rules = pair.audio.path, self.rules.audio
+        path, rules, handle = pair.audio.path, self.rules.audio, io.BytesIO(content)
         info = audio.probe(
-            io.BytesIO(content),
+            handle,
             path,
             len(content),
             rules,
@@ -248,7 +250,9 @@ class Preparer(Struct, frozen=True):
         )
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
-        return self._recording(pair, metadata, info, hashlib.sha256(content).digest())
+        digests = _Digests(essence.begin(handle, len(content), info))
+        digests.update(content)
+        return self._recording(pair, metadata, info, *digests.digest())
 
     def _look_and_hash(
         self,
@@ -271,17 +275,23 @@ class Preparer(Struct, frozen=True):
         info = self._probe(handle, listed)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info), None
+        digests = _Digests(essence.begin(handle, listed.size, info))
         kept = None
         if listed.size <= whole_limit:
             room = len(envelope(self._recording(pair, metadata, info, _NO_DIGEST)))
-            sha256, kept = read_behind(room, handle, listed)
+            kept = read_behind(room, handle, listed, digests.update)
         else:
-            sha256 = _hash(handle, listed)
+            _read(handle, listed, digests.update)
         self._require_rest(handle, listed, opened)
-        return self._recording(pair, metadata, info, sha256), kept
+        return self._recording(pair, metadata, info, *digests.digest()), kept
 
     def _recording(
-        self, pair: Pair, metadata: Metadata, info: AudioInfo, sha256: bytes
+        self,
+        pair: Pair,
+        metadata: Metadata,
+        info: AudioInfo,
+        sha256: bytes,
+        heard: bytes | None = None,
     ) -> Recording:
         path, ids = pair.audio.path, self.rules.call_ids
         return Recording(
@@ -292,7 +302,7 @@ class Preparer(Struct, frozen=True):
             metadata=metadata,
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
-            identity=Identity(None, ids.default_id(metadata), ids.named_id(metadata)),
+            identity=Identity(heard, ids.default_id(metadata), ids.named_id(metadata)),
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:
@@ -350,17 +360,29 @@ def _explaining(path: str) -> Iterator[None]:
         ) from error
 
 
-def _hash(handle: BinaryIO, listed: Entry) -> bytes:
+class _Digests:
+    """The SHA-256 and the essence of a file, in one pass over its blocks."""
+
+    def __init__(self, heard: Essence) -> None:
+        self._sha256, self._heard = hashlib.sha256(), heard
+
+    def update(self, block: Block) -> None:
+        self._sha256.update(block)
+        self._heard.update(block)
+
+    def digest(self) -> tuple[bytes, bytes]:
+        return self._sha256.digest(), self._heard.digest()
+
+
+def _read(handle: BinaryIO, listed: Entry, update: Callable[[bytes], None]) -> None:
     handle.seek(0)
-    digest = hashlib.sha256()
     left = listed.size
     while left > 0:
         piece = handle.read(min(_HASH_STEP, left))
         if not piece:
             raise changed(listed.path)
-        digest.update(piece)
+        update(piece)
         left -= len(piece)
-    return digest.digest()
 
 
 def _all_defects(

@@ -1,6 +1,7 @@
 """A small recording made ready without a thread: as with one, never where that might wait."""
 
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -23,7 +24,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, prepare, sidecar
-from batch_uploader.prepare.audio import AudioRules, RawFormat
+from batch_uploader.prepare.audio import AudioRules, RawFormat, essence
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Payload
@@ -155,6 +156,21 @@ def test_a_recording_has_the_ids_of_its_sidecar(tmp_path, seconds):
         found, metadata = payload.recording.identity, payload.recording.metadata
     assert found.default_id == ids.default_id(metadata) != b""
     assert found.named_id == ids.named_id(metadata) != b""
+
+
+@pytest.mark.parametrize("kind", [make.wav, make.mp3, make.opus])
+def test_each_way_to_read_a_recording_makes_the_same_essence(tmp_path, monkeypatch, kind):
+    content = kind(3)
+    pair, looker = put(tmp_path, content), preparer(tmp_path)
+    ways = [looker.prepare_cached(pair, LIMIT), looker.prepare(pair, LIMIT, no_envelope)]
+    monkeypatch.setattr(prepare, "_AT_ONCE", 0)
+    monkeypatch.setattr(prepare, "_HASH_STEP", 1001)
+    ways += [looker.prepare(pair, limit, no_envelope) for limit in (LIMIT, 0)]
+    recordings = [payload.recording for payload in ways if payload]
+    for payload in filter(None, ways):
+        payload.close()
+    expected = essence.essence_of(io.BytesIO(content), len(content), recordings[0].audio)
+    assert {recording.identity.essence for recording in recordings} == {expected}
 
 
 def test_the_digest_is_another_than_that_of_the_first_version():

@@ -13,21 +13,14 @@ from typing import BinaryIO, Protocol, TypeAlias
 
 import xxhash
 
+from batch_uploader.core.identity import CONSTANT
 from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio import mpeg, ogg, riff
 from batch_uploader.prepare.audio.content import Content
 
-PCM = b"p"
-CONSTANT = b"c"
-"""PCM in which all samples of a channel are equal: two calls may have it in common."""
-MP3 = b"m"
-OPUS = b"o"
-VORBIS = b"v"
+PCM, MP3, OPUS, VORBIS = b"p", b"m", b"o", b"v"
 WHOLE = b"f"
 """The whole file: where its audio is could not be told."""
-
-SIZE = 17
-"""The length of an essence in bytes."""
 
 Block: TypeAlias = bytes | memoryview
 
