@@ -13,7 +13,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-pytest_plugins = ["support.fault_table"]
+pytest_plugins = ["support.fault_table", "support.processes"]
 
 _LONG = {"bench", "kill", "soak"}
 """The folders whose tests are all slow; elsewhere those are that say so."""

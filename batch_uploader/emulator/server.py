@@ -171,6 +171,8 @@ class Emulator:
             ("grpc.max_receive_message_length", MESSAGE_LIMIT),
             # Otherwise two emulators on one port would share its requests.
             ("grpc.so_reuseport", 0),
+            # With it windows grow to tens of MB, and a bandwidth is felt only after that.
+            ("grpc.http2.bdp_probe", 0),
         ]
         if self._options.connection_age is not None:
             age = max(1, round(self._options.connection_age * 1000))

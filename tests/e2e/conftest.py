@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.processes import start
 
 from batch_uploader.cli import main
 from batch_uploader.emulator import stored_talks
@@ -75,7 +76,7 @@ class Program:
         command = [*under, PROGRAM, *map(str, arguments)]
         if redirection is not None:
             command = ["/bin/sh", "-c", f'exec "$0" "$@" {redirection}', *command]
-        return subprocess.Popen(
+        return start(
             command,
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -103,6 +104,15 @@ class Service:
         self.process = process
         self.address = address
         self.folder = folder
+
+    @contextmanager
+    def paused(self):
+        """It stands still meanwhile: no answer comes, and no connection ends."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     @property
     def flags(self):
@@ -181,16 +191,19 @@ class Calls:
     def __str__(self):
         return str(self.folder)
 
-    def write(self, *names, seconds=0.1, **fields):
-        """Write WAVs with sidecars; metadata tells the emulator's talks apart."""
+    def write(self, *names, seconds=0.1, noise=None, **fields):
+        """Write WAVs with sidecars; metadata tells the emulator's talks apart.
+
+        ``noise`` makes the same audio in any folder, so that an emulator's seed draws its faults.
+        """
         for name in names:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            noise = random.Random(str(path))
+            chance = random.Random(str(path) if noise is None else f"{noise} {name}")
             with wave.open(str(path), "wb") as file:
                 file.setparams((2, 2, 8000, 0, "NONE", ""))
                 count = max(1, round(8000 * seconds)) * 2
-                file.writeframes(array.array("h", noise.randbytes(count * 2)).tobytes())
+                file.writeframes(array.array("h", chance.randbytes(count * 2)).tobytes())
             origin = {"origin": str(self.folder), "name": name}
             path.with_suffix(".json").write_text(json.dumps({**origin, **fields}))
             self.rest(name, path.with_suffix(".json").relative_to(self.folder))

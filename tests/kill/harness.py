@@ -22,6 +22,7 @@ from unittest import mock
 
 import pytest
 from e2e.conftest import CONNECTION, PATIENCE, PROGRAM, environment
+from support.processes import start
 
 from batch_uploader.cli import main
 from batch_uploader.core.model import recording_key
@@ -219,7 +220,7 @@ class Siege:
         where = (*(service or self.service).flags, "--api-key-file", self.calls.key_file)
         how = ("--progress", "json", *self.policy.flags, *flags)
         self.figures["runs"] += 1
-        return subprocess.Popen(
+        return start(
             [PROGRAM, "upload", *map(str, (self.calls, *where, *how))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
