@@ -1,9 +1,13 @@
-"""Which processes of this machine run, and which file systems are remote. Nothing here waits."""
+"""Which processes of this machine run, what they lock, and which file systems are remote.
+
+Nothing here waits.
+"""
 
 import ctypes
 import os
 import socket
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -53,12 +57,17 @@ def lives(process: Process) -> bool | None:
 
 def _started(pid: int) -> int | None:
     """When a process started, in ticks since boot; -1 for a zombie."""
-    # The process name ends at the last bracket, and may contain anything.
-    fields = " ".join(_lines(Path(f"/proc/{pid}/stat"))).rpartition(")")[2].split()
+    fields = _status(pid)
     try:
         return -1 if fields[0] in "ZX" else int(fields[19])
     except (IndexError, ValueError):
         return None
+
+
+def _status(pid: int) -> list[str]:
+    """The fields of a process from its state on, none if they are not told."""
+    # The process name ends at the last bracket, and may contain anything.
+    return " ".join(_lines(Path(f"/proc/{pid}/stat"))).rpartition(")")[2].split()
 
 
 def _link(path: str) -> str:
@@ -66,6 +75,57 @@ def _link(path: str) -> str:
         return os.readlink(path)  # noqa: PTH115 - it leads to no path
     except OSError:
         return ""
+
+
+def holder_of_lock(inode: int) -> int | None:
+    """A process that holds a lock (flock) on the file of this inode, if it can be told."""
+    locks = (line.split() for line in _lines(Path("/proc/locks")))
+    return next((int(pid) for _, _, pid, found in _flocks(locks) if found == inode), None)
+
+
+def is_locked_for_us(inode: int) -> bool:
+    """Whether a program locked this file for the time that this process runs.
+
+    As ``flock FILE COMMAND`` does: it, or a shell between, has a descriptor that it passes on.
+    """
+    pid: int | None = os.getpid()
+    while pid:
+        for descriptor in _names(Path(f"/proc/{pid}/fdinfo")):
+            lines = [line.split() for line in _lines(Path(f"/proc/{pid}/fdinfo/{descriptor}"))]
+            passed_on = any(
+                fields[0] == "flags:" and not int(fields[1], 8) & os.O_CLOEXEC for fields in lines
+            )
+            locks = _flocks(fields[1:] for fields in lines if fields[0] == "lock:")
+            if passed_on and any(mode == "WRITE" and there == inode for _, mode, _, there in locks):
+                return True
+        fields = _status(pid)
+        pid = int(fields[1]) if fields else None
+    return False
+
+
+def directory_locked_by(pid: int, *, below: Path) -> Path | None:
+    """The directory below another one that a process has locked exclusively, if it can be told."""
+    for descriptor in _names(Path(f"/proc/{pid}/fdinfo")):
+        if "FLOCK  ADVISORY  WRITE" in "".join(_lines(Path(f"/proc/{pid}/fdinfo/{descriptor}"))):
+            path = Path(_link(f"/proc/{pid}/fd/{descriptor}"))
+            if path.is_relative_to(below) and path.is_dir():
+                return path
+    return None
+
+
+def _flocks(locks: Iterable[list[str]]) -> Iterator[tuple[str, str, str, int]]:
+    """Number, mode, process and inode of each lock, from lines of /proc/locks."""
+    for fields in locks:
+        # 1: FLOCK ADVISORY WRITE 4711 fd:00:1234 0 EOF
+        if len(fields) > 5 and fields[1] == "FLOCK":  # noqa: PLR2004 - the columns of the line
+            yield fields[0], fields[3], fields[4], int(fields[5].rpartition(":")[2])
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir()]
+    except OSError:
+        return []
 
 
 _REMOTE = {
