@@ -1,14 +1,18 @@
-"""Ogg Opus: its length, and whether its last page exists.
+"""Ogg Opus: its length, and whether its last page exists and is marked as the last.
 
 A page is a header of 27 bytes, a table of up to 255 segment lengths, and the segments; the format
-is RFC 3533, the mapping of Opus RFC 7845. Only the first pages and the last one are read.
+is RFC 3533, the mapping of Opus RFC 7845. Only the first pages and the last one are read, and of a
+long file a few in between, since one wrong position makes a day of a call.
 """
 
 import struct
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.model import AudioInfo, Container
+from batch_uploader.core.text import format_count, plural
+from batch_uploader.core.units import format_duration
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import (
     STRAY,
@@ -27,6 +31,7 @@ _LONGEST_PAGE = _HEADER.size + 255 + 255 * 255
 _BEGIN, _END = 0x02, 0x04
 _RATE = 48_000
 _MOST_HEADER_PAGES = 1000
+_MOST_STREAMS = 16
 
 _CODECS = {
     b"\x01vorbis": "Vorbis",
@@ -37,12 +42,20 @@ _CODECS = {
 }
 
 
+_JUMP = 3600
+"""Seconds between the positions of two pages that are no pause of a recorder any more."""
+
+
 class _Page(Struct, frozen=True):
     flags: int
     position: int
     serial: int
     lacing: bytes
-    body: int
+    start: int
+
+    @property
+    def body(self) -> int:
+        return self.start + _HEADER.size + len(self.lacing)
 
     @property
     def end(self) -> int:
@@ -69,8 +82,15 @@ def read(content: Content, *, require_end: bool) -> AudioInfo:
     if require_end and not marked:
         raise _no_end_mark()
     pre_skip = int.from_bytes(head[10:12], "little")
-    samples = position - _start_of_audio(content, audio) - pre_skip
-    return AudioInfo(Container.OGG_OPUS, head[9], _RATE, max(samples, 0) / _RATE, shows_end=marked)
+    seconds = (position - _start_of_audio(content, audio) - pre_skip) / _RATE
+    if seconds <= 0 and last.start > audio.start:
+        # By their number alone: all packets of an encoder play for the same time.
+        samples = _packet_samples(content.at(audio.body, 2))
+        times = f" -bsf:a setts=ts=N*{samples}" if samples else ""
+        raise _untimed("do not advance, so its length is unknown", times)
+    if seconds > _JUMP:
+        _refuse_jump(content, audio, replace(last, position=position))
+    return AudioInfo(Container.OGG_OPUS, head[9], _RATE, max(seconds, 0), shows_end=marked)
 
 
 def shows_end(content: Content) -> bool:
@@ -101,7 +121,7 @@ def _whole_page(content: Content, offset: int) -> _Page | None:
         return None
     magic, version, flags, position, serial, _, _, segments = _HEADER.unpack_from(raw)
     lacing = raw[_HEADER.size : _HEADER.size + segments]
-    page = _Page(flags, position, serial, lacing, offset + _HEADER.size + segments)
+    page = _Page(flags, position, serial, lacing, offset)
     whole = len(lacing) == segments and page.end <= content.size
     return page if whole and magic == MAGIC and not version else None
 
@@ -117,7 +137,9 @@ def _first_audio_page(content: Content, first: _Page) -> _Page:
                 "copy it again from where it was recorded",
             )
         page = _page(content, page.end)
-        if page.flags & _BEGIN or page.serial != first.serial:
+        if page.flags & _BEGIN:
+            raise _side_by_side(content, first)
+        if page.serial != first.serial:
             raise _several()
         if complete:
             return page
@@ -152,15 +174,52 @@ def _begins_page(content: Content, offset: int) -> bool:
     return bool(stray) and MAGIC.startswith(stray)
 
 
+def _refuse_jump(content: Content, first: _Page, last: _Page) -> None:
+    """Raise Refusal if the positions jump by hours from one page to the next.
+
+    Each step looks into the half in which they advance more, so a jump longer than all the rest is
+    found.
+    """
+    low, high, end = first, last, last.start
+    while middle := _page_within(content, low.end, end, last.serial):
+        if middle.position - low.position > high.position - middle.position:
+            high, end = middle, middle.start
+        else:
+            low = middle
+    gap = (high.position - low.position - _played(content, high)) / _RATE
+    if gap > _JUMP:
+        raise _untimed(f"jump by {format_duration(gap)} at byte {format_count(high.start)}")
+
+
+def _page_within(content: Content, start: int, end: int, serial: int) -> _Page | None:
+    """A page with a position that begins between the offsets, near the middle if there is one."""
+    while start < end:
+        middle = (start + end) // 2
+        data = content.at(middle, min(end - middle, _LONGEST_PAGE) + len(MAGIC) - 1)
+        at = data.find(MAGIC)
+        while at >= 0:
+            page = _whole_page(content, middle + at)
+            if page and page.serial == serial and page.position >= 0 and page.start < end:
+                return page
+            at = data.find(MAGIC, at + 1)
+        end = middle
+    return None
+
+
 def _start_of_audio(content: Content, page: _Page) -> int:
     """The position before the first packet: not 0 if a stream was joined in the middle."""
+    return max(page.position - _played(content, page), 0)
+
+
+def _played(content: Content, page: _Page) -> int:
+    """The duration of the packets that end on this page, in samples."""
     samples, offset, length = 0, page.body, 0
     for segment in page.lacing:
         length += segment
         if segment < 255:  # noqa: PLR2004 - a packet ends here
             samples += _packet_samples(content.at(offset, min(length, 2)))
             offset, length = offset + length, 0
-    return max(page.position - samples, 0)
+    return samples
 
 
 def _packet_samples(packet: bytes) -> int:
@@ -203,6 +262,32 @@ def _damaged(what: str) -> Refusal:
         DefectKind.DAMAGED,
         f"the Ogg file is damaged: {what}",
         "copy it again from where it was recorded",
+    )
+
+
+def _untimed(what: str, times: str = "") -> Refusal:
+    return Refusal(
+        DefectKind.DAMAGED,
+        f"the Ogg file is damaged: the positions of its pages {what}",
+        CureCommand(
+            f"-c copy{times}", ".opus", text="give its pages other positions with `{command}`"
+        ),
+    )
+
+
+def _side_by_side(content: Content, first: _Page) -> Refusal:
+    count, page = 1, _page(content, first.end)
+    while page.flags & _BEGIN and count < _MOST_STREAMS:
+        count, page = count + 1, _page(content, page.end)
+    streams = "".join(f"[0:a:{number}]" for number in range(count))
+    mix = f"{streams}amix=inputs={count}:duration=longest:normalize=0"
+    return Refusal(
+        DefectKind.STREAMS,
+        f"the Ogg file contains {plural(count, 'stream')} side by side, of which the service may"
+        " hear only one",
+        CureCommand(
+            f"-filter_complex '{mix}' -c:a pcm_s16le", ".wav", text="mix them with `{command}`"
+        ),
     )
 
 
