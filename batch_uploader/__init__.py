@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batch_uploader.app.check import CheckSummary, Finding, Inspection, check_directory
+    from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
     from batch_uploader.app.directory import directory_uploader, upload_directory
     from batch_uploader.app.manifest import export_manifest
     from batch_uploader.app.places import Places
     from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
-    from batch_uploader.app.resolve import Resolution, Resolved, resolve_recordings
+    from batch_uploader.app.resolve import Resolved, resolve_recordings
     from batch_uploader.app.search import Searched, search_doubts
     from batch_uploader.app.status import DirectoryStatus, directory_status
     from batch_uploader.app.uploader import Uploader
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         SourceError,
         UploaderError,
     )
+    from batch_uploader.core.identity import Cause
     from batch_uploader.core.model import Container, Ending, Failure, Outcome, Summary
     from batch_uploader.core.states import Status, Verdict
     from batch_uploader.ledgers.manifest import Format
@@ -61,6 +63,7 @@ __all__ = [
     "ApiKey",
     "AudioRules",
     "CallIds",
+    "Cause",
     "CheckSummary",
     "ConfigError",
     "Container",
@@ -84,6 +87,7 @@ __all__ = [
     "MemorySink",
     "MemorySource",
     "Outcome",
+    "PathDecision",
     "Places",
     "Proxy",
     "RawFormat",
@@ -113,6 +117,7 @@ __all__ = [
     "directory_status",
     "directory_uploader",
     "export_manifest",
+    "read_decisions",
     "rebuild_ledger",
     "resolve_recordings",
     "search_doubts",
@@ -132,6 +137,7 @@ _MODULES = {
         "SourceError",
         "UploaderError",
     ),
+    "core.identity": ("Cause",),
     "core.model": ("Container", "Ending", "Failure", "Outcome", "Summary"),
     "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
@@ -156,7 +162,8 @@ _MODULES = {
     "app.manifest": ("export_manifest",),
     "app.places": ("Places",),
     "app.rebuild": ("Rebuilt", "rebuild_ledger"),
-    "app.resolve": ("Resolution", "Resolved", "resolve_recordings"),
+    "app.decisions": ("PathDecision", "Resolution", "read_decisions"),
+    "app.resolve": ("Resolved", "resolve_recordings"),
     "app.search": ("Searched", "search_doubts"),
     "app.status": ("DirectoryStatus", "directory_status"),
     "app.check": ("CheckSummary", "Finding", "Inspection", "check_directory"),

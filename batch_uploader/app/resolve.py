@@ -1,16 +1,20 @@
-"""Records a human's decisions about recordings that may or may not be stored."""
+"""Records a human's decisions about recordings."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.choosing import by_path, in_states, named, paths_in, unknown
+from batch_uploader.app.decisions import PathDecision, Resolution
 from batch_uploader.app.places import (
     Places,
     Where,
@@ -22,85 +26,111 @@ from batch_uploader.app.places import (
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError, SourceError
-from batch_uploader.core.model import Failure, Outcome
+from batch_uploader.core.identity import Cause
+from batch_uploader.core.model import Outcome
 from batch_uploader.core.ports import apply_all
-from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict, decided_by
-from batch_uploader.core.text import printable, quote
+from batch_uploader.core.records import Record
+from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict
+from batch_uploader.core.text import printable
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.sources.directory import DirectorySource, escape_name
+from batch_uploader.sources.directory import DirectorySource
 
 REJECTED = frozenset({Status.REJECTED})
-_LONGEST_TALK_ID = 200
+POSSIBLE = frozenset({Status.POSSIBLE_DUPLICATE})
+_BILLED_TWICE = MAYBE_STORED | POSSIBLE
+"""The service may hold the calls of these."""
 _AT_ONCE = 1_000
 
-
-class Resolution(Struct, frozen=True):
-    """A human's verdict; ``talk_id`` only with UPLOADED. Raises ConfigError otherwise."""
-
-    verdict: Verdict
-    talk_id: str = ""
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for an invalid, missing or superfluous talk ID."""
-        require_type("verdict", self.verdict, Verdict)
-        require_type("talk_id", self.talk_id, str)
-        word = self.talk_id
-        if self.verdict is not Verdict.UPLOADED:
-            if word:
-                raise ConfigError(f"--talk-id and {self.verdict.value} contradict each other")
-        elif not (word.isascii() and word.isprintable()) or " " in word or not word:
-            raise ConfigError(
-                "--talk-id: not a talk ID", hint="copy it from the SpeechSense console"
-            )
-        elif len(word) > _LONGEST_TALK_ID:
-            raise ConfigError("--talk-id: too long for a talk ID", hint="copy only the ID")
-
-    @property
-    def ends(self) -> frozenset[Status]:
-        """The states in which it is allowed."""
-        return decided_by(self.verdict)
-
-    def outcome(self, before: Outcome) -> Outcome:
-        """The outcome to record."""
-        match self.verdict:
-            case Verdict.UPLOADED:
-                status, failure = Status.UPLOADED, None
-            case Verdict.RESEND:
-                status = Status.FAILED
-                failure = Failure("RESEND", "somebody decided to send it again with the next run")
-            case Verdict.GIVE_UP:
-                status = Status.GIVEN_UP
-                failure = Failure("GIVEN_UP", "somebody decided to give it up")
-        return Outcome(
-            path=before.path,
-            status=status,
-            stat=before.stat,
-            attempts=before.attempts,
-            talk_id=self.talk_id or None,
-            failure=failure,
-            duration=before.duration,
-            container=before.container,
-        )
+_Chosen: TypeAlias = list[tuple[Record, Resolution]]
 
 
 class Resolved(Struct, frozen=True):
-    """The paths that were decided about, and those of them whose files are gone.
+    """The paths that were decided about, and those to be sent whose files are gone.
 
-    ``rejected`` is the number of recordings rejected by the service that were not decided about, if
-    all others are to be sent again.
+    ``counts`` has the number of recordings by verdict. ``rejected`` is the number of recordings
+    rejected by the service that were not decided about, if all others are to be sent again.
+    ``passed_over`` of the given decisions were for recordings that do not need them.
     """
 
     paths: tuple[str, ...]
     gone: tuple[str, ...] = ()
     rejected: int = 0
+    counts: Mapping[Verdict, int] = field(default_factory=dict)
+    passed_over: int = 0
 
 
-async def resolve_recordings(
+class _Wanted(Struct, frozen=True):
+    """Which recordings are to be decided about, and how."""
+
+    resolution: Resolution | None
+    paths: Collection[str]
+    statuses: frozenset[Status]
+    causes: frozenset[Cause]
+    decisions: Sequence[PathDecision]
+
+    def require_clear(self) -> None:
+        """Raise ConfigError if it contradicts itself."""
+        require_type("resolution", self.resolution, Resolution, optional=True)
+        require_texts("paths", self.paths)
+        for cause in self.causes:
+            require_type("causes", cause, Cause)
+        ways = [bool(self.paths or self.causes), bool(self.statuses), bool(self.decisions)]
+        if ways.count(True) != 1:
+            raise ConfigError(
+                "it is unclear which recordings are meant",
+                hint="specify their paths as status prints them, or --all, --rejected, --cause or"
+                " --from",
+            )
+        if self.resolution is not None:
+            self._require_possible(self.resolution)
+        elif not self.decisions:
+            raise ConfigError("the decision is missing", hint="give a resolution")
+
+    def _require_possible(self, resolution: Resolution) -> None:
+        if resolution.verdict is Verdict.UPLOADED and (len(set(self.paths)) != 1 or self.causes):
+            raise ConfigError("--talk-id: a talk is one recording", hint="specify exactly one PATH")
+        if self.causes and not resolution.ends & POSSIBLE:
+            raise ConfigError(
+                f"--cause and {resolution.verdict.value} contradict each other",
+                hint="decide about possible duplicates with --resend or --duplicate",
+            )
+        for wrong in sorted(self.statuses - resolution.ends):
+            what = "--rejected" if wrong in REJECTED else f"{wrong.label} recordings"
+            ways = " or ".join(sorted(each.value for each in wrong.state.verdicts))
+            raise ConfigError(
+                f"{what} and {resolution.verdict.value} contradict each other",
+                hint=f"decide about them with {ways}" if ways else "they need no decision",
+            )
+
+    @property
+    def resends_all(self) -> bool:
+        """Whether all that can be decided about is sent again, but for what was rejected."""
+        resends = self.resolution is not None and self.resolution.verdict is Verdict.RESEND
+        return resends and self.statuses == UNDECIDED
+
+    async def choose(self, ledger: SqliteLedger, places: Places) -> _Chosen:
+        """The recordings with the decision about each. Raises ConfigError if one is unknown."""
+        if self.resolution is None or self.decisions:
+            return await _decided(ledger, self.decisions, places)
+        if not self.paths:
+            chosen = await in_states(ledger, POSSIBLE if self.causes else self.statuses)
+        else:
+            states = POSSIBLE if self.causes else self.resolution.ends
+            words, many = list(dict.fromkeys(self.paths)), not self.resolution.talk_id
+            chosen = await named(ledger, words, places, states, many=many)
+        if self.causes:
+            chosen = [each for each in chosen if each.cause in self.causes]
+        return [(each, self.resolution) for each in chosen]
+
+
+async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recordings are meant
     directory: Where,
-    resolution: Resolution,
+    resolution: Resolution | None = None,
     *,
     paths: Collection[str] = (),
     statuses: Collection[Status] = (),
+    causes: Collection[Cause] = (),
+    decisions: Sequence[PathDecision] = (),
     confirm: Callable[[int], bool] | None = None,
     connection_id: str | None = None,
     ledger: str | os.PathLike[str] | None = None,
@@ -108,12 +138,17 @@ async def resolve_recordings(
 ) -> Resolved | None:
     """Decide about recordings: those of these paths, or all in these states.
 
+    A path may be a folder or a pattern, and then stands for all that need attention there.
+    ``causes`` are of possible duplicates: all of them, or those among the paths. ``decisions`` have
+    a resolution each; those that a recording does not need are passed over.
+
     If some may be billed twice, ``confirm`` is called first, with the number that the service may
     hold; if it returns False, nothing is decided, and None is returned. Without it there is no
     confirmation. The connection may be omitted if the ledger has only one. Raises ConfigError,
     SourceError, LedgerLocked or LedgerError.
     """
-    states = _wanted(resolution, paths, statuses)
+    wanted = _Wanted(resolution, paths, frozenset(statuses), frozenset(causes), decisions)
+    wanted.require_clear()
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
     )
@@ -123,58 +158,34 @@ async def resolve_recordings(
     async with SqliteLedger(places.ledger, await require_connection(places)) as opened:
         books = Bookkeeping(opened, places.manifest, belonging)
         await books.begin()
-        chosen = (
-            await _named(opened, list(dict.fromkeys(paths)), places, resolution)
-            if paths
-            else await _all(opened, states)
-        )
-        if resolution.verdict is Verdict.UPLOADED:
-            await _require_unused(opened, resolution.talk_id, chosen[0].path)
-        resends = resolution.verdict is Verdict.RESEND
-        stored = sum(each.status in MAYBE_STORED for each in chosen)
-        if resends and stored and confirm is not None and not confirm(stored):
+        chosen = await wanted.choose(opened, places)
+        await _require_unused(opened, {how.talk_id: each.path for each, how in chosen})
+        resent = [each for each, how in chosen if how.verdict is Verdict.RESEND]
+        stored = sum(each.status in _BILLED_TWICE for each in resent)
+        if stored and confirm is not None and not confirm(stored):
             await books.finish(changed=False)
             return None
-        await _settle(opened, map(resolution.outcome, chosen))
+        await _settle(opened, (how.outcome(each.outcome) for each, how in chosen))
         await books.finish()
-        left = await _paths(opened, REJECTED) if resends and states == UNDECIDED else []
-    gone = await to_thread.run_sync(_gone, places.root, chosen) if resends else []
-    return Resolved(tuple(each.path for each in chosen), tuple(gone), len(left))
+        left = await paths_in(opened, REJECTED) if wanted.resends_all else []
+    return Resolved(
+        tuple(each.path for each, _ in chosen),
+        tuple(await to_thread.run_sync(_gone, places.root, resent) if resent else ()),
+        len(left),
+        Counter(how.verdict for _, how in chosen),
+        len(decisions) - len(chosen) if decisions else 0,
+    )
 
 
-def _wanted(
-    resolution: Resolution, paths: Collection[str], statuses: Collection[Status]
-) -> frozenset[Status]:
-    """The states whose recordings are all decided about. Raises ConfigError if unclear."""
-    require_type("resolution", resolution, Resolution)
-    require_texts("paths", paths)
-    if bool(paths) == bool(statuses):
-        raise ConfigError(
-            "it is unclear which recordings are meant",
-            hint="specify their paths as status prints them, or --all or --rejected",
-        )
-    if resolution.verdict is Verdict.UPLOADED and len(set(paths)) != 1:
-        raise ConfigError("--talk-id: a talk is one recording", hint="specify exactly one PATH")
-    states = frozenset(statuses)
-    for wrong in sorted(states - resolution.ends):
-        what = "--rejected" if wrong in REJECTED else f"{wrong.label} recordings"
-        ways = " or ".join(sorted(each.value for each in wrong.state.verdicts))
-        raise ConfigError(
-            f"{what} and {resolution.verdict.value} contradict each other",
-            hint=f"decide about them with {ways}" if ways else "they need no decision",
-        )
-    return states
-
-
-def _gone(directory: Path, chosen: Sequence[Outcome]) -> list[str]:
+def _gone(directory: Path, chosen: Sequence[Record]) -> list[str]:
     """The paths whose files are missing, which cannot be sent."""
     gone = []
     with DirectorySource(directory) as source:
-        for outcome in chosen:
+        for record in chosen:
             try:
-                source.stat(outcome.path)
+                source.stat(record.path)
             except SourceError:
-                gone.append(outcome.path)
+                gone.append(record.path)
     return gone
 
 
@@ -184,59 +195,30 @@ async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
         await apply_all(ledger, list(map(Settle, batch)))
 
 
-async def _all(ledger: SqliteLedger, states: frozenset[Status]) -> list[Outcome]:
-    paths = await _paths(ledger, states)
-    known = await ledger.get(paths)
-    # A listed record may be superseded: the path's current record may be another.
-    return [known[path].outcome for path in paths if path in known and known[path].status in states]
-
-
-async def _paths(ledger: SqliteLedger, states: frozenset[Status]) -> list[str]:
-    async with aclosing(ledger.rows(states)) as rows:
-        return list(dict.fromkeys([row.path async for row in rows]))
-
-
-async def _named(
-    ledger: SqliteLedger, typed: Sequence[str], places: Places, resolution: Resolution
-) -> list[Outcome]:
-    readings = {word: _readings(word, places.directory) for word in typed}
-    known = await ledger.get(path for paths in readings.values() for path in paths)
-    chosen: dict[str, Outcome] = {}
-    for word, paths in readings.items():
-        before = next((known[path] for path in paths if path in known), None)
-        if before is None:
-            raise ConfigError(
-                f"{printable(word)} is not in the ledger",
-                hint=f"to see the paths: batch-uploader status {quote(os.fspath(places.directory))}"
-                f"{places.elsewhere()}",
-            )
-        if before.status not in resolution.ends:
-            raise ConfigError(
-                f"{before.path} is {before.status.label}: it needs no decision",
-                hint="recordings in doubt or in conflict can be decided about; with --resend also"
-                " rejected ones, and with --resend or --talk-id those that were given up",
-            )
-        chosen[before.path] = before.outcome
+async def _decided(
+    ledger: SqliteLedger, decisions: Sequence[PathDecision], places: Places
+) -> _Chosen:
+    """The recordings that need these decisions."""
+    ours = [each for each in decisions if each.connection_id in {None, ledger.connection_id}]
+    known = await by_path(ledger, [each.path for each in ours], places)
+    chosen: dict[str, tuple[Record, Resolution]] = {}
+    for each in ours:
+        if (record := known.get(each.path)) is None:
+            raise unknown(each.path, places)
+        if record.status in each.resolution.ends:
+            chosen[record.path] = record, each.resolution
     return list(chosen.values())
 
 
-async def _require_unused(ledger: SqliteLedger, talk_id: str, path: str) -> None:
-    """Raise ConfigError if the talk belongs to another recording."""
+async def _require_unused(ledger: SqliteLedger, paths: Mapping[str, str]) -> None:
+    """Raise ConfigError if one of these talks belongs to another recording than the given path."""
+    if not any(paths):
+        return
     async with aclosing(ledger.everything(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:
-            if row.talk_id == talk_id:
-                earlier = " (as it was earlier)" if row.path == path else ""
+            if row.talk_id and row.talk_id in paths:
+                earlier = " (as it was earlier)" if row.path == paths[row.talk_id] else ""
                 raise ConfigError(
-                    f"--talk-id: the talk {talk_id} belongs to {printable(row.path)}{earlier}",
+                    f"--talk-id: the talk {row.talk_id} belongs to {printable(row.path)}{earlier}",
                     hint="check the SpeechSense console again, or give this one up",
                 )
-
-
-def _readings(typed: str, directory: Path) -> list[str]:
-    """The possible meanings: the ledger's path, or a file system path from shell completion."""
-    readings = [typed.removeprefix("./")]
-    try:
-        parts = Path(typed).absolute().relative_to(directory.absolute()).parts
-    except ValueError:
-        return readings
-    return [*readings, "/".join(map(escape_name, parts))]

@@ -122,7 +122,8 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     ),
     Flag(
         "--resend",
-        "The recording was not stored: send it with the next run. If it was, it is billed twice.",
+        "The recording was not stored, or is another call: send it with the next run. If it was"
+        " stored, it is billed twice.",
         is_flag=True,
     ),
     Flag(
@@ -130,6 +131,25 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
         "Leave it open whether the recording was stored, and never send it again unless its audio"
         " changes.",
         is_flag=True,
+    ),
+    Flag(
+        "--duplicate",
+        "The possible duplicate is the same call as the other one: it is not sent.",
+        is_flag=True,
+    ),
+    Flag(
+        "--cause causes",
+        "Decide about all possible duplicates of this cause, as status names it; with PATHs, about"
+        " those of them. Repeatable.",
+        metavar="CAUSE",
+        multiple=True,
+    ),
+    Flag(
+        "--from file",
+        "Decide about the recordings in this file (-: stdin): paths, one a line, or lines of the"
+        ' manifest, each perhaps with "decision": "resend", "duplicate" or "give-up".',
+        metavar="FILE",
+        type=PATH,
     ),
     Flag(
         "--search",
@@ -150,6 +170,9 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
         "batch-uploader resolve calls/ 2025/01/b.wav --resend",
         "batch-uploader resolve calls/ --all --give-up",
         "batch-uploader resolve calls/ --rejected --resend",
+        "batch-uploader resolve calls/ --cause changed-audio --duplicate",
+        "batch-uploader resolve calls/ '2025/01/*.mp3' --duplicate",
+        "batch-uploader resolve calls/ --from decided.jsonl",
         "batch-uploader resolve calls/ --search --stamp-field upload_key --api-key-file key",
     ),
 )
@@ -163,29 +186,45 @@ def resolve(
     talk_id: str | None,
     resend: bool,
     give_up: bool,
+    duplicate: bool,
+    causes: tuple[str, ...],
+    file: Path | None,
     search: bool,
     yes: bool,
 ) -> int:
-    """Decide about recordings that the service may or may not have stored (in doubt).
+    """Decide about recordings that the service may or may not have stored.
 
-    Look for them in the SpeechSense console first: a recording that is stored and sent again is
-    billed twice, and talks cannot be deleted. PATHs are as status prints them. --resend also
-    accepts recordings that the service rejected; --resend and --talk-id accept those that were
-    given up here earlier. --search does what each upload with a stamp field does at its end; it
-    alone needs the network.
+    These are recordings in doubt, since an answer was lost, and possible duplicates, since they may
+    be calls that are stored already. Look for them in the SpeechSense console first: a call that is
+    stored and sent again is billed twice, and talks cannot be deleted.
+
+    PATHs are as status prints them; a folder or a pattern as of --include stands for all that need
+    attention there. --resend also accepts recordings that the service rejected; --resend and
+    --talk-id accept those that were given up here earlier. --search does what each upload with a
+    stamp field does at its end; it alone needs the network.
     """
     from batch_uploader.cli import resolve as module
 
+    decisions = _given(
+        ("--talk-id", talk_id is not None),
+        ("--resend", resend),
+        ("--give-up", give_up),
+        ("--duplicate", duplicate),
+    )
+    groups = _given(("--all", every), ("--rejected", rejected))
     if search:
-        module.require_nothing_else(
-            talk_id, paths, resend=resend, give_up=give_up, rejected=rejected
-        )
+        chosen = [("the paths", paths), ("--cause", causes), ("--from", file)]
+        others = _given(*chosen, ("--rejected", rejected))
+        module.require_nothing_else(decisions, others)
         return module.search(directory, flags)
-    chosen = {"--talk-id": talk_id is not None, "--resend": resend, "--give-up": give_up}
-    resolution = module.resolution_of([flag for flag, on in chosen.items() if on], talk_id)
-    groups = [flag for flag, on in (("--all", every), ("--rejected", rejected)) if on]
-    wanted = module.Wanted(resolution, paths or (), groups)
+    resolution = module.resolution_of(decisions, talk_id, optional=file is not None)
+    wanted = module.Wanted(resolution, paths or (), groups, causes or (), file)
     return module.resolve(directory, flags, wanted, asks=not yes)
+
+
+def _given(*flags: tuple[str, object]) -> list[str]:
+    """The flags that are given."""
+    return [flag for flag, value in flags if value]
 
 
 @command(

@@ -1,5 +1,6 @@
 """``resolve``: records a human's decisions, or searches the service."""
 
+import io
 import signal
 import sys
 import time
@@ -11,7 +12,8 @@ import anyio
 import click
 from anyio import CancelScope
 
-from batch_uploader.app.resolve import REJECTED, Resolution, Resolved, resolve_recordings
+from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
+from batch_uploader.app.resolve import REJECTED, Resolved, resolve_recordings
 from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again
@@ -19,10 +21,11 @@ from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import DoubtsWaiting, Event
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.states import UNDECIDED, Status, Verdict
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_duration
-from batch_uploader.settings import Settings
+from batch_uploader.settings import Settings, closest
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Span, warning
@@ -40,20 +43,27 @@ _FOUND = {
 
 
 class Wanted(NamedTuple):
-    """The decision, and the recordings: paths or groups."""
+    """The decision, and the recordings: paths, groups, causes, or what a file lists."""
 
-    resolution: Resolution
+    resolution: Resolution | None
     paths: Sequence[str]
     groups: Sequence[str]
+    causes: Sequence[str]
+    file: Path | None
 
 
-def resolution_of(flags: Sequence[str], talk_id: str | None) -> Resolution:
-    """The decision of the given flags. Raises ConfigError unless it is exactly one."""
+def resolution_of(
+    flags: Sequence[str], talk_id: str | None, *, optional: bool
+) -> Resolution | None:
+    """The decision of the given flags. Raises ConfigError for several, or none if one is needed."""
+    if not flags and optional:
+        return None
     if len(flags) != 1:
         given = " and ".join(flags)
         raise ConfigError(
             f"{given} contradict each other" if flags else "the decision is missing",
-            hint="specify one of --talk-id ID, --resend and --give-up, or let --search find out",
+            hint="specify one of --talk-id ID, --resend, --give-up and --duplicate, or let --search"
+            " find out what is in doubt",
         )
     return Resolution(Verdict(flags[0]), (talk_id or "").strip())
 
@@ -70,6 +80,8 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
         wanted.resolution,
         paths=wanted.paths,
         statuses=frozenset[Status]().union(*(_GROUPS[group] for group in wanted.groups)),
+        causes=list(map(_cause, wanted.causes)),
+        decisions=_listed(wanted.file, wanted.resolution) if wanted.file else (),
         confirm=_confirmed if asks else None,
     )
     if resolved is None:
@@ -78,14 +90,44 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
     return ExitCode.FINE
 
 
-def _tell_resolved(resolved: Resolved, resolution: Resolution, settings: Settings) -> None:
+def _cause(word: str) -> Cause:
+    words = [each.value for each in Cause if each is not Cause.ANOTHER_CALL]
+    if word not in words:
+        raise ConfigError(
+            f"--cause: unknown cause {printable(word)}", hint=closest(word, words, "causes")
+        )
+    return Cause(word)
+
+
+def _listed(file: Path, usual: Resolution | None) -> list[PathDecision]:
+    """The decisions of ``--from``."""
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        lines = io.StringIO(content.decode("utf-8-sig"), newline="\n")
+    except OSError as error:
+        problem = f"--from: {printable(str(file))} cannot be read ({error.strerror})"
+        raise ConfigError(problem, hint="check its name and mode") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("--from: it is not UTF-8", hint="save it as UTF-8") from error
+    return read_decisions(lines, "--from", usual)
+
+
+def _tell_resolved(resolved: Resolved, resolution: Resolution | None, settings: Settings) -> None:
     words = {
-        Verdict.UPLOADED: f"recorded as talk {resolution.talk_id}",
+        Verdict.UPLOADED: f"recorded as talk {resolution.talk_id if resolution else ''}",
         Verdict.RESEND: "to be sent by the next run",
         Verdict.GIVE_UP: "given up",
+        Verdict.DUPLICATE: "recorded as duplicate",
     }
-    decided = plural(len(resolved.paths), "recording")
-    show([[Span(f"{decided} {words[resolution.verdict]}")]], sys.stderr)
+    none = {resolution.verdict: 0} if resolution else {}
+    decided = [
+        f"{plural(number, 'recording')} {words[verdict]}"
+        for verdict, number in (resolved.counts or none).items()
+    ]
+    show([[Span("; ".join(decided) or "nothing was decided")]], sys.stderr)
+    if resolved.passed_over:
+        them = plural(resolved.passed_over, "recording")
+        output.hint(f"{them} of the list left as they are: the decision does not apply to them")
     if resolved.rejected:
         others = plural(resolved.rejected, "rejected recording")
         output.hint(f"{others} not included: see --rejected")
@@ -93,7 +135,7 @@ def _tell_resolved(resolved: Resolved, resolution: Resolution, settings: Setting
         named = ", ".join(map(printable, resolved.gone[:_NAMED]))
         gone = plural(len(resolved.gone), "recording")
         output.hint(f"the files of {gone} are missing: {named}")
-    if resolved.paths and resolution.verdict is Verdict.RESEND:
+    if resolved.counts.get(Verdict.RESEND):
         output.hint(f"to send them: {again(settings, 'upload')}")
 
 
@@ -105,26 +147,19 @@ def _confirmed(stored: int) -> bool:
             hint="look for them in the SpeechSense console first, then add --yes",
         )
     question = (
-        f"The service may already hold {plural(stored, 'recording')} of these. Sent again, they are"
-        " billed twice, and nothing can be deleted. Send them again?"
+        f"{plural(stored, 'recording')} of these may be calls that the service already holds. If"
+        " so, they are billed twice, and nothing can be deleted. Send them again?"
     )
     return click.confirm(question, err=True)
 
 
-def require_nothing_else(
-    talk_id: str | None,
-    paths: Sequence[str] | None,
-    *,
-    resend: bool,
-    give_up: bool,
-    rejected: bool,
-) -> None:
+def require_nothing_else(decisions: Sequence[str], recordings: Sequence[str]) -> None:
     """Raise ConfigError for a decision or recordings given with ``--search``."""
-    if talk_id is not None or resend or give_up:
+    if decisions:
         raise ConfigError("--search decides by itself", hint="leave out the decision")
-    if paths or rejected:
-        what = "--rejected" if rejected else "the paths"
-        raise ConfigError("--search covers all recordings in doubt", hint=f"leave out {what}")
+    if recordings:
+        hint = f"leave out {' and '.join(recordings)}"
+        raise ConfigError("--search covers all recordings in doubt", hint=hint)
 
 
 def search(directory: Path, flags: Mapping[str, object]) -> int:

@@ -6,7 +6,7 @@ character. Case is ignored. A pattern that excludes a folder excludes all below 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
 from batch_uploader.core.errors import ConfigError
@@ -80,6 +80,12 @@ class Selection:
         return bool(patterns.fullmatch(path) or patterns.fullmatch(f"{path}/"))
 
 
+def matches(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a path fits one of these patterns, or a folder above it does. Raises ConfigError."""
+    regex = _compile(patterns, "(?:/.*)?")
+    return lambda path: regex is not None and regex.fullmatch(path) is not None
+
+
 def literal(text: str) -> str:
     """A pattern, or a part of one, that matches only this text."""
     return re.sub(r"([*?[])", r"[\1]", text)
@@ -89,10 +95,10 @@ def _described_by(audio: Iterable[str]) -> set[str]:
     return {key for path in audio for key in (path, stem(path))}
 
 
-def _compile(patterns: Sequence[str]) -> re.Pattern[str] | None:
+def _compile(patterns: Sequence[str], rest: str = "") -> re.Pattern[str] | None:
     if not patterns:
         return None
-    return re.compile("|".join(map(_regex, patterns)), re.IGNORECASE | re.DOTALL)
+    return re.compile(f"(?:{'|'.join(map(_regex, patterns))}){rest}", re.IGNORECASE | re.DOTALL)
 
 
 def _regex(pattern: str) -> str:

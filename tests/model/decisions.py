@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
-from batch_uploader.app.resolve import Resolution
+from batch_uploader.app.decisions import Resolution
 from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match

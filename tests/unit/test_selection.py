@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_uploader.sources.selection import FileKind, Selection, literal
+from batch_uploader.sources.selection import FileKind, Selection, literal, matches
 
 
 @pytest.mark.parametrize("ending", ["[", "*", "?", "[a-", "]", "[!x]", "x y", "\\", "[*?"])
@@ -11,3 +11,21 @@ def test_a_literal_matches_itself_alone(ending):
     selection = Selection([f"*.{literal(ending)}"])
     assert selection.kind(f"a/b.{ending}") is FileKind.AUDIO
     assert selection.kind("a/b.xyz") is FileKind.OTHER
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting", "others"),
+    [
+        ("*.mp3", ["a.mp3", "x/y/A.MP3"], ["a.wav", "a.mp3x"]),
+        ("2025/*.wav", ["2025/a.wav"], ["2025/01/a.wav", "x/2025/a.wav", "2025.wav"]),
+        ("2025/**", ["2025/a.wav", "2025/01/a.wav"], ["2024/a.wav"]),
+        ("0?", ["01/a.wav", "x/02/y/a.wav"], ["011/a.wav", "a/0.wav"]),
+        ("2025/0[12]/", ["2025/01/a.wav", "2025/02/x/b.wav"], ["2025/03/a.wav"]),
+    ],
+)
+def test_a_pattern_fits_files_and_all_below_a_folder(pattern, fitting, others):
+    fits = matches([pattern])
+    assert list(map(fits, fitting)) == [True] * len(fitting)
+    assert not any(map(fits, others))
+    assert all(map(matches(["none", pattern]), fitting))
+    assert not any(map(matches([]), fitting))
