@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from batch_uploader.app.check import CheckSummary, Finding, Inspection, check_directory
     from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
     from batch_uploader.app.directory import directory_uploader, upload_directory
+    from batch_uploader.app.duplicates import (
+        DuplicateExample,
+        DuplicateGroup,
+        possible_duplicates,
+    )
     from batch_uploader.app.manifest import export_manifest
     from batch_uploader.app.places import Places
     from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
@@ -70,6 +75,8 @@ __all__ = [
     "Credentials",
     "DirectorySource",
     "DirectoryStatus",
+    "DuplicateExample",
+    "DuplicateGroup",
     "EndMark",
     "Ending",
     "Endpoint",
@@ -117,6 +124,7 @@ __all__ = [
     "directory_status",
     "directory_uploader",
     "export_manifest",
+    "possible_duplicates",
     "read_decisions",
     "rebuild_ledger",
     "resolve_recordings",
@@ -159,6 +167,7 @@ _MODULES = {
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),
     "ledgers.manifest": ("Format",),
+    "app.duplicates": ("DuplicateExample", "DuplicateGroup", "possible_duplicates"),
     "app.manifest": ("export_manifest",),
     "app.places": ("Places",),
     "app.rebuild": ("Rebuilt", "rebuild_ledger"),

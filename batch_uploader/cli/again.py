@@ -1,11 +1,13 @@
 """Commands for the same directory, ledger and settings, to paste into a shell."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from batch_uploader.app.duplicates import DuplicateGroup
 from batch_uploader.cli.flags import PLACE, READING, UPLOAD
 from batch_uploader.core.text import quote
 from batch_uploader.settings import Settings
+from batch_uploader.ui.duplicates import ShownGroup
 
 _KNOWN = {
     "check": READING,
@@ -30,6 +32,19 @@ def again(settings: Settings, command: str, *more: str) -> str:
 def flags_again(settings: Settings, command: str) -> str:
     """Only the flags, each after a space."""
     return "".join(f" {word}" for word in _flags(settings, command))
+
+
+def held_groups(
+    groups: Iterable[DuplicateGroup], settings: Settings, *, several: bool
+) -> list[ShownGroup]:
+    """Possible duplicates with the command for each group, of ``several`` connections or one."""
+    held = []
+    for group in groups:
+        more = ["--cause", group.cause.value]
+        if several and "connection-id" not in settings.flags:
+            more += ["--connection-id", quote(group.connection_id)]
+        held.append(ShownGroup(group, again(settings, "resolve", *more)))
+    return held
 
 
 def _flags(settings: Settings, command: str) -> Iterator[str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import anyio
 from msgspec import Struct
 
+from batch_uploader.app.duplicates import MOST_EXAMPLES, possible_duplicates
 from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again
+from batch_uploader.cli.again import again, held_groups
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
@@ -20,6 +21,7 @@ from batch_uploader.core.text import format_count, plural, printable, quote, sen
 from batch_uploader.core.units import format_size
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
+from batch_uploader.ui.duplicates import duplicate_lines
 from batch_uploader.ui.fields import error_fields, finite
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
@@ -27,6 +29,8 @@ from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
 _LABEL = 11  # "being sent" and a gap; wider where a longer one is shown
+
+_DECIDED = UNDECIDED | {Status.POSSIBLE_DUPLICATE}
 
 # First what only a human or a search can decide.
 _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Status].index(each)))
@@ -99,6 +103,12 @@ def _nothing(status: DirectoryStatus) -> str:
 
 async def _print_state(report: _Report, state: Status, count: int) -> None:
     output.data([[], [Span(state.label, "bold yellow"), Span(f": {state.state.attention}")]])
+    if state is Status.POSSIBLE_DUPLICATE:
+        several = len(report.status.connections) > 1
+        groups = await possible_duplicates(report.status.places)
+        held = held_groups(groups, report.settings, several=several)
+        output.data(duplicate_lines(held, MOST_EXAMPLES))
+        return
     shown = 0
     async with aclosing(report.status.records(state)) as rows:
         async for row in rows:
@@ -168,8 +178,10 @@ def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object
         "size": row.stat.size,
         "duration": finite(row.duration),
         "error": error_fields(row.failure),
+        "duplicate_of": row.duplicate_of,
+        "cause": row.cause,
         "stamp_field": row.stamp_field if state in UNDECIDED else None,
-        "decide": _command(report, row) if state in UNDECIDED else None,
+        "decide": _command(report, row) if state in _DECIDED else None,
     }
 
 

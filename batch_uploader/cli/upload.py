@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,18 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.app.directory import directory_uploader
+from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, flags_again
+from batch_uploader.cli.again import again, flags_again, held_groups
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
+from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending, Summary
+from batch_uploader.core.states import Status
 from batch_uploader.core.text import plural, printable
 from batch_uploader.core.units import format_duration
 from batch_uploader.host.resources import keep_one_heap
@@ -33,6 +36,7 @@ from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
+from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
@@ -110,11 +114,23 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         if proxy and (explains or progress is not Progress.NONE):
             say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
         summary = await uploader.run()
+    held = await _held(summary, settings, places)
     if progress is Progress.NONE:
-        _tell_troubles(summary, settings, uploader.stats)
+        _tell_troubles(summary, settings, uploader.stats, held)
     else:
-        _tell(summary, settings, places, uploader.stats)
+        _tell(summary, settings, places, uploader.stats, held)
     return _exit_code(stop, summary)
+
+
+async def _held(summary: Summary, settings: Settings, places: Places) -> list[ShownGroup]:
+    """The possible duplicates on record, if the run met any."""
+    if not summary.counts.get(Status.POSSIBLE_DUPLICATE):
+        return []
+    try:
+        groups = await possible_duplicates(places)
+    except UploaderError:
+        return []  # the run is on record, and the summary has them as other rows
+    return held_groups(groups, settings, several=False)
 
 
 async def _rebuild(
@@ -166,7 +182,9 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
         timer.cancel()
 
 
-def _tell_troubles(summary: Summary, settings: Settings, stats: RunStats) -> None:
+def _tell_troubles(
+    summary: Summary, settings: Settings, stats: RunStats, held: Sequence[ShownGroup]
+) -> None:
     """The output with ``--progress none``: what needs action."""
     if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
         output.error(summary.reason or summary.ending, *summary.hints)
@@ -184,15 +202,23 @@ def _tell_troubles(summary: Summary, settings: Settings, stats: RunStats) -> Non
         verb = "needs" if remembered == 1 else "need"
         problem = f"{plural(remembered, 'recording')} {verb} attention"
         output.error(problem, again(settings, "status"))
+    show(list(duplicate_lines(held, 0)), sys.stderr)
 
 
-def _tell(summary: Summary, settings: Settings, places: Places, stats: RunStats) -> None:
+def _tell(
+    summary: Summary,
+    settings: Settings,
+    places: Places,
+    stats: RunStats,
+    held: Sequence[ShownGroup],
+) -> None:
     print_summary(
         summary,
         manifest=places.manifest,
         directory=os.fspath(places.directory),
         flags=flags_again(settings, "status"),
         stats=stats,
+        held=held,
     )
     if stats.unreadable:
         output.hint(

@@ -285,7 +285,7 @@ class Summary(Struct, frozen=True):
     ``uploaded_duration``, in seconds of audio, count what this run uploaded. ``attention`` is cut
     to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change times
     or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
-    different audio or metadata.
+    different audio or metadata. ``converted`` of the duplicates are calls in another format.
     ``reason`` says why the run ended like that, ``hints`` what to do about it.
     """
 
@@ -303,6 +303,7 @@ class Summary(Struct, frozen=True):
     to_compare: int = 0
     compared: int = 0
     changed: int = 0
+    converted: int = 0
 
     @property
     def found_nothing(self) -> bool:

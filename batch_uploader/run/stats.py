@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 
@@ -50,6 +51,8 @@ class RunStats:
         self.already_there = self.waiting = self.outdated = 0
         self.carried_over = self.returned_unsent = self.retries = 0
         self.to_compare = self.compared = self.changed = 0
+        self.converted = 0
+        """Duplicates that are the same calls in another format."""
         self.searched: Counter[Status] = Counter()
         """The results of searches, including those for doubts of earlier runs."""
         self.unreadable = 0
@@ -117,6 +120,7 @@ class RunStats:
             to_compare=self.to_compare,
             compared=self.compared,
             changed=self.changed,
+            converted=self.converted,
         )
 
     # Totals
@@ -228,6 +232,7 @@ class RunStats:
     def _add(self, outcome: Outcome) -> None:
         status = outcome.status
         self.counts[status] += 1
+        self.converted += status is Status.DUPLICATE and outcome.cause is Cause.CONVERTED
         if status is Status.UPLOADED:
             self.uploaded_bytes += outcome.stat.size
             self.uploaded_duration += outcome.duration or 0.0

@@ -74,6 +74,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "attempts": outcome.attempts,
         "talk_id": outcome.talk_id,
         "duplicate_of": outcome.duplicate_of,
+        "cause": outcome.cause,
         "duration": finite(outcome.duration),
         "format": outcome.container,
         "error": error_fields(outcome.failure),
@@ -107,6 +108,7 @@ def progress_fields(tally: Tally) -> dict[str, Any]:
         "already_there": tally.stats.already_there,
         "waiting": tally.stats.waiting,
         "outdated": tally.stats.outdated,
+        "converted": tally.stats.converted,
         "carried_over": tally.stats.carried_over,
         "needs_attention": tally.stats.needs_attention,
         "uploaded_bytes": tally.stats.uploaded_bytes,
@@ -129,6 +131,7 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "to_compare": summary.to_compare,
         "compared": summary.compared,
         "changed": summary.changed,
+        "converted": summary.converted,
     }
 
 

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.run.stats import AttentionGroup, RunStats, reason_of
+from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.frame import cut, glyphs_for, pack
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import (
@@ -26,6 +28,7 @@ from batch_uploader.ui.stream import (
 from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
 
 MOST_ROWS = 10
+_POSSIBLE = frozenset({Status.POSSIBLE_DUPLICATE})
 
 _WIDEST = 160
 _WIDE = 120  # the width from which on the cure is beside the recording, not below
@@ -46,12 +49,14 @@ def print_summary(
     directory: str,
     flags: str = "",
     stats: RunStats | None = None,
+    held: Sequence[ShownGroup] = (),
     stream: TextIO | None = None,
 ) -> None:
     """Print to stderr, or ``stream``, what the run did and what needs a human. Never raises.
 
     ``directory`` and ``flags`` are the arguments for ``batch-uploader status``, the flags quoted
     and each after a space. With the run's ``stats`` the table has the full counts of each kind.
+    ``held`` are the possible duplicates on record.
     """
     stream = stream or sys.stderr
     ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
@@ -62,6 +67,7 @@ def print_summary(
         directory,
         flags=flags,
         stats=stats,
+        held=held,
         ellipsis=ellipsis,
     )
     show(lines, stream)
@@ -80,6 +86,7 @@ def summary_lines(
     *,
     flags: str = "",
     stats: RunStats | None = None,
+    held: Sequence[ShownGroup] = (),
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
     """The lines of the summary, at most one less than the height of ``size``."""
@@ -90,6 +97,7 @@ def summary_lines(
         [Span(_deeds(summary), "bold")],
         *_others(summary, width),
         *_looks(summary),
+        *_converted(summary),
     ]
     if manifest is not None:
         lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
@@ -102,16 +110,29 @@ def summary_lines(
     command = f"batch-uploader status {word}"
     # Lines are reserved for the hints and the prompt.
     longest = hint(f"and {format_count(total)} more: {command}")
-    groups = _groups(summary, stats)
-    for hints in (_decisions(summary, word), []):
-        used = _height([*lines, longest, *hints], size.width) + 1
+    for block, hints in _blocks(held, _decisions(summary, word)):
+        used = _height([*lines, longest, *hints, *block], size.width) + 1
+        groups = _groups(summary, stats, without=_POSSIBLE if block else frozenset())
         rows, shown = attention_table(groups, width, size.height - used, ellipsis)
-        if shown:
+        if shown or (used <= size.height and not groups):
             break
         # On such a small screen a recording is more useful; ``status`` has the rest.
+    if block:
+        shown += sum(summary.counts.get(each, 0) for each in _POSSIBLE)
     others = f"and {format_count(total - shown)} more: " if total > shown else ""
     others = others if shown else "to see them: "
-    return [*lines, *rows, hint(f"{others}{command}"), *hints]
+    return [*lines, *rows, hint(f"{others}{command}"), *hints, *block]
+
+
+def _blocks(
+    held: Sequence[ShownGroup], hints: list[Line]
+) -> Iterator[tuple[list[Line], list[Line]]]:
+    """Possible duplicates and hints, each time less of them."""
+    if held:
+        for examples in (MOST_EXAMPLES, 1, 0):
+            yield list(duplicate_lines(held, examples)), hints
+    yield [], hints
+    yield [], []
 
 
 def _decisions(summary: Summary, directory: str) -> list[Line]:
@@ -192,10 +213,13 @@ def _cure(outcome: Outcome) -> str:
     return f"{printable(failure.code)}: {sentence(failure.message)}"
 
 
-def _groups(summary: Summary, stats: RunStats | None) -> list[AttentionGroup]:
+def _groups(
+    summary: Summary, stats: RunStats | None, *, without: frozenset[Status]
+) -> list[AttentionGroup]:
     if stats is not None and summary.needs_attention > len(summary.attention):
-        return sorted(stats.groups.values(), key=lambda group: -group.count)
-    return alike(summary.attention)
+        groups = sorted(stats.groups.values(), key=lambda group: -group.count)
+        return [group for group in groups if group.first.status not in without]
+    return alike(each for each in summary.attention if each.status not in without)
 
 
 _NOTHING_FOUND = (
@@ -275,6 +299,13 @@ def _looks(summary: Summary) -> Iterator[Line]:
     yield [Span(f"{text}, {format_count(left)} left for the next run" if left else text)]
     if left or (summary.to_compare >= _MANY_LOOKS and not summary.changed):
         yield hint("to compare only sizes and modification times: --trust-times")
+
+
+def _converted(summary: Summary) -> Iterator[Line]:
+    if (number := summary.converted) == 1:
+        yield [Span("1 converted: the same call in another format")]
+    elif number:
+        yield [Span(f"{format_count(number)} converted: the same calls in another format")]
 
 
 def _length(line: Line) -> int:

@@ -88,6 +88,14 @@ SELECT_ANYTHING: Final = " UNION ALL ".join(
     for at in (_NAMED, _SAME_AUDIO)
 )
 """Whether there is any record of a path or an audio: for nearly all claims there is none."""
+SELECT_STORED: Final = (
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS}, {current} AS current, id FROM {table}"
+        f" WHERE {_NAMED} AND {among(MAYBE_STORED)}"
+        for table, current in (("recordings", 1), ("superseded", 0))
+    )
+    + " ORDER BY current DESC, id DESC LIMIT 1"
+)
 PUT: Final = (
     f"INSERT INTO recordings ({_ALL_COLUMNS}) VALUES (?{', ?' * len(NAMES)})"
     " ON CONFLICT (path, connection_id) DO UPDATE SET "

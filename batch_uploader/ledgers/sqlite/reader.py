@@ -87,6 +87,14 @@ class LedgerReader:
         )
         return {record.path: record for record in map(encoding.decode, lines)}
 
+    async def stored(self, connection_id: str, path: str) -> Record | None:
+        """The latest record of a path that the service holds, or may hold, superseded or not."""
+        asked = {"path": path, "connection_id": connection_id}
+        lines = await self._run(
+            lambda connection: connection.execute(queries.SELECT_STORED, asked).fetchall()
+        )
+        return next(map(encoding.decode, lines), None)
+
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
     ) -> int:
