@@ -134,7 +134,7 @@ class Comparison(StrEnum):
     OUTDATED = "outdated"
     """The audio is as uploaded, the metadata of the sidecar are not."""
     CHANGED = "changed"
-    """The audio differs: it is uploaded as a new recording."""
+    """The audio differs: it is compared with what is on record, then uploaded or held."""
     UNREAD = "unread"
     """The files could not be read; the next run tries again."""
 
