@@ -2,6 +2,7 @@
 
 import array
 import io
+import re
 import shutil
 import struct
 import subprocess
@@ -151,20 +152,19 @@ def appended_id3(size):
 
 
 BEFORE = [b"", make.id3(100), make.id3(9000) + make.id3(70_000), bytes(300)]
-BEHIND = [
-    b"",
+TAGS = [
     id3v1(),
-    ape(5000) + id3v1(),
+    ape(50_000) + id3v1(),
     ape(90, header=False),
-    lyrics(b"la" * 3000) + id3v1(),
-    lyrics(b"la" * 300, version=1) + id3v1(),
-    ape(7000) + lyrics(b"") + id3v1(),
+    lyrics(b"la" * 20_000) + id3v1(),
+    lyrics(b"la" * 2500, version=1) + id3v1(),
+    ape(70_000) + lyrics(b"") + id3v1(),
     lyrics(b"IND0000200") + ape(100) + id3v1(),
-    appended_id3(8000),
-    bytes(512),
-    b"\xff" * 3000,
+    appended_id3(80_000),
 ]
+BEHIND = [b"", *TAGS, bytes(512), b"\xff" * 3000]
 ANNOUNCING = [b"", *(make.announcing(9, 9 * 144, name) for name in (b"Xing", b"Info", b"VBRI"))]
+ANNOUNCING.append(ANNOUNCING[1] + ANNOUNCING[2])
 
 
 @st.composite
@@ -193,6 +193,12 @@ def test_each_frame_is_heard(frames, data):
     for instead in ([], [frames[at][:-1] + b"\0"], [frames[at]] * 2):
         changed = b"".join([*frames[:at], *instead, *frames[at + 1 :]])
         assert heard(data.draw(mp3s(changed)), MP3) != heard(content, MP3)
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_tag_behind_the_audio_is_neither_played_nor_a_defect(tag):
+    sound = make.frame(32) * 500
+    assert info_of(sound + tag) == info_of(sound)
 
 
 def test_a_frame_that_is_cut_off_is_not_heard():
@@ -275,6 +281,15 @@ def test_each_packet_is_heard_and_where_it_ends(sound, data):
         assert heard(data.draw(oggs(changed)), OPUS) != before
 
 
+def test_a_packet_on_the_page_of_a_header_is_heard():
+    sound = [b"\x08" + bytes(300), b"\x08\1"]
+    head = make.page(make.opus_head(), flags=2)
+    tags, rest = b"OpusTags" + bytes(8), b"".join(sound)
+    joined = make.page(tags + rest, flags=4, lacing=bytes([len(tags), 255, 46, 2]))
+    apart = [make.page(tags), *(make.page(packet, flags=4) for packet in sound)]
+    assert heard(head + joined, OPUS) == heard(head + b"".join(apart), OPUS)
+
+
 @given(packets(), st.data())
 def test_the_three_headers_of_vorbis_are_not_heard(sound, data):
     for setup in (b"\5vorbis" + bytes(4000), b"\5vorbis"):
@@ -288,13 +303,9 @@ def test_the_three_headers_of_vorbis_are_not_heard(sound, data):
 def test_an_ogg_that_lacks_something_is_taken_as_a_whole(sound, data):
     content = data.draw(oggs(sound))
     at = data.draw(st.integers(1, len(content) - 1))
-    second = content.index(b"OggS", 1)
-    for damaged in (
-        content[:at],
-        content[:second] + b"stray" + content[second:],
-        content[:second],
-        b"no Ogg at all",
-    ):
+    page = data.draw(st.sampled_from([page.start() for page in re.finditer(b"OggS", content)]))
+    stray = data.draw(st.sampled_from([b"x", bytes(27), bytes(300)]))
+    for damaged in (content[:at], content[:page] + stray + content[page:], b"no Ogg at all"):
         assert heard(damaged, OPUS) == b"f" + xxhash.xxh3_128_digest(damaged)
 
 
