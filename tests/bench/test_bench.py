@@ -15,7 +15,7 @@ from bench.lab import FAR_ADDRESS, Lab, NotPossible
 from bench.measuring import measure, upload
 from bench.network import HERE, THERE, inside, link
 from bench.report import Section, Target, put
-from bench.works import second_run, slope, stalls
+from bench.works import essence, second_run, slope, stalls
 from e2e.conftest import emulator
 
 COUNT = 3
@@ -99,6 +99,13 @@ def test_one_more_recording_costs_what_many_cost_more_than_few(lab):
     section = slope.run(lab, runs=1)
     assert [row[0] for row in section.rows] == names(slope.CONTESTANTS)
     assert [target.limit for target in section.targets] == [1.8, 1.4, 1.4]
+
+
+def test_an_essence_is_measured_for_each_kind_of_audio(lab):
+    section = essence.run(lab, runs=1)
+    assert [row[0].partition(",")[0] for row in section.rows] == [
+        kind for kind in ("WAV", "MP3", "Ogg Opus") for _ in essence.TIMES
+    ]
 
 
 def test_the_heartbeat_is_in_the_program_s_own_loop(lab, folder, tmp_path):

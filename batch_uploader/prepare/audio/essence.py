@@ -162,6 +162,8 @@ class _Packets:
                 self._packets.update(view[at : at + step])
                 self._body -= step
             else:
+                if not self._headers and not self._head:
+                    at = self._whole_pages(view, at)
                 step = self._page(view[at : at + _LONGEST_HEADER])
             at += step
 
@@ -171,6 +173,31 @@ class _Packets:
             return WHOLE + self._whole.digest()
         both = self._packets.digest() + self._lengths.digest()
         return self._letter + xxhash.xxh3_128_digest(both)
+
+    def _whole_pages(self, view: memoryview, at: int) -> int:
+        """Where the pages end that are whole in the view and not the last ones.
+
+        ``_page`` and ``update`` would do the same, in twice the time.
+        """
+        lengths = []
+        while at + _LONGEST_HEADER <= len(view):
+            magic, version, flags, count = _PAGE.unpack_from(view, at)
+            body = at + _PAGE.size + count
+            lacing = view[at + _PAGE.size : body].tobytes()
+            end = body + sum(lacing)
+            if magic != ogg.MAGIC or version or flags & _END or end > len(view):
+                break
+            self._packets.update(view[body:end])
+            lengths.append(lacing)
+            at = end
+        if lengths:
+            self._last = False
+            self._hear(b"".join(lengths))
+        return at
+
+    def _hear(self, lacing: bytes) -> None:
+        self._lengths.update(lacing)
+        self._heard |= bool(lacing)
 
     def _page(self, view: memoryview) -> int:
         """Read the header of a page; how many bytes of the view were its."""
@@ -191,8 +218,7 @@ class _Packets:
         if self._headers:
             lacing = self._after_headers(lacing)
         self._body = sum(lacing)
-        self._lengths.update(lacing)
-        self._heard |= bool(lacing)
+        self._hear(lacing)
         return size - before
 
     def _after_headers(self, lacing: bytes) -> bytes:
