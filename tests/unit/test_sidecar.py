@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.sidecar_harness import ANYTHING, cure_of, defects_of, fields_of
 
@@ -18,6 +18,7 @@ from batch_uploader.prepare.sidecar import (
     Schema,
     parse,
 )
+from batch_uploader.prepare.sidecar.mojibake import cause_of
 
 
 def test_a_flat_object_is_the_fields():
@@ -377,6 +378,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=250)
 
 @given(st.dictionaries(NAMES, TEXTS), st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf"]))
 def test_sound_strings_come_back_as_they_were(fields, ascii_only, mark):
+    assume(not any(map(cause_of, fields.values())))
     data = mark + json.dumps(fields, ensure_ascii=ascii_only).encode()
 
     assert parse(data, "call.json", ANYTHING) == Metadata(fields)

@@ -11,6 +11,7 @@ from batch_uploader.prepare.sidecar.tree import (
     Problem,
     bad_key,
     bad_text,
+    broken_text,
     canonical,
     decode,
     load,
@@ -20,6 +21,7 @@ from batch_uploader.prepare.sidecar.tree import (
 DEFECT_LIMIT: Final = 100
 """Reading stops after this many defects: the first ones are fixed first."""
 
+_MOST_JUDGED: Final = 1000
 _FULL_FORM: Final = frozenset({"fields", "users"})
 _USER_KEYS: Final = frozenset({"id", "role", "fields"})
 _ROLES: Final = {role.value: role for role in (Role.OPERATOR, Role.CLIENT, Role.BOT)}
@@ -55,6 +57,7 @@ class _Reading:
         self._path = path
         self._schema = schema
         self._defects: list[Defect] = []
+        self._judged = 0
 
     def run(self, top: object) -> Metadata | tuple[Defect, ...]:
         try:
@@ -89,8 +92,7 @@ class _Reading:
                 self._add(name, problem)
             text = self._text(value, name)
             if text is not None:
-                if problem := schema.check_value(name, text):
-                    self._add(name, problem)
+                self._note(name, schema.check_value(name, text) or self._broken(text))
                 fields[name] = text
         for name in schema.missing(values):
             self._add(
@@ -175,8 +177,13 @@ class _Reading:
         """A value of unknown type, checked as any text that is sent."""
         text = self._text(value, name)
         if text is not None:
-            self._note(name, bad_text(text))
+            self._note(name, bad_text(text) or self._broken(text))
         return text
+
+    def _broken(self, text: str) -> Problem | None:
+        # A sidecar may hold ten thousand values.
+        self._judged += not text.isascii()
+        return broken_text(text) if self._judged <= _MOST_JUDGED else None
 
     def _text(self, value: object, name: str) -> str | None:
         text = canonical(value)

@@ -12,7 +12,14 @@ from msgspec import Struct, field
 
 from batch_uploader.core.checks import require_texts, require_type, require_word
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.prepare.sidecar.tree import Problem, bad_key, bad_text, is_json, shown
+from batch_uploader.prepare.sidecar.tree import (
+    Problem,
+    bad_key,
+    bad_text,
+    broken_text,
+    is_json,
+    shown,
+)
 
 
 class FieldType(StrEnum):
@@ -55,6 +62,9 @@ _PRESETS: Final = {
 }
 
 
+_MISSPELT: Final = {"direction_outgoung": "direction_outgoing"}
+
+
 class Schema(Struct, frozen=True):
     """The fields of a connection. Raises ConfigError if the defaults do not fit the rest.
 
@@ -77,7 +87,7 @@ class Schema(Struct, frozen=True):
             require_type("types", wanted, FieldType)
         for name, value in self.defaults.items():
             require_type(f"the default {name!r}", value, str)
-            problem = self.check_name(name) or self.check_value(name, value)
+            problem = self.check_name(name) or self.check_value(name, value) or broken_text(value)
             if problem is not None:
                 raise ConfigError(f"the default {name!r}: {problem.message}", hint=problem.cure)
         if self.declared is not None and (stray := self.required - self.declared):
@@ -120,17 +130,32 @@ class Schema(Struct, frozen=True):
                 "this is the stamp field, which is written for every recording",
                 "remove it, or choose another stamp field",
             )
+        if name in _MISSPELT and not self._knows(name):
+            return Problem(
+                "sidecar-misspelt",
+                "a sample of the service misspells the field so",
+                f"rename it to {_MISSPELT[name]}, or declare it if the connection has it:"
+                f' [connection.fields] {name} = "string"',
+            )
         if self.declared is not None and name not in self.declared:
             return unknown_name("sidecar-undeclared", name, self.declared, "declared fields")
         return None
 
     def check_value(self, name: str, value: str) -> Problem | None:
         """The problem with a value of this field, as it would be sent."""
+        if name == "language" and name in self.required and value.upper() == "RU":
+            # As a sample of the service has it.
+            return Problem("sidecar-type", "it has a language without its country", "write ru-RU")
         return bad_text(value) or _ill_typed(value, self.types.get(name, FieldType.STRING))
+
+    def _knows(self, name: str) -> bool:
+        return name in (self.declared or self.types) or name in self.required | self.defaults.keys()
 
     def missing(self, present: Iterable[str]) -> list[str]:
         """The required fields that neither a sidecar with these fields nor a default sets."""
-        return sorted(self.required.difference(present, self.defaults, {self.stamp_field}))
+        # A misspelt one has a defect of its own.
+        there = {*present, *(_MISSPELT[name] for name in present if name in _MISSPELT)}
+        return sorted(self.required.difference(there, self.defaults, {self.stamp_field}))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], what: str) -> Problem:

@@ -1,6 +1,5 @@
 """Turns bytes into a tree of values, and a value into the text that is sent."""
 
-import codecs
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
 from batch_uploader.core.text import quote
+from batch_uploader.prepare.sidecar import encoding, mojibake
 
 SIZE_LIMIT: Final = 1024 * 1024
 """The largest sidecar, in bytes."""
@@ -59,31 +59,43 @@ def decode(data: bytes, user_path: Callable[[], str]) -> str:
             f"it is larger than {SIZE_LIMIT:,} bytes",
             "keep only the fields of this recording in it",
         )
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise MalformedSidecar("sidecar-encoding", "it is UTF-16", "save it as UTF-8")
+    if found := encoding.wide(data):
+        raise _encoded(found, user_path())
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        cure = "save it as UTF-8"
-        if _is_cp1251(data):
-            file, new, old = (quote(f"{user_path()}{end}") for end in ("", ".utf8", ".orig"))
-            cure += (
-                f"; if it is Windows-1251: `iconv -f CP1251 -t UTF-8 < {file} > {new}"
-                f" && mv -n {file} {old} && mv -n {new} {file}`"
-            )
-        where = f"it is not UTF-8: invalid byte at offset {error.start}"
-        raise MalformedSidecar("sidecar-encoding", where, cure) from None
+        raise _not_utf8(data, error.start, user_path()) from None
     if not text.strip():
         raise MalformedSidecar("sidecar-empty", "it is empty", 'write {"name": "value"}')
     return text
 
 
-def _is_cp1251(data: bytes) -> bool:
-    try:
-        data.decode("cp1251")
-    except UnicodeDecodeError:
-        return False
-    return True
+def _not_utf8(data: bytes, offset: int, path: str) -> MalformedSidecar:
+    where = f"it is not UTF-8: invalid byte at offset {offset:,}"
+    if encoding.is_damaged_utf8(data):
+        cure = "write it again: it is UTF-8 that is damaged, or cut off there"
+        return MalformedSidecar("sidecar-encoding", where, cure)
+    if found := encoding.of(data):
+        return _encoded(found, path)
+    cure = "save it as UTF-8"
+    if possible := encoding.possible(data):
+        first, *others = (each.iconv for each in possible)
+        cure += (
+            "; which encoding it is in is unclear: look at"
+            f" `iconv -f {first} -t UTF-8 < {quote(path)}`"
+        )
+        cure += f", and the same with {' or '.join(others)}" if others else ""
+    return MalformedSidecar("sidecar-encoding", where, cure)
+
+
+def _encoded(found: encoding.Encoding, path: str) -> MalformedSidecar:
+    file, new, old = (quote(f"{path}{end}") for end in ("", ".utf8", ".orig"))
+    return MalformedSidecar(
+        "sidecar-encoding",
+        f"it is {found.name}, not UTF-8",
+        f"save it as UTF-8; if it is {found.name}: `iconv -f {found.iconv} -t UTF-8 < {file}"
+        f" > {new} && mv -n {file} {old} && mv -n {new} {file}`",
+    )
 
 
 _DECODER = json.JSONDecoder(
@@ -198,6 +210,15 @@ def bad_text(text: str) -> Problem | None:
     if problem := _lone_surrogate(text):
         return problem
     return _TOO_LONG if len(text.encode()) > VALUE_LIMIT else None
+
+
+def broken_text(text: str) -> Problem | None:
+    """The problem with a value that was broken on its way into the sidecar."""
+    cause = mojibake.cause_of(text)
+    if cause is None:
+        return None
+    cure = "write it again from where it is whole: the service keeps what is sent for good"
+    return Problem("sidecar-broken-text", cause, cure)
 
 
 def _lone_surrogate(text: str) -> Problem | None:
