@@ -190,13 +190,17 @@ class FolderPlanner(Struct, frozen=True):
             batch.gone.extend(
                 path
                 for path, left in known.items()
-                if left.status in FORGETTABLE and self._would_be_listed(path)
+                if left.status in FORGETTABLE and not self._is_kept(path, left)
             )
         return batch
 
-    def _would_be_listed(self, path: str) -> bool:
-        """Whether a missing file is gone, instead of excluded in this run."""
-        return self.source.is_audio(path) or is_sidecar(path)
+    def _is_kept(self, path: str, left: Record) -> bool:
+        """Whether the missing file is excluded in this run, and others may need its record.
+
+        A defect needs none: a run that does not exclude the file finds it again.
+        """
+        excluded = not (self.source.is_audio(path) or is_sidecar(path))
+        return excluded and left.status is not Status.INVALID
 
     def _decide(self, batch: Batch, pair: Pair, before: Record | None) -> None:
         stat = stat_of(pair)

@@ -7,13 +7,14 @@ that one alone.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from msgspec import Struct
 
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import described, is_sidecar, stem
+from batch_uploader.core.text import quote
 
 
 class Pair(Struct, frozen=True):
@@ -46,6 +47,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
 
     pairs: list[Pair] = []
     orphans: list[Orphan] = []
+    shared: list[tuple[Entry, Entry]] = []
     for entry in audio:
         # A stem that is itself a recording's name belongs only to that one.
         keys = [entry.path]
@@ -58,9 +60,11 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
         elif len(found) > 1:
             orphans.append(Orphan(entry, _several(entry, found)))
         elif found and described(found[0].path) != entry.path and sharing[short] > 1:
-            orphans.append(Orphan(entry, _shared(entry, found[0])))
+            shared.append((entry, found[0]))
         else:
             pairs.append(Pair(entry, found[0] if found else None))
+    if shared:
+        orphans.extend(_sharing(shared, names))
     lonely = (sidecars[key] for key in sidecars if key not in names and key not in sharing)
     orphans.extend(Orphan(entry, _orphan(entry)) for entry in chain.from_iterable(lonely))
     return pairs, orphans
@@ -103,14 +107,42 @@ def _several(entry: Entry, found: list[Entry]) -> Defect:
     )
 
 
-def _shared(entry: Entry, sidecar: Entry) -> Defect:
+def _sharing(shared: list[tuple[Entry, Entry]], names: Iterable[str]) -> Iterator[Orphan]:
+    """The recordings that have only a sidecar that others could have, too."""
+    recordings: dict[str, list[str]] = {}
+    for name in names:
+        recordings.setdefault(stem(name), []).append(name)
+    for entry, sidecar in shared:
+        yield Orphan(entry, _shared(entry, sidecar, recordings[stem(entry.path)]))
+
+
+def _shared(entry: Entry, sidecar: Entry, recordings: list[str]) -> Defect:
     name = _name(sidecar.path)
+    first, *others = sorted(map(_name, recordings), key=lambda each: (_generation(each), each))
+    copies = " and ".join(others)
+    patterns = {f"*{_extension(each)}" for each in others}
+    if f"*{_extension(first)}" in patterns:  # case is ignored
+        leave_out = f"remove {copies}"
+    else:
+        options = " ".join(f"--exclude {quote(pattern)}" for pattern in sorted(patterns))
+        leave_out = f"leave out all of the kind with {options}"
     return Defect(
         entry.path,
         "shared-sidecar",
-        f"{name} could be the sidecar of more than one recording",
-        f"give each recording its own: {_name(entry.path)}.json for this one; then remove {name}",
+        f"{name} could be the sidecar of {' or '.join([first, *others])}",
+        f"if {copies} {'was' if len(others) == 1 else 'were'} made of {first}, {leave_out};"
+        " only if each is a call of its own, give it a sidecar of its own"
+        f" ({_name(entry.path)}.json for this one) and remove {name}: each is then billed",
     )
+
+
+def _extension(name: str) -> str:
+    return name.removeprefix(stem(name)).lower()
+
+
+def _generation(name: str) -> int:
+    """How many times a recording of this name was probably converted."""
+    return {".mp3": 1, ".ogg": 2, ".oga": 2, ".opus": 2}.get(_extension(name), 0)
 
 
 def _orphan(entry: Entry) -> Defect:

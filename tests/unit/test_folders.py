@@ -20,8 +20,8 @@ SECOND = 1_000_000_000
 class OneListing(MemorySource):
     """A source that lists what it is told to."""
 
-    def __init__(self, listing: Listing) -> None:
-        super().__init__({})
+    def __init__(self, listing: Listing, **selection) -> None:
+        super().__init__({}, **selection)
         self.listing = listing
 
     async def entries(self):
@@ -50,6 +50,16 @@ async def with_invalid(*paths):
     return ledger
 
 
+async def with_each_status(extension):
+    ledger = MemoryLedger("c")
+    async with ledger:
+        for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
+            failure = Failure("CODE", "a reason")
+            outcome = Outcome(f"{status}.{extension}", status, Stat(1, 1), failure=failure)
+            await settle(ledger, outcome)
+    return ledger
+
+
 async def test_young_files_wait_with_whichever_part_of_them_is_young():
     for ages in ((1, 3600), (3600, 1), (0, 0)):
         listing = Listing("", (entry("a.wav", ages[0]), entry("a.json", ages[1])))
@@ -73,13 +83,20 @@ async def test_a_little_in_the_future_is_the_clock_of_a_machine_that_may_be_writ
 
 
 async def test_what_is_gone_is_told_of_what_is_not_stored_alone():
-    ledger = MemoryLedger("c")
-    async with ledger:
-        for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
-            failure = Failure("CODE", "a reason")
-            await settle(ledger, Outcome(f"{status}.wav", status, Stat(1, 1), failure=failure))
+    ledger = await with_each_status("wav")
     found = await batch(Listing("", ()), ledger)
     assert set(found.gone) == {"invalid.wav", "failed.wav", "rejected.wav"}
+
+
+async def test_of_what_is_left_out_a_defect_alone_is_dropped():
+    """Fault 61: a run that does not leave it out finds the defect again."""
+    ledger = await with_each_status("mp3")
+    listing = Listing("", (entry("a.wav"),))
+    async with ledger as opened:
+        source = OneListing(listing, exclude=["*.mp3"])
+        planner = FolderPlanner(source, opened, b"rules", 2.0, False, lambda: NOW)
+        (found,) = [each async for each in planner.batches()]
+    assert found.gone == ["invalid.mp3"]
 
 
 async def test_what_is_gone_is_told():

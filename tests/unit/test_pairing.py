@@ -1,5 +1,6 @@
 """Which sidecar belongs to which recording."""
 
+import re
 import time
 import tracemalloc
 import unicodedata
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import is_sidecar, stem
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
+from batch_uploader.sources.selection import Selection
 
 
 def is_audio(path):
@@ -89,6 +91,36 @@ def test_a_sidecar_for_two_recordings_is_a_defect_of_both_with_a_cure_for_each()
     assert {orphan.defect.kind for orphan in orphans} == {"shared-sidecar"}
     assert "call.wav.json" in cures["f/call.wav"]
     assert "call.mp3.json" in cures["f/call.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("names", "first", "cure"),
+    [
+        ("call.wav call.mp3", "call.mp3 was made of call.wav", "--exclude '*.mp3'"),
+        ("call.opus call.mp3", "call.opus was made of call.mp3", "--exclude '*.opus'"),
+        (
+            "call.ogg call.WAV call.MP3",
+            "call.MP3 and call.ogg were made of call.WAV",
+            "--exclude '*.mp3' --exclude '*.ogg'",
+        ),
+        ("call.wav call.WAV", "call.wav was made of call.WAV", "remove call.wav"),
+    ],
+)
+def test_the_first_cure_for_a_shared_sidecar_leaves_the_copies_out(names, first, cure):
+    entries = tuple(map(entry, [*names.split(), "call.json"]))
+    pairs, orphans = pair(Listing("", entries), lambda path: not is_sidecar(path))
+    assert not pairs
+    assert {orphan.entry.path for orphan in orphans} == set(names.split())
+    for orphan in orphans:
+        assert orphan.defect.cure.startswith(f"if {first}, ")
+        assert f"{cure};" in orphan.defect.cure
+        assert orphan.defect.cure.endswith("each is then billed")
+    if patterns := re.findall("--exclude '(.*?)'", cure):
+        kind = Selection(exclude=patterns).kind
+        left = tuple(entry for entry in entries if not kind(entry.path).name.startswith("EXCLUDED"))
+        pairs, orphans = pair(Listing("", left), lambda path: not is_sidecar(path))
+        assert [len(pairs), len(orphans)] == [1, 0]
+        assert pairs[0].sidecar
 
 
 def test_the_cure_for_a_shared_sidecar_works():
