@@ -120,6 +120,11 @@ class _Wanted(Struct, frozen=True):
             chosen = await named(ledger, words, places, states, many=many)
         if self.causes:
             chosen = [each for each in chosen if each.cause in self.causes]
+            if self.paths and not chosen:
+                causes = ", ".join(sorted(self.causes))
+                raise ConfigError(
+                    f"none of these has the cause {causes}", hint="see status for the causes"
+                )
         return [(each, self.resolution) for each in chosen]
 
 

@@ -6,10 +6,12 @@ from rich.cells import cell_len
 from support.ledger_cases import CONNECTION, stat
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
+from batch_uploader.core import events
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
+from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.stream import ScreenSize, plain_text
 from batch_uploader.ui.summary import summary_lines
@@ -133,3 +135,11 @@ def test_a_summary_with_them_fits_a_screen(height, width, causes, others):
     more = [int(line.split()[2]) for line in lines if line.startswith("hint: and ")]
     alike = sum(4 for line in rows if "like it" in line)
     assert told + len(rows) + alike + sum(more) == 5 + others or not rows + commands
+
+
+def test_only_duplicates_in_another_format_are_counted_as_converted():
+    stats = RunStats()
+    for cause in Cause:
+        for status in (Status.DUPLICATE, Status.POSSIBLE_DUPLICATE, Status.FAILED):
+            stats.hear(events.Settled(Outcome("a", status, Stat(1, 0), cause=cause)))
+    assert stats.converted == stats.summary(Ending.COMPLETED, None, 1.0).converted == 1
