@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import (
     Places,
     Where,
@@ -125,9 +126,10 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
     """Check what an upload would send, and report every defect with its cure; sends nothing.
 
     The parameters are those of ``upload_directory``; of ``options`` only ``min_age``,
-    ``trust_times`` and ``explain`` have an effect. ``ignore`` are files in the directory that are
-    not recordings. ``listeners`` receive the details, folder by folder. Needs no network, changes
-    nothing, and works during a run. Raises ConfigError, SourceError or LedgerError.
+    ``trust_times``, ``allow_empty`` and ``explain`` have an effect. ``ignore`` are files in the
+    directory that are not recordings. ``listeners`` receive the details, folder by folder. Needs no
+    network, changes nothing, and works during a run. Raises ConfigError, SourceError or
+    LedgerError.
     """
     rules, options = rules or Rules(), options or RunOptions()
     require_type("rules", rules, Rules)
@@ -145,6 +147,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         ignore=(places.ledger, places.manifest, *ignore),
         leads_to=places.root,
     )
+    await require_recordings(places, source, allowed=options.allow_empty)
     summary = CheckSummary()
     async with AsyncExitStack() as stack:
         known, connection = await _known(places, stack)

@@ -8,6 +8,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import Where, find_places, require_none_lost, require_replaceable
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
@@ -101,21 +102,25 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     )
     await to_thread.run_sync(require_replaceable, places.manifest, "manifest")
     await to_thread.run_sync(require_none_lost, places)
+    source = DirectorySource(
+        places.directory,
+        include=include,
+        exclude=exclude,
+        ignore=(places.ledger, places.manifest, *ignore),
+        leads_to=places.root,
+    )
+    sink = SpeechSenseSink(
+        endpoint,
+        credentials,
+        whole_limit=whole_limit,
+        stamp_field=stamp_field,
+        unavailable=unavailable,
+    )
+    allowed = options is not None and options.allow_empty
+    await require_recordings(places, source, allowed=allowed)
     return Uploader(
-        source=DirectorySource(
-            places.directory,
-            include=include,
-            exclude=exclude,
-            ignore=(places.ledger, places.manifest, *ignore),
-            leads_to=places.root,
-        ),
-        sink=SpeechSenseSink(
-            endpoint,
-            credentials,
-            whole_limit=whole_limit,
-            stamp_field=stamp_field,
-            unavailable=unavailable,
-        ),
+        source=source,
+        sink=sink,
         ledger=SqliteLedger(places.ledger, connection_id),
         rules=_with_stamp(rules or Rules(), stamp_field),
         options=options,

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
+from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import Where, find_places, require_none_lost
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
@@ -64,15 +65,17 @@ async def rebuild_ledger(
     manifest: str | os.PathLike[str] | None = None,
     include: Sequence[str] = (),
     ignore: Sequence[Path] = (),
+    allow_empty: bool = False,
 ) -> Rebuilt:
     """Rebuild a directory's ledger, atomically, if it is gone, damaged or behind.
 
     It is made from the manifest and the one at the default path, if they exist, and from the old
     ledger, if that is behind them. ``stamp_field`` is assumed for what was sent after the manifest
     was written: a run searches for it by that. What ``include`` adds may have been sent as well;
-    ``ignore`` are files in the directory that are not recordings. Raises ConfigError if the ledger
-    is fine or another directory's, LedgerLocked or LedgerError if it or a manifest cannot be used,
-    SourceError if not all of the directory can be listed.
+    ``ignore`` are files in the directory that are not recordings; it may be empty only with
+    ``allow_empty``, since what is behind a share that is not mounted would count as new later.
+    Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if
+    it or a manifest cannot be used, SourceError if not all of the directory can be listed.
     """
     require_word("connection_id", connection_id)
     require_word("stamp_field", stamp_field, optional=True)
@@ -91,6 +94,7 @@ async def rebuild_ledger(
             leads_to=places.root,
         )
 
+    await require_recordings(places, all_ever_sent(()), allowed=allow_empty)
     manifests = (places.manifest, manifest_path(places.root))
     if not has_ledger(places.ledger) and not await to_thread.run_sync(_sorted_by_age, manifests):
         await to_thread.run_sync(require_place, places.ledger)

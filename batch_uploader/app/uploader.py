@@ -18,7 +18,14 @@ from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
-from batch_uploader.core.events import CarriedOver, Event, Listener, RunFinished, RunStarted
+from batch_uploader.core.events import (
+    CarriedOver,
+    Event,
+    Listener,
+    MostGone,
+    RunFinished,
+    RunStarted,
+)
 from batch_uploader.core.model import Ending, Outcome, Stat, Summary
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.core.records import Likeness
@@ -207,6 +214,7 @@ class Uploader:
                 error.add_note(str(also))
             raise
         await self._report_unlisted()
+        await self._report_gone()
         await self._books.finish(changed=self.stats.wrote)
         summary = self.stats.summary(
             self._engine.ending,
@@ -261,6 +269,14 @@ class Uploader:
                     stat = Stat(row.stat.size, 0)
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(CarriedOver(outcome))
+
+    async def _report_gone(self) -> None:
+        """Report that most of what was on record is gone, and was not found elsewhere."""
+        if self._engine.ending is not Ending.COMPLETED:
+            return
+        gone = await self._engine.absence.judge(self.stats.copies)
+        if gone is not None:
+            self._publish(MostGone(gone.recordings, gone.of))
 
 
 def within_descriptors(options: RunOptions) -> RunOptions:

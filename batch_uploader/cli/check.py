@@ -49,6 +49,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
         options=RunOptions(
             min_age=reading.min_age,
             trust_times=settings.switch("trust-times"),
+            allow_empty=settings.switch("allow-empty"),
             explain=settings.switch("verbose"),
         ),
         listeners=[_explain, account.take],

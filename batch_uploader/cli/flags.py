@@ -153,6 +153,13 @@ _READING: Final = (
         Panel.WHAT,
         "DURATION",
     ),
+    _switch(
+        "--allow-empty",
+        "Files leave this directory on purpose, so it may be empty, and most of it may be gone at"
+        " once: kept in the ledger, so that later runs need not be told. By default that is taken"
+        " for a share that is not mounted.",
+        Panel.WHAT,
+    ),
     Flag(
         "--kind",
         "Check recordings for the channels and the fields that the service's guide prescribes for"

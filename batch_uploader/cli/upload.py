@@ -41,7 +41,7 @@ from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.stream import Span
-from batch_uploader.ui.summary import print_summary, warn_of_nothing
+from batch_uploader.ui.summary import MOUNTED, most_gone, print_summary, warn_of_nothing
 
 _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
@@ -142,6 +142,7 @@ async def _rebuild(
         stamp_field=stamp_field,
         include=settings.reading().include,
         ignore=own_files(settings),
+        allow_empty=settings.switch("allow-empty"),
     )
     _tell_rebuilt(rebuilt, places, stamp_field)
 
@@ -197,6 +198,8 @@ def _tell_troubles(
     if stats.unreadable > len(stats.first_unreadable):
         left = stats.unreadable - len(stats.first_unreadable)
         output.error(f"{left:,} more like these", again(settings, "check"))
+    if summary.gone:
+        output.error(most_gone(summary), MOUNTED)
     remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"
@@ -240,4 +243,5 @@ def _exit_code(stop: Interruption, how: Summary | Exception) -> int:
         case Ending.INTERRUPTED:
             return 128 + (stop.signal or 0)
         case Ending.COMPLETED:
-            return ExitCode.ATTENTION if how.needs_attention else ExitCode.FINE
+            attention = how.needs_attention or how.gone
+            return ExitCode.ATTENTION if attention else ExitCode.FINE

@@ -205,6 +205,17 @@ class Draining(Struct, frozen=True):
     reason: str
 
 
+class MostGone(Struct, frozen=True):
+    """More than half of the recordings on record that the run before saw are gone at once.
+
+    Nothing was forgotten, since the share may not be mounted. ``gone`` of ``on_record`` are gone,
+    without those that were found at another path.
+    """
+
+    gone: int
+    on_record: int
+
+
 class RunFinished(Struct, frozen=True):
     """The last event of a run, unless the run was cancelled."""
 
@@ -232,6 +243,7 @@ Event = (
     | DoubtsWaiting
     | Paused
     | Draining
+    | MostGone
     | RunFinished
 )
 

@@ -286,6 +286,7 @@ class Summary(Struct, frozen=True):
     to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change times
     or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
     different audio or metadata. ``converted`` of the duplicates are calls in another format.
+    ``gone`` is how many recordings on record are gone, if these are more than half of them.
     ``reason`` says why the run ended like that, ``hints`` what to do about it.
     """
 
@@ -304,6 +305,7 @@ class Summary(Struct, frozen=True):
     compared: int = 0
     changed: int = 0
     converted: int = 0
+    gone: int = 0
 
     @property
     def found_nothing(self) -> bool:

@@ -58,6 +58,15 @@ class Local(Protocol):
 
 
 @runtime_checkable
+class Selective(Protocol):
+    """A source of which only some files are taken."""
+
+    @property
+    def takes(self) -> str:
+        """A short text that is another one for another selection."""
+
+
+@runtime_checkable
 class Anchored(Protocol):
     """A source that is held during a run, since another one may be put in its place."""
 
@@ -218,6 +227,9 @@ class Ledger(Protocol):
         recording and the ledger has no record of the same audio at its path that the service may
         hold.
         """
+
+    async def count(self) -> int:
+        """The number of paths that are on record."""
 
     async def known(self, folder: str) -> dict[str, Record]:
         """The records of a folder (not of those below), by path, in one range query."""

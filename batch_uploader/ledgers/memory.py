@@ -114,6 +114,11 @@ class MemoryLedger:
         at_rest = all(record.status in states.AT_REST for record in recordings)
         return len(recordings) if same and at_rest else 0
 
+    async def count(self) -> int:
+        """The number of paths that are on record."""
+        await checkpoint()
+        return len(list(self._store.records()))
+
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
         await checkpoint()

@@ -62,7 +62,8 @@ class Batch(Struct):
     among ``already_there``, are compared when all else is done; ``by_inode`` are those whose only
     reason is an inode. ``kept`` counts the recordings with unchanged inodes, ``moved`` those with
     other inodes and nothing else new. ``learned`` had no recorded values that would show that they
-    were touched.
+    were touched. ``on_record`` counts the files that have a record, which only means something if
+    the folder was ``listed``.
     """
 
     folder: str
@@ -80,6 +81,8 @@ class Batch(Struct):
     waiting: int = 0
     kept: int = 0
     moved: int = 0
+    on_record: int = 0
+    listed: bool = True
 
 
 class FolderPlanner(Struct, frozen=True):
@@ -153,7 +156,9 @@ class FolderPlanner(Struct, frozen=True):
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
             if unchanged and not self._young(self.clock(), *listing.entries):
                 kept = unchanged if by is Likeness.INODE else 0
-                return Batch(listing.folder, already_there=unchanged, kept=kept)
+                return Batch(
+                    listing.folder, already_there=unchanged, kept=kept, on_record=unchanged
+                )
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
     async def _off_the_loop(self, listing: Listing, known: dict[str, Record]) -> Batch:
@@ -164,7 +169,12 @@ class FolderPlanner(Struct, frozen=True):
     def _plan(
         self, listing: Listing, known: dict[str, Record], only: Collection[str] | None = None
     ) -> Batch:
-        batch = Batch(listing.folder)
+        batch = Batch(
+            listing.folder,
+            on_record=sum(entry.path in known for entry in listing.entries),
+            # In a folder that cannot be listed, missing files are not known to be gone.
+            listed=all(defect.path != listing.folder for defect in listing.unreadable),
+        )
         pairs, orphans = pair(listing, self.source.is_audio)
         if only is not None:
             pairs = [each for each in pairs if each.audio.path in only]
@@ -185,8 +195,7 @@ class FolderPlanner(Struct, frozen=True):
         for defect in listing.unreadable:
             known.pop(defect.path, None)
             batch.unreadable.append(defect)
-        if all(defect.path != listing.folder for defect in listing.unreadable):
-            # In a folder that cannot be listed, missing files are not known to be gone.
+        if batch.listed:
             batch.gone.extend(
                 path
                 for path, left in known.items()

@@ -10,6 +10,7 @@ from batch_uploader.doubts import Reconciler
 from batch_uploader.pace import Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.run.absence import Absence
 from batch_uploader.run.drain import Drain
 from batch_uploader.run.feed import Feed, JobQueue
 from batch_uploader.run.options import RunOptions
@@ -35,7 +36,11 @@ class Engine:
         self._options = options
         self._drain = drain = Drain(publish)
         self._recorder = Recorder(ledger, drain.fail)
-        self._feed = Feed(planner, ledger, reconciler, publish=publish, fail=drain.fail)
+        self.absence = Absence(ledger, planner.source, allowed=options.allow_empty)
+        """What is gone."""
+        self._feed = Feed(
+            planner, ledger, reconciler, self.absence, publish=publish, fail=drain.fail
+        )
         self._workers = Workers(
             preparer,
             sink,

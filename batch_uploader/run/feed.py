@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.core.changes import Change, Forget, Learn, Remember, Settle
+from batch_uploader.core.changes import Learn, Remember, Settle
 from batch_uploader.core.events import (
     CarriedOver,
     ComparisonStarted,
@@ -30,6 +30,7 @@ from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action
 from batch_uploader.doubts import Reconciler
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
+from batch_uploader.run.absence import Absence
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
 """The ledger's fact about whether inodes are stable between runs."""
@@ -86,6 +87,7 @@ class Feed:
         planner: FolderPlanner,
         ledger: Ledger,
         reconciler: Reconciler,
+        absence: Absence,
         *,
         publish: Listener,
         fail: Callable[[Exception], None],
@@ -93,6 +95,7 @@ class Feed:
         self._planner = planner
         self._ledger = ledger
         self._reconciler = reconciler
+        self._absence = absence
         self._publish = publish
         self._fail = fail
         self._planned = (0, 0)
@@ -115,9 +118,11 @@ class Feed:
             try:
                 await self._reconciler.before()
                 await self._choose_likeness()
+                await self._absence.begin()
                 await self._walk(jobs, ahead)
                 self._tell_totals(*self._planned)
                 await self._learn()
+                await self._absence.walked()
                 await self._settle_doubts(jobs)
                 await self._judge_inodes()
                 if self._looks.files:
@@ -238,7 +243,8 @@ class Feed:
         for outcome in batch.held:
             self._publish(CarriedOver(outcome))
         orphans = [orphaned(each) for each in batch.orphans]
-        await self._record(orphans, batch.gone)
+        await self._record(orphans)
+        self._absence.add(batch)
         for outcome in orphans:
             self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
@@ -263,10 +269,9 @@ class Feed:
         if len(self._learned) >= _LEARNED_AT_ONCE:
             await self._learn()
 
-    async def _record(self, problems: Sequence[Outcome], gone: Sequence[str]) -> None:
+    async def _record(self, problems: Sequence[Outcome]) -> None:
         """Record these; a drain does not interrupt it, since what is recorded must be published."""
-        changes: list[Change] = [Settle(each, self._planner.policy) for each in problems]
-        changes += map(Forget, gone)
+        changes = [Settle(each, self._planner.policy) for each in problems]
         if changes:
             with anyio.CancelScope(shield=True):
                 await apply_all(self._ledger, changes)

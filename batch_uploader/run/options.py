@@ -24,7 +24,8 @@ class RunOptions(Struct, frozen=True):
     succeeded for ``max_outage``. ``hold`` is how long to wait before a failed Search counts as
     proof that a recording in doubt was not stored; ``wait_for_doubt`` keeps the run going until
     then. ``trust_times`` treats files of the same size and modification time as unchanged, even if
-    their change time or inode is new. ``explain`` publishes ``Decided`` events.
+    their change time or inode is new. ``allow_empty`` records that files leave the source on
+    purpose, so that it may be empty. ``explain`` publishes ``Decided`` events.
     """
 
     # Enough for 30 a second if an answer takes one second; after a power cut as many may be in
@@ -40,6 +41,7 @@ class RunOptions(Struct, frozen=True):
     max_audio: float | None = None
     max_outage: float = 7200.0
     trust_times: bool = False
+    allow_empty: bool = False
     explain: bool = False
     hold: float = 1800.0
     wait_for_doubt: bool = False
@@ -50,7 +52,7 @@ class RunOptions(Struct, frozen=True):
         require_number("rate", self.rate, above=0, optional=True)
         require_type("bandwidth", self.bandwidth, Timetable, optional=True)
         require_type("retry", self.retry, RetryPolicy)
-        for switch in ("trust_times", "explain", "wait_for_doubt"):
+        for switch in ("trust_times", "allow_empty", "explain", "wait_for_doubt"):
             require_type(switch, getattr(self, switch), bool)
         require_whole("memory", self.memory, least=1)
         require_whole("expanded_memory", self.expanded_memory, least=1)

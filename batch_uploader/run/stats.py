@@ -53,6 +53,10 @@ class RunStats:
         self.to_compare = self.compared = self.changed = 0
         self.converted = 0
         """Duplicates that are the same calls in another format."""
+        self.copies = 0
+        """The recordings that this run found to be another one's copy, as one that was moved is."""
+        self.gone = 0
+        """How many of the recordings on record are gone, if these are most of them."""
         self.searched: Counter[Status] = Counter()
         """The results of searches, including those for doubts of earlier runs."""
         self.unreadable = 0
@@ -83,6 +87,7 @@ class RunStats:
             events.ReturnedUnsent: self._returned,
             events.CarriedOver: self._carried,
             events.Reconciled: self._reconciled,
+            events.MostGone: self._most_gone,
         }
 
     def hear(self, event: Event) -> None:
@@ -121,6 +126,7 @@ class RunStats:
             compared=self.compared,
             changed=self.changed,
             converted=self.converted,
+            gone=self.gone,
         )
 
     # Totals
@@ -192,6 +198,7 @@ class RunStats:
     def _settled(self, event: events.Settled) -> None:
         self._end(event.outcome)
         self._finish(event.outcome.stat.size)
+        self.copies += event.outcome.duplicate_of is not None
 
     def _problem_found(self, event: events.ProblemFound) -> None:
         self._end(event.outcome)
@@ -205,6 +212,9 @@ class RunStats:
     def _carried(self, event: events.CarriedOver) -> None:
         self.carried_over += 1
         self._add(event.outcome)
+
+    def _most_gone(self, event: events.MostGone) -> None:
+        self.gone = event.gone
 
     def _reconciled(self, event: events.Reconciled) -> None:
         self.wrote = True

@@ -165,6 +165,7 @@ class Settings:
             min_age=self.duration("min-age", usual.min_age),
             grace=self.duration("grace", usual.grace),
             trust_times=self.switch("trust-times"),
+            allow_empty=self.switch("allow-empty"),
             explain=self.switch("verbose"),
             hold=self._hold(usual.hold),
             wait_for_doubt=self._waits_for_doubt(),

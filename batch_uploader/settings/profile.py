@@ -38,6 +38,7 @@ CREDENTIAL_VARIABLES = {
 
 KEYS = frozenset(
     {
+        "allow-empty",
         "api-key-file",
         "bandwidth",
         "ca-file",

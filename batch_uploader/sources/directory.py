@@ -98,6 +98,7 @@ class DirectorySource:
         self._root = HeldRoot(str(root.absolute()), str(opened), _explain)
         self._selection = Selection(include, exclude)
         self._ignored = _within(Path(os.path.realpath(opened)), ignore)
+        self.takes = self._selection.takes
         self._tells_cached = False
         self._slow_glances = 0
         self._glances_from = 0.0
@@ -141,6 +142,40 @@ class DirectorySource:
         while batch := await to_thread.run_sync(_batch, walk, abandon_on_cancel=True):
             for listing in batch:
                 yield listing
+
+    def holds_anything(self) -> bool:
+        """Whether there is a file that a run takes, tells of or excludes. Blocking.
+
+        It stops at the first one. Raises SourceError if the root cannot be read.
+        """
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            try:
+                if self._holds_anything(folder, pending):
+                    return True
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not folder:
+                    raise self._root.error(error) from error
+            except OSError as error:
+                if not folder:
+                    raise self._root.error(error) from error
+                return True  # the run tells what cannot be read
+        return False
+
+    def _holds_anything(self, folder: str, pending: list[str]) -> bool:
+        with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
+            for item in items:
+                if item.name[0] == ".":
+                    continue
+                path = f"{folder}/{escape_name(item.name)}" if folder else escape_name(item.name)
+                if path in self._ignored:
+                    continue
+                found = _Found(pending)
+                self._sort_out(item, path, self._selection.kind(path), found)
+                if self._selection.kind(path) is not FileKind.OTHER or found.unreadable:
+                    return True
+        return False
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""

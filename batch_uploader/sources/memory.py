@@ -43,6 +43,7 @@ class MemorySource:
         exclude: Sequence[str] = (),
     ) -> None:
         self._selection = Selection(include, exclude)
+        self.takes = self._selection.takes
         self._times = itertools.count(_LONG_AGO_NS, _SECOND_NS)
         self._files: dict[str, _File] = {}
         for path, content in files.items():

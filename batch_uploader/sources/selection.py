@@ -5,6 +5,8 @@ from the root. ``*`` and ``?`` do not match ``/``, ``**`` does, ``[abc]`` and ``
 character. Case is ignored. A pattern that excludes a folder excludes all below it.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
@@ -48,6 +50,7 @@ class Selection:
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self.takes = "" if not (include or exclude) else _digest(include, exclude)
         self._include = _compile(include)
         self._exclude = _compile(exclude)
         self.certain = _KNOWN if self._exclude is None else {}
@@ -89,6 +92,11 @@ def matches(patterns: Sequence[str]) -> Callable[[str], bool]:
 def literal(text: str) -> str:
     """A pattern, or a part of one, that matches only this text."""
     return re.sub(r"([*?[])", r"[\1]", text)
+
+
+def _digest(*patterns: Iterable[str]) -> str:
+    text = json.dumps([sorted(each) for each in patterns])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _described_by(audio: Iterable[str]) -> set[str]:

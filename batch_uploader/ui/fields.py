@@ -132,6 +132,7 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "compared": summary.compared,
         "changed": summary.changed,
         "converted": summary.converted,
+        "gone": summary.gone,
     }
 
 

@@ -98,6 +98,7 @@ def summary_lines(
         *_others(summary, width),
         *_looks(summary),
         *_converted(summary),
+        *_gone(summary, width),
     ]
     if manifest is not None:
         lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
@@ -306,6 +307,25 @@ def _converted(summary: Summary) -> Iterator[Line]:
         yield [Span("1 converted: the same call in another format")]
     elif number:
         yield [Span(f"{format_count(number)} converted: the same calls in another format")]
+
+
+def most_gone(summary: Summary) -> str:
+    """The problem of a source most of which is gone."""
+    are = "recording on record is" if summary.gone == 1 else "recordings on record are"
+    return (
+        f"{format_count(summary.gone)} {are} gone, more than half of what the last run saw;"
+        " nothing was forgotten"
+    )
+
+
+MOUNTED = "check the mount; if files leave this directory on purpose, say so once: --allow-empty"
+"""What to do about it."""
+
+
+def _gone(summary: Summary, width: int) -> Iterator[Line]:
+    if summary.gone:
+        yield from _under(warning(""), wrap(f"warning: {most_gone(summary)}", width, 3))
+        yield from _under(hint(""), wrap(f"hint: {MOUNTED}", width, 3))
 
 
 def _length(line: Line) -> int:

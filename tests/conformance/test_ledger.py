@@ -271,6 +271,18 @@ async def test_only_what_is_not_stored_is_forgotten(ledger):
     assert await lines(ledger) == [row for row in before if row.status not in forgotten]
 
 
+async def test_paths_on_record_are_counted_whatever_their_state(ledger):
+    assert await ledger.count() == 0
+    for number, status in enumerate(Status):
+        await bring_to(ledger, f"{status}.wav", status, audio=f"audio {number}")
+    await upload(ledger, "again.wav", talk_id="one")
+    await upload(ledger, "again.wav", audio="other", talk_id="another")
+    assert len(await lines(ledger)) == await ledger.count() + 1, "a superseded talk has no path"
+    before = await ledger.count()
+    await forget(ledger, ["invalid.wav", "uploaded.wav"])
+    assert await ledger.count() == before - 1
+
+
 async def test_forgetting_a_defect_keeps_the_talk_beneath(ledger):
     await upload(ledger, "a.wav")
     await settle(ledger, ended("a.wav", Status.INVALID))

@@ -60,7 +60,7 @@ class TestText:
 
     @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
     def test_an_empty_directory_is_warned_of_as_an_upload_does(self, calls, inside, flags):
-        result = inside("check", calls, *flags)
+        result = inside("check", calls, "--allow-empty", *flags)
         assert result.code == 0
         warning = f"warning: {calls}: no recordings found; check the mount and the extensions"
         assert result.err.startswith(warning)

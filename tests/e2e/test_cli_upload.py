@@ -41,7 +41,8 @@ class TestHappyPath:
         assert modes(ledger, calls.folder / "manifest.jsonl") == {0o600}
 
     def test_an_empty_directory_is_told_even_to_cron(self, calls, upload):
-        result = upload("--progress", "none")
+        assert "has no recordings" in upload("--progress", "none").err
+        result = upload("--progress", "none", "--allow-empty")
         assert result.code == 0
         assert "warning: " in result.err
         assert "no recordings found; check the mount and the extensions" in result.err
@@ -131,6 +132,7 @@ class TestExitCodes:
         ],
     )
     def test_2_usage_and_settings(self, calls, inside, flags, said):
+        calls.write("a.wav")
         usual = ["--connection-id", "calls", "--api-key-file", calls.key_file]
         result = inside("upload", calls, *usual, *flags)
         assert result.code == 2, result.err

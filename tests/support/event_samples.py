@@ -25,5 +25,6 @@ SAMPLES = [
     events.DoubtsWaiting(1.0, 1),
     events.Paused(1.0, "busy"),
     events.Draining("interrupted"),
+    events.MostGone(3, 5),
     events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),
 ]

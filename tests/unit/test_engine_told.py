@@ -5,7 +5,7 @@ import json
 
 import anyio
 import pytest
-from support.engine_harness import OPTIONS, Harness, Slow, recordings, wav
+from support.engine_harness import OPTIONS, Harness, Slow, recordings
 
 from batch_uploader.core import events
 from batch_uploader.core.changes import Claim, Forget, Settle
@@ -52,7 +52,7 @@ async def test_a_run_that_is_cancelled_tells_of_the_defects_that_it_recorded(tmp
 @pytest.mark.parametrize("kind", [Settle, Forget])
 async def test_a_run_that_is_drained_tells_what_its_scan_recorded(tmp_path, kind):
     """A sidecar without a recording; what is gone again."""
-    harness = Harness({"a.json": b"{}"})
+    harness = Harness(dict.fromkeys(("a.json", "b.json", "c.json"), b"{}"))
     manifest = tmp_path / "manifest.jsonl"
     harness.ledger = Held(kind)
     with anyio.fail_after(20):
@@ -61,7 +61,6 @@ async def test_a_run_that_is_drained_tells_what_its_scan_recorded(tmp_path, kind
                 await uploader.run()
             assert manifest.read_text()
             harness.source.remove("a.json")
-            harness.source.put("b/c.wav", wav(1))
         async with harness.uploader(manifest=manifest) as uploader:
             running = asyncio.create_task(uploader.run())
             await harness.ledger.holding.wait()
@@ -71,7 +70,8 @@ async def test_a_run_that_is_drained_tells_what_its_scan_recorded(tmp_path, kind
             summary = await running
     assert summary.ending is Ending.INTERRUPTED
     paths = [json.loads(line)["path"] for line in manifest.read_text().splitlines()]
-    assert paths == list(await harness.statuses()) == (["a.json"] if kind is Settle else [])
+    left = ["a.json", "b.json", "c.json"] if kind is Settle else ["b.json", "c.json"]
+    assert paths == list(await harness.statuses()) == left
 
 
 async def test_a_claim_that_fails_when_its_run_is_cancelled_ends_that_with_the_error():

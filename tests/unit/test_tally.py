@@ -64,6 +64,7 @@ SAMPLES = {
     events.DoubtsWaiting: events.DoubtsWaiting(1.0, 1),
     events.Paused: events.Paused(1.0, "busy"),
     events.Draining: events.Draining("interrupted"),
+    events.MostGone: events.MostGone(3, 5),
     events.RunFinished: events.RunFinished(SUMMARY),
 }
 

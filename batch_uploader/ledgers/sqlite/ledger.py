@@ -159,6 +159,10 @@ class SqliteLedger:
         """The number of recordings in a folder if a run can skip them all, else 0."""
         return await self._reader.unchanged(folder, entries, by)
 
+    async def count(self) -> int:
+        """The number of paths that are on record."""
+        return await self._reader.count()
+
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""
         return await self._reader.doubts()

@@ -32,6 +32,7 @@ _SAME_METADATA: Final = (
 )
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
+COUNT: Final = "SELECT count(*) FROM recordings WHERE connection_id = ?"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
 _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (

@@ -122,6 +122,11 @@ class LedgerReader:
         lines = await self._fetch(*queries.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
+    async def count(self) -> int:
+        """The number of paths that are on record. For a reader of one connection."""
+        ((number,),) = await self._fetch(queries.COUNT, (self._connection_id,))
+        return int(number)
+
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path. For a reader of one connection."""
         lines = await self._fetch(queries.SELECT_DOUBTS, (self._connection_id,))

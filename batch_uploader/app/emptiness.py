@@ -1,0 +1,49 @@
+"""Refuses a directory without recordings where some should be: its share may not be mounted.
+
+Called before anything is made: in an empty mount point a ledger or a manifest would lie below the
+share, once that is back.
+"""
+
+import os
+
+from anyio import to_thread
+
+from batch_uploader.app.places import Places
+from batch_uploader.core.errors import LedgerError, SourceError
+from batch_uploader.core.text import plural, printable
+from batch_uploader.ledgers.sqlite import LedgerReader
+from batch_uploader.run.absence import ALLOWS_EMPTY
+from batch_uploader.sources.directory import DirectorySource
+
+_MOUNT = "check the mount"
+_NAMES = "check the extensions: wav, mp3, ogg and opus are taken, and what --include adds"
+
+
+async def require_recordings(places: Places, source: DirectorySource, *, allowed: bool) -> None:
+    """Raise SourceError if the directory is empty, and no ledger says that it may be.
+
+    It may be with ``allowed``, with a ledger in which that is on record, and with one that has no
+    recordings.
+    """
+    if allowed or await to_thread.run_sync(source.holds_anything):
+        return
+    directory = printable(os.fspath(places.directory))
+    if not places.ledger.exists():
+        raise SourceError(
+            f"the directory {directory} has no recordings",
+            hint=[_MOUNT, _NAMES, "if it is to be empty at first: --allow-empty"],
+        )
+    try:
+        async with LedgerReader(places.ledger) as reader:
+            if await reader.fact(ALLOWS_EMPTY) is not None:
+                return
+            totals = await reader.counts()
+    except LedgerError:
+        return  # the run says what is wrong with it
+    known = sum(each.recordings for each in totals.values())
+    if known:
+        raise SourceError(
+            f"the directory {directory} has no recordings, and its ledger has"
+            f" {plural(known, 'recording')} on record",
+            hint=[_MOUNT, "if files leave this directory on purpose, say so once: --allow-empty"],
+        )

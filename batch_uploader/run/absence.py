@@ -1,0 +1,108 @@
+"""Whether most of what was on record is gone at once, as behind a share that is not mounted.
+
+Then nothing is forgotten, and the run tells, until somebody says that files leave this source on
+purpose. Compared are the recordings on record that the source lists, not the files: other ones in
+their place are no sign that these are still there.
+"""
+
+import json
+from typing import Final
+
+from anyio import CancelScope
+from msgspec import Struct
+
+from batch_uploader.core.changes import Forget, Remember
+from batch_uploader.core.ports import Ledger, Selective, Source, apply_all
+from batch_uploader.plan.folders import Batch
+
+ALLOWS_EMPTY: Final = "allows_empty"
+"""The ledger's fact that files leave its source on purpose."""
+_ABSENT: Final = "absent"
+"""The fact with the number of recordings that a run did not see, by connection and selection."""
+_MOST_KEPT = 16
+
+
+class Gone(Struct, frozen=True):
+    """How many of the recordings that the run before saw are gone."""
+
+    recordings: int
+    of: int
+
+    @property
+    def most(self) -> bool:
+        """Whether these are more than half."""
+        return self.recordings * 2 > self.of
+
+
+class Absence:
+    """Counts what a walk sees of what is on record, and forgets what may be forgotten.
+
+    With another selection of its files the source is another one. ``allowed``: files leave it on
+    purpose, which is recorded.
+    """
+
+    def __init__(self, ledger: Ledger, source: Source, *, allowed: bool) -> None:
+        self._ledger = ledger
+        takes = source.takes if isinstance(source, Selective) else ""
+        self._key = f"{ledger.connection_id} {takes}"
+        self._allowed = allowed
+        self._on_record = self._seen = 0
+        self._absent: dict[str, int] = {}
+        self._complete = True
+        self._forgettable: list[str] = []
+        self._gone: Gone | None = None
+
+    async def begin(self) -> None:
+        """Before the walk: what is on record, and how much of it the run before did not see."""
+        if self._allowed:
+            await self._note(ALLOWS_EMPTY, "1")
+        self._allowed = await self._ledger.fact(ALLOWS_EMPTY) is not None
+        self._on_record = await self._ledger.count()
+        self._absent = json.loads(await self._ledger.fact(_ABSENT) or "{}")
+
+    def add(self, batch: Batch) -> None:
+        """Take a folder into account."""
+        self._seen += batch.on_record
+        self._complete &= batch.listed
+        self._forgettable += batch.gone
+
+    async def walked(self) -> None:
+        """After the walk: forget what is gone and was never stored, unless most is gone."""
+        before = self._absent.get(self._key)
+        if before is not None and not self._allowed:
+            there = self._on_record - before
+            gone = Gone(there - self._seen, there)
+            self._gone = gone if gone.most else None
+        if self._gone is not None:
+            return
+        changes = [Forget(path) for path in self._forgettable]
+        # A drain does not interrupt it: the folders were told with what is forgotten.
+        with CancelScope(shield=True):
+            if changes:
+                await apply_all(self._ledger, changes)
+            self._on_record -= len(changes)
+            await self._keep()
+
+    async def judge(self, moved: int) -> Gone | None:
+        """At the end of the run: what is gone, if it is most; ``moved`` was found elsewhere."""
+        if self._gone is None or not self._complete:
+            # What cannot be listed is told anyway, and may all be there.
+            return None
+        gone = Gone(self._gone.recordings - moved, self._gone.of)
+        if gone.most:
+            return gone
+        await self._keep()
+        return None
+
+    async def _keep(self) -> None:
+        if not self._complete:
+            return
+        absent = {key: each for key, each in self._absent.items() if key != self._key}
+        for key in [*absent][: len(absent) + 1 - _MOST_KEPT]:
+            del absent[key]
+        absent[self._key] = self._on_record - self._seen
+        await self._note(_ABSENT, json.dumps(absent))
+
+    async def _note(self, name: str, value: str) -> None:
+        if await self._ledger.fact(name) != value:
+            await apply_all(self._ledger, [Remember(name, value)])
