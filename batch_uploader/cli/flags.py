@@ -89,7 +89,9 @@ SEARCH: Final = (
         type=PATH,
     ),
     _switch("--plaintext", "Connect without TLS; to this machine (localhost) only.", Panel.WHERE),
-    _switch("--ignore-proxy", "Ignore grpc_proxy, https_proxy and http_proxy.", Panel.WHERE),
+    _switch(
+        "--ignore-proxy", "Ignore grpc_proxy, https_proxy, http_proxy and HTTPS_PROXY.", Panel.WHERE
+    ),
     Flag(
         "--api-key-file",
         "File with an API key, readable by its owner only (mode 600). [env: API_KEY, with the key"

@@ -12,6 +12,7 @@
         SourceChanged         one file is not what it was when it was hashed; that one fails
       SinkError               one attempt at one recording; see the five below
         NotSent               nothing was stored: safe to retry
+          NoSuchService       nor will be with these settings, if it was never reached; exit 2
         Throttled             nothing was stored: safe to retry, later; slows all workers down
         Rejected              this recording, never again
           UnknownConnection   nor any other; if it persists the run drains; exit 3
@@ -102,6 +103,10 @@ class NotSent(SinkError):  # noqa: N818 - the five are named as decisions
     """Nothing was stored, which is proved: the attempt may be repeated."""
 
     leaves = "failed"
+
+
+class NoSuchService(NotSent):
+    """There is no such host, or its certificate is refused: a wrong setting, if it never worked."""
 
 
 class Throttled(SinkError):  # noqa: N818

@@ -179,6 +179,15 @@ class Sink(Protocol):
         """
 
 
+@runtime_checkable
+class Remote(Protocol):
+    """A sink whose service may be misnamed in the settings."""
+
+    @property
+    def service(self) -> str:
+        """The service, as the settings name it."""
+
+
 class Ledger(Protocol):
     """The durable record of every recording of one connection."""
 

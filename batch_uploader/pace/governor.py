@@ -4,6 +4,7 @@ All methods are passed the time, in monotonic seconds.
 """
 
 import math
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -41,6 +42,10 @@ class Consequence(Struct, frozen=True):
     stop: Stop | None = None
 
 
+def _nothing() -> None:
+    pass
+
+
 class Governor:
     """Decides how many attempts may run, how often, and when none may."""
 
@@ -54,6 +59,12 @@ class Governor:
         self._cut_at = now
         self._cuts = 0
         self._expanded = False
+        self._on_reached: Callable[[], None] = _nothing
+
+    def never_reached(self, on_reached: Callable[[], None]) -> None:
+        """The service was never reached; ``on_reached`` is called once it is."""
+        self._stop_policy.reached = False
+        self._on_reached = on_reached
 
     def wait(self, now: float) -> float:
         """Seconds until another attempt may begin, infinite if that depends on an event."""
@@ -82,6 +93,7 @@ class Governor:
 
         ``expanded`` is ``Sink.expanded``.
         """
+        self._reached()
         self._stop_policy.succeeded()
         if expanded is not self._expanded:
             self._expanded = expanded
@@ -95,6 +107,8 @@ class Governor:
 
     def failed(self, now: float, started: float, error: SinkError) -> Consequence:
         """An attempt failed; call it before ``ended``."""
+        if not isinstance(error, NotSent):
+            self._reached()
         asked = max(0.0, error.retry_after or 0.0)
         pause = self._throttled(now, started, error) if isinstance(error, Throttled) else 0.0
         if not isinstance(error, NotSent | Throttled | InDoubt):
@@ -108,6 +122,11 @@ class Governor:
             pause = self.outage.next_probe - now
             stop = stop or self._stop_policy.probed(error)
         return Consequence(pause, counts=not self.outage.down, stop=stop)
+
+    def _reached(self) -> None:
+        if not self._stop_policy.reached:
+            self._stop_policy.reached = True
+            self._on_reached()
 
     def _taken(self, now: float) -> bool:
         """The service took a request, whatever its answer. Returns whether that ends an outage."""

@@ -4,7 +4,13 @@ from collections import deque
 
 from msgspec import Struct
 
-from batch_uploader.core.errors import InDoubt, SinkError, Unauthorized, UnknownConnection
+from batch_uploader.core.errors import (
+    InDoubt,
+    NoSuchService,
+    SinkError,
+    Unauthorized,
+    UnknownConnection,
+)
 from batch_uploader.core.model import Ending
 
 UNKNOWN = 16
@@ -17,6 +23,9 @@ DOUBTS = 12
 FIRST_DOUBTS = 4
 """The same before the first success, when waiting has no reason; takes a second."""
 
+NO_SERVICE = 8
+"""Probes in a row that find no service, where none was ever reached; takes half a minute."""
+
 RECENT = 128
 """Of this many attempts, or four times the ceiling, at most four fifths may end in doubt."""
 _WINDOWS = 4
@@ -24,11 +33,12 @@ _MOST_DOUBTED = 0.8
 
 
 class Stop(Struct, frozen=True):
-    """The ending of the run, why, and what to do about it."""
+    """The ending of the run, why, and what to do about it; ``usage``: it is a wrong setting."""
 
     ending: Ending
     reason: str
     hints: tuple[str, ...] = ()
+    usage: bool = False
 
 
 class StopPolicy:
@@ -44,6 +54,9 @@ class StopPolicy:
         self._doubts = 0
         self._unknown = 0
         self._repeated = 0
+        self._no_service = 0
+        self.reached = True
+        """Whether the service was reached before, in this run or an earlier one."""
 
     def succeeded(self) -> None:
         """An attempt succeeded."""
@@ -83,6 +96,12 @@ class StopPolicy:
 
     def probed(self, error: SinkError) -> Stop | None:
         """A probe of an outage failed."""
+        if isinstance(error, NoSuchService) and not self.reached:
+            self._no_service += 1
+            if self._no_service >= NO_SERVICE:
+                return Stop(Ending.UNREACHABLE, error.problem, error.hints, usage=True)
+        else:
+            self._no_service = 0
         if not isinstance(error, InDoubt):
             self._doubts = 0
             return None

@@ -3,6 +3,7 @@
 import anyio
 from anyio import CancelScope
 
+from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending
 from batch_uploader.core.ports import Ledger, Sink
@@ -14,7 +15,8 @@ from batch_uploader.run.absence import Absence
 from batch_uploader.run.drain import Drain
 from batch_uploader.run.feed import Feed, JobQueue
 from batch_uploader.run.options import RunOptions
-from batch_uploader.run.recorder import Recorder
+from batch_uploader.run.reach import Reach
+from batch_uploader.run.recorder import Made, Recorder
 from batch_uploader.run.worker import Workers
 
 
@@ -41,6 +43,8 @@ class Engine:
         self._feed = Feed(
             planner, ledger, reconciler, self.absence, publish=publish, fail=drain.fail
         )
+        self._pacer = pacer
+        self._reach = Reach(ledger, sink, self._recorder, self._heard)
         self._workers = Workers(
             preparer,
             sink,
@@ -72,6 +76,7 @@ class Engine:
 
         Raises the first run-level failure (SourceError, LedgerError) after draining.
         """
+        await self._reach.tell(self._pacer)
         jobs = JobQueue(self._options.concurrency)
         try:
             async with anyio.create_task_group() as group:
@@ -105,6 +110,10 @@ class Engine:
     def fail(self, error: Exception) -> None:
         """Drain, and raise this at the end."""
         self._drain.fail(error)
+
+    def _heard(self, answer: Made) -> None:
+        if isinstance(answer, LedgerError):
+            self._drain.fail(answer)
 
     async def _watch(self, in_flight: CancelScope) -> None:
         await self._drain.wait_for_grace(self._options.grace)

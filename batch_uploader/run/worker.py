@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import (
+    ConfigError,
     InDoubt,
     LedgerError,
     NotSent,
@@ -313,7 +314,9 @@ class Workers:
         longest = self._options.max_outage
         if verdict.pause > 0:
             self._publish(Paused(verdict.pause, str(error)))
-        if verdict.stop is not None:
+        if verdict.stop is not None and verdict.stop.usage:
+            self._drain.fail(ConfigError(verdict.stop.reason, hint=verdict.stop.hints))
+        elif verdict.stop is not None:
             self._drain.begin(verdict.stop.ending, verdict.stop.reason, verdict.stop.hints)
         elif max(self._pacer.down_for, verdict.pause) > longest:
             length = format_duration(longest)

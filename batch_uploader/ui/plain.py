@@ -15,6 +15,10 @@ from batch_uploader.ui.text import format_left
 _SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))
 
 _SEARCH_SPACING = 60.0
+_PAUSE_ENDED = 5.0
+"""A pause has ended if something got through, and no other one began for this time (seconds)."""
+_PAUSE_TOLD = 10.0
+"""The length of a shorter pause is not told: in an outage longer ones follow."""
 
 
 def spoken(lines: Sequence[str], left_out: int) -> str:
@@ -35,7 +39,8 @@ class PlainView:
         self._shown_at: float | None = None
         self._line = ""
         self._due = ""
-        self._notices = (False, False)
+        self._notices = (False, False, False)
+        self._pause = _PauseWatch()
 
     def prepare(self, tally: Tally) -> None:
         """Make the current line, and decide whether it is time for it."""
@@ -43,20 +48,28 @@ class PlainView:
             return
         now = tally.elapsed
         self._line = progress_line(tally)
+        paused = self._pause.goes_on(tally)
         if self._shown_at is None:
             self._shown_at, self._due = now, f"uploading {printable(tally.source)}"
             return
         spacing = next(apart for age, apart in _SPACING if now < age)
         # A pause or a stop is printed after at most a second.
-        paused = tally.pause is not None or tally.searching > 0
-        notices = (paused, tally.stage is Stage.DRAINING)
+        notices = (paused, tally.searching > 0, tally.stage is Stage.DRAINING)
+        notice = ""
         if notices != self._notices:
             spacing = 1.0
+            if paused and not self._notices[0]:
+                notice = f"{self._pause.notice}; "
+            elif self._notices[0] and not paused:
+                notice = "going on; "
+        elif paused and not self._pause.moved:
+            return  # only what is left of the pause changes
         elif tally.searching:
             spacing = _SEARCH_SPACING  # only the countdown changes
-        if now - self._shown_at >= spacing and self._line != self._shown:
+        if now - self._shown_at >= spacing and (notice or self._line != self._shown):
             self._shown_at, self._notices, self._shown = now, notices, self._line
-            self._due = self._line
+            self._due = f"{notice}{self._line}"
+            self._pause.told(tally)
 
     def draw(self, lines: Sequence[str], left_out: int) -> None:
         """Print the explanations, and the line if it is time."""
@@ -71,6 +84,36 @@ class PlainView:
         """Print the final state, unless the last line has it."""
         if self._line != self._shown:
             self.out.write(f"{self._line}\n")
+
+
+class _PauseWatch:
+    """One pause of many: an outage is a pause, a probe, a longer pause, and so on."""
+
+    def __init__(self) -> None:
+        self.notice = ""
+        self.moved = False
+        """Whether a recording has ended since the last line."""
+        self._on = False
+        self._last = 0.0
+        self._done = self._told = 0
+
+    def goes_on(self, tally: Tally) -> bool:
+        """Whether the run is in a pause, until something gets through."""
+        done = tally.stats.done
+        self.moved = done != self._told
+        pause = tally.pause
+        if pause is not None and not pause.doubts:
+            if not self._on:
+                length = f" {format_left(pause.seconds)}" if pause.seconds >= _PAUSE_TOLD else ""
+                self.notice = f"paused{length}: {sentence(pause.reason)}"
+            self._on, self._last, self._done = True, tally.elapsed, done
+        elif done > self._done and tally.elapsed - self._last >= _PAUSE_ENDED:
+            self._on = False
+        return self._on
+
+    def told(self, tally: Tally) -> None:
+        """A line is printed."""
+        self._told = tally.stats.done
 
 
 class QuietView:
@@ -99,7 +142,8 @@ def progress_line(tally: Tally) -> str:
     fine, bad = count_words(tally)
     counts = [f"{word} {format_count(number)}" for word, number in [*fine, *bad] if number]
     stop = stop_notice(tally)
-    notices = [pause_notice(tally), stop and f"{stop} ({sentence(tally.stop_reason)})"]
+    searching = pause_notice(tally) if tally.searching else None
+    notices = [searching, stop and f"{stop} ({sentence(tally.stop_reason)})"]
     return "; ".join(filter(None, [*notices, ", ".join(parts), ", ".join(counts)]))
 
 

@@ -17,7 +17,7 @@ from support.sink_samples import Sound, Tries, sample
 from support.sink_servers import TalkServer
 
 from batch_uploader import upload_directory
-from batch_uploader.core.errors import ConfigError, NotSent
+from batch_uploader.core.errors import ConfigError, NoSuchService, NotSent
 from batch_uploader.core.model import Ending
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import (
@@ -128,7 +128,7 @@ async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, unti
         ca_file.write_bytes(authority.pem if ca == "ours" else Authority("theirs").pem)
     async with TalkServer(authority.server(*hosts, until=until)) as server:
         endpoint = Endpoint("127.0.0.1", server.port, ca_file=ca_file)
-        with pytest.raises(NotSent) as caught:
+        with pytest.raises(NoSuchService) as caught:
             await upload(endpoint)
         write_recording(tmp_path / "calls")
         run = {"connection_id": "calls", "credentials": ApiKey("k"), "endpoint": endpoint}
@@ -358,6 +358,51 @@ async def test_a_proxy_that_refuses_is_named(monkeypatch):
         with pytest.raises(NotSent, match="DNS"):
             await upload(Endpoint("example.invalid", 443, proxy=Proxy.IGNORED))
         assert len(proxy.asked) == 1
+
+
+@pytest.mark.parametrize("exempt", ["NO_PROXY", "no_proxy"])
+async def test_a_proxy_in_capitals_counts(monkeypatch, exempt):
+    async with HttpProxy() as proxy:
+        for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:canary@127.0.0.1:{proxy.port}")
+        endpoint = Endpoint("example.invalid", 443)
+        with pytest.raises(NotSent) as caught:
+            await upload(endpoint)
+        assert f"example.invalid:443 (through the proxy 127.0.0.1:{proxy.port})" in str(
+            caught.value
+        )
+        assert "canary" not in str(caught.value)
+        assert [line.split()[1] for line in proxy.asked] == [b"example.invalid:443"]
+        monkeypatch.setenv(exempt, "example.org,.invalid")
+        with pytest.raises(NoSuchService) as caught:
+            await upload(endpoint)
+        assert "proxy 127" not in str(caught.value)
+        assert len(proxy.asked) == 1
+
+
+async def test_one_in_small_letters_goes_first_and_what_is_exempt_in_capitals_is(monkeypatch):
+    async with HttpProxy() as proxy:
+        for name in ("grpc_proxy", "http_proxy", "no_grpc_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        endpoint = Endpoint("example.invalid", 443)
+        with pytest.raises(NotSent, match=f"through the proxy 127.0.0.1:{proxy.port}"):
+            await upload(endpoint)
+        assert len(proxy.asked) == 1
+        monkeypatch.setenv("NO_PROXY", "example.invalid")
+        with pytest.raises(NoSuchService, match="cannot be resolved"):
+            await upload(endpoint)
+        assert len(proxy.asked) == 1
+
+
+async def test_the_proxy_itself_may_not_exist(monkeypatch):
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    with pytest.raises(NoSuchService, match=r"through the proxy proxy.invalid:3128"):
+        await upload(Endpoint("example.invalid", 443))
 
 
 async def test_no_proxy_stands_between_us_and_loopback(monkeypatch):

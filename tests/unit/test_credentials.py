@@ -15,8 +15,9 @@ from grpc import StatusCode
 from rich.pretty import pretty_repr
 from support.sink_servers import TalkServer, Trouble
 
-from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.core.errors import ConfigError, NoSuchService, NotSent, Unauthorized
 from batch_uploader.settings.given import RawSetting
+from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
     IamToken,
@@ -322,3 +323,15 @@ async def test_without_a_first_token_nothing_is_sent(iam, answer, expected):
         await account(iam, Clock()).header()
     assert type(caught.value) is expected
     assert str(iam.endpoint) in str(caught.value)
+
+
+async def test_an_iam_endpoint_that_does_not_exist_is_told_from_one_that_is_away(iam):
+    nowhere = Endpoint("iam.invalid", 443, proxy=Proxy.IGNORED)
+    with pytest.raises(
+        NoSuchService, match=r"iam\.invalid:443, which issues the IAM tokens, cannot"
+    ):
+        await ServiceAccountKey(AuthorizedKey.parse(key_json(), "it"), endpoint=nowhere).header()
+    await iam.__aexit__(None, None, None)
+    with pytest.raises(NotSent, match="which issues the IAM tokens, cannot be reached") as caught:
+        await account(iam, Clock()).header()
+    assert type(caught.value) is NotSent

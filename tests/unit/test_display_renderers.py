@@ -106,6 +106,72 @@ def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
     assert "paused 12s: busy; still counting" in stream.getvalue()
 
 
+@pytest.fixture
+def plain():
+    """A run on plain lines: what happens each fifth of a second, and the lines of it."""
+    clock, stream = Clock(), io.StringIO()
+    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
+    tally.hear(events.RunStarted("r", "/calls"))
+    tally.hear(events.FolderPlanned("", 5000, 10**9, 0, 0))
+    tally.hear(events.ScanFinished(5000, 10**9))
+    view.prepare(tally)
+    view.draw((), 0)
+    clock.now += 1
+
+    def run(seconds, happens):
+        before = len(stream.getvalue().splitlines())
+        for tick in range(seconds * 5):
+            happens(tick / 5)
+            view.prepare(tally)
+            view.draw((), 0)
+            clock.now += 0.2
+        return stream.getvalue().splitlines()[before:]
+
+    return run, tally
+
+
+def settled(number):
+    return events.Settled(Outcome(f"{number}", Status.UPLOADED, Stat(100, 0)))
+
+
+def test_plain_tells_of_an_outage_once_and_of_its_end_once(plain):
+    """Fault 27: each probe is followed by a pause, twice as long as the one before."""
+    run, tally = plain
+    due, pause = 0.0, 0.1
+
+    def probe(now):
+        nonlocal due, pause
+        if now >= due:
+            tally.hear(events.Paused(pause, f"10.0.0.1:443 cannot be reached (try {now})"))
+            due, pause = now + pause + 0.7, min(60, 2 * pause)
+
+    lines = run(1800, probe)
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("paused: 10.0.0.1:443 cannot be reached (try 0.0); ")
+    lines = run(90, lambda now: tally.hear(settled(now)) if now == 61 else None)
+    assert len([line for line in lines if line.startswith("going on; ")]) == 1
+    assert not [line for line in lines if "paused" in line]
+    assert run(1, lambda now: tally.hear(events.Paused(1800, "it asks for it")))[0].startswith(
+        "paused 30m: it asks for it; "
+    )
+
+
+def test_plain_tells_the_progress_of_a_run_that_is_slowed_down(plain):
+    """Many short pauses are one, in which the recordings go on."""
+    run, tally = plain
+
+    def throttled(now):
+        if round(now * 5) % 2:
+            tally.hear(settled(now))
+        else:
+            tally.hear(events.Paused(0.2, "busy"))
+
+    lines = run(300, throttled)
+    assert 50 < len(lines) < 90, "as many as without a pause"
+    assert len([line for line in lines if "paused" in line]) == 1
+    assert not [line for line in lines if "going on" in line]
+
+
 def test_plain_tells_once_a_minute_that_it_waits_for_doubts():
     """Fault 75: a night of waiting is no thousand lines, each a second less."""
     clock, stream = Clock(), io.StringIO()

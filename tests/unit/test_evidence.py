@@ -14,6 +14,7 @@ from rich.pretty import pretty_repr
 from batch_uploader.core.errors import (
     Contradicted,
     InDoubt,
+    NoSuchService,
     NotSent,
     Rejected,
     SinkError,
@@ -394,8 +395,18 @@ def test_an_unavailable_that_refuses_is_believed(text, expected):
 
 UNREACHED = [
     ("failed to connect to all addresses; last error: Connection refused", "network"),
-    ("errors resolving no.invalid:443: [Domain name not found]", "DNS"),
     ("DNS resolution failed for no.invalid:443: C-ares status", "DNS"),
+    ("errors resolving no.invalid:443: [Temporary failure in name resolution]", "DNS"),
+    ("errors resolving no.invalid:443: [Could not contact DNS servers]", "DNS"),
+    ("failed to connect to all addresses; last error: Tls handshake failed: Socket closed", "TLS"),
+    ("failed to connect to all addresses; HTTP proxy returned response code 403", "proxy"),
+    ("failed to connect to all addresses; Trying to connect an http1.x server", "gRPC"),
+]
+
+
+NEVER = [
+    ("errors resolving no.invalid:443: [Domain name not found]", "DNS"),
+    ("errors resolving no.invalid:443: [os_error: Name or service not known]", "DNS"),
     (
         (
             "failed to connect to all addresses; last error: ipv4:127.0.0.1: Tls handshake "
@@ -404,19 +415,20 @@ UNREACHED = [
         "TLS",
     ),
     ("failed to connect to all addresses; Hostname Verification Check failed.", "TLS"),
-    ("failed to connect to all addresses; HTTP proxy returned response code 403", "proxy"),
-    ("failed to connect to all addresses; Trying to connect an http1.x server", "gRPC"),
 ]
 
 
 @pytest.mark.parametrize("unavailable", list(Unavailable))
-@pytest.mark.parametrize(("text", "named"), UNREACHED)
-def test_without_a_connection_nothing_was_sent(text, named, unavailable):
+@pytest.mark.parametrize(
+    ("text", "named", "kind"),
+    [(*each, NotSent) for each in UNREACHED] + [(*each, NoSuchService) for each in NEVER],
+)
+def test_without_a_connection_nothing_was_sent(text, named, kind, unavailable):
     """Fault 14: safe even for those who doubt."""
     answer = RpcResult(StatusCode.UNAVAILABLE, text)
     assert never_left(answer)
     error = decide(answer, unavailable=unavailable)
-    assert type(error) is NotSent
+    assert type(error) is kind
     assert named in "; ".join((error.problem.partition("(")[0], *error.hints))
     assert WHERE in error.problem
 

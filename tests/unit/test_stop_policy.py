@@ -2,12 +2,21 @@
 
 import pytest
 
-from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Unauthorized, UnknownConnection
+from batch_uploader.core.errors import (
+    InDoubt,
+    NoSuchService,
+    NotSent,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    UnknownConnection,
+)
 from batch_uploader.core.model import Ending
 from batch_uploader.pace.governor import Caps, Governor
 from batch_uploader.pace.stop_policy import DOUBTS, FIRST_DOUBTS, RECENT, UNKNOWN
 
 DOUBT = InDoubt("a proxy answered", code="UNAVAILABLE")
+NO_SERVICE = NoSuchService("no such host", hint="check it", code="UNAVAILABLE")
 NOBODY = NotSent("nobody is there", code="UNAVAILABLE")
 REFUSED = Rejected("no", code="INVALID_ARGUMENT")
 REVOKED = Unauthorized("check the credentials", code="UNAUTHENTICATED")
@@ -131,3 +140,42 @@ def test_it_may_be_missed_now_and_then(world):
         for _ in range(UNKNOWN - 1):
             assert world.fail(UNHEARD_OF) is None
         world.succeed()
+
+
+class TestNoSuchService:
+    """Fault 106."""
+
+    @pytest.fixture
+    def reached(self, world):
+        """What is called when the service is reached for the first time."""
+        calls = []
+        world.governor.never_reached(lambda: calls.append(world.now))
+        return calls
+
+    def test_where_none_was_ever_reached_it_is_a_wrong_setting(self, world, reached):
+        _, stop = world.fail_until_the_end(NO_SERVICE)
+        assert 10 < world.now < 45, "not for a moment, and within a minute"
+        assert (stop.usage, stop.reason, stop.hints) == (True, "no such host", ("check it",))
+        assert reached == []
+
+    def test_where_one_was_reached_it_is_an_outage(self, world):
+        assert world.fail_until_the_end(NO_SERVICE) == (None, None)
+
+    @pytest.mark.parametrize("answer", [DOUBT, REFUSED, Throttled("busy", code="X")])
+    def test_any_answer_shows_that_there_is_one(self, world, reached, answer):
+        world.fail(answer)
+        assert len(reached) == 1
+        assert world.fail_until_the_end(NO_SERVICE) == (None, None)
+        assert len(reached) == 1
+
+    def test_a_success_shows_it(self, world, reached):
+        world.succeed()
+        world.succeed()
+        assert len(reached) == 1
+        assert world.fail_until_the_end(NO_SERVICE) == (None, None)
+
+    def test_another_failure_in_between_is_an_outage(self, world, reached):
+        for _ in range(100):
+            for error in (NO_SERVICE, NO_SERVICE, NO_SERVICE, NOBODY):
+                assert world.fail(error) is None
+        assert reached == []

@@ -40,6 +40,11 @@ _BUNDLES: Final = (
 )
 
 
+_CAPITALS: Final = "HTTPS_PROXY"
+_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy", _CAPITALS)
+_EXEMPT: Final = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
+
+
 class Security(StrEnum):
     """How the connection is protected."""
 
@@ -52,7 +57,7 @@ class Proxy(StrEnum):
     """Whether an HTTP proxy is used; never for loopback."""
 
     ENVIRONMENT = "environment"
-    """The one that ``grpc_proxy``, ``https_proxy`` or ``http_proxy`` names, if any."""
+    """The one that ``grpc_proxy``, ``https_proxy``, ``http_proxy`` or ``HTTPS_PROXY`` names."""
     IGNORED = "ignored"
 
 
@@ -142,7 +147,7 @@ def open_channel(
     Reads the certificates as ``channel_credentials`` does unless they are given. Raises ConfigError
     also if the system lacks the resources that gRPC needs.
     """
-    proxied = endpoint.proxy is Proxy.ENVIRONMENT and not endpoint.loopback
+    proxied = proxy_in_use(endpoint) is not None
     options = (
         # The ledger must see each attempt.
         ("grpc.enable_retries", 0),
@@ -159,6 +164,8 @@ def open_channel(
         ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.primary_user_agent", f"batch-uploader/{__version__}"),
+        # gRPC itself reads only the names in small letters.
+        *((("grpc.http_proxy", os.environ[_CAPITALS]),) if _named_in_capitals(os.environ) else ()),
     )
     require_resources()
     credentials = credentials or channel_credentials(endpoint)
@@ -168,19 +175,18 @@ def open_channel(
 
 
 def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The HTTP proxy that gRPC takes from the environment, as ``host:port``, for the log.
+    """The HTTP proxy that the environment names, as ``host:port``, for the log.
 
     Raises ConfigError for a URL that has no host where gRPC expects it: gRPC would wait for it for
     ever, and take a part of its password for its name.
     """
     if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
         return None
-    names = ("grpc_proxy", "https_proxy", "http_proxy")
-    variable = next((name for name in names if environment.get(name)), None)
+    variable = next((name for name in _PROXIES if environment.get(name)), None)
     if variable is None:
         return None
     named = environment[variable]
-    exempt = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""
+    exempt = next(filter(None, map(environment.get, _EXEMPT)), "")
     if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
         return None
     # Without the user and the password, which must not be logged.
@@ -193,6 +199,16 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
             " password as %XX; or bypass the proxy with --ignore-proxy",
         )
     return proxy
+
+
+def named(endpoint: Endpoint) -> str:
+    """The endpoint for messages, with the proxy on the way to it."""
+    proxy = proxy_in_use(endpoint)
+    return f"{endpoint} (through the proxy {proxy})" if proxy else str(endpoint)
+
+
+def _named_in_capitals(environment: Mapping[str, str]) -> bool:
+    return next((name for name in _PROXIES if environment.get(name)), None) == _CAPITALS
 
 
 def _authority(url: str) -> str:

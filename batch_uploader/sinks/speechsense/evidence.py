@@ -21,6 +21,7 @@ from grpc import StatusCode
 from batch_uploader.core.errors import (
     Contradicted,
     InDoubt,
+    NoSuchService,
     NotSent,
     Rejected,
     SinkError,
@@ -81,6 +82,18 @@ _CHECK_FIRST: Final = "check whether it was stored before you resend it"
 # Only for the explanation.
 _NOT_GRPC: Final = ("received http2 header", "no status received", "end_stream flag", "upstream")
 _HTTP_STATUS: Final = re.compile(r"received http2 header with status: (\d{3})")
+_NO_SUCH_HOST: Final = (
+    "domain name not found",
+    "name or service not known",
+    "name does not resolve",
+    "nodename nor servname",
+)
+_REFUSED_CERTIFICATE: Final = (
+    "certificate_verify_failed",
+    "certificate verify failed",
+    "hostname verification",
+    "peer name",
+)
 _NO_TLS: Final = "wrong_version_number"
 _TLS: Final = ("tls handshake", "ssl", "certificate", "hostname verification", "peer name")
 
@@ -163,7 +176,8 @@ def _decide(
         # It was carried out, whatever the status.
         return Contradicted if answer.code is StatusCode.OK else InDoubt
     if never_left(answer):
-        return NotSent
+        never = _any((*_NO_SUCH_HOST, *_REFUSED_CERTIFICATE), answer.details.lower())
+        return NoSuchService if never else NotSent
     if _too_large(answer, size):
         return Rejected
     kind = _word(answer)
@@ -220,7 +234,7 @@ def _any(needles: Iterable[str], text: str) -> bool:
 
 
 def _explain(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> _Advice:
-    if kind is NotSent and never_left(answer):
+    if issubclass(kind, NotSent) and never_left(answer):
         return _unreached(answer.details.lower(), where)
     if kind in _EXPLAIN:
         return _EXPLAIN[kind](answer, where)
@@ -240,7 +254,8 @@ def _unreached(text: str, where: str) -> _Advice:
     if _any(_TLS, text):
         return _Advice(
             f"the TLS certificate of {where} was not accepted",
-            "check the CA file, the host name in the endpoint and this machine's clock",
+            "check the CA file (a proxy that inspects TLS has a CA of its own: --ca-file), the host"
+            " name in the endpoint and this machine's clock",
         )
     if "http proxy" in text:
         return _Advice(f"the HTTP proxy did not connect to {where}", "check the proxy settings")

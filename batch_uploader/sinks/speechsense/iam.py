@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
-from batch_uploader.sinks.speechsense.channel import Endpoint, open_channel
+from batch_uploader.sinks.speechsense.channel import Endpoint, named, open_channel
+from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left
 from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.rpc_result import (
     RpcResult,
@@ -137,7 +138,7 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
         issued = wire.CreateIamTokenResponse()
     if not _plain(issued.iam_token):
         raise NotSent(
-            f"{endpoint} returned no IAM token",
+            f"{named(endpoint)} returned no IAM token",
             hint="check the IAM endpoint",
             code="IAM_TOKEN_UNAVAILABLE",
         )
@@ -146,11 +147,14 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
 
 
 def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
+    where = named(endpoint)
+    if never_left(answer):
+        return classify(answer, extent=Extent.PART, where=f"{where}, which issues the IAM tokens,")
     kind: type[SinkError] = NotSent
-    problem, hint = f"{endpoint} did not issue an IAM token", "check the network"
+    problem, hint = f"{where} did not issue an IAM token", "check the network"
     if answer.code in _REFUSED:
         kind = Unauthorized
-        problem = f"{endpoint} does not accept the authorized key"
+        problem = f"{where} does not accept the authorized key"
         hint = "check that the key exists, and this machine's clock"
     return kind(
         f'{problem} ("{answer.quote()}")',

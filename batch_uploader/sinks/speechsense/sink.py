@@ -22,7 +22,7 @@ from batch_uploader.core.errors import (
 from batch_uploader.core.model import Receipt, Recording
 from batch_uploader.core.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import exchange, framing, wire
-from batch_uploader.sinks.speechsense.channel import Endpoint
+from batch_uploader.sinks.speechsense.channel import Endpoint, named, proxy_in_use
 from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, classify, never_left
@@ -105,6 +105,11 @@ class SpeechSenseSink:
             await pool.close()
 
     @property
+    def service(self) -> str:
+        """The endpoint."""
+        return str(self._endpoint)
+
+    @property
     def whole_limit(self) -> int:
         """The largest size in bytes that is sent in one message."""
         return self._whole_limit
@@ -162,7 +167,7 @@ class SpeechSenseSink:
         raise classify(
             end,
             extent=sending.extent,
-            where=str(self._endpoint),
+            where=named(self._endpoint),
             unavailable=self._unavailable,
             size=sending.largest,
             connection_id=recording.connection_id,
@@ -182,7 +187,12 @@ class SpeechSenseSink:
         """
         if self._lookup is None:
             raise SearchFailed("Search needs a stamp field", hint="name one", code="NO_STAMP_FIELD")
-        return await self._lookup.find(connection_id, keys, self._ask, waits)
+        try:
+            return await self._lookup.find(connection_id, keys, self._ask, waits)
+        except SearchFailed as error:
+            if proxy := proxy_in_use(self._endpoint):
+                error.problem += f" (through the proxy {proxy})"
+            raise
 
     async def _header(self) -> str:
         header = await self._credentials.header()
