@@ -152,7 +152,9 @@ def _check_rate(rate: int, field: str) -> None:
 
 def _other(handle: BinaryIO, size: int, declared: Container) -> tuple[int, float]:
     handle.seek(0)
-    found = audio.probe(handle, "audio", size, audio.AudioRules())
+    # Programs that play an Ogg do not miss its end mark; whether the service does is unknown.
+    rules = audio.AudioRules(ogg_end=audio.EndMark.OPTIONAL)
+    found = audio.probe(handle, "audio", size, rules)
     if isinstance(found, Defect):
         raise invalid(_DATA, f"cannot be read: {found.message}")
     if found.container is not declared:

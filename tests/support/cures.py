@@ -24,6 +24,13 @@ def command_of(defect):
     return sentence(defect.cure).split("`")[1]
 
 
+def shell_words(command):
+    """The words of one command, as a shell reads them."""
+    words = ["bash", "-c", f"printf '%s\\0' {command}"]
+    said = subprocess.run(words, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    return os.fsdecode(said.stdout).split("\0")[:-1]
+
+
 def cured(folder, name, data, rules):
     """The command of the cure for this file, as a run over ``calls`` would give it."""
     path = escape_name(name)

@@ -4,11 +4,14 @@ import io
 import os
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import audio_makers as make
-from support.cures import cured, shell
+from support.cures import command_of, cured, shell, shell_words
 
 from batch_uploader.core.model import AudioInfo, Metadata
 from batch_uploader.prepare import sidecar
@@ -102,6 +105,35 @@ def test_a_recording_that_is_too_long_is_cut_and_moved_out_of_the_way(run, tmp_p
     assert "50%-000.wav" in parts
 
 
+def fold(name):
+    """The name as a file system knows it that ignores case and the form of accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+@given(
+    st.text(st.characters(categories=["L", "N", "Zs", "Pc", "Pd", "Po"]), min_size=1, max_size=9),
+    st.sampled_from(["", ".WAV", ".wav", ".wav.new", ".NEW", ".orig", ".Orig", ".parts", ".json"]),
+    st.sampled_from(sorted(DATA)),
+)
+def test_no_command_writes_over_its_input_where_names_ignore_case(stem, extension, what):
+    """Of a name that is on the disk, nothing is written but what is new beside it."""
+    name = escape_name(stem + extension)
+    data, rules = DATA[what]
+    for limits in (rules, AudioRules(max_duration=0.01)):
+        defect = probe(io.BytesIO(data), name, len(data), limits, user_path=lambda path: path)
+        there, kept = {fold(name): data}, data
+        for step in command_of(defect).split(" && "):
+            words = [word.removeprefix("./") for word in shell_words(step)]
+            if words[0] == "ffmpeg":
+                assert fold(words[-1].replace("%%", "%")) not in there
+                there[fold(words[-1])] = b"new"
+            elif words[0] == "mv":
+                assert fold(words[-1]) not in there
+                there[fold(words[-1])] = there.pop(fold(words[-2]))
+        assert kept in there.values()
+        assert there[fold(f"{name}.orig")] == data
+
+
 def test_nothing_is_written_over(run, tmp_path):
     data, rules = DATA["another codec"]
     command = cured(tmp_path, "call.wav", data, rules)
@@ -152,6 +184,6 @@ def test_a_sidecar_in_another_encoding_is_rewritten_in_its_place(run, tmp_path, 
 
 def test_the_path_is_the_users(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for given, shown in [("calls", "calls/f/a.wav"), (".", "./f/a.wav"), (tmp_path, None)]:
-        source = DirectorySource(given)
-        assert source.user_path("f/a.wav") == (shown or str(Path(given, "f/a.wav")))
+    for root, shown in [("calls", "calls/f/a.wav"), (".", "./f/a.wav"), (tmp_path, None)]:
+        source = DirectorySource(root)
+        assert source.user_path("f/a.wav") == (shown or str(Path(root, "f/a.wav")))
