@@ -7,6 +7,7 @@ from typing import NamedTuple
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Record
+from batch_uploader.core.states import Status
 from batch_uploader.core.text import format_count, plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.sources.selection import literal
@@ -40,8 +41,13 @@ class ShownGroup(NamedTuple):
     command: str
 
 
-def duplicate_lines(held: Iterable[ShownGroup], examples: int) -> Iterator[Line]:
-    """The lines of all groups, with at most so many examples each; a blank one before each."""
+def duplicate_lines(
+    held: Iterable[ShownGroup], examples: int, *, foretold: bool = False
+) -> Iterator[Line]:
+    """The lines of all groups, with at most so many examples each; a blank one before each.
+
+    If they are ``foretold``, nothing can be decided before an upload has put them on record.
+    """
     for group, command in held:
         yield []
         yield from _heading(group)
@@ -50,6 +56,8 @@ def duplicate_lines(held: Iterable[ShownGroup], examples: int) -> Iterator[Line]
         left = group.recordings - min(examples, len(group.examples))
         if examples and left:
             yield [Span(f"  and {format_count(left)} more", "dim")]
+        if foretold:
+            yield [Span("  upload holds these, then decide:")]
         yield [Span(f"  the same call: {command} --duplicate")]
         yield [Span(f"  another call:  {command} --resend")]
         if examples and (text := _hint(group)):
@@ -99,7 +107,9 @@ def _rows(example: DuplicateExample) -> Iterator[_Row]:
         path = printable(held.duplicate_of or "unknown")
         yield _Row("other", "", "", path, "it is no longer on record")
         return
-    row = _row(other, other.status.label)
+    # A check foretells what is uploaded, but no talk.
+    foretold = other.status is Status.UPLOADED and not other.talk_id
+    row = _row(other, "to upload" if foretold else other.status.label)
     if other.talk_id:
         at = _moment(other.settled_at_ns)
         row = row._replace(note=f"{f'{at} ' if at else ''}as talk {printable(other.talk_id)}")

@@ -76,6 +76,14 @@ def test_two_formats_are_cured_by_leaving_one_out():
     assert "--exclude '*.m[*]3'\n" in text_of(group(Cause.TWO_FORMATS, examples=(odd,)))
 
 
+def test_what_a_check_foretells_is_not_to_be_decided_yet():
+    to_send = example(talk_id=None, settled_at_ns=None)
+    shown = ShownGroup(group(examples=(to_send,)), COMMAND)
+    text = plain_text(duplicate_lines([shown], 3, foretold=True))
+    assert "  to upload  1m 01s  2023-11-14 22:13  a.wav\n" in text
+    assert "  upload holds these, then decide:\n  the same call: " in text
+
+
 def test_without_room_only_the_commands_are_left():
     lines = text_of(group(recordings=3), examples=0).splitlines()
     assert len(lines) == 5
