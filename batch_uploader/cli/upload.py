@@ -32,7 +32,7 @@ from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
-from batch_uploader.settings.files import own_files, require_places
+from batch_uploader.settings.files import own_files, require_places, secrets_told
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
@@ -108,7 +108,8 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
         if progress is not Progress.NONE:
-            for text in (*risks_of(places.ledger), *_limits(options, wanted)):
+            risks = (*risks_of(places.ledger), *secrets_told(settings))
+            for text in (*risks, *_limits(options, wanted)):
                 say(text)
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
