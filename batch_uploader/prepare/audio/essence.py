@@ -25,7 +25,6 @@ WHOLE = b"f"
 
 Block: TypeAlias = bytes | memoryview
 
-_STEP = 1024 * 1024
 _COMPARED = 4096
 _SAMPLE_BYTES = 2
 
@@ -66,16 +65,6 @@ def begin(handle: BinaryIO, size: int, info: AudioInfo) -> Essence:
     start, end = samples
     frame = info.channels * _SAMPLE_BYTES
     return _Region(PCM, start, end - (end - start) % frame, frame)
-
-
-def essence_of(handle: BinaryIO, size: int, info: AudioInfo) -> bytes:
-    """The essence of a file, read from its beginning. Blocks; raises what the handle raises."""
-    essence = begin(handle, size, info)
-    handle.seek(0)
-    while block := handle.read(min(_STEP, size)):
-        essence.update(block)
-        size -= len(block)
-    return essence.digest()
 
 
 class _Region:
