@@ -186,8 +186,7 @@ def _judge(origin: Origin, path: Path, root: Path) -> str | None:
             raise _named_elsewhere(root, path, named)
         raise _of_another(path, origin, root)
     if _same(named, path):
-        if Path(pointer.ledger).is_absolute():
-            _require_no_twin(origin, pointer, path, root)
+        _require_no_twin(origin, pointer, path, root)
         return pointer.source_id
     if named.exists():
         raise _named_elsewhere(root, path, named)
@@ -299,14 +298,20 @@ def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
 
 
 def _a_copy(path: Path, first: Path, root: Path) -> ConfigError:
-    return ConfigError(
-        f"--ledger: {root} is a copy of {first}, whose ledger is {path}: recordings of the same"
-        " path in both would be taken for the same",
-        hint=[
-            f"if it is to replace that one, move that away or remove {pointer_path(first)}",
-            f"else remove {pointer_path(root)}, and specify another ledger for this one",
-        ],
-    )
+    hints = [f"if it is to replace that one, move that away or remove {pointer_path(first)}"]
+    if path.is_relative_to(root):
+        problem = (
+            f"{root} is a copy of {first}, with its ledger: a recording that comes to both would be"
+            " sent by each"
+        )
+        hints.append(f"else upload {first} alone")
+    else:
+        problem = (
+            f"--ledger: {root} is a copy of {first}, whose ledger is {path}: recordings of the same"
+            " path in both would be taken for the same"
+        )
+        hints.append(f"else remove {pointer_path(root)}, and specify another ledger for this one")
+    return ConfigError(problem, hint=hints)
 
 
 def _holds_anything(folder: Path | None) -> bool:

@@ -28,7 +28,8 @@ class Bookkeeping:
         self._ledger = ledger
         self._manifest = manifest
         self._agreement = Agreement(ledger, manifest, belonging)
-        self._stale = False
+        self.stale = False
+        """Whether the manifest is out of date."""
         self._folder: tuple[int, int] | None = None
 
     async def begin(self) -> None:
@@ -40,7 +41,7 @@ class Bookkeeping:
         if self._manifest is not None:
             with suppress(OSError):  # then the manifest cannot be written either, which is reported
                 self._folder = identity(self._manifest.parent)
-            self._stale = mark_stale(self._manifest) or self._agreement.stale
+            self.stale = mark_stale(self._manifest) or self._agreement.stale
         await self.recover()
 
     async def go_on(self) -> None:
@@ -49,12 +50,12 @@ class Bookkeeping:
         Claims that the first run left because it failed become doubts. Raises LedgerError.
         """
         if self._manifest is not None:
-            self._stale = mark_stale(self._manifest)
+            self.stale = mark_stale(self._manifest)
         await self.recover(ours=True)
 
     async def recover(self, *, ours: bool = False) -> None:
         """Turn the claims of owners that are gone into doubts; with ``ours`` also this one's."""
-        self._stale |= await self._ledger.recover(ours=ours) > 0
+        self.stale |= await self._ledger.recover(ours=ours) > 0
 
     async def finish(self, *, changed: bool = True) -> None:
         """Write the manifest if it is out of date; ``changed``: the ledger has changed.
@@ -64,7 +65,7 @@ class Bookkeeping:
         if self._manifest is None:
             return
         self._require_folder(self._manifest)
-        if self._stale or changed:
+        if self.stale or changed:
             await self._agreement.write()
         else:
             mark_current(self._manifest)

@@ -20,11 +20,13 @@ from batch_uploader.app.places import (
     find_places,
     require_none_lost,
 )
+from batch_uploader.app.roots import Roots
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Outcome
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import Action, Decision, Status
+from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
 from batch_uploader.prepare.prepare import Preparer, Rules
@@ -140,18 +142,21 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id, include=include
     )
     await to_thread.run_sync(require_none_lost, places)
-    source = DirectorySource(
-        places.directory,
-        include=include,
-        exclude=exclude,
-        ignore=(places.ledger, places.manifest, *ignore),
-        leads_to=places.root,
-    )
-    await require_recordings(places, source, allowed=options.allow_empty)
     summary = CheckSummary()
     async with AsyncExitStack() as stack:
         known, connection = await _known(places, stack)
+        roots = Roots(places, connection or None)
+        source = DirectorySource(
+            places.directory,
+            include=include,
+            exclude=exclude,
+            ignore=(places.ledger, places.manifest, *ignore),
+            leads_to=places.root,
+            watch={LEDGER_FOLDER: roots.require_none_in},
+        )
+        await require_recordings(places, source, allowed=options.allow_empty)
         stack.enter_context(source)
+        await to_thread.run_sync(roots.require_none, source)
         planner = FolderPlanner(
             source,
             known,

@@ -12,7 +12,7 @@ from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import printable, quote
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.sources.directory import escape_name
+from batch_uploader.sources.names import escape_name
 from batch_uploader.sources.selection import matches
 
 _WILD = re.compile(r"[*?[]")

@@ -9,12 +9,15 @@ from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.emptiness import require_recordings
+from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.places import Where, find_places, require_none_lost, require_replaceable
+from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
+from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.prepare import Rules
 from batch_uploader.run.options import RunOptions
@@ -41,12 +44,15 @@ async def upload_directory(  # noqa: PLR0913 - all parameters of a run in one ca
     ignore: Sequence[Path] = (),
     rules: Rules | None = None,
     options: RunOptions | None = None,
+    adopt: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Summary:
     """Upload a directory of recordings with their sidecars, exactly once, and write its manifest.
 
     The parameters mean what the flags of the same names do; ``ignore`` are files in the directory
     that are not recordings. Ledger and manifest are at their default paths unless others are given.
+    ``adopt`` adopts the ledgers of directories above and below that have recordings of the
+    connection; without it, they are a ConfigError.
     Raises ConfigError, SourceError, LedgerLocked or LedgerError for what ends the whole run. If it
     is cancelled, what is in flight is in doubt; use ``directory_uploader`` to drain instead.
     """
@@ -65,6 +71,7 @@ async def upload_directory(  # noqa: PLR0913 - all parameters of a run in one ca
         ignore=ignore,
         rules=rules,
         options=options,
+        adopt=adopt,
         listeners=listeners,
     )
     async with uploader:
@@ -87,6 +94,7 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     ignore: Sequence[Path] = (),
     rules: Rules | None = None,
     options: RunOptions | None = None,
+    adopt: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Uploader:
     """The Uploader that ``upload_directory`` runs: enter it, run it, drain it if needed.
@@ -102,12 +110,15 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     )
     await to_thread.run_sync(require_replaceable, places.manifest, "manifest")
     await to_thread.run_sync(require_none_lost, places)
+    roots = Roots(places, connection_id)
     source = DirectorySource(
         places.directory,
         include=include,
         exclude=exclude,
         ignore=(places.ledger, places.manifest, *ignore),
         leads_to=places.root,
+        # A directory below may be uploaded by itself at any time.
+        watch={LEDGER_FOLDER: roots.require_none_in},
     )
     sink = SpeechSenseSink(
         endpoint,
@@ -118,6 +129,7 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     )
     allowed = options is not None and options.allow_empty
     await require_recordings(places, source, allowed=allowed)
+    belonging = Belonging(places.ledger, places.root)
     return Uploader(
         source=source,
         sink=sink,
@@ -125,7 +137,8 @@ async def directory_uploader(  # noqa: PLR0913 - as above
         rules=_with_stamp(rules or Rules(), stamp_field),
         options=options,
         manifest=places.manifest,
-        belonging=Belonging(places.ledger, places.root),
+        belonging=belonging,
+        guard=RootGuard(places, belonging, roots, source, adopts=adopt),
         listeners=listeners,
     )
 

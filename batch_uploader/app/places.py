@@ -28,7 +28,7 @@ from batch_uploader.ledgers.places import (
     stale_note,
 )
 from batch_uploader.ledgers.sqlite import LedgerReader, remains
-from batch_uploader.sources.directory import escape_name
+from batch_uploader.sources.names import escape_name
 from batch_uploader.sources.selection import FileKind, Selection
 
 # The files that SQLite and this program keep beside a ledger.

@@ -23,6 +23,7 @@ from batch_uploader.app.places import (
     require_ledger,
     require_replaceable,
 )
+from batch_uploader.app.roots import require_not_adopted
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError, SourceError
@@ -162,6 +163,7 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     belonging = Belonging(places.ledger, places.root)
     async with SqliteLedger(places.ledger, await require_connection(places)) as opened:
         books = Bookkeeping(opened, places.manifest, belonging)
+        await require_not_adopted(opened)
         await books.begin()
         chosen = await wanted.choose(opened, places)
         await _require_unused(opened, {how.talk_id: each.path for each, how in chosen})

@@ -17,6 +17,7 @@ from batch_uploader.app.places import (
     require_ledger,
     require_replaceable,
 )
+from batch_uploader.app.roots import require_not_adopted
 from batch_uploader.core.checks import require_number, require_word
 from batch_uploader.core.events import Event, Listener
 from batch_uploader.core.records import Record
@@ -83,6 +84,7 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
         await stack.enter_async_context(opened)
         await stack.enter_async_context(sink)
         books = Bookkeeping(opened, places.manifest, Belonging(places.ledger, places.root))
+        await require_not_adopted(opened)
         await books.begin()
         patience = Patience(hold, last_look=math.inf)
         reconciler = Reconciler(sink, opened, hear, patience=patience)

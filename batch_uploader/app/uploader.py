@@ -12,8 +12,10 @@ from typing import Self
 from anyio import to_thread
 from msgspec.structs import replace
 
+from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
@@ -51,7 +53,8 @@ class Uploader:
     what the pacer learned about the service.
 
     ``manifest`` is the path of the manifest, written at the end of a run that changed something;
-    with None it is not written. ``belonging`` names the directory that the ledger must belong to.
+    with None it is not written. ``belonging`` names the directory that the ledger must belong to,
+    ``guard`` keeps other directories apart; ``adopted`` are the ledgers that it adopted.
     The ledger has the connection. ``stats`` has the counts of the latest run, also during it.
     Entering raises LedgerLocked, LedgerError also if the ledger is behind its manifest, and
     ConfigError if it is another directory's.
@@ -67,6 +70,7 @@ class Uploader:
         options: RunOptions | None = None,
         manifest: str | os.PathLike[str] | None = None,
         belonging: Belonging | None = None,
+        guard: RootGuard | None = None,
         listeners: Sequence[Listener] = (),
         clock: Clock | None = None,
     ) -> None:
@@ -82,6 +86,8 @@ class Uploader:
         self._ledger = ledger
         manifest_file = None if manifest is None else as_path("manifest", manifest)
         self._books = Bookkeeping(ledger, manifest_file, belonging)
+        self._guard = guard
+        self.adopted: Sequence[Adopted] = ()
         self._listeners = listeners
         self._clock = clock or Clock()
         self._rules = rules
@@ -143,11 +149,18 @@ class Uploader:
         async with AsyncExitStack() as stack:
             if isinstance(self._source, Anchored):
                 stack.enter_context(self._source)
+            if self._guard is not None:
+                await stack.enter_async_context(self._guard)
             await stack.enter_async_context(self._ledger)
+            if self._guard is not None:
+                await self._guard.require(self._ledger)
             # The directory may have been replaced just now, and then the ledger is another's.
             await self._require_same_source()
             await stack.enter_async_context(self._sink)
             await self._books.begin()
+            if self._guard is not None:
+                self.adopted = await self._guard.settle(self._ledger)
+                self._books.stale |= bool(self.adopted)
             self._resources = stack.pop_all()
         return self
 

@@ -1,10 +1,12 @@
 """Commands for the same directory, ledger and settings, to paste into a shell."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from batch_uploader.app.duplicates import DuplicateGroup
 from batch_uploader.cli.flags import PLACE, READING, UPLOAD
+from batch_uploader.core.errors import OtherRoots
 from batch_uploader.core.text import quote
 from batch_uploader.settings import Settings
 from batch_uploader.ui.duplicates import ShownGroup
@@ -16,6 +18,8 @@ _KNOWN = {
     "status": PLACE,
     "upload": UPLOAD,
 }
+_PLACES = ("ledger", "manifest")
+_SHOWN = 3
 
 
 def again(settings: Settings, command: str, *more: str) -> str:
@@ -23,10 +27,26 @@ def again(settings: Settings, command: str, *more: str) -> str:
 
     ``more`` are words for its end, each quoted if needed.
     """
-    directory = os.fspath(settings.directory)
-    # A name with a leading dash must not be read as a flag.
-    word = quote(f"./{directory}" if directory.startswith("-") else directory)
-    return " ".join(["batch-uploader", command, word, *_flags(settings, command), *more])
+    return _line(command, os.fspath(settings.directory), *_flags(settings, command), *more)
+
+
+@contextmanager
+def naming_other_roots(settings: Settings) -> Iterator[None]:
+    """Give an error about other directories the commands to use, with the given flags."""
+    try:
+        yield
+    except OtherRoots as error:
+        many = len(error.others) > 1
+        error.hints = (
+            *(
+                f"upload {'each' if many else 'that one'} by itself: "
+                + _line("upload", root, *_flags(settings, "upload", _PLACES), *_ledger(ledger))
+                for root, ledger in error.others[:_SHOWN]
+            ),
+            "or adopt what is on record there, which is then used no more: "
+            + again(settings, "upload", "--adopt"),
+        )
+        raise
 
 
 def flags_again(settings: Settings, command: str) -> str:
@@ -47,10 +67,20 @@ def held_groups(
     return held
 
 
-def _flags(settings: Settings, command: str) -> Iterator[str]:
+def _line(command: str, directory: str, *words: str) -> str:
+    # A name with a leading dash must not be read as a flag.
+    word = quote(f"./{directory}" if directory.startswith("-") else directory)
+    return " ".join(["batch-uploader", command, word, *words])
+
+
+def _ledger(ledger: str | None) -> Sequence[str]:
+    return () if ledger is None else ("--ledger", quote(ledger))
+
+
+def _flags(settings: Settings, command: str, without: Collection[str] = ()) -> Iterator[str]:
     known = {name.removeprefix("--") for flag in _KNOWN[command] for name in flag.opts}
     for name, value in settings.flags.items():
-        if name in known:
+        if name in known and name not in without:
             for each in value if isinstance(value, list) else [value]:
                 yield f"--{name}"
                 if each is not True:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from batch_uploader.app.check import CheckSummary, Inspection, check_directory
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again
+from batch_uploader.cli.again import again, naming_other_roots
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, sentence
@@ -34,7 +34,9 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
     """Check the directory. Returns the exit code."""
-    return anyio.run(_check, Settings(directory, flags), as_json)
+    settings = Settings(directory, flags)
+    with naming_other_roots(settings):
+        return anyio.run(_check, settings, as_json)
 
 
 async def _check(settings: Settings, as_json: bool) -> int:

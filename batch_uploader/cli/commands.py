@@ -31,6 +31,13 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         " that Search can find recordings that were uploaded after the manifest was written.",
         is_flag=True,
     ),
+    Flag(
+        "--adopt",
+        "If directories above or below have uploaded recordings of DIRECTORY with ledgers of their"
+        " own, take over what is on record there; uploads of these by themselves are refused from"
+        " then on. Without this, upload sends nothing then.",
+        is_flag=True,
+    ),
     flags=UPLOAD,
     examples=(
         "batch-uploader upload calls/ --connection-id ID --api-key-file key",
@@ -39,7 +46,7 @@ _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.O
         "batch-uploader upload calls/ --include '*.pcm' --raw-rate 8000 --raw-channels 2",
     ),
 )
-def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> int:
+def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt: bool) -> int:
     """Upload the recordings of a directory to SpeechSense, each exactly once.
 
     Recordings that are already stored are skipped. Those that failed without being stored are sent
@@ -54,11 +61,13 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool) -> in
 
         if rebuild:
             raise click.UsageError("--dry-run writes nothing, so it cannot --rebuild the ledger")
+        if adopt:
+            raise click.UsageError("--dry-run writes nothing, so it cannot --adopt a ledger")
 
         return run_check(directory, flags, as_json=flags.get("progress") == "json")
     from batch_uploader.cli.upload import upload as run
 
-    return run(directory, flags, rebuilding=rebuild)
+    return run(directory, flags, rebuilding=rebuild, adopting=adopt)
 
 
 @command(

@@ -12,13 +12,14 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, flags_again, held_groups
+from batch_uploader.cli.again import again, flags_again, held_groups, naming_other_roots
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import UploaderError
@@ -32,7 +33,7 @@ from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
-from batch_uploader.settings.files import own_files, require_places, secrets_told
+from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
@@ -47,16 +48,29 @@ _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
 
 
-def upload(directory: Path, flags: Mapping[str, object], *, rebuilding: bool = False) -> int:
-    """Upload the directory. Returns the exit code. ``rebuilding`` makes a new ledger first."""
+def upload(
+    directory: Path,
+    flags: Mapping[str, object],
+    *,
+    rebuilding: bool = False,
+    adopting: bool = False,
+) -> int:
+    """Upload the directory. Returns the exit code.
+
+    ``rebuilding`` makes a new ledger first, ``adopting`` adopts those of other directories.
+    """
     keep_one_heap()
     # Imported objects stay for ever, and most new ones are freed without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    return anyio.run(upload_as_told, Settings(directory, flags), rebuilding)
+    settings = Settings(directory, flags)
+    with naming_other_roots(settings):
+        return anyio.run(upload_as_told, settings, rebuilding, adopting)
 
 
-async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
+async def upload_as_told(
+    settings: Settings, rebuilding: bool = False, adopting: bool = False
+) -> int:
     """Upload according to the settings, and print the result. Returns the exit code."""
     # Fewer worker threads where the system does not allow the usual number.
     limiter = to_thread.current_default_thread_limiter()
@@ -85,6 +99,7 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         ignore=own_files(settings),
         rules=reading.rules,
         options=options,
+        adopt=adopting,
         listeners=listeners,
     )
     stop = Interruption(uploader.drain, uploader.cancel)
@@ -108,8 +123,11 @@ async def upload_as_told(settings: Settings, rebuilding: bool = False) -> int:
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
         if progress is not Progress.NONE:
-            risks = (*risks_of(places.ledger), *secrets_told(settings))
-            for text in (*risks, *_limits(options, wanted)):
+            for text in (
+                *_adoptions(uploader.adopted),
+                *risks_of(places.ledger),
+                *_limits(options, wanted),
+            ):
                 say(text)
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
@@ -146,6 +164,15 @@ async def _rebuild(
         allow_empty=settings.switch("allow-empty"),
     )
     _tell_rebuilt(rebuilt, places, stamp_field)
+
+
+def _adoptions(adopted: Sequence[Adopted]) -> Iterator[str]:
+    for each in adopted:
+        root = printable(os.fspath(each.other.root))
+        yield (
+            f"adopted the ledger of {root}: {plural(each.records, 'record')}; uploads of {root} by"
+            " itself are refused from now on"
+        )
 
 
 def _limits(options: RunOptions, wanted: RunOptions) -> Iterator[str]:

@@ -5,6 +5,7 @@
     UploaderError
       ConfigError             the user's settings; exit 2
         BadValue              a text that should be a number, a duration or the like
+        OtherRoots            another ledger knows recordings of the directory
       LedgerError             the ledger or the disk; exit 7
         LedgerLocked          another run holds it; exit 5
         LedgerGone            it is not where it was opened; nothing more is sent
@@ -24,7 +25,7 @@
 An error states the problem first, and what to do about it as a hint.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -50,6 +51,24 @@ class ConfigError(UploaderError):
 
 class BadValue(ConfigError, ValueError):  # noqa: N818 - what is wrong, as the states below
     """A text cannot be read as the value that it should be."""
+
+
+class OtherRoots(ConfigError):  # noqa: N818 - the state of the directory, not a mistake
+    """Other ledgers know recordings of the directory: with its own they would be sent twice.
+
+    ``others`` are the directories to upload instead, each with its ledger if that is not at its
+    default path.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        hint: str | Iterable[str] | None = None,
+        others: Sequence[tuple[str, str | None]] = (),
+    ) -> None:
+        super().__init__(problem, hint=hint)
+        self.others = tuple(others)
 
 
 class LedgerError(UploaderError):

@@ -3,10 +3,9 @@
 import errno
 import io
 import os
-import re
 import stat
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -17,17 +16,14 @@ from msgspec import Struct, field
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.host import beneath
+from batch_uploader.sources.holders import holders
+from batch_uploader.sources.names import escape_name, path_parts
 from batch_uploader.sources.root import HeldRoot
 from batch_uploader.sources.selection import FileKind, Selection
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
-_RAW_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-
-_NEVER_PLAIN = frozenset("\\\0")
-_NO_NAMES = frozenset({"", ".", ".."})
 
 _BITS = 63
 _LATEST_NS = 2**_BITS - 1
@@ -43,35 +39,6 @@ _SLOW_GLANCES, _SLOW_GLANCE, _NO_GLANCES = 3, 0.005, 60.0
 _LINK_CURE = "replace it with what it leads to, or upload the directory that it leads to"
 
 
-def escape_name(name: str) -> str:
-    r"""A file's name, as the system gave it, as valid Unicode; reversible.
-
-    A name that is UTF-8 and contains nothing like ``\x5c`` stays as it is. In any other, each
-    backslash becomes ``\x5c`` and each byte that is not UTF-8 ``\xNN``.
-    """
-    if name.isascii() and "\\" not in name:
-        return name
-    # By its bytes, so that a name is the same under any locale.
-    raw = os.fsencode(name)
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        if not _ESCAPE.search(text):
-            return text
-    return raw.replace(b"\\", rb"\x5c").decode(errors="backslashreplace")
-
-
-def unescape_name(name: str) -> str:
-    """The system's name from which ``escape_name`` made this.
-
-    Raises UnicodeError for what ``escape_name`` cannot return.
-    """
-    raw = _RAW_ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), name.encode())
-    return os.fsdecode(raw)
-
-
 class DirectorySource:
     """The recordings and sidecars below a directory.
 
@@ -81,6 +48,9 @@ class DirectorySource:
 
     All files are opened relative to the directory that ``root`` led to at first, or ``leads_to`` if
     it was resolved before: until the context manager is left, else while the source exists.
+
+    ``watch`` are names of hidden folders: in the thread that reads, the function is called with
+    each folder below the root that has one, and what it raises ends the reading.
     """
 
     def __init__(
@@ -91,6 +61,7 @@ class DirectorySource:
         exclude: Sequence[str] = (),
         ignore: Sequence[Path] = (),
         leads_to: Path | None = None,
+        watch: Mapping[str, Callable[[str], None]] | None = None,
     ) -> None:
         self._given = os.fspath(root)
         root = Path(root)
@@ -99,6 +70,7 @@ class DirectorySource:
         self._selection = Selection(include, exclude)
         self._ignored = _within(Path(os.path.realpath(opened)), ignore)
         self.takes = self._selection.takes
+        self._watched = watch or {}
         self._tells_cached = False
         self._slow_glances = 0
         self._glances_from = 0.0
@@ -120,7 +92,7 @@ class DirectorySource:
 
     def user_path(self, path: str) -> str:
         """A listed file as the user gave the directory; bytes that are not UTF-8 as surrogates."""
-        return os.path.join(self._given, *_parts(path))  # noqa: PTH118 - keeps a leading ./
+        return os.path.join(self._given, *path_parts(path))  # noqa: PTH118 - keeps a leading ./
 
     def require_same(self) -> None:
         """Raise SourceError if another directory is at its path by now. Blocking."""
@@ -164,7 +136,7 @@ class DirectorySource:
         return False
 
     def _holds_anything(self, folder: str, pending: list[str]) -> bool:
-        with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
+        with beneath.scan_beneath(self._root.held, path_parts(folder) if folder else ()) as items:
             for item in items:
                 if item.name[0] == ".":
                     continue
@@ -179,7 +151,7 @@ class DirectorySource:
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""
-        parts = _parts(path)
+        parts = path_parts(path)
         with _explaining(path):
             descriptor = beneath.open_beneath(self._root.held, parts)
             try:
@@ -197,7 +169,7 @@ class DirectorySource:
             return None
         try:
             content, status = beneath.read_cached_beneath(
-                self._root.held, _parts(listed.path), listed.size
+                self._root.held, path_parts(listed.path), listed.size
             )
             return content if _regular(listed.path, status).is_like(listed) else None
         except (OSError, SourceError):
@@ -207,7 +179,7 @@ class DirectorySource:
 
     def stat(self, path: str) -> Entry:
         """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
-        parts = _parts(path)
+        parts = path_parts(path)
         with _explaining(path):
             return _regular(path, beneath.stat_beneath(self._root.held, parts))
 
@@ -245,16 +217,22 @@ class DirectorySource:
                         hint="mount what should be there and run again",
                     ) from error
 
+    def holders(self, name: str) -> Iterator[str]:
+        """The folders below the root that have a hidden one of this name, as ``holders`` says."""
+        return holders(self._root, self._selection, name)
+
     def _list(self, folder: str, pending: list[str]) -> Listing:
         prefix = f"{folder}/" if folder else ""
         found = _Found(pending)
         entries, ignored, listed = found.entries, self._ignored, (FileKind.AUDIO, FileKind.SIDECAR)
         certain, kind_of = self._selection.certain, self._selection.kind
         # This loop runs for each file, a million times a run, so it is inlined for speed.
-        with beneath.scan_beneath(self._root.held, _parts(folder) if folder else ()) as items:
+        with beneath.scan_beneath(self._root.held, path_parts(folder) if folder else ()) as items:
             for item in items:
                 name = item.name
                 if name[0] == ".":
+                    if name in self._watched and folder:
+                        self._watched[name](folder)
                     continue
                 plain = name.isascii() and "\\" not in name
                 path = prefix + (name if plain else escape_name(name))
@@ -293,7 +271,7 @@ class DirectorySource:
     def _leads_out(self, path: str) -> bool:
         """Whether a link leads to a folder outside the root. Raises OSError."""
         real = self._root.real
-        target = os.path.realpath(os.path.join(real, *_parts(path)))  # noqa: PTH118 - as below
+        target = os.path.realpath(os.path.join(real, *path_parts(path)))  # noqa: PTH118 - as below
         if Path(target).is_relative_to(real):
             return False
         return stat.S_ISDIR(os.stat(target).st_mode)  # noqa: PTH116 - may be no valid Unicode
@@ -345,28 +323,6 @@ def _within(top: Path, ignore: Sequence[Path]) -> frozenset[str]:
     real = [Path(os.path.realpath(file.parent), file.name) for file in ignore]
     below = [file.relative_to(top).parts for file in real if file.is_relative_to(top)]
     return frozenset("/".join(map(escape_name, parts)) for parts in below)
-
-
-def _parts(path: str) -> list[str]:
-    """The system's names of a path's parts; SourceError if it cannot be a listed path."""
-    plain = path.split("/")
-    if path.isascii() and _NEVER_PLAIN.isdisjoint(path) and _NO_NAMES.isdisjoint(plain):
-        return plain
-    parts: list[str] = []
-    for part in plain:
-        try:
-            name = unescape_name(part)
-            proper = escape_name(name) == part and name not in _NO_NAMES
-        except UnicodeError:
-            name, proper = part, False
-        # An escape may decode to a character that names cannot have.
-        if not proper or not {"/", "\0", os.sep}.isdisjoint(name):
-            shown = path.encode(errors="backslashreplace").decode()
-            raise SourceError(
-                f"{shown} cannot be a path in a source", hint="use one that it listed"
-            )
-        parts.append(name)
-    return parts
 
 
 def _regular(path: str, status: os.stat_result) -> Entry:

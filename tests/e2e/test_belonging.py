@@ -145,12 +145,14 @@ def test_a_directory_that_was_copied_with_its_pointer(send, calls, ledger):
     shutil.copytree(calls.folder, links, copy_function=os.link)
     assert send(links, "--ledger", ledger).code == 2
     assert send(calls, "--ledger", ledger).code == 0
-    # A ledger within is copied with it, and each has its own.
+    # A ledger within is copied with it, and would know nothing of what the other one sends.
     inner = calls.folder.with_name("inner")
     Calls(inner).write("a.wav")
     assert send(inner).code == 0
     second = shutil.copytree(inner, inner.with_name("second"))
-    assert [send(each).code for each in (second, inner, second)] == [0, 0, 0]
+    assert [send(each).code for each in (second, inner, second)] == [2, 0, 2]
+    inner.rename(inner.with_name("old"))
+    assert send(second).code == 0
     assert send.counts(inner) == {"a.wav": 1}
 
 

@@ -10,7 +10,8 @@ import pytest
 from batch_uploader.core.model import AudioInfo
 from batch_uploader.core.text import sentence
 from batch_uploader.prepare.audio import AudioRules, probe
-from batch_uploader.sources.directory import DirectorySource, escape_name
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.names import escape_name
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="there is no ffmpeg here")
 

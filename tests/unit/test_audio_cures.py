@@ -16,7 +16,8 @@ from support.cures import command_of, cured, shell, shell_words
 from batch_uploader.core.model import AudioInfo, Metadata
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, probe
-from batch_uploader.sources.directory import DirectorySource, escape_name
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.names import escape_name
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell runs them")
 

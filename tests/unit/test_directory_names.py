@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.directory_harness import posix, scan
 
 from batch_uploader.core.errors import SourceError
-from batch_uploader.sources.directory import DirectorySource, escape_name, unescape_name
+from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.names import escape_name, unescape_name
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 

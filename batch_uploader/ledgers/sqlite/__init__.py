@@ -3,7 +3,9 @@
 The only import of sqlite3 besides the emulator's.
 """
 
+from batch_uploader.ledgers.sqlite.glance import Glance, glance_at, is_ledger
 from batch_uploader.ledgers.sqlite.hold import is_running, remains
+from batch_uploader.ledgers.sqlite.identity import is_copy
 from batch_uploader.ledgers.sqlite.journal import kept_answers
 from batch_uploader.ledgers.sqlite.ledger import SqliteLedger
 from batch_uploader.ledgers.sqlite.mark import require_last
@@ -12,10 +14,14 @@ from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
 from batch_uploader.ledgers.sqlite.replacing import Replacement
 
 __all__ = [
+    "Glance",
     "LedgerReader",
     "Replacement",
     "SqliteLedger",
     "Totals",
+    "glance_at",
+    "is_copy",
+    "is_ledger",
     "is_running",
     "kept_answers",
     "remains",

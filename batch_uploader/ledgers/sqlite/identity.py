@@ -16,7 +16,7 @@ from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.host.files import unshare
 from batch_uploader.ledgers.sqlite import file, queries
 from batch_uploader.ledgers.sqlite.hold import Hold
-from batch_uploader.ledgers.sqlite.news import current_fact
+from batch_uploader.ledgers.sqlite.news import current_fact, fact_of
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import real
 
@@ -48,6 +48,16 @@ def open_held(path: Path, hold: Hold) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_copy(path: Path) -> bool:
+    """Whether a ledger also exists at the path where it was written last. Raises LedgerError."""
+    with file.translated(path), closing(file.connect_reading(path)) as connection:
+        identifier, home = fact_of(connection, _ID), fact_of(connection, _HOME)
+        if identifier is None or home is None:
+            return False
+        place, at_home = real(path), _path_of(home)
+        return at_home != place and _holds(at_home, identifier, place)
 
 
 def owner_of(connection: sqlite3.Connection) -> str | None:

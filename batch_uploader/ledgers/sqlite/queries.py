@@ -153,6 +153,24 @@ def select_rows(
     return query, values * 2
 
 
+def select_any(connection_id: str | None, folder: str = "") -> tuple[str, tuple[str, ...]]:
+    """Whether there is any recording, in a folder or below it if one is given."""
+    terms, values = [], []
+    if connection_id is not None:
+        terms.append("connection_id = ?")
+        values.append(connection_id)
+    if folder:
+        # "0" is the character after "/".
+        terms.append("(folder = ? OR folder > ? AND folder < ?)")
+        values += [folder, f"{folder}/", f"{folder}0"]
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    query = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT 1 FROM {table}{where} LIMIT 1)"
+        for table in ("recordings", "superseded")
+    )
+    return query, (*values, *values)
+
+
 def select_counts(connection_id: str | None) -> tuple[str, tuple[str, ...]]:
     """Status, number of rows, bytes and seconds, with the parameters."""
     where, values = _filter(connection_id, None)
