@@ -1,10 +1,11 @@
-"""Inspects what a run would do, without sending or hashing."""
+"""Tells what a run would do, without sending."""
 
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
+from typing import Protocol
 
 from anyio import to_thread
 from msgspec import Struct, field
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.duplicates import DuplicateGroup
 from batch_uploader.app.emptiness import require_recordings
+from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable
 from batch_uploader.app.places import (
     Places,
     Where,
@@ -23,9 +26,11 @@ from batch_uploader.app.places import (
 from batch_uploader.app.roots import Roots
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.events import DefaultIdsOff, Event, Judged
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Outcome
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import Action, Decision, Status
+from batch_uploader.core.states import POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
@@ -33,6 +38,8 @@ from batch_uploader.prepare.prepare import Preparer, Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
+_ELSEWHERE = POSSIBLE | {Status.CLAIMED}
+"""What is held in these states is told of in other numbers."""
 _AT_ONCE = 64
 """Inspecting a file takes less time than a thread hop, so a hop is shared by many."""
 
@@ -51,8 +58,8 @@ class Inspection(Struct, frozen=True):
 
     ``findings`` are the inspected recordings, ``defects`` all defects, including those of other
     files, ``defective`` the number of files with defects. ``carried_over`` are what earlier runs
-    left for a human, ``decisions`` all decisions if they were requested. The others count
-    recordings.
+    left for a human, ``duplicates`` recordings whose call is on record, ``decisions`` all decisions
+    if they were requested. The others count recordings, and ``read_bytes`` what was read of them.
     """
 
     folder: str
@@ -65,6 +72,8 @@ class Inspection(Struct, frozen=True):
     to_compare: int = 0
     waiting: int = 0
     in_flight: int = 0
+    duplicates: tuple[Outcome, ...] = ()
+    read_bytes: int = 0
 
 
 class CheckSummary(Struct):
@@ -73,7 +82,9 @@ class CheckSummary(Struct):
     ``to_send_bytes`` and ``to_send_duration``, in seconds, count the ``to_send`` recordings.
     ``to_compare`` of ``already_there`` have new change times, ``waiting`` are too young to be
     touched, ``in_flight`` are being sent by another run. ``defective`` counts files with at least
-    one defect.
+    one defect. ``duplicates`` are not sent, since their call is on record; ``converted`` of them
+    are in another format. ``possible`` has the possible duplicates, those of earlier runs included,
+    in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
     """
 
     to_send: int = 0
@@ -85,6 +96,11 @@ class CheckSummary(Struct):
     in_flight: int = 0
     carried_over: Counter[Status] = field(default_factory=Counter)
     defective: int = 0
+    duplicates: int = 0
+    converted: int = 0
+    possible: tuple[DuplicateGroup, ...] = ()
+    default_ids_off: DefaultIdsOff | None = None
+    read_bytes: int = 0
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -99,17 +115,21 @@ class CheckSummary(Struct):
         self.in_flight += seen.in_flight
         self.carried_over.update(outcome.status for outcome in seen.carried_over)
         self.defective += seen.defective
+        self.duplicates += len(seen.duplicates)
+        self.converted += sum(each.cause is Cause.CONVERTED for each in seen.duplicates)
+        self.read_bytes += seen.read_bytes
 
     @property
     def found_nothing(self) -> bool:
         """Whether the directory has no recordings at all, as when a share is not mounted."""
         seen = self.to_send + self.already_there + self.waiting + self.in_flight
-        return not seen + self.needs_attention
+        return not seen + self.duplicates + self.needs_attention
 
     @property
     def needs_attention(self) -> int:
         """How many recordings and files need a human."""
-        return self.carried_over.total() + self.defective
+        held = sum(group.recordings for group in self.possible)
+        return self.carried_over.total() + self.defective + held
 
 
 async def check_directory(  # noqa: PLR0913 - all parameters of a check in one call
@@ -124,14 +144,15 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
     rules: Rules | None = None,
     options: RunOptions | None = None,
     listeners: Sequence[Callable[[Inspection], None]] = (),
+    fast: bool = False,
 ) -> CheckSummary:
     """Check what an upload would send, and report every defect with its cure; sends nothing.
 
     The parameters are those of ``upload_directory``; of ``options`` only ``min_age``,
     ``trust_times``, ``allow_empty`` and ``explain`` have an effect. ``ignore`` are files in the
-    directory that are not recordings. ``listeners`` receive the details, folder by folder. Needs no
-    network, changes nothing, and works during a run. Raises ConfigError, SourceError or
-    LedgerError.
+    directory that are not recordings. ``listeners`` receive the details, folder by folder. With
+    ``fast`` only headers are read, so that no copies are found. Needs no network, changes nothing,
+    and works during a run. Raises ConfigError, SourceError or LedgerError.
     """
     rules, options = rules or Rules(), options or RunOptions()
     require_type("rules", rules, Rules)
@@ -165,7 +186,9 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             options.explain,
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
         )
-        inspections = _inspections(planner, Preparer(source, connection, rules))
+        preparer = Preparer(source, connection, rules)
+        teller = _Fast(preparer) if fast else _Exact(preparer, places, summary, stack)
+        inspections = _inspections(planner, teller)
         async for seen in await stack.enter_async_context(aclosing(inspections)):
             summary.add(seen)
             for listener in listeners:
@@ -231,52 +254,138 @@ def _doubted(known: Record) -> Record:
     return replace(known, status=Status.IN_DOUBT)
 
 
-async def _inspections(planner: FolderPlanner, preparer: Preparer) -> AsyncGenerator[Inspection]:
+class _Teller(Protocol):
+    """What tells of recordings that are to be sent."""
+
+    async def tell(self, batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
+        """What becomes of these."""
+
+    async def end(self) -> list[str]:
+        """At the end of the scan: the paths that are to be told of again."""
+
+    async def sum_up(self) -> None:
+        """Complete the summary, when all was told."""
+
+
+class _Fast(Struct, frozen=True):
+    """Tells it by the headers alone."""
+
+    preparer: Preparer
+
+    async def tell(self, _batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
+        return await to_thread.run_sync(lambda: list(map(self._inspected, jobs)))
+
+    async def end(self) -> list[str]:
+        return []
+
+    async def sum_up(self) -> None:
+        pass
+
+    def _inspected(self, job: Job) -> Foretold:
+        try:
+            seen = self.preparer.inspect(job.pair)
+        except SourceError as error:
+            return unreadable(job, error)
+        if isinstance(seen, AudioInfo):
+            return Foretold(job.path, job.size, seen)
+        return Foretold(job.path, job.size, defects=seen)
+
+
+class _Exact:
+    """Tells it by what a run would do; the ledger is copied once there is something to tell."""
+
+    def __init__(
+        self, preparer: Preparer, places: Places, summary: CheckSummary, stack: AsyncExitStack
+    ) -> None:
+        self._preparer = preparer
+        self._places = places
+        self._summary = summary
+        self._stack = stack
+        self._foretelling: Foretelling | None = None
+
+    async def tell(self, batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
+        held = [each for each in batch.held if each.status is Status.POSSIBLE_DUPLICATE]
+        if not (jobs or batch.legs or held):
+            return []
+        foretelling = await self._begun()
+        await foretelling.hold(batch.legs)
+        return await foretelling.foretell(jobs)
+
+    async def end(self) -> list[str]:
+        return [] if self._foretelling is None else await self._foretelling.judge()
+
+    async def sum_up(self) -> None:
+        if self._foretelling is not None:
+            self._summary.possible = await self._foretelling.groups()
+
+    async def _begun(self) -> Foretelling:
+        if self._foretelling is None:
+            ledger = self._places.ledger if self._places.ledger.exists() else None
+            running = ledger is not None and await to_thread.run_sync(is_running, ledger)
+            made = Foretelling(ledger, self._preparer, self._hear, recover=not running)
+            self._foretelling = await self._stack.enter_async_context(made)
+        return self._foretelling
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case DefaultIdsOff():
+                self._summary.default_ids_off = event
+            case Judged(outcome=Outcome(status=Status.DUPLICATE)):
+                self._summary.duplicates += 1
+                self._summary.converted += event.outcome.cause is Cause.CONVERTED
+
+
+async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerator[Inspection]:
     """Each folder's decisions, with its recordings inspected, some at a time."""
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
-            jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-            yield _inspection(batch, await _inspect(preparer, jobs[:_AT_ONCE]))
-            for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
-                found = await _inspect(preparer, jobs[start : start + _AT_ONCE])
-                yield _inspection(Batch(batch.folder), found)
+            async for seen in _told(batch, teller):
+                yield seen
+    again = await teller.end()
+    if again:
+        async for seen in _told(await planner.again(again), teller):
+            yield seen
+        await teller.end()
+    await teller.sum_up()
 
 
-async def _inspect(preparer: Preparer, jobs: Sequence[Job]) -> list[Finding]:
-    return await to_thread.run_sync(lambda: [_finding(preparer, job) for job in jobs])
+async def _told(batch: Batch, teller: _Teller) -> AsyncGenerator[Inspection]:
+    jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
+    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
+    for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
+        rest = Batch(batch.folder)
+        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))
 
 
-def _finding(preparer: Preparer, job: Job) -> Finding:
-    try:
-        seen = preparer.inspect(job.pair)
-    except SourceError as error:
-        cure = "see that it can be read, then check again"
-        return Finding(
-            job.path, job.size, None, (Defect(job.path, "unreadable", str(error), cure),)
-        )
-    if isinstance(seen, AudioInfo):
-        return Finding(job.path, job.size, seen)
-    return Finding(job.path, job.size, None, seen)
-
-
-def _inspection(batch: Batch, findings: Sequence[Finding]) -> Inspection:
-    defective = [finding for finding in findings if finding.audio is None]
-    carried_over = [each for each in batch.held if each.status is not Status.CLAIMED]
+def _inspection(batch: Batch, told: Sequence[Foretold]) -> Inspection:
+    defective = [each for each in told if each.defects]
+    carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
+    outcomes = [each.outcome for each in told if each.outcome is not None]
+    duplicates = [each for each in outcomes if each.status is Status.DUPLICATE]
+    carried_over += [each for each in outcomes if each.status is not Status.DUPLICATE]
     return Inspection(
         batch.folder,
-        tuple(findings),
+        tuple(
+            Finding(each.path, each.size, each.audio, each.defects)
+            for each in told
+            if each.audio is not None or each.defects
+        ),
         (
             *(orphan.defect for orphan in batch.orphans),
             *batch.unreadable,
-            *(defect for finding in defective for defect in finding.defects),
+            *(defect for each in defective for defect in each.defects),
         ),
         len(batch.orphans) + len(batch.unreadable) + len(defective),
         tuple(carried_over),
         tuple(batch.decisions),
         # These are uploaded; whether their sidecars have changed is for the run to find out.
-        batch.already_there + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs),
+        batch.already_there
+        + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
+        + sum(each.already_there for each in told),
         len(batch.looks),
-        batch.waiting,
+        batch.waiting + sum(each.waiting for each in told),
         # What is being sent needs no human.
-        len(batch.held) - len(carried_over),
+        sum(each.status is Status.CLAIMED for each in batch.held),
+        tuple(duplicates),
+        sum(each.nbytes for each in told),
     )

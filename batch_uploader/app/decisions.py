@@ -8,7 +8,7 @@ from msgspec import Struct
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Failure, Outcome
+from batch_uploader.core.model import RESEND, Failure, Outcome
 from batch_uploader.core.states import Status, Verdict, decided_by
 
 _LONGEST_TALK_ID = 200
@@ -53,7 +53,7 @@ class Resolution(Struct, frozen=True):
                 status = Status.UPLOADED
             case Verdict.RESEND:
                 status = Status.FAILED
-                failure = Failure("RESEND", "somebody decided to send it again with the next run")
+                failure = RESEND
                 if before.status is Status.POSSIBLE_DUPLICATE:
                     failure = Failure("RESEND", "somebody decided that it is another call")
                     cause = Cause.ANOTHER_CALL

@@ -8,10 +8,9 @@ from msgspec import Struct
 from batch_uploader.app.places import Where, find_places, require_ledger
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import POSSIBLE
 from batch_uploader.ledgers.sqlite import LedgerReader
 
-_POSSIBLE = frozenset({Status.POSSIBLE_DUPLICATE})
 MOST_EXAMPLES = 3
 
 
@@ -65,22 +64,27 @@ async def possible_duplicates(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
     )
     require_ledger(places)
-    sums: dict[tuple[str, Cause], _Sum] = {}
     async with LedgerReader(places.ledger, places.connection_id) as reader:
-        async with aclosing(reader.rows(_POSSIBLE)) as rows:
-            async for row in rows:
-                if row.cause is not None:
-                    sums.setdefault((row.connection_id, row.cause), _Sum([])).add(row)
-        groups = [
-            DuplicateGroup(
-                connection,
-                cause,
-                some.recordings,
-                some.duration,
-                tuple([await _beside(reader, held) for held in some.first]),
-            )
-            for (connection, cause), some in sums.items()
-        ]
+        return await groups_of(reader)
+
+
+async def groups_of(reader: LedgerReader) -> list[DuplicateGroup]:
+    """The possible duplicates of a ledger by cause, the largest group first."""
+    sums: dict[tuple[str, Cause], _Sum] = {}
+    async with aclosing(reader.rows(POSSIBLE)) as rows:
+        async for row in rows:
+            if row.cause is not None:
+                sums.setdefault((row.connection_id, row.cause), _Sum([])).add(row)
+    groups = [
+        DuplicateGroup(
+            connection,
+            cause,
+            some.recordings,
+            some.duration,
+            tuple([await _beside(reader, held) for held in some.first]),
+        )
+        for (connection, cause), some in sums.items()
+    ]
     return sorted(groups, key=lambda group: -group.recordings)
 
 

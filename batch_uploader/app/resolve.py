@@ -31,13 +31,12 @@ from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Outcome
 from batch_uploader.core.ports import apply_all
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import MAYBE_STORED, UNDECIDED, Status, Verdict
+from batch_uploader.core.states import MAYBE_STORED, POSSIBLE, UNDECIDED, Status, Verdict
 from batch_uploader.core.text import printable
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.sources.directory import DirectorySource
 
 REJECTED = frozenset({Status.REJECTED})
-POSSIBLE = frozenset({Status.POSSIBLE_DUPLICATE})
 _BILLED_TWICE = MAYBE_STORED | POSSIBLE
 """The service may hold the calls of these."""
 _AT_ONCE = 1_000

@@ -12,9 +12,10 @@ import anyio
 from msgspec import Struct
 
 from batch_uploader.app.check import CheckSummary, Inspection, check_directory
+from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, naming_other_roots
+from batch_uploader.cli.again import again, held_groups, naming_other_roots
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, sentence
@@ -22,6 +23,7 @@ from batch_uploader.core.units import format_size
 from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
+from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
 from batch_uploader.ui.fields import finite, outcome_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
@@ -32,14 +34,16 @@ _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024
 
 
-def check(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
+def check(
+    directory: Path, flags: Mapping[str, object], *, as_json: bool, fast: bool = False
+) -> int:
     """Check the directory. Returns the exit code."""
     settings = Settings(directory, flags)
     with naming_other_roots(settings):
-        return anyio.run(_check, settings, as_json)
+        return anyio.run(_check, settings, as_json, fast)
 
 
-async def _check(settings: Settings, as_json: bool) -> int:
+async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
     places, reading = require_places(settings), settings.reading()
     account = _JsonAccount() if as_json else _TextAccount(settings)
     summary = await check_directory(
@@ -55,6 +59,7 @@ async def _check(settings: Settings, as_json: bool) -> int:
             explain=settings.switch("verbose"),
         ),
         listeners=[_explain, account.take],
+        fast=fast,
     )
     show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
     account.print(summary)
@@ -114,6 +119,8 @@ class _TextAccount:
         ]
         for number, words in (
             (total.already_there, "already there"),
+            (total.duplicates, "not to be sent: their calls are on record"),
+            (total.converted, "of these in another format"),
             (total.to_compare, "of these with new change times (upload compares them last)"),
             (total.waiting, "waiting: changed within --min-age, the next run takes them"),
             (total.in_flight, "in progress (another run)"),
@@ -124,6 +131,17 @@ class _TextAccount:
             yield [Span(f"{number:,} held: {status.label}")]
         if total.carried_over:
             yield hint(again(self._settings, "status"))
+        if total.default_ids_off is not None:
+            yield from ids_off_lines(total.default_ids_off)
+        if total.read_bytes:
+            read = format_size(total.read_bytes)
+            yield [Span(f"to find copies {read} were read; --fast reads only headers", "dim")]
+        yield from duplicate_lines(
+            held_groups(total.possible, self._settings, several=False), MOST_EXAMPLES
+        )
+        yield from self._defects()
+
+    def _defects(self) -> Iterator[Line]:
         for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
             yield []
             yield [Span(name, "yellow"), Span(f": {plural(group.count, 'file')}")]
@@ -172,6 +190,12 @@ class _JsonAccount:
             "already_there": total.already_there,
             "waiting": total.waiting,
             "in_flight": total.in_flight,
+            "duplicates": total.duplicates,
+            "converted": total.converted,
+            "possible_duplicates": {
+                group.cause.value: group.recordings for group in total.possible
+            },
+            "read_bytes": total.read_bytes,
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

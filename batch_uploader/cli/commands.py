@@ -73,6 +73,12 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt
 @command(
     _DIRECTORY,
     _JSON,
+    Flag(
+        "--fast",
+        "Read only headers: quick on a slow disk, but copies and possible duplicates are not"
+        " found, and count as to be uploaded.",
+        is_flag=True,
+    ),
     flags=READING,
     examples=(
         "batch-uploader check calls/",
@@ -80,15 +86,15 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt
         "batch-uploader check calls/ --json | jq '.defects[] | .path'",
     ),
 )
-def check(directory: Path, flags: Flags, *, as_json: bool) -> int:
+def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool) -> int:
     """Inspect everything and send nothing: what would be uploaded, and each defect with its cure.
 
-    Needs neither network nor credentials, and writes nothing. The exit code is 1 if something needs
-    attention.
+    Needs neither network nor credentials, and writes nothing. It reads what is new to the end, to
+    find copies, as upload does. The exit code is 1 if something needs attention.
     """
     from batch_uploader.cli.check import check as run
 
-    return run(directory, flags, as_json=as_json)
+    return run(directory, flags, as_json=as_json, fast=fast)
 
 
 @command(

@@ -16,7 +16,7 @@ from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status, Verdict
+from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status, Verdict
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.settings import Settings
@@ -30,7 +30,7 @@ from batch_uploader.ui.text import format_hours
 _SHOWN = 20
 _LABEL = 11  # "being sent" and a gap; wider where a longer one is shown
 
-_DECIDED = UNDECIDED | {Status.POSSIBLE_DUPLICATE}
+_DECIDED = UNDECIDED | POSSIBLE
 
 # First what only a human or a search can decide.
 _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Status].index(each)))

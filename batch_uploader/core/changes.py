@@ -1,23 +1,47 @@
 """Changes to a ledger, as values: they can be collected, or sent to another process."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import Outcome, Recording, Stat
-from batch_uploader.core.records import ClaimAnswer, Lost, Record
+from batch_uploader.core.records import ClaimAnswer, Lost, Record, SharedIds, Sight
 from batch_uploader.core.runs import RunBegin, RunEnd
 
 
 class Claim(Struct, frozen=True, tag=True):
-    """Claim a recording for sending; a duplicate is recorded with its fingerprint instead.
+    """Claim a recording for sending; a duplicate, or a possible one, is recorded instead.
 
-    ``stamp_field`` is the field that its key will be sent in. Answered by a ``ClaimAnswer``.
+    ``stamp_field`` is the field that its key will be sent in, ``policy`` the digest of the rules,
+    ``sights`` what looks at the files of other records showed, by path. Answered by a
+    ``ClaimAnswer``.
     """
 
     recording: Recording
     stamp_field: str | None = None
+    policy: bytes | None = None
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+
+
+class Rejudge(Struct, frozen=True, tag=True):
+    """Compare a possible duplicate again with what is on record now.
+
+    ``sights`` as for a claim. Answered by a ``ClaimAnswer``: granted if it is another call, and
+    then nothing is on record for the path.
+    """
+
+    path: str
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+
+
+class JudgeDefaultIds(Struct, frozen=True, tag=True):
+    """Find out whether equal default IDs prove anything in this source, by what is held for them.
+
+    Answered by ``SharedIds`` if they do not, which is recorded for good, else by None.
+    """
 
 
 class Release(Struct, frozen=True, tag=True):
@@ -61,6 +85,17 @@ class Learn(Struct, frozen=True, tag=True):
 
     path: str
     stat: Stat
+
+
+class LearnIdentity(Struct, frozen=True, tag=True):
+    """Record the identity of a recording that an older version recorded without one.
+
+    Does nothing while it is being sent, or if other files are on record by now.
+    """
+
+    path: str
+    stat: Stat
+    identity: Identity
 
 
 class Forget(Struct, frozen=True, tag=True):
@@ -109,7 +144,11 @@ class EndRun(Struct, frozen=True, tag=True):
     end: RunEnd
 
 
-Unanswered: TypeAlias = Learn | Note | Forget | Remember | Adopt | TakeOver | BeginRun | EndRun
-Change: TypeAlias = Claim | Settle | Release | Unanswered
-Answer: TypeAlias = ClaimAnswer | Outcome | Lost | LedgerError | None
+Unanswered: TypeAlias = (
+    Learn | LearnIdentity | Note | Forget | Remember | Adopt | TakeOver | BeginRun | EndRun
+)
+Change: TypeAlias = Claim | Rejudge | JudgeDefaultIds | Settle | Release | Unanswered
+Told: TypeAlias = ClaimAnswer | Outcome | SharedIds | None
+Made: TypeAlias = Told | Lost
+Answer: TypeAlias = Made | LedgerError
 """The answer to a change; a LedgerError if it was refused or could not be made."""

@@ -87,6 +87,10 @@ class SourceError(UploaderError):
     """The source cannot be read."""
 
 
+class SourceGone(SourceError):  # noqa: N818 - as above
+    """A file is missing."""
+
+
 class SourceChanged(SourceError):  # noqa: N818 - as above
     """A file changed, shrank or vanished after it had been inspected."""
 

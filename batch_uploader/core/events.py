@@ -1,8 +1,8 @@
 """The events of a run, as frozen values for its listeners: displays, logs, programs.
 
 A listener is called on the event loop, in order, and must return quickly. One that raises is not
-called again; the run drains and raises the error at its end. No event carries a secret or a
-metadata value.
+called again; the run drains and raises the error at its end. No event carries a secret, and only
+``DefaultIdsOff`` metadata values, which are not of one call.
 """
 
 from collections.abc import Callable
@@ -114,6 +114,45 @@ class AlreadyThere(Struct, frozen=True):
     path: str
     size: int
     outdated: bool
+
+
+class SetAside(Struct, frozen=True):
+    """A recording counted in ``to_send`` may be a call that is on record already.
+
+    Whether it is sent, or held for a human, is decided at the end of the scan.
+    """
+
+    path: str
+    size: int
+
+
+class Judged(Struct, frozen=True):
+    """What was set aside, or held by an earlier run, is held or was found to be a duplicate.
+
+    It is not counted in ``to_send``, or was counted as ``SetAside``.
+    """
+
+    outcome: Outcome
+
+
+class DefaultIdsOff(Struct, frozen=True):
+    """From now on recordings with the same date, operator and client are different calls.
+
+    ``values`` are those of one of these IDs, ``examples`` recordings that share it; ``shared_ids``
+    of ``ids`` stand in several recordings.
+    """
+
+    values: tuple[str, ...]
+    examples: tuple[str, ...]
+    shared_ids: int
+    ids: int
+
+
+class LearningStarted(Struct, frozen=True):
+    """An older version recorded no IDs: those of unchanged recordings are read from the sidecars.
+
+    Nothing is sent meanwhile. A run that is interrupted in it goes on with the next one.
+    """
 
 
 class ComparisonStarted(Struct, frozen=True):
@@ -234,6 +273,10 @@ Event = (
     | ProblemFound
     | Unreadable
     | AlreadyThere
+    | SetAside
+    | Judged
+    | DefaultIdsOff
+    | LearningStarted
     | ComparisonStarted
     | Compared
     | Waiting

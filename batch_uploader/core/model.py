@@ -177,6 +177,20 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
             and self.sidecar_mtime_ns == other.sidecar_mtime_ns
         )
 
+    def with_sidecar_of(self, other: "Stat") -> "Stat":
+        """The values of this audio and of the other's sidecar."""
+        return Stat(
+            self.size,
+            self.mtime_ns,
+            other.sidecar,
+            other.sidecar_size,
+            other.sidecar_mtime_ns,
+            self.ctime_ns,
+            self.inode,
+            other.sidecar_ctime_ns,
+            other.sidecar_inode,
+        )
+
     def lacks(self, other: "Stat") -> bool:
         """Whether ``other``, for the same files, has a value where this has None."""
         return (
@@ -238,6 +252,8 @@ LEDGER_LOST = Failure(
     "LEDGER_LOST",
     "the ledger was lost, and it may have been uploaded after the manifest was written",
 )
+
+RESEND: Final = Failure("RESEND", "somebody decided to send it again with the next run")
 
 
 class Receipt(Struct, frozen=True):

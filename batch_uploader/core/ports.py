@@ -8,10 +8,20 @@ from typing import BinaryIO, Protocol, Self, overload, runtime_checkable
 
 from msgspec import Struct
 
-from batch_uploader.core.changes import Answer, Change, Claim, Release, Settle, Unanswered
+from batch_uploader.core.changes import (
+    Answer,
+    Change,
+    Claim,
+    JudgeDefaultIds,
+    Rejudge,
+    Release,
+    Settle,
+    Told,
+    Unanswered,
+)
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
-from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record
+from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record, SharedIds
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 
@@ -43,7 +53,7 @@ class Source(Protocol):
         """
 
     def stat(self, path: str) -> Entry:
-        """The file as it is now. Blocking. Raises SourceError if it is gone."""
+        """The file as it is now. Blocking. Raises SourceGone if it is missing, else SourceError."""
 
     def handle_stat(self, handle: BinaryIO, path: str) -> Entry:
         """The file behind an open handle as it is now. Blocking. Raises SourceError."""
@@ -264,6 +274,9 @@ class Ledger(Protocol):
         A killed run is shown as killed once the next owner has recovered its claims.
         """
 
+    async def lacks_ids(self) -> bool:
+        """Whether recordings that the service may hold are on record without IDs."""
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 
@@ -281,26 +294,33 @@ class Ledger(Protocol):
         """The same of all connections that the ledger holds recordings of."""
 
 
+class Applies(Protocol):
+    """What changes can be applied to."""
+
+    async def apply(self, changes: Sequence[Change]) -> list[Answer]:
+        """As ``Ledger``."""
+
+
 @overload
-async def apply_one(ledger: Ledger, change: Claim) -> ClaimAnswer: ...
+async def apply_one(ledger: Applies, change: Claim | Rejudge) -> ClaimAnswer: ...
 @overload
-async def apply_one(ledger: Ledger, change: Settle) -> Outcome: ...
+async def apply_one(ledger: Applies, change: JudgeDefaultIds) -> SharedIds | None: ...
 @overload
-async def apply_one(ledger: Ledger, change: Release | Unanswered) -> None: ...
-async def apply_one(ledger: Ledger, change: Change) -> ClaimAnswer | Outcome | None:
+async def apply_one(ledger: Applies, change: Settle) -> Outcome: ...
+@overload
+async def apply_one(ledger: Applies, change: Release | Unanswered) -> None: ...
+async def apply_one(ledger: Applies, change: Change) -> Told:
     """Apply one change. Raises the LedgerError that answers it."""
     (answer,) = await apply_all(ledger, [change])
     return answer
 
 
-async def apply_all(
-    ledger: Ledger, changes: Sequence[Change]
-) -> list[ClaimAnswer | Outcome | None]:
+async def apply_all(ledger: Applies, changes: Sequence[Change]) -> list[Told]:
     """Apply these changes. Raises the first LedgerError among the answers; the others are applied.
 
     ``Lost`` raises a LedgerError, too.
     """
-    made: list[ClaimAnswer | Outcome | None] = []
+    made: list[Told] = []
     for change, answer in zip(changes, await ledger.apply(changes), strict=True):
         result = told(change, answer)
         if isinstance(result, LedgerError):
@@ -309,7 +329,7 @@ async def apply_all(
     return made
 
 
-def told(change: Change, answer: Answer) -> ClaimAnswer | Outcome | LedgerError | None:
+def told(change: Change, answer: Answer) -> Told | LedgerError:
     """The answer to a change, with a lost claim as a LedgerError."""
     if not isinstance(answer, Lost):
         return answer

@@ -43,6 +43,14 @@ class ClaimResult(StrEnum):
     """This path is in doubt or in conflict, or claimed by another owner."""
 
 
+def ids_learned(connection_id: str) -> str:
+    """The name of the ledger's fact that all recordings of a connection have IDs that could.
+
+    Its value is empty if that is to be found out.
+    """
+    return f"ids_learned {connection_id}"
+
+
 class Sight(Struct, frozen=True):
     """What a look at the file of a record showed.
 
@@ -65,6 +73,18 @@ class ClaimAnswer(Struct, frozen=True):
     other: str | None = None
     outcome: Outcome | None = None
     look: tuple["Record", ...] = ()
+
+
+class SharedIds(Struct, frozen=True):
+    """Default IDs that do not name calls.
+
+    ``examples`` are paths with the same ID; ``shared`` of ``total`` IDs stand in several recordings
+    that are held for them.
+    """
+
+    examples: tuple[str, ...]
+    shared: int
+    total: int
 
 
 class Lost(Struct, frozen=True):

@@ -262,6 +262,8 @@ AFTER_A_CLAIM: Final = MAYBE_STORED - {Status.CLAIMED}
 """Only a claimed recording gets these."""
 AT_REST: Final = _where(lambda row: row.unchanged.action is Action.SKIP and row.other_rules is None)
 """Runs skip these while their files are unchanged."""
+POSSIBLE: Final = _where(lambda row: Verdict.DUPLICATE in row.verdicts)
+"""These may be calls that are on record: a human decides."""
 STANDING: Final = MAYBE_STORED | AT_REST
 """Nothing is sent for a path in one of these states while its file is unchanged."""
 FORGETTABLE: Final = _where(lambda row: row.forgotten)

@@ -112,6 +112,9 @@ def looked_into(
         settled_at_ns=now,
         stamp_field=stamp_field,
         doubt_seq=None if let_be else store.tick(),
+        essence=recording.identity.essence,
+        default_id=recording.identity.default_id,
+        named_id=recording.identity.named_id,
     )
     store.put(record)
     if let_be:

@@ -3,21 +3,25 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
-from typing import Self
+from itertools import islice
+from typing import Self, TypeAlias
 
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from batch_uploader.core import states
+from batch_uploader.core.calls import has_content_of, sounds_like
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
+from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Canary, Likeness, Record
 from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.store import ClaimContext
+from batch_uploader.ledgers.store import RELATIVES, ClaimContext
 
 
 class MemoryLedger:
@@ -131,6 +135,12 @@ class MemoryLedger:
         latest = [*self._store.runs.values()][::-1][:limit]
         return [replace(run, connection_id=self._connection_id) for _, run in latest]
 
+    async def lacks_ids(self) -> bool:
+        """Whether recordings that the service may hold are on record without IDs."""
+        await checkpoint()
+        stored = (row for row in self._store.records() if row.status in states.MAYBE_STORED)
+        return any(row.default_id is None for row in stored)
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         await checkpoint()
@@ -174,7 +184,8 @@ class _MemoryStore:
         self.facts: dict[str, str] = {}
         self.runs: dict[str, tuple[int, Run]] = {}
         """By ID, the oldest first; each with its owner."""
-        self._by_audio: defaultdict[bytes | None, list[Record]] = defaultdict(list)
+        self._by_mark: defaultdict[_Mark, list[Record]] = defaultdict(list)
+        """The records of an audio, an ID or a place, in the order in which they were put."""
         self._by_talk: dict[str | None, Record] = {}
 
     def records(self) -> Iterator[Record]:
@@ -204,22 +215,55 @@ class _MemoryStore:
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         meant = {fingerprint.metadata, None}
-        same = [each for each in self._by_audio[fingerprint.sha256] if each.metadata in meant]
+        audio = self._by_mark["sha256", fingerprint.sha256]
+        same = [each for each in audio if each.metadata in meant]
         holders = (record for record in same if record.status in states.MAYBE_STORED)
         return min(holders, key=lambda record: record.path, default=None)
 
     def talk(self, talk_id: str) -> Record | None:
         return self._by_talk.get(talk_id)
 
-    def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
-        past = (each for each in reversed(self.history) if each.path == path)
-        same = (record for record in past if record.sha256 == fingerprint.sha256)
-        return ClaimContext(self.current(path), next(same, None), self.holder(fingerprint))
+    def claim_context(self, new: Record) -> ClaimContext:
+        mine = (each for each in reversed(self.history) if each.path == new.path)
+        superseded = next((each for each in mine if sounds_like(each, new)), None)
+        holder = self.holder(Fingerprint(new.sha256 or b"", new.metadata or b""))
+        found = {} if holder is None else {id(holder): holder}
+        for mark in _marks(new):
+            same = reversed(self._by_mark[mark])
+            stored = (each for each in same if each.status in states.MAYBE_STORED)
+            found |= {id(each): each for each in islice(stored, 2 * RELATIVES)}
+        past = [each for each in reversed(self.history) if id(each) in found]
+        gone = set(map(id, past))
+        relatives = [each for key, each in found.items() if key not in gone]
+        return ClaimContext(self.current(new.path), superseded, relatives, past)
+
+    def ids_of(self, essence: bytes) -> set[bytes]:
+        rows = self._by_mark["essence", essence]
+        return {row.default_id for row in rows if row.default_id}
+
+    def held_ids(self) -> list[bytes]:
+        counts = Counter(
+            row.default_id
+            for row in self.records()
+            if row.status is Status.POSSIBLE_DUPLICATE and row.cause is Cause.SAME_DEFAULT_ID
+        )
+        return [held for held in sorted(counts, key=lambda held: (-counts[held], held)) if held]
+
+    def count_ids(self) -> int:
+        return len({row.default_id for row in self.records() if row.default_id})
+
+    def with_default_id(self, default_id: bytes) -> list[Record]:
+        rows = self._by_mark["default_id", default_id]
+        return sorted(rows, key=lambda row: row.path)
+
+    def fact(self, name: str) -> str | None:
+        return self.facts.get(name)
 
     def put(self, record: Record) -> None:
         self.drop(record.path)
         self.folders[_folder(record.path)][record.path] = record
-        self._by_audio[record.sha256].append(record)
+        for mark in _marks(record):
+            self._by_mark[mark].append(record)
         if record.talk_id is not None:
             self._by_talk[record.talk_id] = record
 
@@ -240,7 +284,8 @@ class _MemoryStore:
     def drop(self, path: str) -> None:
         record = self.folders[_folder(path)].pop(path, None)
         if record is not None:
-            self._by_audio[record.sha256].remove(record)
+            for mark in _marks(record):
+                self._by_mark[mark].remove(record)
             if self._by_talk.get(record.talk_id) is record:
                 del self._by_talk[record.talk_id]
 
@@ -261,10 +306,23 @@ class _MemoryStore:
                 self.runs[run_id] = owner, replace(run, end=RunEnd(KILLED))
 
     def drop_duplicates(self, of: Record) -> None:
-        for record in tuple(self._by_audio[of.sha256]):
-            same = record.metadata == of.metadata or None in {record.metadata, of.metadata}
-            if same and record.sha256 is not None and record.duplicate_of == of.path:
+        for record in tuple(self.records()):
+            if record.status is not Status.DUPLICATE or record.duplicate_of != of.path:
+                continue
+            by_content = record.cause in {None, Cause.SAME_CONTENT}
+            if not by_content or has_content_of(record, of) or has_content_of(of, record):
                 self.drop(record.path)
+
+
+_Mark: TypeAlias = tuple[str, object]
+
+
+def _marks(record: Record) -> Iterator[_Mark]:
+    """What a record is found by."""
+    yield "place", stem(record.path)
+    for kind in ("sha256", "essence", "default_id", "named_id"):
+        if digest := getattr(record, kind):
+            yield kind, digest
 
 
 def _files(folder: str, record: Record) -> Iterator[Entry]:

@@ -7,10 +7,10 @@ its record is superseded and stays as history.
 
 from collections.abc import Collection, Iterable
 from copy import copy
-from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from batch_uploader.core.calls import learned
 from batch_uploader.core.changes import (
     Adopt,
     Answer,
@@ -19,8 +19,12 @@ from batch_uploader.core.changes import (
     Claim,
     EndRun,
     Forget,
+    JudgeDefaultIds,
     Learn,
+    LearnIdentity,
+    Made,
     Note,
+    Rejudge,
     Release,
     Remember,
     Settle,
@@ -28,11 +32,11 @@ from batch_uploader.core.changes import (
     Unanswered,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Outcome, Recording, Timestamp
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record
+from batch_uploader.core.identity import Cause
+from batch_uploader.core.model import RESEND, Outcome, Timestamp
+from batch_uploader.core.records import Lost, Record, Sight
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
-    AT_REST,
     FORGETTABLE,
     FOUND_AGAIN,
     KEPT,
@@ -41,11 +45,10 @@ from batch_uploader.core.states import (
     UNRESOLVED,
     Status,
 )
-from batch_uploader.ledgers.adoption import adopt, looked_into
+from batch_uploader.ledgers.adoption import adopt
+from batch_uploader.ledgers.claims import claim, judge_default_ids, rejudge
 from batch_uploader.ledgers.store import Store, of_another
 from batch_uploader.ledgers.takeover import RUN_ENDED, take_over
-
-Made: TypeAlias = ClaimAnswer | Outcome | Lost | None
 
 
 def answers(
@@ -76,10 +79,14 @@ def apply(store: Store, change: Change, now: Timestamp, owner: int) -> Made:
     match change:
         case Claim():
             return claim(store, change, now.wall_ns, owner)
+        case Rejudge():
+            return rejudge(store, change, now.wall_ns)
+        case JudgeDefaultIds():
+            return judge_default_ids(store)
         case Settle():
             return settle(store, change, now, owner)
         case Release():
-            return release(store, change.path, owner)
+            return release(store, change.path, now, owner)
         case _:
             _note_down(store, change, now, owner)
             return None
@@ -89,6 +96,8 @@ def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> 
     match change:
         case Learn():
             store.renew(change.path, change.stat)
+        case LearnIdentity():
+            learn_identity(store, change)
         case Note():
             note(store, change.doubt)
         case Forget():
@@ -103,78 +112,6 @@ def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> 
             adopt(store, change.row, change.stamp_field, now.wall_ns)
         case TakeOver():
             take_over(store, change.row, now)
-
-
-def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
-    """Grant a claim, or answer why nothing is to be sent."""
-    recording, stamp_field = asked.recording, asked.stamp_field
-    path, content = recording.path, recording.fingerprint
-    current, talk, other = store.claim_context(path, content)
-    if current is not None and current.status in UNRESOLVED and current.sha256 is not None:
-        return ClaimAnswer(ClaimResult.HELD)
-    if talk is not None and (
-        current is None or current.status not in KEPT or current.sha256 != content.sha256
-    ):
-        current = _restored(store, current, talk)
-    if current is not None:
-        if current.sha256 == content.sha256:
-            answer = _known(store, current, recording)
-        else:
-            answer = looked_into(store, current, recording, stamp_field, now)
-        if answer is not None:
-            return answer
-    if other is not None and other.status is Status.CLAIMED:
-        return ClaimAnswer(ClaimResult.BUSY, other.path)
-    if current is not None and current.status in KEPT:
-        store.supersede(path)
-    record = Record(
-        connection_id=store.connection_id,
-        path=path,
-        status=Status.CLAIMED,
-        stat=recording.stat,
-        sha256=content.sha256,
-        metadata=content.metadata,
-        key=recording.key,
-        duration=recording.audio.duration,
-        container=recording.audio.container,
-        claimed_at_ns=now,
-        stamp_field=stamp_field,
-    )
-    if other is None:
-        store.put(replace(record, claimed_seq=store.tick(), owner=owner))
-        return ClaimAnswer(ClaimResult.GRANTED)
-    duplicate = replace(
-        record,
-        status=Status.DUPLICATE,
-        duplicate_of=other.path,
-        stamp_field=None,
-        claimed_at_ns=None,
-        settled_at_ns=now,
-    )
-    store.put(duplicate)
-    return ClaimAnswer(ClaimResult.DUPLICATE, outcome=duplicate.outcome)
-
-
-def _known(store: Store, current: Record, recording: Recording) -> ClaimAnswer | None:
-    """The answer for a path that already has this audio on record; None if it is to be sent."""
-    metadata = recording.fingerprint.metadata
-    same_metadata = current.metadata in {None, metadata}
-    if current.status in AT_REST and (same_metadata or current.status is Status.GIVEN_UP):
-        known = current.metadata or metadata
-        store.put(replace(current, stat=recording.stat, metadata=known))
-        return ClaimAnswer(ClaimResult.KNOWN)
-    return ClaimAnswer(ClaimResult.OUTDATED) if current.status is Status.UPLOADED else None
-
-
-def _restored(store: Store, current: Record | None, talk: Record) -> Record:
-    """Make the superseded talk current again whose audio is back at its path.
-
-    The recording is that talk's then, whatever its sidecar says and whatever was recorded between.
-    """
-    if current is not None and current.status in KEPT:
-        store.supersede(talk.path)
-    store.restore(talk)
-    return talk
 
 
 def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> Outcome | Lost:
@@ -225,6 +162,7 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
             attempts=outcome.attempts,
             talk_id=outcome.talk_id,
             duplicate_of=outcome.duplicate_of,
+            cause=outcome.cause or (current.cause if same else None),
             failure=outcome.failure,
             settled_at_ns=now.wall_ns,
             owner=None,
@@ -268,6 +206,9 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     if current.status is Status.GIVEN_UP:
         # Another stat is another file, which was not decided on.
         return current.stat.is_like(outcome.stat)
+    if current.status is Status.POSSIBLE_DUPLICATE and outcome.cause is not None:
+        # A decision about it.
+        return current.stat.is_like(outcome.stat)
     return current.status in UNRESOLVED
 
 
@@ -299,13 +240,26 @@ def note(store: Store, doubt: Record) -> None:
     store.put(replace(current, failure=failure, since=doubt.since, first_miss=doubt.first_miss))
 
 
-def release(store: Store, path: str, owner: int) -> Lost | None:
+def release(store: Store, path: str, now: Timestamp, owner: int) -> Lost | None:
     """Drop a claim."""
     current = store.current(path)
     if not _is_claim_of(current, owner):
         return Lost(path, None if current is None else current.status)
-    store.drop(path)
+    if current is not None and current.cause is Cause.ANOTHER_CALL:
+        # The decision stays; nothing of it was sent.
+        back = replace(current, status=Status.FAILED, owner=None, failure=RESEND)
+        store.put(replace(back, settled_at_ns=now.wall_ns))
+    else:
+        store.drop(path)
     return None
+
+
+def learn_identity(store: Store, change: LearnIdentity) -> None:
+    """Add the identity to a record of an older version."""
+    current = store.current(change.path)
+    if current is None or current.status is Status.CLAIMED or not current.stat.is_like(change.stat):
+        return
+    store.put(learned(current, Sight(gone=False, identity=change.identity)))
 
 
 def _is_claim_of(record: Record | None, owner: int | None) -> bool:

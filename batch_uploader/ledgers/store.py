@@ -1,7 +1,7 @@
 """The storage of a ledger's records, as the rules use it."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from batch_uploader.core.model import (
     Failure,
@@ -23,15 +23,22 @@ def of_another(path: str, talk_id: str, other: Record) -> Failure:
 
 
 class ClaimContext(NamedTuple):
-    """The records that a claim depends on: those of its path, and of its content.
+    """The records that a claim depends on.
 
-    ``current`` and ``holder`` are as in ``Store``; ``superseded`` is the latest record with this
-    audio that was superseded at this path.
+    ``current`` is that of its path, ``superseded`` the latest one with this audio that was
+    superseded there. ``relatives`` are current records that the service holds, or may hold, with
+    the same audio, place or ID, and ``past`` superseded ones, the latest first. Of very many with
+    one audio or ID only the latest are among them, and always one with the same metadata.
     """
 
     current: Record | None = None
     superseded: Record | None = None
-    holder: Record | None = None
+    relatives: Sequence[Record] = ()
+    past: Sequence[Record] = ()
+
+
+RELATIVES: Final = 20
+"""The most records of one kind that a claim is compared with."""
 
 
 class Store(Protocol):
@@ -60,8 +67,23 @@ class Store(Protocol):
     def talk(self, talk_id: str) -> Record | None:
         """The recording uploaded as this talk, superseded ones included."""
 
-    def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
-        """All records that a claim of this content at this path depends on, in one query."""
+    def claim_context(self, new: Record) -> ClaimContext:
+        """All records that a claim of this recording depends on."""
+
+    def ids_of(self, essence: bytes) -> Collection[bytes]:
+        """A few of the default IDs under which this audio is on record, in any state."""
+
+    def held_ids(self) -> Sequence[bytes]:
+        """The default IDs for which possible duplicates are held, the most frequent first."""
+
+    def count_ids(self) -> int:
+        """How many default IDs are on record."""
+
+    def with_default_id(self, default_id: bytes) -> Sequence[Record]:
+        """Up to 1,000 records with this default ID, superseded ones included."""
+
+    def fact(self, name: str) -> str | None:
+        """The fact of that name about the ledger itself."""
 
     def put(self, record: Record) -> None:
         """Make it the current record of its path, replacing the one before."""
@@ -96,5 +118,5 @@ class Store(Protocol):
     def drop_duplicates(self, of: Record) -> None:
         """Delete the duplicates of a record, if it has a fingerprint.
 
-        Unknown metadata equal any other.
+        For those with the same content unknown metadata equal any other.
         """

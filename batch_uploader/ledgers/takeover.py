@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Failure, Fingerprint, Timestamp
-from batch_uploader.core.records import Record
+from batch_uploader.core.model import Failure, Timestamp
+from batch_uploader.core.records import Record, ids_learned
 from batch_uploader.core.states import FORGETTABLE, KEPT, MAYBE_STORED, UNRESOLVED, Status
 from batch_uploader.ledgers.store import Store, of_another
 
@@ -38,6 +38,8 @@ def take_over(store: Store, row: Record, now: Timestamp) -> None:
     the doubts of this one. Raises LedgerError if two doubts about different audio meet at a path.
     """
     row = _as_ours(store, row, now)
+    if row.default_id is None:
+        store.remember(ids_learned(store.connection_id), "")
     other = store.talk(row.talk_id) if row.talk_id is not None else None
     if other is not None and row.talk_id is not None:
         if (other.path, other.sha256) == (row.path, row.sha256):
@@ -89,8 +91,7 @@ def _copy_of(other: Record, row: Record, talk_id: str) -> Record:
 def _is_history(store: Store, row: Record) -> bool:
     if row.sha256 is None or row.status not in KEPT:
         return False
-    content = Fingerprint(row.sha256, row.metadata or b"")
-    past = store.claim_context(row.path, content).superseded
+    past = store.claim_context(row).superseded
     return past is not None and (past.status, past.talk_id) == (row.status, row.talk_id)
 
 

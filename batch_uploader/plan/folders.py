@@ -8,17 +8,28 @@ from typing import Protocol
 from anyio import to_thread
 from msgspec import Struct, field
 
+from batch_uploader.core.calls import possible
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
 from batch_uploader.core.naming import is_sidecar
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, FORGETTABLE, UNRESOLVED, Action, Decision, Status
+from batch_uploader.core.states import (
+    AT_REST,
+    FORGETTABLE,
+    STANDING,
+    UNRESOLVED,
+    Action,
+    Decision,
+    Status,
+)
 from batch_uploader.plan.decide import plan
 from batch_uploader.prepare.pairing import Orphan, Pair, pair
 from batch_uploader.prepare.prepare import stat_of
 
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
+_ALONE = Decision(Action.UPLOAD, "the mix that it was one side of is gone")
 _FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -55,7 +66,8 @@ class Job(Struct, frozen=True):
 class Batch(Struct):
     """The decisions for one folder.
 
-    ``held`` are what earlier runs left for a human. ``orphans`` are defects that are known without
+    ``held`` are what earlier runs left for a human. ``legs`` are sides of calls that lie beside
+    their mix, and that the ledger does not have yet. ``orphans`` are defects that are known without
     inspecting the audio and that the ledger does not have yet; ``unreadable`` those too vague for a
     ledger. ``gone`` are paths that no longer exist and of which nothing is stored, ``left_out``
     those that were to be planned again and are not to be sent as they are now. ``looks``, which are
@@ -73,6 +85,7 @@ class Batch(Struct):
     learned: list[tuple[str, Stat]] = field(default_factory=list)
     decisions: list[tuple[str, Decision]] = field(default_factory=list)
     held: list[Outcome] = field(default_factory=list)
+    legs: list[Outcome] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
     unreadable: list[Defect] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -184,6 +197,8 @@ class FolderPlanner(Struct, frozen=True):
             before = known.pop(each.audio.path, None)
             if self._young(now, each.audio, each.sidecar):
                 batch.waiting += 1
+            elif each.mix is not None and not _is_another_call(before):
+                self._hold_leg(batch, each, each.mix, before)
             else:
                 self._decide(batch, each, before)
         for orphan in orphans:
@@ -214,6 +229,8 @@ class FolderPlanner(Struct, frozen=True):
     def _decide(self, batch: Batch, pair: Pair, before: Record | None) -> None:
         stat = stat_of(pair)
         decision = plan(stat, before, self.policy, self.by)
+        if before is not None and before.cause is Cause.LEG and decision.action is Action.HOLD:
+            decision = _ALONE
         if self.explain:
             batch.decisions.append((pair.audio.path, decision))
         if before is not None and before.stat.is_like(stat):
@@ -229,6 +246,25 @@ class FolderPlanner(Struct, frozen=True):
             batch.held.append(before.outcome)
         else:
             batch.jobs.append(Job(pair, decision.action, before))
+
+    def _hold_leg(self, batch: Batch, leg: Pair, mix: str, before: Record | None) -> None:
+        """Keep one side of a call from being billed beside the mix of both."""
+        outcome = Outcome(
+            leg.audio.path,
+            Status.POSSIBLE_DUPLICATE,
+            stat_of(leg),
+            failure=possible(Cause.LEG, mix),
+            duplicate_of=mix,
+            cause=Cause.LEG,
+        )
+        if before is None or before.status not in STANDING | UNRESOLVED:
+            same = before is not None and before.outcome == outcome
+            (batch.held if same else batch.legs).append(outcome)
+        elif before.status in AT_REST:
+            # It was uploaded before its mix came.
+            batch.already_there += 1
+        else:
+            batch.held.append(before.outcome)
 
     def _compare(self, batch: Batch, before: Record, stat: Stat) -> None:
         """Compare change times and inodes of files with the same sizes and modification times."""
@@ -259,6 +295,11 @@ class FolderPlanner(Struct, frozen=True):
             for entry in entries
             if entry is not None
         )
+
+
+def _is_another_call(before: Record | None) -> bool:
+    """Whether a human decided that it is a call of its own."""
+    return before is not None and before.cause is Cause.ANOTHER_CALL
 
 
 def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:

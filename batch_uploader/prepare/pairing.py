@@ -6,6 +6,7 @@ letter are different files. A sidecar whose name is a recording's full name and 
 that one alone.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -16,12 +17,19 @@ from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import described, is_sidecar, stem
 from batch_uploader.core.text import quote
 
+_LEG = re.compile(r"(.+)[-_](?:in|out|rx|tx)", re.IGNORECASE | re.DOTALL)
+"""A name that PBXs give to one side of the call whose mix has the name before that."""
+
 
 class Pair(Struct, frozen=True):
-    """A recording and its sidecar, if it has one."""
+    """A recording and its sidecar, if it has one.
+
+    ``mix`` is the recording beside it of which it seems to be one side, None for any other.
+    """
 
     audio: Entry
     sidecar: Entry | None
+    mix: str | None = None
 
 
 class Orphan(Struct, frozen=True):
@@ -44,6 +52,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
     names = {entry.path for entry in audio}
     names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
     sharing = Counter(map(stem, names))
+    mixes = {stem(name): name for name in names} | {name: name for name in names}
 
     pairs: list[Pair] = []
     orphans: list[Orphan] = []
@@ -55,7 +64,10 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
             keys.append(short)
         found = [sidecar for key in keys for sidecar in sidecars.get(key, ())]
         lost = next((unreadable[key] for key in keys if key in unreadable), None)
-        if lost is not None:
+        leg = _LEG.fullmatch(short)
+        if leg is not None and leg[1] in mixes:
+            pairs.append(Pair(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
+        elif lost is not None:
             orphans.append(Orphan(entry, _unreadable(entry, lost)))
         elif len(found) > 1:
             orphans.append(Orphan(entry, _several(entry, found)))

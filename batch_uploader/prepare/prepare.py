@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from batch_uploader import __version__
 from batch_uploader.core.checks import require_type
-from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.errors import ConfigError, SourceError, SourceGone
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
@@ -25,7 +25,7 @@ from batch_uploader.core.model import (
     recording_key,
 )
 from batch_uploader.core.ports import Local, Source
-from batch_uploader.core.records import Likeness, Record
+from batch_uploader.core.records import Likeness, Record, Sight
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger, essence
@@ -160,6 +160,55 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, info)
         return info
 
+    def sight(self, record: Record) -> Sight:
+        """Look at the file of a record: whether it is still there, and what the record lacks.
+
+        A file that cannot be read is there.
+        """
+        try:
+            entry = self.source.stat(record.path)
+            there = (entry.size, entry.mtime_ns) == (record.stat.size, record.stat.mtime_ns)
+            lacks = None in {record.essence, record.default_id, record.named_id}
+            if there and not lacks:
+                return Sight(gone=False)
+            sha256, heard = self._digests(entry)
+            if sha256 != record.sha256 and (heard is None or heard != record.essence):
+                return Sight(gone=True)
+            return Sight(gone=False, identity=self._identity(self.metadata_of(record), heard))
+        except SourceGone:
+            return Sight(gone=True)
+        except SourceError:
+            return Sight(gone=False)
+
+    def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
+        """The metadata of a record's sidecar as it is now. Raises SourceError."""
+        folder, slash, _ = record.path.rpartition("/")
+        name = record.stat.sidecar
+        beside = None if name is None else self.source.stat(f"{folder}{slash}{name}")
+        return self.metadata(Pair(self.source.stat(record.path), beside))
+
+    def ids(self, pair: Pair) -> Identity:
+        """The IDs of a pair by its sidecar alone. Raises SourceError."""
+        return self._identity(self.metadata(pair), None)
+
+    def _identity(self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None) -> Identity:
+        if isinstance(metadata, tuple):
+            return Identity(heard)
+        ids = self.rules.call_ids
+        return Identity(heard, ids.default_id(metadata), ids.named_id(metadata))
+
+    def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
+        """SHA-256 and essence of a file; no essence for what is not sound."""
+        with _explaining(entry.path), self.source.open(entry.path) as handle:
+            info = self._probe(handle, entry)
+            if isinstance(info, Defect):
+                digest = hashlib.sha256()
+                _read(handle, entry, digest.update)
+                return digest.digest(), None
+            digests = _Digests(essence.begin(handle, entry.size, info))
+            _read(handle, entry, digests.update)
+        return digests.digest()
+
     def compare(self, pair: Pair, known: Record) -> Comparison:
         """Compare audio of the same size and time, and its sidecar, with their record.
 
@@ -293,7 +342,7 @@ class Preparer(Struct, frozen=True):
         sha256: bytes,
         heard: bytes | None = None,
     ) -> Recording:
-        path, ids = pair.audio.path, self.rules.call_ids
+        path = pair.audio.path
         return Recording(
             connection_id=self.connection_id,
             path=path,
@@ -302,7 +351,7 @@ class Preparer(Struct, frozen=True):
             metadata=metadata,
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
-            identity=Identity(heard, ids.default_id(metadata), ids.named_id(metadata)),
+            identity=self._identity(metadata, heard),
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:

@@ -8,6 +8,7 @@ from batch_uploader.core.errors import InDoubt, SinkError
 from batch_uploader.core.events import AttemptEnded, BytesSent, Listener
 from batch_uploader.core.model import Failure, Outcome, Receipt, Recording
 from batch_uploader.core.ports import Attempt
+from batch_uploader.core.records import Sight
 from batch_uploader.core.states import Status
 
 CUT_OFF = InDoubt(
@@ -22,7 +23,8 @@ class Delivery:
     ``earlier`` is the number of attempts in earlier runs. ``claimed`` is true while the ledger has
     a claim, ``open`` from the beginning of an attempt until its answer: if it is cut off then it is
     in doubt. ``settling`` is true while its end is being recorded, after which ``over`` is set.
-    ``behind`` is the delivery of the same content that it has to wait for.
+    ``behind`` is the delivery of what may be the same call, for which it has to wait; ``sights``
+    are what was seen of the files of other records, by path.
     """
 
     def __init__(self, recording: Recording, earlier: int, publish: Listener) -> None:
@@ -33,6 +35,7 @@ class Delivery:
         self.settling = False
         self.over = asyncio.Event()
         self.behind: Delivery | None = None
+        self.sights: dict[str, Sight] = {}
         self.started = 0.0
         self._earlier = earlier
         self._number = 0

@@ -14,6 +14,8 @@ from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.drain import Drain
 from batch_uploader.run.feed import Feed, JobQueue
+from batch_uploader.run.held import HeldBack
+from batch_uploader.run.lookout import Lookout
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.reach import Reach
 from batch_uploader.run.recorder import Made, Recorder
@@ -40,8 +42,15 @@ class Engine:
         self._recorder = Recorder(ledger, drain.fail)
         self.absence = Absence(ledger, planner.source, allowed=options.allow_empty)
         """What is gone."""
+        self._held = HeldBack(ledger, Lookout(preparer), publish, planner.clock())
         self._feed = Feed(
-            planner, ledger, reconciler, self.absence, publish=publish, fail=drain.fail
+            planner,
+            ledger,
+            reconciler,
+            self.absence,
+            self._held,
+            publish=publish,
+            fail=drain.fail,
         )
         self._pacer = pacer
         self._reach = Reach(ledger, sink, self._recorder, self._heard)
@@ -92,6 +101,7 @@ class Engine:
         self._drain.over = True
         if self._drain.failure is not None:
             raise self._drain.failure
+        await self._held.report()
 
     def limit(self, reason: str) -> None:
         """The maximum duration is over: drain, or leave mere comparisons to the next run."""

@@ -4,7 +4,7 @@ The jobs go into a bounded queue, so the scan never runs far ahead of the upload
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Self
 
@@ -27,10 +27,11 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import Outcome, Stat
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
-from batch_uploader.core.states import Action
+from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts import Reconciler
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
 from batch_uploader.run.absence import Absence
+from batch_uploader.run.held import HeldBack
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
 """The ledger's fact about whether inodes are stable between runs."""
@@ -88,6 +89,7 @@ class Feed:
         ledger: Ledger,
         reconciler: Reconciler,
         absence: Absence,
+        held: HeldBack,
         *,
         publish: Listener,
         fail: Callable[[Exception], None],
@@ -96,6 +98,7 @@ class Feed:
         self._ledger = ledger
         self._reconciler = reconciler
         self._absence = absence
+        self._held = held
         self._publish = publish
         self._fail = fail
         self._planned = (0, 0)
@@ -123,6 +126,7 @@ class Feed:
                 self._tell_totals(*self._planned)
                 await self._learn()
                 await self._absence.walked()
+                await self._judge_held(jobs)
                 await self._settle_doubts(jobs)
                 await self._judge_inodes()
                 if self._looks.files:
@@ -213,12 +217,23 @@ class Feed:
             absent = await self._reconciler.after()
             if not absent:
                 return
-            batch = await self._planner.again(absent)
-            await self._announce(batch)
-            for path in batch.left_out:
-                self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
-            for job in batch.jobs:
-                await self._hand_on(job, jobs)
+            await self._send_again(absent, jobs)
+
+    async def _judge_held(self, jobs: JobQueue) -> None:
+        """When all else has ended, judge what may be calls on record, and send what is not."""
+        await self._all_ended()
+        freed = await self._held.judge()
+        if freed:
+            await self._send_again(freed, jobs)
+            await self._all_ended()
+
+    async def _send_again(self, paths: Collection[str], jobs: JobQueue) -> None:
+        batch = await self._planner.again(paths)
+        await self._announce(batch)
+        for path in batch.left_out:
+            self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
+        for job in batch.jobs:
+            await self._hand_on(job, jobs)
 
     async def _all_ended(self) -> None:
         while self._unfinished:
@@ -241,9 +256,11 @@ class Feed:
         for path, decision in batch.decisions:
             self._publish(Decided(path, decision.action, decision.reason))
         for outcome in batch.held:
-            self._publish(CarriedOver(outcome))
+            # Possible duplicates are told at the end, when they were judged.
+            if outcome.status is not Status.POSSIBLE_DUPLICATE:
+                self._publish(CarriedOver(outcome))
         orphans = [orphaned(each) for each in batch.orphans]
-        await self._record(orphans)
+        await self._record([*orphans, *batch.legs])
         self._absence.add(batch)
         for outcome in orphans:
             self._publish(ProblemFound(outcome))

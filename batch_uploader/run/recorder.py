@@ -10,13 +10,11 @@ from copy import copy
 
 from anyio import CancelScope
 
-from batch_uploader.core.changes import Answer, Change
+from batch_uploader.core.changes import Answer, Change, Told
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Outcome
 from batch_uploader.core.ports import Ledger, told
-from batch_uploader.core.records import ClaimAnswer
 
-Made = ClaimAnswer | Outcome | LedgerError | None
+Made = Told | LedgerError
 Heard = Callable[[Made], None]
 
 
@@ -28,7 +26,7 @@ class Recorder:
     """
 
     def __init__(self, ledger: Ledger, fail: Callable[[Exception], None]) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._fail = fail
         self._waiting: list[tuple[Change, Heard]] = []
         self._idle = asyncio.Event()
@@ -80,7 +78,7 @@ class Recorder:
     def _begin(self) -> None:
         batch, self._waiting = self._waiting, []
         changes = [change for change, _ in batch]
-        step = asyncio.get_running_loop().create_task(self._ledger.apply(changes))
+        step = asyncio.get_running_loop().create_task(self.ledger.apply(changes))
         step.add_done_callback(lambda step: self._ended(batch, step))
 
     def _ended(

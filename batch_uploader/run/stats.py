@@ -81,6 +81,8 @@ class RunStats:
             events.ProblemFound: self._problem_found,
             events.Unreadable: self._unreadable,
             events.AlreadyThere: self._found_there,
+            events.SetAside: self._set_aside,
+            events.Judged: self._judged,
             events.ComparisonStarted: self._comparison_started,
             events.Compared: self._compared,
             events.Waiting: self._left_waiting,
@@ -172,6 +174,10 @@ class RunStats:
         self.outdated += event.outdated
         self._finish(event.size)
 
+    def _set_aside(self, event: events.SetAside) -> None:
+        self.wrote = True
+        self._finish(event.size)
+
     def _left_waiting(self, event: events.Waiting) -> None:
         self.waiting += 1
         self._finish(event.size)
@@ -201,6 +207,9 @@ class RunStats:
         self.copies += event.outcome.duplicate_of is not None
 
     def _problem_found(self, event: events.ProblemFound) -> None:
+        self._end(event.outcome)
+
+    def _judged(self, event: events.Judged) -> None:
         self._end(event.outcome)
 
     def _unreadable(self, event: events.Unreadable) -> None:

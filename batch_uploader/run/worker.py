@@ -29,6 +29,7 @@ from batch_uploader.core.events import (
     Listener,
     Paused,
     ReturnedUnsent,
+    SetAside,
     Settled,
     UploadStarted,
     Waiting,
@@ -46,6 +47,8 @@ from batch_uploader.prepare.prepare import Preparer, stat_of
 from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
+from batch_uploader.run.learning import Learning
+from batch_uploader.run.lookout import Lookout
 from batch_uploader.run.looks import Looks
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.recorder import Made, Recorder
@@ -79,8 +82,10 @@ class Workers:
         self._sink = sink
         self._recorder = recorder
         self._looks = Looks(preparer, recorder, publish)
+        self._lookout = Lookout(preparer)
         self._feed = feed
         self._drain = drain
+        self._learning = Learning(preparer, recorder.ledger, publish, drain.check)
         self._policy = preparer.rules.digest()
         self._options = options
         self._publish = publish
@@ -120,6 +125,7 @@ class Workers:
                 return
             with closing(payload):
                 if not await self._looks.still_rejected(job, payload.recording):
+                    await self._learning.before(payload.recording.identity)
                     await self._send_within_limits(job, payload)
 
     # Prepare
@@ -273,8 +279,10 @@ class Workers:
                 self._publish(delivery.ended(excused.error, excused.pause))
                 self._release(delivery)
             elif answer.claim is ClaimResult.BUSY and delivery.behind is not None:
-                # The same audio and metadata is in flight under another path, whose end decides.
+                # What may be the same call is in flight under another path, whose end decides.
                 await delivery.behind.over.wait()
+            elif answer.claim is ClaimResult.LOOK:
+                delivery.sights |= await self._lookout.see(answer.look)
             else:
                 return answer
 
@@ -351,13 +359,16 @@ class Workers:
             elif isinstance(answer, LedgerError):
                 answered.set_exception(answer)
 
-        self._recorder.record(Claim(delivery.recording, self._sink.stamp_field), heard)
+        asked = Claim(delivery.recording, self._sink.stamp_field, self._policy, delivery.sights)
+        self._recorder.record(asked, heard)
         return await answered
 
     def _left(self, delivery: Delivery, answer: ClaimAnswer) -> None:
         """Publish why the ledger did not grant the claim, and what it recorded instead."""
         path, size = delivery.recording.path, delivery.recording.stat.size
         match answer:
+            case ClaimAnswer(ClaimResult.POSSIBLE):
+                self._publish(SetAside(path, size))
             case ClaimAnswer(outcome=Outcome() as recorded):
                 self._heard(recorded)
             case ClaimAnswer(ClaimResult.KNOWN | ClaimResult.OUTDATED as claim):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from anyio import to_thread
 from msgspec import Struct, field
 
-from batch_uploader.core.errors import SourceError
+from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.host import beneath
 from batch_uploader.sources.holders import holders
@@ -178,7 +178,7 @@ class DirectorySource:
             self._watch_glances(began, time.monotonic())
 
     def stat(self, path: str) -> Entry:
-        """The file as it is now. Blocking. Raises SourceError if it is gone, or a link."""
+        """The file as it is now. Blocking. Raises SourceGone, or SourceError for a link."""
         parts = path_parts(path)
         with _explaining(path):
             return _regular(path, beneath.stat_beneath(self._root.held, parts))
@@ -355,7 +355,8 @@ def _explaining(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         message, cure = _explain(error)
-        raise SourceError(f"{path} {message}", hint=cure) from error
+        gone = isinstance(error, FileNotFoundError)
+        raise (SourceGone if gone else SourceError)(f"{path} {message}", hint=cure) from error
 
 
 def _explain(error: OSError) -> tuple[str, str]:

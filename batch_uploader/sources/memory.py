@@ -8,7 +8,7 @@ from typing import BinaryIO
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
-from batch_uploader.core.errors import SourceError
+from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Entry, Listing
 from batch_uploader.sources.selection import FileKind, Selection
 
@@ -122,7 +122,7 @@ class MemorySource:
             return self._files[path]
         except KeyError:
             shown = path.encode(errors="backslashreplace").decode()
-            raise SourceError(f"{shown} is gone", hint="list the source again") from None
+            raise SourceGone(f"{shown} is gone", hint="list the source again") from None
 
 
 def _entry(path: str, file: _File) -> Entry:

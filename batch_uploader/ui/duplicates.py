@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
+from batch_uploader.core.events import DefaultIdsOff
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.core.text import format_count, plural, printable, quote
 from batch_uploader.core.units import format_duration
 from batch_uploader.sources.selection import literal
-from batch_uploader.ui.stream import Line, Span
+from batch_uploader.ui.explain import ids_off
+from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.text import format_hours
 
 _WHY = {
@@ -134,3 +136,9 @@ def _moment(nanoseconds: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         return ""
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def ids_off_lines(off: DefaultIdsOff) -> Iterator[Line]:
+    """Why recordings with the same date, operator and client count as different calls."""
+    yield warning(ids_off(off))
+    yield hint("name what identifies a call: --call-id FIELD[,FIELD]")

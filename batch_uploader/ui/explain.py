@@ -19,12 +19,30 @@ def explain(event: Event) -> str | None:
             return _reconciled(outcome)
         case events.ReturnedUnsent(path):
             return f"left for the next run {printable(path)}"
+    return announce(event)
+
+
+def announce(event: Event) -> str | None:
+    """Without ``-v``: what changes how the whole run goes, None for other events."""
+    match event:
+        case events.DefaultIdsOff():
+            return f"{ids_off(event)}; to name what identifies a call: --call-id FIELD[,FIELD]"
+        case events.LearningStarted():
+            return (
+                "an older version recorded no call IDs: they are read from the sidecars, and"
+                " nothing is sent meanwhile"
+            )
     return None
 
 
-def explain_nothing(_event: Event) -> str | None:
-    """Without ``-v``: no explanation."""
-    return None
+def ids_off(event: events.DefaultIdsOff) -> str:
+    """Why the same date, operator and client are no reason any more to hold a recording."""
+    values = printable(", ".join(event.values)) or "one of them"
+    files = " and ".join(map(printable, event.examples[:2]))
+    return (
+        "date, operator_id and client_id together do not identify a call in this directory, so they"
+        f" are no longer compared ({values}: {files})"
+    )
 
 
 def _reconciled(outcome: Outcome) -> str:

@@ -57,6 +57,7 @@ def event_fields(event: Event) -> dict[str, Any]:
             | events.Unreadable(outcome)
             | events.CarriedOver(outcome)
             | events.Reconciled(outcome)
+            | events.Judged(outcome)
         ):
             return outcome_fields(outcome)
         case events.RunFinished(summary):

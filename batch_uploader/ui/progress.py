@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from batch_uploader.core.events import Decided
 from batch_uploader.run.stats import RunStats
-from batch_uploader.ui.explain import explain, explain_nothing
+from batch_uploader.ui.explain import announce, explain
 from batch_uploader.ui.jsonlines import JsonView
 from batch_uploader.ui.plain import PlainView, QuietView
 from batch_uploader.ui.renderer import Renderer, View
@@ -57,7 +57,7 @@ def make_renderer(
         unwanted = frozenset[type]() if explain_decisions else frozenset({Decided})
         return Renderer(JsonView(SafeStream(stdout or sys.stdout), unwanted=unwanted), clock, stats)
     stream = stderr or sys.stderr
-    describe = explain if explain_decisions else explain_nothing
+    describe = explain if explain_decisions else announce
     view: View
     if progress is Progress.NONE:
         view = QuietView(SafeStream(stream), describe)

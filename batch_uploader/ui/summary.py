@@ -8,7 +8,7 @@ from typing import TextIO
 
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.core.model import Ending, Outcome, Summary
-from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
+from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration, format_size
 from batch_uploader.run.stats import AttentionGroup, RunStats, reason_of
@@ -28,7 +28,6 @@ from batch_uploader.ui.stream import (
 from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
 
 MOST_ROWS = 10
-_POSSIBLE = frozenset({Status.POSSIBLE_DUPLICATE})
 
 _WIDEST = 160
 _WIDE = 120  # the width from which on the cure is beside the recording, not below
@@ -113,13 +112,13 @@ def summary_lines(
     longest = hint(f"and {format_count(total)} more: {command}")
     for block, hints in _blocks(held, _decisions(summary, word)):
         used = _height([*lines, longest, *hints, *block], size.width) + 1
-        groups = _groups(summary, stats, without=_POSSIBLE if block else frozenset())
+        groups = _groups(summary, stats, without=POSSIBLE if block else frozenset())
         rows, shown = attention_table(groups, width, size.height - used, ellipsis)
         if shown or (used <= size.height and not groups):
             break
         # On such a small screen a recording is more useful; ``status`` has the rest.
     if block:
-        shown += sum(summary.counts.get(each, 0) for each in _POSSIBLE)
+        shown += sum(summary.counts.get(each, 0) for each in POSSIBLE)
     others = f"and {format_count(total - shown)} more: " if total > shown else ""
     others = others if shown else "to see them: "
     return [*lines, *rows, hint(f"{others}{command}"), *hints, *block]

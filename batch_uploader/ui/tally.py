@@ -95,6 +95,7 @@ class Tally:
             events.Settled: self._settled,
             events.AlreadyThere: self._sized,
             events.Waiting: self._sized,
+            events.SetAside: self._sized,
             events.Compared: self._compared,
             events.ReturnedUnsent: self._returned,
             events.DoubtsWaiting: self._doubts_waiting,

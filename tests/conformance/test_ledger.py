@@ -82,7 +82,7 @@ async def test_others_that_need_no_claim_are_recorded_too(ledger, status):
 async def test_a_duplicate_is_on_record_with_the_fingerprint_of_its_claim(ledger):
     await bring_to(ledger, "a.wav", Status.DUPLICATE)
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
-    assert (await known(ledger, "a.wav")).outcome.duplicate_of == "a.wav first"
+    assert (await known(ledger, "a.wav")).outcome.duplicate_of == "first a.wav"
 
 
 @pytest.mark.parametrize(

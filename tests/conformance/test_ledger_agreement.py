@@ -11,24 +11,56 @@ import hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.ledger_cases import CONNECTION, ended, recording, stat, uploaded
-from support.ledger_changes import claim_all, forget, note, release, settle
+from support.ledger_changes import forget, note, release, settle
 
-from batch_uploader.core.changes import Claim, Release, Settle
+from batch_uploader.core.changes import (
+    Claim,
+    JudgeDefaultIds,
+    LearnIdentity,
+    Rejudge,
+    Release,
+    Settle,
+)
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Outcome
-from batch_uploader.core.records import ClaimResult
-from batch_uploader.core.states import Status
+from batch_uploader.core.identity import Cause, Identity
+from batch_uploader.core.model import Container, Outcome
+from batch_uploader.core.naming import stem
+from batch_uploader.core.ports import apply_one
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Sight
+from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
 
-paths = st.sampled_from(["a.wav", "d/a.wav"])
+paths = st.sampled_from(["a.wav", "a.mp3", "a.b.wav", "d/a.wav", "d/b.wav"])
 stats = st.integers(1, 3).map(lambda hour: stat(mtime_ns=hour * 3_600_000_000_000))
+
+
+def essence_of(sha256):
+    return b"p" + sha256[:16]
+
+
+def made_of(path, audio, metadata, seen, *, date, call, length, known):
+    """A recording; an unknown essence is as of an older version."""
+    plain = recording(path, audio, metadata, seen=seen)
+    container = Container.MP3 if path.endswith("mp3") else Container.WAV
+    essence = essence_of(plain.fingerprint.sha256) if known else None
+    return replace(
+        plain,
+        audio=replace(plain.audio, container=container, duration=length),
+        identity=Identity(essence, date, call),
+    )
+
+
 recordings = st.builds(
-    lambda path, audio, metadata, seen: recording(path, audio, metadata, seen=seen),
+    made_of,
     paths,
-    st.sampled_from("AB"),
+    st.sampled_from("ABC"),
     st.sampled_from("mn"),
     stats,
+    date=st.sampled_from([b"", b"monday", b"sunday"]),
+    call=st.sampled_from([b"", b"-fields-one", b"-fields-two", b"-others-one"]),
+    length=st.sampled_from([10.0, 100.0, 1000.0]),
+    known=st.booleans(),
 )
 talks = st.builds(
     lambda path, talk, seen: uploaded(path, f"talk-{talk}", seen=seen),
@@ -37,19 +69,29 @@ talks = st.builds(
     stats,
 )
 endings = st.builds(
-    lambda path, status, seen, other: ended(path, status, seen=seen, duplicate_of=other),
+    lambda path, end, seen, other: replace(
+        ended(path, end[0], seen=seen, duplicate_of=other), cause=end[1]
+    ),
     paths,
-    st.sampled_from([status for status in Status if status is not Status.UPLOADED]),
+    st.sampled_from(
+        [
+            *((status, None) for status in Status if status is not Status.UPLOADED),
+            (Status.DUPLICATE, Cause.SAME_AUDIO),
+            (Status.FAILED, Cause.ANOTHER_CALL),
+        ]
+    ),
     stats,
     st.none() | paths,
 )
-claims = st.tuples(st.just("claim"), st.lists(recordings, min_size=1, max_size=3))
+gone = st.frozensets(paths)
+claims = st.tuples(st.just("claim"), st.tuples(recordings, gone))
 several = st.lists(
     st.one_of(
         st.builds(Claim, recordings, st.just("upload_key")),
         st.builds(Settle, talks, claimed=st.booleans()),
         st.builds(Settle, endings, claimed=st.booleans()),
         st.builds(Release, paths),
+        st.builds(Rejudge, paths),
     ),
     max_size=6,
 )
@@ -57,6 +99,10 @@ steps = st.one_of(
     st.tuples(st.just("several"), several),
     claims,
     claims,
+    claims,
+    st.tuples(st.just("rejudge"), st.tuples(paths, gone)),
+    st.tuples(st.just("learn"), st.tuples(paths, stats)),
+    st.tuples(st.just("default ids"), st.none()),
     st.tuples(st.just("settle"), talks),
     st.tuples(st.just("settle"), talks),
     st.tuples(st.just("settle"), endings),
@@ -72,7 +118,10 @@ async def take(ledger, step, value):
     """The answer, or the words of the refusal."""
     calls = {
         "several": lambda: answers(ledger, value),
-        "claim": lambda: claim_all(ledger, value, stamp_field="upload_key"),
+        "claim": lambda: judged(ledger, Claim(value[0], "upload_key"), value[1]),
+        "rejudge": lambda: judged(ledger, Rejudge(value[0]), value[1]),
+        "learn": lambda: learn_identity(ledger, *value),
+        "default ids": lambda: apply_one(ledger, JudgeDefaultIds()),
         "miss": lambda: miss(ledger, value),
         "settle": lambda: settle(ledger, value, policy=b"rules"),
         "release": lambda: release(ledger, value),
@@ -88,7 +137,39 @@ async def take(ledger, step, value):
 
 async def answers(ledger, changes):
     made = await ledger.apply(changes)
-    return [words_of(each) if isinstance(each, LedgerError) else each for each in made]
+    return [words_of(each) if isinstance(each, LedgerError) else plain(each) for each in made]
+
+
+def plain(answer):
+    """Of records to look at only the paths: the places may leave gaps."""
+    if not isinstance(answer, ClaimAnswer):
+        return answer
+    return replace(answer, look=tuple(each.path for each in answer.look))
+
+
+async def judged(ledger, asked, gone):
+    """The answer once all was seen that decides."""
+    answer = await apply_one(ledger, asked)
+    if answer.claim is not ClaimResult.LOOK:
+        return plain(answer)
+    sights = {
+        each.path: Sight(each.path in gone, None if each.path in gone else seen_of(each))
+        for each in answer.look
+    }
+    again = await apply_one(ledger, replace(asked, sights=sights))
+    assert again.claim is not ClaimResult.LOOK, "all was seen"
+    return plain(answer), plain(again)
+
+
+def seen_of(record):
+    """What its file shows."""
+    return Identity(essence_of(record.sha256), record.default_id or b"", record.named_id or b"")
+
+
+async def learn_identity(ledger, path, seen):
+    found = (await ledger.get([path])).get(path)
+    if found is not None and found.sha256 is not None:
+        await apply_one(ledger, LearnIdentity(path, seen, seen_of(found)))
 
 
 def words_of(error):
@@ -150,7 +231,7 @@ async def live(history):
                         talks.add((each.path, each.talk_id))
                 assert_sound(lines, known, talks)
                 if step == "claim":
-                    assert_granted_are_claimed(value, answer, known)
+                    assert_granted_is_claimed(value[0], answer, known)
             # Once, since each question is a way to a thread and back.
             doubts = await memory.doubts()
             assert_all_doubts(doubts, known)
@@ -166,11 +247,13 @@ def assert_sound(lines, known, talks):
     assert all(count == 1 for count in named.values()), "a talk is two recordings"
     current = Counter(row.path for row in lines if row.path in known)
     assert set(current) == set(known)
-    holding = {Status.CLAIMED, Status.IN_DOUBT, Status.CONFLICT, Status.UPLOADED}
-    holders = Counter(
-        (each.sha256, each.metadata) for each in known.values() if each.outcome.status in holding
-    )
-    assert all(count == 1 for count in holders.values()), "two recordings of one content are sent"
+    sent = [row for row in lines if row.status in MAYBE_STORED and row.sha256 is not None]
+    sent = [row for row in sent if row.cause is not Cause.ANOTHER_CALL]
+    for name, calls in (
+        ("content", Counter((row.sha256, row.metadata) for row in sent)),
+        ("place and audio", Counter((stem(row.path), row.sha256) for row in sent)),
+    ):
+        assert all(count == 1 for count in calls.values()), f"two of one {name} are sent"
     assert [row.path for row in lines] == sorted(row.path for row in lines)
     for row in lines:
         assert (row.talk_id is not None) == (row.status is Status.UPLOADED)
@@ -185,16 +268,20 @@ def assert_all_doubts(doubts, known):
         assert doubt.key == known[doubt.path].key
 
 
-def assert_granted_are_claimed(asked, answers, known):
-    for each, answer in zip(asked, answers, strict=True):
-        status = known[each.path].outcome.status if each.path in known else None
-        match answer.claim:
-            case ClaimResult.GRANTED:
-                assert status is Status.CLAIMED
-            case ClaimResult.KNOWN | ClaimResult.OUTDATED | ClaimResult.DUPLICATE:
-                assert status is not None
-            case ClaimResult.BUSY:
-                assert known[answer.other].outcome.status is Status.CLAIMED
+def assert_granted_is_claimed(asked, answer, known):
+    last = answer[-1] if isinstance(answer, tuple) else answer
+    status = known[asked.path].outcome.status if asked.path in known else None
+    match last.claim:
+        case ClaimResult.GRANTED:
+            assert status is Status.CLAIMED
+        case ClaimResult.KNOWN | ClaimResult.OUTDATED:
+            assert status is not None
+        case ClaimResult.DUPLICATE:
+            assert status is Status.DUPLICATE
+        case ClaimResult.POSSIBLE:
+            assert status is Status.POSSIBLE_DUPLICATE
+        case ClaimResult.BUSY:
+            assert known[last.other].outcome.status is Status.CLAIMED
 
 
 @hypothesis.settings(max_examples=50, deadline=None)

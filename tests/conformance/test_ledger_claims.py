@@ -47,6 +47,9 @@ async def test_an_unseen_recording_is_granted_and_remembered_whole(ledger):
         duration=AUDIO.duration,
         container=AUDIO.container,
         claimed_at_ns=1,
+        essence=new.identity.essence,
+        default_id=new.identity.default_id,
+        named_id=new.identity.named_id,
     )
     assert await lines(ledger) == [found]
 
@@ -68,11 +71,18 @@ async def test_a_touched_file_is_known_and_its_stat_renewed(ledger, status):
     assert await known(ledger, "a.wav") == replace(before, stat=LATER)
 
 
-async def test_a_new_sidecar_of_a_talk_that_is_up_is_outdated_and_its_stat_is_not_renewed(ledger):
+async def test_a_new_sidecar_of_a_talk_that_is_up_is_outdated_until_it_is_the_old_one(ledger):
+    """Rule 0: the call has its new ID, and each run says that the metadata changed."""
     await upload(ledger, "a.wav")
     before = await known(ledger, "a.wav")
-    assert await claim(ledger, recording("a.wav", "A", "new", seen=LATER)) == OUTDATED
-    assert await known(ledger, "a.wav") == before
+    edited = recording("a.wav", "A", "new", seen=LATER)
+    for _ in range(2):
+        assert await claim(ledger, edited) == OUTDATED
+        then = LATER.with_sidecar_of(before.stat)
+        default_id = edited.identity.default_id
+        assert await known(ledger, "a.wav") == replace(before, stat=then, default_id=default_id)
+    assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN
+    assert await known(ledger, "a.wav") == replace(before, stat=LATER)
 
 
 async def test_a_duplicate_with_a_new_sidecar_is_a_recording_of_its_own(ledger):
@@ -140,7 +150,7 @@ async def test_a_copy_of_what_is_not_up_is_granted(ledger, status):
 async def test_a_copy_of_a_duplicate_points_at_the_talk(ledger):
     await bring_to(ledger, "a.wav", Status.DUPLICATE)
     copy = recording("b.wav")
-    assert await claim(ledger, copy) == duplicate(copy, "a.wav first")
+    assert await claim(ledger, copy) == duplicate(copy, "first a.wav")
 
 
 async def test_the_same_audio_with_other_metadata_is_another_call(ledger):
@@ -186,7 +196,10 @@ async def test_a_batch_is_answered_in_order_and_each_sees_the_ones_before(ledger
         recording("b.wav", "A", "another call"),
         recording("old.wav", "old", seen=LATER),
     )
-    assert answers == [GRANTED, busy("a.wav"), duplicate(copy, "old.wav"), HELD, GRANTED, KNOWN]
+    waits = busy("a.wav")
+    assert answers == [GRANTED, waits, duplicate(copy, "old.wav"), HELD, waits, KNOWN]
+    await settle(ledger, uploaded("a.wav"))
+    assert await claim(ledger, recording("b.wav", "A", "another call")) == GRANTED
 
 
 async def test_an_empty_batch_has_no_answers(ledger):
@@ -210,13 +223,26 @@ async def test_of_many_that_claim_the_same_content_at_once_one_gets_it(ledger):
 async def test_contents_whose_digests_differ_in_the_last_byte_are_two(ledger, digest):
     """Faults 42, 43: whatever an index holds of a digest, what is compared is all of it."""
     first = recording("a.wav")
-    whole = getattr(first.fingerprint, digest)
-    other = replace(first.fingerprint, **{digest: whole[:-1] + bytes([whole[-1] ^ 1])})
+    content, ids = first.fingerprint, first.identity
+    like_it = {digest: _nearly(getattr(content, digest))}
+    new_ids = {"default_id": _nearly(ids.default_id)}
+    if digest == "sha256":
+        new_ids["essence"] = _nearly(ids.essence)
+    other = replace(
+        first,
+        path="b.wav",
+        fingerprint=replace(content, **like_it),
+        identity=replace(ids, **new_ids),
+    )
     assert await claim(ledger, first) == GRANTED
-    assert await claim(ledger, replace(first, path="b.wav", fingerprint=other)) == GRANTED
     assert await claim(ledger, replace(first, path="c.wav")) == busy("a.wav")
     await settle(ledger, ended("a.wav", Status.FAILED))
+    assert await claim(ledger, other) == GRANTED
     await settle(ledger, uploaded("b.wav"))
     assert await claim(ledger, replace(first, path="c.wav")) == GRANTED
-    copy = replace(first, path="d.wav", fingerprint=other)
+    copy = replace(other, path="d.wav")
     assert await claim(ledger, copy) == duplicate(copy, "b.wav")
+
+
+def _nearly(digest):
+    return digest[:-1] + bytes([digest[-1] ^ 1])

@@ -20,7 +20,11 @@ class TestText:
         before = tree(calls.folder)
         result = program("check", calls)
         assert result.code == 0, result.err
-        assert result.out == "2 recordings, 5s of audio, 156K to upload\n"
+        told, cost = result.out.splitlines()
+        assert told == "2 recordings, 5s of audio, 156K to upload"
+        assert cost == "to find copies 156K were read; --fast reads only headers"
+        fast = program("check", calls, "--fast")
+        assert (fast.code, fast.out) == (0, f"{told}\n")
         assert result.err == ""
         assert tree(calls.folder) == before
 
@@ -222,6 +226,10 @@ class TestJson:
             "already_there",
             "waiting",
             "in_flight",
+            "duplicates",
+            "converted",
+            "possible_duplicates",
+            "read_bytes",
             "carried_over",
             "defects",
         ]

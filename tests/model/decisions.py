@@ -15,7 +15,7 @@ from batch_uploader.app.decisions import Resolution
 from batch_uploader.core.changes import Claim, Note, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
-from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record, Sight
 from batch_uploader.core.states import Action, Status, Verdict
 from batch_uploader.doubts.policy import (
     Absent,
@@ -67,6 +67,9 @@ def claimed(ledger: Ledger, file: File, owner: int) -> tuple[ClaimResult, str | 
     store = ledger.store()
     answer = rules.apply(store, Claim(file.recording(), STAMP), _NOW, owner)
     assert isinstance(answer, ClaimAnswer)
+    if answer.claim is ClaimResult.LOOK:
+        sights = {each.path: Sight(gone=False) for each in answer.look}
+        answer = rules.apply(store, Claim(file.recording(), STAMP, None, sights), _NOW, owner)
     return answer.claim, answer.other, Ledger.of(store)
 
 

@@ -24,7 +24,7 @@ COPY = File("b", "A")
 SITUATIONS = {
     "two recordings": (World((A, B)), 8000),
     "the same call at two paths": (World((A, COPY)), 1500),
-    "the same audio for two calls": (World((A, File("b", "A", about="another"))), 8000),
+    "the same audio for two calls": (World((A, File("b", "A", about="another"))), 5000),
     "other audio at the path, and the old one back": (
         World((A,), edits=((File("a", "B", 1),), (File("a", "A", 2),))),
         2000,

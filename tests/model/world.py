@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
+from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
     AudioInfo,
     Container,
@@ -53,6 +54,7 @@ class File:
             metadata=metadata,
             audio=_AUDIO,
             key=recording_key("c", self.path, sha256),
+            identity=Identity(b"p" + sha256[:16], _digest(f"{self.content}")[:16]),
         )
 
 

@@ -33,11 +33,17 @@ def sidecar(**fields: str) -> bytes:
     return json.dumps(fields or {"operator_name": "Anna"}).encode()
 
 
+def of_call(n: int) -> bytes:
+    """The sidecar of a call with a default ID of its own."""
+    ids = {"date": "2025-01-01T10:00:07Z", "operator_id": "1", "client_id": f"{n:04}"}
+    return sidecar(n=str(n), **ids)
+
+
 def recordings(count: int) -> dict[str, bytes]:
     files = {}
     for n in range(count):
         files[f"{n % 3}/call-{n}.wav"] = wav(n)
-        files[f"{n % 3}/call-{n}.json"] = sidecar(n=str(n))
+        files[f"{n % 3}/call-{n}.json"] = of_call(n)
     return files
 
 

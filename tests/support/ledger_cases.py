@@ -1,5 +1,8 @@
 """Recordings and outcomes for the tests of the ledgers."""
 
+import hashlib
+
+from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
     AudioInfo,
     Container,
@@ -21,7 +24,15 @@ def stat(mtime_ns=1_700_000_000_000_000_000, size=1000, sidecar="the sidecar"):
     return Stat(size, mtime_ns, sidecar, 20, mtime_ns)
 
 
-def recording(path, audio="A", metadata="m", *, connection_id=CONNECTION, seen=None):
+def identity(audio, metadata):
+    """That of a call of its own: other audio or metadata make another one."""
+    digest = hashlib.blake2b(f"{audio} {metadata}".encode(), digest_size=16).digest()
+    return Identity(b"p" + audio.encode().ljust(16, b".")[-16:], digest)
+
+
+def recording(
+    path, audio="A", metadata="m", *, connection_id=CONNECTION, seen=None, ids=None, info=AUDIO
+):
     """``audio`` and ``metadata`` stand for the content; ``seen`` is the stat."""
     sha256 = audio.encode().ljust(32, b".")
     fields = Metadata({"about": metadata})
@@ -31,8 +42,9 @@ def recording(path, audio="A", metadata="m", *, connection_id=CONNECTION, seen=N
         stat=stat() if seen is None else seen,
         fingerprint=Fingerprint(sha256, fields.digest()),
         metadata=fields,
-        audio=AUDIO,
+        audio=info,
         key=recording_key(connection_id, path, sha256),
+        identity=identity(audio, metadata) if ids is None else ids,
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.states import Status
-from batch_uploader.ui.explain import explain, explain_nothing
+from batch_uploader.ui.explain import announce, explain
 from batch_uploader.ui.jsonlines import JsonView
 from batch_uploader.ui.plain import PlainView
 from batch_uploader.ui.progress import Progress, make_renderer
@@ -73,7 +73,7 @@ def test_plain_says_where_it_starts_and_where_it_ended():
 def test_plain_speaks_at_most_once_a_second_and_less_as_it_grows_old():
     """Fault 75."""
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), announce), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     tally.hear(events.FolderPlanned("", 10**6, 10**9, 0, 0))
     told = []
@@ -93,7 +93,7 @@ def test_plain_speaks_at_most_once_a_second_and_less_as_it_grows_old():
 
 def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), announce), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     for _ in range(100):
         view.prepare(tally)
@@ -110,7 +110,7 @@ def test_plain_repeats_nothing_and_tells_of_a_pause_at_once():
 def plain():
     """A run on plain lines: what happens each fifth of a second, and the lines of it."""
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), announce), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     tally.hear(events.FolderPlanned("", 5000, 10**9, 0, 0))
     tally.hear(events.ScanFinished(5000, 10**9))
@@ -175,7 +175,7 @@ def test_plain_tells_the_progress_of_a_run_that_is_slowed_down(plain):
 def test_plain_tells_once_a_minute_that_it_waits_for_doubts():
     """Fault 75: a night of waiting is no thousand lines, each a second less."""
     clock, stream = Clock(), io.StringIO()
-    view, tally = PlainView(SafeStream(stream), explain_nothing), Tally(clock)
+    view, tally = PlainView(SafeStream(stream), announce), Tally(clock)
     tally.hear(events.RunStarted("r", "/calls"))
     tally.hear(events.ScanFinished(0, 0))
     view.prepare(tally)

@@ -4,7 +4,16 @@ from collections import Counter
 
 import anyio
 import pytest
-from support.engine_harness import OPTIONS, CountingSource, Harness, Slow, recordings, sidecar, wav
+from support.engine_harness import (
+    OPTIONS,
+    CountingSource,
+    Harness,
+    Slow,
+    of_call,
+    recordings,
+    sidecar,
+    wav,
+)
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core import events
@@ -161,7 +170,7 @@ async def test_a_moved_recording_is_a_duplicate():
     harness.source.remove("0/call-0.wav")
     harness.source.remove("0/call-0.json")
     harness.source.put("moved/x.wav", wav(0))
-    harness.source.put("moved/x.json", sidecar(n="0"))
+    harness.source.put("moved/x.json", of_call(0))
     assert (await harness.run()).counts == {Status.DUPLICATE: 1}
     assert len(harness.sink.talks) == 1
 
@@ -170,7 +179,7 @@ async def test_what_a_claim_records_is_told_and_not_recorded_once_more(monkeypat
     harness = Harness(recordings(1))
     await harness.run()
     harness.source.put("copy.wav", wav(0))
-    harness.source.put("copy.json", sidecar(n="0"))
+    harness.source.put("copy.json", of_call(0))
     told = []
     apply = harness.ledger.apply
 
@@ -234,6 +243,7 @@ async def test_other_audio_at_the_same_path_is_a_new_recording():
     harness = Harness(recordings(1))
     await harness.run()
     harness.source.put("0/call-0.wav", wav(77))
+    harness.source.put("0/call-0.json", of_call(77))
     assert (await harness.run()).counts == {Status.UPLOADED: 1}
     rows = await harness.rows()
     assert [row.path for row in rows] == ["0/call-0.wav"] * 2, "no talk is forgotten"

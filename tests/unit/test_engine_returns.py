@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import Harness, recordings, sidecar, wav
+from support.engine_harness import Harness, of_call, recordings, sidecar, wav
 from support.ledger_changes import settle
 
 from batch_uploader.core.errors import (
@@ -59,6 +59,7 @@ async def test_other_audio_at_the_path_of_what_was_given_up_is_a_new_recording()
     harness = Harness(recordings(1))
     await given_up(harness)
     harness.source.put("0/call-0.wav", wav(5))
+    harness.source.put("0/call-0.json", of_call(5))
     assert (await harness.run()).counts == {Status.UPLOADED: 1}
     harness.source.put("0/call-0.wav", wav(0))
     summary = await harness.run()
@@ -88,7 +89,7 @@ async def test_audio_that_returns_to_its_path_is_its_old_talk_whatever_its_sidec
     harness = Harness(recordings(1))
     await harness.run()
     harness.source.put("0/call-0.wav", wav(5))
-    harness.source.put("0/call-0.json", sidecar(n="5"))
+    harness.source.put("0/call-0.json", of_call(5))
     await harness.run()
     harness.source.put("0/call-0.wav", wav(0))
     harness.source.put("0/call-0.json", sidecar(n="edited"))
@@ -117,5 +118,6 @@ async def test_attempts_are_those_of_this_audio():
     harness = Harness(recordings(1))
     for seed in (0, 1, 2):
         harness.source.put("0/call-0.wav", wav(seed))
+        harness.source.put("0/call-0.json", of_call(seed))
         await harness.run()
     assert [row.attempts for row in await harness.rows()] == [1, 1, 1]

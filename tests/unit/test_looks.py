@@ -7,7 +7,7 @@ from contextlib import aclosing, closing
 import anyio
 import pytest
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, CountsOpening, Harness, recordings, wav
+from support.engine_harness import OPTIONS, CountsOpening, Harness, of_call, recordings, wav
 
 from batch_uploader.core.errors import Rejected
 from batch_uploader.core.events import (
@@ -65,6 +65,12 @@ class Disk(Harness):
         (self.root / path).write_bytes(content)
         os.utime(self.root / path, ns=(10**18, 10**18))
 
+    def fill_call(self, path, n):
+        """Another call: other audio and IDs, all of the same size and time."""
+        self.fill(path, wav(n))
+        about = of_call(n).replace(b'"n": "%d"' % n, b'"n": "%d"' % (n % 10))
+        self.fill(path.replace(".wav", ".json"), about)
+
     @property
     def looked(self):
         return {event.path: event.found for event in self.events(Compared)}
@@ -95,7 +101,7 @@ async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(
     monkeypatch.setattr(planner, "_LOOKS_KEPT", kept)
     await disk.run()
     disk.touch()
-    disk.fill("0/call-3.wav", wav(103))
+    disk.fill_call("0/call-3.wav", 103)
     disk.source.walks = 0
     summary = await disk.run()
     assert disk.source.walks == (1 if kept == len(FILES) else 2)
@@ -114,9 +120,9 @@ async def test_other_content_goes_up_and_what_was_touched_is_looked_at_once(
 async def test_what_comes_back_is_the_talk_that_it_was(disk):
     """Fault 94: a copy that is put back in the same way is no third call."""
     await disk.run()
-    disk.fill("0/call-3.wav", wav(103))
+    disk.fill_call("0/call-3.wav", 103)
     await disk.run()
-    disk.fill("0/call-3.wav", wav(3))
+    disk.fill_call("0/call-3.wav", 3)
     await disk.run()
     assert disk.looked == {"0/call-3.wav": Comparison.CHANGED}
     assert len(disk.sink.talks) == 7
@@ -181,11 +187,11 @@ async def test_an_inode_counts_where_two_runs_saw_that_files_keep_them(disk):
     disk.source = Frozen(disk.root)
     await disk.run()
     disk.source.shift, disk.source.of = 1, {"0/call-3.wav"}
-    disk.fill("0/call-3.wav", wav(103))
+    disk.fill_call("0/call-3.wav", 103)
     await disk.run()
     assert disk.looked == {}  # so it may be new each time
     disk.source.of = {"0/call-3.wav", "1/call-1.json", "2/call-2.wav"}
-    disk.fill("2/call-2.wav", wav(102))
+    disk.fill_call("2/call-2.wav", 102)
     await disk.run()
     assert disk.looked == {
         "0/call-3.wav": Comparison.CHANGED,
@@ -230,7 +236,7 @@ async def test_a_ledger_that_knew_less_learns_it_without_a_look(kept, tmp_path):
     summary = await kept.run()
     assert (summary.already_there, summary.to_compare) == (6, 0)
     assert execute(select) == known
-    kept.fill("0/call-3.wav", wav(103))
+    kept.fill_call("0/call-3.wav", 103)
     assert (await kept.run()).changed == 1
 
 
@@ -245,7 +251,7 @@ async def test_what_was_rejected_is_not_sent_again_since_its_rights_changed(disk
         assert dict(summary.counts) == {Status.REJECTED: 1}
         assert disk.sink.attempts == 6
     assert dict((await disk.run()).counts) == {Status.REJECTED: 1}
-    disk.fill(path, wav(100))
+    disk.fill_call(path, 100)
     assert dict((await disk.run()).counts) == {Status.UPLOADED: 1}
 
 
@@ -258,7 +264,7 @@ async def test_a_duplicate_and_what_was_given_up_are_compared_as_well(disk):
     disk.touch(duplicate)
     await disk.run()
     assert disk.looked == {duplicate: Comparison.SAME}
-    disk.fill(duplicate, wav(100))
+    disk.fill_call(duplicate, 100)
     await disk.run()
     assert (disk.looked, len(disk.sink.talks)) == ({duplicate: Comparison.CHANGED}, 7)
 
@@ -289,7 +295,7 @@ async def test_a_sidecar_that_was_written_anew_hides_no_other_audio(disk, says):
     assert disk.looked == {audio: found}
     summary = await disk.run()
     assert (disk.looked, disk.source.opened[audio], summary.already_there) == ({}, 0, 6)
-    disk.fill(audio, wav(103))
+    disk.fill_call(audio, 103)
     os.utime(sidecar, ns=(2 * 10**18, 2 * 10**18 - 10**15 + 1))
     assert (await disk.run()).changed == 1
     assert (disk.looked, len(disk.sink.talks)) == ({audio: Comparison.CHANGED}, 7)

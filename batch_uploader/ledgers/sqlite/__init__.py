@@ -12,15 +12,18 @@ from batch_uploader.ledgers.sqlite.mark import require_last
 from batch_uploader.ledgers.sqlite.place import require_place
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
 from batch_uploader.ledgers.sqlite.replacing import Replacement
+from batch_uploader.ledgers.sqlite.scratch import ScratchLedger, is_foretold
 
 __all__ = [
     "Glance",
     "LedgerReader",
     "Replacement",
+    "ScratchLedger",
     "SqliteLedger",
     "Totals",
     "glance_at",
     "is_copy",
+    "is_foretold",
     "is_ledger",
     "is_running",
     "kept_answers",

@@ -171,6 +171,10 @@ class SqliteLedger:
         """The latest runs of this connection, the latest first."""
         return await self._reader.runs(limit)
 
+    async def lacks_ids(self) -> bool:
+        """Whether recordings that the service may hold are on record without IDs."""
+        return await self._reader.lacks_ids()
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first."""
         return await self._reader.canaries(stamp_field, limit)

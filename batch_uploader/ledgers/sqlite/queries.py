@@ -5,10 +5,24 @@
 from collections.abc import Collection
 from typing import Final
 
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
-from batch_uploader.ledgers.sqlite.schema import AUDIO, DOUBTED, METADATA, TALK
+from batch_uploader.ledgers.sqlite.schema import (
+    AUDIO,
+    DEFAULT_ID,
+    DOUBTED,
+    ESSENCE,
+    HAS_DEFAULT_ID,
+    HAS_ESSENCE,
+    HAS_NAMED_ID,
+    METADATA,
+    NAMED_ID,
+    POSSIBLE,
+    TALK,
+)
+from batch_uploader.ledgers.store import RELATIVES
 
 
 def among(statuses: Collection[Status]) -> str:
@@ -17,6 +31,11 @@ def among(statuses: Collection[Status]) -> str:
     With sorted literals, so that SQLite can match it with a partial index.
     """
     return f"status IN ({', '.join(sorted(repr(each.value) for each in statuses))})"
+
+
+def _same(name: str, index: str, has: str) -> str:
+    """The SQL condition that a row has the same digest, for the index on a part of it."""
+    return f"{name} = :{name} AND {index} = {index.replace(name, f':{name}')} AND {has}"
 
 
 _CLAIMED: Final = repr(Status.CLAIMED.value)
@@ -57,22 +76,72 @@ SELECT_DOUBTS: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE +connection_id = ? AND {DOUBTED}"
     f" AND {among({Status.IN_DOUBT})} ORDER BY path"
 )
+SELECT_LACKING_IDS: Final = (
+    "SELECT 1 FROM recordings WHERE +connection_id = ? AND default_id IS NULL"
+    f" AND {among(MAYBE_STORED)} LIMIT 1"
+)
 SELECT_CANARIES: Final = (
     "SELECT upload_key, talk_id, claimed_seq FROM recordings WHERE connection_id = ?"
     " AND stamp_field = ? AND stamp_field IS NOT NULL AND answered_seq IS NOT NULL"
     " AND claimed_seq > 0 ORDER BY claimed_seq DESC LIMIT ?"
 )
-SELECT_HOLDER: Final = (
+SELECT_HOLDER: Final = {
     # One query for known and one for unknown metadata: the same audio may exist thousands of times.
-    " UNION ALL ".join(
-        f"SELECT {COLUMNS} FROM {table} WHERE {_HOLDS} AND {metadata}"
-        for table in ("recordings", "superseded")
+    table: " UNION ALL ".join(
+        f"SELECT {COLUMNS}, id FROM {table} WHERE {_HOLDS} AND {metadata}"
         for metadata in _SAME_METADATA
     )
     + " ORDER BY path LIMIT 1"
-)
+    for table in ("recordings", "superseded")
+}
+_EXTENSION: Final = "substr(path, length(:stem) + 2)"
+_KINDS: Final = {
+    "sha256": _SAME_AUDIO,
+    "essence": _same("essence", ESSENCE, HAS_ESSENCE),
+    "default_id": _same("default_id", DEFAULT_ID, HAS_DEFAULT_ID),
+    "named_id": _same("named_id", NAMED_ID, HAS_NAMED_ID),
+    "place": "path >= :stem || '.' AND path < :stem || '/'"
+    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/')",
+    "stem": "path = :stem",
+}
+"""What makes two recordings relatives, by the field that must not be empty."""
+SELECT_RELATIVES: Final = {
+    table: {
+        kind: f"SELECT {COLUMNS}, id FROM {table} WHERE {like} AND +connection_id = :connection_id"
+        f" AND {among(MAYBE_STORED)} ORDER BY id DESC LIMIT {RELATIVES}"
+        for kind, like in _KINDS.items()
+    }
+    for table in ("recordings", "superseded")
+}
 SELECT_SUPERSEDED: Final = (
-    f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND sha256 = :sha256 ORDER BY id DESC LIMIT 1"
+    f"SELECT {COLUMNS} FROM superseded WHERE {_NAMED} AND (sha256 = :sha256 OR essence = :essence)"
+    " ORDER BY id DESC LIMIT 1"
+)
+SELECT_IDS_OF: Final = (
+    "SELECT DISTINCT default_id FROM ("
+    + " UNION ALL ".join(
+        f"SELECT * FROM (SELECT default_id FROM {table} WHERE {_KINDS['essence']}"
+        " AND +connection_id = :connection_id ORDER BY id DESC LIMIT 200)"
+        for table in ("recordings", "superseded")
+    )
+    + f") WHERE {HAS_DEFAULT_ID} LIMIT 3"
+)
+SELECT_HELD_IDS: Final = (
+    f"SELECT default_id FROM recordings WHERE {POSSIBLE} AND +connection_id = ?"
+    f" AND cause = '{Cause.SAME_DEFAULT_ID.value}' AND {HAS_DEFAULT_ID}"
+    " GROUP BY default_id ORDER BY count(*) DESC, default_id"
+)
+COUNT_IDS: Final = (
+    "SELECT count(DISTINCT default_id) FROM recordings"
+    f" WHERE +connection_id = ? AND {HAS_DEFAULT_ID}"
+)
+SELECT_WITH_DEFAULT_ID: Final = (
+    " UNION ALL ".join(
+        f"SELECT {COLUMNS} FROM {table} WHERE {_KINDS['default_id']}"
+        " AND +connection_id = :connection_id"
+        for table in ("recordings", "superseded")
+    )
+    + " ORDER BY path LIMIT 1000"
 )
 SELECT_OF_TALK: Final = (
     # "+" keeps SQLite from using another index.
@@ -86,9 +155,9 @@ SELECT_OF_TALK: Final = (
 SELECT_ANYTHING: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE {at}"
     for table in ("recordings", "superseded")
-    for at in (_NAMED, _SAME_AUDIO)
+    for at in (_NAMED, *_KINDS.values())
 )
-"""Whether there is any record of a path or an audio: for nearly all claims there is none."""
+"""Whether there is any relative of a recording: for nearly all claims there is none."""
 SELECT_STORED: Final = (
     " UNION ALL ".join(
         f"SELECT {COLUMNS}, {current} AS current, id FROM {table}"
@@ -118,8 +187,10 @@ RESTORE: Final = (
 )
 DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
 DROP_DUPLICATES: Final = (
-    f"DELETE FROM recordings WHERE {_SAME_AUDIO} AND coalesce(metadata = :metadata, TRUE)"
-    f" AND connection_id = :connection_id AND {among({Status.DUPLICATE})} AND duplicate_of = :path"
+    "DELETE FROM recordings WHERE duplicate_of = :path AND duplicate_of IS NOT NULL"
+    f" AND +connection_id = :connection_id AND {among({Status.DUPLICATE})}"
+    f" AND (cause <> '{Cause.SAME_CONTENT.value}'"
+    " OR sha256 = :sha256 AND coalesce(metadata = :metadata, TRUE))"
 )
 
 SELECT_MARK_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'mark'"

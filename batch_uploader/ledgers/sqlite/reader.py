@@ -132,6 +132,10 @@ class LedgerReader:
         lines = await self._fetch(queries.SELECT_DOUBTS, (self._connection_id,))
         return [encoding.decode(values) for values in lines]
 
+    async def lacks_ids(self) -> bool:
+        """Whether recordings that the service may hold are on record without IDs."""
+        return bool(await self._fetch(queries.SELECT_LACKING_IDS, (self._connection_id,)))
+
     async def canaries(self, stamp_field: str, limit: int) -> list[Canary]:
         """The latest claims with that stamp that the service answered with a talk, latest first.
 

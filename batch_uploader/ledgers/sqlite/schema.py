@@ -73,7 +73,7 @@ NAMED_ID: Final = "substr(named_id, 9, 5)"
 HAS_ESSENCE: Final = "essence IS NOT NULL"
 HAS_DEFAULT_ID: Final = "default_id > x''"
 HAS_NAMED_ID: Final = "named_id > x''"
-POSSIBLE: Final = "status = 'possible_duplicate'"
+POSSIBLE: Final = "status IN ('possible_duplicate')"
 _CONTENT: Final = f"{AUDIO}, {METADATA}"
 """The index of a content: enough bytes of both digests that collisions are rare."""
 
@@ -159,7 +159,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
                 ("named_id", NAMED_ID, HAS_NAMED_ID),
             )
         ),
-        f"CREATE INDEX recordings_possible ON recordings (path) WHERE {POSSIBLE}",
+        (
+            "CREATE UNIQUE INDEX recordings_possible ON recordings (path, connection_id)"
+            f" WHERE {POSSIBLE}"
+        ),
+        (
+            "CREATE INDEX recordings_duplicates ON recordings (duplicate_of)"
+            " WHERE duplicate_of IS NOT NULL"
+        ),
     ),
 )
 """The statements that lead from each version of the schema (the index) to the next."""

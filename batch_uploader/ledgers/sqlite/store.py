@@ -2,14 +2,20 @@
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from batch_uploader.core.model import Fingerprint, Stat
+from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Record
 from batch_uploader.core.runs import RunBegin, RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import encoding, queries, runs
 from batch_uploader.ledgers.store import ClaimContext
 
+_COMPARED = (
+    *("connection_id", "path", "sha256", "metadata"),
+    *("essence", "default_id", "named_id"),
+)
 _TICKS_AT_ONCE = 1_000
 """Sequence numbers are reserved in blocks of this size, so that few transactions write the fact."""
 
@@ -26,6 +32,7 @@ class SqliteStore:
         self._execute = connection.execute
         self.connection_id = connection_id
         self._claims: dict[str, Record] = {}
+        self._facts: dict[str, str | None] = {}
         self._sequence = self._set_aside = 0
 
     def tick(self) -> int:
@@ -50,7 +57,9 @@ class SqliteStore:
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         """The record that holds this content at the service."""
-        return self._one(queries.SELECT_HOLDER, self._names(fingerprint))
+        names = self._names(fingerprint)
+        holders = (self._one(query, names) for query in queries.SELECT_HOLDER.values())
+        return min(filter(None, holders), key=lambda record: record.path, default=None)
 
     def talk(self, talk_id: str) -> Record | None:
         """The recording uploaded as this talk."""
@@ -60,13 +69,52 @@ class SqliteStore:
         }
         return self._one(queries.SELECT_OF_TALK, names)
 
-    def claim_context(self, path: str, fingerprint: Fingerprint) -> ClaimContext:
-        """All records that a claim of this content at this path depends on."""
-        names = self._names(fingerprint, path)
+    def claim_context(self, new: Record) -> ClaimContext:
+        """All records that a claim of this recording depends on."""
+        names = {field: getattr(new, field) for field in _COMPARED}
+        names["stem"] = stem(new.path)
         if self._execute(queries.SELECT_ANYTHING, names).fetchone() is None:
             return ClaimContext()
-        superseded = self._one(queries.SELECT_SUPERSEDED, names)
-        return ClaimContext(self.current(path), superseded, self.holder(fingerprint))
+        return ClaimContext(
+            self.current(new.path),
+            self._one(queries.SELECT_SUPERSEDED, names),
+            self._relatives("recordings", names),
+            self._relatives("superseded", names),
+        )
+
+    def _relatives(self, table: str, names: dict[str, Any]) -> list[Record]:
+        """The records of a table that are like these names in anything, the latest first."""
+        asked = [queries.SELECT_HOLDER[table]]
+        kinds = queries.SELECT_RELATIVES[table]
+        asked += [query for kind, query in kinds.items() if names.get(kind, True)]
+        found = {line[-1]: line for query in asked for line in self._execute(query, names)}
+        return [encoding.decode(found[each]) for each in sorted(found, reverse=True)]
+
+    def ids_of(self, essence: bytes) -> list[bytes]:
+        """A few of the default IDs under which this audio is on record."""
+        names = {"essence": essence, "connection_id": self.connection_id}
+        return [found for (found,) in self._execute(queries.SELECT_IDS_OF, names)]
+
+    def held_ids(self) -> list[bytes]:
+        """The default IDs for which possible duplicates are held."""
+        return [held for (held,) in self._execute(queries.SELECT_HELD_IDS, (self.connection_id,))]
+
+    def count_ids(self) -> int:
+        """How many default IDs are on record."""
+        (count,) = self._execute(queries.COUNT_IDS, (self.connection_id,)).fetchone()
+        return int(count)
+
+    def with_default_id(self, default_id: bytes) -> list[Record]:
+        """Up to 1,000 records with this default ID."""
+        names = {"default_id": default_id, "connection_id": self.connection_id}
+        return self._all(queries.SELECT_WITH_DEFAULT_ID, names)
+
+    def fact(self, name: str) -> str | None:
+        """The fact of that name about the ledger itself."""
+        if name not in self._facts:
+            line = self._execute(queries.SELECT_FACT, (name,)).fetchone()
+            self._facts[name] = None if line is None else line[0]
+        return self._facts[name]
 
     def put(self, record: Record) -> None:
         """Make it the current record of its path."""
@@ -103,6 +151,7 @@ class SqliteStore:
 
     def remember(self, name: str, value: str) -> None:
         """Store a fact about the ledger itself."""
+        self._facts.pop(name, None)
         self._execute(queries.PUT_FACT, (name, value))
 
     def begin_run(self, run: RunBegin, owner: int, now: int) -> None:
@@ -132,6 +181,9 @@ class SqliteStore:
     def _changed(self, claim: Record, record: Record) -> bool:
         update = queries.update(claim, record)
         return self._execute(*update).rowcount == 1
+
+    def _all(self, query: str, values: dict[str, Any]) -> list[Record]:
+        return [encoding.decode(values) for values in self._execute(query, values).fetchall()]
 
     def _one(self, query: str, values: Sequence[object] | dict[str, object]) -> Record | None:
         line = self._execute(query, values).fetchone()

@@ -1,0 +1,143 @@
+"""Foretells what a run does with recordings: they are claimed in a copy of the ledger."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from anyio import to_thread
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup, groups_of
+from batch_uploader.core.changes import Claim, Settle
+from batch_uploader.core.errors import SourceChanged, SourceError
+from batch_uploader.core.events import Listener
+from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
+from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
+from batch_uploader.plan.folders import Job
+from batch_uploader.prepare.payload import Payload
+from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.run.held import HeldBack
+from batch_uploader.run.learning import Learning
+from batch_uploader.run.lookout import Lookout
+
+
+class Foretold(Struct, frozen=True):
+    """What a run does with one recording: it has audio to send, defects, or an outcome.
+
+    Without any of them it is on record, or ``waiting`` since its file is changing, or it is set
+    aside until the end of the scan. ``nbytes`` are those that were read.
+    """
+
+    path: str
+    size: int
+    audio: AudioInfo | None = None
+    defects: tuple[Defect, ...] = ()
+    outcome: Outcome | None = None
+    already_there: bool = False
+    waiting: bool = False
+    nbytes: int = 0
+
+
+class Foretelling:
+    """A run that sends nothing: its recordings are hashed and claimed in a copy of the ledger.
+
+    ``ledger`` is the path of the one that is copied, None if there is none. With ``recover`` its
+    claims are doubts, as in the next run. ``publish`` is called with what is learned and judged.
+    """
+
+    def __init__(
+        self, ledger: Path | None, preparer: Preparer, publish: Listener, *, recover: bool
+    ) -> None:
+        self._preparer = preparer
+        self._recover = recover
+        self.ledger = ScratchLedger(ledger, preparer.connection_id)
+        self._learning = Learning(preparer, self.ledger, publish)
+        self._held = HeldBack(self.ledger, Lookout(preparer), publish, 0)
+        self._policy = preparer.rules.digest()
+
+    async def __aenter__(self) -> Self:
+        """Copy the ledger. Raises LedgerError."""
+        await self.ledger.__aenter__()
+        if self._recover:
+            await self.ledger.recover()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the copy."""
+        await self.ledger.__aexit__(kind, error, trace)
+
+    async def foretell(self, jobs: Sequence[Job]) -> list[Foretold]:
+        """What a run does with these, in their order. Reads them whole."""
+        prepared = await to_thread.run_sync(lambda: list(map(self._prepare, jobs)))
+        sound = [each for each in prepared if isinstance(each, Recording)]
+        for each in sound:
+            await self._learning.before(each.identity)
+        claims = [Claim(each, policy=self._policy) for each in sound]
+        answers = iter(await self.ledger.send(claims, self._preparer.sight))
+        return [
+            _foretold(each, next(answers)) if isinstance(each, Recording) else each
+            for each in prepared
+        ]
+
+    async def hold(self, outcomes: Sequence[Outcome]) -> None:
+        """Record what the scan alone shows to be possible duplicates."""
+        await self.ledger.apply([Settle(each) for each in outcomes])
+
+    async def judge(self) -> list[str]:
+        """At the end of the scan: the paths that were set aside, or held, and are free now."""
+        return await self._held.judge()
+
+    async def groups(self) -> tuple[DuplicateGroup, ...]:
+        """What is held then, by cause."""
+        return tuple(
+            replace(group, examples=tuple(map(_without_made_up, group.examples)))
+            for group in await groups_of(self.ledger)
+        )
+
+    def _prepare(self, job: Job) -> Recording | Foretold:
+        try:
+            prepared = self._preparer.prepare(job.pair, 0, lambda _: b"")
+        except SourceChanged:
+            return Foretold(job.path, job.size, waiting=True)
+        except SourceError as error:
+            return unreadable(job, error)
+        if not isinstance(prepared, Payload):
+            return Foretold(job.path, job.size, defects=prepared)
+        with closing(prepared):
+            return prepared.recording
+
+
+def _without_made_up(example: DuplicateExample) -> DuplicateExample:
+    """Without the talk of what would be uploaded first."""
+    other = example.other
+    if other is None or other.talk_id is None or not is_foretold(other):
+        return example
+    return replace(example, other=replace(other, talk_id=None, settled_at_ns=None))
+
+
+def unreadable(job: Job, error: SourceError) -> Foretold:
+    """A recording that could not be read."""
+    cure = "see that it can be read, then check again"
+    defect = Defect(job.path, "unreadable", str(error), cure)
+    return Foretold(job.path, job.size, defects=(defect,))
+
+
+def _foretold(recording: Recording, answer: ClaimAnswer) -> Foretold:
+    path, size = recording.path, recording.stat.size
+    match answer.claim:
+        case ClaimResult.GRANTED:
+            return Foretold(path, size, recording.audio, nbytes=size)
+        case ClaimResult.KNOWN | ClaimResult.OUTDATED:
+            return Foretold(path, size, already_there=True, nbytes=size)
+        case ClaimResult.DUPLICATE | ClaimResult.DOUBTED:
+            return Foretold(path, size, outcome=answer.outcome, nbytes=size)
+    return Foretold(path, size, nbytes=size)

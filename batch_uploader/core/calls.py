@@ -1,0 +1,226 @@
+"""One call, one talk: whether a recording is a call that is on record already. Pure.
+
+``judge`` compares a recording with one on record; docs/concepts.md has the rules in words. The
+numbers in comments are theirs.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batch_uploader.core.identity import CONSTANT, DEFINITION_SIZE, Cause
+from batch_uploader.core.model import Container, Failure
+from batch_uploader.core.naming import stem
+from batch_uploader.core.records import Record, Sight
+
+_CODECS: Final = {
+    Container.WAV: "pcm",
+    Container.RAW: "pcm",
+    Container.MP3: "mp3",
+    Container.OGG_OPUS: "opus",
+}
+_SECONDS: Final = 2.0
+_SHARE: Final = 0.02
+"""Encoders pad, and converters cut: this much of a length is no difference."""
+
+
+class Sameness(IntEnum):
+    """How sure it is that two recordings are one call; the surest of several counts."""
+
+    ANOTHER = 0
+    """Two calls."""
+    POSSIBLE = 1
+    """A human must decide."""
+    UNSEEN = 2
+    """The file on record decides: look at it."""
+    ONE = 3
+    """One call."""
+
+
+class Ruling(Struct, frozen=True):
+    """The result of a comparison, and why."""
+
+    sameness: Sameness
+    cause: Cause | None = None
+
+
+_ANOTHER: Final = Ruling(Sameness.ANOTHER)
+_UNSEEN: Final = Ruling(Sameness.UNSEEN)
+
+
+class Evidence(Struct, frozen=True):
+    """What counts as evidence in this source.
+
+    Without ``default_ids`` equal ones prove nothing, since they do not name a call in this source.
+    Without ``essence`` equal audio proves nothing, since it was seen in several calls.
+    """
+
+    default_ids: bool = True
+    essence: bool = True
+
+
+def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> Ruling:
+    """Compare a recording with one that is stored, or may be.
+
+    ``sight`` is what a look at the file of the old one showed, None before that.
+    """
+    if new.path == old.path:
+        # Its file is the new one now.
+        sight = Sight(gone=True)
+    old = learned(old, sight)
+    same_place = stem(new.path) == stem(old.path)
+    if same_place and sounds_like(new, old):  # 0
+        return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
+    if not same_place and has_content_of(new, old):  # 2
+        return Ruling(Sameness.ONE, Cause.SAME_CONTENT)
+    proof = sounds_like(new, old) and _proves(new) and evidence.essence
+    if _comparable(new.named_id, old.named_id):
+        return _by_named_id(new, old, sight, proof=proof)
+    if same_place:
+        return _at_same_place(new, old, sight)
+    equal_ids = evidence.default_ids and _are_equal(new.default_id, old.default_id)
+    if proof:
+        return _elsewhere(sight, equal_ids=equal_ids)
+    return _by_default_id(new, old, sight) if equal_ids else _ANOTHER
+
+
+def _by_named_id(new: Record, old: Record, sight: Sight | None, *, proof: bool) -> Ruling:
+    """Rule 1: named IDs of the same definition."""
+    if new.named_id != old.named_id:
+        return _ANOTHER
+    if proof:
+        return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
+    if _may_be_converted(new, old):
+        if _base_name(new.path) == _base_name(old.path):
+            return Ruling(Sameness.ONE, Cause.CONVERTED)
+        if sight is None:
+            return _UNSEEN
+        if sight.gone:
+            return Ruling(Sameness.ONE, Cause.CONVERTED)
+    return Ruling(Sameness.POSSIBLE, Cause.SAME_CALL_ID)
+
+
+def _elsewhere(sight: Sight | None, *, equal_ids: bool) -> Ruling:
+    """Rule 2: the same audio at another place."""
+    if equal_ids:
+        return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
+    if sight is None:
+        return _UNSEEN
+    return Ruling(Sameness.POSSIBLE, Cause.MOVED) if sight.gone else _ANOTHER
+
+
+def _at_same_place(new: Record, old: Record, sight: Sight | None) -> Ruling:
+    """Rule 3: other audio at the same place."""
+    # Different IDs are of different calls, also where equal ones would prove nothing.
+    if new.default_id and old.default_id and new.default_id != old.default_id:
+        return _ANOTHER
+    if sight is None:
+        return _UNSEEN
+    if not sight.gone:
+        return Ruling(Sameness.POSSIBLE, Cause.TWO_FORMATS)
+    if _may_be_converted(new, old):
+        return Ruling(Sameness.ONE, Cause.CONVERTED)
+    return Ruling(Sameness.POSSIBLE, Cause.CHANGED_AUDIO)
+
+
+def _by_default_id(new: Record, old: Record, sight: Sight | None) -> Ruling:
+    """Rule 4: other audio at another place, and the same default ID."""
+    if sight is None:
+        return _UNSEEN
+    moved = sight.gone and _alike_in_length(new, old)
+    return Ruling(Sameness.POSSIBLE, Cause.MOVED_AND_CONVERTED if moved else Cause.SAME_DEFAULT_ID)
+
+
+_REASONS: Final = {
+    Cause.SAME_CALL_ID: "it has the call ID of {}, but other audio: if both are parts of one"
+    " conversation, name a field that tells the parts apart with --call-id",
+    Cause.MOVED: "it has the audio of {}, whose file is gone, but other metadata",
+    Cause.MOVED_AND_CONVERTED: "it has the date, operator, client and length of {}, whose file is"
+    " gone, but other audio",
+    Cause.CHANGED_AUDIO: "it has the name of {}, but other audio, and nothing in the metadata tells"
+    " whether it is another call",
+    Cause.TWO_FORMATS: "it has the name of {} and other audio, and both files are there",
+    Cause.SAME_DEFAULT_ID: "it has the date, operator and client of {}, but other audio",
+    Cause.LEG: "its name is that of one side of the call in {}",
+}
+
+
+def possible(cause: Cause, other: str) -> Failure:
+    """Why a recording is held as a possible duplicate of the one at the path ``other``."""
+    return Failure(cause.upper().replace("-", "_"), _REASONS[cause].format(other))
+
+
+def strongest(rulings: Iterable[tuple[Ruling, Record]]) -> tuple[Ruling, Record | None]:
+    """The surest ruling, with the record that it is about; the first of several."""
+    best: tuple[Ruling, Record | None] = (_ANOTHER, None)
+    for ruling, record in rulings:
+        if ruling.sameness > best[0].sameness:
+            best = ruling, record
+    return best
+
+
+def learned(old: Record, sight: Sight | None) -> Record:
+    """The record with what a look showed, where it had nothing."""
+    if sight is None or sight.identity is None:
+        return old
+    seen = sight.identity
+    return replace(
+        old,
+        essence=seen.essence if old.essence is None else old.essence,
+        default_id=seen.default_id if old.default_id is None else old.default_id,
+        named_id=seen.named_id if old.named_id is None else old.named_id,
+    )
+
+
+def sounds_like(one: Record, other: Record) -> bool:
+    """Whether both have the same audio, as far as known."""
+    if one.sha256 is not None and one.sha256 == other.sha256:
+        return True
+    return one.essence is not None and one.essence == other.essence
+
+
+def has_content_of(new: Record, old: Record) -> bool:
+    """Whether both have the same bytes and metadata; unknown metadata equal any."""
+    same = new.sha256 is not None and new.sha256 == old.sha256
+    return same and old.metadata in {None, new.metadata}
+
+
+def _proves(new: Record) -> bool:
+    return new.essence is None or not new.essence.startswith(CONSTANT)
+
+
+def _are_equal(one: bytes | None, other: bytes | None) -> bool:
+    return bool(one) and one == other
+
+
+def _comparable(one: bytes | None, other: bytes | None) -> bool:
+    if not one or not other:
+        return False
+    return one[:DEFINITION_SIZE] == other[:DEFINITION_SIZE]
+
+
+def _may_be_converted(new: Record, old: Record) -> bool:
+    codecs = _codec(new), _codec(old)
+    return None not in codecs and codecs[0] != codecs[1] and _alike_in_length(new, old)
+
+
+def _codec(record: Record) -> str | None:
+    return None if record.container is None else _CODECS[record.container]
+
+
+def _alike_in_length(one: Record, other: Record) -> bool:
+    if one.duration is None or other.duration is None:
+        return False
+    return are_alike_in_length(one.duration, other.duration)
+
+
+def are_alike_in_length(one: float, other: float) -> bool:
+    """Whether two lengths in seconds may be of one call."""
+    return abs(one - other) <= _SECONDS + _SHARE * max(one, other)
+
+
+def _base_name(path: str) -> str:
+    return stem(path.rpartition("/")[2])

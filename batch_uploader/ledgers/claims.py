@@ -1,0 +1,295 @@
+"""Whether a recording may be sent: it is compared with all that the service may hold.
+
+``core.calls`` has the rules. Each function is one step of a transaction, as in ``ledgers.rules``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from batch_uploader.core.calls import (
+    Evidence,
+    Sameness,
+    are_alike_in_length,
+    judge,
+    learned,
+    possible,
+    sounds_like,
+    strongest,
+)
+from batch_uploader.core.changes import Claim, Rejudge
+from batch_uploader.core.identity import Cause
+from batch_uploader.core.naming import stem
+from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, SharedIds, Sight
+from batch_uploader.core.states import AT_REST, KEPT, UNRESOLVED, Status
+from batch_uploader.ledgers.adoption import looked_into
+from batch_uploader.ledgers.store import ClaimContext, Store
+
+_SEVERAL_CALLS: Final = 3
+"""Audio that stands under so many default IDs is a prompt or silence, not a call."""
+_PLACES: Final = 4
+_LENGTHS: Final = 3
+"""A default ID at so many places with so many clearly different lengths names no call."""
+_FEW_SHARED: Final = 10
+_SHARED_SHARE: Final = 0.02
+"""Neither do IDs of which more than this share stands in several recordings, if not just a few."""
+_EXAMPLES: Final = 3
+_REPLACED: Final = Sight(gone=True)
+
+
+def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
+    """Grant a claim, or answer why nothing is to be sent."""
+    new = _as_record(store, asked, now)
+    context = store.claim_context(new)
+    current, talk = context.current, context.superseded
+    if current is not None and current.status in UNRESOLVED and current.sha256 is not None:
+        return ClaimAnswer(ClaimResult.HELD)
+    if talk is not None and (
+        current is None or current.status not in KEPT or not sounds_like(current, new)
+    ):
+        current = _restored(store, current, talk)
+    if current is not None:
+        if sounds_like(current, new):
+            answer = _known(store, current, new)
+        else:
+            answer = looked_into(store, current, asked.recording, asked.stamp_field, now)
+        if answer is not None:
+            return answer
+    decided = current is not None and _is_decided(current, new)
+    if not decided:
+        answer = _judged(store, new, context._replace(current=current), asked.sights, now)
+        if answer is not None:
+            return answer
+    _make_room(store, current)
+    store.put(
+        replace(
+            new,
+            status=Status.CLAIMED,
+            policy=None,
+            cause=Cause.ANOTHER_CALL if decided else None,
+            claimed_seq=store.tick(),
+            owner=owner,
+        )
+    )
+    return ClaimAnswer(ClaimResult.GRANTED)
+
+
+def rejudge(store: Store, asked: Rejudge, now: int) -> ClaimAnswer:
+    """Compare a possible duplicate again; drop it if it is another call."""
+    held = store.current(asked.path)
+    if held is None or held.status is not Status.POSSIBLE_DUPLICATE or held.cause is Cause.LEG:
+        return ClaimAnswer(ClaimResult.HELD)
+    context = store.claim_context(held)
+    answer = _judged(store, held, context, asked.sights, now)
+    if answer is None:
+        store.drop(held.path)
+        return ClaimAnswer(ClaimResult.GRANTED)
+    return answer
+
+
+def judge_default_ids(store: Store) -> SharedIds | None:
+    """Turn default IDs off if what is held for them shows that they name no calls."""
+    if not _default_ids_count(store):
+        return None
+    held = store.held_ids()
+    total = store.count_ids()
+    for default_id in held:
+        rows = store.with_default_id(default_id)
+        if len({stem(row.path) for row in rows}) >= _PLACES and _several_lengths(rows):
+            return _off(store, SharedIds(_some(rows), len(held), total))
+    if len(held) >= _FEW_SHARED and len(held) > _SHARED_SHARE * total:
+        return _off(store, SharedIds(_some(store.with_default_id(held[0])), len(held), total))
+    return None
+
+
+def _off(store: Store, shared: SharedIds) -> SharedIds:
+    store.remember(_fact(store), "off")
+    return shared
+
+
+def _some(rows: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(row.path for row in rows[:_EXAMPLES])
+
+
+def _several_lengths(rows: Sequence[Record]) -> bool:
+    kinds: list[float] = []
+    for length in sorted(row.duration for row in rows if row.duration is not None):
+        if not kinds or not are_alike_in_length(kinds[-1], length):
+            kinds.append(length)
+    return len(kinds) >= _LENGTHS
+
+
+def _fact(store: Store) -> str:
+    return f"default_ids {store.connection_id}"
+
+
+def _default_ids_count(store: Store) -> bool:
+    return store.fact(_fact(store)) is None
+
+
+def _as_record(store: Store, asked: Claim, now: int) -> Record:
+    recording = asked.recording
+    return Record(
+        connection_id=store.connection_id,
+        path=recording.path,
+        status=Status.CLAIMED,
+        stat=recording.stat,
+        sha256=recording.fingerprint.sha256,
+        metadata=recording.fingerprint.metadata,
+        key=recording.key,
+        policy=asked.policy,
+        duration=recording.audio.duration,
+        container=recording.audio.container,
+        claimed_at_ns=now,
+        stamp_field=asked.stamp_field,
+        essence=recording.identity.essence,
+        default_id=recording.identity.default_id,
+        named_id=recording.identity.named_id,
+    )
+
+
+def _restored(store: Store, current: Record | None, talk: Record) -> Record:
+    """Make the superseded talk current again whose audio is back at its path.
+
+    The recording is that talk's then, whatever its sidecar says and whatever was recorded between.
+    """
+    if current is not None and current.status in KEPT:
+        store.supersede(talk.path)
+    store.restore(talk)
+    return talk
+
+
+def _known(store: Store, current: Record, new: Record) -> ClaimAnswer | None:
+    """The answer for a path that already has this audio on record; None if it is to be judged."""
+    same_metadata = current.metadata in {None, new.metadata}
+    if current.status in AT_REST and (same_metadata or current.status is Status.GIVEN_UP):
+        known = current.metadata or new.metadata
+        store.put(_same_audio(current, new, metadata=known, stat=new.stat))
+        return ClaimAnswer(ClaimResult.KNOWN)
+    if current.status is Status.UPLOADED:
+        # The new metadata are not recorded, so they are reported each time.
+        store.put(_same_audio(current, new, stat=new.stat.with_sidecar_of(current.stat)))
+        return ClaimAnswer(ClaimResult.OUTDATED)
+    if current.status is Status.DUPLICATE and current.cause not in {None, Cause.SAME_CONTENT}:
+        return _stays(store, current, new)
+    return None
+
+
+def _stays(store: Store, current: Record, new: Record) -> ClaimAnswer:
+    """A duplicate with other metadata is still the call that it was found to be."""
+    store.put(_same_audio(current, new, metadata=new.metadata, stat=new.stat))
+    return ClaimAnswer(ClaimResult.OUTDATED)
+
+
+def _same_audio(current: Record, new: Record, **also: object) -> Record:
+    """The record of a recording whose file was rewritten without changing its audio."""
+    return replace(
+        current,
+        sha256=new.sha256,
+        essence=new.essence,
+        default_id=new.default_id or current.default_id,
+        named_id=new.named_id or current.named_id,
+        **also,
+    )
+
+
+def _is_decided(current: Record, new: Record) -> bool:
+    """Whether a human said that this recording is another call."""
+    if current.cause is not Cause.ANOTHER_CALL:
+        return False
+    if current.sha256 is None:
+        return current.stat.is_like(new.stat)
+    return sounds_like(current, new)
+
+
+class _Other(NamedTuple):
+    """A record to compare with, and what is seen of its file; ``past`` if it is superseded."""
+
+    record: Record
+    sight: Sight | None
+    past: bool
+
+
+def _judged(
+    store: Store, new: Record, context: ClaimContext, sights: Mapping[str, Sight], now: int
+) -> ClaimAnswer | None:
+    """The answer to what is a call on record, or may be; recorded. None if it is another call."""
+    others = list(_others(new, context, sights))
+    if not others:
+        return None
+    evidence = Evidence(_default_ids_count(store), _names_a_call(store, new, others))
+    rulings = [(judge(new, old.record, old.sight, evidence), old.record) for old in others]
+    ruling, other = strongest(rulings)
+    if other is None:
+        return None
+    if ruling.sameness is not Sameness.ONE or other.status is Status.CLAIMED:
+        # What is being sent decides first.
+        for each, old in rulings:
+            if old.status is Status.CLAIMED and each.sameness is not Sameness.ANOTHER:
+                return ClaimAnswer(ClaimResult.BUSY, old.path)
+    if ruling.cause is None:
+        unseen = (old for each, old in rulings if each.sameness is Sameness.UNSEEN)
+        return ClaimAnswer(ClaimResult.LOOK, look=tuple(unseen))
+    _learn(store, others)
+    one, current = ruling.sameness is Sameness.ONE, context.current
+    if not one and current is not None and _was_found_to_be(current, new, other):
+        return _stays(store, current, new)
+    record = replace(
+        new,
+        status=Status.DUPLICATE if one else Status.POSSIBLE_DUPLICATE,
+        cause=ruling.cause,
+        duplicate_of=other.path,
+        failure=None if one else possible(ruling.cause, other.path),
+        policy=None if one else new.policy,
+        stamp_field=None,
+        claimed_at_ns=None,
+        settled_at_ns=now,
+    )
+    _make_room(store, current)
+    store.put(record)
+    result = ClaimResult.DUPLICATE if one else ClaimResult.POSSIBLE
+    return ClaimAnswer(result, outcome=record.outcome)
+
+
+def _make_room(store: Store, current: Record | None) -> None:
+    if current is not None and current.status in KEPT:
+        store.supersede(current.path)
+
+
+def _was_found_to_be(current: Record, new: Record, other: Record) -> bool:
+    """Whether this audio was found to be that call before."""
+    found = current.status is Status.DUPLICATE and current.duplicate_of == other.path
+    return found and sounds_like(current, new)
+
+
+def _others(new: Record, context: ClaimContext, sights: Mapping[str, Sight]) -> Iterator[_Other]:
+    """What is to be compared with, by path; what is being sent comes last."""
+    by_path = sorted(context.relatives, key=lambda each: each.path)
+    for old in sorted(by_path, key=lambda each: each.status is Status.CLAIMED):
+        yield _Other(old, sights.get(old.path), past=False)
+    latest = {old.path for old in context.relatives}
+    for old in context.past:
+        # Whether a name was used again was decided when the next call took it.
+        if not _same_place(new, old) or sounds_like(new, old) or old.path not in latest:
+            yield _Other(old, _REPLACED, past=True)
+        latest.add(old.path)
+
+
+def _same_place(one: Record, other: Record) -> bool:
+    return stem(one.path) == stem(other.path)
+
+
+def _names_a_call(store: Store, new: Record, others: Sequence[_Other]) -> bool:
+    """Whether this audio stands for a call: a prompt is heard in many."""
+    if not new.essence or not any(sounds_like(new, old.record) for old in others):
+        return True
+    ids = {*store.ids_of(new.essence), new.default_id} - {b"", None}
+    return len(ids) < _SEVERAL_CALLS
+
+
+def _learn(store: Store, others: Sequence[_Other]) -> None:
+    """Record what was learned of records of older versions."""
+    for old in others:
+        if old.sight is not None and old.sight.identity is not None and not old.past:
+            store.put(learned(old.record, old.sight))
