@@ -25,7 +25,14 @@ from support.http2_peers import (
 from support.sink_failures import ServerProcess, failure, plain
 from support.sink_servers import Moment, TalkServer, Trouble
 
-from batch_uploader.core.errors import InDoubt, NotSent, Rejected, Throttled, Unauthorized
+from batch_uploader.core.errors import (
+    InDoubt,
+    NoSuchService,
+    NotSent,
+    Rejected,
+    Throttled,
+    Unauthorized,
+)
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.evidence import Unavailable
 
@@ -155,10 +162,10 @@ ENVOY = "upstream connect error or disconnect/reset before headers. reset reason
 AGAIN = ENVOY.replace("reset reason", "retried and the latest reset reason")
 
 UNREACHED = [
-    ("refused", refused, "failed to connect to all addresses"),
-    ("no such name", no_such_name, "errors resolving"),
-    ("HTTP/1", first_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "http1.x"),
-    ("hangs up at once", first_bytes(b""), "failed to connect to all addresses"),
+    ("refused", refused, NotSent, "failed to connect to all addresses"),
+    ("no such name", no_such_name, NoSuchService, "errors resolving"),
+    ("HTTP/1", first_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n"), NotSent, "http1.x"),
+    ("hangs up at once", first_bytes(b""), NotSent, "failed to connect to all addresses"),
 ]
 
 AFTER_THE_BODY = [
@@ -239,11 +246,13 @@ def named(rows):
 
 
 @pytest.mark.parametrize("unavailable", list(Unavailable))
-@pytest.mark.parametrize(("provoke", "text"), named(UNREACHED))
-async def test_without_a_connection_nothing_was_sent(monkeypatch, provoke, text, unavailable):
+@pytest.mark.parametrize(("provoke", "expected", "text"), named(UNREACHED))
+async def test_without_a_connection_nothing_was_sent(
+    monkeypatch, provoke, expected, text, unavailable
+):
     """Fault 14: safe even for those who doubt."""
     error = await provoke(monkeypatch, unavailable=unavailable)
-    assert type(error) is NotSent
+    assert type(error) is expected
     assert text in str(error)
 
 
