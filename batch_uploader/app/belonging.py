@@ -270,9 +270,10 @@ def _named_elsewhere(root: Path, path: Path, named: Path) -> ConfigError:
         )
     hints.append(f"if this one is to take its place, move that one away first: {named}")
     return ConfigError(
-        f"--ledger: the ledger of {root} is {named}, not {path}: with another one everything would"
-        " be sent again",
+        f"the ledger of {root} is {named}, not {path}: with another one everything would be sent"
+        " again",
         hint=hints,
+        flag="--ledger",
     )
 
 
@@ -291,27 +292,29 @@ def _of_another(path: Path, origin: Origin, root: Path) -> ConfigError:
             f' {{"source_id": "{origin.source_id}", "ledger": {json.dumps(os.fspath(path))}}}'
         )
     return ConfigError(
-        f"--ledger: the ledger {path} is of {where}, not of {root}: recordings of the same path in"
-        " both would be taken for the same",
+        f"the ledger {path} is of {where}, not of {root}: recordings of the same path in both would"
+        " be taken for the same",
         hint=hints,
+        flag="--ledger",
     )
 
 
 def _a_copy(path: Path, first: Path, root: Path) -> ConfigError:
     hints = [f"if it is to replace that one, move that away or remove {pointer_path(first)}"]
     if path.is_relative_to(root):
-        problem = (
-            f"{root} is a copy of {first}, with its ledger: a recording that comes to both would be"
-            " sent by each"
-        )
         hints.append(f"else upload {first} alone")
-    else:
-        problem = (
-            f"--ledger: {root} is a copy of {first}, whose ledger is {path}: recordings of the same"
-            " path in both would be taken for the same"
+        return ConfigError(
+            f"{root} is a copy of {first}, with its ledger: a recording that comes to both would be"
+            " sent by each",
+            hint=hints,
         )
-        hints.append(f"else remove {pointer_path(root)}, and specify another ledger for this one")
-    return ConfigError(problem, hint=hints)
+    hints.append(f"else remove {pointer_path(root)}, and specify another ledger for this one")
+    return ConfigError(
+        f"{root} is a copy of {first}, whose ledger is {path}: recordings of the same path in both"
+        " would be taken for the same",
+        hint=hints,
+        flag="--ledger",
+    )
 
 
 def _holds_anything(folder: Path | None) -> bool:

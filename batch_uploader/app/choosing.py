@@ -1,16 +1,15 @@
 """Which recordings on record a human means: by path, folder, pattern or state."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from batch_uploader.app.places import Places
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import CommandHint, ConfigError
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
-from batch_uploader.core.text import printable, quote
+from batch_uploader.core.text import printable
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.sources.names import escape_name
 from batch_uploader.sources.selection import matches
@@ -79,8 +78,7 @@ def unknown(word: str, places: Places) -> ConfigError:
         problem = f"{printable(word)} matches nothing that is to be decided"
     elif (places.directory / word).is_dir():
         problem = f"nothing in {printable(word)} is to be decided"
-    where = f"{quote(os.fspath(places.directory))}{places.elsewhere()}"
-    return ConfigError(problem, hint=f"to see the paths: batch-uploader status {where}")
+    return ConfigError(problem, hint=CommandHint("to see the paths", "status"))
 
 
 def _needs_none(record: Record) -> ConfigError:

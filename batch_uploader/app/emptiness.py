@@ -9,13 +9,16 @@ import os
 from anyio import to_thread
 
 from batch_uploader.app.places import Places
-from batch_uploader.core.errors import LedgerError, SourceError
+from batch_uploader.core.errors import CommandHint, LedgerError, SourceError
 from batch_uploader.core.text import plural, printable
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.run.absence import ALLOWS_EMPTY
 from batch_uploader.sources.directory import DirectorySource
 
-_MOUNT = "check the mount"
+MOUNT = "check the mount"
+ON_PURPOSE = CommandHint(
+    "if files leave this directory on purpose, say so once", "upload", "--allow-empty"
+)
 _NAMES = "check the extensions: wav, mp3, ogg and opus are taken, and what --include adds"
 
 
@@ -31,7 +34,11 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
     if not places.ledger.exists():
         raise SourceError(
             f"the directory {directory} has no recordings",
-            hint=[_MOUNT, _NAMES, "if it is to be empty at first: --allow-empty"],
+            hint=[
+                MOUNT,
+                _NAMES,
+                CommandHint("if it is to be empty at first", "upload", "--allow-empty"),
+            ],
         )
     try:
         async with LedgerReader(places.ledger) as reader:
@@ -45,5 +52,5 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
         raise SourceError(
             f"the directory {directory} has no recordings, and its ledger has"
             f" {plural(known, 'recording')} on record",
-            hint=[_MOUNT, "if files leave this directory on purpose, say so once: --allow-empty"],
+            hint=[MOUNT, ON_PURPOSE],
         )

@@ -58,6 +58,7 @@ async def export_manifest(
                     return await export(rows, replacing, form, guard)
             except OSError as error:
                 raise ConfigError(
-                    f"--output: {output} cannot be written ({error.strerror})",
+                    f"{output} cannot be written ({error.strerror})",
                     hint="check its disk and folder, or specify another file",
+                    flag="--output",
                 ) from error

@@ -183,8 +183,9 @@ def require_replaceable(file: Path, flag: str) -> None:
         problem = "its directory is not writable"
     if problem is not None:
         raise ConfigError(
-            f"{flag}: {file} cannot be written ({problem})",
+            f"{file} cannot be written ({problem})",
             hint=f"specify a file in a directory that you can write to, with {flag}",
+            flag=flag,
         )
 
 
@@ -285,8 +286,9 @@ async def require_on_record(places: Places, reader: LedgerReader) -> None:
 def _unknown(places: Places, known: Sequence[str]) -> ConfigError:
     one_of = f"specify one of {', '.join(known)}, or leave it out if that is the only one"
     return ConfigError(
-        f"--connection-id: the ledger {places.ledger} has no connection {places.connection_id}",
+        f"the ledger {places.ledger} has no connection {places.connection_id}",
         hint=one_of if known else "it has none yet: start with an upload",
+        flag="--connection-id",
     )
 
 
@@ -347,8 +349,9 @@ def _require_two(one: OwnFile, other: OwnFile) -> None:
         same = real[0] == real[1]
     if same:
         raise ConfigError(
-            f"{other.flag}: {other.part} would be the same file as {one.part}, {one.path}",
+            f"{other.part} would be the same file as {one.part}, {one.path}",
             hint="specify another file for one of them",
+            flag=other.flag,
         )
 
 
@@ -368,8 +371,9 @@ def _require_no_recording(file: OwnFile, directory: Path, selection: Selection) 
         return
     if kind in file.unlike:
         raise ConfigError(
-            f"{file.flag}: {file.path} is named like a recording or a sidecar",
+            f"{file.path} is named like a recording or a sidecar",
             hint="specify another name, or another directory",
+            flag=file.flag,
         )
 
 

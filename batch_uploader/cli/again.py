@@ -1,12 +1,13 @@
 """Commands for the same directory, ledger and settings, to paste into a shell."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from batch_uploader.app.duplicates import DuplicateGroup
 from batch_uploader.cli.flags import PLACE, READING, UPLOAD
-from batch_uploader.core.errors import OtherRoots
+from batch_uploader.core.errors import CommandHint, ConfigError, OtherRoots, UploaderError
 from batch_uploader.core.text import quote
 from batch_uploader.settings import Settings
 from batch_uploader.ui.duplicates import ShownGroup
@@ -20,6 +21,31 @@ _KNOWN = {
 }
 _PLACES = ("ledger", "manifest")
 _SHOWN = 3
+
+
+_given: list[Settings] = []
+"""The settings of the command that this process runs, for hints that are made deep within."""
+
+
+def settings_of(directory: Path, flags: Mapping[str, object]) -> Settings:
+    """The settings of the command that runs."""
+    _given[:] = [Settings(directory, flags)]
+    return _given[0]
+
+
+def spelled(hint: str) -> str:
+    """A hint with the whole command, if it ends with one and its directory is known."""
+    if not (isinstance(hint, CommandHint) and _given):
+        return hint
+    return f"{hint.why}: {again(_given[0], hint.command, *hint.more)}"
+
+
+def located(error: UploaderError) -> str:
+    """The problem of an error, with where the value was given that causes it."""
+    if not (isinstance(error, ConfigError) and error.flag and _given):
+        return error.problem
+    origin = _given[0].origin(error.flag.removeprefix("--")) or error.flag
+    return origin + error.problem.removeprefix(error.flag)
 
 
 def again(settings: Settings, command: str, *more: str) -> str:

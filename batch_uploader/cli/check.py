@@ -15,7 +15,7 @@ from batch_uploader.app.check import CheckSummary, Inspection, check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, held_groups, naming_other_roots
+from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, sentence
@@ -38,7 +38,7 @@ def check(
     directory: Path, flags: Mapping[str, object], *, as_json: bool, fast: bool = False
 ) -> int:
     """Check the directory. Returns the exit code."""
-    settings = Settings(directory, flags)
+    settings = settings_of(directory, flags)
     with naming_other_roots(settings):
         return anyio.run(_check, settings, as_json, fast)
 

@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from batch_uploader.app.manifest import export_manifest
 from batch_uploader.app.places import require_ledger
+from batch_uploader.cli.again import settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.cli.status import tell_of_kept
 from batch_uploader.core.cells import defuse, escape, keep
@@ -22,7 +23,7 @@ def manifest(
     directory: Path, flags: Mapping[str, object], form: str, output: Path | None, *, raw: bool
 ) -> int:
     """Export the ledger. Returns the exit code. With ``raw``, formulas in CSV are not defused."""
-    settings = Settings(directory, flags)
+    settings = settings_of(directory, flags)
     chosen = RawSetting(form, "--format", Path()).one_of(Format)
     return anyio.run(_manifest, settings, chosen, output, raw)
 

@@ -123,6 +123,10 @@ def _cause(failure: Exception) -> Exception:
 
 
 def _hint(text: str) -> Line:
+    if isinstance(text, errors.CommandHint):
+        from batch_uploader.cli.again import spelled  # imports the settings, and help must be fast
+
+        text = spelled(text)
     return stream.hint(sentence(text))
 
 
@@ -158,5 +162,13 @@ def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:
         where = f"{cause.filename}: " if cause.filename else "the disk failed: "
         return f"{where}{cause.strerror or cause}", ("check the file, the disk and its free space",)
     if isinstance(cause, errors.UploaderError):
-        return cause.problem, cause.hints
+        return _located(cause), cause.hints
     return str(cause), ()
+
+
+def _located(cause: errors.UploaderError) -> str:
+    if not (isinstance(cause, errors.ConfigError) and cause.flag):
+        return cause.problem
+    from batch_uploader.cli.again import located  # as above
+
+    return located(cause)

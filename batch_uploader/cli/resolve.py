@@ -16,7 +16,7 @@ from batch_uploader.app.decisions import PathDecision, Resolution, read_decision
 from batch_uploader.app.resolve import REJECTED, Resolved, resolve_recordings
 from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again
+from batch_uploader.cli.again import again, settings_of
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import ConfigError
@@ -70,7 +70,7 @@ def resolution_of(
 
 def resolve(directory: Path, flags: Mapping[str, object], wanted: Wanted, *, asks: bool) -> int:
     """Record the decision. Returns the exit code. With ``asks``, confirms what may cost money."""
-    return anyio.run(_resolve, Settings(directory, flags), wanted, asks)
+    return anyio.run(_resolve, settings_of(directory, flags), wanted, asks)
 
 
 async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
@@ -164,7 +164,7 @@ def require_nothing_else(decisions: Sequence[str], recordings: Sequence[str]) ->
 
 def search(directory: Path, flags: Mapping[str, object]) -> int:
     """Search for all doubts. Returns the exit code."""
-    return anyio.run(_search, Settings(directory, flags))
+    return anyio.run(_search, settings_of(directory, flags))
 
 
 async def _search(settings: Settings) -> int:

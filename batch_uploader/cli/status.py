@@ -13,7 +13,7 @@ from msgspec import Struct
 from batch_uploader.app.duplicates import MOST_EXAMPLES, possible_duplicates
 from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, held_groups
+from batch_uploader.cli.again import again, held_groups, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status, Verdict
@@ -45,7 +45,7 @@ class _Report(Struct, frozen=True):
 
 def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
     """Print the status of the directory's ledger. Returns the exit code."""
-    return anyio.run(_status, Settings(directory, flags), as_json)
+    return anyio.run(_status, settings_of(directory, flags), as_json)
 
 
 async def _status(settings: Settings, as_json: bool) -> int:

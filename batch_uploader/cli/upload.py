@@ -15,14 +15,21 @@ from anyio import to_thread
 from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
+from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, flags_again, held_groups, naming_other_roots
+from batch_uploader.cli.again import (
+    again,
+    flags_again,
+    held_groups,
+    naming_other_roots,
+    settings_of,
+)
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
-from batch_uploader.core.errors import UploaderError
+from batch_uploader.core.errors import ConfigError, UploaderError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending, Summary
 from batch_uploader.core.states import Status
@@ -42,7 +49,7 @@ from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.stream import Span
-from batch_uploader.ui.summary import MOUNTED, most_gone, print_summary, warn_of_nothing
+from batch_uploader.ui.summary import most_gone, print_summary, warn_of_nothing
 
 _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
@@ -63,7 +70,7 @@ def upload(
     # Imported objects stay for ever, and most new ones are freed without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    settings = Settings(directory, flags)
+    settings = settings_of(directory, flags)
     with naming_other_roots(settings):
         return anyio.run(upload_as_told, settings, rebuilding, adopting)
 
@@ -132,12 +139,14 @@ async def upload_as_told(
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
-        summary = await uploader.run()
+        summary = await _run(uploader, settings)
     held = await _held(summary, settings, places)
     if progress is Progress.NONE:
         _tell_troubles(summary, settings, uploader.stats, held)
     else:
         _tell(summary, settings, places, uploader.stats, held)
+    if summary.ending is Ending.UNAUTHORIZED:
+        output.hint(settings.origins())
     return _exit_code(stop, summary)
 
 
@@ -150,6 +159,15 @@ async def _held(summary: Summary, settings: Settings, places: Places) -> list[Sh
     except UploaderError:
         return []  # the run is on record, and the summary has them as other rows
     return held_groups(groups, settings, several=False)
+
+
+async def _run(uploader: Uploader, settings: Settings) -> Summary:
+    """The run; an error that blames a setting says where that was given."""
+    try:
+        return await uploader.run()
+    except ConfigError as error:
+        error.hints = (*error.hints, settings.origins())
+        raise
 
 
 async def _rebuild(
@@ -227,7 +245,7 @@ def _tell_troubles(
         left = stats.unreadable - len(stats.first_unreadable)
         output.error(f"{left:,} more like these", again(settings, "check"))
     if summary.gone:
-        output.error(most_gone(summary), MOUNTED)
+        output.error(most_gone(summary), MOUNT, ON_PURPOSE)
     remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"
@@ -251,6 +269,8 @@ def _tell(
         stats=stats,
         held=held,
     )
+    if summary.gone:
+        output.hint(MOUNT, ON_PURPOSE)
     if stats.unreadable:
         output.hint(
             f"{stats.unreadable:,} of these cannot be listed, so status does not know them:"

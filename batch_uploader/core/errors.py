@@ -26,7 +26,7 @@ An error states the problem first, and what to do about it as a hint.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class UploaderError(Exception):
@@ -46,7 +46,32 @@ class UploaderError(Exception):
 
 
 class ConfigError(UploaderError):
-    """A setting is missing, contradictory or unusable."""
+    """A setting is missing, contradictory or unusable; ``flag`` is its flag, if it has one."""
+
+    def __init__(
+        self, problem: str, *, hint: str | Iterable[str] | None = None, flag: str = ""
+    ) -> None:
+        super().__init__(f"{flag}: {problem}" if flag else problem, hint=hint)
+        self.flag = flag
+
+
+class CommandHint(str):
+    """A hint that ends with a command of ours on the directory; ``more`` are words for its end.
+
+    The command line shows the command with the flags that it was given itself.
+    """
+
+    __slots__ = ("command", "more", "why")
+    why: str
+    command: str
+    more: tuple[str, ...]
+
+    def __new__(cls, why: str, command: str, *more: str) -> Self:
+        """The hint as a text, with a placeholder for the directory."""
+        line = " ".join(["batch-uploader", command, "DIRECTORY", *more])
+        hint = super().__new__(cls, f"{why}: {line}")
+        hint.why, hint.command, hint.more = why, command, more
+        return hint
 
 
 class BadValue(ConfigError, ValueError):  # noqa: N818 - what is wrong, as the states below

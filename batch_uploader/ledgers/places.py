@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.errors import CommandHint, LedgerError
 
 LEDGER_FOLDER = ".batch-uploader"
 LEDGER_NAME = "ledger.db"
-REBUILD = "to make a new ledger from the manifest, run the upload with --rebuild"
+REBUILD = CommandHint("to make a new ledger from the manifest", "upload", "--rebuild")
 """The hint if a ledger is lost and its manifest exists."""
-TAKE_OVER = (
-    "or run the upload with --rebuild: a new ledger takes over what this one and the manifest know,"
-    " and what neither knows is in doubt"
+TAKE_OVER = CommandHint(
+    "or have a new ledger take over what this one and the manifest know (what neither knows is in"
+    " doubt)",
+    "upload",
+    "--rebuild",
 )
 """The hint if a ledger is older than its manifest."""
 

@@ -55,6 +55,9 @@ VARIABLES: Mapping[str, str] = {
 }
 """The settings that may be in the environment; an empty variable is ignored."""
 
+CREDENTIALS = ("api-key", "api-key-file", "iam-token", "iam-token-file", "service-account-key-file")
+"""The settings of which one is the credential."""
+
 _MOST_RECORDINGS = 10**12
 
 
@@ -127,6 +130,23 @@ class Settings:
                 " has the ID",
             )
         return found
+
+    def origin(self, name: str) -> str | None:
+        """Where a setting was given; None if it was not."""
+        return self._layers[name].origin if name in self._layers else None
+
+    def origins(self) -> str:
+        """Where the settings of the service were given, for an error that blames one of them."""
+        credential = next((n for layer in self._layers.maps for n in CREDENTIALS if n in layer), "")
+        named = [
+            ("the endpoint", "endpoint"),
+            ("the CA file", "ca-file"),
+            ("the connection ID", "connection-id"),
+            ("the credential", credential),
+        ]
+        return ", ".join(
+            f"{what} is from {origin}" for what, name in named if (origin := self.origin(name))
+        )
 
     def reading(self) -> Reading:
         """Which files to read, and by which rules."""

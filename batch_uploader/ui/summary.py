@@ -317,14 +317,9 @@ def most_gone(summary: Summary) -> str:
     )
 
 
-MOUNTED = "check the mount; if files leave this directory on purpose, say so once: --allow-empty"
-"""What to do about it."""
-
-
 def _gone(summary: Summary, width: int) -> Iterator[Line]:
     if summary.gone:
         yield from _under(warning(""), wrap(f"warning: {most_gone(summary)}", width, 3))
-        yield from _under(hint(""), wrap(f"hint: {MOUNTED}", width, 3))
 
 
 def _length(line: Line) -> int:

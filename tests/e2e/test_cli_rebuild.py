@@ -279,4 +279,4 @@ class TestRefusals:
         flags = ["--all", "--give-up"] if command == "resolve" else []
         result = program(command, calls, *flags)
         assert result.code == 7
-        assert "run the upload with --rebuild\n" in result.err
+        assert f": batch-uploader upload {calls} --rebuild\n" in result.err

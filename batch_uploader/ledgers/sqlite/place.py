@@ -146,7 +146,8 @@ def none_there(path: Path) -> LedgerError:
         f"{path} is not a ledger",
         hint=[
             "specify another file with --ledger",
-            f"if it is a damaged ledger, move it away; {REBUILD}",
+            "if it is a damaged ledger, move it away",
+            REBUILD,
         ],
     )
 
