@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.duplicates import DuplicateGroup
+from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable
 from batch_uploader.app.places import (
@@ -187,7 +187,9 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
         )
         preparer = Preparer(source, connection, rules)
-        teller = _Fast(preparer) if fast else _Exact(preparer, places, summary, stack)
+        teller = (
+            _Fast(preparer, places, summary) if fast else _Exact(preparer, places, summary, stack)
+        )
         inspections = _inspections(planner, teller)
         async for seen in await stack.enter_async_context(aclosing(inspections)):
             summary.add(seen)
@@ -268,9 +270,11 @@ class _Teller(Protocol):
 
 
 class _Fast(Struct, frozen=True):
-    """Tells it by the headers alone."""
+    """Tells it by the headers alone; what may be held is only what is on record."""
 
     preparer: Preparer
+    places: Places
+    summary: CheckSummary
 
     async def tell(self, _batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
         return await to_thread.run_sync(lambda: list(map(self._inspected, jobs)))
@@ -279,7 +283,10 @@ class _Fast(Struct, frozen=True):
         return []
 
     async def sum_up(self) -> None:
-        pass
+        connection_id = self.preparer.connection_id
+        if connection_id and self.places.ledger.exists():
+            async with LedgerReader(self.places.ledger, connection_id) as reader:
+                self.summary.possible = tuple(await groups_of(reader))
 
     def _inspected(self, job: Job) -> Foretold:
         try:

@@ -137,7 +137,9 @@ class _TextAccount:
             read = format_size(total.read_bytes)
             yield [Span(f"to find copies {read} were read; --fast reads only headers", "dim")]
         yield from duplicate_lines(
-            held_groups(total.possible, self._settings, several=False), MOST_EXAMPLES
+            held_groups(total.possible, self._settings, several=False),
+            MOST_EXAMPLES,
+            foretold=True,
         )
         yield from self._defects()
 
