@@ -79,12 +79,13 @@ class SharedIds(Struct, frozen=True):
     """Default IDs that do not name calls.
 
     ``examples`` are paths with the same ID; ``shared`` of ``total`` IDs stand in several recordings
-    that are held for them.
+    that are held for them. ``freed`` are the paths of duplicates that are to be judged again.
     """
 
     examples: tuple[str, ...]
     shared: int
     total: int
+    freed: tuple[str, ...] = ()
 
 
 class Lost(Struct, frozen=True):

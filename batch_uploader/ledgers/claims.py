@@ -104,8 +104,12 @@ def judge_default_ids(store: Store) -> SharedIds | None:
 
 
 def _off(store: Store, shared: SharedIds) -> SharedIds:
+    """Ignore default IDs from now on; what only they made a duplicate is free."""
     store.remember(_fact(store), "off")
-    return shared
+    freed = store.same_audio()
+    for path in freed:
+        store.drop(path)
+    return replace(shared, freed=tuple(freed))
 
 
 def _some(rows: Sequence[Record]) -> tuple[str, ...]:

@@ -249,6 +249,13 @@ class _MemoryStore:
         )
         return [held for held in sorted(counts, key=lambda held: (-counts[held], held)) if held]
 
+    def same_audio(self) -> list[str]:
+        return sorted(
+            row.path
+            for row in self.records()
+            if row.status is Status.DUPLICATE and row.cause is Cause.SAME_AUDIO and row.default_id
+        )
+
     def count_ids(self) -> int:
         return len({row.default_id for row in self.records() if row.default_id})
 

@@ -76,6 +76,9 @@ class Store(Protocol):
     def held_ids(self) -> Sequence[bytes]:
         """The default IDs for which possible duplicates are held, the most frequent first."""
 
+    def same_audio(self) -> Sequence[str]:
+        """The paths of duplicates by their audio and default ID, sorted."""
+
     def count_ids(self) -> int:
         """How many default IDs are on record."""
 

@@ -1,17 +1,19 @@
 """Plans folder by folder what a run sends, skips, holds and reports."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
 from anyio import to_thread
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from batch_uploader.core.calls import possible
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
-from batch_uploader.core.naming import is_sidecar
+from batch_uploader.core.naming import is_sidecar, stem
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import (
@@ -30,6 +32,8 @@ from batch_uploader.prepare.prepare import stat_of
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
 _ALONE = Decision(Action.UPLOAD, "the mix that it was one side of is gone")
+_MOST_COPIES = 4
+"""More files of one size and time are no copies: that comes from what wrote them."""
 _FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -46,11 +50,15 @@ class Remembers(Protocol):
 
 
 class Job(Struct, frozen=True):
-    """A pair to inspect, and the record of its path."""
+    """A pair to inspect, and the record of its path.
+
+    ``then`` may be the same call, and comes after this one.
+    """
 
     pair: Pair
     action: Action
     known: Record | None
+    then: "Job | None" = None
 
     @property
     def path(self) -> str:
@@ -96,6 +104,28 @@ class Batch(Struct):
     moved: int = 0
     on_record: int = 0
     listed: bool = True
+
+
+def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs of a folder, with those that look like copies of one file behind the first of them.
+
+    So the first is sent, however fast each of them is read.
+    """
+    names = Counter(stem(job.path) for job in jobs)
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        name = stem(job.path)
+        key = name if names[name] > 1 else (job.size, job.pair.audio.mtime_ns)
+        groups.setdefault(key, []).append(job)
+    for group in groups.values():
+        if len(group) > _MOST_COPIES:
+            yield from group
+            continue
+        *before, first = reversed(group)
+        then: Job | None = None
+        for job in before:
+            then = replace(job, then=then)
+        yield first if then is None else replace(first, then=then)
 
 
 class FolderPlanner(Struct, frozen=True):

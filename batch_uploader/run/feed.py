@@ -29,7 +29,7 @@ from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts import Reconciler
-from batch_uploader.plan.folders import Batch, FolderPlanner, Job, invalid, orphaned
+from batch_uploader.plan.folders import Batch, FolderPlanner, Job, in_turn, invalid, orphaned
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.held import HeldBack
 
@@ -200,15 +200,18 @@ class Feed:
         async with aclosing(self._planner.batches()) as batches:
             async for batch in batches:
                 await self._announce(batch)
-                for job in batch.jobs:
+                for job in in_turn(batch.jobs):
                     if not counting and jobs.full:
                         counting = True
                         ahead.start_soon(self._count_ahead, began)
                     await self._hand_on(job, jobs)
 
-    async def _hand_on(self, job: Job, jobs: JobQueue) -> None:
-        self._unfinished += 1
-        await jobs.put(job)
+    async def _hand_on(self, first: Job, jobs: JobQueue) -> None:
+        job: Job | None = first
+        while job is not None:
+            self._unfinished += 1
+            job = job.then
+        await jobs.put(first)
 
     async def _settle_doubts(self, jobs: JobQueue) -> None:
         """When all else has ended, search for doubts, and send again what proves absent."""
@@ -232,7 +235,7 @@ class Feed:
         await self._announce(batch)
         for path in batch.left_out:
             self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
-        for job in batch.jobs:
+        for job in in_turn(batch.jobs):
             await self._hand_on(job, jobs)
 
     async def _all_ended(self) -> None:

@@ -48,9 +48,7 @@ class HeldBack:
             async for row in rows:
                 held.append(row.path)
                 by_default_id |= row.cause is Cause.SAME_DEFAULT_ID
-        if by_default_id:
-            await self._judge_default_ids()
-        free: list[str] = []
+        free = list(await self._judge_default_ids()) if by_default_id else []
         for start in range(0, len(held), _AT_ONCE):
             free += await self._judge(held[start : start + _AT_ONCE])
         return free
@@ -62,12 +60,14 @@ class HeldBack:
                 new = row.settled_at_ns is not None and row.settled_at_ns >= self._began
                 self._publish(Judged(row.outcome) if new else CarriedOver(row.outcome))
 
-    async def _judge_default_ids(self) -> None:
+    async def _judge_default_ids(self) -> Sequence[str]:
         shared = await apply_one(self._ledger, JudgeDefaultIds())
-        if shared is not None:
-            records = await self._ledger.get(shared.examples)
-            values = await self._lookout.values(list(records.values()))
-            self._publish(DefaultIdsOff(values, shared.examples, shared.shared, shared.total))
+        if shared is None:
+            return ()
+        records = await self._ledger.get(shared.examples)
+        values = await self._lookout.values(list(records.values()))
+        self._publish(DefaultIdsOff(values, shared.examples, shared.shared, shared.total))
+        return shared.freed
 
     async def _judge(self, paths: Sequence[str]) -> list[str]:
         """Of these paths those that are free."""

@@ -104,14 +104,20 @@ class Workers:
     async def work(self, jobs: JobQueue) -> None:
         """Take jobs until there are no more, or the run drains."""
         while (job := await jobs.take()) is not None and not self._drain.begun:
-            try:
-                await self._process(job)
-            except Drained:
-                self._publish(ReturnedUnsent(job.path, job.size))
-            except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
-                self._drain.fail(error)
-            finally:
-                self._feed.finished()
+            while job is not None:
+                await self._work(job)
+                job = job.then
+
+    async def _work(self, job: Job) -> None:
+        try:
+            self._drain.check()
+            await self._process(job)
+        except Drained:
+            self._publish(ReturnedUnsent(job.path, job.size))
+        except Exception as error:  # noqa: BLE001 - the others finish, then it is raised
+            self._drain.fail(error)
+        finally:
+            self._feed.finished()
 
     async def _process(self, job: Job) -> None:
         if job.action is Action.COMPARE and (

@@ -8,9 +8,10 @@ from support.ledger_cases import recording, uploaded
 from support.ledger_changes import claim_all, settle
 
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.plan.folders import FolderPlanner, Job, in_turn
+from batch_uploader.prepare.pairing import Pair
 from batch_uploader.sources.memory import MemorySource
 
 NOW = time.time_ns()
@@ -191,3 +192,41 @@ async def test_a_folder_at_once_is_decided_as_its_recordings_one_by_one(change, 
     listing = Listing("d", tuple(FOLDERS[change](files)), lost)
     each = await batch(listing, ledger, explain=True)
     assert await batch(listing, ledger) == replace(each, decisions=[])
+
+
+def jobs_of(*files):
+    return [
+        Job(Pair(Entry(path, size, mtime), None), Action.UPLOAD, None)
+        for path, size, mtime in files
+    ]
+
+
+def chains(jobs):
+    found = []
+    for first in in_turn(jobs):
+        found.append([])
+        job = first
+        while job is not None:
+            found[-1].append(job.path)
+            job = job.then
+    return found
+
+
+def test_what_may_be_one_call_follows_the_first_of_its_folder():
+    found = chains(
+        jobs_of(
+            ("a.wav", 9, 1),
+            ("b.wav", 8, 1),
+            ("a.mp3", 3, 2),
+            ("copy of b.wav", 8, 1),
+            ("c.wav", 8, 2),
+            ("a.opus", 8, 1),
+        )
+    )
+    assert found == [["a.wav", "a.mp3", "a.opus"], ["b.wav", "copy of b.wav"], ["c.wav"]]
+
+
+def test_files_that_are_all_as_large_and_old_are_sent_at_once():
+    names = [f"{number}.wav" for number in range(5)]
+    assert chains(jobs_of(*((name, 8, 1) for name in names))) == [[name] for name in names]
+    assert chains([]) == []

@@ -131,6 +131,11 @@ SELECT_HELD_IDS: Final = (
     f" AND cause = '{Cause.SAME_DEFAULT_ID.value}' AND {HAS_DEFAULT_ID}"
     " GROUP BY default_id ORDER BY count(*) DESC, default_id"
 )
+SELECT_SAME_AUDIO: Final = (
+    f"SELECT path FROM recordings WHERE +connection_id = ? AND {among({Status.DUPLICATE})}"
+    f" AND cause = '{Cause.SAME_AUDIO.value}' AND {HAS_DEFAULT_ID}"
+    " AND duplicate_of IS NOT NULL ORDER BY path"
+)
 COUNT_IDS: Final = (
     "SELECT count(DISTINCT default_id) FROM recordings"
     f" WHERE +connection_id = ? AND {HAS_DEFAULT_ID}"

@@ -99,6 +99,11 @@ class SqliteStore:
         """The default IDs for which possible duplicates are held."""
         return [held for (held,) in self._execute(queries.SELECT_HELD_IDS, (self.connection_id,))]
 
+    def same_audio(self) -> list[str]:
+        """The paths of duplicates by their audio and default ID."""
+        lines = self._execute(queries.SELECT_SAME_AUDIO, (self.connection_id,))
+        return [path for (path,) in lines.fetchall()]
+
     def count_ids(self) -> int:
         """How many default IDs are on record."""
         (count,) = self._execute(queries.COUNT_IDS, (self.connection_id,)).fetchone()
