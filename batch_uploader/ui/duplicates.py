@@ -67,7 +67,9 @@ def duplicate_lines(
 
 
 def _heading(group: DuplicateGroup) -> Iterator[Line]:
-    size = f"{plural(group.recordings, 'recording')}, {format_hours(group.duration)} of audio"
+    size = plural(group.recordings, "recording")
+    if group.duration:  # legs are not opened
+        size += f", {format_hours(group.duration)} of audio"
     yield [Span(group.cause, "yellow"), Span(f": {size}")]
     yield [Span(f"  {_WHY.get(group.cause, '')}")]
 

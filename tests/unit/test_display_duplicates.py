@@ -70,6 +70,11 @@ def test_each_cause_is_told_in_words_that_fit_80_columns(cause):
     assert max(cell_len(line) for line in lines if COMMAND not in line) < 80
 
 
+def test_legs_have_no_length_since_they_were_not_opened():
+    lines = text_of(replace(group(Cause.LEG), duration=0.0)).splitlines()
+    assert lines[1] == "leg: 1 recording"
+
+
 def test_two_formats_are_cured_by_leaving_one_out():
     assert "--exclude '*.mp3'\n" in text_of(group(Cause.TWO_FORMATS))
     odd = example("x.m*3")
