@@ -48,6 +48,7 @@ def commands(text):
 
 
 def test_the_end_of_a_run_tells_the_group_and_the_commands(calls, held, program, upload, service):
+    """Fault 107."""
     assert "changed-audio: 3 recordings" in held.err
     assert commands(held.err).keys() == {"--duplicate", "--resend"}
     assert calls.manifest()["2025/a.wav"]["error"]["code"] == "CHANGED_AUDIO"
@@ -60,6 +61,7 @@ def test_the_end_of_a_run_tells_the_group_and_the_commands(calls, held, program,
 
 
 def test_another_call_is_sent_once_it_is_said_to_be_one(calls, held, program, upload, service):
+    """Fault 107."""
     flags = commands(held.err)["--resend"]
     result = program(*flags)
     assert result.code == 2
@@ -177,6 +179,7 @@ class TestCallId:
     """``--call-id`` by the command line: the named fields decide."""
 
     def test_the_same_id_is_held_and_another_is_sent(self, calls, upload, service, program):
+        """Fault 108."""
         flag = ("--call-id", "conversation")
         calls.write("a.wav", conversation="1")
         assert upload(*flag).code == 0
@@ -194,6 +197,7 @@ class TestCallId:
         assert service.counts(calls) == {"a.wav": 1, "b.wav": 1, "c.wav": 1}
 
     def test_none_takes_the_default_ids_for_nothing(self, calls, upload, service):
+        """Fault 108."""
         ids = {"date": "2025-04-24T14:34:19Z", "operator_id": "7", "client_id": "8"}
         calls.write("a.wav", **ids)
         assert upload().code == 0
