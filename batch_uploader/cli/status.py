@@ -90,7 +90,9 @@ async def _print_text(report: _Report) -> None:
     output.data(lines)
     for each in _TOLD:
         totals = report.status.totals[each]
-        if totals.recordings:
+        # What became of these is known, and only not recorded yet.
+        known = each is Status.IN_DOUBT and report.status.kept_aside
+        if totals.recordings and not known:
             await _print_state(report, each, totals.recordings)
 
 

@@ -3,9 +3,10 @@
 import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from batch_uploader.host.files import create_private
+from batch_uploader.host.files import create_private, temporary_name
 
 if sys.platform == "win32":
     import msvcrt
@@ -14,11 +15,37 @@ if sys.platform == "win32":
         os.lseek(descriptor, 0, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    _lock_range = _lock
+
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _lock_range(descriptor: int) -> None:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+
+
+def locks_ranges(folder: Path) -> bool:
+    """Whether a part of a file can be locked there, as SQLite does; some network shares refuse it.
+
+    Tried with a file of its own, which nobody else can have locked. True if none can be made.
+    """
+    name = temporary_name(folder / "range")
+    try:
+        descriptor = create_private(name)
+    except OSError:
+        return True
+    try:
+        _lock_range(descriptor)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            name.unlink()
+    return True
 
 
 class FileLock:

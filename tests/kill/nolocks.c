@@ -1,7 +1,9 @@
 /* A file system whose locks do not meet, or that another machine serves: locks are granted to all
-   who ask while NO_LOCKS is set, and statfs tells the type that FS_TYPE gives. */
+   who ask while NO_LOCKS is set, exclusive ones of parts of files to nobody while NO_RANGES is, and
+   statfs tells the type that FS_TYPE gives. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -24,6 +26,11 @@ int flock(int fd, int how) {
     if (getenv("NO_LOCKS") && (command == F_SETLK || command == F_SETLKW || \
                                command == F_OFD_SETLK || command == F_OFD_SETLKW)) \
       return 0;                                                           \
+    if (getenv("NO_RANGES") && (command == F_SETLK || command == F_OFD_SETLK) && \
+        ((struct flock *)argument)->l_type == F_WRLCK) {                  \
+      errno = EAGAIN;                                                     \
+      return -1;                                                          \
+    }                                                                     \
     return real(fd, command, argument);                                   \
   }
 FCNTL(fcntl)

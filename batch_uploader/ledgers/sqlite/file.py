@@ -24,6 +24,7 @@ from batch_uploader.host.files import (
     temporary_name,
     unshare,
 )
+from batch_uploader.host.locks import locks_ranges
 from batch_uploader.ledgers.sqlite import schema
 from batch_uploader.ledgers.sqlite.owner import is_owned, owner_path
 from batch_uploader.ledgers.sqlite.place import (
@@ -76,6 +77,11 @@ _CURES: Final[Mapping[int, tuple[str, str | tuple[str, ...]]]] = {
     ),
 }
 """The problem, and the hints."""
+_MAY_LACK_LOCKS: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR})
+_NO_LOCKS: Final = (
+    "its file system does not lock parts of files, as SQLite must (some SMB shares do not)",
+    "keep the ledger on a disk of this machine: --ledger F",
+)
 _SYSTEM_CURES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
@@ -114,6 +120,8 @@ def _error(path: Path, code: int, error: Exception) -> LedgerError:
     if code not in _CURES:
         return LedgerError(f"the ledger {path} cannot be used: {error}")
     problem, cure = _CURES[code]
+    if code in _MAY_LACK_LOCKS and not locks_ranges(path.parent):
+        problem, cure = _NO_LOCKS
     return Unwritable(f"the ledger {path} cannot be used: {problem} ({error})", hint=cure)
 
 
