@@ -94,8 +94,8 @@ SEARCH: Final = (
     ),
     Flag(
         "--api-key-file",
-        "File with an API key, readable by its owner only (mode 600). [env: API_KEY, with the key"
-        " itself]",
+        "File with an API key, which others can neither write nor read (mode 600). [env: API_KEY,"
+        " with the key itself]",
         Panel.WHO,
         "F",
         type=PATH,

@@ -40,7 +40,7 @@ from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
 from batch_uploader.settings import Settings
-from batch_uploader.settings.files import own_files, require_places
+from batch_uploader.settings.files import own_files, require_places, secrets_told
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
@@ -133,6 +133,7 @@ async def upload_as_told(
             for text in (
                 *_adoptions(uploader.adopted),
                 *risks_of(places.ledger),
+                *secrets_told(settings),
                 *_limits(options, wanted),
             ):
                 say(text)

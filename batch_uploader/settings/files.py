@@ -1,9 +1,13 @@
 """The files that settings name; none may have two uses at once."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from batch_uploader.app.places import OwnFile, Places, output_file, require_distinct
+from batch_uploader.core.text import printable, quote
+from batch_uploader.host.exposure import others_may_read
 from batch_uploader.settings import Settings
 from batch_uploader.sources.selection import FileKind
 
@@ -28,6 +32,16 @@ def require_places(settings: Settings, output: Path | None = None) -> Places:
     places = settings.places()
     require_distinct(places, _files(settings, output), settings.patterns("include"))
     return places
+
+
+def secrets_told(settings: Settings) -> Iterator[str]:
+    """Warnings about files with secrets that other users can read, with hints."""
+    for name in _READ.keys() - {"ca-file"}:
+        path = settings.path(name)
+        with suppress(OSError):
+            if path is not None and others_may_read(path):
+                shown = printable(os.fspath(path))
+                yield f"other users can read the secret in {shown}; chmod 600 {quote(shown)}"
 
 
 def _files(settings: Settings, output: Path | None) -> Iterator[OwnFile]:

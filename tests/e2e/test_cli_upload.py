@@ -149,9 +149,9 @@ class TestExitCodes:
         assert result.code == 2
         assert "error: the credentials are missing\n" in result.err
 
-    def test_2_a_key_file_that_others_may_read(self, calls, upload):
+    def test_2_a_key_file_that_others_may_write(self, calls, upload):
         """fault 67"""
-        calls.key_file.chmod(0o640)
+        calls.key_file.chmod(0o660)
         result = upload()
         assert result.code == 2
         assert "chmod 600" in result.err

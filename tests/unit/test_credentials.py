@@ -16,6 +16,7 @@ from rich.pretty import pretty_repr
 from support.sink_servers import TalkServer, Trouble
 
 from batch_uploader.core.errors import ConfigError, NoSuchService, NotSent, Unauthorized
+from batch_uploader.host.exposure import others_may_read
 from batch_uploader.settings.given import RawSetting
 from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy
 from batch_uploader.sinks.speechsense.credentials import (
@@ -70,13 +71,37 @@ def test_what_cannot_be_a_secret_is_refused_by_the_files_name(tmp_path, content)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
-def test_a_secret_that_others_may_read_is_refused(tmp_path, mode):
+@pytest.mark.parametrize("mode", [0o666, 0o660, 0o602, 0o620, 0o777])
+def test_a_secret_that_others_may_write_is_refused(tmp_path, mode):
     """Fault 67."""
     path = secret_file(tmp_path, CANARY, mode)
     for read in (read_secret_file, ApiKey.from_file, IamTokenFile, ServiceAccountKey.from_file):
-        with pytest.raises(ConfigError, match="chmod 600"):
+        with pytest.raises(ConfigError, match=r"other users can write .*chmod 600"):
             read(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o444, 0o640, 0o644, 0o755])
+def test_a_secret_that_others_may_only_read_is_taken_and_told(tmp_path, mode):
+    """Fault 67."""
+    path = secret_file(tmp_path, CANARY, mode)
+    assert read_secret_file(path) == CANARY
+    assert others_may_read(path) is (mode not in {0o600, 0o400})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_what_systemd_hands_over_is_read_by_an_acl(tmp_path, monkeypatch):
+    """Fault 67: it shows as the right of a group."""
+    path = secret_file(tmp_path, CANARY, 0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_secret_file(path) == CANARY
+    assert not others_may_read(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "other"))
+    assert others_may_read(path)
+    path.chmod(0o460)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(ConfigError, match="can write"):
+        read_secret_file(path)
 
 
 def test_a_secret_file_that_is_not_there(tmp_path):

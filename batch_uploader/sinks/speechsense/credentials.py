@@ -13,7 +13,7 @@ import anyio
 from batch_uploader.core.checks import as_path, require_type
 from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
 from batch_uploader.core.text import quote
-from batch_uploader.host.files import is_private
+from batch_uploader.host.exposure import others_may_write
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.iam import (
     DEFAULT_IAM_ENDPOINT,
@@ -51,7 +51,7 @@ class ApiKey:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """Read it from a file that only its owner may read. Raises ConfigError."""
+        """Read it from a file that only its owner may write. Raises ConfigError."""
         return cls(read_secret_file(as_path("path", path)))
 
     async def header(self) -> str:
@@ -173,7 +173,7 @@ class ServiceAccountKey:
 
 
 def read_secret_file(path: Path) -> str:
-    """The secret in a file that only its owner may read. Blocking.
+    """The secret in a file that only its owner may write. Blocking.
 
     White space around it and a byte-order mark are removed. Raises ConfigError, which does not show
     the content.
@@ -189,8 +189,11 @@ def _read_private(path: Path) -> str:
             raise ConfigError(
                 f"{path} is a directory or a device", hint="specify the file with the secret"
             )
-        if not is_private(path):
-            raise ConfigError(f"other users can read {path}", hint=f"chmod 600 {quote(str(path))}")
+        if others_may_write(path):
+            raise ConfigError(
+                f"other users can write {path}, so the key in it may be theirs",
+                hint=f"chmod 600 {quote(str(path))}",
+            )
         # What is not UTF-8 is refused together with other characters that secrets do not have.
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE).decode("utf-8-sig", errors="replace")

@@ -112,9 +112,9 @@ class TestCredentials:
         assert text.startswith("--api-key-file: no such file")
         assert SECRET not in text
 
-    def test_a_file_that_others_may_read_is_refused(self, settings, secret_file):
+    def test_a_file_that_others_may_write_is_refused(self, settings, secret_file):
         """fault 67"""
-        secret_file.chmod(0o644)
+        secret_file.chmod(0o664)
         text = refused(settings({"api-key-file": secret_file}).sending)
         assert text.startswith("--api-key-file: ")
         assert "chmod 600" in text
