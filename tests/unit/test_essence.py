@@ -15,7 +15,8 @@ from support import audio_makers as make
 from support.audio_samples import SEEDS, mutants
 
 from batch_uploader.core.model import AudioInfo, Container
-from batch_uploader.prepare.audio import AudioRules, RawFormat, essence, probe
+from batch_uploader.prepare.audio import AudioRules, RawFormat, essence, probe, riff
+from batch_uploader.prepare.audio.content import Content
 
 TELEPHONE = RawFormat(8000, 1)
 
@@ -271,6 +272,12 @@ def test_packets_have_one_essence_in_any_pages(sound, data):
     assert heard(data.draw(oggs(sound, end=0)), OPUS) == expected
 
 
+@given(packets(), st.lists(st.integers(1, 99), min_size=1, max_size=5), st.data())
+def test_pages_may_begin_and_end_in_any_block(sound, sizes, data):
+    content = data.draw(oggs(sound))
+    assert in_blocks(content, OPUS, sizes) == heard(content, OPUS)
+
+
 @given(packets(), st.data())
 def test_each_packet_is_heard_and_where_it_ends(sound, data):
     before = heard(data.draw(oggs(sound)), OPUS)
@@ -301,16 +308,34 @@ def test_the_three_headers_of_vorbis_are_not_heard(sound, data):
 
 
 @given(packets(), st.data())
-def test_an_ogg_that_lacks_something_is_taken_as_a_whole(sound, data):
+def test_what_is_stray_or_cut_off_is_not_heard_at_the_end_alone(sound, data):
     content = data.draw(oggs(sound))
-    at = data.draw(st.integers(1, len(content) - 1))
-    page = data.draw(st.sampled_from([page.start() for page in re.finditer(b"OggS", content)]))
-    stray = data.draw(st.sampled_from([b"x", bytes(27), bytes(300)]))
-    for damaged in (content[:at], content[:page] + stray + content[page:], b"no Ogg at all"):
-        assert heard(damaged, OPUS) == b"f" + xxhash.xxh3_128_digest(damaged)
+    starts = [page.start() for page in re.finditer(b"OggS", content)]
+    place = data.draw(st.sampled_from(starts))
+    stray = data.draw(st.sampled_from([b"x", bytes(27), bytes(300), bytes(4090)]))
+    cut = content[: data.draw(st.integers(place + 1, len(content)))]
+    assume(len(cut) not in starts)
+    for damaged in (content[:place] + stray, content[:place] + stray + content[place:], cut):
+        whole = b"f" + xxhash.xxh3_128_digest(damaged)
+        end = place if damaged is not cut else max(start for start in starts if start < len(cut))
+        before = heard(content[:end], OPUS)
+        if damaged == content:
+            assert heard(damaged, OPUS)[:1] == b"o"
+        elif before[:1] == b"f" or len(damaged) - end > 4096:
+            assert heard(damaged, OPUS) == whole
+        else:
+            assert heard(damaged, OPUS) == before
 
 
 # All
+
+
+@given(mutants())
+def test_what_is_heard_of_a_wav_is_as_long_as_it_plays(content):
+    info = probe(io.BytesIO(content), "call", len(content), AudioRules())
+    if isinstance(info, AudioInfo) and info.container is Container.WAV:
+        start, end = riff.samples(Content(io.BytesIO(content), len(content)))
+        assert (end - start) // (2 * info.channels) / info.sample_rate == info.duration
 
 
 @given(mutants(), st.sampled_from(Container), st.lists(st.integers(1, 99_999), min_size=1))

@@ -17,6 +17,7 @@ from batch_uploader.core.identity import CONSTANT
 from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio import mpeg, ogg, riff
 from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.refusal import STRAY
 
 PCM, MP3, OPUS, VORBIS = b"p", b"m", b"o", b"v"
 WHOLE = b"f"
@@ -27,9 +28,8 @@ Block: TypeAlias = bytes | memoryview
 _COMPARED = 4096
 _SAMPLE_BYTES = 2
 
-_PAGE = struct.Struct("<4sBB20xB")
+_PAGE = struct.Struct("<4sB21xB")
 _LONGEST_HEADER = _PAGE.size + 255
-_END = 0x04
 _GOES_ON = 255
 """The length of a segment after which the packet goes on."""
 _VORBIS_HEAD = b"\x01vorbis"
@@ -55,7 +55,7 @@ def begin(handle: BinaryIO, size: int, info: AudioInfo) -> Essence:
     """
     content = Content(handle, size)
     if info.container is Container.OGG_OPUS:
-        return _Packets(VORBIS if _VORBIS_HEAD in content.at(0, _LONGEST_HEADER) else OPUS)
+        return _Packets(VORBIS if _VORBIS_HEAD in content.at(0, _LONGEST_HEADER) else OPUS, size)
     if info.container is Container.MP3:
         region = mpeg.frames(content)
         return _Region(MP3, *region) if region else _Region(WHOLE, 0, size)
@@ -123,12 +123,13 @@ class _Packets:
     """The packets of an Ogg after its headers, and their lengths.
 
     The lengths are the segment tables of all pages, one after the other: these are the same
-    however the packets are divided into pages. A file in which a page is missing or cut off is
-    hashed as a whole.
+    however the packets are divided into pages. Stray bytes and a page that is cut off are no part
+    of it at the end of the file; one that has them elsewhere is hashed as a whole.
     """
 
-    def __init__(self, letter: bytes) -> None:
+    def __init__(self, letter: bytes, size: int) -> None:
         self._letter = letter
+        self._left = size
         self._headers = _HEADERS[letter]
         self._whole = xxhash.xxh3_128()
         self._packets = xxhash.xxh3_128()
@@ -136,7 +137,7 @@ class _Packets:
         self._head = b""  # the beginning of a page's header, from the blocks before
         self._skip = 0  # bytes of header packets that follow
         self._body = 0  # bytes of packets that follow
-        self._heard = self._last = self._over = self._lost = False
+        self._heard = self._over = self._lost = False
 
     def update(self, block: Block) -> None:
         self._whole.update(block)
@@ -150,38 +151,34 @@ class _Packets:
                 step = min(self._body, len(view) - at)
                 self._packets.update(view[at : at + step])
                 self._body -= step
-            else:
-                if not self._headers and not self._head:
-                    at = self._whole_pages(view, at)
+            elif self._headers or self._head or not (step := self._whole_pages(view[at:])):
                 step = self._page(view[at : at + _LONGEST_HEADER])
+            self._left -= step
             at += step
 
     def digest(self) -> bytes:
-        cut = self._skip or self._body or (self._head and not self._last)
-        if self._lost or cut or not self._heard:
+        if self._lost or not self._heard:
             return WHOLE + self._whole.digest()
         both = self._packets.digest() + self._lengths.digest()
         return self._letter + xxhash.xxh3_128_digest(both)
 
-    def _whole_pages(self, view: memoryview, at: int) -> int:
-        """Where the pages end that are whole in the view and not the last ones.
+    def _whole_pages(self, view: memoryview) -> int:
+        """Take the pages that are whole in the view; their total length.
 
         ``_page`` and ``update`` would do the same, in twice the time.
         """
-        lengths = []
+        at, lengths = 0, []
         while at + _LONGEST_HEADER <= len(view):
-            magic, version, flags, count = _PAGE.unpack_from(view, at)
+            magic, version, count = _PAGE.unpack_from(view, at)
             body = at + _PAGE.size + count
             lacing = view[at + _PAGE.size : body].tobytes()
             end = body + sum(lacing)
-            if magic != ogg.MAGIC or version or flags & _END or end > len(view):
+            if magic != ogg.MAGIC or version or end > len(view):
                 break
             self._packets.update(view[body:end])
             lengths.append(lacing)
             at = end
-        if lengths:
-            self._last = False
-            self._hear(b"".join(lengths))
+        self._hear(b"".join(lengths))
         return at
 
     def _hear(self, lacing: bytes) -> None:
@@ -197,13 +194,11 @@ class _Packets:
             self._head = head
             return len(head) - before
         self._head = b""
-        magic, version, flags, _ = _PAGE.unpack_from(head)
-        if magic != ogg.MAGIC or version:
-            # Stray bytes after the last page are no part of it.
-            self._over, self._lost = True, not self._last
+        magic, version, _ = _PAGE.unpack_from(head)
+        lacing, left = head[_PAGE.size : size], self._left + before
+        if magic != ogg.MAGIC or version or size + sum(lacing) > left:
+            self._over, self._lost = True, left > STRAY
             return size - before
-        self._last = bool(flags & _END)
-        lacing = head[_PAGE.size : size]
         if self._headers:
             lacing = self._after_headers(lacing)
         self._body = sum(lacing)
