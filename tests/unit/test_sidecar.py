@@ -378,7 +378,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=250)
 
 @given(st.dictionaries(NAMES, TEXTS), st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf"]))
 def test_sound_strings_come_back_as_they_were(fields, ascii_only, mark):
-    assume(not any(map(cause_of, fields.values())))
+    assume(not any(map(cause_of, fields.values())) and "direction_outgoung" not in fields)
     data = mark + json.dumps(fields, ensure_ascii=ascii_only).encode()
 
     assert parse(data, "call.json", ANYTHING) == Metadata(fields)

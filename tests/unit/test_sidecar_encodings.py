@@ -123,6 +123,29 @@ def test_utf_8_that_is_cut_or_damaged_is_no_other_encoding():
         assert "iconv" not in cure_of(broken)
 
 
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("mac_cyrillic", "Иван Петров, Мария Сидорова"),
+        ("mac_cyrillic", "Наталья Кузнецова"),
+        ("ptcp154", "Нұрлан Әбішұлы"),
+        ("cp1253", "Γιώργος Παπαδόπουλος, Μαρία Ιωάννου"),
+        ("cp1252", "François Müller, Élodie Dupré, José García Ñúñez"),
+        ("cp1250", "Žluťoučký kůň, Łukasz Żółkiewski, Dvořák"),
+        ("cp1254", "Çağrı Şükrü Öztürk"),
+        ("cp1256", "محمد علي, السلام عليكم"),
+        ("shift_jis", "田中太郎, こんにちは世界"),
+        ("gbk", "王小明, 你好世界, 张伟李娜"),
+        ("euc_kr", "김철수, 안녕하세요"),
+        ("tis_620", "สวัสดีครับ"),
+    ],
+)
+def test_an_encoding_of_other_letters_is_unclear(codec, text):
+    data = sidecar(text).encode(codec)
+    assert "unclear" in cure_of(data)
+    assert encoding.of(data) is None
+
+
 @pytest.mark.parametrize("data", [b"\xff\xd8\xff\xe0JFIF", b"M\xfcller", bytes(range(128, 256))])
 def test_what_is_no_russian_is_not_called_so(data):
     assert "if it is" not in cure_of(b'{"a": "' + data + b'"}')

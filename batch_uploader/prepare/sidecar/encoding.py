@@ -22,7 +22,19 @@ _LETTERS: Final = {
     **dict.fromkeys("іїєґўәғқңөұүһ", math.log(0.002)),  # Ukrainian, Belarusian and Kazakh
 }
 _ODD_CASE, _SYMBOL, _SHOUTED = -8.0, -9.0, -1.0
-_PUNCTUATION: Final = frozenset("«»—–…№“”„’‘ ‑•°±·©®")  # noqa: RUF001 - they are meant
+_UNSPOKEN: Final = -4.0
+_UNSPEAKABLE: Final = re.compile(
+    # A sign softens or parts consonants; and there are not so many of them in a row.
+    r"^[ьъы]|(?<=[аеёиоуыэюяйьъ])[ьъ]|[бвгджзклмнпрстфхцчшщ]{4}|[аеёиоуыэюя]{3}"
+)
+_QUOTES: Final = "«»—–…“”„’‘\xa0‑•·"  # noqa: RUF001 - they are meant
+_SIGNS: Final = "№°±©®"
+_PUNCTUATION: Final = frozenset(_QUOTES + _SIGNS)
+_KNOWN: Final = "".join(_LETTERS) + "".join(_LETTERS).upper()
+_STRANGE: Final = re.compile(
+    # Other letters and signs in a word: an encoding that is not among these (Mac, Kazakh, Greek).
+    rf"[{_KNOWN}][^\x00-\x7f{_KNOWN}{_QUOTES}]|[^\x00-\x7f{_KNOWN}{_QUOTES}{_SIGNS}][{_KNOWN}]"
+)
 FLUENT: Final = -4.5
 """A reading whose letters are rarer on average is no Russian."""
 _CLEAR: Final = 5.0
@@ -98,7 +110,9 @@ def of(data: bytes) -> Encoding | None:
         readings.append((likelihood(text), encoding))
     (best, encoding), (next_best, _) = sorted(readings, reverse=True)[:2]
     high = len(data) - len(data.translate(None, _HIGH))
-    return encoding if best > FLUENT * high and best - next_best >= _CLEAR else None
+    strange = _STRANGE.search(data.decode(encoding.codec, "replace"))
+    clear = best > FLUENT * high and best - next_best >= _CLEAR and not strange
+    return encoding if clear else None
 
 
 def possible(data: bytes) -> list[Encoding]:
@@ -113,8 +127,8 @@ def likelihood(text: str) -> float:
 
 def _word(word: str) -> float:
     total, capitals, before = 0.0, 0, ""
-    for char in word:
-        lower = char.lower()
+    lowered = word.lower()
+    for char, lower in zip(word, lowered, strict=False):
         if char.isascii():
             # Letters of both alphabets in one word; digits and signs beside it are not in it.
             total += _SYMBOL / 2 if char.isalpha() else 0
@@ -126,4 +140,6 @@ def _word(word: str) -> float:
         else:
             total += -3 if char in _PUNCTUATION else _SYMBOL
         before = char
-    return total + (_SHOUTED if capitals > 1 else 0)
+    return (
+        total + (_SHOUTED if capitals > 1 else 0) + _UNSPOKEN * len(_UNSPEAKABLE.findall(lowered))
+    )

@@ -17,6 +17,7 @@ _JUDGED: Final = 80
 """So many letters are enough, and a sidecar may hold a mebibyte of them."""
 _BETTER: Final = 1.5
 """The right reading must be this much more likely, as a logarithm, for each letter."""
+_LOST: Final = -6.0
 _MOST: Final = 0.75
 """This share of the letters must be explained; the others may be lost."""
 
@@ -59,7 +60,7 @@ def _misread(text: str) -> str | None:
     for wrong, data in bytes_of:
         kept = len(data) - (len(text) - high)
         for right in CYRILLIC if kept > _MOST * high else ():
-            sense = likelihood(data.decode(right.codec, "replace"))
+            sense = likelihood(data.decode(right.codec, "replace")) + _LOST * (high - kept)
             if right != wrong and sense > max(found, FLUENT * kept):
                 found, cause = sense, f"it is {right.name} that was read as {wrong.name}"
     return cause

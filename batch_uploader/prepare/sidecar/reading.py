@@ -21,7 +21,7 @@ from batch_uploader.prepare.sidecar.tree import (
 DEFECT_LIMIT: Final = 100
 """Reading stops after this many defects: the first ones are fixed first."""
 
-_MOST_JUDGED: Final = 1000
+_MOST_JUDGED: Final = 500
 _FULL_FORM: Final = frozenset({"fields", "users"})
 _USER_KEYS: Final = frozenset({"id", "role", "fields"})
 _ROLES: Final = {role.value: role for role in (Role.OPERATOR, Role.CLIENT, Role.BOT)}
