@@ -5,7 +5,7 @@ BIN := .venv/bin
 # built: a build would fetch what no lock names.
 PIP := bin/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes
 
-.PHONY: demo test test-all faults kill-test soak overload bench coverage floors locks lock generate clean
+.PHONY: demo test test-all faults fuzz kill-test soak overload bench coverage floors locks lock generate clean
 
 demo: .venv/.runtime
 	$(BIN)/batch-uploader demo
@@ -52,6 +52,10 @@ faults: .venv/.dev
 # The long form of the kill tests, a quarter of an hour; KILL_SEED=N draws other moments.
 kill-test: .venv/.dev
 	KILLS=500 RECORDINGS=1000 MOMENTS=0 CUTS=0 $(BIN)/pytest tests/kill -v -s
+
+# An hour of audio and sidecars as bad recorders make them; FUZZ_SEED=N draws others.
+fuzz: .venv/.dev
+	FUZZ=900 $(BIN)/pytest tests/fuzz -v
 
 # 100,000 uploads of which 6 % are not answered, with three outages; ten minutes.
 soak: .venv/.dev

@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("any machine")
 
 pytest_plugins = ["support.fault_table", "support.processes"]
 
-_LONG = {"bench", "kill", "soak"}
+_LONG = {"bench", "fuzz", "kill", "soak"}
 """The folders whose tests are all slow; elsewhere those are that say so."""
 
 

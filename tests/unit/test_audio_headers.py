@@ -115,6 +115,10 @@ def test_a_block_size_and_a_byte_rate_against_the_channels_win_but_are_not_belie
     assert (probed(fixed).channels, samples(fixed)) == (2, STEREO)
 
 
+def test_a_block_size_of_more_channels_than_a_call_has_is_not_believed():
+    assert "listen to it" not in probed(header(form=make.fmt(block=8))).cure
+
+
 @pytest.mark.parametrize("data_size", [None, 0, 0xFFFFFFFF, len(PCM) + 44])
 @needs_ffmpeg
 def test_a_contradiction_with_an_unfinished_size_is_corrected_to_the_end(data_size, tmp_path):

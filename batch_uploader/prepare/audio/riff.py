@@ -235,7 +235,7 @@ def _misleading(content: Content, layout: _Layout, pcm: _Pcm) -> Refusal:
             f" {pcm.frame} bytes, and the header says {pcm.block} (BlockAlign)"
         )
         others, odd = divmod(pcm.block, _SAMPLE_BYTES)
-        if others and not odd and pcm.per_second == pcm.rate * pcm.block:
+        if others in {1, 2} and not odd and pcm.per_second == pcm.rate * pcm.block:
             channels = others
             text += f" if it has {plural(others, 'channel')}, and listen to it"
     data = layout.data

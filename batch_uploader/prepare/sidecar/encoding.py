@@ -37,6 +37,8 @@ _STRANGE: Final = re.compile(
 )
 FLUENT: Final = -4.5
 """A reading whose letters are rarer on average is no Russian."""
+_MOST: Final = 0.6
+"""More than this share of what is no ASCII are letters, and not signs."""
 _CLEAR: Final = 5.0
 """The best reading must be this much more likely than the next, as a logarithm."""
 
@@ -110,9 +112,10 @@ def of(data: bytes) -> Encoding | None:
         readings.append((likelihood(text), encoding))
     (best, encoding), (next_best, _) = sorted(readings, reverse=True)[:2]
     high = len(data) - len(data.translate(None, _HIGH))
-    strange = _STRANGE.search(data.decode(encoding.codec, "replace"))
-    clear = best > FLUENT * high and best - next_best >= _CLEAR and not strange
-    return encoding if clear else None
+    text = data.decode(encoding.codec, "replace")
+    letters = sum(char in _KNOWN for char in text)
+    russian = letters > _MOST * high and best > FLUENT * high and not _STRANGE.search(text)
+    return encoding if russian and best - next_best >= _CLEAR else None
 
 
 def possible(data: bytes) -> list[Encoding]:
