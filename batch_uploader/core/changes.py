@@ -88,14 +88,16 @@ class Learn(Struct, frozen=True, tag=True):
 
 
 class LearnIdentity(Struct, frozen=True, tag=True):
-    """Record the identity of a recording that an older version recorded without one.
+    """Record what an older version did not of the identity of a recording.
 
+    ``corrected``: the IDs are those of a corrected sidecar, and replace the ones on record.
     Does nothing while it is being sent, or if other files are on record by now.
     """
 
     path: str
     stat: Stat
     identity: Identity
+    corrected: bool = False
 
 
 class Forget(Struct, frozen=True, tag=True):

@@ -255,10 +255,17 @@ def release(store: Store, path: str, now: Timestamp, owner: int) -> Lost | None:
 
 
 def learn_identity(store: Store, change: LearnIdentity) -> None:
-    """Add the identity to a record of an older version."""
+    """Add the identity to a record of an older version, or the IDs that it has by now."""
     current = store.current(change.path)
     if current is None or current.status is Status.CLAIMED or not current.stat.is_like(change.stat):
         return
+    if change.corrected:
+        ids = change.identity
+        current = replace(
+            current,
+            default_id=ids.default_id or current.default_id,
+            named_id=ids.named_id or current.named_id,
+        )
     store.put(learned(current, Sight(gone=False, identity=change.identity)))
 
 

@@ -4,10 +4,11 @@ from anyio import to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batch_uploader.core.changes import Learn, Settle
+from batch_uploader.core.changes import Learn, LearnIdentity, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Compared, Comparison, Listener, Settled
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.prepare import Preparer, stat_of
@@ -42,6 +43,8 @@ class Looks(Struct, frozen=True):
             # The new metadata are not recorded, so they are reported each time.
             seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
             await self._learn(job.path, seen)
+        if found is Comparison.OUTDATED:
+            await self.correct_ids(job, job.known)
         self.publish(Compared(job.path, job.size, found))
         return found is Comparison.CHANGED
 
@@ -56,6 +59,16 @@ class Looks(Struct, frozen=True):
         await self._learn(job.path, recording.stat)
         self.publish(Settled(known.outcome))
         return True
+
+    async def correct_ids(self, job: Job, known: Record) -> None:
+        """Record the IDs of a talk with new metadata: by these its file is known from now on."""
+        try:
+            ids = await to_thread.run_sync(self.preparer.ids, job.pair)
+        except SourceError:
+            return
+        pairs = (ids.default_id, known.default_id), (ids.named_id, known.named_id)
+        if any(now and now != before for now, before in pairs):
+            await self.recorder.ask(LearnIdentity(job.path, known.stat, ids, corrected=True))
 
     async def _settle(self, outcome: Outcome) -> None:
         await self.recorder.ask(Settle(outcome))

@@ -186,6 +186,8 @@ class Workers:
                 # The audio was not compared, so its recorded values stay.
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
             await self._recorder.ask(Settle(replace(job.known.outcome, stat=now)))
+        else:
+            await self._looks.correct_ids(job, job.known)
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 
