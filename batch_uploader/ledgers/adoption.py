@@ -6,6 +6,7 @@ that is still true, but it lacks the metadata. Any other recording may have been
 
 from msgspec.structs import replace
 
+from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import (
     LEDGER_LOST,
     UNKNOWN_MTIME,
@@ -58,11 +59,28 @@ def _still_true(store: Store, row: Record) -> bool:
     if row.sha256 is None:
         return False
     if row.status is Status.DUPLICATE:
-        other = store.holder(Fingerprint(row.sha256, b""))
+        other = _call_of(store, row)
         return other is not None and other.status is Status.UPLOADED
     if row.status is Status.IN_DOUBT:
         return row.failure is None or row.failure.code != LEDGER_LOST.code
     return row.status in AFTER_A_CLAIM
+
+
+def _call_of(store: Store, row: Record) -> Record | None:
+    """The recording of which a line lists a duplicate: in the same format, or in another one."""
+    same = None if row.sha256 is None else store.holder(Fingerprint(row.sha256, b""))
+    if same is not None or row.duplicate_of is None:
+        return same
+    return store.current(row.duplicate_of)
+
+
+def _cause_of(store: Store, row: Record) -> Cause | None:
+    """Why a line lists a duplicate. A manifest does not say, but has both digests."""
+    if row.status is not Status.DUPLICATE or row.cause is not None:
+        return row.cause
+    other = _call_of(store, row)
+    same = other is None or other.sha256 == row.sha256
+    return Cause.SAME_CONTENT if same else Cause.CONVERTED
 
 
 def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Record:
@@ -83,6 +101,10 @@ def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Re
         settled_at_ns=now if row.settled_at_ns is None else row.settled_at_ns,
         stamp_field=stamp_field,
         doubt_seq=store.tick() if row.status is Status.IN_DOUBT else None,
+        essence=row.essence,
+        default_id=row.default_id,
+        named_id=row.named_id,
+        cause=_cause_of(store, row),
     )
 
 
