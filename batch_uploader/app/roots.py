@@ -172,24 +172,19 @@ class Roots:
 
     def _above(self) -> Iterator[Other]:
         for parent in self.root.parents:
+            above = "/".join(map(escape_name, self.root.relative_to(parent).parts))
             for ledger in _ledgers_at(parent):
-                yield from self._of(parent, ledger)
+                yield Other(parent, ledger, above=above)
 
     def _below(self, folder: str) -> Iterator[Other]:
         root = self.root.joinpath(*map(unescape_name, folder.split("/")))
         for ledger in _ledgers_at(root):
-            yield from self._of(root, ledger)
+            yield Other(root, ledger, below=folder)
 
     def _beside(self) -> Iterator[Other]:
-        """The ledgers beside a ``--ledger`` that is elsewhere, and the usual one of the directory.
-
-        What a pointer names is left to ``belonging``.
-        """
+        """The ledgers that a ``--ledger`` elsewhere has beside it; of this directory its usual."""
         usual, own = ledger_path(self.root), self._places.ledger
-        if own == usual:
-            return
-        is_pointed = read_pointer(self.root) is not None
-        if not is_pointed and is_ledger(usual):
+        if is_ledger(usual):
             yield Other(self.root, usual)
         if own.parent.name == LEDGER_FOLDER or not own.parent.is_dir():
             return
@@ -200,17 +195,14 @@ class Roots:
             root = Path(json.loads(facts[_SOURCE_ROOT])) if _SOURCE_ROOT in facts else None
             if root is None or not _is_still_of(root, facts[_SOURCE_ID]):
                 continue
-            if root != self.root or not is_pointed:
-                yield from self._of(root, ledger)
-
-    def _of(self, root: Path, ledger: Path) -> Iterator[Other]:
-        """A ledger of a directory, if that one contains recordings of this one."""
-        if root == self.root:
-            yield Other(root, ledger)
-        elif root.is_relative_to(self.root):
-            yield Other(root, ledger, below=_path_in(self.root, root))
-        elif self.root.is_relative_to(root):
-            yield Other(root, ledger, above=_path_in(root, self.root))
+            if root == self.root:
+                yield Other(root, ledger)
+            elif root.is_relative_to(self.root):
+                parts = root.relative_to(self.root).parts
+                yield Other(root, ledger, below="/".join(map(escape_name, parts)))
+            elif self.root.is_relative_to(root):
+                parts = self.root.relative_to(root).parts
+                yield Other(root, ledger, above="/".join(map(escape_name, parts)))
 
     def _met(self, own: Glance, places: Sequence[Other] | Iterator[Other]) -> list[Other]:
         met: dict[tuple[int, int], Other] = {}
@@ -275,10 +267,6 @@ def _decode(home: str | None) -> NewHome | None:
 def _command(root: str, ledger: str | None) -> str:
     flags = "" if ledger is None else f" --ledger {quote(ledger)}"
     return f"batch-uploader upload {quote(root)}{flags}"
-
-
-def _path_in(root: Path, folder: Path) -> str:
-    return "/".join(map(escape_name, folder.relative_to(root).parts))
 
 
 def _ledgers_at(folder: Path) -> list[Path]:

@@ -250,6 +250,8 @@ def _where(holds: Callable[[State], bool]) -> frozenset[Status]:
 
 MAYBE_STORED: Final = _where(lambda row: row.stored is not Stored.NO)
 """The service holds these, or may: copies of them are not sent."""
+COMPARED: Final = MAYBE_STORED | {Status.DUPLICATE}
+"""What a recording is compared with: a duplicate stands for the call that it is one of."""
 MAY_TURN_OUT_UP: Final = _where(lambda row: row.stored is Stored.MAYBE)
 """These may later be recorded as uploaded."""
 UNRESOLVED: Final = MAY_TURN_OUT_UP & _where(lambda row: row.unchanged.action is Action.HOLD)

@@ -35,6 +35,7 @@ _FEW_SHARED: Final = 10
 _SHARED_SHARE: Final = 0.02
 """Neither do IDs of which more than this share stands in several recordings, if not just a few."""
 _EXAMPLES: Final = 3
+_LAST: Final = {Status.DUPLICATE: 1, Status.CLAIMED: 2}
 _REPLACED: Final = Sight(gone=True)
 
 
@@ -237,13 +238,14 @@ def _judged(
         return ClaimAnswer(ClaimResult.LOOK, look=tuple(unseen))
     _learn(store, others)
     one, current = ruling.sameness is Sameness.ONE, context.current
-    if not one and current is not None and _was_found_to_be(current, new, other):
+    call = other.duplicate_of or other.path
+    if not one and current is not None and _was_found_to_be(current, new, call):
         return _stays(store, current, new)
     record = replace(
         new,
         status=Status.DUPLICATE if one else Status.POSSIBLE_DUPLICATE,
         cause=ruling.cause,
-        duplicate_of=other.path,
+        duplicate_of=call,
         failure=None if one else possible(ruling.cause, other.path),
         policy=None if one else new.policy,
         stamp_field=None,
@@ -261,23 +263,28 @@ def _make_room(store: Store, current: Record | None) -> None:
         store.supersede(current.path)
 
 
-def _was_found_to_be(current: Record, new: Record, other: Record) -> bool:
+def _was_found_to_be(current: Record, new: Record, call: str) -> bool:
     """Whether this audio was found to be that call before."""
-    found = current.status is Status.DUPLICATE and current.duplicate_of == other.path
+    found = current.status is Status.DUPLICATE and current.duplicate_of == call
     return found and sounds_like(current, new)
 
 
 def _others(new: Record, context: ClaimContext, sights: Mapping[str, Sight]) -> Iterator[_Other]:
-    """What is to be compared with, by path; what is being sent comes last."""
-    by_path = sorted(context.relatives, key=lambda each: each.path)
-    for old in sorted(by_path, key=lambda each: each.status is Status.CLAIMED):
+    """What is to be compared with: first what was sent, last what is being sent; by path."""
+    relatives = [old for old in context.relatives if not _is_itself(new, old)]
+    for old in sorted(relatives, key=lambda each: (_LAST.get(each.status, 0), each.path)):
         yield _Other(old, sights.get(old.path), past=False)
-    latest = {old.path for old in context.relatives}
+    latest = {old.path for old in relatives}
     for old in context.past:
         # Whether a name was used again was decided when the next call took it.
         if not _same_place(new, old) or sounds_like(new, old) or old.path not in latest:
             yield _Other(old, _REPLACED, past=True)
         latest.add(old.path)
+
+
+def _is_itself(new: Record, old: Record) -> bool:
+    """Whether it is a duplicate that is to be judged again, since its metadata changed."""
+    return old.status is Status.DUPLICATE and old.path == new.path and sounds_like(new, old)
 
 
 def _same_place(one: Record, other: Record) -> bool:

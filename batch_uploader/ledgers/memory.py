@@ -230,8 +230,8 @@ class _MemoryStore:
         found = {} if holder is None else {id(holder): holder}
         for mark in _marks(new):
             same = reversed(self._by_mark[mark])
-            stored = (each for each in same if each.status in states.MAYBE_STORED)
-            found |= {id(each): each for each in islice(stored, 2 * RELATIVES)}
+            compared = (each for each in same if each.status in states.COMPARED)
+            found |= {id(each): each for each in islice(compared, 2 * RELATIVES)}
         past = [each for each in reversed(self.history) if id(each) in found]
         gone = set(map(id, past))
         relatives = [each for key, each in found.items() if key not in gone]

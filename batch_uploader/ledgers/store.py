@@ -26,9 +26,10 @@ class ClaimContext(NamedTuple):
     """The records that a claim depends on.
 
     ``current`` is that of its path, ``superseded`` the latest one with this audio that was
-    superseded there. ``relatives`` are current records that the service holds, or may hold, with
-    the same audio, place or ID, and ``past`` superseded ones, the latest first. Of very many with
-    one audio or ID only the latest are among them, and always one with the same metadata.
+    superseded there. ``relatives`` are current records that the service holds, or may hold, and
+    duplicates, with the same audio, place or ID; ``past`` are superseded ones, the latest first. Of
+    very many with one audio or ID only the latest are among them, and always one with the same
+    metadata.
     """
 
     current: Record | None = None

@@ -163,7 +163,8 @@ async def judged(ledger, asked, gone):
 
 def seen_of(record):
     """What its file shows."""
-    return Identity(essence_of(record.sha256), record.default_id or b"", record.named_id or b"")
+    essence = None if record.sha256 is None else essence_of(record.sha256)
+    return Identity(essence, record.default_id or b"", record.named_id or b"")
 
 
 async def learn_identity(ledger, path, seen):

@@ -102,10 +102,10 @@ def _takes_for_failed(store, now, living, *, ours=False):
     return len(claims)
 
 
-_HOLDERS = "memory.states.MAYBE_STORED"
+_HOLDERS = ("memory.states.MAYBE_STORED", "memory.states.COMPARED")
 RULES = {
-    "claims of a dead run are forgotten": ("rules.recover", _forgets),
-    "claims of a dead run are sent again": ("rules.recover", _takes_for_failed),
+    "claims of a dead run are forgotten": (("rules.recover",), _forgets),
+    "claims of a dead run are sent again": (("rules.recover",), _takes_for_failed),
     "a copy of what is in doubt is sent": (
         _HOLDERS,
         MAYBE_STORED - {Status.IN_DOUBT},
@@ -193,8 +193,9 @@ def test_what_went_up_since_proves_a_doubt_absent():
 @pytest.mark.parametrize("mutant", RULES)
 def test_rules_that_are_changed_are_caught(mutant, monkeypatch, changed_code):
     """It is the ledger's own rules that are explored."""
-    name, other = RULES[mutant]
-    monkeypatch.setattr(f"batch_uploader.ledgers.{name}", other)
+    names, other = RULES[mutant]
+    for name in names:
+        monkeypatch.setattr(f"batch_uploader.ledgers.{name}", other)
     _, fault = explore(Model(strict=False), World((A, COPY)))
     assert fault is not None
     assert "two talks" in fault

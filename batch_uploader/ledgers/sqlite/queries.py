@@ -7,7 +7,7 @@ from typing import Final
 
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, MAYBE_STORED, Status
+from batch_uploader.core.states import AT_REST, COMPARED, MAYBE_STORED, Status
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
 from batch_uploader.ledgers.sqlite.schema import (
     AUDIO,
@@ -108,7 +108,7 @@ _KINDS: Final = {
 SELECT_RELATIVES: Final = {
     table: {
         kind: f"SELECT {COLUMNS}, id FROM {table} WHERE {like} AND +connection_id = :connection_id"
-        f" AND {among(MAYBE_STORED)} ORDER BY id DESC LIMIT {RELATIVES}"
+        f" AND {among(COMPARED)} ORDER BY id DESC LIMIT {RELATIVES}"
         for kind, like in _KINDS.items()
     }
     for table in ("recordings", "superseded")

@@ -1,0 +1,83 @@
+"""What a claim is answered where the call is on record as a duplicate, by every ledger."""
+
+import pytest
+from msgspec.structs import replace
+from support.ledger_cases import AUDIO, recording
+from support.ledger_harness import GRANTED, claim, duplicate, known, may_be, upload
+
+from batch_uploader.core.changes import LearnIdentity
+from batch_uploader.core.identity import Cause, Identity
+from batch_uploader.core.model import Container
+from batch_uploader.core.ports import apply_one
+from batch_uploader.core.records import Sight
+
+GONE = Sight(gone=True)
+MP3 = replace(AUDIO, container=Container.MP3)
+OPUS = replace(AUDIO, container=Container.OGG_OPUS)
+
+
+def without_ids(path, audio, metadata="m", info=AUDIO):
+    letter = {Container.WAV: b"p", Container.MP3: b"m", Container.OGG_OPUS: b"o"}[info.container]
+    ids = Identity(letter + audio.encode().ljust(16, b"."))
+    return recording(path, audio, metadata, ids=ids, info=info)
+
+
+@pytest.fixture
+async def converted(ledger):
+    """A ledger with a call, and the MP3 that was made of it."""
+    await upload(ledger, "day/a.wav", ids=without_ids("", "A").identity)
+    copy = without_ids("day/a.mp3", "A as MP3", info=MP3)
+    sights = {"day/a.wav": GONE}
+    assert await claim(ledger, copy, sights=sights) == duplicate(copy, "day/a.wav", Cause.CONVERTED)
+    return ledger
+
+
+async def test_a_duplicate_that_is_moved_points_at_the_talk(converted):
+    moved = without_ids("archive/a.mp3", "A as MP3", info=MP3)
+    assert await claim(converted, moved) == duplicate(moved, "day/a.wav")
+
+
+async def test_a_duplicate_that_is_moved_with_other_metadata_is_held(converted):
+    moved = without_ids("archive/a.mp3", "A as MP3", "as it is exported", info=MP3)
+    answer = await claim(converted, moved, sights={"day/a.mp3": GONE})
+    assert answer.outcome.cause is Cause.MOVED
+    assert answer.outcome.duplicate_of == "day/a.wav"
+
+
+async def test_a_duplicate_that_is_moved_and_converted_later_points_at_the_talk(converted):
+    moved = without_ids("archive/a.mp3", "A as MP3", info=MP3)
+    await claim(converted, moved)
+    smaller = without_ids("archive/a.opus", "A as Opus", info=OPUS)
+    answer = await claim(converted, smaller, sights={"archive/a.mp3": GONE})
+    assert answer == duplicate(smaller, "day/a.wav", Cause.CONVERTED)
+
+
+async def test_other_audio_at_the_place_of_a_copy_is_held(ledger):
+    await upload(ledger, "day/a.wav", ids=without_ids("", "A").identity)
+    copy = without_ids("archive/a.wav", "A")
+    assert await claim(ledger, copy) == duplicate(copy, "day/a.wav")
+    louder = without_ids("archive/a.wav", "A, but louder")
+    answer = await claim(ledger, louder)
+    held = may_be(louder, "archive/a.wav", Cause.CHANGED_AUDIO)
+    assert answer.outcome == replace(held.outcome, duplicate_of="day/a.wav")
+
+
+async def test_a_copy_with_other_metadata_is_not_compared_with_itself(ledger):
+    await upload(ledger, "day/a.wav", ids=without_ids("", "A").identity)
+    copy = without_ids("archive/a.wav", "A")
+    await claim(ledger, copy)
+    another = without_ids("archive/a.wav", "A", "of another call")
+    assert await claim(ledger, another) == GRANTED
+
+
+async def test_a_talk_is_known_by_the_ids_of_its_corrected_sidecar(ledger):
+    before, now = Identity(b"p" + bytes(16), b"monday"), Identity(None, b"tuesday")
+    await upload(ledger, "a.wav", ids=before)
+    record = await known(ledger, "a.wav")
+    await apply_one(ledger, LearnIdentity("a.wav", record.stat, now))
+    assert (await known(ledger, "a.wav")).default_id == b"monday"
+    await apply_one(ledger, LearnIdentity("a.wav", record.stat, now, corrected=True))
+    assert await known(ledger, "a.wav") == replace(record, default_id=b"tuesday")
+    copy = recording("a.mp3", "as MP3", info=MP3, ids=Identity(b"m", b"tuesday"))
+    answer = await claim(ledger, copy, sights={"a.wav": GONE})
+    assert answer == duplicate(copy, "a.wav", Cause.CONVERTED)
