@@ -3,12 +3,14 @@
 import itertools
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from e2e.conftest import API_KEY, emulator
 from e2e.nights import Nights
 from support import sound_makers as sound
-from support.changing_archive import Archive, fields_of
+from support.changing_archive import Archive, fields_of, in_utc
+from support.older_ledgers import RELEASED, bring_back_to
 
 CONNECTIONS = [f"archive-{number}" for number in range(100)]
 STEREO = "archive-of-two-channels"
@@ -40,6 +42,137 @@ def nights(archive, inside, service, connections, tmp_path):
     return Nights(archive, inside, service, next(connections), key_file)
 
 
+def test_converted_tagged_and_converted_again(archive, nights):
+    """Fault 109."""
+    archive.add(1, "call.wav")
+    nights.night()
+    archive.change("call.wav", sound.converted, "wav", "mp3", to="call.mp3")
+    assert "converted" in nights.night().err
+    archive.change("call.mp3", sound.tagged)
+    nights.night()
+    archive.change("call.mp3", sound.converted, "mp3", "opus", to="call.opus")
+    assert "converted" in nights.night().err
+    assert nights.counts() == {1: 1}
+    assert nights.lines("duplicate")["call.opus"]["duplicate_of"] == "call.wav"
+    nights.nothing_to_do()
+
+
+LIST = sound.list_chunk()
+
+
+def with_list(content):
+    return sound.wav(sound.data_of(content), before=[LIST])
+
+
+HARMLESS = {
+    "a list chunk before the samples": ("wav", with_list),
+    "a list chunk behind them": ("wav", lambda c: sound.wav(sound.data_of(c), after=[LIST])),
+    "an extensible header": ("wav", lambda c: sound.wav(sound.data_of(c), extensible=True)),
+    "a remuxed WAV": ("wav", lambda c: sound.remuxed(c, "wav")),
+    "a tag before the frames": ("mp3", lambda c: sound.id3v2() + c),
+    "two tags before them": ("mp3", lambda c: sound.id3v2("a") + sound.id3v2("b") + c),
+    "a tag behind them": ("mp3", lambda c: c + sound.id3v1()),
+    "tags on both sides": ("mp3", sound.tagged),
+    "a remuxed MP3": ("mp3", lambda c: sound.remuxed(c, "mp3")),
+    "a remuxed Opus": ("opus", lambda c: sound.remuxed(c, "opus")),
+}
+
+
+def in_format(call, kind):
+    content = sound.call_wav(call)
+    return content if kind == "wav" else sound.converted(content, "wav", kind)
+
+
+@pytest.mark.parametrize(("kind", "make"), HARMLESS.values(), ids=HARMLESS)
+def test_the_same_samples_frames_or_packets_in_another_wrapping(archive, nights, kind, make):
+    """Fault 109."""
+    archive.add(1, f"call.{kind}", content=in_format(1, kind))
+    nights.night()
+    archive.change(f"call.{kind}", make)
+    nights.night()
+    assert nights.counts() == {1: 1}
+    assert archive.statuses() == {"uploaded": 1}
+    nights.nothing_to_do()
+
+
+FLAWED = {
+    "a data size that counts the header": lambda whole: with_size(whole, 40, len(whole)),
+    "a RIFF size of zero": lambda whole: with_size(whole, 4, 0),
+    "a RIFF size that was never set": lambda whole: with_size(whole, 4, 0xFFFFFFFF),
+}
+
+
+def with_size(content, at, size):
+    return content[:at] + size.to_bytes(4, "little") + content[at + 4 :]
+
+
+@pytest.mark.parametrize("flaw", FLAWED.values(), ids=FLAWED)
+def test_a_header_that_is_mended(archive, nights, flaw):
+    whole = sound.call_wav(1)
+    archive.add(1, "call.wav", content=flaw(whole))
+    nights.night()
+    archive.put("call.wav", whole, call=1)
+    nights.night()
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
+def test_a_header_that_has_to_be_mended_before_the_call_goes_up(archive, nights):
+    """As ffmpeg writes it into a pipe: it cannot go back to set the sizes."""
+    whole = sound.call_wav(1)
+    archive.add(1, "call.wav", content=with_size(whole, 40, 0xFFFFFFFF))
+    nights.night(code=1)
+    archive.put("call.wav", whole, call=1)
+    nights.night()
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
+@pytest.mark.parametrize("make", [sound.louder, sound.trimmed])
+def test_other_samples_at_the_same_path_are_held(archive, nights, make):
+    """Fault 107."""
+    archive.add(1, "call.wav")
+    archive.add(2)
+    nights.night()
+    archive.change("call.wav", make)
+    said = nights.night(code=1).err
+    assert "resolve" in said
+    assert nights.held() == {"call.wav": "CHANGED_AUDIO"}
+    assert nights.counts() == {1: 1, 2: 1}
+    assert nights.lines("uploaded").keys() == {"call.wav", "call-2.wav"}
+    nights.nothing_to_do()
+
+
+def test_a_month_that_is_moved_and_exported_again(archive, nights):
+    """Fault 109."""
+    names = [archive.add(n, f"2025/04/call-{n}.wav", record_path="2025/04") for n in range(6)]
+    nights.night()
+    archive.move("2025/04", "archive/2025-04")
+    for sidecar in archive.files("archive/2025-04/*.json"):
+        date = in_utc(archive.fields(sidecar)["date"])
+        exported = {"exported_at": "2025-05-02T03:00:00Z", "date": date}
+        archive.correct(sidecar, record_path="archive/2025-04", **exported)
+    nights.night()
+    assert nights.counts() == dict.fromkeys(range(6), 1)
+    for name in names:
+        moved = name.replace("2025/04", "archive/2025-04")
+        assert nights.lines("duplicate")[moved]["duplicate_of"] == name
+    nights.nothing_to_do()
+
+
+def test_a_month_that_is_moved_and_exported_again_without_ids_is_held(archive, nights):
+    for call in range(3):
+        archive.add(call, f"2025/04/call-{call}.wav", client_id=None, record_path="2025/04")
+    nights.night()
+    archive.move("2025/04", "archive")
+    for sidecar in archive.files("archive/*.json"):
+        archive.correct(sidecar, record_path="archive")
+    nights.night(code=1)
+    assert set(nights.held().values()) == {"MOVED"}
+    assert nights.counts() == dict.fromkeys(range(3), 1)
+    nights.nothing_to_do()
+
+
 @pytest.mark.parametrize("changed", [{"client_id": "17"}, {"date": "2025-04-02T10:11:12+03:00"}])
 def test_a_sidecar_that_is_corrected(archive, nights, changed):
     archive.add(1, "call.wav")
@@ -63,6 +196,18 @@ def test_a_sidecar_that_is_corrected_while_the_owner_of_all_changes(archive, nig
     nights.nothing_to_do()
 
 
+def test_a_corrected_recording_that_is_converted_later(archive, nights):
+    """Fault 109: what is corrected is known as what it is called then."""
+    archive.add(1, "call.wav")
+    nights.night()
+    archive.correct("call.json", client_id="17")
+    nights.night()
+    archive.change("call.wav", sound.converted, "wav", "mp3", to="call.mp3")
+    nights.night()
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
 def test_a_recorder_that_uses_its_names_again(archive, nights):
     for night in range(4):
         for line in range(3):
@@ -70,6 +215,121 @@ def test_a_recorder_that_uses_its_names_again(archive, nights):
         nights.night()
     assert nights.counts() == dict.fromkeys(range(12), 1)
     assert archive.statuses() == {"uploaded": 12}
+    nights.nothing_to_do()
+
+
+def test_a_recorder_that_uses_its_names_again_without_any_metadata(archive, nights):
+    """Fault 107."""
+    nights.flags = ("--sidecar", "optional")
+    for line in range(3):
+        archive.put(f"line-{line}.wav", sound.call_wav(line), call=line)
+    nights.night()
+    for line in range(3):
+        archive.put(f"line-{line}.wav", sound.call_wav(10 + line), call=10 + line)
+    said = nights.night(code=1).err
+    assert said.count("--cause changed-audio") in {1, 2}, "one group, with its commands"
+    assert nights.held() == dict.fromkeys(archive.files("*.wav"), "CHANGED_AUDIO")
+    assert nights.counts() == dict.fromkeys(range(3), 1)
+    nights.nothing_to_do()
+    resolve = ("resolve", archive, "--resend", "--cause", "changed-audio", "--yes")
+    assert nights.command(*resolve, "--connection-id", nights.connection).code == 0
+    nights.night()
+    assert nights.counts() == dict.fromkeys([0, 1, 2, 10, 11, 12], 1)
+    nights.nothing_to_do()
+
+
+VENDOR = {"client_id": "12345", "operator_id": "1", "date": "2024-01-31T09:59:59+03:00"}
+"""The values of an example that was copied into every sidecar."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_values_of_an_example_in_every_sidecar(archive, nights):
+    for call in range(5_000):
+        seconds = 0.1 if call % 100 else (0.5, 4, 9)[call // 100 % 3]
+        archive.add(call, f"{call % 50}/{call}.wav", seconds=seconds, **VENDOR)
+    said = nights.night().err
+    assert said.count("12345") == 1, said
+    assert nights.counts() == dict.fromkeys(range(5_000), 1)
+    assert "12345" not in nights.nothing_to_do().err, "it is said once"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_unknown_client_and_dates_to_the_minute(archive, nights):
+    """Calls of the same minute and operator share an id that means nothing."""
+    for call in range(8_000):
+        date = f"2025-04-{1 + call // 500:02}T{9 + call // 60 % 8:02}:{call % 60:02}:00+03:00"
+        known = {"client_id": "not known", "operator_id": "1", "date": date}
+        archive.add(call, f"{call % 50}/{call}.wav", seconds=0.1, **known)
+    said = nights.night().err
+    assert said.count("not known") == 1, said
+    assert nights.counts() == dict.fromkeys(range(8_000), 1)
+    nights.nothing_to_do()
+
+
+def test_a_call_that_was_split_by_a_hold(archive, nights):
+    fields = fields_of(1)
+    same = {name: fields[name] for name in ("date", "operator_id", "client_id")}
+    archive.add(1, "call-part-1.wav", seconds=3)
+    archive.add(2, "call-part-2.wav", seconds=7, **same)
+    nights.night(code=1)
+    (held,) = nights.held().items()
+    assert held[1] == "SAME_DEFAULT_ID"
+    assert nights.counts().total() == 1
+    nights.nothing_to_do()
+    nights.command("resolve", archive, held[0], "--resend", "--yes")
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1}
+    nights.nothing_to_do()
+
+
+def test_a_named_id_that_names_the_conversation(archive, nights):
+    """Fault 108."""
+    nights.flags = ("--call-id", "conversation")
+    archive.add(1, "part-1.wav", conversation="c-77")
+    archive.add(2, "part-2.wav", conversation="c-77")
+    archive.add(3, "other.wav", conversation="c-78")
+    said = nights.night(code=1).err
+    assert list(nights.held().values()) == ["SAME_CALL_ID"]
+    assert "--call-id" in said
+    assert nights.counts().total() == 2
+    assert nights.counts()[3] == 1
+    nights.nothing_to_do()
+
+
+def test_named_ids_tell_calls_apart_and_bring_them_together(archive, nights):
+    """Whatever else is alike, or not: without a client there is no ID of its own kind."""
+    nights.flags = ("--call-id", "ref")
+    fields = {name: fields_of(1)[name] for name in ("date", "operator_id", "client_id")}
+    archive.add(1, "day/a.wav", ref="1", **fields)
+    archive.add(2, "day/b.wav", ref="2", **fields)
+    archive.add(3, "day/c.wav", ref="3", client_id=None)
+    archive.add(4, "day/d.wav", ref="4", client_id=None)
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1, 3: 1, 4: 1}
+    archive.change("day/c.wav", sound.converted, "wav", "mp3", to="day/c.mp3")
+    archive.move("day", "archive")
+    for name in archive.files("archive/*.json"):
+        archive.correct(name, exported="2025-05-02", client_name="as it is written now")
+    archive.change("archive/d.wav", sound.converted, "wav", "opus", to="archive/d.opus")
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1, 3: 1, 4: 1}
+    assert archive.statuses() == {"uploaded": 4, "duplicate": 4}
+    nights.nothing_to_do()
+
+
+def test_the_file_that_was_sent_stays_and_another_format_comes_later(archive, nights):
+    with_sidecars_each(archive, 1, "call")
+    archive.move("call.mp3", "../call.mp3")
+    nights.night(code=1)
+    archive.remove("call.mp3.json")
+    nights.night()
+    archive.move("../call.mp3", "call.mp3")
+    archive.describe("call.mp3.json", fields_of(1))
+    nights.night(code=1)
+    assert nights.held() == {"call.mp3": "TWO_FORMATS"}
+    assert nights.counts() == {1: 1}
     nights.nothing_to_do()
 
 
@@ -83,13 +343,21 @@ def with_sidecars_each(archive, call, name, channels=1, mp3_channels=None):
         archive.describe(f"{name}.{kind}.json", fields_of(call))
 
 
+def test_two_formats_of_one_call_in_one_run(archive, nights):
+    with_sidecars_each(archive, 1, "call")
+    nights.night(code=1)
+    assert list(nights.held().values()) == ["TWO_FORMATS"]
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
 def test_the_other_format_goes_up_where_the_first_is_rejected(archive, nights):
     nights.connection = STEREO
-    with_sidecars_each(archive, 1, "call", channels=2, mp3_channels=1)
+    with_sidecars_each(archive, 1, "call", channels=1, mp3_channels=2)
     nights.night("--concurrency", "1", code=1)
     nights.night("--concurrency", "1", code=1)
-    assert nights.lines("rejected").keys() == {"call.mp3"}
-    assert nights.lines("uploaded").keys() == {"call.wav"}
+    assert nights.lines("rejected").keys() == {"call.wav"}
+    assert nights.lines("uploaded").keys() == {"call.mp3"}
     assert nights.counts() == {1: 1}
     nights.nothing_to_do()
 
@@ -105,6 +373,7 @@ ALIKE = {
 @pytest.mark.parametrize(("audio", "a_night"), ALIKE.values(), ids=ALIKE)
 def test_prompts_and_silence_in_a_drop_folder(archive, nights, audio, a_night):
     """Calls that nobody answers sound alike, and the folder is emptied each day."""
+    nights.flags = ("--allow-empty",)
     for night in range(4):
         archive.remove(*archive.files("*.wav"), *archive.files("*.json"))
         for line in range(a_night):
@@ -116,3 +385,46 @@ def test_prompts_and_silence_in_a_drop_folder(archive, nights, audio, a_night):
     calls = [10 * night + line for night in range(4) for line in (*range(a_night), 5)]
     assert dates == {fields_of(call)["date"]: 1 for call in calls}
     nights.nothing_to_do()
+
+
+def to_mp3(archive, name):
+    archive.change(name, sound.converted, "wav", "mp3", to=str(Path(name).with_suffix(".mp3")))
+
+
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_a_ledger_of_the_first_release_whose_recordings_are_converted_overnight(
+    archive, nights, runs_between
+):
+    names = [archive.add(call, f"{call % 2}/call-{call}.wav") for call in range(6)]
+    nights.night()
+    bring_back_to(RELEASED, archive.folder / ".batch-uploader" / "ledger.db")
+    for _ in range(runs_between):
+        nights.night()
+    for name in names:
+        to_mp3(archive, name)
+    assert "converted" in nights.night().err
+    assert nights.counts() == dict.fromkeys(range(6), 1)
+    nights.nothing_to_do()
+
+
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_a_ledger_of_the_first_release_whose_recordings_change_overnight(
+    archive, nights, runs_between
+):
+    """What it lacks is learned from the files that are as they were; the others are never sent."""
+    names = [archive.add(call, f"2025/04/call-{call}.wav", path="2025/04") for call in range(8)]
+    nights.night()
+    bring_back_to(RELEASED, archive.folder / ".batch-uploader" / "ledger.db")
+    for _ in range(runs_between):
+        nights.night()
+    for name in names[:3]:
+        archive.change(name, with_list)
+    archive.change(names[3], sound.louder)
+    for name in names[4:6]:
+        moved = name.replace("2025/04", "moved")
+        archive.move(name, moved)
+        archive.move(Path(name).with_suffix(".json"), Path(moved).with_suffix(".json"))
+        archive.correct(Path(moved).with_suffix(".json"), path="moved")
+    archive.correct(Path(names[6]).with_suffix(".json"), client_id="17")
+    assert nights.upload().code == 1
+    assert nights.counts() == dict.fromkeys(range(8), 1)
