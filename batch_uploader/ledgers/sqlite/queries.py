@@ -157,12 +157,21 @@ SELECT_OF_TALK: Final = (
     )
     + " LIMIT 1"
 )
-SELECT_ANYTHING: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE {at}"
-    for table in ("recordings", "superseded")
-    for at in (_NAMED, *_KINDS.values())
-)
-"""Whether there is any relative of a recording: for nearly all claims there is none."""
+SELECT_ANYTHING: Final = {
+    (past, named): " UNION ALL ".join(
+        f"SELECT 1 FROM {table} WHERE {at}"
+        for table in (("recordings", "superseded") if past else ("recordings",))
+        for kind, at in (("path", _NAMED), *_KINDS.items())
+        if named or kind != "named_id"
+    )
+    for past in (False, True)
+    for named in (False, True)
+}
+"""Whether there is any relative of a recording: for nearly all claims there is none.
+
+By whether there are superseded records, and whether the recording has a named ID.
+"""
+SELECT_PAST: Final = "SELECT 1 FROM superseded LIMIT 1"
 SELECT_STORED: Final = (
     " UNION ALL ".join(
         f"SELECT {COLUMNS}, {current} AS current, id FROM {table}"

@@ -33,6 +33,8 @@ class SqliteStore:
         self.connection_id = connection_id
         self._claims: dict[str, Record] = {}
         self._facts: dict[str, str | None] = {}
+        self._past: bool | None = None
+        """Whether there are superseded records; None if that was not needed."""
         self._sequence = self._set_aside = 0
 
     def tick(self) -> int:
@@ -73,7 +75,10 @@ class SqliteStore:
         """All records that a claim of this recording depends on."""
         names = {field: getattr(new, field) for field in _COMPARED}
         names["stem"] = stem(new.path)
-        if self._execute(queries.SELECT_ANYTHING, names).fetchone() is None:
+        if self._past is None:
+            self._past = self._execute(queries.SELECT_PAST).fetchone() is not None
+        query = queries.SELECT_ANYTHING[self._past, bool(new.named_id)]
+        if self._execute(query, names).fetchone() is None:
             return ClaimContext()
         return ClaimContext(
             self.current(new.path),
@@ -139,6 +144,7 @@ class SqliteStore:
 
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history."""
+        self._past = True
         self._execute(queries.SUPERSEDE, (path, self.connection_id))
         self.drop(path)
 
