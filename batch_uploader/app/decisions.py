@@ -54,7 +54,7 @@ class Resolution(Struct, frozen=True):
             case Verdict.RESEND:
                 status = Status.FAILED
                 failure = RESEND
-                if before.status is Status.POSSIBLE_DUPLICATE:
+                if before.duplicate_of is not None:
                     failure = Failure("RESEND", "somebody decided that it is another call")
                     cause = Cause.ANOTHER_CALL
             case Verdict.GIVE_UP:
@@ -78,11 +78,15 @@ class Resolution(Struct, frozen=True):
 
 
 class PathDecision(Struct, frozen=True):
-    """What was decided about the recording of this path, of any connection if it names none."""
+    """What was decided about the recording of this path, of any connection if it names none.
+
+    Unless it is ``explicit`` it counts only if the recording needs attention.
+    """
 
     path: str
     resolution: Resolution
     connection_id: str | None = None
+    explicit: bool = True
 
 
 def read_decisions(
@@ -92,7 +96,8 @@ def read_decisions(
 
     An object may have a ``decision`` (resend, duplicate or give-up) and a ``connection_id``, as a
     line of the manifest does; other keys are ignored. ``usual`` is the decision of the others; if
-    it is None they are left out. ``where`` names the file in errors. Raises ConfigError.
+    it is None they are left out. For an object it counts only if the recording needs attention, as
+    a manifest has all. ``where`` names the file in errors. Raises ConfigError.
     """
     decisions: dict[tuple[str, str | None], PathDecision] = {}
     read = 0
@@ -128,7 +133,7 @@ def _decision(text: str, where: str, usual: Resolution | None) -> PathDecision |
         raise ConfigError(f"{where}: connection_id is not a text", hint="leave it out")
     word = found.get("decision")
     if word is None:
-        return None if usual is None else PathDecision(path, usual, connection_id)
+        return None if usual is None else PathDecision(path, usual, connection_id, explicit=False)
     if not isinstance(word, str) or word.replace("_", "-") not in _WORDS:
         raise ConfigError(
             f"{where}: unknown decision {word!r}", hint=f"the decisions are {', '.join(_WORDS)}"

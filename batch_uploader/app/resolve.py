@@ -31,14 +31,19 @@ from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Outcome
 from batch_uploader.core.ports import apply_all
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import MAYBE_STORED, POSSIBLE, UNDECIDED, Status, Verdict
+from batch_uploader.core.states import (
+    MAYBE_STORED,
+    NEEDS_ATTENTION,
+    POSSIBLE,
+    UNDECIDED,
+    Status,
+    Verdict,
+)
 from batch_uploader.core.text import printable
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.sources.directory import DirectorySource
 
 REJECTED = frozenset({Status.REJECTED})
-_BILLED_TWICE = MAYBE_STORED | POSSIBLE
-"""The service may hold the calls of these."""
 _AT_ONCE = 1_000
 
 _Chosen: TypeAlias = list[tuple[Record, Resolution]]
@@ -167,7 +172,9 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
         chosen = await wanted.choose(opened, places)
         await _require_unused(opened, {how.talk_id: each.path for each, how in chosen})
         resent = [each for each, how in chosen if how.verdict is Verdict.RESEND]
-        stored = sum(each.status in _BILLED_TWICE for each in resent)
+        stored = sum(
+            each.status in MAYBE_STORED or each.duplicate_of is not None for each in resent
+        )
         if stored and confirm is not None and not confirm(stored):
             await books.finish(changed=False)
             return None
@@ -211,7 +218,8 @@ async def _decided(
     for each in ours:
         if (record := known.get(each.path)) is None:
             raise unknown(each.path, places)
-        if record.status in each.resolution.ends:
+        ends = each.resolution.ends
+        if record.status in (ends if each.explicit else ends & NEEDS_ATTENTION):
             chosen[record.path] = record, each.resolution
     return list(chosen.values())
 

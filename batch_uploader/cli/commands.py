@@ -214,9 +214,9 @@ def resolve(
     stored and sent again is billed twice, and talks cannot be deleted.
 
     PATHs are as status prints them; a folder or a pattern as of --include stands for all that need
-    attention there. --resend also accepts recordings that the service rejected; --resend and
-    --talk-id accept those that were given up here earlier. --search does what each upload with a
-    stamp field does at its end; it alone needs the network.
+    attention there. --resend also accepts recordings that the service rejected, and duplicates that
+    are other calls after all; --resend and --talk-id accept those that were given up here earlier.
+    --search does what each upload with a stamp field does at its end; it alone needs the network.
     """
     from batch_uploader.cli import resolve as module
 

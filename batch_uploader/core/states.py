@@ -222,11 +222,12 @@ class Status(StrEnum):
         "duplicate",
         State(
             means="another path has the same call",
-            then="nothing",
+            then="nothing; `resolve` can say that it is another call",
             stored=Stored.NO,
             attention=None,
             unchanged=Decision(Action.SKIP, "it is a known duplicate and unchanged"),
             forgotten=False,
+            verdicts=frozenset({Verdict.RESEND}),
         ),
     )
     POSSIBLE_DUPLICATE = (

@@ -206,8 +206,8 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
     if current.status is Status.GIVEN_UP:
         # Another stat is another file, which was not decided on.
         return current.stat.is_like(outcome.stat)
-    if current.status is Status.POSSIBLE_DUPLICATE and outcome.cause is not None:
-        # A decision about it.
+    if current.duplicate_of is not None and outcome.cause is not None:
+        # A decision about whether it is the same call.
         return current.stat.is_like(outcome.stat)
     return current.status in UNRESOLVED
 

@@ -75,6 +75,31 @@ def test_another_call_is_sent_once_it_is_said_to_be_one(calls, held, program, up
     assert service.counts(calls)["2025/a.wav"] == 2
 
 
+def test_a_duplicate_can_be_said_to_be_another_call_after_all(
+    calls, held, program, upload, service
+):
+    """Fault 107: a mistake that leaves a call out can be taken back."""
+    assert program(*commands(held.err)["--duplicate"]).code == 0
+    calls.put("copy.wav", (calls.folder / "d.wav").read_bytes())
+    calls.put("copy.json", (calls.folder / "d.json").read_bytes())
+    assert upload().code == 0
+    assert states(calls)["copy.wav"] == "duplicate"
+    # A folder or a whole manifest means what needs attention, and these do not.
+    assert program("resolve", calls, "2025", "--resend", "--yes").code == 2
+    listing = ("--from", calls.folder / "manifest.jsonl")
+    assert "0 recordings" in program("resolve", calls, *listing, "--resend", "--yes").err
+    flags = ("resolve", calls, "2025/a.wav", "copy.wav", "--resend")
+    result = program(*flags)
+    assert result.code == 2
+    assert "billed twice" in result.err
+    result = program(*flags, "--yes")
+    assert result.code == 0, result.err
+    for _ in range(2):
+        assert upload().code == 0
+        counts = service.counts(calls)
+        assert counts == {"2025/a.wav": 2, "2025/b.wav": 1, "2025/c.wav": 1, "d.wav": 2}
+
+
 def test_a_part_of_a_group_is_decided_by_path_folder_or_list(calls, held, program, tmp_path):
     def decide(*flags, code=0):
         result = program("resolve", calls, *flags)

@@ -42,7 +42,7 @@ def test_a_line_of_the_manifest_may_have_a_decision_of_its_own():
         PathDecision("b.wav", DUPLICATE, "calls"),
         PathDecision("c.wav", GIVE_UP),
     ]
-    rest = [PathDecision("d.wav", DUPLICATE), PathDecision("e.wav", DUPLICATE)]
+    rest = [PathDecision(f"{name}.wav", DUPLICATE, explicit=False) for name in "de"]
     assert read(*map(json.dumps, lines)) == own
     assert read(*map(json.dumps, lines), usual=DUPLICATE) == [*own, *rest]
 
