@@ -2,10 +2,12 @@
 
 import pytest
 from conformance.test_adoption import line
+from msgspec.structs import replace
 from support.ledger_cases import ended, recording
 from support.ledger_changes import remember, settle
-from support.ledger_harness import bring_to, claim, upload
+from support.ledger_harness import KNOWN, bring_to, claim, lines, upload
 
+from batch_uploader.core.model import Fingerprint
 from batch_uploader.core.states import Status
 
 HOLDING = [
@@ -67,3 +69,13 @@ async def test_what_history_holds_is_no_news(ledger):
 @pytest.mark.parametrize("told", [*FREE, Status.DUPLICATE])
 async def test_what_is_not_stored_is_never_news(ledger, told):
     assert await ledger.unheard([line("a.wav", told)]) == []
+
+
+async def test_what_was_given_up_is_known_again_after_a_tag_was_written_into_it(ledger):
+    """The manifest of the run before has the digest of that time."""
+    await bring_to(ledger, "a.wav", Status.GIVEN_UP)
+    before = await lines(ledger)
+    tagged = recording("a.wav")
+    content = Fingerprint(b"tagged".ljust(32, b"."), tagged.fingerprint.metadata)
+    assert await claim(ledger, replace(tagged, fingerprint=content)) == KNOWN
+    assert await ledger.unheard(before) == []
