@@ -50,7 +50,7 @@ async def named(
     for word in words:
         if (record := known.get(word)) is not None:
             if record.status not in states:
-                raise _needs_none(record)
+                raise needs_none(record)
             chosen[record.path] = record
             continue
         if to_decide is None:
@@ -81,7 +81,8 @@ def unknown(word: str, places: Places) -> ConfigError:
     return ConfigError(problem, hint=CommandHint("to see the paths", "status"))
 
 
-def _needs_none(record: Record) -> ConfigError:
+def needs_none(record: Record) -> ConfigError:
+    """The error for a recording that cannot be decided about so."""
     path, state = printable(record.path), record.status
     if ways := " or ".join(sorted(each.value for each in state.state.verdicts)):
         return ConfigError(

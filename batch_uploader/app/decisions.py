@@ -1,6 +1,7 @@
 """What a human decides about recordings, one by one or in a file for many."""
 
 import json
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -12,6 +13,8 @@ from batch_uploader.core.model import RESEND, Failure, Outcome
 from batch_uploader.core.states import Status, Verdict, decided_by
 
 _LONGEST_TALK_ID = 200
+_FORM = re.compile(r"[A-Za-z0-9][\w.:-]*", re.ASCII)
+_PLACEHOLDERS = frozenset({"ID", "TALK-ID", "TALK_ID"})
 _WORDS = {
     verdict.value.removeprefix("--"): verdict
     for verdict in Verdict
@@ -33,9 +36,10 @@ class Resolution(Struct, frozen=True):
         if self.verdict is not Verdict.UPLOADED:
             if word:
                 raise ConfigError(f"--talk-id and {self.verdict.value} contradict each other")
-        elif not (word.isascii() and word.isprintable()) or " " in word or not word:
+        elif not _FORM.fullmatch(word) or word.upper() in _PLACEHOLDERS:
             raise ConfigError(
-                "--talk-id: not a talk ID", hint="copy it from the SpeechSense console"
+                "--talk-id: not a talk ID",
+                hint="copy only the ID from the SpeechSense console, not its address",
             )
         elif len(word) > _LONGEST_TALK_ID:
             raise ConfigError("--talk-id: too long for a talk ID", hint="copy only the ID")

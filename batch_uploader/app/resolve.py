@@ -1,10 +1,10 @@
 """Records a human's decisions about recordings."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
-from batch_uploader.app.choosing import by_path, in_states, named, paths_in, unknown
+from batch_uploader.app.choosing import by_path, in_states, named, needs_none, paths_in, unknown
 from batch_uploader.app.decisions import PathDecision, Resolution
 from batch_uploader.app.places import (
     Places,
@@ -24,11 +24,10 @@ from batch_uploader.app.places import (
     require_replaceable,
 )
 from batch_uploader.app.roots import require_not_adopted
-from batch_uploader.core.changes import Settle
+from batch_uploader.core.changes import Change, Remember, Settle, TakeBack
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Outcome
 from batch_uploader.core.ports import apply_all
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import (
@@ -44,6 +43,8 @@ from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.sources.directory import DirectorySource
 
 REJECTED = frozenset({Status.REJECTED})
+BY_HAND = frozenset({Status.UPLOADED})
+"""These can be decided about if a human named their talk."""
 _AT_ONCE = 1_000
 
 _Chosen: TypeAlias = list[tuple[Record, Resolution]]
@@ -121,8 +122,13 @@ class _Wanted(Struct, frozen=True):
             chosen = await in_states(ledger, POSSIBLE if self.causes else self.statuses)
         else:
             states = POSSIBLE if self.causes else self.resolution.ends
+            # What a human named wrongly is decided about again, as the doubt that it was.
+            states |= BY_HAND if states >= UNDECIDED else frozenset()
             words, many = list(dict.fromkeys(self.paths)), not self.resolution.talk_id
             chosen = await named(ledger, words, places, states, many=many)
+            for each in chosen:
+                if each.status in BY_HAND and not await _is_by_hand(ledger, each):
+                    raise needs_none(each)
         if self.causes:
             chosen = [each for each in chosen if each.cause in self.causes]
             if self.paths and not chosen:
@@ -170,7 +176,8 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
         await require_not_adopted(opened)
         await books.begin()
         chosen = await wanted.choose(opened, places)
-        await _require_unused(opened, {how.talk_id: each.path for each, how in chosen})
+        talks = {how.talk_id: each.path for each, how in chosen if how.talk_id}
+        await _require_credible(opened, talks, of_any_form=confirm is None)
         resent = [each for each, how in chosen if how.verdict is Verdict.RESEND]
         stored = sum(
             each.status in MAYBE_STORED or each.duplicate_of is not None for each in resent
@@ -178,7 +185,7 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
         if stored and confirm is not None and not confirm(stored):
             await books.finish(changed=False)
             return None
-        await _settle(opened, (how.outcome(each.outcome) for each, how in chosen))
+        await _settle(opened, chosen)
         await books.finish()
         left = await paths_in(opened, REJECTED) if wanted.resends_all else []
     return Resolved(
@@ -202,10 +209,30 @@ def _gone(directory: Path, chosen: Sequence[Record]) -> list[str]:
     return gone
 
 
-async def _settle(ledger: SqliteLedger, outcomes: Iterator[Outcome]) -> None:
+async def _settle(ledger: SqliteLedger, chosen: _Chosen) -> None:
     # Many at a time share a commit, and each commit syncs the disk.
-    while batch := list(islice(outcomes, _AT_ONCE)):
-        await apply_all(ledger, list(map(Settle, batch)))
+    for start in range(0, len(chosen), _AT_ONCE):
+        some = chosen[start : start + _AT_ONCE]
+        await apply_all(ledger, [change for each in some for change in _changes(ledger, *each)])
+
+
+def _changes(ledger: SqliteLedger, record: Record, how: Resolution) -> Iterator[Change]:
+    if record.status in BY_HAND and record.talk_id is not None:
+        yield TakeBack(record.path, record.talk_id)
+    yield Settle(how.outcome(record.outcome))
+    if how.talk_id:
+        yield Remember(_by_hand(ledger, record), how.talk_id)
+
+
+def _by_hand(ledger: SqliteLedger, record: Record) -> str:
+    """The name of the fact with the talk that a human named for a recording."""
+    return f"by hand {ledger.connection_id} {record.path}"
+
+
+async def _is_by_hand(ledger: SqliteLedger, record: Record) -> bool:
+    """Whether a human, and not the service, says that it is this talk."""
+    told = await ledger.fact(_by_hand(ledger, record))
+    return record.talk_id is not None and told == record.talk_id and record.answered_seq is None
 
 
 async def _decided(
@@ -224,10 +251,16 @@ async def _decided(
     return list(chosen.values())
 
 
-async def _require_unused(ledger: SqliteLedger, paths: Mapping[str, str]) -> None:
-    """Raise ConfigError if one of these talks belongs to another recording than the given path."""
-    if not any(paths):
+async def _require_credible(
+    ledger: SqliteLedger, paths: Mapping[str, str], *, of_any_form: bool
+) -> None:
+    """Raise ConfigError if one of these talks belongs to another recording than the given path.
+
+    Unless it is ``of_any_form``, also if it looks like none of those that the service named.
+    """
+    if not paths:
         return
+    examples: dict[str, str] = {}
     async with aclosing(ledger.everything(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:
             if row.talk_id and row.talk_id in paths:
@@ -236,3 +269,17 @@ async def _require_unused(ledger: SqliteLedger, paths: Mapping[str, str]) -> Non
                     f"--talk-id: the talk {row.talk_id} belongs to {printable(row.path)}{earlier}",
                     hint="check the SpeechSense console again, or give this one up",
                 )
+            if row.talk_id and row.answered_seq is not None:
+                examples.setdefault(_form(row.talk_id), row.talk_id)
+    odd = [each for each in paths if _form(each) not in examples]
+    if odd and examples and not of_any_form:
+        (first, *_) = examples.values()
+        raise ConfigError(
+            f"--talk-id: {odd[0]} has another form than the talks on record, such as {first}",
+            hint="copy the ID from the SpeechSense console; if it is right as it is, add --yes",
+        )
+
+
+def _form(talk_id: str) -> str:
+    """What the talk IDs of a service have in common: the length, and where they are divided."""
+    return re.sub("[A-Za-z0-9]", "x", talk_id)

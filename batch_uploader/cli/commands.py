@@ -132,7 +132,8 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     ),
     Flag(
         "--talk-id",
-        "The recording was stored as this talk. The service is not asked; one PATH at a time.",
+        "The recording was stored as this talk. The service is not asked; one PATH at a time. A"
+        " wrong one is taken back by deciding again.",
         metavar="ID",
     ),
     Flag(

@@ -106,6 +106,16 @@ class Forget(Struct, frozen=True, tag=True):
     path: str
 
 
+class TakeBack(Struct, frozen=True, tag=True):
+    """Put a recording in doubt again whose talk a human named by mistake.
+
+    Answered by a LedgerError if it is not uploaded as this talk, or if the service named it.
+    """
+
+    path: str
+    talk_id: str
+
+
 class Remember(Struct, frozen=True, tag=True):
     """Store a fact about the ledger itself, replacing the one of that name."""
 
@@ -147,7 +157,16 @@ class EndRun(Struct, frozen=True, tag=True):
 
 
 Unanswered: TypeAlias = (
-    Learn | LearnIdentity | Note | Forget | Remember | Adopt | TakeOver | BeginRun | EndRun
+    Learn
+    | LearnIdentity
+    | Note
+    | Forget
+    | TakeBack
+    | Remember
+    | Adopt
+    | TakeOver
+    | BeginRun
+    | EndRun
 )
 Change: TypeAlias = Claim | Rejudge | JudgeDefaultIds | Settle | Release | Unanswered
 Told: TypeAlias = ClaimAnswer | Outcome | SharedIds | None

@@ -21,7 +21,7 @@ from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
-from batch_uploader.ledgers.store import RELATIVES, ClaimContext
+from batch_uploader.ledgers.store import RELATIVES, ClaimContext, taken_back
 
 
 class MemoryLedger:
@@ -93,7 +93,7 @@ class MemoryLedger:
         if row.status not in states.MAYBE_STORED:
             return True
         if row.talk_id is not None:
-            return row.talk_id in talks
+            return row.talk_id in talks or taken_back(row.talk_id) in self._store.facts
         return any(
             each.path == row.path
             and row.connection_id == self._connection_id

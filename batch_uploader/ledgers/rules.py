@@ -7,6 +7,7 @@ its record is superseded and stays as history.
 
 from collections.abc import Collection, Iterable
 from copy import copy
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -28,12 +29,13 @@ from batch_uploader.core.changes import (
     Release,
     Remember,
     Settle,
+    TakeBack,
     TakeOver,
     Unanswered,
 )
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import RESEND, Outcome, Timestamp
+from batch_uploader.core.model import RESEND, Failure, Outcome, Timestamp
 from batch_uploader.core.records import Lost, Record, Sight
 from batch_uploader.core.states import (
     AFTER_A_CLAIM,
@@ -47,8 +49,10 @@ from batch_uploader.core.states import (
 )
 from batch_uploader.ledgers.adoption import adopt
 from batch_uploader.ledgers.claims import claim, judge_default_ids, rejudge
-from batch_uploader.ledgers.store import Store, of_another
+from batch_uploader.ledgers.store import Store, of_another, taken_back
 from batch_uploader.ledgers.takeover import RUN_ENDED, take_over
+
+_TAKEN_BACK: Final = Failure("TAKEN_BACK", "somebody took back the talk ID given by hand")
 
 
 def answers(
@@ -102,16 +106,23 @@ def _note_down(store: Store, change: Unanswered, now: Timestamp, owner: int) -> 
             note(store, change.doubt)
         case Forget():
             forget(store, change.path)
+        case TakeBack():
+            take_back(store, change, now)
         case Remember():
             store.remember(change.name, change.value)
-        case BeginRun():
-            store.begin_run(change.run, owner, now.wall_ns)
-        case EndRun():
-            store.end_run(change.run_id, change.end, now.wall_ns)
+        case BeginRun() | EndRun():
+            _note_run(store, change, now, owner)
         case Adopt():
             adopt(store, change.row, change.stamp_field, now.wall_ns)
         case TakeOver():
             take_over(store, change.row, now)
+
+
+def _note_run(store: Store, change: BeginRun | EndRun, now: Timestamp, owner: int) -> None:
+    if isinstance(change, BeginRun):
+        store.begin_run(change.run, owner, now.wall_ns)
+    else:
+        store.end_run(change.run_id, change.end, now.wall_ns)
 
 
 def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> Outcome | Lost:
@@ -271,6 +282,19 @@ def learn_identity(store: Store, change: LearnIdentity) -> None:
 
 def _is_claim_of(record: Record | None, owner: int | None) -> bool:
     return record is not None and record.status is Status.CLAIMED and record.owner == owner
+
+
+def take_back(store: Store, change: TakeBack, now: Timestamp) -> None:
+    """Put a recording in doubt again that a human recorded as another talk."""
+    path, talk_id = change.path, change.talk_id
+    current = store.current(path)
+    named = current is not None and current.status is Status.UPLOADED
+    if current is None or not named or current.talk_id != talk_id or current.answered_seq:
+        raise LedgerError(f"{path} is not uploaded as {talk_id} by hand")
+    # A manifest of that time is no news.
+    store.remember(taken_back(talk_id), path)
+    doubt = replace(current, status=Status.IN_DOUBT, talk_id=None, failure=_TAKEN_BACK, since=now)
+    store.put(replace(doubt, settled_at_ns=now.wall_ns, doubt_seq=store.tick()))
 
 
 def forget(store: Store, path: str) -> None:

@@ -22,6 +22,11 @@ def of_another(path: str, talk_id: str, other: Record) -> Failure:
     )
 
 
+def taken_back(talk_id: str) -> str:
+    """The name of the fact that a human took back this talk, with the path as its value."""
+    return f"taken back {talk_id}"
+
+
 class ClaimContext(NamedTuple):
     """The records that a claim depends on.
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import anyio
@@ -122,6 +123,79 @@ class TestResolve:
         assert upload().code == 1
         assert service.counts(calls) == {}
         assert counts(program, calls) == {"uploaded": 1, "in_doubt": 1}
+
+    @pytest.fixture
+    def resolve(self, calls, program):
+        return lambda *words: program("resolve", calls, *words).code
+
+    @pytest.mark.parametrize(
+        ("decision", "status"),
+        [("--talk-id", "uploaded"), ("--resend --yes", "failed"), ("--give-up", "given_up")],
+    )
+    def test_a_wrong_talk_is_taken_back_by_deciding_again(
+        self, calls, resolve, in_doubt, decision, status
+    ):
+        right, wrong = in_doubt["a.wav"], in_doubt["b & c/d.wav"]
+        assert resolve("a.wav", "--talk-id", wrong) == 0
+        words = [*decision.split(), *([right] if status == "uploaded" else [])]
+        assert resolve("a.wav", *words) == 0
+        # The talk is free for the recording that it is of.
+        assert resolve("b & c/d.wav", "--talk-id", wrong) == 0
+        told = {path: (line["status"], line["talk_id"]) for path, line in calls.manifest().items()}
+        assert told == {
+            "a.wav": (status, right if status == "uploaded" else None),
+            "b & c/d.wav": ("uploaded", wrong),
+        }
+
+    def test_what_is_sent_again_after_that_is_sent_once(
+        self, calls, resolve, upload, service, in_doubt
+    ):
+        assert resolve("a.wav", "--talk-id", in_doubt["b & c/d.wav"]) == 0
+        assert upload().code == 1, "the other one is still in doubt"
+        assert service.counts(calls) == {}
+        assert resolve("a.wav", "--resend", "--yes") == 0
+        assert upload().code == 1
+        assert service.counts(calls) == {"a.wav": 1}
+
+    def test_what_it_may_cost_to_take_back_a_talk_is_asked(self, calls, program, in_doubt):
+        talk_id = in_doubt["a.wav"]
+        assert program("resolve", calls, "a.wav", "--talk-id", talk_id).code == 0
+        result = program("resolve", calls, "a.wav", "--resend")
+        assert result.code == 2
+        assert "billed twice" in result.err
+        assert calls.manifest()["a.wav"]["talk_id"] == talk_id
+
+    def test_what_the_service_answered_is_never_taken_back(self, calls, program, upload):
+        calls.write("a.wav")
+        assert upload().code == 0
+        before = calls.manifest()
+        for decision in (["--talk-id", str(uuid.uuid4())], ["--resend", "--yes"], ["--give-up"]):
+            result = program("resolve", calls, "a.wav", *decision)
+            assert result.code == 2, result.said
+            assert "a.wav is uploaded: it needs no decision" in result.err
+        assert calls.manifest() == before
+
+    @pytest.mark.parametrize(
+        "typed",
+        ["ID", "talk-id", "https://speechsense.yandex.cloud/talks/1", "a/b", "a,b", "'x'", "<ID>"],
+    )
+    def test_what_is_no_talk_id_is_refused(self, calls, inside, in_doubt, typed):
+        result = inside("resolve", calls, "a.wav", "--talk-id", typed)
+        assert result.code == 2
+        assert "--talk-id: not a talk ID" in result.err
+
+    def test_one_of_another_form_than_those_on_record_is_asked_about(
+        self, calls, program, upload, in_doubt
+    ):
+        """Half of it, or the ID of something else."""
+        calls.write("c.wav")
+        assert upload().code == 1
+        known = calls.manifest()["c.wav"]["talk_id"]
+        typed = in_doubt["a.wav"][:-3]
+        result = program("resolve", calls, "a.wav", "--talk-id", typed)
+        assert result.code == 2
+        assert f"{typed} has another form than the talks on record, such as {known}" in result.err
+        assert program("resolve", calls, "a.wav", "--talk-id", typed, "--yes").code == 0
 
     def test_resent_ones_go_up_with_the_next_run(self, calls, program, upload, service, in_doubt):
         result = program("resolve", calls, "--all", "--resend", "--yes")

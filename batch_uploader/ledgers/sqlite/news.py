@@ -10,6 +10,7 @@ from typing import Final
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, STANDING
 from batch_uploader.ledgers.sqlite import queries
+from batch_uploader.ledgers.store import taken_back
 
 _SELECT_TALK: Final = " UNION ALL ".join(
     f"SELECT 1 FROM {table} WHERE path = ?1 AND connection_id = ?2 AND talk_id = ?3"
@@ -49,7 +50,12 @@ def unheard_of(connection: sqlite3.Connection, rows: Sequence[Record]) -> list[R
         return news
     # A talk that is not at its path may be at another. Rarely needed, so without an index.
     elsewhere = {talk_id for (talk_id,) in connection.execute(_SELECT_TALKS, (talks,))}
-    return [row for row in news if row.talk_id not in elsewhere]
+    return [
+        row
+        for row in news
+        if row.talk_id not in elsewhere
+        and not (row.talk_id and fact_of(connection, taken_back(row.talk_id)))
+    ]
 
 
 def _stands(connection: sqlite3.Connection, row: Record) -> bool:
