@@ -9,7 +9,7 @@ from anyio import to_thread
 from batch_uploader.app.adopting import Adopted, adopt, return_home
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.places import Places
-from batch_uploader.app.roots import LOOKED, NewHome, Roots
+from batch_uploader.app.roots import NewHome, Roots, looked_below
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.errors import LedgerLocked
 from batch_uploader.core.ports import Ledger, apply_one
@@ -39,6 +39,7 @@ class RootGuard:
         self._adopts = adopts
         self._lock = TreeLock(roots.root)
         self._conflict: LedgerLocked | None = None
+        self._is_new = False
 
     async def __aenter__(self) -> Self:
         """Lock the directory; before a ledger is created, look for others.
@@ -48,7 +49,8 @@ class RootGuard:
         holder = await to_thread.run_sync(self._lock.acquire)
         self._conflict = None if holder is None else self._locked_by(holder)
         try:
-            if not self._places.ledger.exists():
+            self._is_new = not self._places.ledger.exists()
+            if self._is_new:
                 await self._require_lock()
                 await self._require_none()
             elif holder is not None and holder.root != self._roots.root:
@@ -74,7 +76,8 @@ class RootGuard:
         """
         await self._require_lock()
         await self._belonging.require(ledger)
-        await self._require_none()
+        if not self._is_new:
+            await self._require_none()
 
     async def _require_none(self) -> None:
         if not self._adopts:
@@ -90,9 +93,11 @@ class RootGuard:
             done = [await adopt(ledger, own, other) for other in found]
             if home is not None and home.ledger in {os.fspath(each.other.ledger) for each in done}:
                 await return_home(ledger)
+        looked = looked_below(ledger.connection_id)
+        if await ledger.fact(looked) is None:
+            await apply_one(ledger, Remember(looked, "1"))
+        if self._adopts:
             await to_thread.run_sync(self._roots.require_none, self._source)
-        if await ledger.fact(LOOKED) is None:
-            await apply_one(ledger, Remember(LOOKED, "1"))
         return done
 
     async def _require_lock(self) -> None:

@@ -27,12 +27,15 @@ from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.names import escape_name, unescape_name
 
 _SOURCE_ID, _SOURCE_ROOT = "source_id", "source_root"
-LOOKED: Final = "looked_below"
-"""The fact that no other ledger below is unknown."""
 _SHOWN: Final = 3
 _PAGE: Final = 4096
 _SET_ASIDE: Final = re.compile(r"\.(behind|damaged)-\d{8}T")
 """The names of ledgers that ``--rebuild`` replaced."""
+
+
+def looked_below(connection_id: str) -> str:
+    """The name of the fact that all ledgers below that know the connection are adopted."""
+    return f"looked_below {connection_id}"
 
 
 def adopted_by(connection_id: str) -> str:
@@ -85,9 +88,10 @@ class Roots:
         self._places = places
         self.root = Path(os.path.realpath(places.root))
         self._connection_id = connection_id
-        self._facts = [_SOURCE_ID, _SOURCE_ROOT, LOOKED]
+        self._facts = [_SOURCE_ID, _SOURCE_ROOT]
+        self._looked = looked_below(connection_id or "")
         if connection_id is not None:
-            self._facts += [adopted(connection_id), adopted_by(connection_id)]
+            self._facts += [self._looked, adopted(connection_id), adopted_by(connection_id)]
 
     def find_all(self, source: DirectorySource) -> list[Other]:
         """The ledgers that know recordings of this directory, and are not adopted.
@@ -99,7 +103,7 @@ class Roots:
     def _find(self, source: DirectorySource, *, everywhere: bool) -> list[Other]:
         own = self._own()
         places = [*self._above(), *self._beside()]
-        if everywhere or LOOKED not in own.facts:
+        if everywhere or self._looked not in own.facts:
             for folder in sorted(source.holders(LEDGER_FOLDER)):
                 places += self._below(folder)
         return self._met(own, places)
@@ -172,19 +176,24 @@ class Roots:
 
     def _above(self) -> Iterator[Other]:
         for parent in self.root.parents:
-            above = "/".join(map(escape_name, self.root.relative_to(parent).parts))
             for ledger in _ledgers_at(parent):
-                yield Other(parent, ledger, above=above)
+                yield from self._of(parent, ledger)
 
     def _below(self, folder: str) -> Iterator[Other]:
         root = self.root.joinpath(*map(unescape_name, folder.split("/")))
         for ledger in _ledgers_at(root):
-            yield Other(root, ledger, below=folder)
+            yield from self._of(root, ledger)
 
     def _beside(self) -> Iterator[Other]:
-        """The ledgers that a ``--ledger`` elsewhere has beside it; of this directory its usual."""
+        """The ledgers beside a ``--ledger`` that is elsewhere, and the usual one of the directory.
+
+        What a pointer names is left to ``belonging``.
+        """
         usual, own = ledger_path(self.root), self._places.ledger
-        if is_ledger(usual):
+        if own == usual:
+            return
+        is_pointed = read_pointer(self.root) is not None
+        if not is_pointed and is_ledger(usual):
             yield Other(self.root, usual)
         if own.parent.name == LEDGER_FOLDER or not own.parent.is_dir():
             return
@@ -195,14 +204,17 @@ class Roots:
             root = Path(json.loads(facts[_SOURCE_ROOT])) if _SOURCE_ROOT in facts else None
             if root is None or not _is_still_of(root, facts[_SOURCE_ID]):
                 continue
-            if root == self.root:
-                yield Other(root, ledger)
-            elif root.is_relative_to(self.root):
-                parts = root.relative_to(self.root).parts
-                yield Other(root, ledger, below="/".join(map(escape_name, parts)))
-            elif self.root.is_relative_to(root):
-                parts = self.root.relative_to(root).parts
-                yield Other(root, ledger, above="/".join(map(escape_name, parts)))
+            if root != self.root or not is_pointed:
+                yield from self._of(root, ledger)
+
+    def _of(self, root: Path, ledger: Path) -> Iterator[Other]:
+        """A ledger of a directory, if that one contains recordings of this one."""
+        if root == self.root:
+            yield Other(root, ledger)
+        elif root.is_relative_to(self.root):
+            yield Other(root, ledger, below=_path_in(self.root, root))
+        elif self.root.is_relative_to(root):
+            yield Other(root, ledger, above=_path_in(root, self.root))
 
     def _met(self, own: Glance, places: Sequence[Other] | Iterator[Other]) -> list[Other]:
         met: dict[tuple[int, int], Other] = {}
@@ -267,6 +279,10 @@ def _decode(home: str | None) -> NewHome | None:
 def _command(root: str, ledger: str | None) -> str:
     flags = "" if ledger is None else f" --ledger {quote(ledger)}"
     return f"batch-uploader upload {quote(root)}{flags}"
+
+
+def _path_in(root: Path, folder: Path) -> str:
+    return "/".join(map(escape_name, folder.relative_to(root).parts))
 
 
 def _ledgers_at(folder: Path) -> list[Path]:

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 from collections import Counter
+from functools import partial
 
 import anyio
 import pytest
-from e2e.conftest import CONNECTION, emulator, events
+from e2e.conftest import API_KEY, CONNECTION, emulator, events
 
+from batch_uploader import ApiKey, ConfigError, Endpoint, Status, check_directory, upload_directory
 from batch_uploader.emulator import stored_talks
 from batch_uploader.ledgers.sqlite import SqliteLedger
 
@@ -135,25 +137,33 @@ def test_two_subfolders_are_adopted_at_once(archive):
 
 
 def test_beside_each_other_they_are_no_obstacle(archive):
-    """Fault 103: nor is a ledger above or below that knows other connections alone."""
-    assert archive(archive.march).code == 0
-    assert archive(archive.april).code == 0
-    assert archive(archive.march).code == 0
+    """Fault 103."""
+    for each in (archive.march, archive.april, archive.march):
+        assert archive(each).code == 0
     assert archive.talks() == ONCE
-    other = ("--connection-id", "strict")
-    assert archive(archive.folder, *other).code == 1, "it refuses them all"
-    assert archive(archive.march).code == 0
-    assert archive.talks() == ONCE
-    told = archive(archive.folder)
-    assert told.code == 2
-    assert "uploaded by itself: recordings of calls would be sent twice" in " ".join(
-        told.err.split()
-    )
-    # One that was adopted for one connection goes on for another.
-    assert archive(archive.folder, "--adopt").code == 0
-    assert archive(archive.march).code == 2
-    assert archive(archive.march, *other).code == 2, "the tree has them"
-    assert archive.talks() == ONCE
+
+
+def test_ledgers_of_other_connections_are_no_obstacle(archive, tmp_path):
+    """Fault 103: above and below; each connection gets each call once."""
+    other = ("--connection-id", "other")
+    with emulator(tmp_path / "two", "--connection", "other") as service:
+        archive.service = service
+        assert archive(archive.march).code == 0
+        assert archive(archive.folder, *other).code == 0
+        assert archive(archive.march).code == 0, "the tree is of the other one"
+        told = archive(archive.folder, "--progress", "json")
+        assert (told.code, told.out) == (2, ""), "it has looked for the other one alone"
+        assert "uploaded by itself: recordings of calls would" in " ".join(told.err.split())
+        assert archive(archive.march, *other).code == 2
+        # What is adopted for one connection goes on for another.
+        assert archive(archive.april, "--connection-id", "other", "--adopt").code == 0
+        assert archive(archive.folder, *other).code == 2
+        assert archive(archive.folder, "--adopt").code == 0
+        assert archive(archive.march).code == 2
+        talks = stored_talks(service.folder / "talks.db")
+        for connection in (CONNECTION, "other"):
+            names = [each.fields["name"] for each in talks if each.connection_id == connection]
+            assert Counter(names) == ONCE
 
 
 def test_a_ledger_that_appears_below_later_is_met_when_its_folder_is_read(archive, tmp_path):
@@ -167,8 +177,99 @@ def test_a_ledger_that_appears_below_later_is_met_when_its_folder_is_read(archiv
     shutil.move(away / ".batch-uploader", may)
     told = archive.refused(archive.folder)
     assert f"{may} below {archive.folder} was uploaded by itself" in told
-    assert archive(archive.folder, "--adopt").code == 0
+    done = archive.program(*pasted(told, "which is then used no more:"))
+    assert done.code == 0, done.said
     assert archive.talks() == Counter([*TREE, "2025/05/a.wav"])
+
+
+def test_what_only_failed_elsewhere_is_no_obstacle(archive, tmp_path):
+    """Fault 103: nothing of it is stored, as after a first attempt with a wrong key."""
+    wrong = tmp_path / "wrong"
+    wrong.write_text("no-such-key-0123456789")
+    wrong.chmod(0o600)
+    for folder in (archive.march, archive.folder, archive.april):
+        sending = (*archive.service.flags, "--api-key-file", wrong)
+        assert archive.program("upload", folder, *sending).code == 3
+    assert archive(archive.folder).code == 0
+    told = archive.refused(archive.march)
+    assert f"{archive.folder} contains {archive.march}" in told
+    assert archive.talks() == ONCE
+
+
+def test_a_ledger_of_before_there_was_this_rule_looks_once(archive):
+    """Fault 103: then both may have sent the same."""
+    assert archive(archive.folder, "--exclude", "2025/03/**").code == 0
+    archive.calls.change_ledger("DELETE FROM facts WHERE name = 'looked_below calls'")
+    (archive.folder / ".batch-uploader").rename(archive.folder / "aside")
+    assert archive(archive.march).code == 0
+    (archive.folder / "aside").rename(archive.folder / ".batch-uploader")
+    refused = archive(archive.folder, "--progress", "json")
+    assert (refused.code, refused.out) == (2, ""), "before the run begins"
+    assert archive(archive.march).code == 0, "what lies there only its own ledger knows"
+    assert archive(archive.folder, "--adopt").code == 0
+    assert archive.talks() == ONCE
+
+
+def test_the_ledger_of_the_tree_is_rebuilt_from_its_manifest(archive):
+    """Fault 103: it adopts again what it had adopted, which takes what was in doubt out of it."""
+    assert archive(archive.march).code == 0
+    assert archive(archive.folder, "--adopt").code == 0
+    shutil.rmtree(archive.folder / ".batch-uploader")
+    assert archive(archive.folder).code == 7
+    assert archive(archive.folder, "--rebuild").code == 2
+    assert archive(archive.folder, "--adopt").code == 0
+    assert archive.manifest(archive.folder) == dict.fromkeys(TREE, "uploaded")
+    shutil.rmtree(archive.folder / ".batch-uploader")
+    archive.calls.write("2025/05/a.wav")
+    done = archive(archive.folder, "--rebuild", "--adopt")
+    assert done.code == 1, "the new one is in doubt"
+    assert archive.talks() == ONCE
+
+
+def test_a_copy_of_what_lies_elsewhere_in_the_tree(archive):
+    """Fault 103: its talk comes along, so that a further copy is known."""
+    assert archive(archive.folder).code == 0
+    for name in ("a.wav", "a.json"):
+        shutil.copy2(archive.march / name, archive.april / f"copy{name[1:]}")
+    assert archive(archive.folder).code == 0
+    assert archive.manifest(archive.folder)["2025/04/copy.wav"] == "duplicate"
+    for name in ("a.wav", "a.json"):
+        shutil.copy2(archive.march / name, archive.april / f"more{name[1:]}")
+    assert archive(archive.april, "--adopt").code == 0
+    assert archive.manifest(archive.april) == {
+        "a.wav": "uploaded",
+        "b.wav": "uploaded",
+        "copy.wav": "uploaded",
+        "more.wav": "duplicate",
+    }
+    assert archive.talks() == ONCE
+
+
+def test_for_programs_as_well(archive, service):
+    """Fault 103."""
+    endpoint = Endpoint.parse(service.address, ca_file=service.folder / "tls" / "ca.pem")
+
+    async def run(folder, **how):
+        return await upload_directory(
+            folder,
+            connection_id=CONNECTION,
+            credentials=ApiKey(API_KEY),
+            endpoint=endpoint,
+            **how,
+        )
+
+    anyio.run(run, archive.march)
+    for refusing in (
+        run(archive.folder),
+        check_directory(archive.folder, connection_id=CONNECTION),
+    ):
+        with pytest.raises(ConfigError, match="was uploaded by itself") as error:
+            anyio.run(lambda refusing=refusing: refusing)
+        assert "--adopt" in str(error.value)
+        assert error.value.others == ((str(archive.march), None),)
+    summary = anyio.run(partial(run, archive.folder, adopt=True))
+    assert (summary.counts[Status.UPLOADED], summary.already_there) == (2, 2)
+    assert archive.talks() == ONCE
 
 
 def test_what_is_excluded_is_not_looked_at(archive):

@@ -20,10 +20,11 @@ _MARK_SIZE = 30
 
 
 class Glance(Struct, frozen=True):
-    """Its ID, the facts that were asked for, and whether it has recordings of the connection.
+    """Its ID, the facts that were asked for, and whether it knows recordings of the connection.
 
-    ``last`` names its last opening for writing: if it is the same, nothing was written since.
-    ``within`` is whether any of the recordings is in the folder that was asked for, or below it.
+    Those that are proved not to be stored do not count. ``last`` names its last opening for
+    writing: if it is the same, nothing was written since. ``within`` is whether any of the
+    recordings is in the folder that was asked for, or below it.
     """
 
     ledger_id: str | None = None

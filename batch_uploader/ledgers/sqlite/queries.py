@@ -7,7 +7,7 @@ from typing import Final
 
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, COMPARED, MAYBE_STORED, Status
+from batch_uploader.core.states import AT_REST, COMPARED, FORGETTABLE, MAYBE_STORED, Status
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
 from batch_uploader.ledgers.sqlite.schema import (
     AUDIO,
@@ -239,8 +239,11 @@ def select_rows(
 
 
 def select_any(connection_id: str | None, folder: str = "") -> tuple[str, tuple[str, ...]]:
-    """Whether there is any recording, in a folder or below it if one is given."""
-    terms, values = [], []
+    """Whether there is any recording that is more than a failure, in a folder or below it if given.
+
+    What is proved not to be stored may be sent from anywhere.
+    """
+    terms, values = [f"NOT {among(FORGETTABLE)}"], []
     if connection_id is not None:
         terms.append("connection_id = ?")
         values.append(connection_id)
@@ -248,9 +251,8 @@ def select_any(connection_id: str | None, folder: str = "") -> tuple[str, tuple[
         # "0" is the character after "/".
         terms.append("(folder = ? OR folder > ? AND folder < ?)")
         values += [folder, f"{folder}/", f"{folder}0"]
-    where = f" WHERE {' AND '.join(terms)}" if terms else ""
     query = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT 1 FROM {table}{where} LIMIT 1)"
+        f"SELECT * FROM (SELECT 1 FROM {table} WHERE {' AND '.join(terms)} LIMIT 1)"
         for table in ("recordings", "superseded")
     )
     return query, (*values, *values)
