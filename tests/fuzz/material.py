@@ -64,7 +64,7 @@ def _marked(page, flags):
 
 
 def _placed(page, position):
-    return page[:6] + struct.pack("<q", position) + page[14:]
+    return page[:6] + struct.pack("<q", min(position, 2**63 - 1)) + page[14:]
 
 
 def _of_stream(page, serial):

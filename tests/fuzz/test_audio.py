@@ -5,14 +5,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 from fuzz import material
-from fuzz.hunt import Sampler, hunt, within_limits
+from fuzz.hunt import SECONDS, Sampler, hunt, within_limits
 from hypothesis import strategies as st
 from support import audio_makers as make
 from support.cures import command_of, needs_ffmpeg, probed, shell
 
 from batch_uploader.core.model import AudioInfo, Defect
 from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat, probe
+
+pytestmark = pytest.mark.timeout(60 + 2 * SECONDS)
 
 RULES = st.builds(
     AudioRules,

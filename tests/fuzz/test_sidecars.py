@@ -4,12 +4,15 @@ import json
 import tempfile
 from pathlib import Path
 
-from fuzz.hunt import Sampler, hunt, within_limits
+import pytest
+from fuzz.hunt import SECONDS, Sampler, hunt, within_limits
 from hypothesis import strategies as st
 from support.cures import command_of, shell
 
 from batch_uploader.core.model import Metadata
 from batch_uploader.prepare.sidecar import DEFECT_LIMIT, Kind, Schema, parse
+
+pytestmark = pytest.mark.timeout(60 + 2 * SECONDS)
 
 _NAMES = """
     Иван Мария Ольга Анна Юлия Эдуард Фёдор Игорь Жанна Шамиль Людмила Яков Алексей Наталья Сергей

@@ -280,7 +280,7 @@ def _side_by_side(content: Content, first: _Page) -> Refusal:
     while page.flags & _BEGIN and count < _MOST_STREAMS:
         count, page = count + 1, _page(content, page.end)
     streams = "".join(f"[0:a:{number}]" for number in range(count))
-    mix = f"{streams}amix=inputs={count}:duration=longest:normalize=0"
+    mix = f"{streams}amix=inputs={count}:duration=longest"
     return Refusal(
         DefectKind.STREAMS,
         f"the Ogg file contains {plural(count, 'stream')} side by side, of which the service may"
