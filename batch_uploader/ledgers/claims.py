@@ -33,7 +33,8 @@ _LENGTHS: Final = 3
 """A default ID at so many places with so many clearly different lengths names no call."""
 _FEW_SHARED: Final = 10
 _SHARED_SHARE: Final = 0.02
-"""Neither do IDs of which more than this share stands in several recordings, if not just a few."""
+"""Neither do IDs of which more than this share stands in several recordings. Less than a few, each
+at less than a few places, are calls that were put on hold."""
 _EXAMPLES: Final = 3
 _LAST: Final = {Status.DUPLICATE: 1, Status.CLAIMED: 2}
 _REPLACED: Final = Sight(gone=True)
@@ -99,8 +100,10 @@ def judge_default_ids(store: Store) -> SharedIds | None:
         rows = store.with_default_id(default_id)
         if len({stem(row.path) for row in rows}) >= _PLACES and _several_lengths(rows):
             return _off(store, SharedIds(_some(rows), len(held), total))
-    if len(held) >= _FEW_SHARED and len(held) > _SHARED_SHARE * total:
-        return _off(store, SharedIds(_some(store.with_default_id(held[0])), len(held), total))
+    if held and len(held) > _SHARED_SHARE * total:
+        most = store.with_default_id(held[0])
+        if max(len(held), len({stem(row.path) for row in most})) >= _FEW_SHARED:
+            return _off(store, SharedIds(_some(most), len(held), total))
     return None
 
 
