@@ -7,10 +7,11 @@ from typing import Final
 
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, COMPARED, FORGETTABLE, MAYBE_STORED, Status
+from batch_uploader.core.states import AT_REST, FORGETTABLE, MAYBE_STORED, Status
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
 from batch_uploader.ledgers.sqlite.schema import (
     AUDIO,
+    COMPARED,
     DEFAULT_ID,
     DOUBTED,
     ESSENCE,
@@ -19,7 +20,9 @@ from batch_uploader.ledgers.sqlite.schema import (
     HAS_NAMED_ID,
     METADATA,
     NAMED_ID,
+    NO_ESSENCE,
     POSSIBLE,
+    STORED,
     TALK,
 )
 from batch_uploader.ledgers.store import RELATIVES
@@ -43,8 +46,12 @@ _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
 _KEY: Final = {"path", "connection_id"}
 _ALL_COLUMNS: Final = f"folder, {COLUMNS}"
-_SAME_AUDIO: Final = f"sha256 = :sha256 AND {AUDIO} = {AUDIO.replace('sha256', ':sha256')}"
-_HOLDS: Final = f"{_SAME_AUDIO} AND connection_id = :connection_id AND {among(MAYBE_STORED)}"
+_SAME_AUDIO: Final = _same("sha256", AUDIO, "sha256 IS NOT NULL")
+_SAME_ESSENCE: Final = _same("essence", ESSENCE, HAS_ESSENCE)
+_SAME_DEFAULT_ID: Final = _same("default_id", DEFAULT_ID, HAS_DEFAULT_ID)
+_HOLDS: Final = (
+    f"{_SAME_AUDIO} AND {STORED} = 1 AND {NO_ESSENCE} IN (0, 1) AND +connection_id = :connection_id"
+)
 _SAME_METADATA: Final = (
     f"metadata = :metadata AND {METADATA} = {METADATA.replace('metadata', ':metadata')}",
     f"metadata IS NULL AND {METADATA} IS NULL",
@@ -96,19 +103,22 @@ SELECT_HOLDER: Final = {
 }
 _EXTENSION: Final = "substr(path, length(:stem) + 2)"
 _KINDS: Final = {
-    "sha256": _SAME_AUDIO,
-    "essence": _same("essence", ESSENCE, HAS_ESSENCE),
-    "default_id": _same("default_id", DEFAULT_ID, HAS_DEFAULT_ID),
-    "named_id": _same("named_id", NAMED_ID, HAS_NAMED_ID),
+    # Those with an essence are found by that, unless the new one has none.
+    "sha256": f"{_SAME_AUDIO} AND {STORED} IN (0, 1)"
+    f" AND {NO_ESSENCE} IN (1, :essence IS NOT NULL) AND {COMPARED}",
+    "essence": f"{_SAME_ESSENCE} AND {COMPARED} = 1",
+    "default_id": f"{_SAME_DEFAULT_ID} AND {COMPARED} = 1",
+    "named_id": f"{_same('named_id', NAMED_ID, HAS_NAMED_ID)} AND {COMPARED} = 1",
     "place": "path >= :stem || '.' AND path < :stem || '/'"
-    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/')",
-    "stem": "path = :stem",
+    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/') AND {COMPARED}",
+    "stem": f"path = :stem AND {COMPARED}",
 }
 """What makes two recordings relatives, by the field that must not be empty."""
 SELECT_RELATIVES: Final = {
     table: {
         kind: f"SELECT {COLUMNS}, id FROM {table} WHERE {like} AND +connection_id = :connection_id"
-        f" AND {among(COMPARED)} ORDER BY id DESC LIMIT {RELATIVES}"
+        # The index of contents is not sorted by age.
+        f"{'' if kind == 'sha256' else ' ORDER BY id DESC'} LIMIT {RELATIVES}"
         for kind, like in _KINDS.items()
     }
     for table in ("recordings", "superseded")
@@ -120,15 +130,16 @@ SELECT_SUPERSEDED: Final = (
 SELECT_IDS_OF: Final = (
     "SELECT DISTINCT default_id FROM ("
     + " UNION ALL ".join(
-        f"SELECT * FROM (SELECT default_id FROM {table} WHERE {_KINDS['essence']}"
-        " AND +connection_id = :connection_id ORDER BY id DESC LIMIT 200)"
-        for table in ("recordings", "superseded")
+        f"SELECT * FROM (SELECT default_id FROM {table} WHERE {_SAME_ESSENCE}"
+        f" AND {COMPARED} = {compared} AND +connection_id = :connection_id"
+        " ORDER BY id DESC LIMIT 200)"
+        for table, compared in (("recordings", 1), ("recordings", 0), ("superseded", 1))
     )
     + f") WHERE {HAS_DEFAULT_ID} LIMIT 3"
 )
 SELECT_HELD_IDS: Final = (
     f"SELECT default_id FROM recordings WHERE {POSSIBLE} AND +connection_id = ?"
-    f" AND cause = '{Cause.SAME_DEFAULT_ID.value}' AND {HAS_DEFAULT_ID}"
+    f" AND cause = '{Cause.SAME_DEFAULT_ID.value}' AND +{HAS_DEFAULT_ID}"
     " GROUP BY default_id ORDER BY count(*) DESC, default_id"
 )
 SELECT_SAME_AUDIO: Final = (
@@ -142,7 +153,7 @@ COUNT_IDS: Final = (
 )
 SELECT_WITH_DEFAULT_ID: Final = (
     " UNION ALL ".join(
-        f"SELECT {COLUMNS} FROM {table} WHERE {_KINDS['default_id']}"
+        f"SELECT {COLUMNS} FROM {table} WHERE {_SAME_DEFAULT_ID}"
         " AND +connection_id = :connection_id"
         for table in ("recordings", "superseded")
     )

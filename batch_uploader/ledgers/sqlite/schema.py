@@ -74,6 +74,12 @@ HAS_ESSENCE: Final = "essence IS NOT NULL"
 HAS_DEFAULT_ID: Final = "default_id > x''"
 HAS_NAMED_ID: Final = "named_id > x''"
 POSSIBLE: Final = "status IN ('possible_duplicate')"
+STORED: Final = "(status IN ('claimed', 'conflict', 'given_up', 'in_doubt', 'uploaded'))"
+COMPARED: Final = (
+    "(status IN ('claimed', 'conflict', 'duplicate', 'given_up', 'in_doubt', 'uploaded'))"
+)
+"""In the indexes, so that of a million that are held for one ID none is read to find its call."""
+NO_ESSENCE: Final = "(essence IS NULL)"
 _CONTENT: Final = f"{AUDIO}, {METADATA}"
 """The index of a content: enough bytes of both digests that collisions are rare."""
 
@@ -151,13 +157,20 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_7),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_7),
         *(
-            f"CREATE INDEX {table}_{name} ON {table} ({key}) WHERE {has}"
+            f"CREATE INDEX {table}_{name} ON {table} ({key}, {COMPARED}) WHERE {has}"
             for table in ("recordings", "superseded")
             for name, key, has in (
                 ("essence", ESSENCE, HAS_ESSENCE),
                 ("default_id", DEFAULT_ID, HAS_DEFAULT_ID),
                 ("named_id", NAMED_ID, HAS_NAMED_ID),
             )
+        ),
+        "DROP INDEX recordings_content",
+        "DROP INDEX superseded_content",
+        *(
+            f"CREATE INDEX {table}_content ON {table}"
+            f" ({AUDIO}, {STORED}, {NO_ESSENCE}, {METADATA}) WHERE sha256 IS NOT NULL"
+            for table in ("recordings", "superseded")
         ),
         (
             "CREATE UNIQUE INDEX recordings_possible ON recordings (path, connection_id)"
