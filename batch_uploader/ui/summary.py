@@ -25,7 +25,14 @@ from batch_uploader.ui.stream import (
     screen_size,
     warning,
 )
-from batch_uploader.ui.text import ELLIPSIS, cell_width, format_hours, shorten, wrap
+from batch_uploader.ui.text import (
+    ELLIPSIS,
+    cell_width,
+    format_hours,
+    has_command,
+    shorten,
+    wrap,
+)
 
 MOST_ROWS = 10
 
@@ -176,12 +183,17 @@ def attention_table(
     cure_lines = max(_LEAST_CURE_LINES, most_lines // max(1, len(rows)) - 1)
     label = max([_LABEL, *(len(group.first.status.label) + 2 for group in rows)])
     for group in rows:
-        row = [cut(line, width) for line in _row(group, label, width, cure_lines, ellipsis)]
-        if len(lines) + len(row) > most_lines:
+        row = [_cut(line, width) for line in _row(group, label, width, cure_lines, ellipsis)]
+        if _height([*lines, *row], width) > most_lines:
             break
         lines += row
         shown += group.count
     return lines, shown
+
+
+def _cut(line: Line, width: int) -> Line:
+    """The line cut for a very narrow screen, unless there is a command in it."""
+    return line if has_command("".join(span.text for span in line)) else cut(line, width)
 
 
 def _row(

@@ -10,8 +10,9 @@ from rich.text import Text
 from batch_uploader.core.events import Event
 from batch_uploader.ui.frame import frame, glyphs_for
 from batch_uploader.ui.plain import PlainView, spoken
-from batch_uploader.ui.stream import Line, SafeStream, ScreenSize
+from batch_uploader.ui.stream import Line, SafeStream, ScreenSize, Span
 from batch_uploader.ui.tally import Tally
+from batch_uploader.ui.text import fold
 
 
 def console_for(out: SafeStream) -> Console:
@@ -42,7 +43,8 @@ def show(lines: Iterable[Line], stream: TextIO | None) -> None:
     """Print lines in colour, unless NO_COLOR is set."""
     console = console_for(SafeStream(stream))
     for line in lines:
-        console.print(painted(line), soft_wrap=True)
+        for row in fold(line, console.width):
+            console.print(painted(row), soft_wrap=True)
 
 
 def terminal_view(
@@ -91,9 +93,9 @@ class TerminalView:
         """Print explanations above the frame."""
         if not self._live.is_started:
             self._live.start()
-        said = spoken(lines, left_out)
-        if said:
-            self._console.print(Text(said, end=""), soft_wrap=True, end="")
+        for line in spoken(lines, left_out).splitlines():
+            for row in fold([Span(line)], self._console.width):
+                self._console.print(painted(row), soft_wrap=True)
         self._live.update(Group(*(painted(line) for line in self._frame)), refresh=True)
 
     def finish(self) -> None:

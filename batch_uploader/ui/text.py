@@ -1,10 +1,17 @@
 """Measures, shortens and wraps text in cells of a screen; formats numbers."""
 
+import re
 import unicodedata
 
 from batch_uploader.core.units import format_duration
+from batch_uploader.ui.stream import Line, Span
 
 ELLIPSIS = "…"
+
+_OURS = r"\bbatch-uploader (?:upload|check|status|resolve|manifest|emulator|demo)\b"
+_COMMAND = re.compile(rf"`[^`]+`|{_OURS}")
+_TOKEN = re.compile(rf"`[^`]+`[^\s`]*|{_OURS}.*|\S+")
+"""A command or a word."""
 
 # A Hangul vowel or final joins the syllable before it, as macOS decomposes Korean names.
 _HANGUL_JOINING = range(0x1160, 0x1200)
@@ -57,25 +64,73 @@ def leading(text: str, width: int) -> str:
     return text
 
 
+def has_command(text: str) -> bool:
+    """Whether there is a command to paste in the text: ours, or one between backticks."""
+    return _COMMAND.search(text) is not None
+
+
 def wrap(text: str, width: int, lines: int, ellipsis: str = ELLIPSIS) -> list[str]:
-    """The words of a sentence in lines of at most ``width`` cells, cut after ``lines`` of them."""
+    """The words of a sentence in lines of at most ``width`` cells, cut after ``lines`` of them.
+
+    A command is neither broken nor cut, so that it can be pasted: it is left out as a whole, or
+    its line may be longer, and counts as the lines that a terminal makes of it.
+    """
     wrapped: list[str] = []
     line = ""
-    for word in _pieces(text, width):
-        if line and cell_width(line) + 1 + cell_width(word) > width:
-            wrapped.append(line)
-            line = word
-            if len(wrapped) == lines:
-                last = leading(wrapped[-1], width - cell_width(ellipsis))
-                return [*wrapped[:-1], last.rstrip(" ,;:.") + ellipsis]
-        else:
-            line = f"{line} {word}" if line else word
+    used = 0
+    for piece in _pieces(text, width):
+        if not line or cell_width(line) + 1 + cell_width(piece) <= width:
+            line = f"{line} {piece}" if line else piece
+            continue
+        wrapped.append(line)
+        used += _height(line, width)
+        line = piece
+        if used + _height(piece, width) > lines:
+            return [*wrapped[:-1], _ended(wrapped[-1], width, ellipsis)]
     return [*wrapped, line] if line else wrapped
 
 
+def fold(line: Line, width: int) -> list[Line]:
+    """A line in rows of at most ``width`` cells, broken between words and never in a command."""
+    text = "".join(span.text for span in line)
+    if cell_width(text) <= width:
+        return [line]
+    rows: list[Line] = []
+    start = end = 0
+    for token in _TOKEN.finditer(text):
+        if end > start and cell_width(text[start : token.end()]) > width:
+            rows.append(_slice(line, start, end))
+            start = token.start()
+        end = token.end()
+    return [*rows, _slice(line, start, end)]
+
+
+def _slice(line: Line, start: int, end: int) -> Line:
+    spans = []
+    for span in line:
+        spans.append(Span(span.text[max(0, start) : max(0, end)], span.style))
+        start -= len(span.text)
+        end -= len(span.text)
+    return [span for span in spans if span.text]
+
+
+def _ended(line: str, width: int, ellipsis: str) -> str:
+    """The last line of a text that is cut."""
+    if has_command(line):
+        return line
+    return leading(line, width - cell_width(ellipsis)).rstrip(" ,;:.") + ellipsis
+
+
+def _height(line: str, width: int) -> int:
+    return -(-cell_width(line) // width)
+
+
 def _pieces(text: str, width: int) -> list[str]:
-    """The words, with those that are longer than a line shortened."""
-    return [shorten(word, width) for word in text.split()]
+    """The commands, and the words, with those that are longer than a line shortened."""
+    return [
+        token[0] if has_command(token[0]) else shorten(token[0], width)
+        for token in _TOKEN.finditer(text)
+    ]
 
 
 def format_hours(seconds: float) -> str:

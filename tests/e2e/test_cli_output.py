@@ -130,3 +130,22 @@ def test_without_a_terminal_there_are_plain_lines_and_not_many(calls, upload, st
     # The first and the last one come when they come.
     assert 2 <= len(lines) <= took + 2
     assert ACTS.findall(result.said) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names and terminals of POSIX")
+def test_on_a_terminal_no_word_is_broken_and_no_command_is_cut(calls, program, upload):
+    """A terminal itself breaks a long line anywhere, and pastes it whole."""
+    calls.write("a.wav")
+    assert upload().code == 0
+    calls.ledger.rename(calls.folder.with_name("away.db"))
+    small = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    told = program("status", calls)
+    with Screen() as screen:
+        program("status", calls, redirection=f"2>{screen.name}", env=small)
+    shown = re.sub(r"\x1b\[[\d;]*m|\r", "", screen.text)
+    assert shown.split() == told.err.split()
+    rows = shown.splitlines()
+    assert any(len(row) < 80 for row in rows)
+    for row in rows:
+        assert len(row) <= 80 or "batch-uploader upload" in row or " " not in row.strip(), row
+    assert f"batch-uploader upload {calls} --rebuild" in rows

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from batch_uploader.core.text import plural, printable, sentence
-from batch_uploader.ui.text import cell_width, clip, format_hours, format_left, shorten, wrap
+from batch_uploader.ui.stream import Span
+from batch_uploader.ui.text import (
+    cell_width,
+    clip,
+    fold,
+    format_hours,
+    format_left,
+    shorten,
+    wrap,
+)
 
 any_text = st.text(st.characters(categories=None), max_size=80)
 
@@ -67,7 +76,7 @@ def test_clipped_text_fits(text, width):
 
 @given(any_text, st.integers(4, 60), st.integers(1, 3))
 def test_wrapped_text_fits(text, width, lines):
-    wrapped = wrap(sentence(text), width, lines)
+    wrapped = wrap(sentence(text.replace("`", "")), width, lines)
     assert len(wrapped) <= lines
     assert all(0 < cell_width(line) <= width for line in wrapped)
 
@@ -85,6 +94,50 @@ def test_a_path_keeps_its_name():
 def test_a_long_message_is_wrapped_and_cut():
     assert wrap("one two three four five six", 9, 2) == ["one two", "three…"]
     assert wrap("", 9, 2) == []
+
+
+COMMAND = "`mv -n a.wav a.wav.orig && sox a.wav.orig -b 16 a.wav`"
+
+
+def test_a_command_is_pasted_whole_or_not_at_all():
+    told = f"it is 24-bit; convert it with {COMMAND}, then run the upload again"
+    assert wrap(told, 30, 9) == [
+        "it is 24-bit; convert it with",
+        f"{COMMAND},",
+        "then run the upload again",
+    ]
+    assert wrap(told, 30, 4)[-2:] == [f"{COMMAND},", "then run the upload again"]
+    assert wrap(told, 30, 3)[-1] == f"{COMMAND},", "its two lines, and no third one"
+    assert wrap(told, 30, 2) == ["it is 24-bit; convert it with…"]
+
+
+def test_ours_is_recognised_by_its_name():
+    command = "batch-uploader status 'my calls' --connection-id calls"
+    assert wrap(f"and 9 more: {command}", 20, 9) == ["and 9 more:", command]
+    assert wrap("batch-uploader sends nothing", 20, 9) == ["batch-uploader sends", "nothing"]
+
+
+def texts(rows):
+    return ["".join(span.text for span in row) for row in rows]
+
+
+def test_a_line_is_folded_between_words_in_its_colours():
+    line = [Span("hint", "bold"), Span(": to see them all, in any order: "), Span("  x", "dim")]
+    rows = fold(line, 12)
+    assert texts(rows) == ["hint: to see", "them all, in", "any order:", "x"]
+    assert rows[0][0] == Span("hint", "bold")
+    assert rows[-1] == [Span("x", "dim")]
+    assert fold(line, 80) == [line]
+    assert texts(fold([Span("    batch-uploader check x")], 8)) == ["    batch-uploader check x"]
+
+
+@given(st.lists(any_text, min_size=1, max_size=4), st.integers(4, 60))
+def test_folding_breaks_no_word_and_loses_none(parts, width):
+    line = [Span(sentence(part), str(number)) for number, part in enumerate(parts)]
+    (text,) = texts([line])
+    rows = texts(fold(line, width))
+    assert " ".join(" ".join(rows).split()) == " ".join(text.split())
+    assert all(cell_width(row) <= width or " " not in row.strip() for row in rows if "`" not in row)
 
 
 def test_numbers_for_humans():
