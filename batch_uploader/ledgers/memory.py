@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from batch_uploader.core import states
-from batch_uploader.core.calls import has_content_of, sounds_like
+from batch_uploader.core.calls import sounds_like
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.identity import Cause
@@ -312,12 +312,9 @@ class _MemoryStore:
             if run.end is None and owner not in living:
                 self.runs[run_id] = owner, replace(run, end=RunEnd(KILLED))
 
-    def drop_duplicates(self, of: Record) -> None:
+    def drop_duplicates(self, path: str) -> None:
         for record in tuple(self.records()):
-            if record.status is not Status.DUPLICATE or record.duplicate_of != of.path:
-                continue
-            by_content = record.cause in {None, Cause.SAME_CONTENT}
-            if not by_content or has_content_of(record, of) or has_content_of(of, record):
+            if record.status is Status.DUPLICATE and record.duplicate_of == path:
                 self.drop(record.path)
 
 

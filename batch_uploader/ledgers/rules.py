@@ -153,7 +153,7 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     if same and current is not None and outcome.status is Status.FAILED:
         # It is to be sent again, perhaps from the path of a copy, since its own file may be gone:
         # the first of them that claims is sent, and the others are its duplicates.
-        store.drop_duplicates(current)
+        store.drop_duplicates(current.path)
     if current is None or not same:
         if before in KEPT:
             store.supersede(outcome.path)

@@ -124,8 +124,5 @@ class Store(Protocol):
     def lose_runs(self, living: Collection[int]) -> None:
         """Record that open runs of all but the living owners were killed."""
 
-    def drop_duplicates(self, of: Record) -> None:
-        """Delete the duplicates of a record, if it has a fingerprint.
-
-        For those with the same content unknown metadata equal any other.
-        """
+    def drop_duplicates(self, path: str) -> None:
+        """Delete the duplicates of the record of a path: the next run judges them again."""

@@ -295,9 +295,21 @@ async def test_duplicates_of_what_proves_absent_are_judged_again(ledger, cause):
     other = replace(ended("c.wav", Status.DUPLICATE, duplicate_of="else.wav"), cause=cause)
     await apply_all(ledger, [Settle(sure), Settle(other)])
     await settle(ledger, ended("a.wav", Status.FAILED))
-    by_other_means = cause in {Cause.CONVERTED, Cause.SAME_AUDIO}
-    assert (await known(ledger, "b.wav") is None) is by_other_means
+    assert await known(ledger, "b.wav") is None
     assert await known(ledger, "c.wav") is not None
+
+
+async def test_a_copy_of_what_was_converted_is_not_lost_when_the_call_proves_absent(ledger):
+    """Fault 43: the copy has other bytes than the recording whose duplicate it is."""
+    await claim(ledger, call("a.wav"))
+    await settle(ledger, ended("a.wav", Status.IN_DOUBT))
+    encoded, copy = call("a.mp3", "B"), call("b.mp3", "B")
+    answer = await claim(ledger, encoded, sights={"a.wav": GONE})
+    assert answer == duplicate(encoded, "a.wav", Cause.CONVERTED)
+    assert await claim(ledger, copy) == duplicate(copy, "a.wav")
+    await settle(ledger, ended("a.wav", Status.FAILED))
+    assert await claim(ledger, copy) == GRANTED
+    assert await claim(ledger, encoded) == busy("b.mp3")
 
 
 # Learning

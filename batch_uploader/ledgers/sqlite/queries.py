@@ -212,10 +212,8 @@ RESTORE: Final = (
 )
 DROP_RESTORED: Final = f"DELETE FROM superseded WHERE id = {_LATEST}"
 DROP_DUPLICATES: Final = (
-    "DELETE FROM recordings WHERE duplicate_of = :path AND duplicate_of IS NOT NULL"
-    f" AND +connection_id = :connection_id AND {among({Status.DUPLICATE})}"
-    f" AND (cause <> '{Cause.SAME_CONTENT.value}'"
-    " OR sha256 = :sha256 AND coalesce(metadata = :metadata, TRUE))"
+    "DELETE FROM recordings WHERE duplicate_of = ? AND duplicate_of IS NOT NULL"
+    f" AND +connection_id = ? AND {among({Status.DUPLICATE})}"
 )
 
 SELECT_MARK_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'mark'"

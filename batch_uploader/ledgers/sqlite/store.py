@@ -59,7 +59,11 @@ class SqliteStore:
 
     def holder(self, fingerprint: Fingerprint) -> Record | None:
         """The record that holds this content at the service."""
-        names = self._names(fingerprint)
+        names: dict[str, object] = {
+            "sha256": fingerprint.sha256,
+            "metadata": fingerprint.metadata,
+            "connection_id": self.connection_id,
+        }
         holders = (self._one(query, names) for query in queries.SELECT_HOLDER.values())
         return min(filter(None, holders), key=lambda record: record.path, default=None)
 
@@ -177,17 +181,9 @@ class SqliteStore:
         """Record that open runs of all but the living owners were killed."""
         runs.lose(self._connection, living)
 
-    def drop_duplicates(self, of: Record) -> None:
-        """Delete the duplicates of a record."""
-        self._execute(queries.DROP_DUPLICATES, self._names(of, of.path))
-
-    def _names(self, content: Fingerprint | Record, path: str = "") -> dict[str, object]:
-        return {
-            "sha256": content.sha256,
-            "metadata": content.metadata,
-            "connection_id": self.connection_id,
-            "path": path,
-        }
+    def drop_duplicates(self, path: str) -> None:
+        """Delete the duplicates of the record of a path."""
+        self._execute(queries.DROP_DUPLICATES, (path, self.connection_id))
 
     def _changed(self, claim: Record, record: Record) -> bool:
         update = queries.update(claim, record)
