@@ -77,7 +77,7 @@ def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> 
     if not same_place and has_content_of(new, old):  # 2
         return Ruling(Sameness.ONE, Cause.SAME_CONTENT)
     proof = sounds_like(new, old) and _proves(new) and evidence.essence
-    if _comparable(new.named_id, old.named_id):
+    if is_comparable(new.named_id, old.named_id):
         return _by_named_id(new, old, sight, proof=proof)
     if same_place:
         return _at_same_place(new, old, sight)
@@ -196,7 +196,8 @@ def _are_equal(one: bytes | None, other: bytes | None) -> bool:
     return bool(one) and one == other
 
 
-def _comparable(one: bytes | None, other: bytes | None) -> bool:
+def is_comparable(one: bytes | None, other: bytes | None) -> bool:
+    """Whether both named IDs are there, and made by the same definition."""
     if not one or not other:
         return False
     return one[:DEFINITION_SIZE] == other[:DEFINITION_SIZE]

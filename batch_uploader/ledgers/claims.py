@@ -12,6 +12,7 @@ from batch_uploader.core.calls import (
     Evidence,
     Sameness,
     are_alike_in_length,
+    is_comparable,
     judge,
     learned,
     possible,
@@ -179,9 +180,19 @@ def _known(store: Store, current: Record, new: Record) -> ClaimAnswer | None:
         # The new metadata are not recorded, so they are reported each time.
         store.put(_same_audio(current, new, stat=new.stat.with_sidecar_of(current.stat)))
         return ClaimAnswer(ClaimResult.OUTDATED)
-    if current.status is Status.DUPLICATE and current.cause not in {None, Cause.SAME_CONTENT}:
+    if current.status is Status.DUPLICATE and not _may_be_another(current, new):
         return _stays(store, current, new)
     return None
+
+
+def _may_be_another(copy: Record, new: Record) -> bool:
+    """Whether the new metadata of a copy say that it is another call with the same audio."""
+    if copy.cause not in {None, Cause.SAME_CONTENT}:
+        return False
+    if is_comparable(copy.named_id, new.named_id):
+        return copy.named_id != new.named_id
+    # What has no ID now says nothing; what was copied by an older version may have had any.
+    return bool(new.default_id) and copy.default_id not in {b"", new.default_id}
 
 
 def _stays(store: Store, current: Record, new: Record) -> ClaimAnswer:

@@ -43,6 +43,7 @@ from batch_uploader.core.states import (
     FOUND_AGAIN,
     KEPT,
     MAY_TURN_OUT_UP,
+    MAYBE_STORED,
     UNDECIDED,
     UNRESOLVED,
     Status,
@@ -150,8 +151,8 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     if outcome.talk_id is not None and (other := store.talk(outcome.talk_id)) is not None:
         failure = of_another(outcome.path, outcome.talk_id, other)
         outcome = replace(outcome, status=Status.CONFLICT, talk_id=None, failure=failure)
-    if same and current is not None and outcome.status is Status.FAILED:
-        # It is to be sent again, perhaps from the path of a copy, since its own file may be gone:
+    if same and current is not None and outcome.status not in MAYBE_STORED:
+        # It is to be sent, perhaps from the path of a copy, since its own file may be gone:
         # the first of them that claims is sent, and the others are its duplicates.
         store.drop_duplicates(current.path)
     if current is None or not same:

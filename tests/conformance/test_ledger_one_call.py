@@ -2,14 +2,26 @@
 
 import pytest
 from msgspec.structs import replace
-from support.ledger_cases import AUDIO, recording
-from support.ledger_harness import GRANTED, claim, duplicate, known, may_be, upload
+from support.ledger_cases import AUDIO, ended, recording
+from support.ledger_changes import settle
+from support.ledger_harness import (
+    GRANTED,
+    KNOWN,
+    OUTDATED,
+    bring_to,
+    claim,
+    duplicate,
+    known,
+    may_be,
+    upload,
+)
 
 from batch_uploader.core.changes import LearnIdentity
 from batch_uploader.core.identity import Cause, Identity
 from batch_uploader.core.model import Container
 from batch_uploader.core.ports import apply_one
 from batch_uploader.core.records import Sight
+from batch_uploader.core.states import Status
 
 GONE = Sight(gone=True)
 MP3 = replace(AUDIO, container=Container.MP3)
@@ -62,12 +74,42 @@ async def test_other_audio_at_the_place_of_a_copy_is_held(ledger):
     assert answer.outcome == replace(held.outcome, duplicate_of="day/a.wav")
 
 
-async def test_a_copy_with_other_metadata_is_not_compared_with_itself(ledger):
+async def test_a_copy_that_is_exported_again_stays_a_copy(ledger):
+    """Rule 0: where nothing tells calls apart, its metadata may say what they like."""
     await upload(ledger, "day/a.wav", ids=without_ids("", "A").identity)
-    copy = without_ids("archive/a.wav", "A")
-    await claim(ledger, copy)
-    another = without_ids("archive/a.wav", "A", "of another call")
+    await claim(ledger, without_ids("archive/a.wav", "A"))
+    again = without_ids("archive/a.wav", "A", "as it is exported")
+    assert await claim(ledger, again, again) == [OUTDATED, KNOWN]
+    record = await known(ledger, "archive/a.wav")
+    assert (record.status, record.duplicate_of) == (Status.DUPLICATE, "day/a.wav")
+
+
+@pytest.mark.parametrize("kind", ["default_id", "named_id"])
+async def test_a_copy_with_another_id_is_not_compared_with_itself(ledger, kind):
+    one, other = (
+        replace(without_ids("", "A").identity, **{kind: b"by these" + call})
+        for call in (b"one call", b"the other")
+    )
+    await upload(ledger, "day/a.wav", ids=one)
+    await claim(ledger, recording("archive/a.wav", ids=one))
+    another = recording("archive/a.wav", metadata="of another call", ids=other)
     assert await claim(ledger, another) == GRANTED
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
+async def test_what_was_made_of_a_call_that_is_not_stored_is_free_with_all_its_copies(
+    ledger, status
+):
+    """Fault 43: each of these files may be the only one that is left of the call."""
+    await bring_to(ledger, "a.wav", Status.IN_DOUBT)
+    made = recording("a.mp3", "as MP3", info=MP3, ids=Identity(b"m"))
+    sights = {"a.wav": GONE}
+    assert await claim(ledger, made, sights=sights) == duplicate(made, "a.wav", Cause.CONVERTED)
+    copy = recording("copy.mp3", "as MP3", info=MP3, ids=Identity(b"m"))
+    assert await claim(ledger, copy) == duplicate(copy, "a.wav")
+    await settle(ledger, ended("a.wav", status))
+    assert [await known(ledger, path) for path in ("a.mp3", "copy.mp3")] == [None, None]
+    assert await claim(ledger, copy) == GRANTED
 
 
 async def test_a_talk_is_known_by_the_ids_of_its_corrected_sidecar(ledger):
