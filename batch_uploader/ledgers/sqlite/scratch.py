@@ -1,7 +1,6 @@
 """A copy of a ledger in which changes can be tried: what a run would do, without doing it."""
 
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -40,6 +39,8 @@ class ScratchLedger(LedgerReader):
     """
 
     def __init__(self, origin: Path | None, connection_id: str) -> None:
+        import tempfile  # only check needs it
+
         self._folder = tempfile.TemporaryDirectory(prefix="batch-uploader-")
         path = Path(self._folder.name) / "ledger.db"
         super().__init__(path, connection_id)
