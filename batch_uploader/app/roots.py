@@ -94,7 +94,7 @@ class Roots:
             self._facts += [self._looked, adopted(connection_id), adopted_by(connection_id)]
 
     def find_all(self, source: DirectorySource) -> list[Other]:
-        """The ledgers that know recordings of this directory, and are not adopted.
+        """The ledgers that know recordings of this directory, and that it did not adopt.
 
         Raises LedgerError if it cannot be told.
         """
@@ -127,17 +127,19 @@ class Roots:
 
     def refusal(self, found: Sequence[Other]) -> OtherRoots:
         """The error that names them."""
-        names = ", ".join(os.fspath(each.root) for each in found[:_SHOWN])
+        found = [each for each in found if not any(self._is_part(each, other) for other in found)]
+        names = ", ".join(_shown(each.root) for each in found[:_SHOWN])
         if len(found) > _SHOWN:
             names += f" and {len(found) - _SHOWN:,} more"
+        was, by = ("was", "by itself") if len(found) == 1 else ("were", "by themselves")
         which = f" of {self._connection_id}" if self._connection_id is not None else ""
-        first = found[0]
+        first, root = found[0], _shown(self._places.root)
         if first.below:
-            problem = f"{names} below {self._places.root} was uploaded by itself"
+            problem = f"{names} below {root} {was} uploaded {by}"
         elif first.above:
-            problem = f"{names} contains {self._places.root} and was uploaded as a whole"
+            problem = f"{names}, which contains {root}, {was} uploaded as a whole"
         else:
-            problem = f"{names} was uploaded with another ledger, {first.ledger}"
+            problem = f"{names} {was} uploaded with another ledger, {_shown(first.ledger)}"
         return self._use(
             f"{problem}: recordings{which} would be sent twice",
             [(each.root, each.ledger) for each in found],
@@ -145,8 +147,8 @@ class Roots:
 
     def _is_adopted(self, home: NewHome) -> OtherRoots:
         return self._use(
-            f"the ledger {self._places.ledger} was adopted by the one of {home.root}, which has"
-            " its recordings since then",
+            f"the ledger {_shown(self._places.ledger)} was adopted by the one of"
+            f" {_shown(Path(home.root))}, which has its recordings since then",
             [(Path(home.root), Path(home.ledger))],
         )
 
@@ -228,12 +230,7 @@ class Roots:
             if self._counts(own, place, seen):
                 met[status.st_dev, status.st_ino] = replace(place, glance=seen)
         known = self._adoptions(own)
-        return [
-            each
-            for each in met.values()
-            if not self._words(each.glance) & known
-            and not any(self._is_part(each, other) for other in met.values())
-        ]
+        return [each for each in met.values() if not self._words(each.glance) & known]
 
     def _is_part(self, one: Other, other: Other) -> bool:
         """Whether all of a ledger was adopted by another one that is met."""
@@ -279,6 +276,10 @@ def _decode(home: str | None) -> NewHome | None:
 def _command(root: str, ledger: str | None) -> str:
     flags = "" if ledger is None else f" --ledger {quote(ledger)}"
     return f"batch-uploader upload {quote(root)}{flags}"
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _path_in(root: Path, folder: Path) -> str:

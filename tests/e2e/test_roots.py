@@ -105,7 +105,7 @@ def test_the_tree_and_then_a_subfolder(archive):
     """Fault 103: each run looks above."""
     assert archive(archive.folder).code == 0
     told = archive.refused(archive.march)
-    assert f"{archive.folder} contains {archive.march} and was uploaded as a whole" in told
+    assert f"{archive.folder}, which contains {archive.march}, was uploaded as a whole" in told
     assert not (archive.march / ".batch-uploader").exists()
     assert archive.program(*pasted(told, "upload that one by itself:")).code == 0
     done = archive.program(*pasted(told, "which is then used no more:"))
@@ -122,11 +122,34 @@ def test_the_tree_and_then_a_subfolder(archive):
     assert archive.talks() == Counter([*TREE, "2025/03/c.wav", "2025/04/c.wav"])
 
 
+@pytest.mark.slow
+def test_three_of_which_each_contains_the_next(archive):
+    """Fault 103: what the largest adopted of the smallest is adopted with it."""
+    year = archive.march.parent
+    for folder, flags in (
+        (archive.march, ()),
+        (archive.folder, ("--adopt",)),
+        (year, ("--adopt",)),
+        (archive.folder, ("--adopt",)),
+        (archive.march, ("--adopt",)),
+        (year, ("--adopt",)),
+    ):
+        if flags:
+            assert archive(folder).code == 2
+        done = archive(folder, *flags)
+        assert done.code == 0, done.said
+        assert archive(folder).code == 0
+    archive.refused(archive.march)
+    assert f"{year} below {archive.folder} was uploaded" not in archive.refused(archive.folder)
+    assert archive.talks() == ONCE
+
+
 def test_two_subfolders_are_adopted_at_once(archive):
     """Fault 103."""
     for each in (archive.march, archive.april):
         assert archive(each).code == 0
     told = archive.refused(archive.folder)
+    assert f"{archive.march}, {archive.april} below {archive.folder} were uploaded by them" in told
     for each in (archive.march, archive.april):
         assert f"upload each by itself: batch-uploader upload {each} --connection-id" in told
     assert archive(archive.folder, "--adopt").code == 0
@@ -182,6 +205,7 @@ def test_a_ledger_that_appears_below_later_is_met_when_its_folder_is_read(archiv
     assert archive.talks() == Counter([*TREE, "2025/05/a.wav"])
 
 
+@pytest.mark.slow
 def test_what_only_failed_elsewhere_is_no_obstacle(archive, tmp_path):
     """Fault 103: nothing of it is stored, as after a first attempt with a wrong key."""
     wrong = tmp_path / "wrong"
@@ -192,7 +216,7 @@ def test_what_only_failed_elsewhere_is_no_obstacle(archive, tmp_path):
         assert archive.program("upload", folder, *sending).code == 3
     assert archive(archive.folder).code == 0
     told = archive.refused(archive.march)
-    assert f"{archive.folder} contains {archive.march}" in told
+    assert f"{archive.folder}, which contains {archive.march}," in told
     assert archive.talks() == ONCE
 
 
@@ -282,6 +306,7 @@ def test_what_is_excluded_is_not_looked_at(archive):
     assert archive.talks() == ONCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pointed", [True, False], ids=["pointer", "no pointer"])
 @pytest.mark.parametrize("exists", [True, False], ids=["second exists", "second is new"])
 def test_two_ledgers_for_one_directory(archive, tmp_path, pointed, exists):
@@ -302,6 +327,7 @@ def test_two_ledgers_for_one_directory(archive, tmp_path, pointed, exists):
     assert archive.talks() == ONCE
 
 
+@pytest.mark.slow
 def test_a_cron_job_in_another_working_directory(archive, tmp_path):
     """Fault 103: relative paths lead to the same directory, or to a ledger that is not its own."""
     (tmp_path / "state").mkdir()
@@ -318,6 +344,7 @@ def test_a_cron_job_in_another_working_directory(archive, tmp_path):
     assert archive.talks() == ONCE + ONCE
 
 
+@pytest.mark.slow
 def test_ledgers_in_one_place_of_directories_that_overlap(archive, tmp_path, unprivileged):
     """Fault 103: the directories are read-only, so they have no pointers."""
     state = tmp_path / "state"
@@ -444,6 +471,7 @@ def test_an_outdated_ledger_is_not_adopted(archive, tmp_path, which):
     assert archive.talks() == before
 
 
+@pytest.mark.slow
 def test_the_adopter_was_put_back_from_a_backup(archive, tmp_path):
     """Fault 103: then what it adopted later is not on record."""
     assert archive(archive.folder, "--exclude", "2025/03/**").code == 0
