@@ -6,6 +6,7 @@ numbers in comments are theirs.
 
 from collections.abc import Iterable
 from enum import IntEnum
+from itertools import combinations
 from typing import Final
 
 from msgspec import Struct
@@ -201,6 +202,11 @@ def is_comparable(one: bytes | None, other: bytes | None) -> bool:
     if not one or not other:
         return False
     return one[:DEFINITION_SIZE] == other[:DEFINITION_SIZE]
+
+
+def may_be_formats_of_one(records: Iterable[Record]) -> bool:
+    """Whether these may be one call, each in another format."""
+    return all(_may_be_converted(*pair) for pair in combinations(records, 2))
 
 
 def _may_be_converted(new: Record, old: Record) -> bool:

@@ -15,6 +15,7 @@ from batch_uploader.core.calls import (
     is_comparable,
     judge,
     learned,
+    may_be_formats_of_one,
     possible,
     sounds_like,
     strongest,
@@ -97,14 +98,18 @@ def judge_default_ids(store: Store) -> SharedIds | None:
         return None
     held = store.held_ids()
     total = store.count_ids()
+    shared: list[bytes] = []
     for default_id in held:
         rows = store.with_default_id(default_id)
         if len({stem(row.path) for row in rows}) >= _PLACES and _several_lengths(rows):
             return _off(store, SharedIds(_some(rows), len(held), total))
-    if held and len(held) > _SHARED_SHARE * total:
-        most = store.with_default_id(held[0])
-        if max(len(held), len({stem(row.path) for row in most})) >= _FEW_SHARED:
-            return _off(store, SharedIds(_some(most), len(held), total))
+        # An archive that keeps each call in two formats has good IDs, twice.
+        if not may_be_formats_of_one(row for row in rows if row.status is not Status.DUPLICATE):
+            shared.append(default_id)
+    if shared and len(shared) > _SHARED_SHARE * total:
+        most = store.with_default_id(shared[0])
+        if max(len(shared), len({stem(row.path) for row in most})) >= _FEW_SHARED:
+            return _off(store, SharedIds(_some(most), len(shared), total))
     return None
 
 

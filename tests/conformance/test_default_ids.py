@@ -6,8 +6,11 @@ from support.ledger_cases import recording
 
 from batch_uploader.core.changes import Claim, JudgeDefaultIds
 from batch_uploader.core.identity import Identity
+from batch_uploader.core.model import Container
 from batch_uploader.core.ports import apply_one
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Sight
+
+KINDS = {"wav": Container.WAV, "mp3": Container.MP3, "opus": Container.OGG_OPUS}
 
 
 def of_call(path, call, seconds=1.0):
@@ -17,7 +20,7 @@ def of_call(path, call, seconds=1.0):
     return replace(
         plain,
         identity=Identity(essence, call.to_bytes(16, "big")),
-        audio=replace(plain.audio, duration=seconds),
+        audio=replace(plain.audio, duration=seconds, container=KINDS[path.rpartition(".")[2]]),
     )
 
 
@@ -32,11 +35,11 @@ async def claim(ledger, each):
     return answer.claim is ClaimResult.GRANTED
 
 
-async def fill(ledger, places, lengths=(1.0,)):
+async def fill(ledger, places, lengths=(1.0,), kinds=("wav",)):
     """Several recordings of each call: ``places`` has their number by call."""
     for call, number in enumerate(places, 1):
         for index in range(number):
-            path = f"{call}/{index}.wav"
+            path = f"{call}/{index}.{kinds[index % len(kinds)]}"
             length = lengths[index % len(lengths)]
             if await claim(ledger, of_call(path, call, length)):
                 await ledger.recover(ours=True)
@@ -77,3 +80,17 @@ async def test_a_few_parts_of_calls_are_held(ledger, places, lengths):
     await fill(ledger, places, lengths)
     assert await apply_one(ledger, JudgeDefaultIds()) is None
     assert not await claim(ledger, of_call("new.wav", 1))
+
+
+@pytest.mark.parametrize("kinds", [("wav", "mp3"), ("opus", "wav", "mp3")])
+async def test_an_archive_that_keeps_each_call_in_several_formats_has_good_ids(ledger, kinds):
+    """All of these are shared, and all of one length: no bad default writes that."""
+    await fill(ledger, [len(kinds)] * 30, kinds=kinds)
+    assert await apply_one(ledger, JudgeDefaultIds()) is None
+    assert not await claim(ledger, of_call("new.wav", 1))
+
+
+@pytest.mark.parametrize("lengths", [(1.0, 60.0), (1.0, 1.0, 1.0)])
+async def test_formats_of_other_lengths_or_two_of_one_format_are_several_calls(ledger, lengths):
+    await fill(ledger, [len(lengths)] * 30, lengths, ("wav", "mp3"))
+    assert await apply_one(ledger, JudgeDefaultIds()) is not None

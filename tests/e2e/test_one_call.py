@@ -268,6 +268,17 @@ def test_an_unknown_client_and_dates_to_the_minute(archive, nights):
     nights.nothing_to_do()
 
 
+def test_an_archive_that_keeps_the_mp3_of_each_call_in_another_folder(archive, nights):
+    for call in range(12):
+        archive.add(call, f"wav/{call}.wav")
+        made = sound.converted(sound.call_wav(call), "wav", "mp3")
+        archive.add(call, f"mp3/{call}.mp3", content=made)
+    nights.night(code=1)
+    assert Counter(nights.held().values()) == {"SAME_DEFAULT_ID": 12}
+    assert nights.counts() == dict.fromkeys(range(12), 1)
+    nights.nothing_to_do()
+
+
 def test_a_call_that_was_split_by_a_hold(archive, nights):
     fields = fields_of(1)
     same = {name: fields[name] for name in ("date", "operator_id", "client_id")}
