@@ -35,6 +35,7 @@ from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
 from batch_uploader.prepare.prepare import Preparer, Rules
+from batch_uploader.run.absence import find_gone
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
@@ -59,7 +60,9 @@ class Inspection(Struct, frozen=True):
     ``findings`` are the inspected recordings, ``defects`` all defects, including those of other
     files, ``defective`` the number of files with defects. ``carried_over`` are what earlier runs
     left for a human, ``duplicates`` recordings whose call is on record, ``decisions`` all decisions
-    if they were requested. The others count recordings, and ``read_bytes`` what was read of them.
+    if they were requested. The others count recordings, and ``read_bytes`` what was read of them;
+    ``on_record`` are there and on record, which counts if the folder was ``listed``, and ``copies``
+    may be others that are.
     """
 
     folder: str
@@ -74,6 +77,9 @@ class Inspection(Struct, frozen=True):
     in_flight: int = 0
     duplicates: tuple[Outcome, ...] = ()
     read_bytes: int = 0
+    on_record: int = 0
+    listed: bool = True
+    copies: int = 0
 
 
 class CheckSummary(Struct):
@@ -85,6 +91,7 @@ class CheckSummary(Struct):
     one defect. ``duplicates`` are not sent, since their call is on record; ``converted`` of them
     are in another format. ``possible`` has the possible duplicates, those of earlier runs included,
     in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
+    ``gone`` is how many recordings on record are gone, if these are most of them.
     """
 
     to_send: int = 0
@@ -101,6 +108,7 @@ class CheckSummary(Struct):
     possible: tuple[DuplicateGroup, ...] = ()
     default_ids_off: DefaultIdsOff | None = None
     read_bytes: int = 0
+    gone: int = 0
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -191,10 +199,18 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             _Fast(preparer, places, summary) if fast else _Exact(preparer, places, summary, stack)
         )
         inspections = _inspections(planner, teller)
+        there = copies = 0
+        listed = True
         async for seen in await stack.enter_async_context(aclosing(inspections)):
             summary.add(seen)
+            there += seen.on_record
+            copies += seen.copies
+            listed &= seen.listed
             for listener in listeners:
                 listener(seen)
+        if isinstance(known, _OnRecord) and listed and not options.allow_empty:
+            gone = await find_gone(known.reader, connection, source, there, copies)
+            summary.gone = gone.recordings if gone else 0
         await to_thread.run_sync(source.require_same)
     return summary
 
@@ -234,6 +250,13 @@ class _OnRecord(Struct, frozen=True):
 
     reader: LedgerReader
     path: Path
+    invalid: set[str] = field(default_factory=set)
+    """The paths of those that were left out, in the folder that was asked for last."""
+
+    def count_invalid(self, batch: Batch) -> int:
+        """How many of those are there."""
+        paths = [job.path for job in batch.jobs] + [each.entry.path for each in batch.orphans]
+        return sum(path in self.invalid for path in paths)
 
     async def known(self, folder: str) -> dict[str, Record]:
         known = await self.reader.known(folder)
@@ -242,7 +265,9 @@ class _OnRecord(Struct, frozen=True):
             # Read again: a run may just have ended and settled its claims.
             again = await self.reader.known(folder)
             known = {path: _doubted(each) for path, each in again.items()}
-        return {path: each for path, each in known.items() if each.status is not Status.INVALID}
+        self.invalid.clear()
+        self.invalid.update(path for path in known if known[path].status is Status.INVALID)
+        return {path: each for path, each in known.items() if path not in self.invalid}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
@@ -346,25 +371,25 @@ async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerato
     """Each folder's decisions, with its recordings inspected, some at a time."""
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
-            async for seen in _told(batch, teller):
+            async for seen in _told(batch, teller, planner.ledger):
                 yield seen
     again = await teller.end()
     if again:
-        async for seen in _told(await planner.again(again), teller):
+        async for seen in _told(await planner.again(again), teller, planner.ledger):
             yield seen
         await teller.end()
     await teller.sum_up()
 
 
-async def _told(batch: Batch, teller: _Teller) -> AsyncGenerator[Inspection]:
+async def _told(batch: Batch, teller: _Teller, known: Remembers) -> AsyncGenerator[Inspection]:
     jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
+    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]), known)
     for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
         rest = Batch(batch.folder)
-        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))
+        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]), known)
 
 
-def _inspection(batch: Batch, told: Sequence[Foretold]) -> Inspection:
+def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Inspection:
     defective = [each for each in told if each.defects]
     carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
     outcomes = [each.outcome for each in told if each.outcome is not None]
@@ -395,4 +420,7 @@ def _inspection(batch: Batch, told: Sequence[Foretold]) -> Inspection:
         sum(each.status is Status.CLAIMED for each in batch.held),
         tuple(duplicates),
         sum(each.nbytes for each in told),
+        batch.on_record + (known.count_invalid(batch) if isinstance(known, _OnRecord) else 0),
+        batch.listed,
+        sum(each.duplicate_of is not None for each in outcomes),
     )

@@ -20,6 +20,7 @@ from batch_uploader.ledgers.sqlite import (
     kept_answers,
     require_last,
 )
+from batch_uploader.run.absence import told_as_gone
 
 _NONE = Totals(0, 0, 0.0)
 
@@ -30,6 +31,7 @@ class DirectoryStatus(Struct, frozen=True):
     ``totals`` has every state, in order. ``running`` says whether a run goes on, ``kept_aside`` how
     many results are not in the ledger yet, since the disk was full. ``refusal`` is why a run would
     refuse this ledger, if so. ``connections`` are all in the ledger, even if one was given.
+    ``gone`` is how many recordings on record the last run did not find, if these were most of them.
     """
 
     places: Places
@@ -38,6 +40,7 @@ class DirectoryStatus(Struct, frozen=True):
     kept_aside: int
     refusal: ConfigError | LedgerError | None
     connections: tuple[str, ...]
+    gone: int = 0
 
     @property
     def needs_attention(self) -> int:
@@ -86,6 +89,7 @@ async def directory_status(
             await to_thread.run_sync(kept_answers, places.ledger),
             None if running else await _refusal(reader, places),
             tuple(await reader.connections()),
+            await told_as_gone(reader, places.connection_id),
         )
 
 

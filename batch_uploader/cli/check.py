@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batch_uploader.app.check import CheckSummary, Inspection, check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
+from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
@@ -27,7 +28,7 @@ from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
 from batch_uploader.ui.fields import finite, outcome_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
-from batch_uploader.ui.summary import warn_of_nothing
+from batch_uploader.ui.summary import most_gone, warn_of_nothing
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 3
@@ -65,7 +66,10 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
     account.print(summary)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
-    return ExitCode.ATTENTION if summary.needs_attention else ExitCode.FINE
+    if summary.gone:
+        show([warning(sentence(most_gone(summary.gone)))], sys.stderr)
+        output.hint(MOUNT, ON_PURPOSE)
+    return ExitCode.ATTENTION if summary.needs_attention or summary.gone else ExitCode.FINE
 
 
 def _explain(seen: Inspection) -> None:
@@ -198,6 +202,7 @@ class _JsonAccount:
                 group.cause.value: group.recordings for group in total.possible
             },
             "read_bytes": total.read_bytes,
+            "gone": total.gone,
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

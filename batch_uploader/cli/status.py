@@ -11,6 +11,7 @@ import anyio
 from msgspec import Struct
 
 from batch_uploader.app.duplicates import MOST_EXAMPLES, possible_duplicates
+from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
 from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, settings_of
@@ -25,6 +26,7 @@ from batch_uploader.ui.duplicates import duplicate_lines
 from batch_uploader.ui.fields import error_fields, finite
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
+from batch_uploader.ui.summary import most_gone
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
@@ -60,7 +62,10 @@ async def _status(settings: Settings, as_json: bool) -> int:
     if found.refusal is not None:
         show([warning(sentence(f"upload is refused: {found.refusal.problem}"))], sys.stderr)
         output.cures(found.refusal)
-    attention = found.needs_attention or found.refusal is not None
+    if found.gone:
+        show([warning(sentence(most_gone(found.gone)))], sys.stderr)
+        output.hint(MOUNT, ON_PURPOSE)
+    attention = found.needs_attention or found.gone or found.refusal is not None
     return ExitCode.ATTENTION if attention else ExitCode.FINE
 
 
@@ -159,6 +164,7 @@ async def _print_json(report: _Report) -> None:
         "running": report.status.running,
         "needs_attention": report.status.needs_attention,
         "kept_aside": report.status.kept_aside,
+        "gone": report.status.gone,
         "totals": totals,
     }
     with data_on_stdout():

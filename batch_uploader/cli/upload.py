@@ -246,7 +246,7 @@ def _tell_troubles(
         left = stats.unreadable - len(stats.first_unreadable)
         output.error(f"{left:,} more like these", again(settings, "check"))
     if summary.gone:
-        output.error(most_gone(summary), MOUNT, ON_PURPOSE)
+        output.error(most_gone(summary.gone), MOUNT, ON_PURPOSE)
     remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"

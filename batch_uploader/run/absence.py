@@ -6,7 +6,7 @@ their place are no sign that these are still there.
 """
 
 import json
-from typing import Final
+from typing import Final, Protocol
 
 from anyio import CancelScope
 from msgspec import Struct
@@ -19,6 +19,8 @@ ALLOWS_EMPTY: Final = "allows_empty"
 """The ledger's fact that files leave its source on purpose."""
 _ABSENT: Final = "absent"
 """The fact with the number of recordings that a run did not see, by connection and selection."""
+_GONE: Final = "gone"
+"""The fact with the numbers that the last run told of, by connection and selection."""
 _MOST_KEPT = 16
 
 
@@ -34,6 +36,42 @@ class Gone(Struct, frozen=True):
         return self.recordings * 2 > self.of
 
 
+class KnowsFacts(Protocol):
+    """The part of a ledger, or of its reader, that has its facts."""
+
+    async def fact(self, name: str) -> str | None:
+        """As ``ports.Ledger``."""
+
+    async def count(self) -> int:
+        """As ``ports.Ledger``."""
+
+
+async def told_as_gone(ledger: KnowsFacts, connection_id: str | None) -> int:
+    """How many recordings were gone in the last run over the source, if these were most."""
+    told = json.loads(await ledger.fact(_GONE) or "{}")
+    ours = "" if connection_id is None else f"{connection_id} "
+    return max((number for key, number in told.items() if key.startswith(ours)), default=0)
+
+
+async def find_gone(
+    ledger: KnowsFacts, connection_id: str, source: Source, seen: int, moved: int
+) -> Gone | None:
+    """What a run would find gone that sees so many of the recordings on record."""
+    before = json.loads(await ledger.fact(_ABSENT) or "{}").get(_key(connection_id, source))
+    if before is None or await ledger.fact(ALLOWS_EMPTY) is not None:
+        return None
+    return _gone(await ledger.count() - before, seen + moved)
+
+
+def _gone(there: int, seen: int) -> Gone | None:
+    gone = Gone(there - seen, there)
+    return gone if gone.most else None
+
+
+def _key(connection_id: str, source: Source) -> str:
+    return f"{connection_id} {source.takes if isinstance(source, Selective) else ''}"
+
+
 class Absence:
     """Counts what a walk sees of what is on record, and forgets what may be forgotten.
 
@@ -43,8 +81,7 @@ class Absence:
 
     def __init__(self, ledger: Ledger, source: Source, *, allowed: bool) -> None:
         self._ledger = ledger
-        takes = source.takes if isinstance(source, Selective) else ""
-        self._key = f"{ledger.connection_id} {takes}"
+        self._key = _key(ledger.connection_id, source)
         self._allowed = allowed
         self._on_record = self._seen = 0
         self._absent: dict[str, int] = {}
@@ -70,9 +107,7 @@ class Absence:
         """After the walk: forget what is gone and was never stored, unless most is gone."""
         before = self._absent.get(self._key)
         if before is not None and not self._allowed:
-            there = self._on_record - before
-            gone = Gone(there - self._seen, there)
-            self._gone = gone if gone.most else None
+            self._gone = _gone(self._on_record - before, self._seen)
         if self._gone is not None:
             return
         changes = [Forget(path) for path in self._forgettable]
@@ -85,14 +120,18 @@ class Absence:
 
     async def judge(self, moved: int) -> Gone | None:
         """At the end of the run: what is gone, if it is most; ``moved`` was found elsewhere."""
-        if self._gone is None or not self._complete:
+        if not self._complete:
             # What cannot be listed is told anyway, and may all be there.
             return None
-        gone = Gone(self._gone.recordings - moved, self._gone.of)
-        if gone.most:
-            return gone
-        await self._keep()
-        return None
+        gone = None
+        if self._gone is not None:
+            gone = _gone(self._gone.of, self._gone.of - self._gone.recordings + moved)
+            if gone is None:
+                await self._keep()
+        told = json.loads(await self._ledger.fact(_GONE) or "{}")
+        told.pop(self._key, None)
+        await self._note(_GONE, json.dumps(told | ({self._key: gone.recordings} if gone else {})))
+        return gone
 
     async def _keep(self) -> None:
         if not self._complete:
@@ -104,5 +143,5 @@ class Absence:
         await self._note(_ABSENT, json.dumps(absent))
 
     async def _note(self, name: str, value: str) -> None:
-        if await self._ledger.fact(name) != value:
+        if (await self._ledger.fact(name) or "{}") != value:
             await apply_all(self._ledger, [Remember(name, value)])

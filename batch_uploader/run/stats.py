@@ -53,7 +53,7 @@ class RunStats:
         self.to_compare = self.compared = self.changed = 0
         self.converted = 0
         """Duplicates that are the same calls in another format."""
-        self.copies = 0
+        self.copies = self._aside = 0
         """The recordings that this run found to be another one's copy, as one that was moved is."""
         self.gone = 0
         """How many of the recordings on record are gone, if these are most of them."""
@@ -176,6 +176,7 @@ class RunStats:
 
     def _set_aside(self, event: events.SetAside) -> None:
         self.wrote = True
+        self._aside += 1
         self._finish(event.size)
 
     def _left_waiting(self, event: events.Waiting) -> None:
@@ -211,6 +212,10 @@ class RunStats:
 
     def _judged(self, event: events.Judged) -> None:
         self._end(event.outcome)
+        if self._aside and event.outcome.duplicate_of is not None:
+            # Not one that an earlier run held, which is judged again each time.
+            self._aside -= 1
+            self.copies += 1
 
     def _unreadable(self, event: events.Unreadable) -> None:
         self.unreadable += 1

@@ -320,18 +320,18 @@ def _converted(summary: Summary) -> Iterator[Line]:
         yield [Span(f"{format_count(number)} converted: the same calls in another format")]
 
 
-def most_gone(summary: Summary) -> str:
+def most_gone(gone: int) -> str:
     """The problem of a source most of which is gone."""
-    are = "recording on record is" if summary.gone == 1 else "recordings on record are"
+    are = "recording on record is" if gone == 1 else "recordings on record are"
     return (
-        f"{format_count(summary.gone)} {are} gone, more than half of what the last run saw;"
+        f"{format_count(gone)} {are} gone, more than half of what the last run saw;"
         " nothing was forgotten"
     )
 
 
 def _gone(summary: Summary, width: int) -> Iterator[Line]:
     if summary.gone:
-        yield from _under(warning(""), wrap(f"warning: {most_gone(summary)}", width, 3))
+        yield from _under(warning(""), wrap(f"warning: {most_gone(summary.gone)}", width, 3))
 
 
 def _length(line: Line) -> int:

@@ -230,6 +230,7 @@ class TestJson:
             "converted",
             "possible_duplicates",
             "read_bytes",
+            "gone",
             "carried_over",
             "defects",
         ]

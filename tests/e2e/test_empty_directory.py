@@ -156,7 +156,7 @@ class TestMostIsGone:
         return calls
 
     @pytest.mark.parametrize("progress", ["auto", "none"])
-    def test_the_run_goes_on_and_tells(self, half_mounted, upload, service, progress):
+    def test_the_run_goes_on_and_tells(self, half_mounted, upload, program, progress):
         half_mounted.write("new.wav")
         for _ in range(2):
             result = upload("--progress", progress)
@@ -165,8 +165,30 @@ class TestMostIsGone:
             assert "4 recordings on record are gone, more than half" in said
             assert "nothing was forgotten" in said
             assert "--allow-empty" in said
-        assert service.counts(half_mounted) == dict.fromkeys([*NAMES, "new.wav"], 1)
-        assert half_mounted.manifest()["bad.wav"]["status"] == "invalid"
+            for command in ("status", "check"):
+                told = program(command, half_mounted)
+                assert told.code == 1, told.said
+                assert "4 recordings on record are gone" in " ".join(told.err.split())
+                assert json.loads(program(command, half_mounted, "--json").out)["gone"] == 4
+        lines = half_mounted.manifest()
+        assert lines.keys() == {*NAMES, "bad.wav", "new.wav"}
+        assert lines["bad.wav"]["status"] == "invalid"
+
+    def test_a_check_foretells_it_and_puts_nothing_on_record(self, half_mounted, program):
+        assert program("check", half_mounted).code == 1
+        assert program("status", half_mounted).code == 1, "for the defect alone"
+        assert "are gone" not in program("status", half_mounted).err
+        assert program("check", half_mounted, "--allow-empty").code == 0
+
+    def test_a_check_knows_what_was_moved(self, half_mounted, upload, program):
+        half_mounted.write(*NAMES[:3])
+        assert upload().code == 0
+        (half_mounted.folder / "2025").mkdir()
+        for path in half_mounted.folder.glob("[0-9].*"):
+            path.rename(half_mounted.folder / "2025" / path.name)
+        assert program("check", half_mounted).code == 0
+        assert upload().code == 0
+        assert program("status", half_mounted).code == 0
 
     def test_programs_are_told(self, half_mounted, upload):
         result = upload("--progress", "json")
@@ -175,14 +197,17 @@ class TestMostIsGone:
         assert told["run_finished"]["gone"] == 4
         assert result.code == 1
 
-    def test_said_once_it_is_heard_for_good(self, half_mounted, upload):
+    def test_said_once_it_is_heard_for_good(self, half_mounted, upload, program):
+        assert upload().code == 1
         assert upload("--allow-empty").code == 0
         assert upload().code == 0
         assert "bad.wav" not in half_mounted.manifest()
+        assert program("status", half_mounted).code == program("check", half_mounted).code == 0
 
-    def test_what_comes_back_was_never_away(self, half_mounted, upload, service):
+    def test_what_comes_back_was_never_away(self, half_mounted, upload, program, service):
         assert upload().code == 1
         half_mounted.write(*NAMES[:3])
         result = upload()
         assert result.code == 0, result.said
         assert service.counts(half_mounted) == dict.fromkeys(NAMES, 1)
+        assert program("status", half_mounted).code == 0
