@@ -12,7 +12,7 @@ from model.world import STAMP, File, Ledger, Worker
 from msgspec.structs import replace
 
 from batch_uploader.app.decisions import Resolution
-from batch_uploader.core.changes import Claim, Note, Release, Settle
+from batch_uploader.core.changes import Claim, Forget, Note, Rejudge, Release, Settle
 from batch_uploader.core.model import Outcome, Timestamp
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Lost, Record, Sight
@@ -31,6 +31,7 @@ from batch_uploader.plan import decide as planning
 from batch_uploader.run.delivery import Delivery
 
 _NO_RUN = 0
+_RULES = b"rules"
 _NOW = Timestamp(0)
 
 
@@ -51,7 +52,7 @@ def recovered(ledger: Ledger, living: frozenset[int]) -> Ledger:
 @cache
 def planned(file: File, record: Record | None) -> Action:
     known = None if record is None else record
-    return planning.plan(file.recording().stat, known, b"").action
+    return planning.plan(file.recording().stat, known, _RULES).action
 
 
 @cache
@@ -63,14 +64,48 @@ def touched(ledger: Ledger, file: File) -> Ledger:
 
 
 @cache
-def claimed(ledger: Ledger, file: File, owner: int) -> tuple[ClaimResult, str | None, Ledger]:
+def gone(ledger: Ledger, files: tuple[File, ...]) -> frozenset[str]:
+    """The records whose files are missing or replaced."""
+    there = {(file.path, file.identity.essence) for file in files}
+    return frozenset(
+        record.path for record in ledger.current if (record.path, record.essence) not in there
+    )
+
+
+@cache
+def claimed(
+    ledger: Ledger, file: File, owner: int, gone: frozenset[str]
+) -> tuple[ClaimResult, str | None, Ledger]:
+    return _answered(ledger, Claim(file.recording(), STAMP, _RULES), owner, gone)
+
+
+@cache
+def rejudged(
+    ledger: Ledger, path: str, gone: frozenset[str]
+) -> tuple[ClaimResult, str | None, Ledger]:
+    return _answered(ledger, Rejudge(path), _NO_RUN, gone)
+
+
+def _answered(
+    ledger: Ledger, asked: Claim | Rejudge, owner: int, gone: frozenset[str]
+) -> tuple[ClaimResult, str | None, Ledger]:
+    """The answer once all was seen that decides."""
     store = ledger.store()
-    answer = rules.apply(store, Claim(file.recording(), STAMP), _NOW, owner)
+    answer = rules.apply(store, asked, _NOW, owner)
     assert isinstance(answer, ClaimAnswer)
     if answer.claim is ClaimResult.LOOK:
-        sights = {each.path: Sight(gone=False) for each in answer.look}
-        answer = rules.apply(store, Claim(file.recording(), STAMP, None, sights), _NOW, owner)
+        sights = {each.path: Sight(each.path in gone) for each in answer.look}
+        answer = rules.apply(store, replace(asked, sights=sights), _NOW, owner)
+        assert isinstance(answer, ClaimAnswer)
+        assert answer.claim is not ClaimResult.LOOK
     return answer.claim, answer.other, Ledger.of(store)
+
+
+@cache
+def forgotten(ledger: Ledger, path: str) -> Ledger:
+    store = ledger.store()
+    rules.apply(store, Forget(path), _NOW, _NO_RUN)
+    return Ledger.of(store)
 
 
 @cache
@@ -128,9 +163,17 @@ def decided(ledger: Ledger, record: Record, talk_id: str | None) -> Ledger:
     return settled(ledger, Resolution(verdict, talk_id or "").outcome(record.outcome))
 
 
+@cache
+def compared(ledger: Ledger, record: Record, *, same: bool) -> Ledger:
+    """A human compared both files of a possible duplicate."""
+    verdict = Verdict.DUPLICATE if same else Verdict.RESEND
+    return settled(ledger, Resolution(verdict).outcome(record.outcome))
+
+
 def forget() -> None:
-    """Ask the real code anew: it was changed."""
-    for step in (recovered, planned, touched, claimed, released, ended, settled, judged, decided):
+    """Ask the real code again: it was changed."""
+    of_a_run = (recovered, planned, touched, claimed, released, ended, gone, rejudged, forgotten)
+    for step in (*of_a_run, settled, judged, decided, compared):
         step.cache_clear()
 
 

@@ -9,19 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from model import decisions
 from model.decisions import (
     Search,
     claimed,
+    compared,
     decided,
     ended,
+    forgotten,
     judged,
     planned,
     recovered,
+    rejudged,
     released,
     touched,
     transfer_of,
 )
 from model.world import (
+    Content,
+    Ledger,
     Message,
     Run,
     Worker,
@@ -32,14 +38,13 @@ from model.world import (
     stored,
     with_worker,
     without_run,
-    without_worker,
     written,
 )
 
 from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, Rejected, SinkError
 from batch_uploader.core.model import Outcome, Receipt
 from batch_uploader.core.records import ClaimResult, Record
-from batch_uploader.core.states import Action, Status
+from batch_uploader.core.states import MAYBE_STORED, Action, Status
 from batch_uploader.doubts.policy import Patience
 from batch_uploader.pace import retry
 
@@ -66,8 +71,10 @@ class Model:
     ``owners``: it is known which runs are alive, and their claims stay, so there may be several.
     ``looks``: what is in doubt is looked for before it is sent again; ``hold``: not before all that
     was sent is stored or lost; ``patient``: and not before Search sees all that is stored. ``wait``
-    is the hold by which a run's own searches go. ``strict``: an ending that the ledger refuses is
-    wrong in itself; without it the run ends, and all goes on.
+    is the hold by which a run's own searches go. ``met``: files change only once a run has recorded
+    them. ``human``: what may be the same call is decided by somebody who knows; without it nothing
+    may be held. ``calls``: the call that each recording is, by its key. ``strict``: an ending that
+    the ledger refuses is wrong in itself; without it the run ends, and all goes on.
     """
 
     runs: int = 3
@@ -78,6 +85,9 @@ class Model:
     looks: bool = True
     hold: bool = True
     patient: bool = True
+    met: bool = False
+    human: bool = False
+    calls: frozenset[tuple[str, Content]] = frozenset()
     strict: bool = True
     may_repeat: Callable[[BaseException], bool] = retry.may_repeat
     wait: Patience = WAIT
@@ -106,13 +116,21 @@ class Model:
         for talk in unseen[:1]:
             found = replaced(world.talks, talk, replace(talk, found=True))
             yield f"{talk.talk_id} is found", replace(world, talks=found)
-        if world.edits:
+        if world.edits and (not self.met or self._all_met(world)):
             files, *edits = world.edits
             yield f"the files become {files}", replace(world, files=files, edits=tuple(edits))
+
+    def _all_met(self, world: World) -> bool:
+        gone = decisions.gone(world.seen, world.files)
+        return all(world.seen.at(file.path) and file.path not in gone for file in world.files)
 
     def start(self, world: World) -> World:
         """A run begins: it recovers and plans."""
         world = written(world, recovered(world.seen, self._living(world)))
+        there = {file.path for file in world.files}
+        for record in world.seen.current:
+            if record.path not in there:
+                world = written(world, forgotten(world.seen, record.path))
         due = []
         for file in world.files:
             action = planned(file, world.seen.at(file.path))
@@ -121,8 +139,28 @@ class Model:
             elif action is Action.COMPARE_METADATA:
                 world = written(world, touched(world.seen, file))
         run = Run(world.starts + 1, tuple(due))
-        world = replace(world, starts=world.starts + 1)
-        return replace(world, runs=(*world.runs, run)) if due else world
+        world = replace(world, starts=world.starts + 1, runs=(*world.runs, run))
+        return world if due else self._all_ended(world, run)
+
+    def _left(self, world: World, run: Run, worker: Worker) -> World:
+        """A recording is done with."""
+        after = replace(run, workers=removed(run.workers, worker))
+        world = replace(world, runs=replaced(world.runs, run, after))
+        return world if after.workers else self._all_ended(world, after)
+
+    def _all_ended(self, world: World, run: Run) -> World:
+        """A run judges again what may be a call on record, once, and sends what is free."""
+        free = []
+        for record in () if run.judged else world.seen.current:
+            if record.status is Status.POSSIBLE_DUPLICATE:
+                gone = decisions.gone(world.seen, world.files)
+                answer, _, ledger = rejudged(world.seen, record.path, gone)
+                world = written(world, ledger)
+                free += [record.path] if answer is ClaimResult.GRANTED else []
+        due = tuple(Worker(file) for file in world.files if file.path in free)
+        if not due:
+            return without_run(world, run)
+        return replace(world, runs=replaced(world.runs, run, Run(run.number, due, judged=True)))
 
     def _living(self, world: World) -> frozenset[int]:
         """Whose claims stay."""
@@ -131,6 +169,8 @@ class Model:
     def _resolve(self, world: World, record: Record) -> Iterator[Step]:
         ledger = recovered(world.seen, self._living(world))
         record = ledger.at(record.path) or record
+        if record.status is Status.POSSIBLE_DUPLICATE and self.human:
+            yield from self._compare(world, ledger, record)
         if record.status is not Status.IN_DOUBT:
             return
         if self.hold and any(message.key == record.key for message in world.wire):
@@ -141,6 +181,19 @@ class Model:
         hits = [talk.talk_id for talk in mine if talk.found] if self.looks else []
         after = decided(ledger, record, hits[0] if hits else None)
         yield f"{record.path} is resolved: {hits or 'again'}", written(world, after)
+
+    def _compare(self, world: World, ledger: Ledger, held: Record) -> Iterator[Step]:
+        """A human compares both files, if the other one may be stored."""
+        calls = dict(self.calls)
+        others = [
+            calls[record.key]
+            for record in (*ledger.current, *ledger.history)
+            if record.path == held.duplicate_of and record.status in MAYBE_STORED
+        ]
+        if others:
+            same = calls[held.key] in others
+            after = written(world, compared(ledger, held, same=same))
+            yield f"{held.path} is called {'the same' if same else 'another'}", after
 
     def _search(self, world: World, record: Record) -> Iterator[Step]:
         """A run looks for what is in doubt, and sends again what is not there.
@@ -173,7 +226,7 @@ class Model:
         elif not worker.waiting:
             ledger = released(world.seen, worker.file.path, run.number)
             if ledger is not None:
-                yield f"{name} is given back", written(without_worker(world, run, worker), ledger)
+                yield f"{name} is given back", self._left(written(world, ledger), run, worker)
             sent = replace(worker, waiting=True, attempts=worker.attempts + 1)
             message = Message(
                 worker.file.recording().key, worker.file.content, sender_of(run, worker)
@@ -184,7 +237,8 @@ class Model:
             yield from self._answer(world, run, worker, name)
 
     def _claim(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
-        answer, other, ledger = claimed(world.seen, worker.file, run.number)
+        gone = decisions.gone(world.seen, world.files)
+        answer, other, ledger = claimed(world.seen, worker.file, run.number, gone)
         busy = {each.file.path for each in run.workers}
         if answer is ClaimResult.BUSY and other in busy:
             return
@@ -192,7 +246,7 @@ class Model:
         if answer is ClaimResult.GRANTED:
             next_ = with_worker(after, run, worker, replace(worker, claimed=True))
         else:
-            next_ = without_worker(after, run, worker)
+            next_ = self._left(after, run, worker)
         yield f"{name} claims: {answer}", next_
 
     def _answer(self, world: World, run: Run, worker: Worker, name: str) -> Iterator[Step]:
@@ -231,7 +285,7 @@ class Model:
             # It ends the run, and what the service said is lost.
             killed = replace(without_run(world, run), seen=world.disk)
             return replace(killed, bug=fault if self.strict else None)
-        return written(without_worker(world, run, worker), ledger)
+        return self._left(written(world, ledger), run, worker)
 
 
 def _once_more(world: World, path: str) -> World:
@@ -265,12 +319,12 @@ def wrong(world: World) -> str | None:
     return None
 
 
-def wrong_in_the_end(world: World) -> str | None:
+def wrong_in_the_end(world: World, walked: Model) -> str | None:
     """What is wrong when nothing goes wrong any more, doubts are decided and runs follow.
 
     For a world in which no run is alive and nothing is on its way.
     """
-    model = Model(runs=world.starts + 3)
+    model = Model(runs=world.starts + 3, human=walked.human, calls=walked.calls)
     talks = tuple(replace(talk, found=True) for talk in world.talks)
     world = replace(world, talks=talks)
     for _ in range(3):
@@ -311,6 +365,9 @@ def _well(model: Model, world: World) -> World:
 
 def explore(model: Model, first: World) -> tuple[int, str | None]:
     """How many worlds can be reached, and how the first wrong one comes about, if there is one."""
+    files = {file for files in (first.files, *first.edits) for file in files}
+    calls = frozenset((file.recording().key, file.content) for file in files)
+    model = replace(model, calls=calls)
     came_from: dict[World, tuple[World, str] | None] = {first: None}
     front = [first]
     while front:
@@ -318,7 +375,7 @@ def explore(model: Model, first: World) -> tuple[int, str | None]:
         for world in front:
             fault = wrong(world)
             if fault is None and not world.runs and not world.wire:
-                fault = wrong_in_the_end(world)
+                fault = wrong_in_the_end(world, model)
                 fault = fault and f"and when nothing goes wrong any more: {fault}"
             if fault is not None:
                 return len(came_from), f"{_story(came_from, world)}\n{fault}"

@@ -5,7 +5,6 @@ or delay anything, Search may lag. ``decisions`` says what is real in it.
 """
 
 import pytest
-from model import decisions
 from model.protocol import Model, explore
 from model.world import File, World
 from msgspec.structs import replace
@@ -29,21 +28,13 @@ SITUATIONS = {
         World((A,), edits=((File("a", "B", 1),), (File("a", "A", 2),))),
         2000,
     ),
-    "moved": (World((A,), edits=((COPY,),)), 600),
+    "moved": (World((A,), edits=((COPY,),)), 400),
     "copied, and the first one gone": (World((A,), edits=((A, COPY), (COPY,))), 3000),
     "two change places": (World((A, B), edits=((File("a", "B", 1), File("b", "A", 1)),)), 32_000),
     "a new sidecar": (World((A,), edits=((File("a", "A", 0, "new", 1),),)), 400),
     "a touched sidecar": (World((A,), edits=((File("a", "A", 0, "", 1),),)), 400),
 }
 """Each with how many worlds it leads to at least: a walk that ends early proves nothing."""
-
-
-@pytest.fixture
-def changed_code():
-    """The model remembers what the real code answered; here that is changed for a while."""
-    decisions.forget()
-    yield
-    decisions.forget()
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

@@ -22,7 +22,8 @@ from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import _MemoryStore
 
 STAMP = "upload_key"
-_AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)
+_WAV = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=1.0)
+_MP3 = AudioInfo(Container.MP3, channels=2, sample_rate=8000, duration=1.0)
 
 Content = tuple[str, str]
 Sender = tuple[int, str]
@@ -30,31 +31,50 @@ Sender = tuple[int, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class File:
-    """A recording on disk: the bytes, when they changed, what the sidecar says, and when it did."""
+    """A recording on disk: what is heard, when it changed, what the sidecar says, and when it did.
+
+    ``tag`` is what its bytes have besides the audio, ``date`` and ``number`` what its default and
+    its named ID are made of, none if empty. ``call`` is the call that it is in truth, which the
+    program cannot see.
+    """
 
     path: str
     audio: str
     mtime: int = 0
     about: str = ""
     touched: int = 0
+    tag: str = ""
+    date: str = "its own"
+    number: str = ""
+    call: str = ""
 
     @property
     def content(self) -> Content:
         """What makes it the same call as another one."""
-        return self.audio, self.about
+        return (self.call, "") if self.call else (self.audio, self.about)
+
+    @property
+    def identity(self) -> Identity:
+        """What is seen of it."""
+        date = f"{self.content}" if self.date == "its own" else self.date
+        return Identity(
+            b"p" + _digest(self.audio)[:16],
+            _digest(date)[:16] if date else b"",
+            b"the code" + _digest(self.number)[:16] if self.number else b"",
+        )
 
     def recording(self) -> Recording:
         """The recording that a run makes of it."""
-        sha256, metadata = _digest(self.audio), Metadata({"about": self.about})
+        sha256, metadata = _digest(self.audio + self.tag), Metadata({"about": self.about})
         return Recording(
             connection_id="c",
             path=self.path,
             stat=Stat(1, self.mtime, "sidecar", 1, self.touched),
             fingerprint=Fingerprint(sha256, metadata.digest()),
             metadata=metadata,
-            audio=_AUDIO,
+            audio=_MP3 if self.path.endswith("mp3") else _WAV,
             key=recording_key("c", self.path, sha256),
-            identity=Identity(b"p" + sha256[:16], _digest(f"{self.content}")[:16]),
+            identity=self.identity,
         )
 
 
@@ -106,10 +126,14 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """A process that is alive; a worker that has finished is none any more."""
+    """A process that is alive; a worker that has finished is none any more.
+
+    ``judged``: it has compared again what may be calls on record, and sends what is free.
+    """
 
     number: int
     workers: tuple[Worker, ...]
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -178,13 +202,6 @@ def sender_of(run: Run, worker: Worker) -> Sender:
 def with_worker(world: World, run: Run, worker: Worker, after: Worker) -> World:
     changed = replace(run, workers=replaced(run.workers, worker, after))
     return replace(world, runs=replaced(world.runs, run, changed))
-
-
-def without_worker(world: World, run: Run, worker: Worker) -> World:
-    workers = removed(run.workers, worker)
-    if not workers:
-        return without_run(world, run)
-    return replace(world, runs=replaced(world.runs, run, replace(run, workers=workers)))
 
 
 def without_run(world: World, run: Run) -> World:
