@@ -352,6 +352,7 @@ class Preparer(Struct, frozen=True):
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
             identity=self._identity(metadata, heard),
+            mix=pair.mix,
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:
