@@ -30,7 +30,7 @@ from batch_uploader.core.events import DefaultIdsOff, Event, Judged
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Outcome
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import POSSIBLE, Action, Decision, Status
+from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
@@ -137,7 +137,8 @@ class CheckSummary(Struct):
     def needs_attention(self) -> int:
         """How many recordings and files need a human."""
         held = sum(group.recordings for group in self.possible)
-        return self.carried_over.total() + self.defective + held
+        left = sum(self.carried_over[status] for status in NEEDS_ATTENTION)
+        return left + self.defective + held
 
 
 async def check_directory(  # noqa: PLR0913 - all parameters of a check in one call

@@ -64,6 +64,8 @@ class Resolution(Struct, frozen=True):
             case Verdict.GIVE_UP:
                 status = Status.GIVEN_UP
                 failure = Failure("GIVEN_UP", "somebody decided to give it up")
+            case Verdict.ACKNOWLEDGE:
+                status, failure = Status.ACKNOWLEDGED, before.failure
             case Verdict.DUPLICATE:
                 status = Status.DUPLICATE
                 duplicate_of, cause = before.duplicate_of, before.cause

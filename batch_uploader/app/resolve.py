@@ -72,6 +72,7 @@ class _Wanted(Struct, frozen=True):
     paths: Collection[str]
     statuses: frozenset[Status]
     causes: frozenset[Cause]
+    kinds: frozenset[str]
     decisions: Sequence[PathDecision]
 
     def require_clear(self) -> None:
@@ -80,12 +81,14 @@ class _Wanted(Struct, frozen=True):
         require_texts("paths", self.paths)
         for cause in self.causes:
             require_type("causes", cause, Cause)
-        ways = [bool(self.paths or self.causes), bool(self.statuses), bool(self.decisions)]
+        require_texts("kinds", self.kinds)
+        named = self.paths or self.causes or self.kinds
+        ways = [bool(named), bool(self.statuses), bool(self.decisions)]
         if ways.count(True) != 1:
             raise ConfigError(
                 "it is unclear which recordings are meant",
-                hint="specify their paths as status prints them, or --all, --rejected, --cause or"
-                " --from",
+                hint="specify their paths as status prints them, or --all, --rejected, --cause,"
+                " --kind or --from",
             )
         if self.resolution is not None:
             self._require_possible(self.resolution)
@@ -99,6 +102,11 @@ class _Wanted(Struct, frozen=True):
             raise ConfigError(
                 f"--cause and {resolution.verdict.value} contradict each other",
                 hint="decide about possible duplicates with --resend or --duplicate",
+            )
+        if self.kinds and resolution.verdict is not Verdict.ACKNOWLEDGE:
+            raise ConfigError(
+                f"--kind and {resolution.verdict.value} contradict each other",
+                hint="a kind of defect can be acknowledged",
             )
         for wrong in sorted(self.statuses - resolution.ends):
             what = "--rejected" if wrong in REJECTED else f"{wrong.label} recordings"
@@ -119,7 +127,7 @@ class _Wanted(Struct, frozen=True):
         if self.resolution is None or self.decisions:
             return await _decided(ledger, self.decisions, places)
         if not self.paths:
-            chosen = await in_states(ledger, POSSIBLE if self.causes else self.statuses)
+            chosen = await in_states(ledger, self._states(self.resolution))
         else:
             states = POSSIBLE if self.causes else self.resolution.ends
             # What a human named wrongly is decided about again, as the doubt that it was.
@@ -136,7 +144,20 @@ class _Wanted(Struct, frozen=True):
                 raise ConfigError(
                     f"none of these has the cause {causes}", hint="see status for the causes"
                 )
+        if self.kinds:
+            chosen = [each for each in chosen if each.failure and each.failure.code in self.kinds]
+            if not chosen:
+                raise ConfigError(
+                    f"nothing there is {' or '.join(map(printable, sorted(self.kinds)))}",
+                    hint="status --json has the code of each error",
+                )
         return [(each, self.resolution) for each in chosen]
+
+    def _states(self, resolution: Resolution) -> frozenset[Status]:
+        """The states of all that is meant without paths."""
+        if self.kinds:
+            return resolution.ends
+        return POSSIBLE if self.causes else self.statuses
 
 
 async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recordings are meant
@@ -146,6 +167,7 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     paths: Collection[str] = (),
     statuses: Collection[Status] = (),
     causes: Collection[Cause] = (),
+    kinds: Collection[str] = (),
     decisions: Sequence[PathDecision] = (),
     confirm: Callable[[int], bool] | None = None,
     connection_id: str | None = None,
@@ -155,7 +177,8 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     """Decide about recordings: those of these paths, or all in these states.
 
     A path may be a folder or a pattern, and then stands for all that need attention there.
-    ``causes`` are of possible duplicates: all of them, or those among the paths. ``decisions`` have
+    ``causes`` are of possible duplicates: all of them, or those among the paths; ``kinds`` are the
+    codes of the errors of what is invalid or rejected, likewise. ``decisions`` have
     a resolution each; those that a recording does not need are passed over.
 
     If some may be billed twice, ``confirm`` is called first, with the number that the service may
@@ -163,7 +186,9 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     confirmation. The connection may be omitted if the ledger has only one. Raises ConfigError,
     SourceError, LedgerLocked or LedgerError.
     """
-    wanted = _Wanted(resolution, paths, frozenset(statuses), frozenset(causes), decisions)
+    wanted = _Wanted(
+        resolution, paths, frozenset(statuses), frozenset(causes), frozenset(kinds), decisions
+    )
     wanted.require_clear()
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
@@ -219,7 +244,9 @@ async def _settle(ledger: SqliteLedger, chosen: _Chosen) -> None:
 def _changes(ledger: SqliteLedger, record: Record, how: Resolution) -> Iterator[Change]:
     if record.status in BY_HAND and record.talk_id is not None:
         yield TakeBack(record.path, record.talk_id)
-    yield Settle(how.outcome(record.outcome))
+    # What is acknowledged was found by the rules on record.
+    policy = record.policy if how.verdict is Verdict.ACKNOWLEDGE else None
+    yield Settle(how.outcome(record.outcome), policy)
     if how.talk_id:
         yield Remember(_by_hand(ledger, record), how.talk_id)
 

@@ -154,6 +154,19 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
         is_flag=True,
     ),
     Flag(
+        "--acknowledge",
+        "What is wrong with an invalid or rejected recording is known: it needs no attention until"
+        " its file, its sidecar or the settings change.",
+        is_flag=True,
+    ),
+    Flag(
+        "--kind kinds",
+        "Acknowledge all that is invalid or rejected for this reason, by the code that status"
+        " --json has; with PATHs, those of them. Repeatable.",
+        metavar="CODE",
+        multiple=True,
+    ),
+    Flag(
         "--cause causes",
         "Decide about all possible duplicates of this cause, as status names it; with PATHs, about"
         " those of them. Repeatable.",
@@ -163,7 +176,8 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
     Flag(
         "--from file",
         "Decide about the recordings in this file (-: stdin): paths, one a line, or lines of the"
-        ' manifest, each perhaps with "decision": "resend", "duplicate" or "give-up".',
+        ' manifest, each perhaps with "decision": "resend", "duplicate", "give-up" or'
+        ' "acknowledge".',
         metavar="FILE",
         type=PATH,
     ),
@@ -188,6 +202,7 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
         "batch-uploader resolve calls/ --rejected --resend",
         "batch-uploader resolve calls/ --cause changed-audio --duplicate",
         "batch-uploader resolve calls/ '2025/01/*.mp3' --duplicate",
+        "batch-uploader resolve calls/ --kind empty --acknowledge",
         "batch-uploader resolve calls/ --from decided.jsonl",
         "batch-uploader resolve calls/ --search --stamp-field upload_key --api-key-file key",
     ),
@@ -203,7 +218,9 @@ def resolve(
     resend: bool,
     give_up: bool,
     duplicate: bool,
+    acknowledge: bool,
     causes: tuple[str, ...],
+    kinds: tuple[str, ...],
     file: Path | None,
     search: bool,
     yes: bool,
@@ -226,15 +243,16 @@ def resolve(
         ("--resend", resend),
         ("--give-up", give_up),
         ("--duplicate", duplicate),
+        ("--acknowledge", acknowledge),
     )
     groups = _given(("--all", every), ("--rejected", rejected))
     if search:
-        chosen = [("the paths", paths), ("--cause", causes), ("--from", file)]
+        chosen = [("the paths", paths), ("--cause", causes), ("--kind", kinds), ("--from", file)]
         others = _given(*chosen, ("--rejected", rejected))
         module.require_nothing_else(decisions, others)
         return module.search(directory, flags)
     resolution = module.resolution_of(decisions, talk_id, optional=file is not None)
-    wanted = module.Wanted(resolution, paths or (), groups, causes or (), file)
+    wanted = module.Wanted(resolution, paths or (), groups, causes or (), kinds or (), file)
     return module.resolve(directory, flags, wanted, asks=not yes)
 
 

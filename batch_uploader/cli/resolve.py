@@ -49,6 +49,7 @@ class Wanted(NamedTuple):
     paths: Sequence[str]
     groups: Sequence[str]
     causes: Sequence[str]
+    kinds: Sequence[str]
     file: Path | None
 
 
@@ -62,8 +63,8 @@ def resolution_of(
         given = " and ".join(flags)
         raise ConfigError(
             f"{given} contradict each other" if flags else "the decision is missing",
-            hint="specify one of --talk-id ID, --resend, --give-up and --duplicate, or let --search"
-            " find out what is in doubt",
+            hint="specify one of --talk-id ID, --resend, --give-up, --duplicate and --acknowledge,"
+            " or let --search find out what is in doubt",
         )
     return Resolution(Verdict(flags[0]), (talk_id or "").strip())
 
@@ -81,6 +82,7 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
         paths=wanted.paths,
         statuses=frozenset[Status]().union(*(_GROUPS[group] for group in wanted.groups)),
         causes=list(map(_cause, wanted.causes)),
+        kinds=wanted.kinds,
         decisions=_listed(wanted.file, wanted.resolution) if wanted.file else (),
         confirm=_confirmed if asks else None,
     )
@@ -118,6 +120,7 @@ def _tell_resolved(resolved: Resolved, resolution: Resolution | None, settings: 
         Verdict.RESEND: "to be sent by the next run",
         Verdict.GIVE_UP: "given up",
         Verdict.DUPLICATE: "recorded as duplicate",
+        Verdict.ACKNOWLEDGE: Status.ACKNOWLEDGED.label,
     }
     none = {resolution.verdict: 0} if resolution else {}
     decided = [

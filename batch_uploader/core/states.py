@@ -48,6 +48,7 @@ class Verdict(Enum):
     RESEND = "--resend"
     GIVE_UP = "--give-up"
     DUPLICATE = "--duplicate"
+    ACKNOWLEDGE = "--acknowledge"
 
 
 _OF_DOUBTS: Final = frozenset({Verdict.UPLOADED, Verdict.RESEND, Verdict.GIVE_UP})
@@ -145,10 +146,11 @@ class Status(StrEnum):
             means="the file or the sidecar has a defect",
             then="nothing until the files or the settings change",
             stored=Stored.NO,
-            attention="fix these: the next run sends them",
+            attention="fix these, and the next run sends them; or acknowledge what is to stay",
             unchanged=Decision(Action.HOLD, "it is invalid and unchanged"),
             other_rules=Decision(Action.UPLOAD, "it was invalid under other settings"),
             forgotten=True,
+            verdicts=frozenset({Verdict.ACKNOWLEDGE}),
             at_zero=True,
         ),
     )
@@ -163,7 +165,7 @@ class Status(StrEnum):
             forgotten=True,
             attempted=True,
             # It is not stored, so sending it again does no harm.
-            verdicts=frozenset({Verdict.RESEND}),
+            verdicts=frozenset({Verdict.RESEND, Verdict.ACKNOWLEDGE}),
         ),
     )
     FAILED = (
@@ -241,6 +243,19 @@ class Status(StrEnum):
             other_rules=Decision(Action.UPLOAD, "it was held under other settings"),
             forgotten=True,
             verdicts=frozenset({Verdict.RESEND, Verdict.DUPLICATE}),
+        ),
+    )
+    ACKNOWLEDGED = (
+        "acknowledged",
+        State(
+            means="invalid or rejected, and a human has seen it",
+            then="nothing until its file, its sidecar or the settings change",
+            stored=Stored.NO,
+            attention=None,
+            unchanged=Decision(Action.SKIP, "somebody has seen what is wrong with it"),
+            other_rules=Decision(Action.UPLOAD, "it was acknowledged under other settings"),
+            forgotten=True,
+            verdicts=frozenset({Verdict.RESEND}),
         ),
     )
 

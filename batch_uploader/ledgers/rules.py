@@ -134,6 +134,9 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     """
     outcome = change.outcome
     current = store.current(outcome.path)
+    if current is not None and _is_seen_again(current, outcome):
+        store.put(replace(current, stat=outcome.stat, policy=change.policy))
+        return replace(current.outcome, stat=outcome.stat)
     before = current.status if current is not None else None
     if (before is Status.CLAIMED or change.claimed) and not _is_claim_of(current, owner):
         return Lost(outcome.path, before)
@@ -187,6 +190,14 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
     return outcome
 
 
+def _is_seen_again(current: Record, outcome: Outcome) -> bool:
+    """Whether what a human has acknowledged is found once more."""
+    if current.status is not Status.ACKNOWLEDGED or not current.stat.is_like(outcome.stat):
+        return False
+    found = outcome.status is Status.INVALID and outcome.failure == current.failure
+    return found or outcome.status is Status.ACKNOWLEDGED
+
+
 def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) -> None:
     """Raise LedgerError if the outcome is not possible in the recorded state."""
     if outcome.status is Status.CLAIMED:
@@ -220,6 +231,8 @@ def _about_the_same(current: Record, outcome: Outcome) -> bool:
         return current.stat.is_like(outcome.stat)
     if current.duplicate_of is not None and outcome.cause is not None:
         # A decision about whether it is the same call.
+        return current.stat.is_like(outcome.stat)
+    if outcome.status is Status.ACKNOWLEDGED:
         return current.stat.is_like(outcome.stat)
     return current.status in UNRESOLVED
 

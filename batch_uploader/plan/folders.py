@@ -272,9 +272,9 @@ class FolderPlanner(Struct, frozen=True):
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
             some = batch.by_inode if inode_alone else batch.looks
             some.append(Job(pair, decision.action, before))
-        elif decision.action is Action.SKIP:
+        elif decision.action is Action.SKIP and not is_acknowledged(before):
             batch.already_there += 1
-        elif decision.action is Action.HOLD and before is not None:
+        elif decision.action in {Action.HOLD, Action.SKIP} and before is not None:
             batch.held.append(before.outcome)
         else:
             batch.jobs.append(Job(pair, decision.action, before))
@@ -312,7 +312,7 @@ class FolderPlanner(Struct, frozen=True):
         elif before.status in AT_REST:
             # It is uploaded; an extra sidecar does not change that.
             batch.already_there += 1
-        elif before.status in UNRESOLVED or before.outcome == orphaned(orphan):
+        elif before.status in UNRESOLVED or _as_found(before.outcome) == orphaned(orphan):
             batch.held.append(before.outcome)
         else:
             batch.orphans.append(orphan)
@@ -326,6 +326,18 @@ class FolderPlanner(Struct, frozen=True):
             for entry in entries
             if entry is not None
         )
+
+
+def is_acknowledged(before: Record | None) -> bool:
+    """Whether a human has seen what is wrong with it."""
+    return before is not None and before.status is Status.ACKNOWLEDGED
+
+
+def _as_found(outcome: Outcome) -> Outcome:
+    """An acknowledged defect as it was found."""
+    if outcome.status is not Status.ACKNOWLEDGED:
+        return outcome
+    return replace(outcome, status=Status.INVALID)
 
 
 def _is_another_call(before: Record | None) -> bool:

@@ -11,7 +11,7 @@ from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
-from batch_uploader.plan.folders import Job
+from batch_uploader.plan.folders import Job, is_acknowledged
 from batch_uploader.prepare.prepare import Preparer, stat_of
 from batch_uploader.run.recorder import Recorder
 
@@ -22,6 +22,10 @@ class Looks(Struct, frozen=True):
     preparer: Preparer
     recorder: Recorder
     publish: Listener
+
+    @property
+    def _policy(self) -> bytes:
+        return self.preparer.rules.digest()
 
     async def is_other(self, job: Job) -> bool:
         """Whether the files of a recording at rest have other content. Raises LedgerError."""
@@ -50,14 +54,21 @@ class Looks(Struct, frozen=True):
         return found is Comparison.CHANGED
 
     async def still_rejected(self, job: Job, recording: Recording) -> bool:
-        """Whether it is the same recording that was rejected, and its files were only touched."""
+        """Whether it is the same recording that was rejected, and its files were only touched.
+
+        A human may have seen that, under other settings.
+        """
         known = job.known
-        if known is None or known.status is not Status.REJECTED:
+        if known is None or not (known.status is Status.REJECTED or is_acknowledged(known)):
             return False
         before = Fingerprint(known.sha256 or b"", known.metadata or b"")
         if recording.fingerprint != before or not known.stat.is_like(recording.stat):
             return False
-        await self._learn(job.path, recording.stat)
+        if is_acknowledged(known):
+            again = Settle(replace(known.outcome, stat=recording.stat), self._policy)
+            await self.recorder.ask(again)
+        else:
+            await self._learn(job.path, recording.stat)
         self.publish(Settled(known.outcome))
         return True
 

@@ -175,5 +175,5 @@ def test_what_may_be_stored_stands_for_its_content_and_is_recorded_after_a_claim
     row = WHOLE.replace("Stored.NO", "Stored.MAYBE").replace("forgotten=True", "forgotten=False")
     found = json.loads(harness(row).stdout)
     assert "it is unseen and was not claimed" in found["recorded"]
-    assert "SELECT_HOLDER" in found["queries"]
+    assert "SELECT_STORED" in found["queries"]
     assert {"MAYBE_STORED", "STANDING", "UNDECIDED", "UNRESOLVED"} < {*found["sets"]}
