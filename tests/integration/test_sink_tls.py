@@ -1,5 +1,7 @@
 """Endpoints and what protects the way to them, with real certificates."""
 
+import base64
+import contextlib
 import datetime as dt
 import ipaddress
 import re
@@ -358,6 +360,52 @@ async def test_a_proxy_that_refuses_is_named(monkeypatch):
         with pytest.raises(NotSent, match="DNS"):
             await upload(Endpoint("example.invalid", 443, proxy=Proxy.IGNORED))
         assert len(proxy.asked) == 1
+
+
+class Tunnel(HttpProxy):
+    """Lets everybody through to one port of this machine, whatever they ask for."""
+
+    def __init__(self, port):
+        self._behind = port
+
+    async def _serve(self, stream):
+        async with stream, await anyio.connect_tcp("127.0.0.1", self._behind) as server:
+            self.asked += (await stream.receive()).split(b"\r\n")
+            await stream.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            async with anyio.create_task_group() as group:
+                group.start_soon(_pass_on, stream, server)
+                await _pass_on(server, stream)
+                group.cancel_scope.cancel()
+
+
+async def _pass_on(source, target):
+    with contextlib.suppress(
+        anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError
+    ):
+        while True:
+            await target.send(await source.receive())
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+async def test_recordings_go_through_a_proxy(monkeypatch, authority, ca_file, name):
+    for each in (
+        "grpc_proxy",
+        "https_proxy",
+        "http_proxy",
+        "no_grpc_proxy",
+        "no_proxy",
+        "NO_PROXY",
+    ):
+        monkeypatch.delenv(each, raising=False)
+    async with (
+        TalkServer(authority.server("speech.invalid")) as server,
+        Tunnel(server.port) as proxy,
+    ):
+        monkeypatch.setenv(name, f"http://user:canary@127.0.0.1:{proxy.port}")
+        receipt = await upload(Endpoint("speech.invalid", 443, ca_file=ca_file))
+    assert receipt.talk_id == "talk-1"
+    assert proxy.asked[0].split()[1] == b"speech.invalid:443"
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:canary") in proxy.asked
 
 
 @pytest.mark.parametrize("exempt", ["NO_PROXY", "no_proxy"])
