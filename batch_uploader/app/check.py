@@ -33,9 +33,9 @@ from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
-from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers
+from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.prepare import Preparer, Rules
-from batch_uploader.run.absence import find_gone
+from batch_uploader.run.absence import Gone, find_gone
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
@@ -196,21 +196,20 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
         )
         preparer = Preparer(source, connection, rules)
+        presence = _Presence(known, preparer, allowed=options.allow_empty)
         teller = (
-            _Fast(preparer, places, summary) if fast else _Exact(preparer, places, summary, stack)
+            _Fast(preparer, places, summary)
+            if fast
+            else _Exact(preparer, places, summary, stack, presence)
         )
         inspections = _inspections(planner, teller)
-        there = copies = 0
-        listed = True
         async for seen in await stack.enter_async_context(aclosing(inspections)):
             summary.add(seen)
-            there += seen.on_record
-            copies += seen.copies
-            listed &= seen.listed
+            presence.add(seen)
             for listener in listeners:
                 listener(seen)
-        if isinstance(known, _OnRecord) and listed and not options.allow_empty:
-            gone = await find_gone(known.reader, connection, source, there, copies)
+        if presence.listed:
+            gone = await presence.find_gone(presence.copies)
             summary.gone = gone.recordings if gone else 0
         await to_thread.run_sync(source.require_same)
     return summary
@@ -282,6 +281,31 @@ def _doubted(known: Record) -> Record:
     return replace(known, status=Status.IN_DOUBT)
 
 
+class _Presence:
+    """How much is there of what is on record, as far as the walk came."""
+
+    def __init__(self, known: Remembers, preparer: Preparer, *, allowed: bool) -> None:
+        self._known = known
+        self._preparer = preparer
+        self._allowed = allowed
+        self._there = 0
+        self.copies = 0
+        self.listed = True
+
+    def add(self, seen: Inspection) -> None:
+        """Take a folder into account."""
+        self._there += seen.on_record
+        self.copies += seen.copies
+        self.listed &= seen.listed
+
+    async def find_gone(self, moved: int = 0) -> Gone | None:
+        """What is gone, if it is most and not allowed; ``moved`` was found elsewhere."""
+        if self._allowed or not isinstance(self._known, _OnRecord):
+            return None
+        preparer, reader = self._preparer, self._known.reader
+        return await find_gone(reader, preparer.connection_id, preparer.source, self._there, moved)
+
+
 class _Teller(Protocol):
     """What tells of recordings that are to be sent."""
 
@@ -328,24 +352,40 @@ class _Exact:
     """Tells it by what a run would do; the ledger is copied once there is something to tell."""
 
     def __init__(
-        self, preparer: Preparer, places: Places, summary: CheckSummary, stack: AsyncExitStack
+        self,
+        preparer: Preparer,
+        places: Places,
+        summary: CheckSummary,
+        stack: AsyncExitStack,
+        presence: _Presence,
     ) -> None:
         self._preparer = preparer
         self._places = places
         self._summary = summary
         self._stack = stack
+        self._presence = presence
+        self._gone: list[str] = []
+        self._orphans: list[Outcome] = []
         self._foretelling: Foretelling | None = None
 
     async def tell(self, batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
+        self._gone += batch.gone
+        self._orphans += map(orphaned, batch.orphans)
         held = [each for each in batch.held if each.status is Status.POSSIBLE_DUPLICATE]
         if not (jobs or batch.legs or held):
             return []
         foretelling = await self._begun()
-        await foretelling.hold(batch.legs)
+        await foretelling.record(batch.legs)
         return await foretelling.foretell(jobs)
 
     async def end(self) -> list[str]:
-        return [] if self._foretelling is None else await self._foretelling.judge()
+        if self._foretelling is None:
+            return []
+        await self._foretelling.record(self._orphans)
+        if await self._presence.find_gone() is None:
+            await self._foretelling.forget(self._gone)
+        self._orphans, self._gone = [], []
+        return await self._foretelling.judge()
 
     async def sum_up(self) -> None:
         if self._foretelling is not None:

@@ -11,15 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup, groups_of
-from batch_uploader.core.changes import Claim, Settle
+from batch_uploader.core.changes import Claim, Forget, Settle
 from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
-from batch_uploader.plan.folders import Job
+from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.prepare import Preparer, stat_of
 from batch_uploader.run.held import HeldBack
 from batch_uploader.run.learning import Learning
 from batch_uploader.run.lookout import Lookout
@@ -78,6 +78,14 @@ class Foretelling:
     async def foretell(self, jobs: Sequence[Job]) -> list[Foretold]:
         """What a run does with these, in their order. Reads them whole."""
         prepared = await to_thread.run_sync(lambda: list(map(self._prepare, jobs)))
+        await self.record(
+            [
+                invalid(job.path, stat_of(job.pair), told.defects)
+                for job, told in zip(jobs, prepared, strict=True)
+                if isinstance(told, Foretold) and told.defects
+                if job.known is None or not job.known.unproved
+            ]
+        )
         sound = [each for each in prepared if isinstance(each, Recording)]
         for each in sound:
             await self._learning.before(each.identity)
@@ -88,9 +96,13 @@ class Foretelling:
             for each in prepared
         ]
 
-    async def hold(self, outcomes: Sequence[Outcome]) -> None:
-        """Record what the scan alone shows to be possible duplicates."""
-        await self.ledger.apply([Settle(each) for each in outcomes])
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Record what a run records without sending anything."""
+        await self.ledger.apply([Settle(each, self._policy) for each in outcomes])
+
+    async def forget(self, gone: Sequence[str]) -> None:
+        """Forget what is gone and was never stored."""
+        await self.ledger.apply([Forget(path) for path in gone])
 
     async def judge(self) -> list[str]:
         """At the end of the scan: the paths that were set aside, or held, and are free now."""
