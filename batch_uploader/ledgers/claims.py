@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.calls import (
     Evidence,
+    Ruling,
     Sameness,
     are_alike_in_length,
     is_comparable,
@@ -245,7 +246,7 @@ def _judged(
     if not others:
         return None
     evidence = Evidence(_default_ids_count(store), _names_a_call(store, new, others))
-    rulings = [(judge(new, old.record, old.sight, evidence), old.record) for old in others]
+    rulings = [(_ruling(new, old, evidence), old.record) for old in others]
     ruling, other = strongest(rulings)
     if other is None:
         return None
@@ -282,6 +283,15 @@ def _judged(
 def _make_room(store: Store, current: Record | None) -> None:
     if current is not None and current.status in KEPT:
         store.supersede(current.path)
+
+
+def _ruling(new: Record, old: _Other, evidence: Evidence) -> Ruling:
+    ruling = judge(new, old.record, old.sight, evidence)
+    named = is_comparable(new.named_id, old.record.named_id)
+    if old.past and ruling.cause is Cause.CONVERTED and not named:
+        # Other audio took its path since: more likely it is that which was converted.
+        return Ruling(Sameness.POSSIBLE, Cause.CHANGED_AUDIO)
+    return ruling
 
 
 def _was_found_to_be(current: Record, new: Record, call: str) -> bool:

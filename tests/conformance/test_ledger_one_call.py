@@ -16,11 +16,11 @@ from support.ledger_harness import (
     upload,
 )
 
-from batch_uploader.core.changes import LearnIdentity
+from batch_uploader.core.changes import Forget, LearnIdentity
 from batch_uploader.core.identity import Cause, Identity
 from batch_uploader.core.model import Container
 from batch_uploader.core.ports import apply_one
-from batch_uploader.core.records import Sight
+from batch_uploader.core.records import ClaimResult, Sight
 from batch_uploader.core.states import Status
 
 GONE = Sight(gone=True)
@@ -94,6 +94,17 @@ async def test_a_copy_with_another_id_is_not_compared_with_itself(ledger, kind):
     await claim(ledger, recording("archive/a.wav", ids=one))
     another = recording("archive/a.wav", metadata="of another call", ids=other)
     assert await claim(ledger, another) == GRANTED
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_what_is_made_of_other_audio_that_was_held_is_held(ledger, gone):
+    """It may be as long as the talk, but that was not what lay there last."""
+    await upload(ledger, "a.wav", ids=without_ids("", "A").identity)
+    assert (await claim(ledger, without_ids("a.wav", "B"))).claim is ClaimResult.POSSIBLE
+    if gone:
+        await apply_one(ledger, Forget("a.wav"))
+    made = without_ids("a.mp3", "B as MP3", info=MP3)
+    assert await claim(ledger, made) == may_be(made, "a.wav", Cause.CHANGED_AUDIO)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
