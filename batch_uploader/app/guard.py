@@ -91,7 +91,7 @@ class RootGuard:
             own = NewHome("", os.fspath(self._roots.root), os.fspath(self._places.ledger))
             found = await to_thread.run_sync(self._roots.find_all, self._source)
             done = [await adopt(ledger, own, other) for other in found]
-            if home is not None and home.ledger in {os.fspath(each.other.ledger) for each in done}:
+            if home is not None and any(self._roots.is_home(each, home) for each in found):
                 await return_home(ledger)
         looked = looked_below(ledger.connection_id)
         if await ledger.fact(looked) is None:

@@ -125,6 +125,11 @@ class Roots:
         """By which directory the own ledger was adopted, if it was."""
         return _home(self._own(), self._connection_id)
 
+    def is_home(self, other: Other, home: NewHome) -> bool:
+        """Whether a ledger is the one that adopted the own one, wherever it was moved."""
+        path = os.fspath(other.ledger)
+        return home.word in self._adoptions(other.glance) or home.ledger == path
+
     def refusal(self, found: Sequence[Other]) -> OtherRoots:
         """The error that names them."""
         found = [each for each in found if not any(self._is_part(each, other) for other in found)]

@@ -144,6 +144,22 @@ def test_three_of_which_each_contains_the_next(archive):
     assert archive.talks() == ONCE
 
 
+@pytest.mark.slow
+def test_an_adopted_ledger_is_taken_back_though_all_was_moved(archive, tmp_path):
+    """Fault 103: its home is known by its word."""
+    assert archive(archive.march).code == 0
+    assert archive(archive.folder, "--adopt").code == 0
+    moved = archive.folder.rename(tmp_path / "moved")
+    assert archive(moved).code == 0
+    for _ in range(2):
+        assert archive(moved / "2025" / "03").code == 2
+        assert archive(moved / "2025" / "03", "--adopt").code == 0
+        assert archive(moved / "2025" / "03").code == 0
+        assert archive(moved).code == 2
+        assert archive(moved, "--adopt").code == 0
+    assert archive.talks() == ONCE
+
+
 def test_two_subfolders_are_adopted_at_once(archive):
     """Fault 103."""
     for each in (archive.march, archive.april):
