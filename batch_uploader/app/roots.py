@@ -232,7 +232,7 @@ class Roots:
             seen = glance_at(
                 place.ledger, self._connection_id, facts=self._facts, folder=place.above
             )
-            if self._counts(own, place, seen):
+            if self._counts(own, place, seen) or self._words_of_home(own) & self._adoptions(seen):
                 met[status.st_dev, status.st_ino] = replace(place, glance=seen)
         known = self._adoptions(own)
         return [each for each in met.values() if not self._words(each.glance) & known]
@@ -249,14 +249,16 @@ class Roots:
         is_backup = not (place.above or place.below) and seen.ledger_id == own.ledger_id
         return seen.knows and not (is_backup and own.ledger_id is not None)
 
+    def _words_of_home(self, seen: Glance) -> set[str]:
+        home = _home(seen, self._connection_id)
+        return set() if home is None else {home.word}
+
     def _adoptions(self, seen: Glance) -> frozenset[str]:
         name = adopted(self._connection_id) if self._connection_id is not None else ""
         return frozenset(json.loads(seen.facts.get(name, "[]")))
 
     def _words(self, seen: Glance) -> set[str]:
-        home = _home(seen, self._connection_id)
-        words = {seen.last, None if home is None else home.word}
-        return {each for each in words if each is not None}
+        return self._words_of_home(seen) | ({seen.last} if seen.last is not None else set())
 
 
 async def require_not_adopted(ledger: Ledger) -> None:
