@@ -231,7 +231,9 @@ async def test_judged_again_while_the_other_is_being_sent_it_waits(ledger):
     assert (await known(ledger, "b.wav")).status is Status.POSSIBLE_DUPLICATE
 
 
-@pytest.mark.parametrize("status", [None, *(set(Status) - {Status.POSSIBLE_DUPLICATE})], ids=str)
+@pytest.mark.parametrize(
+    "status", [None, *sorted(set(Status) - {Status.POSSIBLE_DUPLICATE})], ids=str
+)
 async def test_only_what_is_held_is_judged_again(ledger, status):
     if status is not None:
         await bring_to(ledger, "a.wav", status)
