@@ -31,6 +31,7 @@ from batch_uploader.ledgers.sqlite import (
     is_running,
     require_last,
 )
+from batch_uploader.run.absence import ABSENT
 
 _AT_ONCE = 1_000
 
@@ -161,3 +162,5 @@ async def _learn(ledger: Ledger, word: str) -> None:
     name = adopted(ledger.connection_id)
     words = json.loads(await ledger.fact(name) or "[]")
     await apply_one(ledger, Remember(name, json.dumps(sorted({*words, word}))))
+    # What was adopted may have been gone long before.
+    await apply_one(ledger, Remember(ABSENT, "{}"))

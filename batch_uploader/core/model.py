@@ -212,6 +212,7 @@ class Recording(Struct, frozen=True):
     """An audio file with its metadata, inspected and hashed, ready to be claimed and sent.
 
     ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
+    ``mix`` is the path of the recording of which it seems to be one side, None for any other.
     """
 
     connection_id: str
@@ -222,6 +223,7 @@ class Recording(Struct, frozen=True):
     audio: AudioInfo
     key: str
     identity: Identity = Identity()
+    mix: str | None = None
 
 
 def recording_key(connection_id: str, path: str, sha256: bytes) -> str:

@@ -64,6 +64,8 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
     decided = current is not None and _is_decided(current, new)
     if not decided:
         answer = _judged(store, new, context._replace(current=current), asked.sights, now)
+        if answer is None and (mix := asked.recording.mix) is not None:
+            answer = _held_as_leg(store, current, new, mix, now)
         if answer is not None:
             return answer
     _make_room(store, current)
@@ -270,12 +272,31 @@ def _judged(
         duplicate_of=call,
         failure=None if one else possible(ruling.cause, other.path),
         policy=None if one else new.policy,
-        stamp_field=None,
-        claimed_at_ns=None,
-        settled_at_ns=now,
     )
-    _make_room(store, current)
-    store.put(record)
+    return _recorded(store, current, record, now)
+
+
+def _held_as_leg(
+    store: Store, current: Record | None, new: Record, mix: str, now: int
+) -> ClaimAnswer:
+    """Keep one side of a call from being billed beside the mix of both."""
+    record = replace(
+        new,
+        status=Status.POSSIBLE_DUPLICATE,
+        cause=Cause.LEG,
+        duplicate_of=mix,
+        failure=possible(Cause.LEG, mix),
+    )
+    return _recorded(store, current, record, now)
+
+
+def _recorded(store: Store, current: Record | None, record: Record, now: int) -> ClaimAnswer:
+    """Record what is not sent; what is found to be the same again keeps its time."""
+    record = replace(record, stamp_field=None, claimed_at_ns=None, settled_at_ns=now)
+    if current is None or current != replace(record, settled_at_ns=current.settled_at_ns):
+        _make_room(store, current)
+        store.put(record)
+    one = record.status is Status.DUPLICATE
     result = ClaimResult.DUPLICATE if one else ClaimResult.POSSIBLE
     return ClaimAnswer(result, outcome=record.outcome)
 

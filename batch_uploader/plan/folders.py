@@ -19,7 +19,6 @@ from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import (
     AT_REST,
     FORGETTABLE,
-    STANDING,
     UNRESOLVED,
     Action,
     Decision,
@@ -168,7 +167,10 @@ class FolderPlanner(Struct, frozen=True):
                 batch.jobs += found.jobs
                 batch.decisions += found.decisions
                 batch.orphans += found.orphans
+                batch.legs += found.legs
+                batch.waiting += found.waiting
         found_again = {*(job.path for job in batch.jobs), *(o.entry.path for o in batch.orphans)}
+        found_again.update(leg.path for leg in batch.legs)
         batch.left_out = sorted(wanted - found_again)
         return batch
 
@@ -287,14 +289,13 @@ class FolderPlanner(Struct, frozen=True):
             duplicate_of=mix,
             cause=Cause.LEG,
         )
-        if before is None or before.status not in STANDING | UNRESOLVED:
-            same = before is not None and before.outcome == outcome
-            (batch.held if same else batch.legs).append(outcome)
-        elif before.status in AT_REST:
-            # It was uploaded before its mix came.
-            batch.already_there += 1
-        else:
+        if before is not None and before.status in AT_REST:
+            # It was uploaded before its mix came; perhaps its file is another one now.
+            self._decide(batch, leg, before)
+        elif before is not None and (before.status in UNRESOLVED or _is_held_leg(before, outcome)):
             batch.held.append(before.outcome)
+        else:
+            batch.legs.append(outcome)
 
     def _compare(self, batch: Batch, before: Record, stat: Stat) -> None:
         """Compare change times and inodes of files with the same sizes and modification times."""
@@ -342,6 +343,15 @@ def _as_found(outcome: Outcome) -> Outcome:
 def _is_another_call(before: Record | None) -> bool:
     """Whether a human decided that it is a call of its own."""
     return before is not None and before.cause is Cause.ANOTHER_CALL
+
+
+def _is_held_leg(before: Record, now: Outcome) -> bool:
+    """Whether it is on record as a side of the same mix already."""
+    same = (before.status, before.cause, before.duplicate_of) == (
+        *(now.status, now.cause),
+        now.duplicate_of,
+    )
+    return same and before.stat.is_like(now.stat)
 
 
 def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:

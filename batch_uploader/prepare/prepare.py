@@ -174,7 +174,7 @@ class Preparer(Struct, frozen=True):
             sha256, heard = self._digests(entry)
             if sha256 != record.sha256 and (heard is None or heard != record.essence):
                 return Sight(gone=True)
-            return Sight(gone=False, identity=self._identity(self.metadata_of(record), heard))
+            return Sight(gone=False, identity=self.identity(self.metadata_of(record), heard))
         except SourceGone:
             return Sight(gone=True)
         except SourceError:
@@ -187,11 +187,10 @@ class Preparer(Struct, frozen=True):
         beside = None if name is None else self.source.stat(f"{folder}{slash}{name}")
         return self.metadata(Pair(self.source.stat(record.path), beside))
 
-    def ids(self, pair: Pair) -> Identity:
-        """The IDs of a pair by its sidecar alone. Raises SourceError."""
-        return self._identity(self.metadata(pair), None)
-
-    def _identity(self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None) -> Identity:
+    def identity(
+        self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None = None
+    ) -> Identity:
+        """The IDs that metadata make, beside an essence. Does not block."""
         if isinstance(metadata, tuple):
             return Identity(heard)
         ids = self.rules.call_ids
@@ -209,8 +208,10 @@ class Preparer(Struct, frozen=True):
             _read(handle, entry, digests.update)
         return digests.digest()
 
-    def compare(self, pair: Pair, known: Record) -> Comparison:
+    def compare(self, pair: Pair, known: Record) -> tuple[Comparison, Identity | None]:
         """Compare audio of the same size and time, and its sidecar, with their record.
+
+        Returns also the IDs of metadata that are not those on record.
 
         Raises as ``prepare`` does.
         """
@@ -222,14 +223,15 @@ class Preparer(Struct, frozen=True):
                 _read(handle, pair.audio, digest.update)
                 self._require_rest(handle, pair.audio, opened)
             if digest.digest() != known.sha256:
-                return Comparison.CHANGED
+                return Comparison.CHANGED, None
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
-            return Comparison.SAME
+            return Comparison.SAME, None
         metadata = self.metadata(pair)
         _ = self._sidecar_now(pair.sidecar)
-        same = not isinstance(metadata, tuple) and metadata.digest() == known.metadata
-        return Comparison.SAME if same else Comparison.OUTDATED
+        if not isinstance(metadata, tuple) and metadata.digest() == known.metadata:
+            return Comparison.SAME, None
+        return Comparison.OUTDATED, self.identity(metadata)
 
     def prepare(
         self, pair: Pair, whole_limit: int, envelope: Callable[[Recording], bytes]
@@ -351,7 +353,8 @@ class Preparer(Struct, frozen=True):
             metadata=metadata,
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
-            identity=self._identity(metadata, heard),
+            identity=self.identity(metadata, heard),
+            mix=pair.mix,
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:

@@ -17,7 +17,7 @@ from batch_uploader.plan.folders import Batch
 
 ALLOWS_EMPTY: Final = "allows_empty"
 """The ledger's fact that files leave its source on purpose."""
-_ABSENT: Final = "absent"
+ABSENT: Final = "absent"
 """The fact with the number of recordings that a run did not see, by connection and selection."""
 _GONE: Final = "gone"
 """The fact with the numbers that the last run told of, by connection and selection."""
@@ -57,7 +57,7 @@ async def find_gone(
     ledger: KnowsFacts, connection_id: str, source: Source, seen: int, moved: int
 ) -> Gone | None:
     """What a run would find gone that sees so many of the recordings on record."""
-    before = json.loads(await ledger.fact(_ABSENT) or "{}").get(_key(connection_id, source))
+    before = json.loads(await ledger.fact(ABSENT) or "{}").get(_key(connection_id, source))
     if before is None or await ledger.fact(ALLOWS_EMPTY) is not None:
         return None
     return _gone(await ledger.count() - before, seen + moved)
@@ -95,7 +95,7 @@ class Absence:
             await self._note(ALLOWS_EMPTY, "1")
         self._allowed = await self._ledger.fact(ALLOWS_EMPTY) is not None
         self._on_record = await self._ledger.count()
-        self._absent = json.loads(await self._ledger.fact(_ABSENT) or "{}")
+        self._absent = json.loads(await self._ledger.fact(ABSENT) or "{}")
 
     def add(self, batch: Batch) -> None:
         """Take a folder into account."""
@@ -140,7 +140,7 @@ class Absence:
         for key in [*absent][: len(absent) + 1 - _MOST_KEPT]:
             del absent[key]
         absent[self._key] = self._on_record - self._seen
-        await self._note(_ABSENT, json.dumps(absent))
+        await self._note(ABSENT, json.dumps(absent))
 
     async def _note(self, name: str, value: str) -> None:
         if (await self._ledger.fact(name) or "{}") != value:

@@ -102,7 +102,7 @@ class Learning:
             if record is None or not record.stat.is_like(stat_of(each)):
                 continue
             try:
-                identity = self._preparer.ids(each)
+                identity = self._preparer.identity(self._preparer.metadata(each))
             except SourceError:
                 continue
             found.append(LearnIdentity(record.path, record.stat, identity))

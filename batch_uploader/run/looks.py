@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from batch_uploader.core.changes import Learn, LearnIdentity, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Compared, Comparison, Listener, Settled
+from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
@@ -32,10 +33,10 @@ class Looks(Struct, frozen=True):
             return True
         before, now = job.known.outcome, stat_of(job.pair)
         try:
-            found = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
+            found, ids = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
         except SourceError:
             # A file that became unreadable keeps its talk.
-            found = Comparison.UNREAD
+            found, ids = Comparison.UNREAD, None
         if found is Comparison.OUTDATED and before.status is not Status.UPLOADED:
             # Another call with the same audio, unless a human decided otherwise.
             found = Comparison.CHANGED if before.status is Status.DUPLICATE else Comparison.SAME
@@ -47,8 +48,8 @@ class Looks(Struct, frozen=True):
             # The new metadata are not recorded, so they are reported each time.
             seen = replace(before.stat, ctime_ns=now.ctime_ns, inode=now.inode)
             await self._learn(job.path, seen)
-        if found is Comparison.OUTDATED:
-            await self.correct_ids(job, job.known)
+        if found is Comparison.OUTDATED and ids is not None:
+            await self.correct_ids(job.known, ids)
         self.publish(Compared(job.path, job.size, found))
         return found is Comparison.CHANGED
 
@@ -71,15 +72,11 @@ class Looks(Struct, frozen=True):
         self.publish(Settled(known.outcome))
         return True
 
-    async def correct_ids(self, job: Job, known: Record) -> None:
+    async def correct_ids(self, known: Record, ids: Identity) -> None:
         """Record the IDs of a talk with new metadata: by these its file is known from now on."""
-        try:
-            ids = await to_thread.run_sync(self.preparer.ids, job.pair)
-        except SourceError:
-            return
         pairs = (ids.default_id, known.default_id), (ids.named_id, known.named_id)
         if any(now and now != before for now, before in pairs):
-            await self.recorder.ask(LearnIdentity(job.path, known.stat, ids, corrected=True))
+            await self.recorder.ask(LearnIdentity(known.path, known.stat, ids, corrected=True))
 
     async def _settle(self, outcome: Outcome) -> None:
         await self.recorder.ask(Settle(outcome))

@@ -187,7 +187,7 @@ class Workers:
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
             await self._recorder.ask(Settle(replace(job.known.outcome, stat=now)))
         else:
-            await self._looks.correct_ids(job, job.known)
+            await self._looks.correct_ids(job.known, self._preparer.identity(metadata))
         self._publish(AlreadyThere(job.path, job.size, outdated))
         return True
 

@@ -15,7 +15,7 @@ from batch_uploader.ui.text import format_left
 _SPACING = ((60.0, 1.0), (600.0, 10.0), (float("inf"), 60.0))
 
 _SEARCH_SPACING = 60.0
-_PAUSE_ENDED = 5.0
+_PAUSE_ENDED = 2.0
 """A pause has ended if something got through, and no other one began for this time (seconds)."""
 _PAUSE_TOLD = 10.0
 """The length of a shorter pause is not told: in an outage longer ones follow."""

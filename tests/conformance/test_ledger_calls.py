@@ -201,7 +201,9 @@ async def test_what_was_held_is_free_when_the_other_turns_out_not_to_be_stored(l
     await bring_to(ledger, "a.wav", Status.IN_DOUBT)
     held = recording("b.wav", "B", ids=replace(identity("A", "m"), essence=b"pB"))
     assert (await claim(ledger, held)).claim is ClaimResult.POSSIBLE
+    before = await known(ledger, "b.wav")
     assert (await rejudge(ledger, "b.wav")).claim is ClaimResult.POSSIBLE
+    assert await known(ledger, "b.wav") == before, "it is held since then"
     assert (await known(ledger, "b.wav")).status is Status.POSSIBLE_DUPLICATE
     await settle(ledger, ended("a.wav", ending))
     assert await rejudge(ledger, "b.wav") == GRANTED

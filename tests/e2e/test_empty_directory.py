@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from e2e.conftest import Calls
 
 NAMES = [f"{number}.wav" for number in range(5)]
 
@@ -211,3 +212,19 @@ class TestMostIsGone:
         assert result.code == 0, result.said
         assert service.counts(half_mounted) == dict.fromkeys(NAMES, 1)
         assert program("status", half_mounted).code == 0
+
+    def test_what_was_gone_before_it_was_adopted_is_not_gone_at_once(
+        self, calls, upload, program, service, tmp_path
+    ):
+        calls.write("own.wav")
+        assert upload().code == 0
+        other = Calls(tmp_path / "other")
+        other.write(*NAMES)
+        flags = (*service.flags, "--api-key-file", calls.key_file)
+        assert program("upload", other, *flags).code == 0
+        for path in (*other.folder.glob("[1-4].*"), other.folder / "manifest.jsonl"):
+            path.unlink()
+        other.folder.rename(calls.folder / "other")
+        result = upload("--adopt")
+        assert result.code == 0, result.said
+        assert "are gone" not in result.err

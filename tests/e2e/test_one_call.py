@@ -279,6 +279,42 @@ def test_an_archive_that_keeps_the_mp3_of_each_call_in_another_folder(archive, n
     nights.nothing_to_do()
 
 
+def test_sides_of_calls_are_held_beside_their_mix(archive, nights):
+    archive.add(1, "call.wav")
+    archive.add(2, "call-in.wav")
+    archive.add(3, "call.wav-out.wav")
+    for _ in range(2):
+        nights.night(code=1)
+        assert nights.held() == {"call-in.wav": "LEG", "call.wav-out.wav": "LEG"}
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+    archive.remove("call.wav", "call.json")
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1, 3: 1}
+    nights.nothing_to_do()
+
+
+def test_a_side_of_a_call_that_was_there_before_its_mix(archive, nights):
+    """It stays that talk while its audio does; what uses its name next is held."""
+    archive.add(1, "call-in.wav")
+    nights.night()
+    archive.add(2, "call.wav")
+    archive.change("call-in.wav", sound.remuxed, "wav")
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1}
+    nights.nothing_to_do()
+    archive.add(3, "call-in.wav")
+    for _ in range(2):
+        nights.night(code=1)
+        assert nights.held() == {"call-in.wav": "LEG"}
+    assert nights.counts() == {1: 1, 2: 1}
+    nights.nothing_to_do()
+    nights.command("resolve", archive, "call-in.wav", "--resend", "--yes")
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1, 3: 1}
+    nights.nothing_to_do()
+
+
 def test_a_call_that_was_split_by_a_hold(archive, nights):
     fields = fields_of(1)
     same = {name: fields[name] for name in ("date", "operator_id", "client_id")}

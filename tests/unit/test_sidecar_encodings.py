@@ -72,6 +72,11 @@ def test_little_text_is_named_rightly_or_called_unclear(case, codec):
     assert seen["clear"] > 2 * seen["unclear"], seen
 
 
+def test_a_line_end_before_a_word_is_no_letter_of_it():
+    data = sidecar("Иван\nПетров", "Мария Сидорова").encode("koi8_r")
+    assert "iconv -f KOI8-R " in cure_of(data)
+
+
 def test_the_command_for_an_unclear_one_only_shows_it(tmp_path):
     data = sidecar("Цой").encode("cp1251")
     (tmp_path / "call.json").write_bytes(data)
@@ -136,6 +141,7 @@ def test_utf_8_that_is_cut_or_damaged_is_no_other_encoding():
         ("cp1256", "محمد علي, السلام عليكم"),
         ("shift_jis", "田中太郎, こんにちは世界"),
         ("shift_jis", "Шевченко Ягода, Эдуард Шевченко, Щедрин Анна Жуковский"),
+        ("shift_jis", "Игорь Яков, Хохлов Игорь"),
         ("gbk", "王小明, 你好世界, 张伟李娜"),
         ("euc_kr", "김철수, 안녕하세요"),
         ("tis_620", "สวัสดีครับ"),

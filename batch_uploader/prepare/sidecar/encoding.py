@@ -12,7 +12,7 @@ import re
 from typing import Final, NamedTuple
 
 _OFTEN: Final = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё"
-"""The letters of Russian, the most frequent first (the Russian National Corpus)."""
+"""The letters of Russian, the most frequent first; the last one is frequent in names alone."""
 _PER_MILLE: Final = (
     *(110, 85, 80, 74, 67, 63, 55, 47, 45, 44, 35, 32, 30, 28, 26, 20, 19, 17, 17, 16, 16, 14),
     *(12, 10, 9, 7, 6, 5, 4, 3, 3, 0.4, 4),
@@ -32,8 +32,10 @@ _SIGNS: Final = "№°±©®"
 _PUNCTUATION: Final = frozenset(_QUOTES + _SIGNS)
 _KNOWN: Final = "".join(_LETTERS) + "".join(_LETTERS).upper()
 _STRANGE: Final = re.compile(
-    # Other letters and signs in a word: an encoding that is not among these (Mac, Kazakh, Greek).
+    # Other letters and signs in a word: an encoding that is not among these (Mac, Kazakh, Greek,
+    # and Japanese, where every second byte may be a Latin letter; but not the n of a line's end).
     rf"[{_KNOWN}][^\x00-\x7f{_KNOWN}{_QUOTES}]|[^\x00-\x7f{_KNOWN}{_QUOTES}{_SIGNS}][{_KNOWN}]"
+    rf"|[{_KNOWN}][A-Za-z]|(?<!\\)[A-Za-z][{_KNOWN}]"
 )
 FLUENT: Final = -4.5
 """A reading whose letters are rarer on average is no Russian."""
@@ -43,8 +45,6 @@ _CLEAR: Final = 5.0
 """The best reading must be this much more likely than the next, as a logarithm."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:[^\W\d_]|[^\x00-\x7f])*|[^\x00-\x7f\s]+")
-
-
 _JSON_BEGINS: Final = ("{", "[", '"')
 _HIGH: Final = bytes(range(0x80, 0x100))
 
