@@ -26,6 +26,8 @@ _CODECS: Final = {
 _SECONDS: Final = 2.0
 _SHARE: Final = 0.02
 """Encoders pad, and converters cut: this much of a length is no difference."""
+_CLOCK_NS: Final = 2_000_000_000
+"""File systems keep times to within two seconds."""
 
 
 class Sameness(IntEnum):
@@ -84,7 +86,7 @@ def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> 
         return _at_same_place(new, old, sight)
     equal_ids = evidence.default_ids and _are_equal(new.default_id, old.default_id)
     if proof:
-        return _elsewhere(sight, equal_ids=equal_ids)
+        return _elsewhere(new, old, sight, equal_ids=equal_ids)
     return _by_default_id(new, old, sight) if equal_ids else _ANOTHER
 
 
@@ -104,19 +106,26 @@ def _by_named_id(new: Record, old: Record, sight: Sight | None, *, proof: bool) 
     return Ruling(Sameness.POSSIBLE, Cause.SAME_CALL_ID)
 
 
-def _elsewhere(sight: Sight | None, *, equal_ids: bool) -> Ruling:
+def _elsewhere(new: Record, old: Record, sight: Sight | None, *, equal_ids: bool) -> Ruling:
     """Rule 2: the same audio at another place."""
     if equal_ids:
         return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
+    if _tell_two_calls(new, old) and not _may_be_moved(new, old):
+        return _ANOTHER
     if sight is None:
         return _UNSEEN
     return Ruling(Sameness.POSSIBLE, Cause.MOVED) if sight.gone else _ANOTHER
 
 
+def _may_be_moved(new: Record, old: Record) -> bool:
+    """Whether a file kept its name or its time: a prompt of another call has neither."""
+    apart = abs(new.stat.mtime_ns - old.stat.mtime_ns)
+    return _base_name(new.path) == _base_name(old.path) or apart <= _CLOCK_NS
+
+
 def _at_same_place(new: Record, old: Record, sight: Sight | None) -> Ruling:
     """Rule 3: other audio at the same place."""
-    # Different IDs are of different calls, also where equal ones would prove nothing.
-    if new.default_id and old.default_id and new.default_id != old.default_id:
+    if _tell_two_calls(new, old):
         return _ANOTHER
     if sight is None:
         return _UNSEEN
@@ -195,6 +204,11 @@ def _proves(new: Record) -> bool:
 
 def _are_equal(one: bytes | None, other: bytes | None) -> bool:
     return bool(one) and one == other
+
+
+def _tell_two_calls(new: Record, old: Record) -> bool:
+    """Whether the default IDs are of two calls, also where equal ones would prove nothing."""
+    return bool(new.default_id and old.default_id) and new.default_id != old.default_id
 
 
 def is_comparable(one: bytes | None, other: bytes | None) -> bool:

@@ -173,6 +173,23 @@ def test_a_month_that_is_moved_and_exported_again_without_ids_is_held(archive, n
     nights.nothing_to_do()
 
 
+def test_a_call_that_is_moved_and_corrected_at_once_is_held(archive, nights):
+    """Its name tells, or its time: not a prompt of another call."""
+    for call in (1, 2):
+        archive.add(call, f"day/call-{call}.wav")
+    nights.night()
+    archive.change("day/call-1.wav", bytes, to="archive/call-1.wav")
+    archive.move("day/call-1.json", "archive/call-1.json")
+    archive.move("day/call-2.wav", "archive/renamed.wav")
+    archive.move("day/call-2.json", "archive/renamed.json")
+    for sidecar in ("call-1", "renamed"):
+        archive.correct(f"archive/{sidecar}.json", client_id=f"of {sidecar}")
+    nights.night("--allow-empty", code=1)
+    assert nights.held() == {"archive/call-1.wav": "MOVED", "archive/renamed.wav": "MOVED"}
+    assert nights.counts() == {1: 1, 2: 1}
+    nights.nothing_to_do()
+
+
 @pytest.mark.parametrize("changed", [{"client_id": "17"}, {"date": "2025-04-02T10:11:12+03:00"}])
 def test_a_sidecar_that_is_corrected(archive, nights, changed):
     archive.add(1, "call.wav")
@@ -411,6 +428,7 @@ def test_the_other_format_goes_up_where_the_first_is_rejected(archive, nights):
 
 ALIKE = {
     "a prompt": (sound.call_wav(0), 3),
+    "a prompt once a night": (sound.call_wav(0), 1),
     "silence": (sound.wav(bytes(48_000)), 3),
     "silence once a night": (sound.wav(bytes(48_000)), 1),
     "silence that is not zero": (sound.wav(b"\x03\0" * 24_000), 1),
