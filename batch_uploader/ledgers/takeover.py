@@ -50,6 +50,10 @@ def take_over(store: Store, row: Record, now: Timestamp) -> None:
         # What needs no proof gives way to what took a decision.
         if current is None or (current.status in FORGETTABLE and row.status not in FORGETTABLE):
             store.put(row)
+        elif current.status in KEPT and row.sha256 not in {None, current.sha256}:
+            # Other audio took the place of a talk, and was decided about.
+            store.supersede(row.path)
+            store.put(row)
     elif not _is_history(store, row):
         _put(store, current, row)
 

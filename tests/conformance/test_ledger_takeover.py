@@ -147,6 +147,20 @@ async def test_of_one_recording_in_both_what_proves_more_stays(ledger, other, ou
         assert await statuses_of(ledger, "sub/a") == [then]
 
 
+@pytest.mark.parametrize("status", [Status.DUPLICATE, Status.POSSIBLE_DUPLICATE, Status.REJECTED])
+async def test_what_took_the_place_of_a_talk_comes_along(ledger, other, status):
+    """Faults 103, 107: what was decided about it is not asked again."""
+    await upload(other, "a", "A", talk_id="first")
+    await upload(other, "b", "B", talk_id="second")
+    first, second = await rows(other)
+    later = replace(second, path=first.path, status=status, talk_id=None, duplicate_of=second.path)
+    for _ in range(2):
+        await take_over(ledger, [first, later, second])
+        assert await known(ledger, "sub/a") == replace(later, claimed_seq=None, answered_seq=None)
+        assert sorted(await statuses_of(ledger, "sub/a")) == sorted([Status.UPLOADED, status])
+    assert await claim(ledger, recording("sub/a", "A")) == KNOWN
+
+
 async def test_a_doubt_is_looked_at_first_whoever_has_it(ledger, other):
     """Fault 103: other audio that is stored at its path becomes history."""
     await upload(ledger, "sub/a", "A", talk_id="ours")

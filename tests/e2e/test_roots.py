@@ -160,6 +160,21 @@ def test_an_adopted_ledger_is_taken_back_though_all_was_moved(archive, tmp_path)
     assert archive.talks() == ONCE
 
 
+def test_what_is_held_stays_held(archive):
+    """Faults 103, 107: other audio at the path of a talk, in the folder and then in the tree."""
+    assert archive(archive.march).code == 0
+    other = archive.folder / "other" / "2025/03/a.wav"
+    archive.calls.write(str(other.relative_to(archive.folder)))
+    archive.calls.put("2025/03/a.wav", other.read_bytes())
+    shutil.rmtree(archive.folder / "other")
+    assert archive(archive.march).code == 1
+    assert archive.manifest(archive.march)["a.wav"] == "possible_duplicate"
+    for flags in (["--adopt"], []):
+        assert archive(archive.folder, *flags).code == 1
+        assert archive.manifest(archive.folder)["2025/03/a.wav"] == "possible_duplicate"
+    assert archive.talks() == ONCE
+
+
 def test_two_subfolders_are_adopted_at_once(archive):
     """Fault 103."""
     for each in (archive.march, archive.april):
