@@ -42,10 +42,12 @@ def spelled(hint: str) -> str:
 
 def located(error: UploaderError) -> str:
     """The problem of an error, with where the value was given that causes it."""
-    if not (isinstance(error, ConfigError) and error.flag and _given):
+    if not (isinstance(error, ConfigError) and error.setting and _given):
         return error.problem
-    origin = _given[0].origin(error.flag.removeprefix("--")) or error.flag
-    return origin + error.problem.removeprefix(error.flag)
+    origin = _given[0].origin(error.setting)
+    if origin is None:
+        return error.problem
+    return f"{origin}: {error.problem.removeprefix(f'{error.flag}: ')}"
 
 
 def again(settings: Settings, command: str, *more: str) -> str:

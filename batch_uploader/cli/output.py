@@ -167,7 +167,7 @@ def _described(cause: Exception, code: ExitCode) -> tuple[str, Iterable[str]]:
 
 
 def _located(cause: errors.UploaderError) -> str:
-    if not (isinstance(cause, errors.ConfigError) and cause.flag):
+    if not (isinstance(cause, errors.ConfigError) and cause.setting):
         return cause.problem
     from batch_uploader.cli.again import located  # as above
 

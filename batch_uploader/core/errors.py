@@ -46,13 +46,23 @@ class UploaderError(Exception):
 
 
 class ConfigError(UploaderError):
-    """A setting is missing, contradictory or unusable; ``flag`` is its flag, if it has one."""
+    """A setting is missing, contradictory or unusable.
+
+    The problem begins with its ``flag``, if that is given. ``setting`` is its name if the problem
+    says by itself what is wrong; the command line tells where it was given.
+    """
 
     def __init__(
-        self, problem: str, *, hint: str | Iterable[str] | None = None, flag: str = ""
+        self,
+        problem: str,
+        *,
+        hint: str | Iterable[str] | None = None,
+        flag: str = "",
+        setting: str = "",
     ) -> None:
         super().__init__(f"{flag}: {problem}" if flag else problem, hint=hint)
         self.flag = flag
+        self.setting = setting or flag.removeprefix("--")
 
 
 class CommandHint(str):

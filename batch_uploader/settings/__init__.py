@@ -30,6 +30,7 @@ from batch_uploader.settings.profile import (
     Layer,
     read_profile,
 )
+from batch_uploader.sources.selection import matches
 
 __all__ = [
     "FILE_NAME",
@@ -91,8 +92,8 @@ class Settings:
         given: dict[str, RawSetting] = {
             name: RawSetting(value, f"--{name}", here) for name, value in flags.items()
         }
-        profile = given.pop("profile", None)
-        self.file = _file(given.pop("config", None), environment, here)
+        profile, config = given.pop("profile", None), given.pop("config", None)
+        self.file = _file(config, environment, here)
         variables: Layer = {
             name: RawSetting(environment[variable], f"the environment variable {variable}", here)
             for name, variable in VARIABLES.items()
@@ -103,7 +104,10 @@ class Settings:
                 f"there is no {FILE_NAME} with profiles in the working directory",
                 "specify the settings file with --config",
             )
-        layers = read_profile(self.file, profile) if self.file else []
+        layers = []
+        if self.file is not None:
+            by_variable = config is None and environment.get(CONFIG_VARIABLE)
+            layers = _read(self.file, profile, CONFIG_VARIABLE if by_variable else None)
         # ChainMap is typed for dictionaries but writes only to the first.
         self._layers: ChainMap[str, RawSetting] = ChainMap(
             given, dict(variables), *map(dict, layers)
@@ -193,7 +197,15 @@ class Settings:
 
     def patterns(self, name: str) -> tuple[str, ...]:
         """A list of patterns, empty if not given."""
-        return self._layers[name].texts() if name in self._layers else ()
+        given = self._layers.get(name)
+        if given is None:
+            return ()
+        patterns = given.texts()
+        try:
+            matches(patterns)
+        except ConfigError as error:
+            given.refuse(error.problem, error.hints)
+        return patterns
 
     def _hold(self, default: float) -> float:
         hold = self.duration("hold", default)
@@ -244,6 +256,17 @@ def _working_directory() -> Path:
             f"the working directory cannot be determined ({error.strerror})",
             hint="it may have been removed; change to another one: cd /",
         ) from error
+
+
+def _read(file: Path, profile: RawSetting | None, variable: str | None) -> list[Layer]:
+    """The layers of the file, which an environment variable may have named."""
+    try:
+        return read_profile(file, profile)
+    except ConfigError as error:
+        if variable is None:
+            raise
+        told = f"the environment variable {variable}: {error.problem}"
+        raise ConfigError(told, hint=error.hints) from error
 
 
 def _file(named: RawSetting | None, environment: Mapping[str, str], here: Path) -> Path | None:

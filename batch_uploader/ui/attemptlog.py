@@ -56,12 +56,14 @@ class AttemptLog:
             raise ConfigError(
                 f"the log file {os.fspath(self._path)!r} cannot be opened ({error.strerror})",
                 hint="specify a file, not a link, in a directory that you can write to",
+                setting="log-file",
             ) from error
         if not _may_go_on(descriptor):
             os.close(descriptor)
             raise ConfigError(
                 f"the log file {os.fspath(self._path)!r} is not a log of this program",
                 hint="specify a new one, or move that one away",
+                setting="log-file",
             )
         # Line-buffered, so that the log of a killed run is complete.
         self._file = os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")

@@ -94,3 +94,35 @@ def test_credentials_that_are_refused_are_found_where_they_were_given(
     assert f"the connection ID is from connection-id in {settings}" in told
     assert "the credential is from the environment variable API_KEY" in told
     assert "revoked" not in result.said
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('include = ["/"]', "include in {file}: the pattern '/' matches nothing"),
+        ('exclude = ["[z-a]"]', "exclude in {file}: the pattern '[z-a]' cannot be read"),
+        ('log-file = "/no/such/log"', "log-file in {file}: the log file '/no/such/log' cannot be"),
+        ('ca-file = "/no/such.pem"', "ca-file in {file}: the CA file /no/such.pem cannot be read"),
+        ('manifest = "/dev/null/m"', "manifest in {file}: /dev/null/m cannot be written"),
+        ('conection-id = "c"', "conection-id in {file}: unknown setting"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_blamed_on_its_line(calls, program, line, told):
+    """Also if a variable names the file, and not only by the settings, but by what uses them."""
+    calls.write("a.wav")
+    file = program.directory / "settings.toml"
+    file.write_text(f"{line}\n")
+    endpoint = ("--connection-id", "c", "--endpoint", "example.org:443")
+    key = ("--api-key-file", calls.key_file)
+    result = program("upload", calls, *endpoint, *key, env={"BATCH_UPLOADER_CONFIG": str(file)})
+    assert result.code == 2, result.said
+    assert told.format(file=file) in result.err
+    named = program("upload", calls, *endpoint, *key, "--config", file)
+    assert f"error: {told.format(file=file)}" in named.err
+
+
+def test_a_settings_file_that_is_not_there_is_blamed_on_the_variable(calls, program):
+    result = program("check", calls, env={"BATCH_UPLOADER_CONFIG": "/no/such.toml"})
+    assert result.code == 2
+    told = "error: the environment variable BATCH_UPLOADER_CONFIG: /no/such.toml cannot be read"
+    assert told in result.err

@@ -243,6 +243,7 @@ def _read_roots(ca_file: Path) -> bytes:
         raise ConfigError(
             f"the CA file {ca_file} cannot be read ({error.strerror})",
             hint="check its name and mode",
+            setting="ca-file",
         ) from error
     try:
         # Comments between certificates may have any bytes; the certificates are ASCII.
@@ -252,6 +253,7 @@ def _read_roots(ca_file: Path) -> bytes:
         raise ConfigError(
             f"the CA file {ca_file} does not hold a certificate",
             hint="it must be PEM, starting with -----BEGIN CERTIFICATE-----",
+            setting="ca-file",
         ) from error
     return roots
 
