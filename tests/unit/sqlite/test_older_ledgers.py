@@ -3,11 +3,14 @@
 from contextlib import aclosing
 
 import pytest
-from support.ledger_cases import CONNECTION
-from support.ledger_harness import lines
+from msgspec.structs import replace
+from support.ledger_cases import AUDIO, CONNECTION, recording
+from support.ledger_harness import claim, duplicate, known, lines
 from support.older_ledgers import ANOTHER, STATES, VERSIONS, columns_of, put_ledger
 
-from batch_uploader.core.model import Container, Failure, Timestamp
+from batch_uploader.core.identity import Cause, Identity
+from batch_uploader.core.model import Container, Failure, Fingerprint, Timestamp
+from batch_uploader.core.records import Sight
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger
 
@@ -93,3 +96,26 @@ async def test_what_it_left_claimed_is_in_doubt_and_all_else_goes_on(older):
     async with SqliteLedger(older, CONNECTION) as ledger:
         assert await ledger.recover() == 1
         assert [doubt.path for doubt in await ledger.doubts()] == ["d/claimed.wav", "in_doubt.wav"]
+
+
+async def test_what_it_lacks_is_unknown_until_a_look_shows_it_where_it_decides(older):
+    """Fault 11: a file was moved after the upgrade, and exported again."""
+    async with SqliteLedger(older, CONNECTION) as ledger:
+        old = await known(ledger, "up.wav")
+        assert (old.essence, old.default_id, old.named_id, old.cause) == (None,) * 4
+        ids = Identity(b"p heard", b"date, operator, client")
+        content = Fingerprint(old.sha256, b"exported again".ljust(32, b"."))
+        moved = replace(recording("moved.wav"), fingerprint=content, identity=ids)
+        sights = {"up.wav": Sight(gone=False, identity=ids)}
+        answer = await claim(ledger, moved, sights=sights)
+        assert answer == duplicate(moved, "up.wav", Cause.SAME_AUDIO)
+        learned = await known(ledger, "up.wav")
+        assert learned == replace(old, essence=ids.essence, default_id=ids.default_id, named_id=b"")
+
+
+async def test_what_was_uploaded_is_not_sent_again_once_it_is_converted(older):
+    """Fault 11: overnight, after the upgrade, so that nothing can be learned of it."""
+    async with SqliteLedger(older, CONNECTION) as ledger:
+        encoded = recording("d/ü.mp3", "B", info=replace(AUDIO, container=Container.MP3))
+        answer = await claim(ledger, encoded, sights={"d/ü.wav": Sight(gone=True)})
+        assert answer == duplicate(encoded, "d/ü.wav", Cause.CONVERTED)
