@@ -60,7 +60,8 @@ class Resolution(Struct, frozen=True):
                 failure = RESEND
                 if before.duplicate_of is not None:
                     failure = Failure("RESEND", "somebody decided that it is another call")
-                    cause = Cause.ANOTHER_CALL
+                    surely = before.status is Status.DUPLICATE
+                    cause = Cause.NO_DUPLICATE if surely else Cause.ANOTHER_CALL
             case Verdict.GIVE_UP:
                 status = Status.GIVEN_UP
                 failure = Failure("GIVEN_UP", "somebody decided to give it up")

@@ -21,7 +21,7 @@ from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import DoubtsWaiting, Event
-from batch_uploader.core.identity import Cause
+from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.states import UNDECIDED, Status, Verdict
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_duration
@@ -93,7 +93,7 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
 
 
 def _cause(word: str) -> Cause:
-    words = [each.value for each in Cause if each is not Cause.ANOTHER_CALL]
+    words = [each.value for each in Cause if each not in BY_A_HUMAN]
     if word not in words:
         raise ConfigError(
             f"--cause: unknown cause {printable(word)}", hint=closest(word, words, "causes")

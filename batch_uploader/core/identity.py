@@ -4,6 +4,7 @@
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -53,4 +54,10 @@ class Cause(StrEnum):
     LEG = "leg"
     """Its name looks like one side of the call that is mixed in the file beside it."""
     ANOTHER_CALL = "another-call"
-    """A human decided that it is another call: it is sent whatever it is like."""
+    """A human decided that it is another call than it may have been; copies of one are one call."""
+    NO_DUPLICATE = "no-duplicate"
+    """A human decided that a duplicate is another call: it is sent whatever it is like."""
+
+
+BY_A_HUMAN: Final = frozenset({Cause.ANOTHER_CALL, Cause.NO_DUPLICATE})
+"""Decisions, which are not made again while the content stays."""

@@ -22,7 +22,7 @@ from batch_uploader.core.calls import (
     strongest,
 )
 from batch_uploader.core.changes import Claim, Rejudge
-from batch_uploader.core.identity import Cause
+from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, SharedIds, Sight
 from batch_uploader.core.states import AT_REST, KEPT, UNRESOLVED, Status
@@ -61,10 +61,12 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
             answer = looked_into(store, current, asked.recording, asked.stamp_field, now)
         if answer is not None:
             return answer
-    decided = current is not None and _is_decided(current, new)
-    if not decided:
-        answer = _judged(store, new, context._replace(current=current), asked.sights, now)
-        if answer is None and (mix := asked.recording.mix) is not None:
+    decision = None if current is None else _decision(current, new)
+    if decision is not Cause.NO_DUPLICATE:
+        sure = decision is not None
+        context = context._replace(current=current)
+        answer = _judged(store, new, context, asked.sights, now, only_sure=sure)
+        if answer is None and not sure and (mix := asked.recording.mix) is not None:
             answer = _held_as_leg(store, current, new, mix, now)
         if answer is not None:
             return answer
@@ -74,7 +76,7 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
             new,
             status=Status.CLAIMED,
             policy=None,
-            cause=Cause.ANOTHER_CALL if decided else None,
+            cause=decision,
             claimed_seq=store.tick(),
             owner=owner,
         )
@@ -223,13 +225,13 @@ def _same_audio(current: Record, new: Record, **also: object) -> Record:
     )
 
 
-def _is_decided(current: Record, new: Record) -> bool:
-    """Whether a human said that this recording is another call."""
-    if current.cause is not Cause.ANOTHER_CALL:
-        return False
-    if current.sha256 is None:
-        return current.stat.is_like(new.stat)
-    return sounds_like(current, new)
+def _decision(current: Record, new: Record) -> Cause | None:
+    """What a human decided about this content: that it is another call."""
+    if current.cause not in BY_A_HUMAN:
+        return None
+    unread = current.sha256 is None
+    same = current.stat.is_like(new.stat) if unread else sounds_like(current, new)
+    return current.cause if same else None
 
 
 class _Other(NamedTuple):
@@ -241,14 +243,25 @@ class _Other(NamedTuple):
 
 
 def _judged(
-    store: Store, new: Record, context: ClaimContext, sights: Mapping[str, Sight], now: int
+    store: Store,
+    new: Record,
+    context: ClaimContext,
+    sights: Mapping[str, Sight],
+    now: int,
+    *,
+    only_sure: bool = False,
 ) -> ClaimAnswer | None:
-    """The answer to what is a call on record, or may be; recorded. None if it is another call."""
+    """The answer to what is a call on record, or may be; recorded. None if it is another call.
+
+    With ``only_sure`` what may be one is another call: that was decided.
+    """
     others = list(_others(new, context, sights))
     if not others:
         return None
     evidence = Evidence(_default_ids_count(store), _names_a_call(store, new, others))
     rulings = [(_ruling(new, old, evidence), old.record) for old in others]
+    if only_sure:
+        rulings = [each for each in rulings if each[0].sameness is Sameness.ONE]
     ruling, other = strongest(rulings)
     if other is None:
         return None

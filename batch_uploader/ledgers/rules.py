@@ -34,7 +34,7 @@ from batch_uploader.core.changes import (
     Unanswered,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.identity import Cause
+from batch_uploader.core.identity import BY_A_HUMAN
 from batch_uploader.core.model import RESEND, Failure, Outcome, Timestamp
 from batch_uploader.core.records import Lost, Record, Sight
 from batch_uploader.core.states import (
@@ -270,7 +270,7 @@ def release(store: Store, path: str, now: Timestamp, owner: int) -> Lost | None:
     current = store.current(path)
     if not _is_claim_of(current, owner):
         return Lost(path, None if current is None else current.status)
-    if current is not None and current.cause is Cause.ANOTHER_CALL:
+    if current is not None and current.cause in BY_A_HUMAN:
         # The decision stays; nothing of it was sent.
         back = replace(current, status=Status.FAILED, owner=None, failure=RESEND)
         store.put(replace(back, settled_at_ns=now.wall_ns))

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batch_uploader.core.calls import possible
-from batch_uploader.core.identity import Cause
+from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
 from batch_uploader.core.naming import is_sidecar, stem
 from batch_uploader.core.ports import Source
@@ -342,7 +342,7 @@ def _as_found(outcome: Outcome) -> Outcome:
 
 def _is_another_call(before: Record | None) -> bool:
     """Whether a human decided that it is a call of its own."""
-    return before is not None and before.cause is Cause.ANOTHER_CALL
+    return before is not None and before.cause in BY_A_HUMAN
 
 
 def _is_held_leg(before: Record, now: Outcome) -> bool:

@@ -78,6 +78,7 @@ endings = st.builds(
             *((status, None) for status in Status if status is not Status.UPLOADED),
             (Status.DUPLICATE, Cause.SAME_AUDIO),
             (Status.FAILED, Cause.ANOTHER_CALL),
+            (Status.FAILED, Cause.NO_DUPLICATE),
         ]
     ),
     stats,
@@ -249,7 +250,7 @@ def assert_sound(lines, known, talks):
     current = Counter(row.path for row in lines if row.path in known)
     assert set(current) == set(known)
     sent = [row for row in lines if row.status in MAYBE_STORED and row.sha256 is not None]
-    sent = [row for row in sent if row.cause is not Cause.ANOTHER_CALL]
+    sent = [row for row in sent if row.cause is not Cause.NO_DUPLICATE]
     for name, calls in (
         ("content", Counter((row.sha256, row.metadata) for row in sent)),
         ("place and audio", Counter((stem(row.path), row.sha256) for row in sent)),

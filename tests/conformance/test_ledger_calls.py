@@ -21,6 +21,7 @@ from support.ledger_harness import (
     statuses_of,
 )
 
+from batch_uploader.app.decisions import Resolution
 from batch_uploader.core.changes import (
     Forget,
     JudgeDefaultIds,
@@ -33,7 +34,7 @@ from batch_uploader.core.identity import CONSTANT, Cause, Identity
 from batch_uploader.core.model import Container
 from batch_uploader.core.ports import apply_all, apply_one
 from batch_uploader.core.records import ClaimResult, Record, SharedIds, Sight
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import Status, Verdict
 
 GONE, THERE = Sight(gone=True), Sight(gone=False)
 
@@ -253,9 +254,7 @@ async def test_a_leg_stays_held_until_a_human_decides(ledger):
 
 async def resend(ledger, path):
     """What ``resolve --resend`` records."""
-    outcome = (await known(ledger, path)).outcome
-    again = replace(outcome, status=Status.FAILED, cause=Cause.ANOTHER_CALL, duplicate_of=None)
-    await settle(ledger, again)
+    await settle(ledger, Resolution(Verdict.RESEND).outcome((await known(ledger, path)).outcome))
 
 
 @pytest.mark.parametrize("given_back", [False, True])
@@ -273,6 +272,26 @@ async def test_what_a_human_called_another_call_is_sent_whatever_it_is_like(ledg
     assert await claim(ledger, new) == KNOWN
 
 
+async def test_of_copies_that_are_another_call_than_a_third_one_is_sent(ledger):
+    """Fault 43: each was compared with the first half of the call, and not with the other."""
+    await sent(ledger, call("a.wav", date=b"monday"))
+    half, copy = call("b.wav", "B", date=b"monday"), call("c.wav", "B", date=b"monday")
+    for each in (half, copy):
+        assert (await claim(ledger, each)).claim is ClaimResult.POSSIBLE
+        await resend(ledger, each.path)
+    assert await claim(ledger, half, copy) == [GRANTED, busy("b.wav")]
+    await settle(ledger, uploaded("b.wav", "talk-2"))
+    assert await claim(ledger, copy) == duplicate(copy, "b.wav")
+
+
+async def test_a_copy_that_a_human_called_another_call_is_sent(ledger):
+    await sent(ledger, call("a.wav"))
+    copy = call("b.wav")
+    assert await claim(ledger, copy) == duplicate(copy, "a.wav")
+    await resend(ledger, "b.wav")
+    assert await claim(ledger, copy) == GRANTED
+
+
 async def test_a_decision_is_about_the_audio_that_was_held(ledger):
     await sent(ledger, call("a.wav"))
     await claim(ledger, call("a.mp3", "B"))
@@ -282,7 +301,7 @@ async def test_a_decision_is_about_the_audio_that_was_held(ledger):
 
 async def test_a_decision_about_a_leg_that_was_not_read_is_about_its_file(ledger):
     await sent(ledger, call("a.wav"))
-    leg = replace(ended("a.mp3", Status.POSSIBLE_DUPLICATE), cause=Cause.LEG)
+    leg = replace(ended("a.mp3", Status.POSSIBLE_DUPLICATE, duplicate_of="x"), cause=Cause.LEG)
     for seen, answer in ((stat(), ClaimResult.GRANTED), (LATER, ClaimResult.POSSIBLE)):
         await settle(ledger, leg)
         await resend(ledger, "a.mp3")

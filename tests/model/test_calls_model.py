@@ -13,6 +13,7 @@ from model.protocol import Model, explore
 from model.world import File, World
 from msgspec import structs
 
+from batch_uploader.app.decisions import Resolution
 from batch_uploader.core import calls
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Sight
@@ -90,6 +91,13 @@ HELD = {
     "a call in two halves": World(
         (wav(date="monday"), wav("b.wav", "B", date="monday", call="two"))
     ),
+    "a call in two halves, and a copy of one": World(
+        (
+            wav(date="monday"),
+            wav("b.wav", "B", date="monday", call="two"),
+            wav("c.wav", "B", date="monday", call="two"),
+        )
+    ),
     "two parts of a conversation": World(
         (wav(number="one"), wav("b.wav", "B", number="one", call="two"))
     ),
@@ -104,8 +112,9 @@ MET = {"converted, and that is moved", "converted, and that is copied"}
 
 def walk(situation, **model):
     world = SURE.get(situation) or HELD[situation]
-    short = {"runs": 2, "attempts": 2} if len(world.files) > 1 else {}
-    walked = Model(human=situation in HELD, met=situation in MET, **short, **model)
+    runs, attempts = {1: (3, 3), 2: (2, 2), 3: (1, 1)}[len(world.files)]
+    human, met = situation in HELD, situation in MET
+    walked = Model(runs=runs, attempts=attempts, human=human, met=met, **model)
     return explore(walked, world)
 
 
@@ -143,10 +152,27 @@ def _same_bytes_only(store, path):
             store.drop(record.path)
 
 
+def _forces(verdict, talk_id=""):
+    """As if a human had said so of a copy."""
+    real = Resolution(verdict, talk_id)
+
+    class Forced:
+        def outcome(self, before):
+            after = real.outcome(before)
+            another = after.cause is Cause.ANOTHER_CALL
+            return structs.replace(after, cause=Cause.NO_DUPLICATE) if another else after
+
+    return Forced()
+
+
 _OTHERS = claims._others
 _ALL_THERE = (decisions, "Sight", lambda _: Sight(gone=False))
 _ALL_GONE = (decisions, "Sight", lambda _: Sight(gone=True))
 MUTANTS = {
+    "a decision counts for everything": (
+        "a call in two halves, and a copy of one",
+        (decisions, "Resolution", _forces),
+    ),
     "no default ID": ("moved and converted", (calls, "_are_equal", lambda *_: False)),
     "no named ID": (
         "converted and renamed, with a number",

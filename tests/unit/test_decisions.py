@@ -91,6 +91,7 @@ def test_what_a_human_says_about_a_possible_duplicate():
         None,
         Cause.ANOTHER_CALL,
     )
+    assert RESEND.outcome(same).cause is Cause.NO_DUPLICATE
     assert other.failure is not None
     assert other.failure.code == "RESEND"
     assert same.duration == other.duration == 2.0

@@ -7,7 +7,7 @@ from support.ledger_cases import CONNECTION, stat
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
 from batch_uploader.core import events
-from batch_uploader.core.identity import Cause
+from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
@@ -19,7 +19,7 @@ from batch_uploader.ui.summary import summary_lines
 HELD = [
     cause
     for cause in Cause
-    if cause not in {Cause.SAME_CONTENT, Cause.SAME_AUDIO, Cause.CONVERTED, Cause.ANOTHER_CALL}
+    if cause not in {Cause.SAME_CONTENT, Cause.SAME_AUDIO, Cause.CONVERTED} | BY_A_HUMAN
 ]
 COMMAND = "batch-uploader resolve calls --cause"
 
