@@ -22,6 +22,8 @@ ABSENT: Final = "absent"
 _GONE: Final = "gone"
 """The fact with the numbers that the last run told of, by connection and selection."""
 _MOST_KEPT = 16
+_MOST_FORGOTTEN = 100_000
+"""More are left to the next run, since these paths are kept until the end of the walk."""
 
 
 class Gone(Struct, frozen=True):
@@ -101,7 +103,7 @@ class Absence:
         """Take a folder into account."""
         self._seen += batch.on_record
         self._complete &= batch.listed
-        self._forgettable += batch.gone
+        self._forgettable += batch.gone[: _MOST_FORGOTTEN - len(self._forgettable)]
 
     async def walked(self) -> None:
         """After the walk: forget what is gone and was never stored, unless most is gone."""

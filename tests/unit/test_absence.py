@@ -165,6 +165,18 @@ async def test_a_folder_that_cannot_be_listed_is_told_and_not_gone():
     assert (await harness.run()).gone == 0
 
 
+async def test_too_many_to_remember_are_forgotten_by_later_runs(monkeypatch):
+    monkeypatch.setattr("batch_uploader.run.absence._MOST_FORGOTTEN", 2)
+    bad = {f"{n}.wav": b"no audio" for n in range(5)}
+    harness = await uploaded(9, bad)
+    for path in bad:
+        harness.source.remove(path)
+    for left in (3, 1, 0):
+        summary = await harness.run()
+        assert summary.gone == 0
+        assert len(await harness.statuses()) == 9 + left
+
+
 async def test_a_run_that_is_cut_short_judges_nothing():
     harness = await uploaded(5)
     remove(harness, 0, 1, 2)
