@@ -366,16 +366,20 @@ class _Exact:
         self._presence = presence
         self._gone: list[str] = []
         self._orphans: list[Outcome] = []
+        self._touched: list[Job] = []
         self._foretelling: Foretelling | None = None
 
     async def tell(self, batch: Batch, jobs: Sequence[Job]) -> list[Foretold]:
         self._gone += batch.gone
         self._orphans += map(orphaned, batch.orphans)
+        self._touched += (job for job in batch.jobs if job.action is Action.COMPARE_METADATA)
         held = [each for each in batch.held if each.status is Status.POSSIBLE_DUPLICATE]
         if not (jobs or batch.legs or held):
             return []
         foretelling = await self._begun()
         await foretelling.record(batch.legs)
+        await foretelling.correct(self._touched)
+        self._touched = []
         return await foretelling.foretell(jobs)
 
     async def end(self) -> list[str]:

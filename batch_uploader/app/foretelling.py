@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup, groups_of
-from batch_uploader.core.changes import Claim, Forget, Settle
+from batch_uploader.core.changes import Claim, Forget, LearnIdentity, Settle
 from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
@@ -99,6 +99,20 @@ class Foretelling:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record what a run records without sending anything."""
         await self.ledger.apply([Settle(each, self._policy) for each in outcomes])
+
+    async def correct(self, jobs: Sequence[Job]) -> None:
+        """Record the IDs of talks whose sidecars were touched, as a run does."""
+        found = await to_thread.run_sync(lambda: list(map(self._ids, jobs)))
+        await self.ledger.apply([each for each in found if each is not None])
+
+    def _ids(self, job: Job) -> LearnIdentity | None:
+        if job.known is None:
+            return None
+        try:
+            ids = self._preparer.identity(self._preparer.metadata(job.pair))
+        except SourceError:
+            return None
+        return LearnIdentity(job.path, job.known.stat, ids, corrected=True)
 
     async def forget(self, gone: Sequence[str]) -> None:
         """Forget what is gone and was never stored."""

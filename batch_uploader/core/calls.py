@@ -77,14 +77,17 @@ def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> 
     same_place = stem(new.path) == stem(old.path)
     if same_place and sounds_like(new, old):  # 0
         return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
-    if not same_place and has_content_of(new, old):  # 2
+    # A sidecar that was corrected counts as it was and as it is.
+    versions = old, _corrected(old, sight)
+    if not same_place and any(has_content_of(new, each) for each in versions):  # 2
         return Ruling(Sameness.ONE, Cause.SAME_CONTENT)
     proof = sounds_like(new, old) and _proves(new) and evidence.essence
     if is_comparable(new.named_id, old.named_id):
         return _by_named_id(new, old, sight, proof=proof)
+    equal_ids = any(_are_equal(new.default_id, each.default_id) for each in versions)
     if same_place:
-        return _at_same_place(new, old, sight)
-    equal_ids = evidence.default_ids and _are_equal(new.default_id, old.default_id)
+        return _at_same_place(new, old, sight, equal_ids=equal_ids)
+    equal_ids &= evidence.default_ids
     if proof:
         return _elsewhere(new, old, sight, equal_ids=equal_ids)
     return _by_default_id(new, old, sight) if equal_ids else _ANOTHER
@@ -110,10 +113,10 @@ def _elsewhere(new: Record, old: Record, sight: Sight | None, *, equal_ids: bool
     """Rule 2: the same audio at another place."""
     if equal_ids:
         return Ruling(Sameness.ONE, Cause.SAME_AUDIO)
-    if _tell_two_calls(new, old) and not _may_be_moved(new, old):
-        return _ANOTHER
     if sight is None:
         return _UNSEEN
+    if _tell_two_calls(new, old) and not _may_be_moved(new, old):
+        return _ANOTHER
     return Ruling(Sameness.POSSIBLE, Cause.MOVED) if sight.gone else _ANOTHER
 
 
@@ -123,12 +126,12 @@ def _may_be_moved(new: Record, old: Record) -> bool:
     return _base_name(new.path) == _base_name(old.path) or apart <= _CLOCK_NS
 
 
-def _at_same_place(new: Record, old: Record, sight: Sight | None) -> Ruling:
+def _at_same_place(new: Record, old: Record, sight: Sight | None, *, equal_ids: bool) -> Ruling:
     """Rule 3: other audio at the same place."""
-    if _tell_two_calls(new, old):
-        return _ANOTHER
     if sight is None:
         return _UNSEEN
+    if _tell_two_calls(new, old) and not equal_ids:
+        return _ANOTHER
     if not sight.gone:
         return Ruling(Sameness.POSSIBLE, Cause.TWO_FORMATS)
     if _may_be_converted(new, old):
@@ -183,6 +186,14 @@ def learned(old: Record, sight: Sight | None) -> Record:
         default_id=seen.default_id if old.default_id is None else old.default_id,
         named_id=seen.named_id if old.named_id is None else old.named_id,
     )
+
+
+def _corrected(old: Record, sight: Sight | None) -> Record:
+    """The record with what its sidecar says now, as far as that was seen."""
+    if sight is None or sight.corrected is None:
+        return old
+    now = sight.corrected
+    return replace(old, metadata=now.metadata, default_id=now.default_id or old.default_id)
 
 
 def sounds_like(one: Record, other: Record) -> bool:

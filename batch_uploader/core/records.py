@@ -51,15 +51,24 @@ def ids_learned(connection_id: str) -> str:
     return f"ids_learned {connection_id}"
 
 
+class Corrected(Struct, frozen=True):
+    """What a sidecar says since it was corrected: the digest of the metadata, and the ID."""
+
+    metadata: bytes
+    default_id: bytes
+
+
 class Sight(Struct, frozen=True):
     """What a look at the file of a record showed.
 
     ``gone`` says whether the file that was recorded is missing or replaced. ``identity`` is what
-    the record lacks, None if it lacks nothing or the files are not as recorded.
+    the record lacks, None if it lacks nothing or the files are not as recorded. ``corrected`` is
+    what the sidecar says now, None if that is as recorded or not known.
     """
 
     gone: bool
     identity: Identity | None = None
+    corrected: Corrected | None = None
 
 
 class ClaimAnswer(Struct, frozen=True):

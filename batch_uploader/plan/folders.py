@@ -108,8 +108,10 @@ class Batch(Struct):
 def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
     """The jobs of a folder, with those that look like copies of one file behind the first of them.
 
-    So the first is sent, however fast each of them is read.
+    So the first is sent, however fast each of them is read. What is on record comes before what is
+    compared with that, since its sidecar may have been corrected.
     """
+    jobs = sorted(jobs, key=lambda job: job.action is Action.UPLOAD)
     names = Counter(stem(job.path) for job in jobs)
     groups: dict[object, list[Job]] = {}
     for job in jobs:

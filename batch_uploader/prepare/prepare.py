@@ -25,7 +25,7 @@ from batch_uploader.core.model import (
     recording_key,
 )
 from batch_uploader.core.ports import Local, Source
-from batch_uploader.core.records import Likeness, Record, Sight
+from batch_uploader.core.records import Corrected, Likeness, Record, Sight
 from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger, essence
@@ -163,28 +163,47 @@ class Preparer(Struct, frozen=True):
     def sight(self, record: Record) -> Sight:
         """Look at the file of a record: whether it is still there, and what the record lacks.
 
-        A file that cannot be read is there.
+        A file that cannot be read is there, and so is one without its sidecar.
         """
+        heard = None
+        lacks = None in {record.essence, record.default_id, record.named_id}
         try:
             entry = self.source.stat(record.path)
             there = (entry.size, entry.mtime_ns) == (record.stat.size, record.stat.mtime_ns)
-            lacks = None in {record.essence, record.default_id, record.named_id}
-            if there and not lacks:
-                return Sight(gone=False)
-            sha256, heard = self._digests(entry)
-            if sha256 != record.sha256 and (heard is None or heard != record.essence):
-                return Sight(gone=True)
-            return Sight(gone=False, identity=self.identity(self.metadata_of(record), heard))
+            if lacks or not there:
+                sha256, heard = self._digests(entry)
+                if sha256 != record.sha256 and (heard is None or heard != record.essence):
+                    return Sight(gone=True)
         except SourceGone:
             return Sight(gone=True)
         except SourceError:
             return Sight(gone=False)
+        try:
+            if lacks:
+                return Sight(gone=False, identity=self.identity(self.metadata_of(record), heard))
+            return Sight(gone=False, corrected=self._corrected(record))
+        except SourceError:
+            return Sight(gone=False)
+
+    def _corrected(self, record: Record) -> Corrected | None:
+        """What the sidecar of a record says, if it is not as recorded."""
+        beside = self._sidecar_of(record)
+        before = record.stat.sidecar_size, record.stat.sidecar_mtime_ns
+        if beside is None or (beside.size, beside.mtime_ns) == before:
+            return None
+        metadata = self.metadata_of(record)
+        if isinstance(metadata, tuple):
+            return None
+        return Corrected(metadata.digest(), self.rules.call_ids.default_id(metadata))
+
+    def _sidecar_of(self, record: Record) -> Entry | None:
+        folder, slash, _ = record.path.rpartition("/")
+        name = record.stat.sidecar
+        return None if name is None else self.source.stat(f"{folder}{slash}{name}")
 
     def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
         """The metadata of a record's sidecar as it is now. Raises SourceError."""
-        folder, slash, _ = record.path.rpartition("/")
-        name = record.stat.sidecar
-        beside = None if name is None else self.source.stat(f"{folder}{slash}{name}")
+        beside = self._sidecar_of(record)
         return self.metadata(Pair(self.source.stat(record.path), beside))
 
     def identity(
