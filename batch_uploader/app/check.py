@@ -9,13 +9,13 @@ from typing import Protocol
 
 from anyio import to_thread
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable
+from batch_uploader.app.onrecord import NoLedger, OnRecord, Presence
 from batch_uploader.app.places import (
     Places,
     Where,
@@ -28,14 +28,13 @@ from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import DefaultIdsOff, Event, Judged
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import AudioInfo, Defect, Entry, Outcome
-from batch_uploader.core.records import Likeness, Record
+from batch_uploader.core.model import AudioInfo, Defect, Outcome
+from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.prepare import Preparer, Rules
-from batch_uploader.run.absence import Gone, find_gone
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
@@ -196,7 +195,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
         )
         preparer = Preparer(source, connection, rules)
-        presence = _Presence(known, preparer, allowed=options.allow_empty)
+        presence = Presence(known, preparer, allowed=options.allow_empty)
         teller = (
             _Fast(preparer, places, summary)
             if fast
@@ -205,7 +204,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         inspections = _inspections(planner, teller)
         async for seen in await stack.enter_async_context(aclosing(inspections)):
             summary.add(seen)
-            presence.add(seen)
+            presence.add(seen.on_record, seen.copies, listed=seen.listed)
             for listener in listeners:
                 listener(seen)
         if presence.listed:
@@ -219,91 +218,15 @@ async def _known(places: Places, stack: AsyncExitStack) -> tuple[Remembers, str]
     """The ledger's records of the connection, and its ID; empty without a ledger."""
     connection_id = await find_connection(places)
     if not places.ledger.exists():
-        return _NoLedger(), connection_id or ""
+        return NoLedger(), connection_id or ""
     await to_thread.run_sync(require_last, places.ledger)
     async with LedgerReader(places.ledger) as reader:
         belonging = Belonging(places.ledger, places.root)
         await require_agreement(reader, places.manifest, belonging)
     if connection_id is None:
-        return _NoLedger(), ""
+        return NoLedger(), ""
     reader = await stack.enter_async_context(LedgerReader(places.ledger, connection_id))
-    return _OnRecord(reader, places.ledger), connection_id
-
-
-class _NoLedger:
-    """The ledger of a directory that has none yet."""
-
-    async def known(self, _folder: str) -> dict[str, Record]:
-        return {}
-
-    async def unchanged(
-        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
-    ) -> int:
-        return 0
-
-
-class _OnRecord(Struct, frozen=True):
-    """A ledger without its invalid recordings, so that they are inspected and reported again.
-
-    If no run goes on, a claim is shown as the doubt that the next run will make of it.
-    """
-
-    reader: LedgerReader
-    path: Path
-    invalid: set[str] = field(default_factory=set)
-    """The paths of those that were left out, in the folder that was asked for last."""
-
-    def count_invalid(self, batch: Batch) -> int:
-        """How many of those are there."""
-        paths = [job.path for job in batch.jobs] + [each.entry.path for each in batch.orphans]
-        return sum(path in self.invalid for path in paths)
-
-    async def known(self, folder: str) -> dict[str, Record]:
-        known = await self.reader.known(folder)
-        claimed = any(each.status is Status.CLAIMED for each in known.values())
-        if claimed and not await to_thread.run_sync(is_running, self.path):
-            # Read again: a run may just have ended and settled its claims.
-            again = await self.reader.known(folder)
-            known = {path: _doubted(each) for path, each in again.items()}
-        self.invalid.clear()
-        self.invalid.update(path for path in known if known[path].status is Status.INVALID)
-        return {path: each for path, each in known.items() if path not in self.invalid}
-
-    async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
-    ) -> int:
-        return await self.reader.unchanged(folder, entries, by)
-
-
-def _doubted(known: Record) -> Record:
-    if known.status is not Status.CLAIMED:
-        return known
-    return replace(known, status=Status.IN_DOUBT)
-
-
-class _Presence:
-    """How much is there of what is on record, as far as the walk came."""
-
-    def __init__(self, known: Remembers, preparer: Preparer, *, allowed: bool) -> None:
-        self._known = known
-        self._preparer = preparer
-        self._allowed = allowed
-        self._there = 0
-        self.copies = 0
-        self.listed = True
-
-    def add(self, seen: Inspection) -> None:
-        """Take a folder into account."""
-        self._there += seen.on_record
-        self.copies += seen.copies
-        self.listed &= seen.listed
-
-    async def find_gone(self, moved: int = 0) -> Gone | None:
-        """What is gone, if it is most and not allowed; ``moved`` was found elsewhere."""
-        if self._allowed or not isinstance(self._known, _OnRecord):
-            return None
-        preparer, reader = self._preparer, self._known.reader
-        return await find_gone(reader, preparer.connection_id, preparer.source, self._there, moved)
+    return OnRecord(reader, places.ledger), connection_id
 
 
 class _Teller(Protocol):
@@ -357,7 +280,7 @@ class _Exact:
         places: Places,
         summary: CheckSummary,
         stack: AsyncExitStack,
-        presence: _Presence,
+        presence: Presence,
     ) -> None:
         self._preparer = preparer
         self._places = places
@@ -465,7 +388,7 @@ def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Ins
         sum(each.status is Status.CLAIMED for each in batch.held),
         tuple(duplicates),
         sum(each.nbytes for each in told),
-        batch.on_record + (known.count_invalid(batch) if isinstance(known, _OnRecord) else 0),
+        batch.on_record + (known.count_invalid(batch) if isinstance(known, OnRecord) else 0),
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
     )

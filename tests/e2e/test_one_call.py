@@ -225,6 +225,48 @@ def test_a_corrected_recording_that_is_converted_later(archive, nights):
     nights.nothing_to_do()
 
 
+@pytest.mark.parametrize("ids", [{}, {"date": "2025-04-24 14:34:19"}], ids=["ids", "none"])
+@pytest.mark.parametrize("folder", ["a", "z"])
+def test_a_call_that_is_corrected_and_copied_on_one_day(archive, nights, ids, folder):
+    """The copy says what the sidecar of the call says now, and not what was sent."""
+    archive.add(1, "day/call.wav", **ids)
+    nights.night()
+    archive.correct("day/call.json", client_id="corrected")
+    archive.put(f"{folder}/call.wav", archive.read("day/call.wav"), call=1)
+    archive.describe(f"{folder}/call.json", archive.fields("day/call.json"))
+    nights.night()
+    assert nights.counts() == {1: 1}
+    assert len(nights.lines("duplicate")) == 1
+    nights.nothing_to_do()
+
+
+@pytest.mark.parametrize("name", ["call.mp3", "call.opus"])
+def test_a_call_that_is_corrected_and_gets_another_format_on_one_day(archive, nights, name):
+    archive.add(1, "call.wav")
+    nights.night()
+    told = archive.fields("call.json") | {"client_id": "corrected"}
+    archive.remove("call.json")
+    archive.put(name, sound.converted(archive.read("call.wav"), "wav", name[5:]), call=1)
+    for each in ("call.wav", name):
+        archive.describe(f"{each}.json", told)
+    nights.night(code=1)
+    assert nights.held() == {name: "TWO_FORMATS"}
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
+@pytest.mark.parametrize("ids", [{}, {"date": "2025-04-24 14:34:19"}], ids=["ids", "none"])
+def test_a_call_and_its_copy_that_are_exported_again(archive, nights, ids):
+    for folder in ("backup", "day"):
+        archive.add(1, f"{folder}/call.wav", **ids)
+    nights.night()
+    for folder in ("backup", "day"):
+        archive.correct(f"{folder}/call.json", exported=folder, client_id="corrected")
+    nights.night()
+    assert nights.counts() == {1: 1}
+    nights.nothing_to_do()
+
+
 def test_a_recorder_that_uses_its_names_again(archive, nights):
     for night in range(4):
         for line in range(3):

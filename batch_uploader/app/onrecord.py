@@ -1,0 +1,96 @@
+"""What a check reads of a ledger, and how much of that is still there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio import to_thread
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from batch_uploader.core.model import Entry
+from batch_uploader.core.records import Likeness, Record
+from batch_uploader.core.states import Status
+from batch_uploader.ledgers.sqlite import LedgerReader, is_running
+from batch_uploader.plan.folders import Batch, Remembers
+from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.run.absence import Gone, find_gone
+
+
+class NoLedger:
+    """The ledger of a directory that has none yet."""
+
+    async def known(self, _folder: str) -> dict[str, Record]:
+        """Nothing."""
+        return {}
+
+    async def unchanged(
+        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
+    ) -> int:
+        """None."""
+        return 0
+
+
+class OnRecord(Struct, frozen=True):
+    """A ledger without its invalid recordings, so that they are inspected and reported again.
+
+    If no run goes on, a claim is shown as the doubt that the next run will make of it.
+    """
+
+    reader: LedgerReader
+    path: Path
+    invalid: set[str] = field(default_factory=set)
+    """The paths of those that were left out, in the folder that was asked for last."""
+
+    def count_invalid(self, batch: Batch) -> int:
+        """How many of those are there."""
+        paths = [job.path for job in batch.jobs] + [each.entry.path for each in batch.orphans]
+        return sum(path in self.invalid for path in paths)
+
+    async def known(self, folder: str) -> dict[str, Record]:
+        """The records of a folder, by path."""
+        known = await self.reader.known(folder)
+        claimed = any(each.status is Status.CLAIMED for each in known.values())
+        if claimed and not await to_thread.run_sync(is_running, self.path):
+            # Read again: a run may just have ended and settled its claims.
+            again = await self.reader.known(folder)
+            known = {path: _doubted(each) for path, each in again.items()}
+        self.invalid.clear()
+        self.invalid.update(path for path in known if known[path].status is Status.INVALID)
+        return {path: each for path, each in known.items() if path not in self.invalid}
+
+    async def unchanged(
+        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+    ) -> int:
+        """As ``ports.Ledger``."""
+        return await self.reader.unchanged(folder, entries, by)
+
+
+def _doubted(known: Record) -> Record:
+    if known.status is not Status.CLAIMED:
+        return known
+    return replace(known, status=Status.IN_DOUBT)
+
+
+class Presence:
+    """How much is there of what is on record, as far as the walk came."""
+
+    def __init__(self, known: Remembers, preparer: Preparer, *, allowed: bool) -> None:
+        self._known = known
+        self._preparer = preparer
+        self._allowed = allowed
+        self._there = 0
+        self.copies = 0
+        self.listed = True
+
+    def add(self, on_record: int, copies: int, *, listed: bool) -> None:
+        """Take a folder into account."""
+        self._there += on_record
+        self.copies += copies
+        self.listed &= listed
+
+    async def find_gone(self, moved: int = 0) -> Gone | None:
+        """What is gone, if it is most and not allowed; ``moved`` was found elsewhere."""
+        if self._allowed or not isinstance(self._known, OnRecord):
+            return None
+        preparer, reader = self._preparer, self._known.reader
+        return await find_gone(reader, preparer.connection_id, preparer.source, self._there, moved)
