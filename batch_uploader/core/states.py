@@ -268,6 +268,8 @@ MAYBE_STORED: Final = _where(lambda row: row.stored is not Stored.NO)
 """The service holds these, or may: copies of them are not sent."""
 COMPARED: Final = MAYBE_STORED | {Status.DUPLICATE}
 """What a recording is compared with: a duplicate stands for the call that it is one of."""
+COMPARED_AT_PLACE: Final = COMPARED | {Status.POSSIBLE_DUPLICATE}
+"""The same at its place: what was made of a possible duplicate is one, too."""
 MAY_TURN_OUT_UP: Final = _where(lambda row: row.stored is Stored.MAYBE)
 """These may later be recorded as uploaded."""
 UNRESOLVED: Final = MAY_TURN_OUT_UP & _where(lambda row: row.unchanged.action is Action.HOLD)

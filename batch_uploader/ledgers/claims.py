@@ -25,7 +25,7 @@ from batch_uploader.core.changes import Claim, Rejudge
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, SharedIds, Sight
-from batch_uploader.core.states import AT_REST, KEPT, UNRESOLVED, Status
+from batch_uploader.core.states import AT_REST, KEPT, MAYBE_STORED, UNRESOLVED, Status
 from batch_uploader.ledgers.adoption import looked_into
 from batch_uploader.ledgers.store import ClaimContext, Store
 
@@ -39,7 +39,7 @@ _SHARED_SHARE: Final = 0.02
 """Neither do IDs of which more than this share stands in several recordings. Less than a few, each
 at less than a few places, are calls that were put on hold."""
 _EXAMPLES: Final = 3
-_LAST: Final = {Status.DUPLICATE: 1, Status.CLAIMED: 2}
+_LAST: Final = {Status.DUPLICATE: 1, Status.POSSIBLE_DUPLICATE: 2, Status.CLAIMED: 3}
 _REPLACED: Final = Sight(gone=True)
 
 
@@ -255,13 +255,13 @@ def _judged(
 
     With ``only_sure`` what may be one is another call: that was decided.
     """
-    others = list(_others(new, context, sights))
+    others = list(_others(store, new, context, sights))
     if not others:
         return None
     evidence = Evidence(_default_ids_count(store), _names_a_call(store, new, others))
     rulings = [(_ruling(new, old, evidence), old.record) for old in others]
     if only_sure:
-        rulings = [each for each in rulings if each[0].sameness is Sameness.ONE]
+        rulings = [each for each in rulings if _is_sure(*each)]
     ruling, other = strongest(rulings)
     if other is None:
         return None
@@ -274,19 +274,26 @@ def _judged(
         unseen = (old for each, old in rulings if each.sameness is Sameness.UNSEEN)
         return ClaimAnswer(ClaimResult.LOOK, look=tuple(unseen))
     _learn(store, others)
-    one, current = ruling.sameness is Sameness.ONE, context.current
+    one, current, cause = _is_sure(ruling, other), context.current, ruling.cause
+    if not one and ruling.sameness is Sameness.ONE:
+        cause = other.cause or cause
     call = other.duplicate_of or other.path
     if not one and current is not None and _was_found_to_be(current, new, call):
         return _stays(store, current, new)
     record = replace(
         new,
         status=Status.DUPLICATE if one else Status.POSSIBLE_DUPLICATE,
-        cause=ruling.cause,
+        cause=cause,
         duplicate_of=call,
-        failure=None if one else possible(ruling.cause, other.path),
+        failure=None if one else possible(cause, other.path),
         policy=None if one else new.policy,
     )
     return _recorded(store, current, record, now)
+
+
+def _is_sure(ruling: Ruling, other: Record) -> bool:
+    """Whether it is a call on record: what is one with a possible duplicate may be."""
+    return ruling.sameness is Sameness.ONE and other.status is not Status.POSSIBLE_DUPLICATE
 
 
 def _held_as_leg(
@@ -334,9 +341,13 @@ def _was_found_to_be(current: Record, new: Record, call: str) -> bool:
     return found and sounds_like(current, new)
 
 
-def _others(new: Record, context: ClaimContext, sights: Mapping[str, Sight]) -> Iterator[_Other]:
+def _others(
+    store: Store, new: Record, context: ClaimContext, sights: Mapping[str, Sight]
+) -> Iterator[_Other]:
     """What is to be compared with: first what was sent, last what is being sent; by path."""
-    relatives = [old for old in context.relatives if not _is_itself(new, old)]
+    relatives = [
+        old for old in context.relatives if not _is_itself(new, old) and _counts(store, old)
+    ]
     for old in sorted(relatives, key=lambda each: (_LAST.get(each.status, 0), each.path)):
         yield _Other(old, sights.get(old.path), past=False)
     latest = {old.path for old in relatives}
@@ -348,8 +359,19 @@ def _others(new: Record, context: ClaimContext, sights: Mapping[str, Sight]) -> 
 
 
 def _is_itself(new: Record, old: Record) -> bool:
-    """Whether it is a duplicate that is to be judged again, since its metadata changed."""
-    return old.status is Status.DUPLICATE and old.path == new.path and sounds_like(new, old)
+    """Whether it is a duplicate, or a possible one, that is to be judged again."""
+    if old.path != new.path:
+        return False
+    again = old.status is Status.DUPLICATE and sounds_like(new, old)
+    return again or old.status is Status.POSSIBLE_DUPLICATE
+
+
+def _counts(store: Store, old: Record) -> bool:
+    """Whether what a possible duplicate may be is stored, or may be; true for all others."""
+    if old.status is not Status.POSSIBLE_DUPLICATE:
+        return True
+    call = None if old.duplicate_of is None else store.current(old.duplicate_of)
+    return old.cause is not Cause.LEG and call is not None and call.status in MAYBE_STORED
 
 
 def _same_place(one: Record, other: Record) -> bool:

@@ -230,7 +230,8 @@ class _MemoryStore:
         found = {} if holder is None else {id(holder): holder}
         for mark in _marks(new):
             same = reversed(self._by_mark[mark])
-            compared = (each for each in same if each.status in states.COMPARED)
+            here = states.COMPARED_AT_PLACE if mark[0] == "place" else states.COMPARED
+            compared = (each for each in same if each.status in here)
             found |= {id(each): each for each in islice(compared, 2 * RELATIVES)}
         past = [each for each in reversed(self.history) if id(each) in found]
         gone = set(map(id, past))

@@ -227,8 +227,11 @@ class FolderPlanner(Struct, frozen=True):
             pairs = [each for each in pairs if each.audio.path in only]
             orphans = [each for each in orphans if each.entry.path in only]
         now = self.clock()
+        undecided: set[str] = set()
         for each in pairs:
             before = known.pop(each.audio.path, None)
+            if before is None or before.status is Status.POSSIBLE_DUPLICATE:
+                undecided.add(stem(each.audio.path))
             if self._young(now, each.audio, each.sidecar):
                 batch.waiting += 1
             elif each.mix is not None and not _is_another_call(before):
@@ -248,15 +251,18 @@ class FolderPlanner(Struct, frozen=True):
             batch.gone.extend(
                 path
                 for path, left in known.items()
-                if left.status in FORGETTABLE and not self._is_kept(path, left)
+                if left.status in FORGETTABLE and not self._is_kept(path, left, undecided)
             )
         return batch
 
-    def _is_kept(self, path: str, left: Record) -> bool:
-        """Whether the missing file is excluded in this run, and others may need its record.
+    def _is_kept(self, path: str, left: Record, undecided: Collection[str]) -> bool:
+        """Whether others may need the record of a missing file.
 
-        A defect needs none: a run that does not exclude the file finds it again.
+        What is new at the place of a possible duplicate may be made of that. If the file is
+        excluded in this run, a defect needs none: a run that does not exclude it finds it again.
         """
+        if left.status is Status.POSSIBLE_DUPLICATE and stem(path) in undecided:
+            return True
         excluded = not (self.source.is_audio(path) or is_sidecar(path))
         return excluded and left.status is not Status.INVALID
 

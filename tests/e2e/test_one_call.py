@@ -173,6 +173,28 @@ def test_a_month_that_is_moved_and_exported_again_without_ids_is_held(archive, n
     nights.nothing_to_do()
 
 
+def test_what_is_held_and_then_converted_stays_held(archive, nights):
+    """Fault 107: it may still be the call that was moved, until somebody decides."""
+    archive.add(1, "day/call-1.wav", client_id=None)
+    archive.add(2, "day/call-2.wav")
+    nights.night()
+    archive.move("day/call-1.wav", "archive/call-1.wav")
+    archive.move("day/call-1.json", "archive/call-1.json")
+    archive.correct("archive/call-1.json", exported="2025-05-01")
+    nights.night(code=1)
+    archive.change("archive/call-1.wav", sound.converted, "wav", "mp3", to="archive/call-1.mp3")
+    for _ in range(2):
+        nights.night(code=1)
+        assert nights.held() == {f"archive/call-1.{kind}": "MOVED" for kind in ("mp3", "wav")}
+    nights.nothing_to_do()
+    decided = ("archive/call-1.mp3", "--duplicate", "--connection-id", nights.connection)
+    assert nights.command("resolve", archive, *decided).code == 0
+    nights.night()
+    assert nights.counts() == {1: 1, 2: 1}
+    assert nights.held() == {}
+    nights.nothing_to_do()
+
+
 def test_a_call_that_is_moved_and_corrected_at_once_is_held(archive, nights):
     """Its name tells, or its time: not a prompt of another call."""
     for call in (1, 2):

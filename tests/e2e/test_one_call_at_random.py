@@ -63,14 +63,11 @@ def wrapped_again(content, kind, way):
 
 
 class Place:
-    """A call's files: where they are, what they hold, and what happened since the last run.
-
-    ``held``: the last run left the call to a human.
-    """
+    """A call's files: where they are, what they hold, and what happened since the last run."""
 
     def __init__(self, call, stem, kind, fields):
         self.call, self.stem, self.kind, self.fields = call, stem, kind, fields
-        self.seen = self.held = self.is_moved = self.is_corrected = False
+        self.seen = self.is_moved = self.is_corrected = False
 
     @property
     def has_ids(self):
@@ -206,9 +203,9 @@ class Archives(RuleBasedStateMachine):
         lines = {line["path"]: line for line in self.archive.manifest()}
         for place in self.places:
             line = lines[place.name]
-            place.held = line["status"] == "possible_duplicate"
-            assert counts[place.call] or place.held, line
-            assert not (place.held and self.named), line
+            held = line["status"] == "possible_duplicate"
+            assert counts[place.call] or held, line
+            assert not (held and self.named), line
 
     def another_night_sends_nothing(self):
         requests = self.emulator.control.requests.total()
@@ -222,7 +219,7 @@ class Archives(RuleBasedStateMachine):
     def _may_be_converted(self, place):
         if self.named:
             return True
-        traced = place.has_ids or not (place.is_moved or place.held)
+        traced = place.has_ids or not place.is_moved
         return place.seen and traced and not place.is_corrected
 
     async def _upload(self):

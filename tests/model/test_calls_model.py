@@ -130,8 +130,8 @@ def _only_bytes(one, other):
     return one.sha256 is not None and one.sha256 == other.sha256
 
 
-def _without_what_is_being_sent(new, context, sights):
-    others = _OTHERS(new, context, sights)
+def _without_what_is_being_sent(*asked):
+    others = _OTHERS(*asked)
     return (each for each in others if each.record.status is not Status.CLAIMED)
 
 

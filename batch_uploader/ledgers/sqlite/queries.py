@@ -110,7 +110,8 @@ _KINDS: Final = {
     "default_id": f"{_SAME_DEFAULT_ID} AND {COMPARED} = 1",
     "named_id": f"{_same('named_id', NAMED_ID, HAS_NAMED_ID)} AND {COMPARED} = 1",
     "place": "path >= :stem || '.' AND path < :stem || '/'"
-    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/') AND {COMPARED}",
+    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/')"
+    f" AND ({COMPARED} OR {POSSIBLE})",
     "stem": f"path = :stem AND {COMPARED}",
 }
 """What makes two recordings relatives, by the field that must not be empty."""
