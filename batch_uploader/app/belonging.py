@@ -67,15 +67,15 @@ def pointer_path(root: Path) -> Path:
     return root / LEDGER_FOLDER / POINTER_NAME
 
 
-def read_pointer(root: Path) -> Pointer | None:
+def read_pointer(root: Path, *, of_anyone: bool = False) -> Pointer | None:
     """The directory's pointer, None if it has none of its own. Blocking.
 
-    Raises LedgerError if it cannot be read.
+    A pointer that another user could have put there proves nothing, unless ``of_anyone``. Raises
+    LedgerError if it cannot be read.
     """
     path = pointer_path(root)
     try:
-        # A pointer that another user could have put there proves nothing.
-        if trust(path.parent) not in {Trust.OURS, Trust.UNTOLD}:
+        if not of_anyone and trust(path.parent) not in {Trust.OURS, Trust.UNTOLD}:
             return None
         content = read_own(path, _LONGEST)
         if content is None:

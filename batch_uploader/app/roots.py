@@ -20,7 +20,6 @@ from batch_uploader.app.places import Places
 from batch_uploader.core.errors import ConfigError, LedgerError, OtherRoots
 from batch_uploader.core.ports import Ledger
 from batch_uploader.core.text import quote
-from batch_uploader.host.files import Trust, trust
 from batch_uploader.ledgers.places import LEDGER_FOLDER, has_ledger, ledger_path
 from batch_uploader.ledgers.sqlite import Glance, glance_at, is_ledger
 from batch_uploader.sources.directory import DirectorySource
@@ -296,10 +295,10 @@ def _path_in(root: Path, folder: Path) -> str:
 def _ledgers_at(folder: Path) -> list[Path]:
     """The ledgers of a directory: the usual one, and the one that its pointer names."""
     own = folder / LEDGER_FOLDER
-    # What another user could have put there proves nothing.
-    if not own.is_dir() or trust(own) in {Trust.LINK, Trust.OTHERS}:
+    # That of another user is met as well: what it knows would be sent twice.
+    if own.is_symlink() or not own.is_dir():
         return []
-    pointer, usual = read_pointer(folder), ledger_path(folder)
+    pointer, usual = read_pointer(folder, of_anyone=True), ledger_path(folder)
     found = [usual] if has_ledger(usual) else []
     if pointer is not None and (named := pointer.leads_to(folder)) not in found:
         if not named.exists():

@@ -160,6 +160,25 @@ def test_an_adopted_ledger_is_taken_back_though_all_was_moved(archive, tmp_path)
     assert archive.talks() == ONCE
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["ledger within", "ledger elsewhere"])
+def test_a_ledger_of_another_user_is_met(archive, tmp_path, elsewhere):
+    """Fault 103: but adopted only once its folder is ours."""
+    ledger = ("--ledger", tmp_path / "march.db") if elsewhere else ()
+    assert archive(archive.march, *ledger).code == 0
+    theirs = archive.march / ".batch-uploader"
+    for each in (theirs, *theirs.iterdir()):
+        os.chown(each, 12345, 12345)
+    archive.refused(archive.folder)
+    if not elsewhere:
+        refused = archive(archive.folder, "--adopt")
+        assert (refused.code, "other users can write to" in refused.err) == (7, True)
+    for each in (theirs, *theirs.iterdir()):
+        os.chown(each, 0, 0)
+    assert archive(archive.folder, "--adopt").code == 0
+    assert archive.talks() == ONCE
+
+
 def test_what_is_held_stays_held(archive):
     """Faults 103, 107: other audio at the path of a talk, in the folder and then in the tree."""
     assert archive(archive.march).code == 0
