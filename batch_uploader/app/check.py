@@ -309,9 +309,10 @@ class _Exact:
         if self._foretelling is None:
             return []
         await self._foretelling.record(self._orphans)
+        await self._foretelling.correct(self._touched)
         if await self._presence.find_gone() is None:
             await self._foretelling.forget(self._gone)
-        self._orphans, self._gone = [], []
+        self._orphans, self._gone, self._touched = [], [], []
         return await self._foretelling.judge()
 
     async def sum_up(self) -> None:
@@ -343,6 +344,8 @@ async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerato
                 yield seen
     again = await teller.end()
     if again:
+        if isinstance(planner.ledger, OnRecord):
+            planner.ledger.freed.update(again)
         async for seen in _told(await planner.again(again), teller, planner.ledger):
             yield seen
         await teller.end()

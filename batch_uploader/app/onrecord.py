@@ -40,6 +40,8 @@ class OnRecord(Struct, frozen=True):
     path: Path
     invalid: set[str] = field(default_factory=set)
     """The paths of those that were left out, in the folder that was asked for last."""
+    freed: set[str] = field(default_factory=set)
+    """The paths of possible duplicates that a run would find free, and so drop."""
 
     def count_invalid(self, batch: Batch) -> int:
         """How many of those are there."""
@@ -56,7 +58,8 @@ class OnRecord(Struct, frozen=True):
             known = {path: _doubted(each) for path, each in again.items()}
         self.invalid.clear()
         self.invalid.update(path for path in known if known[path].status is Status.INVALID)
-        return {path: each for path, each in known.items() if path not in self.invalid}
+        without = self.invalid | self.freed
+        return {path: each for path, each in known.items() if path not in without}
 
     async def unchanged(
         self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE

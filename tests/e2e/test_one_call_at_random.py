@@ -31,6 +31,8 @@ from batch_uploader import (
     Rules,
     RunOptions,
     Security,
+    Status,
+    check_directory,
     upload_directory,
 )
 from batch_uploader.emulator import API_KEY, Emulator, EmulatorOptions
@@ -189,13 +191,29 @@ class Archives(RuleBasedStateMachine):
     def night(self):
         """A run: what is new goes up or is held, and each call stays one talk."""
         self.archive.pass_time()
+        foretold = self.runner.run(self._check()) if self.places else None
         summary = self.runner.run(self._upload())
+        if foretold is not None:
+            self.all_was_foretold(foretold, summary)
         note(f"a run: {summary.counts}, {summary.already_there} there already")
         for place in self.places:
             place.seen, place.is_moved, place.is_corrected = True, False, False
         self.no_call_is_twice_or_lost()
 
     # What must be so.
+
+    def all_was_foretold(self, foretold, summary):
+        held = sum(group.recordings for group in foretold.possible)
+        assert (foretold.to_send, foretold.duplicates, foretold.converted, held) == (
+            summary.counts.get(Status.UPLOADED, 0),
+            summary.counts.get(Status.DUPLICATE, 0),
+            summary.converted,
+            summary.counts.get(Status.POSSIBLE_DUPLICATE, 0),
+        )
+        assert (foretold.already_there, foretold.waiting) == (
+            summary.already_there,
+            summary.waiting,
+        )
 
     def no_call_is_twice_or_lost(self):
         counts = self.archive.counts(self.emulator.control.talks())
@@ -228,6 +246,15 @@ class Archives(RuleBasedStateMachine):
             connection_id="demo",
             credentials=ApiKey(API_KEY),
             endpoint=Endpoint.parse(self.emulator.address, security=Security.PLAINTEXT),
+            include=["*.raw"],
+            rules=self.rules,
+            options=RunOptions(min_age=0),
+        )
+
+    async def _check(self):
+        return await check_directory(
+            self.archive.folder,
+            connection_id="demo",
             include=["*.raw"],
             rules=self.rules,
             options=RunOptions(min_age=0),

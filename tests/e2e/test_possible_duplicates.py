@@ -190,6 +190,34 @@ def test_check_foretells_the_same_groups(calls, upload, program):
     assert json.loads(fast.out)["possible_duplicates"] == {"changed-audio": 3}, "on record"
 
 
+def test_check_knows_what_is_gone_or_invalid_or_free_by_now(calls, held, upload, program, service):
+    """Of what is held one is removed, one has a defect, and one has its old audio again."""
+    removed, cut, restored = (calls.folder / name for name in NAMES[:3])
+    removed.unlink()
+    removed.with_suffix(".json").unlink()
+    cut.write_bytes(cut.read_bytes()[:-50])
+    louder(calls, NAMES[2])
+    for path in (cut, restored):
+        calls.rest(path.relative_to(calls.folder))
+    foretold = program("check", calls, "--connection-id", "calls", "--json")
+    told = json.loads(foretold.out)
+    assert told["possible_duplicates"] == {}
+    assert upload().code == foretold.code == 1
+    assert states(calls) == dict.fromkeys(NAMES, "uploaded") | {NAMES[1]: "invalid"}
+    assert service.counts(calls) == dict.fromkeys(NAMES, 1)
+
+
+def test_check_tells_what_is_free_since_the_id_of_the_other_was_corrected(calls, upload, program):
+    ids = {"date": "2025-04-24T14:34:19+03:00", "operator_id": "1"}
+    calls.write("a.wav", "b.wav", client_id="one", **ids)
+    assert upload().code == 1
+    calls.put("a.json", json.dumps({**ids, "client_id": "another"}).encode())
+    foretold = program("check", calls, "--connection-id", "calls", "--json")
+    told = json.loads(foretold.out)
+    assert (told["to_send"], told["possible_duplicates"]) == (1, {})
+    assert upload().code == foretold.code == 0
+
+
 async def test_the_library_has_the_groups(calls, held):
     (group,) = await possible_duplicates(calls)
     assert (group.cause, group.recordings) == (Cause.CHANGED_AUDIO, 3)
