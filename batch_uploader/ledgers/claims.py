@@ -259,7 +259,7 @@ def _judged(
     if not others:
         return None
     evidence = Evidence(_default_ids_count(store), _names_a_call(store, new, others))
-    rulings = [(_ruling(new, old, evidence), old.record) for old in others]
+    rulings = [(_ruling(new, old, evidence, context.current), old.record) for old in others]
     if only_sure:
         rulings = [each for each in rulings if _is_sure(*each)]
     ruling, other = strongest(rulings)
@@ -326,13 +326,21 @@ def _make_room(store: Store, current: Record | None) -> None:
         store.supersede(current.path)
 
 
-def _ruling(new: Record, old: _Other, evidence: Evidence) -> Ruling:
+def _ruling(new: Record, old: _Other, evidence: Evidence, current: Record | None) -> Ruling:
     ruling = judge(new, old.record, old.sight, evidence)
-    named = is_comparable(new.named_id, old.record.named_id)
-    if old.past and ruling.cause is Cause.CONVERTED and not named:
-        # Other audio took its path since: more likely it is that which was converted.
+    if ruling.cause is not Cause.CONVERTED or _has_its_id(new, old.record):
+        return ruling
+    copy = current is not None and current.status is Status.DUPLICATE
+    if old.past or copy:
+        # Other audio lay here since: more likely it is that which was converted, or replaced.
         return Ruling(Sameness.POSSIBLE, Cause.CHANGED_AUDIO)
     return ruling
+
+
+def _has_its_id(new: Record, old: Record) -> bool:
+    if is_comparable(new.named_id, old.named_id):
+        return True
+    return bool(new.default_id) and new.default_id == old.default_id
 
 
 def _was_found_to_be(current: Record, new: Record, call: str) -> bool:

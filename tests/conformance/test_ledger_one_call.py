@@ -107,6 +107,14 @@ async def test_what_is_made_of_other_audio_that_was_held_is_held(ledger, gone):
     assert await claim(ledger, made) == may_be(made, "a.wav", Cause.CHANGED_AUDIO)
 
 
+async def test_other_audio_at_the_place_of_what_was_made_of_a_call_is_held(converted):
+    """As long as the talk, and in another format: but the call had that format already."""
+    other = without_ids("day/a.mp3", "B as MP3", info=MP3)
+    answer = await claim(converted, other, sights={"day/a.wav": GONE})
+    assert answer.claim is ClaimResult.POSSIBLE
+    assert (answer.outcome.cause, answer.outcome.duplicate_of) == (Cause.CHANGED_AUDIO, "day/a.wav")
+
+
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
 async def test_what_was_made_of_a_call_that_is_not_stored_is_free_with_all_its_copies(
     ledger, status
