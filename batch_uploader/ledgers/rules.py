@@ -209,7 +209,8 @@ def _require_possible(outcome: Outcome, before: Status | None, *, same: bool) ->
             raise _bug(outcome, f"it is {before or 'unseen'} and was not claimed")
         if not same:
             raise _bug(outcome, "its file is not the one that was claimed")
-    if outcome.status in FOUND_AGAIN and before in UNDECIDED:
+    held = MAYBE_STORED if outcome.status is Status.ACKNOWLEDGED else UNDECIDED
+    if outcome.status in FOUND_AGAIN and before in held:
         raise _bug(outcome, f"it is {before}: the service may hold it")
     if outcome.status is Status.DUPLICATE and before in UNRESOLVED:
         raise _bug(outcome, f"it is {before}")

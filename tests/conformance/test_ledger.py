@@ -25,7 +25,7 @@ from batch_uploader.core.changes import Release
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import Outcome
 from batch_uploader.core.records import Lost
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import MAYBE_STORED, Status
 
 # Settling
 
@@ -194,6 +194,7 @@ IMPOSSIBLE = [
         )
     ),
     (Status.UPLOADED, ended("a.wav", Status.IN_DOUBT)),
+    *((status, ended("a.wav", Status.ACKNOWLEDGED)) for status in sorted(MAYBE_STORED)),
 ]
 
 

@@ -45,7 +45,7 @@ async def test_lines_are_sorted_by_code_points_of_the_whole_path(ledger):
         "\xe9",
     ]
     for number, path in enumerate(paths):
-        await claim(ledger, recording(path, f"audio {number}"))
+        await upload(ledger, path, f"audio {number}", talk_id=f"talk-{number}")
     assert [row.path for row in await lines(ledger)] == sorted(paths)
 
 

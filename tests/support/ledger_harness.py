@@ -100,6 +100,8 @@ async def bring_to(ledger, path, status, audio="A", metadata="m"):
         assert await claim(ledger, held) == may_be(held, other, Cause.SAME_DEFAULT_ID)
         return
     assert await claim(ledger, recording(path, audio, metadata)) == GRANTED
+    if status is Status.ACKNOWLEDGED:
+        await settle(ledger, ended(path, Status.REJECTED))
     if status is Status.UPLOADED:
         await settle(ledger, uploaded(path))
     elif status is not Status.CLAIMED:
