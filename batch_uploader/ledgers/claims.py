@@ -330,8 +330,10 @@ def _ruling(new: Record, old: _Other, evidence: Evidence, current: Record | None
     ruling = judge(new, old.record, old.sight, evidence)
     if ruling.cause is not Cause.CONVERTED or _has_its_id(new, old.record):
         return ruling
-    copy = current is not None and current.status is Status.DUPLICATE
-    if old.past or copy:
+    replaced = current is not None and (
+        current.status is Status.DUPLICATE or current.cause is Cause.CHANGED_AUDIO
+    )
+    if old.past or replaced:
         # Other audio lay here since: more likely it is that which was converted, or replaced.
         return Ruling(Sameness.POSSIBLE, Cause.CHANGED_AUDIO)
     return ruling

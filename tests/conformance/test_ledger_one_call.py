@@ -13,6 +13,7 @@ from support.ledger_harness import (
     duplicate,
     known,
     may_be,
+    rejudge,
     upload,
 )
 
@@ -113,6 +114,7 @@ async def test_other_audio_at_the_place_of_what_was_made_of_a_call_is_held(conve
     answer = await claim(converted, other, sights={"day/a.wav": GONE})
     assert answer.claim is ClaimResult.POSSIBLE
     assert (answer.outcome.cause, answer.outcome.duplicate_of) == (Cause.CHANGED_AUDIO, "day/a.wav")
+    assert await rejudge(converted, "day/a.mp3", {"day/a.wav": GONE}) == answer
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
