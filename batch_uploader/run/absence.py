@@ -38,8 +38,8 @@ class Gone(Struct, frozen=True):
         return self.recordings * 2 > self.of
 
 
-class KnowsFacts(Protocol):
-    """The part of a ledger, or of its reader, that has its facts."""
+class CountsRecordings(Protocol):
+    """The part of a ledger, or of its reader, that has its facts and counts its recordings."""
 
     async def fact(self, name: str) -> str | None:
         """As ``ports.Ledger``."""
@@ -48,7 +48,7 @@ class KnowsFacts(Protocol):
         """As ``ports.Ledger``."""
 
 
-async def told_as_gone(ledger: KnowsFacts, connection_id: str | None) -> int:
+async def told_as_gone(ledger: CountsRecordings, connection_id: str | None) -> int:
     """How many recordings were gone in the last run over the source, if these were most."""
     told = json.loads(await ledger.fact(_GONE) or "{}")
     ours = "" if connection_id is None else f"{connection_id} "
@@ -56,7 +56,7 @@ async def told_as_gone(ledger: KnowsFacts, connection_id: str | None) -> int:
 
 
 async def find_gone(
-    ledger: KnowsFacts, connection_id: str, source: Source, seen: int, moved: int
+    ledger: CountsRecordings, connection_id: str, source: Source, seen: int, moved: int
 ) -> Gone | None:
     """What a run would find gone that sees so many of the recordings on record."""
     before = json.loads(await ledger.fact(ABSENT) or "{}").get(_key(connection_id, source))

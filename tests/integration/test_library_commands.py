@@ -330,7 +330,11 @@ class TestResolve:
                 {"statuses": {Status.REJECTED}},
                 "--rejected and --give-up contradict .*--resend",
             ),
-            (RESEND, {"statuses": {Status.INVALID}}, "invalid recordings and --resend .* need no"),
+            (
+                RESEND,
+                {"statuses": {Status.INVALID}},
+                "invalid recordings and --resend contradict .*--acknowledge",
+            ),
             ("resend", {"paths": ["0.wav"]}, "resolution is a value of the type str"),
             (RESEND, {"paths": ["none.wav"]}, "none.wav is not in the ledger"),
         ],

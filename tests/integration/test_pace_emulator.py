@@ -264,5 +264,5 @@ class TestLimits:
     async def test_the_users_rate(self, harness):
         async with harness(40) as there:
             run = await there.run(rate=20.0)
-            moments = [at for at, e in run.heard if isinstance(e, events.AttemptEnded)]
+            moments = [at for at, e in run.heard if isinstance(e, events.UploadStarted)]
             assert 1.85 <= moments[-1] - moments[0] <= 4
