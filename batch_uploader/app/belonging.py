@@ -124,7 +124,10 @@ def require_no_other_ledger(root: Path, ledger: Path, *, rebuilding: bool = Fals
 
 
 class Belonging:
-    """A ledger's path, and the real path of the directory that it is used for."""
+    """A ledger's path, and the real path of the directory that it is used for.
+
+    On record is where the directory is, whatever the working directory of a run.
+    """
 
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
@@ -150,7 +153,8 @@ class Belonging:
         For the ledger's holder, after all other checks.
         """
         source_id = await self.require(ledger) or str(uuid.uuid4())
-        await _learn(ledger, {_ID: source_id, _ROOT: json.dumps(os.fspath(self.root))})
+        place = json.dumps(os.fspath(self.root.absolute()))
+        await _learn(ledger, {_ID: source_id, _ROOT: place})
         if await to_thread.run_sync(_point, source_id, self.path, self.root):
             # Another run may have settled the directory with another ledger first.
             await self.require(ledger)

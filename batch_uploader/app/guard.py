@@ -88,7 +88,9 @@ class RootGuard:
         done: list[Adopted] = []
         if self._adopts:
             home = await to_thread.run_sync(self._roots.new_home)
-            own = NewHome("", os.fspath(self._roots.root), os.fspath(self._places.ledger))
+            own = NewHome(
+                "", os.fspath(self._roots.root), os.fspath(self._places.ledger.absolute())
+            )
             found = await to_thread.run_sync(self._roots.find_all, self._source)
             done = [await adopt(ledger, own, other) for other in found]
             if home is not None and any(self._roots.is_home(each, home) for each in found):

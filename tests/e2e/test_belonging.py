@@ -8,7 +8,7 @@ from contextlib import closing
 
 import anyio
 import pytest
-from e2e.conftest import API_KEY, Calls
+from e2e.conftest import API_KEY, Calls, Program
 
 from batch_uploader import ApiKey, Endpoint, upload_directory
 from batch_uploader.core.errors import ConfigError
@@ -154,6 +154,20 @@ def test_a_directory_that_was_copied_with_its_pointer(send, calls, ledger):
     inner.rename(inner.with_name("old"))
     assert send(second).code == 0
     assert send.counts(inner) == {"a.wav": 1}
+
+
+def test_a_copy_that_is_named_like_the_original_from_where_it_is(calls, service):
+    """Fault 91: what a relative path means depends on the working directory."""
+    calls.write("a.wav")
+    there = calls.folder.with_name("there")
+    words = ("upload", "calls", *service.flags, "--api-key-file", calls.key_file)
+    assert Program(calls.folder.parent)(*words).code == 0
+    shutil.copytree(calls.folder, there / "calls")
+    refused = Program(there)(*words)
+    assert refused.code == 2, refused.err
+    shutil.rmtree(calls.folder)
+    assert Program(there)(*words).code == 0
+    assert service.counts(calls) == {"a.wav": 1}
 
 
 def test_a_directory_with_a_ledger_for_each_connection(send, program, calls, ledger, service):

@@ -5,10 +5,11 @@ import os
 import shutil
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
-from e2e.conftest import API_KEY, CONNECTION, emulator, events
+from e2e.conftest import API_KEY, CONNECTION, Program, emulator, events
 
 from batch_uploader import ApiKey, ConfigError, Endpoint, Status, check_directory, upload_directory
 from batch_uploader.emulator import stored_talks
@@ -120,6 +121,33 @@ def test_the_tree_and_then_a_subfolder(archive):
     assert archive(archive.folder).code == 0
     assert f"was adopted by the one of {archive.folder}" in archive.refused(archive.march)
     assert archive.talks() == Counter([*TREE, "2025/03/c.wav", "2025/04/c.wav"])
+
+
+def test_what_a_relative_path_named_is_found_from_anywhere(archive, tmp_path):
+    """Fault 103: ledgers say where their directories are."""
+    ledgers = [tmp_path / "ledgers" / f"{name}.db" for name in ("march", "all")]
+    ledgers[0].parent.mkdir()
+    far = archive.program
+    archive.program = Program(archive.folder)
+    assert archive(Path("2025/03"), "--ledger", ledgers[0]).code == 0
+    shutil.rmtree(archive.march / ".batch-uploader")  # as if it could not be written
+    archive.program = far
+    assert "2025/03" in archive.refused(archive.folder, "--ledger", ledgers[1])
+    archive.program = Program(tmp_path)
+    assert archive(Path("calls"), "--adopt", "--ledger", "ledgers/all.db").code == 0
+    archive.program = far
+    told = archive.refused(archive.march, "--ledger", ledgers[0])
+    assert f"--ledger {ledgers[1]}" in told
+    assert archive.talks() == ONCE
+
+
+def test_the_adopter_with_its_usual_ledger_is_named_without_it(archive, tmp_path):
+    archive.program = Program(tmp_path)
+    assert archive(Path("calls/2025/03")).code == 0
+    assert archive(Path("calls"), "--adopt").code == 0
+    told = archive.refused(archive.march)
+    assert f"batch-uploader upload {archive.folder}" in told
+    assert "--ledger" not in told
 
 
 @pytest.mark.slow
