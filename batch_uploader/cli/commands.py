@@ -204,7 +204,7 @@ def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
         "batch-uploader resolve calls/ '2025/01/*.mp3' --duplicate",
         "batch-uploader resolve calls/ --kind empty --acknowledge",
         "batch-uploader resolve calls/ --from decided.jsonl",
-        "batch-uploader resolve calls/ --search --stamp-field upload_key --api-key-file key",
+        "batch-uploader resolve calls/ --search --stamp-field upload_key",
     ),
 )
 def resolve(

@@ -149,11 +149,14 @@ def _confirmed(stored: int) -> bool:
             "recordings may be billed twice with --resend, and there is no terminal to confirm it",
             hint="look for them in the SpeechSense console first, then add --yes",
         )
-    question = (
-        f"{plural(stored, 'recording')} of these may be calls that the service already holds. If"
-        " so, they are billed twice, and nothing can be deleted. Send them again?"
+    one = stored == 1
+    problem = (
+        f"{plural(stored, 'recording')} may be {'a call' if one else 'calls'} that the service"
+        f" already holds. If so, {'it is' if one else 'they are'} billed twice, and nothing can be"
+        " deleted."
     )
-    return click.confirm(question, err=True)
+    show([[Span(problem)]], sys.stderr)
+    return click.confirm("Send anyway?", err=True)
 
 
 def require_nothing_else(decisions: Sequence[str], recordings: Sequence[str]) -> None:

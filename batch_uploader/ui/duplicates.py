@@ -76,6 +76,8 @@ def _heading(group: DuplicateGroup) -> Iterator[Line]:
 
 def _hint(group: DuplicateGroup) -> str | None:
     """How to have no more of these."""
+    if group.cause is Cause.CHANGED_AUDIO and group.examples[0].held.default_id is not None:
+        return None  # the sidecar tells calls apart: this one has the values of the other one
     if group.cause is not Cause.TWO_FORMATS:
         return _HINTS.get(group.cause)
     ending = group.examples[0].held.path.rpartition("/")[2].rpartition(".")[2]
