@@ -166,7 +166,8 @@ class Month:
         held = {self.archive.book[talk.sha256.hex()]: talk for talk in self.nights.talks()}
         lines = [line for line in self.archive.manifest() if line["status"] == "in_doubt"]
         for line in lines:
-            talk = held.get(self.archive.call(line["path"]))
+            there = (self.archive.folder / line["path"]).exists()
+            talk = held.get(self.archive.call(line["path"])) if there else None
             word = ("--resend", "--yes") if talk is None else ("--talk-id", talk.talk_id)
             told = self.nights.command("resolve", self.archive, line["path"], *word)
             assert told.code == 0, told.said
