@@ -119,6 +119,15 @@ async def test_a_sidecar_of_what_was_converted_that_changes_makes_no_other_call(
         assert await statuses_of(ledger, "a.mp3") == [Status.DUPLICATE]
 
 
+async def test_what_takes_the_place_of_what_was_converted_is_held(ledger):
+    """Rule 3: a recorder that fills an hour each time uses its names again, without any IDs."""
+    await sent(ledger, call("a.wav"))
+    encoded, other = call("a.mp3", "B"), call("a.mp3", "C")
+    assert (await claim(ledger, encoded, sights={"a.wav": GONE})).outcome.cause is Cause.CONVERTED
+    answer = await claim(ledger, other, sights={"a.wav": GONE})
+    assert (answer.claim, answer.outcome.cause) == (ClaimResult.POSSIBLE, Cause.CHANGED_AUDIO)
+
+
 async def test_what_is_tagged_where_it_was_is_known_and_its_bytes_are_on_record(ledger):
     """Rule 0: the same essence, and other bytes."""
     first = call("a.wav")

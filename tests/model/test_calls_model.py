@@ -86,6 +86,9 @@ HELD = {
     "a prompt, and the file of the other call gone": World(
         (WAV,), edits=(becomes(wav("b.wav", about="other", call="two")),)
     ),
+    "converted, and the name is used again": World(
+        (WAV,), edits=(becomes(MP3), becomes(wav("a.mp3", "B", call="two"), at=2))
+    ),
     "one call in two formats": World((WAV, MP3)),
     "two calls of one name": World((WAV, wav("a.mp3", "B", call="two"))),
     "a call in two halves": World(
@@ -106,7 +109,11 @@ HELD = {
 """What a human may have to decide."""
 
 
-MET = {"converted, and that is moved", "converted, and that is copied"}
+MET = {
+    "converted, and that is moved",
+    "converted, and that is copied",
+    "converted, and the name is used again",
+}
 """Here nothing else tells what the last file is made of."""
 
 
