@@ -147,8 +147,9 @@ class _Wanted(Struct, frozen=True):
         if self.kinds:
             chosen = [each for each in chosen if each.failure and each.failure.code in self.kinds]
             if not chosen:
+                kinds = " or ".join(map(printable, sorted(self.kinds)))
                 raise ConfigError(
-                    f"nothing there is {' or '.join(map(printable, sorted(self.kinds)))}",
+                    f"no recording there has the error {kinds}",
                     hint="status --json has the code of each error",
                 )
         return [(each, self.resolution) for each in chosen]

@@ -19,6 +19,7 @@ from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
+from batch_uploader.core.states import NEEDS_ATTENTION
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.run.options import RunOptions
@@ -132,8 +133,9 @@ class _TextAccount:
             if number:
                 yield [Span(f"{number:,} {words}")]
         for status, number in total.carried_over.items():
-            yield [Span(f"{number:,} held: {status.label}")]
-        if total.carried_over:
+            held = "held: " if status in NEEDS_ATTENTION else ""
+            yield [Span(f"{number:,} {held}{status.label}")]
+        if total.carried_over.keys() & NEEDS_ATTENTION:
             yield hint(again(self._settings, "status"))
         if total.default_ids_off is not None:
             yield from ids_off_lines(total.default_ids_off)

@@ -38,7 +38,10 @@ def test_what_is_acknowledged_alarms_nobody_until_it_changes(archive, upload, in
         result = upload()
         assert result.code == 0, result.err
         assert "acknowledged 3" in result.err
-    assert inside("check", archive).code == 0
+    checked = inside("check", archive)
+    assert checked.code == 0
+    assert "\n3 acknowledged\n" in checked.said
+    assert "hint:" not in checked.said, "nothing is left to decide"
     manifest = archive.manifest()
     assert {line["status"] for line in manifest.values()} == {"uploaded", "acknowledged"}
     assert manifest["night/1.wav"]["error"]["code"] == code, "the error stays listed"
@@ -68,7 +71,7 @@ def test_it_is_only_for_what_is_not_stored_and_wrong(archive, upload, inside):
     assert result.code == 2
     assert "a.wav is uploaded" in result.err
     result = inside("resolve", archive, "--acknowledge", "--kind", "nonsense")
-    assert (result.code, "nothing there is nonsense" in result.err) == (2, True)
+    assert (result.code, "has the error nonsense" in result.err) == (2, True)
     result = inside("resolve", archive, "--resend", "--kind", "empty")
     assert (result.code, "contradict" in result.err) == (2, True)
 
