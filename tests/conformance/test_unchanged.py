@@ -4,7 +4,10 @@ import pytest
 from support.ledger_cases import CONNECTION, ended, recording, stat, uploaded
 from support.ledger_changes import claim_all, settle
 
+from batch_uploader.core.changes import Claim
 from batch_uploader.core.model import Entry
+from batch_uploader.core.ports import apply_one
+from batch_uploader.core.records import Sight
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -26,7 +29,9 @@ async def ledger(request, tmp_path):
 async def up(ledger, path, sidecar):
     """Upload a recording; its two files."""
     seen = stat(sidecar=sidecar)
-    await claim_all(ledger, [recording(path, audio=path, seen=seen)])
+    # Of one place, so the file of the other one is looked at.
+    sights = {other: Sight(gone=False) for other in await ledger.known(path.rpartition("/")[0])}
+    await apply_one(ledger, Claim(recording(path, path, path, seen=seen), sights=sights))
     await settle(ledger, uploaded(path, f"talk of {path}", seen=seen))
     files = [Entry(path, seen.size, TIME_NS)]
     if sidecar is not None:
@@ -71,7 +76,9 @@ async def test_one_sidecar_of_two_recordings_has_to_be_looked_at(ledger):
 @pytest.mark.parametrize("status", Status)
 async def test_what_is_not_at_rest_has_to_be_looked_at_even_if_it_is_gone(ledger, status):
     files = await up(ledger, "b.wav", "b.json")
-    if status in {Status.DUPLICATE, Status.INVALID}:
+    if status in {Status.DUPLICATE, Status.INVALID, Status.ACKNOWLEDGED}:
+        if status is Status.ACKNOWLEDGED:
+            await settle(ledger, ended("a.wav", Status.INVALID, seen=stat(sidecar="a.json")))
         await settle(ledger, ended("a.wav", status, seen=stat(sidecar="a.json")))
     else:
         await claim_all(ledger, [recording("a.wav", seen=stat(sidecar="a.json"))])
