@@ -187,9 +187,12 @@ def test_moved_copied_and_changed_files_are_no_new_calls_by_themselves(
         once = dict.fromkeys(["moved.wav", "copied.wav", "kept.wav"], 1)
         assert service.counts(calls) == {**once, "changed.wav": 2}
         assert counts(program, calls) == {"uploaded": 5, "duplicate": 2}
-        # Another sidecar makes another call of a copy, as ever.
+        # A copy with another sidecar is still a copy, until somebody says that it is a call.
         sidecar = json.loads((calls.folder / "copy.json").read_text())
         calls.put("copy.json", json.dumps({**sidecar, "name": "copy.wav"}).encode())
+        assert upload(*STAMP, to=service).code == 0
+        assert service.counts(calls) == {**once, "changed.wav": 2}
+        assert program("resolve", calls, "copy.wav", "--resend", "--yes").code == 0
         assert upload(*STAMP, to=service).code == 0
         assert service.counts(calls) == {**once, "changed.wav": 2, "copy.wav": 1}
 
