@@ -170,7 +170,6 @@ class FolderPlanner(Struct, frozen=True):
                 batch.decisions += found.decisions
                 batch.orphans += found.orphans
                 batch.legs += found.legs
-                batch.waiting += found.waiting
         found_again = {*(job.path for job in batch.jobs), *(o.entry.path for o in batch.orphans)}
         found_again.update(leg.path for leg in batch.legs)
         batch.left_out = sorted(wanted - found_again)
