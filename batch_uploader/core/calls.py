@@ -4,7 +4,7 @@
 numbers in comments are theirs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from itertools import combinations
 from typing import Final
@@ -229,9 +229,13 @@ def is_comparable(one: bytes | None, other: bytes | None) -> bool:
     return one[:DEFINITION_SIZE] == other[:DEFINITION_SIZE]
 
 
-def may_be_formats_of_one(records: Iterable[Record]) -> bool:
-    """Whether these may be one call, each in another format."""
-    return all(_may_be_converted(*pair) for pair in combinations(records, 2))
+def may_be_versions_of_one(records: Sequence[Record]) -> bool:
+    """Whether these may be one call, each in another format, or in another tree of one archive."""
+    pairs = list(combinations(records, 2))
+    if all(_may_be_converted(*pair) for pair in pairs):
+        return True
+    mirrored = len({_base_name(record.path) for record in records}) == 1
+    return mirrored and all(_alike_in_length(*pair) for pair in pairs)
 
 
 def _may_be_converted(new: Record, old: Record) -> bool:

@@ -16,7 +16,7 @@ from batch_uploader.core.calls import (
     is_comparable,
     judge,
     learned,
-    may_be_formats_of_one,
+    may_be_versions_of_one,
     possible,
     sounds_like,
     strongest,
@@ -108,8 +108,9 @@ def judge_default_ids(store: Store) -> SharedIds | None:
         rows = store.with_default_id(default_id)
         if len({stem(row.path) for row in rows}) >= _PLACES and _several_lengths(rows):
             return _off(store, SharedIds(_some(rows), len(held), total))
-        # An archive that keeps each call in two formats has good IDs, twice.
-        if not may_be_formats_of_one(row for row in rows if row.status is not Status.DUPLICATE):
+        # An archive that keeps each call in two formats, or trees, has good IDs, twice.
+        distinct = [row for row in rows if row.status is not Status.DUPLICATE]
+        if len(distinct) >= _FEW_SHARED or not may_be_versions_of_one(distinct):
             shared.append(default_id)
     if shared and len(shared) > _SHARED_SHARE * total:
         most = store.with_default_id(shared[0])

@@ -94,3 +94,21 @@ async def test_an_archive_that_keeps_each_call_in_several_formats_has_good_ids(l
 async def test_formats_of_other_lengths_or_two_of_one_format_are_several_calls(ledger, lengths):
     await fill(ledger, [len(lengths)] * 30, lengths, ("wav", "mp3"))
     assert await apply_one(ledger, JudgeDefaultIds()) is not None
+
+
+@pytest.mark.parametrize("length", [0.5, 300.0])
+async def test_a_second_tree_of_an_archive_has_the_ids_of_the_first(ledger, length):
+    """Its files were made louder, say: held, each beside the one that it was made of."""
+    for tree in ("raw", "louder"):
+        for call in range(20):
+            if await claim(ledger, of_call(f"{tree}/{call}.wav", call + 1, length)):
+                await ledger.recover(ours=True)
+    assert await apply_one(ledger, JudgeDefaultIds()) is None
+
+
+async def test_names_that_are_used_again_in_each_folder_save_no_bad_default(ledger):
+    for folder in range(12):
+        for call in range(3):
+            if await claim(ledger, of_call(f"{folder}/{call}.wav", call + 1)):
+                await ledger.recover(ours=True)
+    assert await apply_one(ledger, JudgeDefaultIds()) is not None
