@@ -56,9 +56,10 @@ async def test_an_earlier_recording_of_the_path_keeps_its_talk(calls, upload_to)
     """Fault 84: also one that is history."""
     script = stores_talks(iter([None, AGAIN]))
     async with FrameServer(script) as server:
-        calls.write("a.wav")
+        call = {"date": "2025-01-01T10:00:07Z", "operator_id": "1"}
+        calls.write("a.wav", client_id="1", **call)
         assert (await upload_to(server)).code == 0
-        calls.write("a.wav", seconds=0.2)
+        calls.write("a.wav", seconds=0.2, client_id="2", **call)
         assert (await upload_to(server)).code == 1
         assert (await upload_to(server)).code == 1
     assert script.requests == 2
