@@ -181,17 +181,17 @@ class Preparer(Struct, frozen=True):
         try:
             if lacks:
                 return Sight(gone=False, identity=self.identity(self.metadata_of(record), heard))
-            return Sight(gone=False, corrected=self._corrected(record))
+            return Sight(gone=False, corrected=self._corrected(record, entry))
         except SourceError:
             return Sight(gone=False)
 
-    def _corrected(self, record: Record) -> Corrected | None:
+    def _corrected(self, record: Record, audio: Entry) -> Corrected | None:
         """What the sidecar of a record says, if it is not as recorded."""
         beside = self._sidecar_of(record)
         before = record.stat.sidecar_size, record.stat.sidecar_mtime_ns
         if beside is None or (beside.size, beside.mtime_ns) == before:
             return None
-        metadata = self.metadata_of(record)
+        metadata = self.metadata(Pair(audio, beside))
         if isinstance(metadata, tuple):
             return None
         return Corrected(metadata.digest(), self.rules.call_ids.default_id(metadata))

@@ -76,16 +76,22 @@ class HeldBack:
         for _ in range(_LOOKS):
             asked = [Rejudge(path, seen) for path, seen in sights.items()]
             answers = zip(sights, await apply_all(self._ledger, asked), strict=True)
-            unseen: dict[str, dict[str, Sight]] = {}
+            unseen: dict[str, Sequence[Record]] = {}
             for path, answer in answers:
                 match answer:
                     case ClaimAnswer(ClaimResult.GRANTED):
                         free.append(path)
                     case ClaimAnswer(ClaimResult.LOOK, look=look):
-                        unseen[path] = sights[path] | await self._lookout.see(look)
+                        unseen[path] = look
                     case ClaimAnswer(ClaimResult.DUPLICATE, outcome=Outcome() as outcome):
                         self._publish(Judged(outcome))
             if not unseen:
                 break
-            sights = unseen
+            # Many are held for the same file, which is looked at once.
+            others = {each.path: each for look in unseen.values() for each in look}
+            seen = await self._lookout.see(list(others.values()))
+            sights = {
+                path: sights[path] | {each.path: seen[each.path] for each in look}
+                for path, look in unseen.items()
+            }
         return free
