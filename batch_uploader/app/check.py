@@ -263,7 +263,7 @@ class _Fast(Struct, frozen=True):
 
     def _inspected(self, job: Job) -> Foretold:
         try:
-            seen = self.preparer.inspect(job.pair)
+            seen = self.preparer.inspect(job.bundle)
         except SourceError as error:
             return unreadable(job, error)
         if isinstance(seen, AudioInfo):

@@ -18,8 +18,9 @@ from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.held import HeldBack
 from batch_uploader.run.learning import Learning
 from batch_uploader.run.lookout import Lookout
@@ -80,7 +81,7 @@ class Foretelling:
         prepared = await to_thread.run_sync(lambda: list(map(self._prepare, jobs)))
         await self.record(
             [
-                invalid(job.path, stat_of(job.pair), told.defects)
+                invalid(job.path, version_of(job.bundle), told.defects)
                 for job, told in zip(jobs, prepared, strict=True)
                 if isinstance(told, Foretold) and told.defects
                 if job.known is None or not job.known.unproved
@@ -109,7 +110,7 @@ class Foretelling:
         if job.known is None:
             return None
         try:
-            ids = self._preparer.identity(self._preparer.metadata(job.pair))
+            ids = self._preparer.identity(self._preparer.metadata(job.bundle))
         except SourceError:
             return None
         return LearnIdentity(job.path, job.known.stat, ids, corrected=True)
@@ -131,7 +132,7 @@ class Foretelling:
 
     def _prepare(self, job: Job) -> Recording | Foretold:
         try:
-            prepared = self._preparer.prepare(job.pair, 0, lambda _: b"")
+            prepared = self._preparer.prepare(job.bundle, 0, lambda _: b"")
         except SourceChanged:
             return Foretold(job.path, job.size, waiting=True)
         except SourceError as error:

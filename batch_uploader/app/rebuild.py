@@ -21,7 +21,7 @@ from batch_uploader.app.places import Where, find_places, require_none_lost
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.core.model import UNKNOWN_MTIME, Stat
+from batch_uploader.core.model import UNKNOWN_MTIME, Version
 from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, Status
@@ -246,7 +246,7 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
                     connection_id,
                     entry.path,
                     Status.IN_DOUBT,
-                    Stat(entry.size, UNKNOWN_MTIME),
+                    Version(entry.size, UNKNOWN_MTIME),
                 )
                 for entry in listing.entries
                 if source.is_audio(entry.path)

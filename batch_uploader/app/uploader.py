@@ -28,7 +28,7 @@ from batch_uploader.core.events import (
     RunFinished,
     RunStarted,
 )
-from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Outcome, Summary, Version
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import UNDECIDED
@@ -279,7 +279,7 @@ class Uploader:
         async with aclosing(self._ledger.rows(UNDECIDED)) as rows:
             async for row in rows:
                 if row.path not in self.stats.doubts:
-                    stat = Stat(row.stat.size, 0)
+                    stat = Version(row.stat.size, 0)
                     outcome = Outcome(row.path, row.status, stat, failure=row.failure)
                     self._publish(CarriedOver(outcome))
 

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.identity import Identity
-from batch_uploader.core.model import Outcome, Recording, Stat
+from batch_uploader.core.model import Outcome, Recording, Version
 from batch_uploader.core.records import ClaimAnswer, Lost, Record, SharedIds, Sight
 from batch_uploader.core.runs import RunBegin, RunEnd
 
@@ -84,7 +84,7 @@ class Learn(Struct, frozen=True, tag=True):
     """
 
     path: str
-    stat: Stat
+    stat: Version
 
 
 class LearnIdentity(Struct, frozen=True, tag=True):
@@ -95,7 +95,7 @@ class LearnIdentity(Struct, frozen=True, tag=True):
     """
 
     path: str
-    stat: Stat
+    stat: Version
     identity: Identity
     corrected: bool = False
 

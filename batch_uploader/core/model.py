@@ -150,7 +150,7 @@ UNKNOWN_MTIME: Final = -1
 """The manifest has no modification times; no file has this one, so each is inspected."""
 
 
-class Stat(Struct, frozen=True, forbid_unknown_fields=True):
+class Version(Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and times that show, without opening a file, that a recording is unchanged.
 
     The last four are as in ``Entry``: a different value is not yet a change, but a reason to
@@ -167,7 +167,7 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
     sidecar_ctime_ns: int | None = None
     sidecar_inode: int | None = None
 
-    def is_like(self, other: "Stat") -> bool:
+    def is_like(self, other: "Version") -> bool:
         """Whether names, sizes and modification times are equal."""
         return (
             self.size == other.size
@@ -177,9 +177,9 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
             and self.sidecar_mtime_ns == other.sidecar_mtime_ns
         )
 
-    def with_sidecar_of(self, other: "Stat") -> "Stat":
+    def with_sidecar_of(self, other: "Version") -> "Version":
         """The values of this audio and of the other's sidecar."""
-        return Stat(
+        return Version(
             self.size,
             self.mtime_ns,
             other.sidecar,
@@ -191,7 +191,7 @@ class Stat(Struct, frozen=True, forbid_unknown_fields=True):
             other.sidecar_inode,
         )
 
-    def lacks(self, other: "Stat") -> bool:
+    def lacks(self, other: "Version") -> bool:
         """Whether ``other``, for the same files, has a value where this has None."""
         return (
             (self.ctime_ns is None and other.ctime_ns is not None)
@@ -217,7 +217,7 @@ class Recording(Struct, frozen=True):
 
     connection_id: str
     path: str
-    stat: Stat
+    stat: Version
     fingerprint: Fingerprint
     metadata: Metadata
     audio: AudioInfo
@@ -273,7 +273,7 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
 
     path: str
     status: Status
-    stat: Stat
+    stat: Version
     attempts: int = 0
     talk_id: str | None = None
     failure: Failure | None = None

@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from batch_uploader.core.identity import Cause, Identity
-from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
+from batch_uploader.core.model import Container, Failure, Outcome, Timestamp, Version
 from batch_uploader.core.states import MAY_TURN_OUT_UP, Status
 
 
@@ -138,7 +138,7 @@ class Record(Struct, frozen=True):
     connection_id: str
     path: str
     status: Status
-    stat: Stat
+    stat: Version
     container: Container | None = None
     cause: Cause | None = None
     failure: Failure | None = None

@@ -12,7 +12,7 @@ from batch_uploader.core.model import (
     UNKNOWN_MTIME,
     Fingerprint,
     Recording,
-    Stat,
+    Version,
     recording_key,
 )
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
@@ -45,7 +45,7 @@ def adopt(store: Store, row: Record, stamp_field: str | None, now: int) -> None:
                 connection_id=store.connection_id,
                 path=row.path,
                 status=Status.IN_DOUBT,
-                stat=Stat(row.stat.size, UNKNOWN_MTIME),
+                stat=Version(row.stat.size, UNKNOWN_MTIME),
                 failure=LEDGER_LOST,
                 settled_at_ns=now,
                 doubt_seq=store.tick(),
@@ -89,7 +89,7 @@ def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Re
         connection_id=store.connection_id,
         path=row.path,
         status=row.status,
-        stat=Stat(row.stat.size, UNKNOWN_MTIME),
+        stat=Version(row.stat.size, UNKNOWN_MTIME),
         sha256=sha256,
         key=recording_key(row.connection_id, row.path, sha256) if sha256 else None,
         duration=row.duration,

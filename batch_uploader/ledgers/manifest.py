@@ -25,7 +25,7 @@ from msgspec import Meta, Struct, convert
 
 from batch_uploader.core.cells import defuse, escape_json
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Stat
+from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import (
@@ -281,7 +281,7 @@ def _row(text: bytes) -> Record:
         path=line.path,
         connection_id=line.connection_id,
         status=line.status,
-        stat=Stat(line.size, UNKNOWN_MTIME),
+        stat=Version(line.size, UNKNOWN_MTIME),
         attempts=line.attempts,
         sha256=None if line.sha256 is None else bytes.fromhex(line.sha256),
         talk_id=line.talk_id if up else None,

@@ -14,7 +14,7 @@ from batch_uploader.core.calls import sounds_like
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Entry, Fingerprint, Stat, Timestamp
+from batch_uploader.core.model import Entry, Fingerprint, Timestamp, Version
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Canary, Likeness, Record
 from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
@@ -275,7 +275,7 @@ class _MemoryStore:
         if record.talk_id is not None:
             self._by_talk[record.talk_id] = record
 
-    def renew(self, path: str, stat: Stat) -> None:
+    def renew(self, path: str, stat: Version) -> None:
         record = self.current(path)
         if record and record.status is not Status.CLAIMED and record.stat.is_like(stat):
             self.put(replace(record, stat=stat))

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 from batch_uploader.core.model import (
     Failure,
     Fingerprint,
-    Stat,
+    Version,
 )
 from batch_uploader.core.records import Record
 from batch_uploader.core.runs import RunBegin, RunEnd
@@ -97,7 +97,7 @@ class Store(Protocol):
     def put(self, record: Record) -> None:
         """Make it the current record of its path, replacing the one before."""
 
-    def renew(self, path: str, stat: Stat) -> None:
+    def renew(self, path: str, stat: Version) -> None:
         """Update the change times and inodes of a record with files like these.
 
         Does nothing while it is being sent.

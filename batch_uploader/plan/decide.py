@@ -1,6 +1,6 @@
 """What to do with one recording, from its files and its record: pure."""
 
-from batch_uploader.core.model import Stat
+from batch_uploader.core.model import Version
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import AT_REST, UNRESOLVED, Action, Decision, State, Status
 
@@ -11,14 +11,14 @@ _COMPARE = Decision(Action.COMPARE, "the time of change or the inode of its file
 _LOST = Decision(Action.UPLOAD, "the ledger was lost; fingerprinting it so that Search can find it")
 
 
-def _is_audio_touched(before: Stat, now: Stat, by: Likeness) -> bool:
+def _is_audio_touched(before: Version, now: Version, by: Likeness) -> bool:
     """Whether audio of the same size and time may differ; unknown values count as equal."""
     return (by >= Likeness.CTIME and _differ(before.ctime_ns, now.ctime_ns)) or (
         by >= Likeness.INODE and _differ(before.inode, now.inode)
     )
 
 
-def _is_sidecar_touched(before: Stat, now: Stat, by: Likeness) -> bool:
+def _is_sidecar_touched(before: Version, now: Version, by: Likeness) -> bool:
     return (by >= Likeness.CTIME and _differ(before.sidecar_ctime_ns, now.sidecar_ctime_ns)) or (
         by >= Likeness.INODE and _differ(before.sidecar_inode, now.sidecar_inode)
     )
@@ -29,7 +29,7 @@ def _differ(before: int | None, now: int | None) -> bool:
 
 
 def plan(
-    stat: Stat, known: Record | None, policy: bytes, by: Likeness = Likeness.INODE
+    stat: Version, known: Record | None, policy: bytes, by: Likeness = Likeness.INODE
 ) -> Decision:
     """Decide without opening any file.
 

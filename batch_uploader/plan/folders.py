@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.calls import possible
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
-from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Version
 from batch_uploader.core.naming import is_sidecar, stem
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Likeness, Record
@@ -25,8 +25,8 @@ from batch_uploader.core.states import (
     Status,
 )
 from batch_uploader.plan.decide import plan
-from batch_uploader.prepare.pairing import Orphan, Pair, pair
-from batch_uploader.prepare.prepare import stat_of
+from batch_uploader.prepare.bundle import Bundle, version_of
+from batch_uploader.prepare.pairing import Orphan, pair
 
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
@@ -49,12 +49,12 @@ class Remembers(Protocol):
 
 
 class Job(Struct, frozen=True):
-    """A pair to inspect, and the record of its path.
+    """A recording to inspect, and the record of its path.
 
     ``then`` may be the same call, and comes after this one.
     """
 
-    pair: Pair
+    bundle: Bundle
     action: Action
     known: Record | None
     then: "Job | None" = None
@@ -62,12 +62,12 @@ class Job(Struct, frozen=True):
     @property
     def path(self) -> str:
         """The recording's path."""
-        return self.pair.audio.path
+        return self.bundle.path
 
     @property
     def size(self) -> int:
         """The audio's size in bytes."""
-        return self.pair.audio.size
+        return self.bundle.audio.size
 
 
 class Batch(Struct):
@@ -89,7 +89,7 @@ class Batch(Struct):
     jobs: list[Job] = field(default_factory=list)
     looks: list[Job] = field(default_factory=list)
     by_inode: list[Job] = field(default_factory=list)
-    learned: list[tuple[str, Stat]] = field(default_factory=list)
+    learned: list[tuple[str, Version]] = field(default_factory=list)
     decisions: list[tuple[str, Decision]] = field(default_factory=list)
     held: list[Outcome] = field(default_factory=list)
     legs: list[Outcome] = field(default_factory=list)
@@ -116,7 +116,7 @@ def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         name = stem(job.path)
-        key = name if names[name] > 1 else (job.size, job.pair.audio.mtime_ns)
+        key = name if names[name] > 1 else (job.size, job.bundle.audio.mtime_ns)
         groups.setdefault(key, []).append(job)
     for group in groups.values():
         if len(group) > _MOST_COPIES:
@@ -221,16 +221,16 @@ class FolderPlanner(Struct, frozen=True):
             # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
-        pairs, orphans = pair(listing, self.source.is_audio)
+        bundles, orphans = pair(listing, self.source.is_audio)
         if only is not None:
-            pairs = [each for each in pairs if each.audio.path in only]
+            bundles = [each for each in bundles if each.path in only]
             orphans = [each for each in orphans if each.entry.path in only]
         now = self.clock()
         undecided: set[str] = set()
-        for each in pairs:
-            before = known.pop(each.audio.path, None)
+        for each in bundles:
+            before = known.pop(each.path, None)
             if before is None or before.status is Status.POSSIBLE_DUPLICATE:
-                undecided.add(stem(each.audio.path))
+                undecided.add(stem(each.path))
             if self._young(now, each.audio, each.sidecar):
                 batch.waiting += 1
             elif each.mix is not None and not _is_another_call(before):
@@ -265,33 +265,33 @@ class FolderPlanner(Struct, frozen=True):
         excluded = not (self.source.is_audio(path) or is_sidecar(path))
         return excluded and left.status is not Status.INVALID
 
-    def _decide(self, batch: Batch, pair: Pair, before: Record | None) -> None:
-        stat = stat_of(pair)
+    def _decide(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
+        stat = version_of(bundle)
         decision = plan(stat, before, self.policy, self.by)
         if before is not None and before.cause is Cause.LEG and decision.action is Action.HOLD:
             decision = _ALONE
         if self.explain:
-            batch.decisions.append((pair.audio.path, decision))
+            batch.decisions.append((bundle.path, decision))
         if before is not None and before.stat.is_like(stat):
             self._compare(batch, before, stat)
         if decision.action is Action.COMPARE:
             batch.already_there += 1
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
             some = batch.by_inode if inode_alone else batch.looks
-            some.append(Job(pair, decision.action, before))
+            some.append(Job(bundle, decision.action, before))
         elif decision.action is Action.SKIP and not is_acknowledged(before):
             batch.already_there += 1
         elif decision.action in {Action.HOLD, Action.SKIP} and before is not None:
             batch.held.append(before.outcome)
         else:
-            batch.jobs.append(Job(pair, decision.action, before))
+            batch.jobs.append(Job(bundle, decision.action, before))
 
-    def _hold_leg(self, batch: Batch, leg: Pair, mix: str, before: Record | None) -> None:
+    def _hold_leg(self, batch: Batch, leg: Bundle, mix: str, before: Record | None) -> None:
         """Keep one side of a call from being billed beside the mix of both."""
         outcome = Outcome(
-            leg.audio.path,
+            leg.path,
             Status.POSSIBLE_DUPLICATE,
-            stat_of(leg),
+            version_of(leg),
             failure=possible(Cause.LEG, mix),
             duplicate_of=mix,
             cause=Cause.LEG,
@@ -304,7 +304,7 @@ class FolderPlanner(Struct, frozen=True):
         else:
             batch.legs.append(outcome)
 
-    def _compare(self, batch: Batch, before: Record, stat: Stat) -> None:
+    def _compare(self, batch: Batch, before: Record, stat: Version) -> None:
         """Compare change times and inodes of files with the same sizes and modification times."""
         if before.stat.inode is not None and before.stat.ctime_ns == stat.ctime_ns:
             same = before.stat.inode == stat.inode
@@ -361,7 +361,7 @@ def _is_held_leg(before: Record, now: Outcome) -> bool:
     return same and before.stat.is_like(now.stat)
 
 
-def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
+def invalid(path: str, stat: Version, defects: Sequence[Defect]) -> Outcome:
     """The outcome of an invalid recording: all defects in one sentence."""
     text = ". ".join(str(defect) for defect in defects)
     return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))
@@ -370,4 +370,4 @@ def invalid(path: str, stat: Stat, defects: Sequence[Defect]) -> Outcome:
 def orphaned(orphan: Orphan) -> Outcome:
     """The outcome of a file without a counterpart, or with several."""
     entry = orphan.entry
-    return invalid(entry.path, Stat(entry.size, entry.mtime_ns), [orphan.defect])
+    return invalid(entry.path, Version(entry.size, entry.mtime_ns), [orphan.defect])

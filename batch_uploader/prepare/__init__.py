@@ -1,1 +1,1 @@
-"""Turns a pair of files into a recording that is ready to be claimed, or its defects."""
+"""Turns the listed files of a recording into one that is ready to be claimed, or its defects."""

@@ -1,4 +1,4 @@
-"""Which sidecar belongs to which recording: turns a folder's listing into pairs and orphans.
+"""Which sidecar belongs to which recording: turns a folder's listing into bundles and orphans.
 
 ``call.json`` and ``call.wav.json`` both belong to ``call.wav``. Extensions are compared without
 regard to case, all before them exactly: names that differ by case or by the form of an accented
@@ -16,20 +16,10 @@ from msgspec import Struct
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import described, is_sidecar, stem
 from batch_uploader.core.text import quote
+from batch_uploader.prepare.bundle import Bundle, bundle_of
 
 _LEG = re.compile(r"(.+)[-_](?:in|out|rx|tx)", re.IGNORECASE | re.DOTALL)
 """A name that PBXs give to one side of the call whose mix has the name before that."""
-
-
-class Pair(Struct, frozen=True):
-    """A recording and its sidecar, if it has one.
-
-    ``mix`` is the recording beside it of which it seems to be one side, None for any other.
-    """
-
-    audio: Entry
-    sidecar: Entry | None
-    mix: str | None = None
 
 
 class Orphan(Struct, frozen=True):
@@ -39,7 +29,7 @@ class Orphan(Struct, frozen=True):
     defect: Defect
 
 
-def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair], list[Orphan]]:
+def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle], list[Orphan]]:
     """Pair the recordings of one folder with their sidecars.
 
     Other files are ignored. Unreadable files count as existing: the sidecar of one is not an
@@ -54,7 +44,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
     sharing = Counter(map(stem, names))
     mixes = {stem(name): name for name in names} | {name: name for name in names}
 
-    pairs: list[Pair] = []
+    bundles: list[Bundle] = []
     orphans: list[Orphan] = []
     shared: list[tuple[Entry, Entry]] = []
     for entry in audio:
@@ -66,7 +56,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
         lost = next((unreadable[key] for key in keys if key in unreadable), None)
         leg = _LEG.fullmatch(short)
         if leg is not None and leg[1] in mixes:
-            pairs.append(Pair(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
+            bundles.append(bundle_of(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
         elif lost is not None:
             orphans.append(Orphan(entry, _unreadable(entry, lost)))
         elif len(found) > 1:
@@ -74,12 +64,12 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Pair],
         elif found and described(found[0].path) != entry.path and sharing[short] > 1:
             shared.append((entry, found[0]))
         else:
-            pairs.append(Pair(entry, found[0] if found else None))
+            bundles.append(bundle_of(entry, found[0] if found else None))
     if shared:
         orphans.extend(_sharing(shared, names))
     lonely = (sidecars[key] for key in sidecars if key not in names and key not in sharing)
     orphans.extend(Orphan(entry, _orphan(entry)) for entry in chain.from_iterable(lonely))
-    return pairs, orphans
+    return bundles, orphans
 
 
 def _sort(

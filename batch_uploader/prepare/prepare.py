@@ -1,4 +1,4 @@
-"""Turns a pair of files into a recording that is ready to be claimed: read, inspect, hash."""
+"""Makes listed files a recording that is ready to be claimed: reads, inspects, hashes them."""
 
 import hashlib
 import io
@@ -21,7 +21,6 @@ from batch_uploader.core.model import (
     Fingerprint,
     Metadata,
     Recording,
-    Stat,
     recording_key,
 )
 from batch_uploader.core.ports import Local, Source
@@ -30,8 +29,8 @@ from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio, sidecar
 from batch_uploader.prepare.audio import AudioRules, TakesLonger, essence
 from batch_uploader.prepare.audio.essence import Block, Essence
+from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.callid import CallIds
-from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.sidecar import Schema
 
@@ -95,26 +94,8 @@ class Rules(Struct, frozen=True):
         return hashlib.sha256(repr(form).encode()).digest()
 
 
-def stat_of(pair: Pair) -> Stat:
-    """What the ledger compares, without opening a file."""
-    audio, sidecar = pair.audio, pair.sidecar
-    if sidecar is None:
-        return Stat(audio.size, audio.mtime_ns, ctime_ns=audio.ctime_ns, inode=audio.inode)
-    return Stat(
-        audio.size,
-        audio.mtime_ns,
-        sidecar.path.rpartition("/")[2],
-        sidecar.size,
-        sidecar.mtime_ns,
-        audio.ctime_ns,
-        audio.inode,
-        sidecar.ctime_ns,
-        sidecar.inode,
-    )
-
-
 class Preparer(Struct, frozen=True):
-    """Inspects and hashes the pairs of one source for one connection.
+    """Inspects and hashes the recordings of one source for one connection.
 
     Its methods block unless their docstrings say otherwise: use a thread.
     """
@@ -126,17 +107,17 @@ class Preparer(Struct, frozen=True):
     def _user_path(self, path: str) -> str:
         return self.source.user_path(path) if isinstance(self.source, Local) else path
 
-    def metadata(self, pair: Pair) -> Metadata | tuple[Defect, ...]:
+    def metadata(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
         """The metadata of the sidecar, or all its defects. Raises SourceError."""
-        return self._metadata(pair, self._small_file(pair.sidecar) if pair.sidecar else b"")
+        return self._metadata(bundle, self._small_file(bundle.sidecar) if bundle.sidecar else b"")
 
-    def _metadata(self, pair: Pair, text: bytes) -> Metadata | tuple[Defect, ...]:
+    def _metadata(self, bundle: Bundle, text: bytes) -> Metadata | tuple[Defect, ...]:
         schema = self.rules.schema
-        if pair.sidecar is not None:
-            return sidecar.parse(text, pair.sidecar.path, schema, self._user_path)
+        if bundle.sidecar is not None:
+            return sidecar.parse(text, bundle.sidecar.path, schema, self._user_path)
         if self.rules.sidecar is SidecarMode.OPTIONAL:
-            return sidecar.without_sidecar(pair.audio.path, schema)
-        path = pair.audio.path
+            return sidecar.without_sidecar(bundle.path, schema)
+        path = bundle.path
         stem = path.rpartition(".")[0]
         return (
             Defect(
@@ -148,14 +129,14 @@ class Preparer(Struct, frozen=True):
             ),
         )
 
-    def inspect(self, pair: Pair) -> AudioInfo | tuple[Defect, ...]:
-        """All but hashing: what is in the audio, or all defects of the pair.
+    def inspect(self, bundle: Bundle) -> AudioInfo | tuple[Defect, ...]:
+        """All but hashing: what is in the audio, or all defects of the bundle.
 
         Raises as ``prepare`` does.
         """
-        metadata = self.metadata(pair)
-        with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
-            info = self._probe(handle, pair.audio)
+        metadata = self.metadata(bundle)
+        with _explaining(bundle.path), self.source.open(bundle.path) as handle:
+            info = self._probe(handle, bundle.audio)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         return info
@@ -191,7 +172,7 @@ class Preparer(Struct, frozen=True):
         before = record.stat.sidecar_size, record.stat.sidecar_mtime_ns
         if beside is None or (beside.size, beside.mtime_ns) == before:
             return None
-        metadata = self.metadata(Pair(audio, beside))
+        metadata = self.metadata(bundle_of(audio, beside))
         if isinstance(metadata, tuple):
             return None
         return Corrected(metadata.digest(), self.rules.call_ids.default_id(metadata))
@@ -204,7 +185,7 @@ class Preparer(Struct, frozen=True):
     def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
         """The metadata of a record's sidecar as it is now. Raises SourceError."""
         beside = self._sidecar_of(record)
-        return self.metadata(Pair(self.source.stat(record.path), beside))
+        return self.metadata(bundle_of(self.source.stat(record.path), beside))
 
     def identity(
         self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None = None
@@ -227,70 +208,72 @@ class Preparer(Struct, frozen=True):
             _read(handle, entry, digests.update)
         return digests.digest()
 
-    def compare(self, pair: Pair, known: Record) -> tuple[Comparison, Identity | None]:
+    def compare(self, bundle: Bundle, known: Record) -> tuple[Comparison, Identity | None]:
         """Compare audio of the same size and time, and its sidecar, with their record.
 
         Returns also the IDs of metadata that are not those on record.
 
         Raises as ``prepare`` does.
         """
-        before, now = known.stat, stat_of(pair)
+        before, now = known.stat, version_of(bundle)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
-            with _explaining(pair.audio.path), self.source.open(pair.audio.path) as handle:
-                opened = self._require_rest(handle, pair.audio)
+            with _explaining(bundle.path), self.source.open(bundle.path) as handle:
+                opened = self._require_rest(handle, bundle.audio)
                 digest = hashlib.sha256()
-                _read(handle, pair.audio, digest.update)
-                self._require_rest(handle, pair.audio, opened)
+                _read(handle, bundle.audio, digest.update)
+                self._require_rest(handle, bundle.audio, opened)
             if digest.digest() != known.sha256:
                 return Comparison.CHANGED, None
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
             return Comparison.SAME, None
-        metadata = self.metadata(pair)
-        _ = self._sidecar_now(pair.sidecar)
+        metadata = self.metadata(bundle)
+        _ = self._sidecar_now(bundle.sidecar)
         if not isinstance(metadata, tuple) and metadata.digest() == known.metadata:
             return Comparison.SAME, None
         return Comparison.OUTDATED, self.identity(metadata)
 
     def prepare(
-        self, pair: Pair, whole_limit: int, envelope: Callable[[Recording], bytes]
+        self, bundle: Bundle, whole_limit: int, envelope: Callable[[Recording], bytes]
     ) -> Payload | tuple[Defect, ...]:
         """A recording ready to be claimed, or all its defects.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
-        sink's ``envelope``. Raises SourceChanged if a file of the pair is not as it was listed,
+        sink's ``envelope``. Raises SourceChanged if a file of the bundle is not as it was listed,
         SourceError if it cannot be read.
         """
-        listed = pair.audio
+        listed = bundle.audio
         with _explaining(listed.path), ExitStack() as stack:
-            before = self._sidecar_now(pair.sidecar)
+            before = self._sidecar_now(bundle.sidecar)
             handle = stack.enter_context(self.source.open(listed.path))
             if listed.size <= _AT_ONCE:
                 # The audio is read from the disk while the sidecar is.
                 read_ahead(handle, 0, listed.size)
-            metadata = self.metadata(pair)
-            if self._sidecar_now(pair.sidecar) != before:
+            metadata = self.metadata(bundle)
+            if self._sidecar_now(bundle.sidecar) != before:
                 raise changed(listed.path)
-            sound, content = self._look_and_hash(pair, metadata, handle, whole_limit, envelope)
+            sound, content = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
             if isinstance(sound, tuple):
                 return sound
             stack.pop_all()
         return Payload(sound, handle, content)
 
-    def prepare_cached(self, pair: Pair, whole_limit: int) -> Payload | tuple[Defect, ...] | None:
+    def prepare_cached(
+        self, bundle: Bundle, whole_limit: int
+    ) -> Payload | tuple[Defect, ...] | None:
         """As ``prepare`` for a small recording that is already in memory; None for all others.
 
         Does not block, and takes a third of a millisecond for nearly all valid recordings: 32 of
         them in one turn of the event loop take ten. A thread hop costs more.
         """
-        if pair.audio.size > min(_AT_ONCE, whole_limit):
+        if bundle.audio.size > min(_AT_ONCE, whole_limit):
             return None
-        text = self._glance_at_sidecar(pair.sidecar)
-        content = None if text is None else self.source.read_if_cached(pair.audio)
+        text = self._glance_at_sidecar(bundle.sidecar)
+        content = None if text is None else self.source.read_if_cached(bundle.audio)
         if text is None or content is None:
             return None
         try:
-            sound = self._judge(pair, self._metadata(pair, text), content, at_once=True)
+            sound = self._judge(bundle, self._metadata(bundle, text), content, at_once=True)
         except TakesLonger:
             return None
         return sound if isinstance(sound, tuple) else Payload(sound, None, content)
@@ -302,14 +285,14 @@ class Preparer(Struct, frozen=True):
 
     def _judge(
         self,
-        pair: Pair,
+        bundle: Bundle,
         metadata: Metadata | tuple[Defect, ...],
         content: bytes,
         *,
         at_once: bool = False,
     ) -> Recording | tuple[Defect, ...]:
         """The recording with this content, or all its defects."""
-        path, rules, handle = pair.audio.path, self.rules.audio, io.BytesIO(content)
+        path, rules, handle = bundle.path, self.rules.audio, io.BytesIO(content)
         info = audio.probe(
             handle,
             path,
@@ -322,25 +305,25 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, info)
         digests = _Digests(essence.begin(handle, len(content), info))
         digests.update(content)
-        return self._recording(pair, metadata, info, *digests.digest())
+        return self._recording(bundle, metadata, info, *digests.digest())
 
     def _look_and_hash(
         self,
-        pair: Pair,
+        bundle: Bundle,
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
         whole_limit: int,
         envelope: Callable[[Recording], bytes],
     ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
         """The recording of the handle, or all its defects; its content if that is kept."""
-        listed = pair.audio
+        listed = bundle.audio
         opened = self._require_rest(handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
             content = handle.read(listed.size)
             if len(content) != listed.size:
                 raise changed(listed.path)
             self._require_rest(handle, listed, opened)
-            return self._judge(pair, metadata, content), content
+            return self._judge(bundle, metadata, content), content
         # A large one that is invalid need not be read.
         info = self._probe(handle, listed)
         if isinstance(metadata, tuple) or isinstance(info, Defect):
@@ -348,32 +331,32 @@ class Preparer(Struct, frozen=True):
         digests = _Digests(essence.begin(handle, listed.size, info))
         kept = None
         if listed.size <= whole_limit:
-            room = len(envelope(self._recording(pair, metadata, info, _NO_DIGEST)))
+            room = len(envelope(self._recording(bundle, metadata, info, _NO_DIGEST)))
             kept = read_behind(room, handle, listed, digests.update)
         else:
             _read(handle, listed, digests.update)
         self._require_rest(handle, listed, opened)
-        return self._recording(pair, metadata, info, *digests.digest()), kept
+        return self._recording(bundle, metadata, info, *digests.digest()), kept
 
     def _recording(
         self,
-        pair: Pair,
+        bundle: Bundle,
         metadata: Metadata,
         info: AudioInfo,
         sha256: bytes,
         heard: bytes | None = None,
     ) -> Recording:
-        path = pair.audio.path
+        path = bundle.path
         return Recording(
             connection_id=self.connection_id,
             path=path,
-            stat=stat_of(pair),
+            stat=version_of(bundle),
             fingerprint=Fingerprint(sha256, metadata.digest()),
             metadata=metadata,
             audio=info,
             key=recording_key(self.connection_id, path, sha256),
             identity=self.identity(metadata, heard),
-            mix=pair.mix,
+            mix=bundle.mix,
         )
 
     def _probe(self, handle: BinaryIO, entry: Entry) -> AudioInfo | Defect:

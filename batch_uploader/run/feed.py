@@ -24,7 +24,7 @@ from batch_uploader.core.events import (
     ScanFinished,
     Unreadable,
 )
-from batch_uploader.core.model import Outcome, Stat
+from batch_uploader.core.model import Outcome, Version
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
@@ -268,7 +268,7 @@ class Feed:
         for outcome in orphans:
             self._publish(ProblemFound(outcome))
         for defect in batch.unreadable:
-            self._publish(Unreadable(invalid(defect.path, Stat(0, 0), [defect])))
+            self._publish(Unreadable(invalid(defect.path, Version(0, 0), [defect])))
         self._kept += batch.kept
         self._moved += batch.moved
         self._looks.add(_Looks.of(batch.looks))

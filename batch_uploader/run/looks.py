@@ -8,11 +8,12 @@ from batch_uploader.core.changes import Learn, LearnIdentity, Settle
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import Compared, Comparison, Listener, Settled
 from batch_uploader.core.identity import Identity
-from batch_uploader.core.model import Fingerprint, Outcome, Recording, Stat
+from batch_uploader.core.model import Fingerprint, Outcome, Recording, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.plan.folders import Job, is_acknowledged
-from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.prepare.bundle import version_of
+from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.recorder import Recorder
 
 
@@ -31,9 +32,9 @@ class Looks(Struct, frozen=True):
         """Whether the files of a recording at rest have other content. Raises LedgerError."""
         if job.known is None:
             return True
-        before, now = job.known.outcome, stat_of(job.pair)
+        before, now = job.known.outcome, version_of(job.bundle)
         try:
-            found, ids = await to_thread.run_sync(self.preparer.compare, job.pair, job.known)
+            found, ids = await to_thread.run_sync(self.preparer.compare, job.bundle, job.known)
         except SourceError:
             # A file that became unreadable keeps its talk.
             found, ids = Comparison.UNREAD, None
@@ -81,5 +82,5 @@ class Looks(Struct, frozen=True):
     async def _settle(self, outcome: Outcome) -> None:
         await self.recorder.ask(Settle(outcome))
 
-    async def _learn(self, path: str, stat: Stat) -> None:
+    async def _learn(self, path: str, stat: Version) -> None:
         await self.recorder.ask(Learn(path, stat))

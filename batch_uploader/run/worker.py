@@ -42,8 +42,9 @@ from batch_uploader.core.units import format_duration
 from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer, stat_of
+from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
@@ -142,22 +143,22 @@ class Workers:
         try:
             if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
                 return None
-            prepared = self._preparer.prepare_cached(job.pair, whole_limit)
+            prepared = self._preparer.prepare_cached(job.bundle, whole_limit)
             if prepared is None:
                 prepared = await to_thread.run_sync(
-                    self._preparer.prepare, job.pair, whole_limit, self._sink.envelope
+                    self._preparer.prepare, job.bundle, whole_limit, self._sink.envelope
                 )
         except SourceChanged:
             self._publish(Waiting(job.path, job.size))
             return None
         except SourceError as error:
             failure = Failure("UNREADABLE", str(error))
-            outcome = Outcome(job.path, Status.FAILED, stat_of(job.pair), failure=failure)
+            outcome = Outcome(job.path, Status.FAILED, version_of(job.bundle), failure=failure)
             await self._settle_unsound(job, outcome)
             return None
         if isinstance(prepared, Payload):
             return prepared
-        await self._settle_unsound(job, invalid(job.path, stat_of(job.pair), prepared))
+        await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
         return None
 
     async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
@@ -178,10 +179,10 @@ class Workers:
         """Compare a touched sidecar with the talk's metadata, without opening the audio."""
         if job.known is None:
             return False
-        metadata = await to_thread.run_sync(self._preparer.metadata, job.pair)
+        metadata = await to_thread.run_sync(self._preparer.metadata, job.bundle)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
-            before, now = job.known.stat, stat_of(job.pair)
+            before, now = job.known.stat, version_of(job.bundle)
             if before.ctime_ns is not None:
                 # The audio was not compared, so its recorded values stay.
                 now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)

@@ -9,7 +9,7 @@ from support.ledger_cases import AUDIO, CONNECTION, ended, recording, uploaded
 from support.ledger_changes import adopt, settle
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import UNKNOWN_MTIME, Failure, Stat
+from batch_uploader.core.model import UNKNOWN_MTIME, Failure, Version
 from batch_uploader.core.records import ClaimResult, Record
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -26,7 +26,7 @@ def line(path, status=Status.UPLOADED, audio="A", **more):
         connection_id=CONNECTION,
         path=path,
         status=status,
-        stat=Stat(1000, UNKNOWN_MTIME),
+        stat=Version(1000, UNKNOWN_MTIME),
         attempts=1,
         sha256=None if audio is None else recording(path, audio).fingerprint.sha256,
         talk_id=more.pop("talk_id", f"talk of {path}") if up else None,

@@ -19,7 +19,7 @@ from batch_uploader.core.changes import (
     Settle,
 )
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import UNKNOWN_MTIME, Stat
+from batch_uploader.core.model import UNKNOWN_MTIME, Version
 from batch_uploader.core.ports import apply_all, apply_one
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
@@ -69,7 +69,7 @@ async def test_a_change_that_crossed_to_another_process_does_the_same(ledger):
         "c",
         "old.wav",
         Status.UPLOADED,
-        Stat(9, UNKNOWN_MTIME),
+        Version(9, UNKNOWN_MTIME),
         sha256=b"1" * 32,
         attempts=1,
         talk_id="talk of old.wav",

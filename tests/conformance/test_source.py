@@ -186,7 +186,7 @@ async def test_sidecars_of_excluded_recordings_are_no_orphans(place):
         (listing,) = [each async for each in listings]
     pairs, orphans = pair(listing, source.is_audio)
 
-    assert [(each.audio.path, each.sidecar.path) for each in pairs] == [("c.wav", "c.json")]
+    assert [(each.path, each.sidecar.path) for each in pairs] == [("c.wav", "c.json")]
     assert [each.entry.path for each in orphans] == ["d.json"]
 
 

@@ -14,7 +14,7 @@ from batch_uploader.core.model import (
     Fingerprint,
     Metadata,
     Recording,
-    Stat,
+    Version,
     recording_key,
 )
 from batch_uploader.core.records import Record
@@ -69,7 +69,7 @@ class File:
         return Recording(
             connection_id="c",
             path=self.path,
-            stat=Stat(1, self.mtime, "sidecar", 1, self.touched),
+            stat=Version(1, self.mtime, "sidecar", 1, self.touched),
             fingerprint=Fingerprint(sha256, metadata.digest()),
             metadata=metadata,
             audio=_MP3 if self.path.endswith("mp3") else _WAV,

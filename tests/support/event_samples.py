@@ -1,10 +1,10 @@
 """One of each event that ``--progress json`` tells."""
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 
-OUTCOME = Outcome("a", Status.FAILED, Stat(1, 0), failure=Failure("X", "mend it"))
+OUTCOME = Outcome("a", Status.FAILED, Version(1, 0), failure=Failure("X", "mend it"))
 SAMPLES = [
     events.RunStarted("r", "/calls"),
     events.FolderPlanned("", 1, 1, 1, 1),

@@ -11,7 +11,7 @@ from batch_uploader.core.model import (
     Metadata,
     Outcome,
     Recording,
-    Stat,
+    Version,
     recording_key,
 )
 from batch_uploader.core.states import Status
@@ -21,7 +21,7 @@ AUDIO = AudioInfo(Container.WAV, channels=2, sample_rate=8000, duration=12.34)
 
 
 def stat(mtime_ns=1_700_000_000_000_000_000, size=1000, sidecar="the sidecar"):
-    return Stat(size, mtime_ns, sidecar, 20, mtime_ns)
+    return Version(size, mtime_ns, sidecar, 20, mtime_ns)
 
 
 def identity(audio, metadata):

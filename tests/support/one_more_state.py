@@ -12,7 +12,7 @@ import batch_uploader
 from batch_uploader.core import states
 from batch_uploader.core.changes import Settle
 from batch_uploader.core.events import CarriedOver
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status, Verdict, decided_by
 from batch_uploader.ledgers.manifest import read_manifest, write_manifest
@@ -25,7 +25,7 @@ from batch_uploader.ui.summary import summary_lines
 from batch_uploader.ui.tally import Tally
 
 STATE = Status("held_back")
-STAT = Stat(100, 1_000)
+STAT = Version(100, 1_000)
 OUTCOME = Outcome("a.wav", STATE, STAT, failure=Failure("X", "it is like b.wav"))
 
 
@@ -42,7 +42,7 @@ def queries():
 
 def decisions():
     known = Record("c", "a.wav", STATE, STAT, policy=b"rules")
-    changed = Stat(101, 1_000)
+    changed = Version(101, 1_000)
     plans = [plan(STAT, known, b"rules"), plan(STAT, known, b"x"), plan(changed, known, b"rules")]
     return [each.action for each in plans]
 

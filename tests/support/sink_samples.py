@@ -12,8 +12,8 @@ from batch_uploader.core.model import (
     Metadata,
     Recording,
     Role,
-    Stat,
     User,
+    Version,
     recording_key,
 )
 from batch_uploader.core.ports import Attempt
@@ -30,7 +30,7 @@ def sample(content, *, path="a.wav", container=Container.WAV, metadata=METADATA)
     return Recording(
         connection_id="conn-1",
         path=path,
-        stat=Stat(len(content), 1),
+        stat=Version(len(content), 1),
         fingerprint=Fingerprint(sha256, metadata.digest()),
         metadata=metadata,
         audio=AudioInfo(container, 2, 8000, 1.5),

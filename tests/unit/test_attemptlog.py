@@ -11,7 +11,7 @@ import pytest
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ui.attemptlog import AttemptLog
 
@@ -51,7 +51,7 @@ def test_an_attempt_is_a_line_with_the_ids_of_both_sides(tmp_path):
 def test_what_support_does_not_need_is_left_out(tmp_path):
     path = tmp_path / "support.log"
     failure = Failure("NOT_FOUND", "name another connection", "service-2")
-    refused = Outcome("a.wav", Status.REJECTED, Stat(1, 0), 1, failure=failure)
+    refused = Outcome("a.wav", Status.REJECTED, Version(1, 0), 1, failure=failure)
     summary = Summary(Ending.COMPLETED, {Status.REJECTED: 1}, 5, 0, 0, 0, 0.0, 2.0, (refused,))
     with AttemptLog(path) as log:
         log(events.RunStarted("run-1", "/calls"))
@@ -60,7 +60,7 @@ def test_what_support_does_not_need_is_left_out(tmp_path):
         log(events.UploadStarted("a.wav", 1))
         log(events.BytesSent("a.wav", 1))
         log(events.Settled(refused))
-        log(events.Settled(Outcome("b.wav", Status.UPLOADED, Stat(1, 0), 1, "talk")))
+        log(events.Settled(Outcome("b.wav", Status.UPLOADED, Version(1, 0), 1, "talk")))
         log(events.CarriedOver(refused))
         log(events.Paused(5.0, "busy"))
         log(events.Draining("interrupted"))

@@ -3,17 +3,17 @@
 import pytest
 from msgspec.structs import replace
 
-from batch_uploader.core.model import Stat
+from batch_uploader.core.model import Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Action, Status
 from batch_uploader.plan.decide import plan
 
-STAT = Stat(100, 1_000, "a.json", 10, 1_000)
+STAT = Version(100, 1_000, "a.json", 10, 1_000)
 TOUCHED = {
     "audio": replace(STAT, mtime_ns=2_000),
     "grown": replace(STAT, size=101),
     "sidecar": replace(STAT, sidecar_mtime_ns=2_000),
-    "sidecar gone": Stat(100, 1_000),
+    "sidecar gone": Version(100, 1_000),
     "sidecar renamed": replace(STAT, sidecar="a.wav.json"),
 }
 RULES = b"rules"

@@ -7,7 +7,7 @@ import pytest
 from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Outcome, Stat
+from batch_uploader.core.model import Outcome, Version
 from batch_uploader.core.states import Status, Verdict
 
 RESEND, DUPLICATE, GIVE_UP = map(Resolution, (Verdict.RESEND, Verdict.DUPLICATE, Verdict.GIVE_UP))
@@ -78,7 +78,7 @@ def test_what_a_human_says_about_a_possible_duplicate():
     held = Outcome(
         "b.mp3",
         Status.POSSIBLE_DUPLICATE,
-        Stat(1, 1),
+        Version(1, 1),
         duplicate_of="a.wav",
         duration=2.0,
         cause=Cause.CHANGED_AUDIO,
@@ -95,5 +95,5 @@ def test_what_a_human_says_about_a_possible_duplicate():
     assert other.failure is not None
     assert other.failure.code == "RESEND"
     assert same.duration == other.duration == 2.0
-    doubt = Outcome("c.wav", Status.IN_DOUBT, Stat(1, 1))
+    doubt = Outcome("c.wav", Status.IN_DOUBT, Version(1, 1))
     assert RESEND.outcome(doubt).cause is None

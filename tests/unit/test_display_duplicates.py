@@ -8,7 +8,7 @@ from support.ledger_cases import CONNECTION, stat
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
 from batch_uploader.core import events
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.run.stats import RunStats
@@ -100,11 +100,11 @@ def test_what_is_not_known_is_left_out():
     text = text_of(group(examples=(gone,)))
     assert "a.wav\n" in text
     assert "it is no longer on record" in text
-    doubt = example(status=Status.IN_DOUBT, talk_id=None, duration=None, stat=Stat(1, -1))
+    doubt = example(status=Status.IN_DOUBT, talk_id=None, duration=None, stat=Version(1, -1))
     text = text_of(group(examples=(doubt,)))
     assert "  in doubt                            a.wav\n" in text
     assert "as talk" not in text
-    far = example(stat=Stat(1, 2**62))
+    far = example(stat=Version(1, 2**62))
     assert "a.wav" in text_of(group(examples=(far,)))
 
 
@@ -121,7 +121,7 @@ def test_names_and_ids_are_printable():
 @pytest.mark.parametrize("others", [0, 1, 30])
 def test_a_summary_with_them_fits_a_screen(height, width, causes, others):
     def outcome(number, status):
-        return Outcome(f"{number}.wav", status, Stat(1, 0), failure=Failure(f"X{number}", "why"))
+        return Outcome(f"{number}.wav", status, Version(1, 0), failure=Failure(f"X{number}", "why"))
 
     possible = [outcome(number, Status.POSSIBLE_DUPLICATE) for number in range(5)]
     bad = [outcome(number, Status.INVALID) for number in range(others)]
@@ -154,5 +154,5 @@ def test_only_duplicates_in_another_format_are_counted_as_converted():
     stats = RunStats()
     for cause in Cause:
         for status in (Status.DUPLICATE, Status.POSSIBLE_DUPLICATE, Status.FAILED):
-            stats.hear(events.Settled(Outcome("a", status, Stat(1, 0), cause=cause)))
+            stats.hear(events.Settled(Outcome("a", status, Version(1, 0), cause=cause)))
     assert stats.converted == stats.summary(Ending.COMPLETED, None, 1.0).converted == 1

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Failure, Outcome, Stat
+from batch_uploader.core.model import Failure, Outcome, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ui.frame import ASCII, MOST_TRANSFERS, frame, glyphs_for, percent
 from batch_uploader.ui.stream import ScreenSize, plain_text
@@ -24,7 +24,7 @@ class Clock:
 
 def outcome(path, status, size=3 * MIB, code=None):
     failure = Failure(code, "mend it") if code else None
-    return Outcome(path, status, Stat(size, 0), failure=failure, duration=900.0)
+    return Outcome(path, status, Version(size, 0), failure=failure, duration=900.0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ui.explain import announce, explain
 from batch_uploader.ui.jsonlines import JsonView
@@ -36,7 +36,7 @@ RUN = [
     events.AttemptEnded("[bold]a.wav", 1, "c1", "q1", "UNAVAILABLE", "no\nanswer", 40, 1.5, 2.0),
     events.BytesSent("[bold]a.wav", 100),
     events.AttemptEnded("[bold]a.wav", 2, "c2", "q2", "OK", "", 100, 0.5, None),
-    events.Settled(Outcome("[bold]a.wav", Status.UPLOADED, Stat(100, 0), 2, "talk-1")),
+    events.Settled(Outcome("[bold]a.wav", Status.UPLOADED, Version(100, 0), 2, "talk-1")),
     events.RunFinished(SUMMARY),
 ]
 
@@ -131,7 +131,7 @@ def plain():
 
 
 def settled(number):
-    return events.Settled(Outcome(f"{number}", Status.UPLOADED, Stat(100, 0)))
+    return events.Settled(Outcome(f"{number}", Status.UPLOADED, Version(100, 0)))
 
 
 def test_plain_tells_of_an_outage_once_and_of_its_end_once(plain):
@@ -199,7 +199,7 @@ def test_plain_tells_of_a_stop():
 
 
 def test_plain_counts_no_progress_where_there_is_none():
-    bad = Outcome("x.wav", Status.INVALID, Stat(1, 0), failure=Failure("empty", "it is empty"))
+    bad = Outcome("x.wav", Status.INVALID, Version(1, 0), failure=Failure("empty", "it is empty"))
     err, _ = play(
         Progress.PLAIN, events=[RUN[0], events.ProblemFound(bad), events.ScanFinished(0, 0)]
     )
@@ -261,7 +261,7 @@ def test_json_survives_any_name_and_number():
     odd = [
         events.UploadStarted(name, 1),
         events.AttemptEnded(name, 1, "c", None, "X", name, 0, float("nan"), float("inf")),
-        events.Settled(Outcome(name, Status.FAILED, Stat(1, 0), failure=Failure("X", name))),
+        events.Settled(Outcome(name, Status.FAILED, Version(1, 0), failure=Failure("X", name))),
     ]
     _, out = play(Progress.JSON, events=odd)
     told = [json.loads(line) for line in out.splitlines()]
@@ -499,5 +499,5 @@ def test_the_size_of_no_terminal_is_80_by_24(monkeypatch):
 )
 def test_what_a_search_brought_is_explained(status, talk_id, code, said):
     failure = Failure(code, "mend it") if code else None
-    outcome = Outcome("d/a.wav", status, Stat(1, 0), talk_id=talk_id, failure=failure)
+    outcome = Outcome("d/a.wav", status, Version(1, 0), talk_id=talk_id, failure=failure)
     assert explain(events.Reconciled(outcome, None)) == said

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.ui.stream import ScreenSize, plain_text
 from batch_uploader.ui.summary import (
@@ -27,7 +27,7 @@ CURE = "there is no sidecar; put a JSON file of the same name beside it"
 
 
 def bad(path, status=Status.INVALID, code="sidecar-missing", message=CURE):
-    return Outcome(path, status, Stat(1, 0), failure=Failure(code, message))
+    return Outcome(path, status, Version(1, 0), failure=Failure(code, message))
 
 
 def summary(
@@ -236,7 +236,7 @@ def test_a_run_that_was_stopped_tells_how_much_is_left():
     tally = Tally()
     tally.hear(events.ScanFinished(10, 1000))
     for number in range(7):
-        tally.hear(events.Settled(Outcome(f"{number}.wav", Status.UPLOADED, Stat(1, 1))))
+        tally.hear(events.Settled(Outcome(f"{number}.wav", Status.UPLOADED, Version(1, 1))))
     stopped = summary(ending=Ending.INTERRUPTED, reason="stopped by SIGINT")
     assert "stopped by SIGINT; 3 recordings left for the next run" in text_of(
         stopped, stats=tally.stats

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from support.ledger_cases import recording, uploaded
 from support.ledger_changes import claim_all, settle
 
-from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Stat
+from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Version
 from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.plan.folders import FolderPlanner, Job, in_turn
-from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.sources.memory import MemorySource
 
 NOW = time.time_ns()
@@ -47,7 +47,7 @@ async def with_invalid(*paths):
     async with ledger:
         for path in paths:
             failure = Failure("empty", "it is empty")
-            await settle(ledger, Outcome(path, Status.INVALID, Stat(1, 1), failure=failure))
+            await settle(ledger, Outcome(path, Status.INVALID, Version(1, 1), failure=failure))
     return ledger
 
 
@@ -56,7 +56,7 @@ async def with_each_status(extension):
     async with ledger:
         for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
             failure = Failure("CODE", "a reason")
-            outcome = Outcome(f"{status}.{extension}", status, Stat(1, 1), failure=failure)
+            outcome = Outcome(f"{status}.{extension}", status, Version(1, 1), failure=failure)
             await settle(ledger, outcome)
     return ledger
 
@@ -128,7 +128,7 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     async with MemoryLedger("c") as ledger:
         planner = FolderPlanner(source, ledger, b"rules", 2.0)
         again = await planner.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
-    assert [(job.path, job.pair.sidecar.path) for job in again.jobs] == [
+    assert [(job.path, job.bundle.sidecar.path) for job in again.jobs] == [
         ("d/a.wav", "d/a.wav.json")
     ]
     assert [orphan.entry.path for orphan in again.orphans] == ["e/c.wav"]
@@ -142,7 +142,7 @@ async def two_that_are_up(age=3600.0):
     async with ledger:
         for audio, sidecar in (files[:2], files[2:]):
             name = sidecar.path.removeprefix("d/")
-            seen = Stat(audio.size, audio.mtime_ns, name, sidecar.size, sidecar.mtime_ns)
+            seen = Version(audio.size, audio.mtime_ns, name, sidecar.size, sidecar.mtime_ns)
             await claim_all(
                 ledger, [recording(audio.path, audio.path, connection_id="c", seen=seen)]
             )
@@ -196,7 +196,7 @@ async def test_a_folder_at_once_is_decided_as_its_recordings_one_by_one(change, 
 
 def jobs_of(*files):
     return [
-        Job(Pair(Entry(path, size, mtime), None), Action.UPLOAD, None)
+        Job(bundle_of(Entry(path, size, mtime), None), Action.UPLOAD, None)
         for path, size, mtime in files
     ]
 

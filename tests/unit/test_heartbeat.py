@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.ui.heartbeat import Heartbeat
@@ -98,8 +98,8 @@ class Heard:
         return [at for at, state in self.said if "WATCHDOG" in state]
 
 
-SETTLED = events.Settled(Outcome("a.wav", Status.UPLOADED, Stat(1, 0)))
-FAILED = events.Settled(Outcome("b.wav", Status.FAILED, Stat(1, 0)))
+SETTLED = events.Settled(Outcome("a.wav", Status.UPLOADED, Version(1, 0)))
+FAILED = events.Settled(Outcome("b.wav", Status.FAILED, Version(1, 0)))
 
 
 def test_the_status_tells_where_the_run_stands():

@@ -20,7 +20,7 @@ from support.interruption import cancelled, counted_tasks
 
 from batch_uploader.core.cells import defuse, keep
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Stat
+from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import replace_atomically
@@ -39,7 +39,7 @@ UP = Record(
     path="2025/01/a.wav",
     connection_id="connection-1",
     status=Status.UPLOADED,
-    stat=Stat(123, UNKNOWN_MTIME),
+    stat=Version(123, UNKNOWN_MTIME),
     attempts=1,
     sha256=bytes(range(32)),
     talk_id="talk-1",
@@ -51,7 +51,7 @@ REJECTED = Record(
     path="b.wav",
     connection_id="connection-1",
     status=Status.REJECTED,
-    stat=Stat(5, UNKNOWN_MTIME),
+    stat=Version(5, UNKNOWN_MTIME),
     attempts=2,
     settled_at_ns=1_735_689_600_000_000_000,
     failure=Failure("INVALID_ARGUMENT", "no such field", "request-1"),
@@ -60,7 +60,7 @@ DUPLICATE = Record(
     "connection-1",
     "c.wav",
     Status.DUPLICATE,
-    Stat(5, UNKNOWN_MTIME),
+    Version(5, UNKNOWN_MTIME),
     duplicate_of="2025/01/a.wav",
 )
 
@@ -358,7 +358,7 @@ def test_what_was_written_is_read_as_it_was(name, message):
         "c",
         name,
         Status.FAILED,
-        Stat(5, UNKNOWN_MTIME),
+        Version(5, UNKNOWN_MTIME),
         attempts=2,
         failure=Failure(message, message),
     )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import is_sidecar, stem
-from batch_uploader.prepare.pairing import Orphan, Pair, pair
+from batch_uploader.prepare.bundle import bundle_of
+from batch_uploader.prepare.pairing import Orphan, pair
 from batch_uploader.sources.selection import Selection
 
 
@@ -28,7 +29,7 @@ def paired(*paths, unreadable=()):
     lost = tuple(Defect(path, "symlink", "it is a link", "copy it") for path in unreadable)
     pairs, orphans = pair(Listing("", tuple(map(entry, paths)), lost), is_audio)
     return (
-        {each.audio.path: each.sidecar.path if each.sidecar else None for each in pairs},
+        {each.path: each.sidecar.path if each.sidecar else None for each in pairs},
         {each.entry.path: each.defect.kind for each in orphans},
     )
 
@@ -53,7 +54,7 @@ def test_a_sidecar_is_named_like_its_recording(audio, sidecar):
 def test_a_pair_holds_the_entries_themselves():
     audio, sidecar = entry("call.wav", 100), entry("call.json", 10)
 
-    assert pair(Listing("", (audio, sidecar)), is_audio) == ([Pair(audio, sidecar)], [])
+    assert pair(Listing("", (audio, sidecar)), is_audio) == ([bundle_of(audio, sidecar)], [])
 
 
 def test_a_recording_alone_is_a_pair_without_a_sidecar_fault_61():
@@ -199,7 +200,7 @@ def test_every_file_is_accounted_for_once(present, lost):
     pairs, orphans = pair(Listing("", tuple(map(entry, present)), defects), is_audio)
 
     audio = {path for path in present if not is_sidecar(path) and is_audio(path)}
-    of_pairs = [each.audio.path for each in pairs]
+    of_pairs = [each.path for each in pairs]
     of_orphans = [each.entry.path for each in orphans]
     assert len(set(of_pairs + of_orphans)) == len(of_pairs + of_orphans)
     assert {path for path in (*of_pairs, *of_orphans) if not is_sidecar(path)} == audio

@@ -13,7 +13,7 @@ from support.audio_makers import wav
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry
 from batch_uploader.host import beneath
-from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.payload import Payload, read_behind
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
@@ -31,7 +31,7 @@ def envelope(recording):
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    payload = Preparer(source, "conn", RULES).prepare(Pair(entry, None), whole_limit, envelope)
+    payload = Preparer(source, "conn", RULES).prepare(bundle_of(entry, None), whole_limit, envelope)
     assert isinstance(payload, Payload)
     return payload
 

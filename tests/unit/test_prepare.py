@@ -25,8 +25,8 @@ from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, prepare, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, essence
+from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.callid import CallIds
-from batch_uploader.prepare.pairing import Pair
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
@@ -71,7 +71,7 @@ def put(folder, content, text=b"{}", name="a"):
         path.unlink(missing_ok=True)
         if data is not None:
             path.write_bytes(data)
-    return Pair(*(listed(path) if path.exists() else None for path in paths))
+    return bundle_of(*(listed(path) if path.exists() else None for path in paths))
 
 
 def listed(path, *, name=None):
@@ -450,5 +450,5 @@ def test_a_sidecar_that_grew_since_it_was_listed_is_read_to_its_end(tmp_path):
     for text in (b'{"n": "longer than it was"}', b"{}", b'{"n": "' + bytes(SIZE_LIMIT) + b'"}'):
         (tmp_path / "a.json").write_bytes(text)
         for size in (0, 2, len(text) - 1, len(text), len(text) + 1):
-            old = Pair(pair.audio, pair.sidecar._replace(size=size))
+            old = bundle_of(pair.audio, pair.sidecar._replace(size=size))
             assert looker.metadata(old) == sidecar.parse(text, "a.json", looker.rules.schema)

@@ -88,7 +88,7 @@ async def kill_while_sending(harness, *, stored):
     async with harness.ledger as ledger:
         async for batch in planner.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
-                payload = preparer.prepare(job.pair, 1 << 20, lambda _: b"")
+                payload = preparer.prepare(job.bundle, 1 << 20, lambda _: b"")
                 await claim_all(ledger, [payload.recording], stamp_field=STAMP)
                 if number < stored:
                     await harness.sink.upload(payload.recording, payload, Tries()())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SearchFailed
-from batch_uploader.core.model import Failure, Stat, Timestamp
+from batch_uploader.core.model import Failure, Timestamp, Version
 from batch_uploader.core.ports import Match
 from batch_uploader.core.records import Canary, Record
 from batch_uploader.core.states import Status
@@ -56,7 +56,7 @@ def doubt(
         CONNECTION,
         "a.wav",
         Status.IN_DOUBT,
-        Stat(1, 1),
+        Version(1, 1),
         failure=failure,
         since=since,
         first_miss=first_miss,

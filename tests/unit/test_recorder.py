@@ -8,7 +8,7 @@ from support.ledger_cases import recording
 
 from batch_uploader.core.changes import Claim, Release, Remember, Settle
 from batch_uploader.core.errors import LedgerError, LedgerGone
-from batch_uploader.core.model import Outcome, Stat
+from batch_uploader.core.model import Outcome, Version
 from batch_uploader.core.records import ClaimResult
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
@@ -88,7 +88,7 @@ async def test_what_is_recorded_by_who_hears_is_finished_too(ledger, recorder):
 
 
 async def test_a_refusal_is_heard_by_its_own_alone(recorder):
-    outcome = Outcome("a.wav", Status.UPLOADED, Stat(1, 1), talk_id="t-1")
+    outcome = Outcome("a.wav", Status.UPLOADED, Version(1, 1), talk_id="t-1")
     heard = []
     recorder.record(Settle(outcome), heard.append)
     recorder.record(fact("a"), heard.append)

@@ -8,7 +8,7 @@ from support.doubt_harness import LOST, Harness, recordings
 
 from batch_uploader.core import events
 from batch_uploader.core.errors import Rejected
-from batch_uploader.core.model import Ending, Outcome, Stat
+from batch_uploader.core.model import Ending, Outcome, Version
 from batch_uploader.core.states import Status
 from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.attemptlog import AttemptLog
@@ -113,13 +113,13 @@ def test_each_event_counts_once_however_many_come_together(batch):
         events.FolderPlanned("", 3, 300, 2, 1, forgotten=1),
         events.UploadStarted("a", 100),
         events.BytesSent("a", 100),
-        events.Settled(Outcome("a", Status.UPLOADED, Stat(100, 0), duration=2.0)),
+        events.Settled(Outcome("a", Status.UPLOADED, Version(100, 0), duration=2.0)),
         events.AlreadyThere("b", 100, outdated=True),
         events.Waiting("c", 100),
         events.ComparisonStarted(2, 20),
         events.Compared("d", 10, events.Comparison.SAME),
         events.Compared("e", 10, events.Comparison.CHANGED),
-        events.Settled(Outcome("e", Status.UPLOADED, Stat(10, 0), duration=1.0)),
+        events.Settled(Outcome("e", Status.UPLOADED, Version(10, 0), duration=1.0)),
     ]
     for start in range(0, len(happened), batch):
         for event in happened[start : start + batch]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Stat, Summary
+from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Stage, Tally
 
@@ -31,7 +31,7 @@ def tally(clock):
 
 def outcome(path, status=Status.UPLOADED, size=100, code=None, duration=None):
     failure = Failure(code, "mend it") if code else None
-    return Outcome(path, status, Stat(size, 0), failure=failure, duration=duration)
+    return Outcome(path, status, Version(size, 0), failure=failure, duration=duration)
 
 
 def planned(to_send=0, size=0, already_there=0, waiting=0):

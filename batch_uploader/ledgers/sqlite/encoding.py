@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Container, Failure, Stat, Timestamp
+from batch_uploader.core.model import Container, Failure, Timestamp, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 
@@ -14,7 +14,7 @@ _HEAD: Final = Record.__struct_fields__.index("first_miss") + 1
 """The number of leading fields of a record, of which some need conversion; the others do not."""
 NAMES: Final = (
     *("connection_id", "path", "status", "container", "cause"),
-    *Stat.__struct_fields__,
+    *Version.__struct_fields__,
     *(f"failure_{field}" for field in Failure.__struct_fields__),
     *(f"doubt_{field}" for field in Timestamp.__struct_fields__),
     *(f"missed_{field}" for field in Timestamp.__struct_fields__),
@@ -27,7 +27,7 @@ def _places(first: str, count: int) -> slice:
     return slice(start := NAMES.index(first), start + count)
 
 
-_STAT: Final = _places("size", len(Stat.__struct_fields__))
+_STAT: Final = _places("size", len(Version.__struct_fields__))
 _FAILURE: Final = _places("failure_code", len(Failure.__struct_fields__))
 _SINCE: Final = _places("doubt_wall_ns", len(Timestamp.__struct_fields__))
 _MISSED: Final = _places("missed_wall_ns", len(Timestamp.__struct_fields__))
@@ -72,7 +72,7 @@ def decode(values: Sequence[Any]) -> Record:
         values[0],
         values[1],
         _STATUSES[values[2]],
-        Stat(*values[_STAT]),
+        Version(*values[_STAT]),
         _CONTAINERS[values[3]],
         _CAUSES[values[4]],
         None if values[_FAILURE.start] is None else Failure(*values[_FAILURE]),

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from batch_uploader.core.model import Fingerprint, Stat
+from batch_uploader.core.model import Fingerprint, Version
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Record
 from batch_uploader.core.runs import RunBegin, RunEnd
@@ -140,7 +140,7 @@ class SqliteStore:
         if record.status is Status.CLAIMED:
             self._claims[record.path] = record
 
-    def renew(self, path: str, stat: Stat) -> None:
+    def renew(self, path: str, stat: Version) -> None:
         """Update the change times and inodes of a record with files like these."""
         seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
         like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batch_uploader.core.model import Entry
 from batch_uploader.prepare.audio import essence
-from batch_uploader.prepare.pairing import Pair
+from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
 
@@ -32,7 +32,7 @@ def main():
     if how == "without":
         essence.begin = lambda *_: Nothing()
     status = path.stat()
-    pair = Pair(Entry(path.name, status.st_size, status.st_mtime_ns), None)
+    pair = bundle_of(Entry(path.name, status.st_size, status.st_mtime_ns), None)
     preparer = Preparer(DirectorySource(path.parent), "conn", Rules(sidecar=SidecarMode.OPTIONAL))
     for number in range(WARM_UP + times):
         if number == WARM_UP:

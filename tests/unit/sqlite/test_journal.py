@@ -13,7 +13,7 @@ from support.ledger_cases import CONNECTION, ended, recording, uploaded
 from support.ledger_changes import claim_all, release, settle
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Container, Failure, Outcome, Stat, Timestamp
+from batch_uploader.core.model import Container, Failure, Outcome, Timestamp, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger, kept_answers
 from batch_uploader.ledgers.sqlite.journal import SIZE, SpilledWrite, _answers, _frame, journal_path
@@ -310,7 +310,7 @@ ANSWERS = {
         Outcome(
             "a.wav",
             Status.REJECTED,
-            Stat(1, 2**62, "a.json", 3, 4),
+            Version(1, 2**62, "a.json", 3, 4),
             3,
             "t",
             Failure("C", "\udcff\n", "r"),

@@ -11,7 +11,7 @@ from support.ledger_file_harness import listed, make
 from support.older_ledgers import VERSIONS
 
 from batch_uploader.core.errors import LedgerError
-from batch_uploader.core.model import Entry, Failure, Stat
+from batch_uploader.core.model import Entry, Failure, Version
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.sqlite import LedgerReader, SqliteLedger, schema
@@ -121,8 +121,8 @@ async def test_of_files_in_an_older_ledger_no_more_is_known_than_it_held(path, m
     for opening in (LedgerReader(path, CONNECTION), SqliteLedger(path, CONNECTION)):
         async with opening as ledger:
             known = (await ledger.known("d"))["d/a.wav"]
-            assert known.outcome.stat == Stat(5, 7)
-            assert plan(Stat(5, 7, ctime_ns=8, inode=9), known, b"").action is Action.SKIP
+            assert known.outcome.stat == Version(5, 7)
+            assert plan(Version(5, 7, ctime_ns=8, inode=9), known, b"").action is Action.SKIP
             assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7)]) == 1
             assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7, 8, 9)]) == 0
             assert await ledger.unchanged("d", [Entry("d/a.wav", 5, 7, 8, 9)], Likeness.MTIME) == 1

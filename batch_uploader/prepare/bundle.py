@@ -1,0 +1,66 @@
+"""A recording as a source lists it: its parts, and the files that describe it."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batch_uploader.core.model import Entry, Version
+
+
+class BundleKind(StrEnum):
+    """What a bundle is a recording of."""
+
+    AUDIO = "audio"
+    """A call as audio."""
+
+
+class Bundle(Struct, frozen=True):
+    """The listed files of one recording.
+
+    ``parts`` are what it is made of: one file of audio. ``about`` are the files that describe it,
+    the one that is its own first. ``mix`` is the recording beside it of which it seems to be one
+    side, None for any other.
+    """
+
+    kind: BundleKind
+    parts: tuple[Entry, ...]
+    about: tuple[Entry, ...] = ()
+    mix: str | None = None
+
+    @property
+    def audio(self) -> Entry:
+        """The file that names it."""
+        return self.parts[0]
+
+    @property
+    def path(self) -> str:
+        """The recording's path."""
+        return self.parts[0].path
+
+    @property
+    def sidecar(self) -> Entry | None:
+        """The file that describes this recording alone, if there is one."""
+        return self.about[0] if self.about else None
+
+
+def bundle_of(audio: Entry, sidecar: Entry | None = None, mix: str | None = None) -> Bundle:
+    """The bundle of one file of audio and its sidecar, if it has one."""
+    return Bundle(BundleKind.AUDIO, (audio,), () if sidecar is None else (sidecar,), mix)
+
+
+def version_of(bundle: Bundle) -> Version:
+    """What the ledger compares, without opening a file."""
+    audio, sidecar = bundle.audio, bundle.sidecar
+    if sidecar is None:
+        return Version(audio.size, audio.mtime_ns, ctime_ns=audio.ctime_ns, inode=audio.inode)
+    return Version(
+        audio.size,
+        audio.mtime_ns,
+        sidecar.path.rpartition("/")[2],
+        sidecar.size,
+        sidecar.mtime_ns,
+        audio.ctime_ns,
+        audio.inode,
+        sidecar.ctime_ns,
+        sidecar.inode,
+    )
