@@ -74,9 +74,9 @@ COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-u
 # Not .venv/.dev: what the package is built with may be what is to be locked.
 lock: | .venv/bin/python
 	.venv/$(PIP) -r requirements/dev.txt
-	$(COMPILE) pyproject.toml --upgrade --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --upgrade --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.txt -o requirements/runtime.txt
-	$(COMPILE) pyproject.toml --upgrade --resolution lowest-direct --group build --group test -o requirements/floors.txt
+	$(COMPILE) pyproject.toml --upgrade --resolution lowest-direct --all-extras --group build --group test -o requirements/floors.txt
 	$(COMPILE) --group oldest-pip -o requirements/oldest-pip.txt
 
 # Writes the wire messages and their types anew from protos/.
