@@ -377,9 +377,18 @@ class Preparer(Struct, frozen=True):
         """
         now = self.source.handle_stat(handle, listed.path)
         seen = now[: Likeness.CTIME]
-        if not now.is_like(listed) or opened not in {None, seen}:
+        if opened not in {None, seen}:
+            raise changed(listed.path)
+        if not now.is_like(listed) and not self._is_like_by_name(now, listed):
             raise changed(listed.path)
         return seen
+
+    def _is_like_by_name(self, now: Entry, listed: Entry) -> bool:
+        """Whether a file of the same size is as listed if it is asked for by its name, too.
+
+        Some file systems tell other times of an open file than of a name: GlusterFS, SMB, FAT.
+        """
+        return now.size == listed.size and self.source.stat(listed.path).is_like(listed)
 
     def _sidecar_now(self, listed: Entry | None) -> tuple[object, ...]:
         """Values that show, without an inode, whether the sidecar is replaced meanwhile.

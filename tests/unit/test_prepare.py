@@ -19,13 +19,15 @@ from support.engine_harness import CountsOpening
 
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import ConfigError, SourceChanged, SourceError
+from batch_uploader.core.events import Comparison
 from batch_uploader.core.model import Defect, Entry, recording_key
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.prepare import audio, prepare, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, essence
-from batch_uploader.prepare.bundle import bundle_of
+from batch_uploader.prepare.bundle import bundle_of, version_of
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
@@ -328,6 +330,47 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
         assert payload.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
         digest = hashlib.sha256(make.wav(seconds)).digest()
         assert payload.recording.fingerprint.sha256 == digest
+
+
+class InSeconds(DirectorySource):
+    """Names tell other times than open files do."""
+
+    def stat(self, path):
+        seen = super().stat(path)
+        return seen._replace(mtime_ns=seen.mtime_ns - self.apart)
+
+
+@pytest.mark.parametrize("seconds", [1, 20])
+@pytest.mark.parametrize("apart", [123_456_789, -2_000_000_000, 3600 * 10**9])
+def test_times_that_a_handle_tells_otherwise_are_no_change(tmp_path, seconds, apart):
+    """Fault 110: GlusterFS, SMB and FAT round, and the copies of a file have times of their own."""
+    put(tmp_path, make.wav(seconds), b"{}")
+    source = InSeconds(tmp_path)
+    source.apart = apart
+    pair = bundle_of(source.stat("a.wav"), source.stat("a.json"))
+    looker = Preparer(source, "connection", Rules())
+    with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
+        assert payload.recording.stat.mtime_ns == pair.audio.mtime_ns
+    known = Record("connection", "a.wav", Status.UPLOADED, version_of(pair), sha256=b"other")
+    touched = pair.audio._replace(ctime_ns=7)
+    assert looker.compare(bundle_of(touched, pair.sidecar), known)[0] is Comparison.CHANGED
+
+
+@pytest.mark.parametrize("seconds", [1, 20])
+@pytest.mark.parametrize("written", [b"N", b"NN"])
+def test_a_change_is_one_also_where_a_handle_tells_other_times(tmp_path, seconds, written):
+    """Faults 33, 110."""
+    pair = put(tmp_path, make.wav(seconds), b"{}")
+    rounded = pair.audio._replace(mtime_ns=pair.audio.mtime_ns - 123_456_789)
+    file = tmp_path / "a.wav"
+    file.write_bytes(make.wav(seconds)[:-1] + written)
+    os.utime(file, ns=(pair.audio.mtime_ns + 5 * 10**9,) * 2)
+    source = InSeconds(tmp_path)
+    source.apart = 123_456_789
+    with pytest.raises(SourceChanged):
+        Preparer(source, "connection", Rules()).prepare(
+            bundle_of(rounded, None), LIMIT, no_envelope
+        )
 
 
 class Rewriting(DirectorySource):
