@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from batch_uploader.pace.retry import RetryPolicy
     from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
     from batch_uploader.prepare.callid import CallIds
-    from batch_uploader.prepare.prepare import Rules, SidecarMode
+    from batch_uploader.prepare.rules import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
     from batch_uploader.run.options import RunOptions
     from batch_uploader.run.stats import RunStats
@@ -135,7 +135,7 @@ __all__ = [
 _MODULES = {
     "run.options": ("RunOptions",),
     "run.stats": ("RunStats",),
-    "prepare.prepare": ("Rules", "SidecarMode"),
+    "prepare.rules": ("Rules", "SidecarMode"),
     "ledgers.memory": ("MemoryLedger",),
     "ledgers.sqlite": ("SqliteLedger",),
     "core.errors": (

@@ -23,6 +23,7 @@ from batch_uploader.app.places import (
     find_places,
     require_none_lost,
 )
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.app.roots import Roots
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
@@ -34,7 +35,8 @@ from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decisi
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
-from batch_uploader.prepare.prepare import Preparer, Rules
+from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
@@ -186,15 +188,16 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         await require_recordings(places, source, allowed=options.allow_empty)
         stack.enter_context(source)
         await to_thread.run_sync(roots.require_none, source)
+        preparer = preparer_of(source, connection, rules)
         planner = FolderPlanner(
             source,
             known,
+            preparer.describer,
             rules.digest(),
             options.min_age,
             options.explain,
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
         )
-        preparer = Preparer(source, connection, rules)
         presence = Presence(known, preparer, allowed=options.allow_empty)
         teller = (
             _Fast(preparer, places, summary)

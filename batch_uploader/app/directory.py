@@ -19,7 +19,7 @@ from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.prepare.prepare import Rules
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials

@@ -19,6 +19,7 @@ from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.bundle import version_of
+from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.held import HeldBack
@@ -57,7 +58,7 @@ class Foretelling:
         self._recover = recover
         self.ledger = ScratchLedger(ledger, preparer.connection_id)
         self._learning = Learning(preparer, self.ledger, publish)
-        self._held = HeldBack(self.ledger, Lookout(preparer), publish, 0)
+        self._held = HeldBack(self.ledger, Lookout(Comparer(preparer)), publish, 0)
         self._policy = preparer.rules.digest()
 
     async def __aenter__(self) -> Self:
@@ -91,7 +92,7 @@ class Foretelling:
         for each in sound:
             await self._learning.before(each.identity)
         claims = [Claim(each, policy=self._policy) for each in sound]
-        answers = iter(await self.ledger.send(claims, self._preparer.sight))
+        answers = iter(await self.ledger.send(claims, Comparer(self._preparer).sight))
         return [
             _foretold(each, next(answers)) if isinstance(each, Recording) else each
             for each in prepared
@@ -110,7 +111,7 @@ class Foretelling:
         if job.known is None:
             return None
         try:
-            ids = self._preparer.identity(self._preparer.metadata(job.bundle))
+            ids = self._preparer.identity(self._preparer.describer.describe(job.bundle))
         except SourceError:
             return None
         return LearnIdentity(job.path, job.known.stat, ids, corrected=True)

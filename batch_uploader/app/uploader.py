@@ -16,6 +16,7 @@ from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.guard import RootGuard
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
@@ -36,7 +37,7 @@ from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
-from batch_uploader.prepare.prepare import Preparer, Rules
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
@@ -125,16 +126,18 @@ class Uploader:
             waits=options.wait_for_doubt,
             clock=self._clock,
         )
+        preparer = preparer_of(source, ledger.connection_id, self._rules)
         self._engine = Engine(
             FolderPlanner(
                 source,
                 ledger,
+                preparer.describer,
                 self._rules.digest(),
                 options.min_age,
                 options.explain,
                 by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
             ),
-            Preparer(source, ledger.connection_id, self._rules),
+            preparer,
             sink,
             ledger,
             self._reconciler,

@@ -26,7 +26,8 @@ from batch_uploader.core.states import (
 )
 from batch_uploader.plan.decide import plan
 from batch_uploader.prepare.bundle import Bundle, version_of
-from batch_uploader.prepare.pairing import Orphan, pair
+from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.pairing import Orphan
 
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
@@ -140,6 +141,7 @@ class FolderPlanner(Struct, frozen=True):
 
     source: Source
     ledger: Remembers
+    describer: Describer
     policy: bytes
     min_age: float
     explain: bool = False
@@ -197,7 +199,8 @@ class FolderPlanner(Struct, frozen=True):
 
     async def _planned(self, listing: Listing) -> Batch:
         # Most folders are unchanged in most runs: then their records are not even decoded.
-        if listing.entries and not listing.unreadable and not self.explain:
+        plain = listing.entries and not listing.unreadable and not self.explain
+        if plain and self.describer.settled(listing):
             by = Likeness.INODE if self.watches_inodes else self.by
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
             if unchanged and not self._young(self.clock(), *listing.entries):
@@ -221,7 +224,7 @@ class FolderPlanner(Struct, frozen=True):
             # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
-        bundles, orphans = pair(listing, self.source.is_audio)
+        bundles, orphans = self.describer.gather(listing, self.source.is_audio)
         if only is not None:
             bundles = [each for each in bundles if each.path in only]
             orphans = [each for each in orphans if each.entry.path in only]

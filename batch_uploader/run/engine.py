@@ -10,6 +10,7 @@ from batch_uploader.core.ports import Ledger, Sink
 from batch_uploader.doubts import Reconciler
 from batch_uploader.pace import Pacer
 from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.drain import Drain
@@ -42,7 +43,7 @@ class Engine:
         self._recorder = Recorder(ledger, drain.fail)
         self.absence = Absence(ledger, planner.source, allowed=options.allow_empty)
         """What is gone."""
-        self._held = HeldBack(ledger, Lookout(preparer), publish, planner.clock())
+        self._held = HeldBack(ledger, Lookout(Comparer(preparer)), publish, planner.clock())
         self._feed = Feed(
             planner,
             ledger,

@@ -16,7 +16,6 @@ from batch_uploader.core.ports import Applies, apply_all, apply_one
 from batch_uploader.core.records import Record, ids_learned
 from batch_uploader.core.states import MAYBE_STORED
 from batch_uploader.prepare.bundle import version_of
-from batch_uploader.prepare.pairing import pair
 from batch_uploader.prepare.prepare import Preparer
 
 _LEARNED = "yes"
@@ -98,12 +97,12 @@ class Learning:
 
     def _found(self, listing: Listing, lacking: dict[str, Record]) -> list[LearnIdentity]:
         found = []
-        for each in pair(listing, self._source.is_audio)[0]:
+        for each in self._preparer.describer.gather(listing, self._source.is_audio)[0]:
             record = lacking.get(each.path)
             if record is None or not record.stat.is_like(version_of(each)):
                 continue
             try:
-                identity = self._preparer.identity(self._preparer.metadata(each))
+                identity = self._preparer.identity(self._preparer.describer.describe(each))
             except SourceError:
                 continue
             found.append(LearnIdentity(record.path, record.stat, identity))

@@ -8,18 +8,18 @@ from msgspec import Struct
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.records import Record, Sight
 from batch_uploader.prepare.callid import DEFAULT_FIELDS
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.comparing import Comparer
 
 
 class Lookout(Struct, frozen=True):
     """What a run sees of the files of records."""
 
-    preparer: Preparer
+    comparer: Comparer
 
     async def see(self, records: Sequence[Record]) -> dict[str, Sight]:
         """What is seen of the files of these records, by path."""
         return await to_thread.run_sync(
-            lambda: {record.path: self.preparer.sight(record) for record in records}
+            lambda: {record.path: self.comparer.sight(record) for record in records}
         )
 
     async def values(self, records: Sequence[Record]) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ class Lookout(Struct, frozen=True):
 
     def _values(self, record: Record) -> tuple[str, ...]:
         try:
-            metadata = self.preparer.metadata_of(record)
+            metadata = self.comparer.metadata_of(record)
         except SourceError:
             return ()
         if isinstance(metadata, tuple):

@@ -13,6 +13,7 @@ from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.plan.folders import Job, is_acknowledged
 from batch_uploader.prepare.bundle import version_of
+from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.recorder import Recorder
 
@@ -34,7 +35,9 @@ class Looks(Struct, frozen=True):
             return True
         before, now = job.known.outcome, version_of(job.bundle)
         try:
-            found, ids = await to_thread.run_sync(self.preparer.compare, job.bundle, job.known)
+            found, ids = await to_thread.run_sync(
+                Comparer(self.preparer).compare, job.bundle, job.known
+            )
         except SourceError:
             # A file that became unreadable keeps its talk.
             found, ids = Comparison.UNREAD, None

@@ -43,6 +43,7 @@ from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimit
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.bundle import version_of
+from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
@@ -83,7 +84,7 @@ class Workers:
         self._sink = sink
         self._recorder = recorder
         self._looks = Looks(preparer, recorder, publish)
-        self._lookout = Lookout(preparer)
+        self._lookout = Lookout(Comparer(preparer))
         self._feed = feed
         self._drain = drain
         self._learning = Learning(preparer, recorder.ledger, publish, drain.check)
@@ -179,7 +180,7 @@ class Workers:
         """Compare a touched sidecar with the talk's metadata, without opening the audio."""
         if job.known is None:
             return False
-        metadata = await to_thread.run_sync(self._preparer.metadata, job.bundle)
+        metadata = await to_thread.run_sync(self._preparer.describer.describe, job.bundle)
         outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
         if not outdated:
             before, now = job.known.stat, version_of(job.bundle)

@@ -19,7 +19,7 @@ from batch_uploader.app.places import Places
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.pace import Timetable
-from batch_uploader.prepare.prepare import Rules
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import RawSetting, closest

@@ -10,7 +10,7 @@ from enum import StrEnum
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
 from batch_uploader.prepare.callid import CallIds
-from batch_uploader.prepare.prepare import Rules, SidecarMode
+from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import RawSetting, closest
 

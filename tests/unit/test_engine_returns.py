@@ -10,7 +10,7 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.model import Failure
 from batch_uploader.core.states import Status
-from batch_uploader.prepare.prepare import Rules
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.prepare.sidecar import Schema
 
 

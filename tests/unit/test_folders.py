@@ -12,10 +12,14 @@ from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.plan.folders import FolderPlanner, Job, in_turn
 from batch_uploader.prepare.bundle import bundle_of
+from batch_uploader.prepare.describer import Sidecars
+from batch_uploader.prepare.rules import SidecarMode
+from batch_uploader.prepare.sidecar import Schema
 from batch_uploader.sources.memory import MemorySource
 
 NOW = time.time_ns()
 SECOND = 1_000_000_000
+SIDECARS = Sidecars(MemorySource({}), Schema(), SidecarMode.REQUIRED)
 
 
 class OneListing(MemorySource):
@@ -32,7 +36,7 @@ class OneListing(MemorySource):
 async def batch(listing, ledger=None, min_age=2.0, explain=False):
     async with ledger or MemoryLedger("c") as opened:
         planner = FolderPlanner(
-            OneListing(listing), opened, b"rules", min_age, explain, lambda: NOW
+            OneListing(listing), opened, SIDECARS, b"rules", min_age, explain, lambda: NOW
         )
         (only,) = [each async for each in planner.batches()]
         return only
@@ -95,7 +99,7 @@ async def test_of_what_is_left_out_a_defect_alone_is_dropped():
     listing = Listing("", (entry("a.wav"),))
     async with ledger as opened:
         source = OneListing(listing, exclude=["*.mp3"])
-        planner = FolderPlanner(source, opened, b"rules", 2.0, False, lambda: NOW)
+        planner = FolderPlanner(source, opened, SIDECARS, b"rules", 2.0, False, lambda: NOW)
         (found,) = [each async for each in planner.batches()]
     assert found.gone == ["invalid.mp3"]
 
@@ -126,7 +130,7 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     files = {"d/a.wav": b"a", "d/a.wav.json": b"{}", "d/b.wav": b"b", "d/b.json": b"{}"}
     source = MemorySource({**files, "e/c.wav": b"c", "e/c.wav.json": b"{}", "e/c.json": b"{}"})
     async with MemoryLedger("c") as ledger:
-        planner = FolderPlanner(source, ledger, b"rules", 2.0)
+        planner = FolderPlanner(source, ledger, SIDECARS, b"rules", 2.0)
         again = await planner.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
     assert [(job.path, job.bundle.sidecar.path) for job in again.jobs] == [
         ("d/a.wav", "d/a.wav.json")

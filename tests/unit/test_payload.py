@@ -10,12 +10,13 @@ import pytest
 from anyio import to_thread
 from support.audio_makers import wav
 
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.core.errors import SourceChanged
 from batch_uploader.core.model import Entry
 from batch_uploader.host import beneath
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.payload import Payload, read_behind
-from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
+from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
@@ -31,7 +32,7 @@ def envelope(recording):
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    payload = Preparer(source, "conn", RULES).prepare(bundle_of(entry, None), whole_limit, envelope)
+    payload = preparer_of(source, "conn", RULES).prepare(bundle_of(entry), whole_limit, envelope)
     assert isinstance(payload, Payload)
     return payload
 

@@ -17,6 +17,7 @@ from support import audio_makers as make
 from support.audio_samples import SEEDS, mutants
 from support.engine_harness import CountsOpening
 
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import ConfigError, SourceChanged, SourceError
 from batch_uploader.core.events import Comparison
@@ -25,12 +26,13 @@ from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host import beneath
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.prepare import audio, prepare, sidecar
+from batch_uploader.prepare import audio, prepare, reading, rules, sidecar
 from batch_uploader.prepare.audio import AudioRules, RawFormat, essence
 from batch_uploader.prepare.bundle import bundle_of, version_of
 from batch_uploader.prepare.callid import CallIds
+from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
+from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
 from batch_uploader.prepare.sidecar.schema import FieldType
 from batch_uploader.run.options import RunOptions
@@ -82,7 +84,7 @@ def listed(path, *, name=None):
 
 
 def preparer(root, mode=SidecarMode.OPTIONAL):
-    return Preparer(DirectorySource(root), "conn", Rules(sidecar=mode))
+    return preparer_of(DirectorySource(root), "conn", Rules(sidecar=mode))
 
 
 def no_envelope(_recording):
@@ -136,7 +138,7 @@ def test_the_digest_of_rules_is_that_of_what_they_say(monkeypatch):
     """Fault 102: and of the version, since an older one may have been wrong."""
     digests = [make().digest() for make in RULES]
     assert digests == [make().digest() for make in RULES]
-    monkeypatch.setattr(prepare, "__version__", "0.0.9")
+    monkeypatch.setattr(rules, "__version__", "0.0.9")
     assert len({*digests, *(make().digest() for make in RULES)}) == 2 * len(RULES)
 
 
@@ -153,7 +155,7 @@ def test_a_recording_has_the_ids_of_its_sidecar(tmp_path, seconds):
     text = b'{"date": "2025-04-24T14:34:19+03:00", "operator_id": 7, "client_id": "8"}'
     pair = put(tmp_path, make.wav(seconds), text)
     ids = CallIds(frozenset({"client_id"}))
-    looker = Preparer(DirectorySource(tmp_path), "connection", Rules(call_ids=ids))
+    looker = preparer_of(DirectorySource(tmp_path), "connection", Rules(call_ids=ids))
     with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
         found, metadata = payload.recording.identity, payload.recording.metadata
     assert found.default_id == ids.default_id(metadata) != b""
@@ -166,7 +168,7 @@ def test_each_way_to_read_a_recording_makes_the_same_essence(tmp_path, monkeypat
     pair, looker = put(tmp_path, content), preparer(tmp_path)
     ways = [looker.prepare_cached(pair, LIMIT), looker.prepare(pair, LIMIT, no_envelope)]
     monkeypatch.setattr(prepare, "_AT_ONCE", 0)
-    monkeypatch.setattr(prepare, "_HASH_STEP", 1001)
+    monkeypatch.setattr(reading, "_HASH_STEP", 1001)
     ways += [looker.prepare(pair, limit, no_envelope) for limit in (LIMIT, 0)]
     recordings = [payload.recording for payload in ways if payload]
     for payload in filter(None, ways):
@@ -320,7 +322,7 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
         shutil.copystat(root / f"a.{kind}", tmp_path / "new" / f"a.{kind}")
     source = Racing(root)
     source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
-    looker = Preparer(source, "connection", Rules())
+    looker = preparer_of(source, "connection", Rules())
     try:
         payload = looker.prepare(pair, LIMIT, no_envelope)
     except SourceChanged:
@@ -348,12 +350,13 @@ def test_times_that_a_handle_tells_otherwise_are_no_change(tmp_path, seconds, ap
     source = InSeconds(tmp_path)
     source.apart = apart
     pair = bundle_of(source.stat("a.wav"), source.stat("a.json"))
-    looker = Preparer(source, "connection", Rules())
+    looker = preparer_of(source, "connection", Rules())
     with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
         assert payload.recording.stat.mtime_ns == pair.audio.mtime_ns
     known = Record("connection", "a.wav", Status.UPLOADED, version_of(pair), sha256=b"other")
     touched = pair.audio._replace(ctime_ns=7)
-    assert looker.compare(bundle_of(touched, pair.sidecar), known)[0] is Comparison.CHANGED
+    found, _ = Comparer(looker).compare(bundle_of(touched, pair.sidecar), known)
+    assert found is Comparison.CHANGED
 
 
 @pytest.mark.parametrize("seconds", [1, 20])
@@ -368,7 +371,7 @@ def test_a_change_is_one_also_where_a_handle_tells_other_times(tmp_path, seconds
     source = InSeconds(tmp_path)
     source.apart = 123_456_789
     with pytest.raises(SourceChanged):
-        Preparer(source, "connection", Rules()).prepare(
+        preparer_of(source, "connection", Rules()).prepare(
             bundle_of(rounded, None), LIMIT, no_envelope
         )
 
@@ -394,7 +397,7 @@ def test_what_is_written_into_while_it_is_read_is_no_recording(tmp_path, seconds
     pair = put(tmp_path, make.wav(seconds), b"{}")
     source = Rewriting(tmp_path)
     source.root, source.content, source.after = tmp_path, make.wav(seconds)[:-1] + b"N", 1
-    looker = Preparer(source, "connection", Rules())
+    looker = preparer_of(source, "connection", Rules())
     with pytest.raises(SourceChanged):
         looker.prepare(pair, LIMIT, no_envelope)
     looker.prepare(pair, LIMIT, no_envelope).close()
@@ -494,4 +497,6 @@ def test_a_sidecar_that_grew_since_it_was_listed_is_read_to_its_end(tmp_path):
         (tmp_path / "a.json").write_bytes(text)
         for size in (0, 2, len(text) - 1, len(text), len(text) + 1):
             old = bundle_of(pair.audio, pair.sidecar._replace(size=size))
-            assert looker.metadata(old) == sidecar.parse(text, "a.json", looker.rules.schema)
+            assert looker.describer.describe(old) == sidecar.parse(
+                text, "a.json", looker.rules.schema
+            )

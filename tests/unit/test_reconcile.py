@@ -7,13 +7,14 @@ from support.doubt_harness import HOUR, LOST, STAMP, Harness, Lagging, Swallowin
 from support.ledger_changes import claim_all
 from support.sink_samples import Tries
 
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.core import events
 from batch_uploader.core.errors import LedgerError, SearchFailed
 from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.plan.folders import FolderPlanner
-from batch_uploader.prepare.prepare import Preparer, Rules
+from batch_uploader.prepare.rules import Rules
 from batch_uploader.sinks.memory import MemorySink
 
 
@@ -83,8 +84,10 @@ async def test_what_a_killed_run_left_is_found_before_anything_is_planned():
 async def kill_while_sending(harness, *, stored):
     """Claims for all recordings; so many of them reached the service."""
     rules = Rules()
-    preparer = Preparer(harness.source, harness.ledger.connection_id, rules)
-    planner = FolderPlanner(harness.source, harness.ledger, rules.digest(), min_age=0)
+    preparer = preparer_of(harness.source, harness.ledger.connection_id, rules)
+    planner = FolderPlanner(
+        harness.source, harness.ledger, preparer.describer, rules.digest(), min_age=0
+    )
     async with harness.ledger as ledger:
         async for batch in planner.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):

@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from batch_uploader.app.preparing import preparer_of
 from batch_uploader.core.model import Entry
 from batch_uploader.prepare.audio import essence
 from batch_uploader.prepare.bundle import bundle_of
-from batch_uploader.prepare.prepare import Preparer, Rules, SidecarMode
+from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
 
 WHOLE_LIMIT = 16 << 20
@@ -33,7 +34,9 @@ def main():
         essence.begin = lambda *_: Nothing()
     status = path.stat()
     pair = bundle_of(Entry(path.name, status.st_size, status.st_mtime_ns), None)
-    preparer = Preparer(DirectorySource(path.parent), "conn", Rules(sidecar=SidecarMode.OPTIONAL))
+    preparer = preparer_of(
+        DirectorySource(path.parent), "conn", Rules(sidecar=SidecarMode.OPTIONAL)
+    )
     for number in range(WARM_UP + times):
         if number == WARM_UP:
             began = time.process_time()

@@ -8,7 +8,7 @@ from support.settings_harness import SECRET, refused
 from batch_uploader.cli.flags import UPLOAD
 from batch_uploader.pace import Timetable
 from batch_uploader.prepare.audio import RawFormat
-from batch_uploader.prepare.prepare import SidecarMode
+from batch_uploader.prepare.rules import SidecarMode
 from batch_uploader.prepare.sidecar import FieldType
 from batch_uploader.settings import KEYS, VARIABLES, Settings
 from batch_uploader.ui.progress import Progress

@@ -1,0 +1,119 @@
+"""Compares files with their records: whether they are still there, and what they hold now."""
+
+import hashlib
+
+from msgspec import Struct
+
+from batch_uploader.core.errors import SourceError, SourceGone
+from batch_uploader.core.events import Comparison
+from batch_uploader.core.identity import Identity
+from batch_uploader.core.model import Defect, Entry, Metadata
+from batch_uploader.core.ports import Source
+from batch_uploader.core.records import Corrected, Record, Sight
+from batch_uploader.prepare.audio import essence
+from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
+from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.reading import Digests, explaining, probe, read, require_rest, rest_of
+
+
+class Comparer(Struct, frozen=True):
+    """Looks at the files of records, and reads them if that is not enough.
+
+    Its methods block: use a thread.
+    """
+
+    preparer: Preparer
+
+    @property
+    def _source(self) -> Source:
+        return self.preparer.source
+
+    @property
+    def _describer(self) -> Describer:
+        return self.preparer.describer
+
+    def sight(self, record: Record) -> Sight:
+        """Look at the file of a record: whether it is still there, and what the record lacks.
+
+        A file that cannot be read is there, and so is one without its sidecar.
+        """
+        heard = None
+        lacks = None in {record.essence, record.default_id, record.named_id}
+        try:
+            entry = self._source.stat(record.path)
+            there = (entry.size, entry.mtime_ns) == (record.stat.size, record.stat.mtime_ns)
+            if lacks or not there:
+                sha256, heard = self._digests(entry)
+                if sha256 != record.sha256 and (heard is None or heard != record.essence):
+                    return Sight(gone=True)
+        except SourceGone:
+            return Sight(gone=True)
+        except SourceError:
+            return Sight(gone=False)
+        try:
+            if lacks:
+                return Sight(
+                    gone=False, identity=self.preparer.identity(self.metadata_of(record), heard)
+                )
+            return Sight(gone=False, corrected=self._corrected(record, entry))
+        except SourceError:
+            return Sight(gone=False)
+
+    def _corrected(self, record: Record, audio: Entry) -> Corrected | None:
+        """What the sidecar of a record says, if it is not as recorded."""
+        beside = self._sidecar_of(record)
+        before = record.stat.sidecar_size, record.stat.sidecar_mtime_ns
+        if beside is None or (beside.size, beside.mtime_ns) == before:
+            return None
+        metadata = self._describer.describe(bundle_of(audio, beside))
+        if isinstance(metadata, tuple):
+            return None
+        return Corrected(metadata.digest(), self.preparer.rules.call_ids.default_id(metadata))
+
+    def _sidecar_of(self, record: Record) -> Entry | None:
+        folder, slash, _ = record.path.rpartition("/")
+        name = record.stat.sidecar
+        return None if name is None else self._source.stat(f"{folder}{slash}{name}")
+
+    def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
+        """The metadata of a record's sidecar as it is now. Raises SourceError."""
+        beside = self._sidecar_of(record)
+        return self._describer.describe(bundle_of(self._source.stat(record.path), beside))
+
+    def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
+        """SHA-256 and essence of a file; no essence for what is not sound."""
+        with explaining(entry.path), self._source.open(entry.path) as handle:
+            info = probe(self._source, handle, entry, self.preparer.rules.audio)
+            if isinstance(info, Defect):
+                digest = hashlib.sha256()
+                read(handle, entry, digest.update)
+                return digest.digest(), None
+            digests = Digests(essence.begin(handle, entry.size, info))
+            read(handle, entry, digests.update)
+        return digests.digest()
+
+    def compare(self, bundle: Bundle, known: Record) -> tuple[Comparison, Identity | None]:
+        """Compare audio of the same size and time, and its sidecar, with their record.
+
+        Returns also the IDs of metadata that are not those on record.
+
+        Raises as ``prepare`` does.
+        """
+        before, now = known.stat, version_of(bundle)
+        if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
+            with explaining(bundle.path), self._source.open(bundle.path) as handle:
+                opened = require_rest(self._source, handle, bundle.audio)
+                digest = hashlib.sha256()
+                read(handle, bundle.audio, digest.update)
+                require_rest(self._source, handle, bundle.audio, opened)
+            if digest.digest() != known.sha256:
+                return Comparison.CHANGED, None
+        seen = (before.sidecar_ctime_ns, before.sidecar_inode)
+        if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
+            return Comparison.SAME, None
+        metadata = self._describer.describe(bundle)
+        _ = rest_of(self._source, bundle.about)
+        if not isinstance(metadata, tuple) and metadata.digest() == known.metadata:
+            return Comparison.SAME, None
+        return Comparison.OUTDATED, self.preparer.identity(metadata)

@@ -1,0 +1,109 @@
+"""Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from batch_uploader.core.model import Defect, Listing, Metadata
+from batch_uploader.core.ports import Source
+from batch_uploader.prepare import sidecar
+from batch_uploader.prepare.bundle import Bundle
+from batch_uploader.prepare.pairing import Orphan, pair
+from batch_uploader.prepare.reading import read_small, user_path
+from batch_uploader.prepare.rules import SidecarMode
+from batch_uploader.prepare.sidecar import Schema
+
+_AT_ONCE = 4096
+"""Bytes; a larger sidecar is not read in the event loop."""
+
+
+class Describer(Protocol):
+    """Says what describes the recordings of a source."""
+
+    def gather(
+        self, listing: Listing, is_audio: Callable[[str], bool]
+    ) -> tuple[list[Bundle], list[Orphan]]:
+        """The recordings of a folder, each with all that describes it, and what is left over.
+
+        For what is in no file of ``Bundle.about``, such as the row of a table, ``about_version`` is
+        ``version``. Opens no file of the folder: every run gathers a folder that has changed.
+        """
+
+    def version(self, bundle: Bundle) -> bytes | None:
+        """A digest of what describes it besides the first file of ``about``.
+
+        Equal if and only if that is unchanged; None if there is nothing.
+        """
+
+    def settled(self, listing: Listing) -> bool:
+        """Whether that is surely as it was when these recordings were recorded.
+
+        Then a folder whose files are unchanged is skipped, without ``gather``.
+        """
+
+    def describe(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
+        """The metadata of a recording, or all their defects.
+
+        Blocking. Raises SourceError if it cannot be read, SourceChanged if it is not as gathered;
+        the files of ``about`` are compared by the caller, before and after.
+        """
+
+    def describe_cached(self, bundle: Bundle) -> Metadata | tuple[Defect, ...] | None:
+        """The same without waiting for a disk, in a tenth of a millisecond; None if it would."""
+
+
+class Sidecars(Struct, frozen=True):
+    """Describes each recording by the one sidecar beside it."""
+
+    source: Source
+    schema: Schema
+    mode: SidecarMode
+
+    def gather(
+        self, listing: Listing, is_audio: Callable[[str], bool]
+    ) -> tuple[list[Bundle], list[Orphan]]:
+        """Pair them by name."""
+        return pair(listing, is_audio)
+
+    def version(self, bundle: Bundle) -> bytes | None:  # noqa: ARG002 - it is a Describer
+        """None: there is nothing else."""
+        return None
+
+    def settled(self, listing: Listing) -> bool:  # noqa: ARG002 - it is a Describer
+        """True: there is nothing else."""
+        return True
+
+    def describe(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
+        """The metadata of the sidecar, or all its defects. Blocking. Raises SourceError."""
+        beside = bundle.sidecar
+        text = b"" if beside is None else read_small(self.source, beside, sidecar.SIZE_LIMIT)
+        return self._parsed(bundle, text)
+
+    def describe_cached(self, bundle: Bundle) -> Metadata | tuple[Defect, ...] | None:
+        """The same if the sidecar is small and in memory."""
+        beside = bundle.sidecar
+        if beside is None:
+            return self._parsed(bundle, b"")
+        text = self.source.read_if_cached(beside) if beside.size <= _AT_ONCE else None
+        return None if text is None else self._parsed(bundle, text)
+
+    def _parsed(self, bundle: Bundle, text: bytes) -> Metadata | tuple[Defect, ...]:
+        if bundle.sidecar is not None:
+            return sidecar.parse(text, bundle.sidecar.path, self.schema, self._user_path)
+        if self.mode is SidecarMode.OPTIONAL:
+            return sidecar.without_sidecar(bundle.path, self.schema)
+        path = bundle.path
+        stem = path.rpartition(".")[0]
+        return (
+            Defect(
+                path,
+                "sidecar-missing",
+                "it has no sidecar",
+                f"write its metadata to {stem}.json or {path}.json, "
+                "or allow recordings without one with --sidecar optional",
+            ),
+        )
+
+    def _user_path(self, path: str) -> str:
+        return user_path(self.source, path)

@@ -1,0 +1,66 @@
+"""The rules by which a recording with its metadata is valid, and which call it is."""
+
+import hashlib
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from batch_uploader import __version__
+from batch_uploader.core.checks import require_type
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.audio import AudioRules
+from batch_uploader.prepare.callid import CallIds
+from batch_uploader.prepare.sidecar import Schema
+
+
+class SidecarMode(StrEnum):
+    """Whether every recording must have a sidecar."""
+
+    REQUIRED = "required"
+    """A recording without a sidecar is invalid."""
+    OPTIONAL = "optional"
+    """A recording without a sidecar has the defaults as metadata."""
+
+
+class Rules(Struct, frozen=True):
+    """The rules by which a recording with its sidecar is valid, and which call it is.
+
+    Raises ConfigError.
+    """
+
+    schema: Schema = field(default_factory=Schema)
+    audio: AudioRules = field(default_factory=AudioRules)
+    sidecar: SidecarMode = SidecarMode.REQUIRED
+    call_ids: CallIds = field(default_factory=CallIds)
+
+    def __post_init__(self) -> None:
+        require_type("schema", self.schema, Schema)
+        require_type("audio", self.audio, AudioRules)
+        require_type("sidecar", self.sidecar, SidecarMode)
+        require_type("call_ids", self.call_ids, CallIds)
+        for name in sorted(self.call_ids.named):
+            if problem := self.schema.check_name(name):
+                raise ConfigError(
+                    f"the call ID's field {name!r}: {problem.message}", hint=problem.cure
+                )
+
+    def digest(self) -> bytes:
+        """The digest of the rules: under the same rules, invalid files stay so until they change.
+
+        It includes the version of the program, so that a newer one inspects again what an older one
+        found invalid.
+        """
+        schema = self.schema
+        form = (
+            __version__,
+            sorted(schema.defaults.items()),
+            sorted(schema.required),
+            sorted(schema.types.items()),
+            None if schema.declared is None else sorted(schema.declared),
+            schema.stamp_field,
+            self.audio,
+            self.sidecar,
+            sorted(self.call_ids.named),
+            self.call_ids.default,
+        )
+        return hashlib.sha256(repr(form).encode()).digest()
