@@ -20,7 +20,7 @@ from batch_uploader import MemorySink, SqliteLedger, Status, Uploader
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Entry, Listing
 
-AUDIO = (".wav", ".mp3", ".ogg", ".opus")
+AUDIO = (".wav", ".mp3", ".ogg", ".oga", ".opus")
 
 
 class ZipSource:

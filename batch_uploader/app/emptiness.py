@@ -19,7 +19,7 @@ MOUNT = "check the mount"
 ON_PURPOSE = CommandHint(
     "if files leave this directory on purpose, say so once", "upload", "--allow-empty"
 )
-_NAMES = "check the extensions: wav, mp3, ogg and opus are taken, and what --include adds"
+_NAMES = "check the extensions: wav, mp3, ogg, oga and opus are taken, and what --include adds"
 
 
 async def require_recordings(places: Places, source: DirectorySource, *, allowed: bool) -> None:

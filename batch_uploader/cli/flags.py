@@ -137,8 +137,8 @@ SEARCH: Final = (
 _READING: Final = (
     _many(
         "--include",
-        "More files to take as recordings, besides *.wav, *.mp3, *.ogg and *.opus; for example"
-        " '*.pcm'. Repeatable.",
+        "More files to take as recordings, besides *.wav, *.mp3, *.ogg, *.oga and *.opus; for"
+        " example '*.pcm'. Repeatable.",
         Panel.WHAT,
         "GLOB",
     ),

@@ -1,4 +1,11 @@
-"""Which files are sidecars by their names, and of which recordings."""
+"""Which files are sidecars by their names, and of which recordings; which names are alike."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_uploader.core.model import Entry
 
 _EXTENSION = ".json"
 
@@ -17,3 +24,46 @@ def stem(path: str) -> str:
     """A path without its extension, if it has one."""
     dot = path.rfind(".")
     return path[:dot] if dot > path.rfind("/") + 1 else path
+
+
+def without_sidecars_of(left_out: Iterable[str], entries: "list[Entry]") -> "list[Entry]":
+    """Drop the sidecars of one folder that belong only to recordings that are left out."""
+    kept = _described_by(entry.path for entry in entries if not is_sidecar(entry.path))
+    dropped = _described_by(left_out) - kept
+    if not dropped:
+        return entries
+    alike = set(map(fold, dropped)) - set(map(fold, kept))
+    return [
+        entry
+        for entry in entries
+        if not is_sidecar(entry.path)
+        or (described(entry.path) not in dropped and fold(described(entry.path)) not in alike)
+    ]
+
+
+def _described_by(recordings: Iterable[str]) -> set[str]:
+    return {key for path in recordings for key in (path, stem(path))}
+
+
+def fold(path: str) -> str:
+    """What is equal for names that differ only in case, or in the composition of their letters.
+
+    An escaped name is compared exactly: its escapes are bytes, not letters.
+    """
+    if "\\" in path:
+        return path
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).lower())
+
+
+def difference(one: str, other: str) -> str:
+    """In what two names differ for which ``fold`` is equal; the end of "they differ only in"."""
+    composed = [unicodedata.normalize("NFC", each) for each in (one, other)]
+    letters = "the composition of their letters (NFC and NFD)"
+    if composed[0] == composed[1]:
+        return letters
+    for form in ("NFC", "NFD"):
+        if all(unicodedata.is_normalized(form, each) for each in (one, other)):
+            return "case"
+    return f"case and in {letters}"

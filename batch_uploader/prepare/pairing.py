@@ -2,14 +2,14 @@
 
 ``call.json`` and ``call.wav.json`` both belong to ``call.wav``. Extensions are compared without
 regard to case, all before them exactly: names that differ by case or by the form of an accented
-letter are different files. A sidecar whose name is a recording's full name and ``.json`` belongs to
-that one alone.
+letter are different files. What has no counterpart then is paired with one whose name differs only
+in that (``similar``). A sidecar whose name is a recording's full name and ``.json`` belongs to that
+one alone.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import described, is_sidecar, stem
 from batch_uploader.core.text import quote
 from batch_uploader.prepare.bundle import Bundle, bundle_of
+from batch_uploader.prepare.similar import Similar, ambiguous, superfluous
 
 _LEG = re.compile(r"(.+)[-_](?:in|out|rx|tx)", re.IGNORECASE | re.DOTALL)
 """A name that PBXs give to one side of the call whose mix has the name before that."""
@@ -43,6 +44,8 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
     names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
     sharing = Counter(map(stem, names))
     mixes = {stem(name): name for name in names} | {name: name for name in names}
+    lonely = sorted({*sidecars, *unreadable} - names - sharing.keys())
+    similar = Similar(names, lonely)
 
     bundles: list[Bundle] = []
     orphans: list[Orphan] = []
@@ -52,6 +55,10 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         keys = [entry.path]
         if (short := stem(entry.path)) not in names:
             keys.append(short)
+        rivals: Sequence[str] = ()
+        if lonely and not any(key in sidecars or key in unreadable for key in keys):
+            keys = similar.meant_for(entry.path)
+            rivals = [each for key in keys[:1] for each in similar.recordings(key)]
         found = [sidecar for key in keys for sidecar in sidecars.get(key, ())]
         lost = next((unreadable[key] for key in keys if key in unreadable), None)
         leg = _LEG.fullmatch(short)
@@ -59,17 +66,40 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
             bundles.append(bundle_of(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
         elif lost is not None:
             orphans.append(Orphan(entry, _unreadable(entry, lost)))
+        elif len({stem(each) for each in rivals}) > 1 or (rivals and len(found) > 1):
+            orphans.append(Orphan(entry, ambiguous(entry, found, rivals)))
         elif len(found) > 1:
             orphans.append(Orphan(entry, _several(entry, found)))
-        elif found and described(found[0].path) != entry.path and sharing[short] > 1:
+        elif found and (len(rivals) > 1 if rivals else _may_share(found[0], entry, sharing)):
             shared.append((entry, found[0]))
         else:
             bundles.append(bundle_of(entry, found[0] if found else None))
     if shared:
         orphans.extend(_sharing(shared, names))
-    lonely = (sidecars[key] for key in sidecars if key not in names and key not in sharing)
-    orphans.extend(Orphan(entry, _orphan(entry)) for entry in chain.from_iterable(lonely))
+    orphans.extend(_orphans(lonely, sidecars, similar, {entry.path for entry in audio}))
     return bundles, orphans
+
+
+def _may_share(sidecar: Entry, entry: Entry, sharing: Counter[str]) -> bool:
+    return described(sidecar.path) != entry.path and sharing[stem(entry.path)] > 1
+
+
+def _orphans(
+    lonely: Iterable[str],
+    sidecars: Mapping[str, Sequence[Entry]],
+    similar: Similar,
+    readable: Collection[str],
+) -> Iterator[Orphan]:
+    """The sidecars that no recording was offered."""
+    for name in lonely:
+        if name not in sidecars or similar.is_used(name):
+            continue
+        recordings = similar.recordings(name)
+        if any(each not in readable for each in recordings):
+            continue
+        for entry in sidecars[name]:
+            defect = superfluous(entry, recordings[0]) if recordings else _orphan(entry)
+            yield Orphan(entry, defect)
 
 
 def _sort(

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Defect, Entry, Listing
+from batch_uploader.core.naming import without_sidecars_of
 from batch_uploader.host import beneath
 from batch_uploader.sources.holders import holders
 from batch_uploader.sources.names import escape_name, path_parts
@@ -250,7 +251,7 @@ class DirectorySource:
                     pass  # removed since the folder was read
                 except OSError as error:
                     found.unreadable.append(_defect(path, error))
-        kept = self._selection.without_sidecars_of(found.excluded, entries)
+        kept = without_sidecars_of(found.excluded, entries) if found.excluded else entries
         return Listing(folder, tuple(kept), tuple(found.unreadable))
 
     def _sort_out(self, item: os.DirEntry[str], path: str, kind: FileKind, found: "_Found") -> None:

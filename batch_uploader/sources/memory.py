@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Entry, Listing
+from batch_uploader.core.naming import without_sidecars_of
 from batch_uploader.sources.selection import FileKind, Selection
 
 _LONG_AGO_NS = 1_700_000_000_000_000_000
@@ -115,7 +116,7 @@ class MemorySource:
                 excluded.append(path)
             elif path in self._files and kind in {FileKind.AUDIO, FileKind.SIDECAR}:
                 entries.append(_entry(path, self._files[path]))
-        return self._selection.without_sidecars_of(excluded, entries)
+        return without_sidecars_of(excluded, entries)
 
     def _file(self, path: str) -> _File:
         try:

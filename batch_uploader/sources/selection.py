@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.core.model import Entry
-from batch_uploader.core.naming import described, is_sidecar, stem
 
 
 class FileKind(Enum):
@@ -31,6 +29,7 @@ _KNOWN = {
     ".wav": FileKind.AUDIO,
     ".mp3": FileKind.AUDIO,
     ".ogg": FileKind.AUDIO,
+    ".oga": FileKind.AUDIO,
     ".opus": FileKind.AUDIO,
     ".json": FileKind.SIDECAR,
 }
@@ -65,18 +64,6 @@ class Selection:
             return FileKind.EXCLUDED_AUDIO if kind is FileKind.AUDIO else FileKind.EXCLUDED
         return kind
 
-    def without_sidecars_of(self, excluded: Sequence[str], entries: list[Entry]) -> list[Entry]:
-        """Drop the sidecars of one folder that belong only to excluded recordings."""
-        if not excluded:
-            return entries
-        kept = _described_by(entry.path for entry in entries if not is_sidecar(entry.path))
-        dropped = _described_by(excluded) - kept
-        return [
-            entry
-            for entry in entries
-            if not (is_sidecar(entry.path) and described(entry.path) in dropped)
-        ]
-
     @staticmethod
     def _excludes(patterns: re.Pattern[str], path: str) -> bool:
         # ``old/**`` matches all in the folder, so the folder need not be entered.
@@ -97,10 +84,6 @@ def literal(text: str) -> str:
 def _digest(*patterns: Iterable[str]) -> str:
     text = json.dumps([sorted(each) for each in patterns])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _described_by(audio: Iterable[str]) -> set[str]:
-    return {key for path in audio for key in (path, stem(path))}
 
 
 def _compile(patterns: Sequence[str], rest: str = "") -> re.Pattern[str] | None:

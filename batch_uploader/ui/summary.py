@@ -235,8 +235,8 @@ def _groups(
 
 
 _NOTHING_FOUND = (
-    "no recordings found; check the mount and the extensions (wav, mp3, ogg, opus; --include adds"
-    " others)"
+    "no recordings found; check the mount and the extensions (wav, mp3, ogg, oga, opus; --include"
+    " adds others)"
 )
 
 

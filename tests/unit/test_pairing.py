@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.core.naming import is_sidecar, stem
+from batch_uploader.core.naming import described, fold, is_sidecar, stem
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.pairing import Orphan, pair
 from batch_uploader.sources.selection import Selection
@@ -225,3 +225,143 @@ def test_a_hundred_thousand_files_in_one_folder_take_a_moment_fault_41():
     tracemalloc.stop()
     assert len(kept[0]) == 50_000
     assert peak < 60 * 1024 * 1024
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Звонок Андрей") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("audio", "sidecar"),
+    [
+        ("Call.wav", "call.json"),
+        ("CALL-0001.WAV", "call-0001.json"),
+        ("CALL-0001.WAV", "call-0001.wav.JSON"),
+        (f"{COMPOSED}.wav", f"{DECOMPOSED}.json"),
+        (f"{DECOMPOSED}.wav", f"{COMPOSED}.wav.json"),
+        (f"{COMPOSED.upper()}.wav", f"{DECOMPOSED}.json"),
+    ],
+)
+def test_names_that_differ_only_in_case_or_composition_pair_fault_40(audio, sidecar):
+    assert paired(audio, sidecar) == ({audio: sidecar}, {})
+    assert paired(sidecar, "other.wav", audio) == ({"other.wav": None, audio: sidecar}, {})
+
+
+def defects(*paths, unreadable=()):
+    """The defects of the orphans, by path."""
+    lost = tuple(Defect(path, "symlink", "it is a link", "copy it") for path in unreadable)
+    _, orphans = pair(Listing("", tuple(map(entry, paths)), lost), is_audio)
+    return {each.entry.path: each.defect for each in orphans}
+
+
+def test_a_sidecar_that_two_may_mean_is_a_defect_of_both_that_names_them_fault_40():
+    found = defects("Call.wav", "CALL.wav", "call.json")
+
+    assert {path: defect.kind for path, defect in found.items()} == {
+        "Call.wav": "similar-names",
+        "CALL.wav": "similar-names",
+    }
+    problem = "call.json may belong to it or to CALL.wav: the names differ only in case"
+    assert found["Call.wav"].message == problem
+    assert "Call.wav.json" in found["Call.wav"].cure
+
+
+def test_two_sidecars_that_one_may_mean_are_a_defect_that_names_them_fault_40():
+    found = defects(f"{COMPOSED}.wav", f"{DECOMPOSED}.json", f"{COMPOSED.upper()}.json")
+
+    assert list(found) == [f"{COMPOSED}.wav"]
+    message = found[f"{COMPOSED}.wav"].message
+    assert f"{DECOMPOSED}.json" in message
+    assert f"{COMPOSED.upper()}.json" in message
+    assert "case or the composition of their letters (NFC and NFD)" in message
+
+
+def test_one_sidecar_for_two_formats_of_another_case_is_shared_with_the_cure_for_that_fault_40():
+    found = defects("Call.wav", "Call.mp3", "call.json")
+
+    assert {defect.kind for defect in found.values()} == {"shared-sidecar"}
+    assert "--exclude '*.mp3'" in found["Call.wav"].cure
+
+
+def test_a_sidecar_whose_recording_has_another_is_said_to_be_like_it_fault_40():
+    found = defects("call.wav", "call.json", "CALL.json")
+
+    assert list(found) == ["CALL.json"]
+    assert found["CALL.json"].kind == "similar-names"
+    assert "differs from that of call.wav only in case" in found["CALL.json"].message
+
+
+def test_what_has_its_exact_sidecar_makes_another_name_ambiguous_fault_40():
+    pairs, orphans = paired("call.wav", "call.json", "Call.wav", "CALL.json")
+
+    assert pairs == {"call.wav": "call.json"}
+    assert orphans == {"Call.wav": "similar-names"}
+
+
+def test_what_cannot_be_read_counts_among_what_is_alike_fault_35():
+    assert paired("Call.wav", unreadable=["call.json"]) == ({}, {"Call.wav": "sidecar-unreadable"})
+    assert paired("call.json", unreadable=["Call.wav"]) == ({}, {})
+    both = paired("CALL.wav", "call.json", unreadable=["Call.wav"])
+    assert both == ({}, {"CALL.wav": "similar-names"})
+
+
+def test_bytes_that_are_no_letters_have_no_case():
+    escaped, literal = r"call\xab.wav", r"call\xAB.json"
+
+    assert paired(escaped, literal) == ({escaped: None}, {literal: "orphan-sidecar"})
+
+
+def test_a_leg_keeps_the_sidecar_of_a_similar_name_to_itself():
+    assert paired("call.wav", "call.json", "call-in.wav", "CALL-IN.json") == (
+        {"call.wav": "call.json", "call-in.wav": "CALL-IN.json"},
+        {},
+    )
+
+
+CALLS = st.lists(
+    st.sampled_from(["call", "straße", "Звонок й", "é-1", "İstanbul", "ΣΟΦΟΣ", r"\xe9", "a.wav"]),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@st.composite
+def renamed(draw, name):
+    """A name as another system may write it: other case, other composition."""
+    name = unicodedata.normalize(draw(st.sampled_from(["NFC", "NFD"])), name)
+    other = draw(st.sampled_from([str, str.upper, str.lower, str.title]))(name)
+    return other if fold(other) == fold(name) else name
+
+
+@given(st.data(), CALLS)
+def test_no_recording_gets_the_sidecar_of_another_call_fault_40(data, calls):
+    # Each file knows its call; several systems may have written files of one call.
+    files: dict[str, int] = {}
+    for number, call in enumerate(calls):
+        for _ in range(data.draw(st.integers(1, 3))):
+            extension = data.draw(st.sampled_from([".wav", ".mp3", ".json", ".wav.json"]))
+            files.setdefault(data.draw(renamed(call)) + extension, number)
+
+    pairs, orphans = pair(Listing("", tuple(map(entry, files))), is_audio)
+
+    told = [each.audio.path for each in pairs] + [each.entry.path for each in orphans]
+    assert len(told) == len(set(told))
+    used = [each.sidecar.path for each in pairs if each.sidecar]
+    assert len(used) == len(set(used))
+    for each in pairs:
+        if each.sidecar is not None:
+            assert files[each.audio.path] == files[each.sidecar.path]
+    # Nothing is sent as if it had no sidecar while one may be meant for it.
+    exact = {key for path in files if is_audio(path) for key in (path, stem(path))}
+    lonely = {described(path) for path in files if is_sidecar(path)} - exact
+    for each in pairs:
+        if each.sidecar is None:
+            full, short = fold(each.audio.path), fold(stem(each.audio.path))
+            assert full not in map(fold, lonely)
+            assert short not in map(fold, lonely) or short in map(fold, files)
+    # A single recording and a single sidecar of one call always find each other.
+    for number in range(len(calls)):
+        mine = [path for path, call in files.items() if call == number]
+        audio = [path for path in mine if is_audio(path)]
+        if len(mine) == 2 and len(audio) == 1 and ".wav.json" not in "".join(mine):
+            assert {*audio} <= {each.audio.path for each in pairs if each.sidecar}

@@ -37,7 +37,7 @@ __all__ = ["AudioRules", "DefectKind", "EndMark", "RawFormat", "TakesLonger", "p
 
 _SAMPLE_BYTES = 2
 _TAKEN = "the service accepts only WAV, MP3 and Ogg Opus"
-_EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".opus"})
+_EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".oga", ".opus"})
 _EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
 
 
