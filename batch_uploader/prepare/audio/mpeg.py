@@ -83,7 +83,7 @@ def after_tags(content: Content, offset: int = 0) -> int:
         head = content.at(offset, 10)
         if head[:3] != TAG or len(head) < 10 or max(head[6:]) > _SYNCSAFE:  # noqa: PLR2004 - ID3v2
             break
-        offset += 10 + _syncsafe(head[6:]) + (10 if head[5] & 0x10 else 0)
+        offset += 10 + syncsafe(head[6:]) + (10 if head[5] & 0x10 else 0)
     return offset
 
 
@@ -177,11 +177,12 @@ def _tag_before(content: Content, end: int) -> int:
         begin = text.rfind(b"LYRICSBEGIN")
         return len(text) - begin if begin >= 0 else 0
     if tail[-10:-7] == b"3DI" and max(tail[-4:]) <= _SYNCSAFE:
-        return _syncsafe(tail[-4:]) + 20
+        return syncsafe(tail[-4:]) + 20
     return 0
 
 
-def _syncsafe(raw: bytes) -> int:
+def syncsafe(raw: bytes) -> int:
+    """The number in four bytes of ID3v2, each of which has seven bits of it."""
     return raw[0] << 21 | raw[1] << 14 | raw[2] << 7 | raw[3]
 
 

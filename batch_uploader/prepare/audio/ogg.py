@@ -46,7 +46,9 @@ _JUMP = 3600
 """Seconds between the positions of two pages that are no pause of a recorder any more."""
 
 
-class _Page(Struct, frozen=True):
+class Page(Struct, frozen=True):
+    """The header of a page, and where it is."""
+
     flags: int
     position: int
     serial: int
@@ -55,10 +57,12 @@ class _Page(Struct, frozen=True):
 
     @property
     def body(self) -> int:
+        """The offset of its first packet."""
         return self.start + _HEADER.size + len(self.lacing)
 
     @property
     def end(self) -> int:
+        """The offset of the byte after it."""
         return self.body + sum(self.lacing)
 
 
@@ -104,9 +108,9 @@ def shows_end(content: Content) -> bool:
     return bool(last.flags & _END)
 
 
-def _page(content: Content, offset: int) -> _Page:
+def _page(content: Content, offset: int) -> Page:
     """The page at this offset, which must be one."""
-    page = _whole_page(content, offset)
+    page = whole_page(content, offset)
     if page is None:
         head = content.at(offset, _HEADER.size)
         if len(head) < _HEADER.size or head.startswith(MAGIC + b"\0"):
@@ -115,18 +119,19 @@ def _page(content: Content, offset: int) -> _Page:
     return page
 
 
-def _whole_page(content: Content, offset: int) -> _Page | None:
+def whole_page(content: Content, offset: int) -> Page | None:
+    """The page at this offset, None if none begins there or it is cut off."""
     raw = content.at(offset, _HEADER.size + 255)
     if len(raw) < _HEADER.size:
         return None
     magic, version, flags, position, serial, _, _, segments = _HEADER.unpack_from(raw)
     lacing = raw[_HEADER.size : _HEADER.size + segments]
-    page = _Page(flags, position, serial, lacing, offset)
+    page = Page(flags, position, serial, lacing, offset)
     whole = len(lacing) == segments and page.end <= content.size
     return page if whole and magic == MAGIC and not version else None
 
 
-def _first_audio_page(content: Content, first: _Page) -> _Page:
+def _first_audio_page(content: Content, first: Page) -> Page:
     """The page after the comment header, which may be megabytes of pictures."""
     page, complete = first, False
     for _ in range(_MOST_HEADER_PAGES):
@@ -147,14 +152,14 @@ def _first_audio_page(content: Content, first: _Page) -> _Page:
     raise _damaged("its headers do not end")
 
 
-def _last_page(content: Content, serial: int) -> tuple[_Page, int]:
+def _last_page(content: Content, serial: int) -> tuple[Page, int]:
     """The last page, and the position in samples of the last page that has one."""
     offset = max(content.size - _LONGEST_PAGE - STRAY, 0)
     tail = content.at(offset, content.size - offset)
     last, last_at = None, -1
     at = tail.rfind(MAGIC)
     while at >= 0:
-        page = _whole_page(content, offset + at)
+        page = whole_page(content, offset + at)
         # "OggS" also occurs by chance, in the middle of a page that ends after it.
         if page and content.size - page.end <= STRAY and page.end > offset + last_at:
             last, last_at = page, at
@@ -174,7 +179,7 @@ def _begins_page(content: Content, offset: int) -> bool:
     return bool(stray) and MAGIC.startswith(stray)
 
 
-def _refuse_jump(content: Content, first: _Page, last: _Page) -> None:
+def _refuse_jump(content: Content, first: Page, last: Page) -> None:
     """Raise Refusal if the positions jump by hours from one page to the next.
 
     Each step looks into the half in which they advance more, so a jump longer than all the rest is
@@ -191,14 +196,14 @@ def _refuse_jump(content: Content, first: _Page, last: _Page) -> None:
         raise _untimed(f"jump by {format_duration(gap)} at byte {format_count(high.start)}")
 
 
-def _page_within(content: Content, start: int, end: int, serial: int) -> _Page | None:
+def _page_within(content: Content, start: int, end: int, serial: int) -> Page | None:
     """A page with a position that begins between the offsets, near the middle if there is one."""
     while start < end:
         middle = (start + end) // 2
         data = content.at(middle, min(end - middle, _LONGEST_PAGE) + len(MAGIC) - 1)
         at = data.find(MAGIC)
         while at >= 0:
-            page = _whole_page(content, middle + at)
+            page = whole_page(content, middle + at)
             if page and page.serial == serial and page.position >= 0 and page.start < end:
                 return page
             at = data.find(MAGIC, at + 1)
@@ -206,12 +211,12 @@ def _page_within(content: Content, start: int, end: int, serial: int) -> _Page |
     return None
 
 
-def _start_of_audio(content: Content, page: _Page) -> int:
+def _start_of_audio(content: Content, page: Page) -> int:
     """The position before the first packet: not 0 if a stream was joined in the middle."""
     return max(page.position - _played(content, page), 0)
 
 
-def _played(content: Content, page: _Page) -> int:
+def _played(content: Content, page: Page) -> int:
     """The duration of the packets that end on this page, in samples."""
     samples, offset, length = 0, page.body, 0
     for segment in page.lacing:
@@ -275,7 +280,7 @@ def _untimed(what: str, times: str = "") -> Refusal:
     )
 
 
-def _side_by_side(content: Content, first: _Page) -> Refusal:
+def _side_by_side(content: Content, first: Page) -> Refusal:
     count, page = 1, _page(content, first.end)
     while page.flags & _BEGIN and count < _MOST_STREAMS:
         count, page = count + 1, _page(content, page.end)

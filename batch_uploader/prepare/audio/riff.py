@@ -65,13 +65,16 @@ def matches(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
 
-class _Chunk(NamedTuple):
+class Chunk(NamedTuple):
+    """Where the body of a chunk is."""
+
     id: bytes
     start: int
     size: int
 
     @property
     def end(self) -> int:
+        """The offset of the byte after its body."""
         return self.start + self.size
 
 
@@ -82,9 +85,9 @@ class _Layout(NamedTuple):
     the file.
     """
 
-    form: _Chunk
-    data: _Chunk
-    unpadded: _Chunk | None
+    form: Chunk
+    data: Chunk
+    unpadded: Chunk | None
     announced: int
 
 
@@ -137,7 +140,7 @@ def _fits(content: Content, layout: _Layout, stray: int) -> bool:
 def _layout(content: Content) -> _Layout:
     announced = int.from_bytes(content.at(4, 4), "little") + 8
     form = unpadded = None
-    for chunk in _chunks(content, 12):
+    for chunk in chunks(content, 12):
         if chunk.id == b"fmt ":
             form = chunk
         elif chunk.id == b"data":
@@ -162,24 +165,25 @@ def samples(content: Content) -> tuple[int, int] | None:
 
     If the header announces no audio or more than there is, it ends with the file.
     """
-    for chunk in _chunks(content, 12):
+    for chunk in chunks(content, 12):
         if chunk.id == b"data":
             whole = chunk.size and chunk.end <= content.size
             return chunk.start, chunk.end if whole else content.size
     return None
 
 
-def _chunks(content: Content, offset: int) -> Iterator[_Chunk]:
+def chunks(content: Content, offset: int) -> Iterator[Chunk]:
+    """The chunks from this offset on, the last of which may end after the file."""
     for _ in range(_MOST_CHUNKS):
         head = content.at(offset, 8)
         if len(head) < 8:  # noqa: PLR2004 - an id and a size
             return
-        chunk = _Chunk(head[:4], offset + 8, int.from_bytes(head[4:], "little"))
+        chunk = Chunk(head[:4], offset + 8, int.from_bytes(head[4:], "little"))
         yield chunk
         offset = _next(content, chunk)
 
 
-def _next(content: Content, chunk: _Chunk) -> int:
+def _next(content: Content, chunk: Chunk) -> int:
     """Where the next chunk begins: after the byte that pads this one, if it is there."""
     if not chunk.size % 2:
         return chunk.end
@@ -193,7 +197,7 @@ def _is_id(name: bytes) -> bool:
     return len(name) == 4 and name.isascii() and name.decode("ascii").isprintable()  # noqa: PLR2004
 
 
-def _format(content: Content, chunk: _Chunk) -> _Pcm:
+def _format(content: Content, chunk: Chunk) -> _Pcm:
     """The numbers of 16-bit PCM; anything else is refused by name."""
     body = content.at(chunk.start, min(chunk.size, 40)).ljust(40, b"\0")
     tag, channels, rate, per_second, block, bits = struct.unpack_from("<HHIIHH", body)
@@ -306,10 +310,10 @@ def _amount(nbytes: int, pcm: _Pcm) -> str:
     return f"{format_count(nbytes)} bytes" if short else f"{seconds:.2f} s"
 
 
-def _last_end(content: Content, data: _Chunk) -> int:
+def _last_end(content: Content, data: Chunk) -> int:
     """The end of the last valid chunk after the audio."""
     end = _next(content, data)
-    for chunk in _chunks(content, end):
+    for chunk in chunks(content, end):
         # A second recording appended to the first is not a chunk of the first.
         if not _is_id(chunk.id) or chunk.id in {b"data", b"RIFF"} or chunk.end > content.size:
             break

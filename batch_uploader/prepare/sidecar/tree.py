@@ -51,12 +51,12 @@ class NoNumber(str):
     __slots__ = ()
 
 
-def decode(data: bytes, user_path: Callable[[], str]) -> str:
+def decode(data: bytes, user_path: Callable[[], str], limit: int = SIZE_LIMIT) -> str:
     """The text of a sidecar; ``user_path`` is its path for commands. Raises MalformedSidecar."""
-    if len(data) > SIZE_LIMIT:
+    if len(data) > limit:
         raise MalformedSidecar(
             "sidecar-too-large",
-            f"it is larger than {SIZE_LIMIT:,} bytes",
+            f"it is larger than {limit:,} bytes",
             "keep only the fields of this recording in it",
         )
     if found := encoding.wide(data):

@@ -1,0 +1,6 @@
+"""What other systems write about a recording: sidecars of any name and form, tags in the audio."""
+
+from batch_uploader.prepare.about.foreign.declared import DeclaredSidecar, Format
+from batch_uploader.prepare.about.foreign.reader import Sidecar, SidecarReader
+
+__all__ = ["DeclaredSidecar", "Format", "Sidecar", "SidecarReader"]
