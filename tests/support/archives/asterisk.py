@@ -48,13 +48,18 @@ def _one(made, rows, call):
         rows.append(row)
         if number % 20 == 2:  # the caller was passed on: one channel, two rows
             rows.append(row | {"dstchannel": "", "lastapp": "Playback", "billsec": 3})
-        made.talk(f"{stem}.wav", sound.wav(call), call)
+        told = {"client_id": "unknown", "client_name": "unknown"} if _hidden(call) else {}
+        made.talk(f"{stem}.wav", sound.wav(call), call, **told)
+
+
+def _hidden(call):
+    return not call.outgoing and call.number % 16 == 3
 
 
 def _row(call):
     out, who = call.outgoing, call.operator
     own, trunk = f"SIP/{who.extension}-{call.number:08x}", f"SIP/provider-{call.number:08x}"
-    told = phone(call.client, call.number % 4)
+    told = "" if _hidden(call) else phone(call.client, call.number % 4)
     return {
         "src": who.extension if out else told,
         "dst": told if out else "74950000001",

@@ -38,7 +38,8 @@ def _one(made, rows, call):
     stem = f"{kind}-{dst}-{src}-{stamp}-{uid}"
     path = f"{call.local():%Y/%m/%d}/{stem}"
     row["recordingfile"] = f"{stem}.wav"
-    told = {"client_name": row["cnam"] if row["did"] and row["cnam"] else call.client}
+    client = "unknown" if _hidden(call) else call.client
+    told = {"client_id": client, "client_name": (row["did"] and row["cnam"]) or client}
     if number % 25 == 3:
         rows.append(row | {"disposition": "NO ANSWER", "billsec": 0, "dstchannel": ""})
         made.defect(f"{path}.wav", sound.nothing(), call, "empty")
@@ -62,6 +63,7 @@ def _one(made, rows, call):
 def _row(call):
     out, who = call.outgoing, call.operator
     name = "" if call.number % 2 else call.client_name
+    caller = "anonymous" if _hidden(call) else phone(call.client, call.number)
     channel = f"PJSIP/{who.extension}-{call.number:08x}"
     trunk = f"PJSIP/trunk_msk-{call.number + 1:08x}"
     queued = f"Local/{who.extension}@from-queue-{call.number:08x};1"
@@ -69,7 +71,7 @@ def _row(call):
         "calldate": f"{call.local():%Y-%m-%d %H:%M:%S}",
         "clid": f'"{who.name}" <{who.extension}>' if out else f'"{name}, A" <{call.client}>',
         # What goes out shows the trunk's number, not the extension.
-        "src": DID if out else phone(call.client, call.number),
+        "src": DID if out else caller,
         "dst": phone(call.client, call.number % 3) if out else who.extension,
         "dcontext": "from-internal" if out else "ext-queues",
         "channel": channel if out else trunk,
@@ -81,7 +83,7 @@ def _row(call):
         "disposition": "ANSWERED",
         "amaflags": 3,
         "did": "" if out else DID,
-        "cnum": who.extension if out else phone(call.client, call.number),
+        "cnum": who.extension if out else caller,
         "cnam": who.name if out else name,
         "outbound_cnum": DID if out else "",
         "dst_cnam": "" if out else who.name,
@@ -89,10 +91,14 @@ def _row(call):
     }
 
 
+def _hidden(call):
+    return not call.outgoing and call.number % 16 == 5
+
+
 def _named(call):
     """The first three fields of its name."""
     number, who = call.number, call.operator
-    told = phone(call.client, call.number % 3)
+    told = "unknown" if _hidden(call) else phone(call.client, call.number % 3)
     if call.outgoing:
         # Issabel forces, a button records on demand, and somebody typed a dash.
         kind = {11: "force", 12: "ondemand"}.get(number % 30, "out")

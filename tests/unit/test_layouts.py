@@ -1,0 +1,38 @@
+"""The ready-made layouts: each has its archive, is commented, and fits the names there."""
+
+import pytest
+from support.archives import MAKERS, make
+
+from batch_uploader import layouts
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about.names import NamePattern
+from batch_uploader.prepare.sidecar.schema import Kind, Schema
+
+
+def test_there_is_a_made_up_archive_for_each_layout():
+    assert set(layouts.names()) == set(MAKERS)
+
+
+def test_an_unknown_layout_is_told_with_the_known_ones():
+    with pytest.raises(ConfigError) as caught:
+        layouts.load("freepbxx")
+    assert "freepbx" in caught.value.hints[0]
+
+
+@pytest.mark.parametrize("name", layouts.names())
+def test_each_layout_says_what_it_is_for_and_makes_all_fields(name):
+    layout = layouts.load(name)
+    assert layout.text.startswith(f"# {layout.title}\n#\n# ")
+    assert layout.settings["call-id"]
+    made = {*layout.settings["metadata"]["map"], *layout.settings.get("defaults", {})}
+    assert made == Schema.for_kind(Kind.TWO_CHANNEL).required
+
+
+NAMED = [name for name in MAKERS if "names" in layouts.load(name).settings["metadata"]]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_its_pattern_fits_the_names_of_its_archive(name, tmp_path):
+    pattern = NamePattern.parse(layouts.load(name).settings["metadata"]["names"])
+    for path in make(name, tmp_path).talks:
+        assert pattern.values(path), path
