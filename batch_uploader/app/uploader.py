@@ -37,6 +37,7 @@ from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -54,7 +55,8 @@ class Uploader:
     what the pacer learned about the service.
 
     ``manifest`` is the path of the manifest, written at the end of a run that changed something;
-    with None it is not written. ``belonging`` names the directory that the ledger must belong to,
+    with None it is not written. ``describer`` says what describes a recording, with None a sidecar
+    does. ``belonging`` names the directory that the ledger must belong to,
     ``guard`` keeps other directories apart; ``adopted`` are the ledgers that it adopted.
     The ledger has the connection. ``stats`` has the counts of the latest run, also during it.
     Entering raises LedgerLocked, LedgerError also if the ledger is behind its manifest, and
@@ -68,6 +70,7 @@ class Uploader:
         sink: Sink,
         ledger: Ledger,
         rules: Rules | None = None,
+        describer: Describer | None = None,
         options: RunOptions | None = None,
         manifest: str | os.PathLike[str] | None = None,
         belonging: Belonging | None = None,
@@ -92,6 +95,7 @@ class Uploader:
         self._listeners = listeners
         self._clock = clock or Clock()
         self._rules = rules
+        self._describer = describer
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         # Not with the run's clock: the pacer waits by the event loop's clock, and must read the
@@ -126,7 +130,7 @@ class Uploader:
             waits=options.wait_for_doubt,
             clock=self._clock,
         )
-        preparer = preparer_of(source, ledger.connection_id, self._rules)
+        preparer = preparer_of(source, ledger.connection_id, self._rules, self._describer)
         self._engine = Engine(
             FolderPlanner(
                 source,

@@ -151,10 +151,12 @@ UNKNOWN_MTIME: Final = -1
 
 
 class Version(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes and times that show, without opening a file, that a recording is unchanged.
+    """What shows, without opening a file, that a recording is unchanged.
 
-    The last four are as in ``Entry``: a different value is not yet a change, but a reason to
-    compare; None, as in ledgers of older versions, equals any value.
+    ``sidecar`` is the name of the file that describes it alone. ``about`` is a digest of all else
+    that describes it, None if nothing does. The four before that are as in ``Entry``: a different
+    value is not yet a change, but a reason to compare; None, as in ledgers of older versions,
+    equals any value.
     """
 
     size: int
@@ -166,19 +168,27 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True):
     inode: int | None = None
     sidecar_ctime_ns: int | None = None
     sidecar_inode: int | None = None
+    about: bytes | None = None
 
     def is_like(self, other: "Version") -> bool:
-        """Whether names, sizes and modification times are equal."""
+        """Whether names, sizes, modification times and digests are equal."""
         return (
             self.size == other.size
             and self.mtime_ns == other.mtime_ns
-            and self.sidecar == other.sidecar
-            and self.sidecar_size == other.sidecar_size
-            and self.sidecar_mtime_ns == other.sidecar_mtime_ns
+            and self.is_described_like(other)
         )
 
-    def with_sidecar_of(self, other: "Version") -> "Version":
-        """The values of this audio and of the other's sidecar."""
+    def is_described_like(self, other: "Version") -> bool:
+        """Whether that is so of what describes the audio."""
+        return (
+            self.sidecar == other.sidecar
+            and self.sidecar_size == other.sidecar_size
+            and self.sidecar_mtime_ns == other.sidecar_mtime_ns
+            and self.about == other.about
+        )
+
+    def described_as(self, other: "Version") -> "Version":
+        """This audio, with what describes the other."""
         return Version(
             self.size,
             self.mtime_ns,
@@ -189,6 +199,7 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True):
             self.inode,
             other.sidecar_ctime_ns,
             other.sidecar_inode,
+            other.about,
         )
 
     def lacks(self, other: "Version") -> bool:

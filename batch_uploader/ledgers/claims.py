@@ -189,7 +189,7 @@ def _known(store: Store, current: Record, new: Record) -> ClaimAnswer | None:
         return ClaimAnswer(ClaimResult.KNOWN)
     if current.status is Status.UPLOADED:
         # The new metadata are not recorded, so they are reported each time.
-        store.put(_same_audio(current, new, stat=new.stat.with_sidecar_of(current.stat)))
+        store.put(_same_audio(current, new, stat=new.stat.described_as(current.stat)))
         return ClaimAnswer(ClaimResult.OUTDATED)
     if current.status is Status.DUPLICATE and not _may_be_another(current, new):
         return _stays(store, current, new)

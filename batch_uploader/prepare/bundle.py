@@ -18,13 +18,15 @@ class Bundle(Struct, frozen=True):
     """The listed files of one recording.
 
     ``parts`` are what it is made of: one file of audio. ``about`` are the files that describe it,
-    the one that is its own first. ``mix`` is the recording beside it of which it seems to be one
-    side, None for any other.
+    the one that describes nothing else first. ``about_version`` is a digest of all but that one
+    that describes it, such as the row of a table; None if there is nothing. ``mix`` is the
+    recording beside it of which it seems to be one side, None for any other.
     """
 
     kind: BundleKind
     parts: tuple[Entry, ...]
     about: tuple[Entry, ...] = ()
+    about_version: bytes | None = None
     mix: str | None = None
 
     @property
@@ -45,14 +47,20 @@ class Bundle(Struct, frozen=True):
 
 def bundle_of(audio: Entry, sidecar: Entry | None = None, mix: str | None = None) -> Bundle:
     """The bundle of one file of audio and its sidecar, if it has one."""
-    return Bundle(BundleKind.AUDIO, (audio,), () if sidecar is None else (sidecar,), mix)
+    return Bundle(BundleKind.AUDIO, (audio,), () if sidecar is None else (sidecar,), mix=mix)
 
 
 def version_of(bundle: Bundle) -> Version:
     """What the ledger compares, without opening a file."""
     audio, sidecar = bundle.audio, bundle.sidecar
     if sidecar is None:
-        return Version(audio.size, audio.mtime_ns, ctime_ns=audio.ctime_ns, inode=audio.inode)
+        return Version(
+            audio.size,
+            audio.mtime_ns,
+            ctime_ns=audio.ctime_ns,
+            inode=audio.inode,
+            about=bundle.about_version,
+        )
     return Version(
         audio.size,
         audio.mtime_ns,
@@ -63,4 +71,5 @@ def version_of(bundle: Bundle) -> Version:
         audio.inode,
         sidecar.ctime_ns,
         sidecar.inode,
+        bundle.about_version,
     )

@@ -3,6 +3,7 @@
 import hashlib
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
@@ -61,25 +62,27 @@ class Comparer(Struct, frozen=True):
             return Sight(gone=False)
 
     def _corrected(self, record: Record, audio: Entry) -> Corrected | None:
-        """What the sidecar of a record says, if it is not as recorded."""
-        beside = self._sidecar_of(record)
-        before = record.stat.sidecar_size, record.stat.sidecar_mtime_ns
-        if beside is None or (beside.size, beside.mtime_ns) == before:
+        """What describes a record, if it is not as recorded."""
+        bundle = self._bundle(record, audio)
+        if version_of(bundle).is_described_like(record.stat):
             return None
-        metadata = self._describer.describe(bundle_of(audio, beside))
+        metadata = self._describer.describe(bundle)
         if isinstance(metadata, tuple):
             return None
         return Corrected(metadata.digest(), self.preparer.rules.call_ids.default_id(metadata))
 
-    def _sidecar_of(self, record: Record) -> Entry | None:
+    def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
+        """The metadata of a record as they are now. Raises SourceError."""
+        return self._describer.describe(self._bundle(record, self._source.stat(record.path)))
+
+    def _bundle(self, record: Record, audio: Entry) -> Bundle:
+        """The audio of a record with what describes it now."""
         folder, slash, _ = record.path.rpartition("/")
         name = record.stat.sidecar
-        return None if name is None else self._source.stat(f"{folder}{slash}{name}")
-
-    def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
-        """The metadata of a record's sidecar as it is now. Raises SourceError."""
-        beside = self._sidecar_of(record)
-        return self._describer.describe(bundle_of(self._source.stat(record.path), beside))
+        beside = None if name is None else self._source.stat(f"{folder}{slash}{name}")
+        bundle = bundle_of(audio, beside)
+        version = self._describer.version(bundle)
+        return bundle if version is None else replace(bundle, about_version=version)
 
     def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
         """SHA-256 and essence of a file; no essence for what is not sound."""

@@ -78,7 +78,7 @@ async def test_a_new_sidecar_of_a_talk_that_is_up_is_outdated_until_it_is_the_ol
     edited = recording("a.wav", "A", "new", seen=LATER)
     for _ in range(2):
         assert await claim(ledger, edited) == OUTDATED
-        then = LATER.with_sidecar_of(before.stat)
+        then = LATER.described_as(before.stat)
         default_id = edited.identity.default_id
         assert await known(ledger, "a.wav") == replace(before, stat=then, default_id=default_id)
     assert await claim(ledger, recording("a.wav", seen=LATER)) == KNOWN

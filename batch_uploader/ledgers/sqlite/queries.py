@@ -200,7 +200,7 @@ PUT: Final = (
 RENEW: Final = (
     "UPDATE recordings SET ctime_ns = ?, inode = ?, sidecar_ctime_ns = ?, sidecar_inode = ?"
     f" WHERE {_MINE} AND status <> {_CLAIMED} AND size = ? AND mtime_ns = ? AND sidecar IS ?"
-    " AND sidecar_size = ? AND sidecar_mtime_ns = ?"
+    " AND sidecar_size = ? AND sidecar_mtime_ns = ? AND about IS ?"
 )
 DROP: Final = f"DELETE FROM recordings WHERE {_MINE}"
 SUPERSEDE: Final = (

@@ -63,6 +63,7 @@ _SINCE_5: Final = (
 )
 _SINCE_6: Final = ("owner INTEGER",)
 _SINCE_7: Final = ("cause TEXT", "essence BLOB", "default_id BLOB", "named_id BLOB")
+_SINCE_8: Final = ("about BLOB",)
 
 AUDIO: Final = "substr(sha256, 1, 5)"
 METADATA: Final = "substr(metadata, 1, 3)"
@@ -181,13 +182,18 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             " WHERE duplicate_of IS NOT NULL"
         ),
     ),
+    # 8: what describes a recording besides its sidecar, as a digest.
+    (
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_8),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_8),
+    ),
 )
 """The statements that lead from each version of the schema (the index) to the next."""
 
 
 def view_of_older(version: int) -> Sequence[str]:
     """Views that show an older version's tables as current ones: missing columns are NULL."""
-    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7}
+    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7, 8: _SINCE_8}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
     names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
     return [

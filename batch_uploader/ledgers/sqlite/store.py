@@ -143,8 +143,10 @@ class SqliteStore:
     def renew(self, path: str, stat: Version) -> None:
         """Update the change times and inodes of a record with files like these."""
         seen = (stat.ctime_ns, stat.inode, stat.sidecar_ctime_ns, stat.sidecar_inode)
-        like = (stat.size, stat.mtime_ns, stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns)
-        self._execute(queries.RENEW, (*seen, path, self.connection_id, *like))
+        beside = (stat.sidecar, stat.sidecar_size, stat.sidecar_mtime_ns, stat.about)
+        self._execute(
+            queries.RENEW, (*seen, path, self.connection_id, stat.size, stat.mtime_ns, *beside)
+        )
 
     def supersede(self, path: str) -> None:
         """Turn the current record of a path into history."""
