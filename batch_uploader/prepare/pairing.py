@@ -65,17 +65,17 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         if leg is not None and leg[1] in mixes:
             bundles.append(bundle_of(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
         elif lost is not None:
-            orphans.append(Orphan(entry, _unreadable(entry, lost)))
+            orphans.append(Orphan(entry, unreadable_sidecar(entry, lost)))
         elif len({stem(each) for each in rivals}) > 1 or (rivals and len(found) > 1):
             orphans.append(Orphan(entry, ambiguous(entry, found, rivals)))
         elif len(found) > 1:
-            orphans.append(Orphan(entry, _several(entry, found)))
+            orphans.append(Orphan(entry, several_sidecars(entry, found)))
         elif found and (len(rivals) > 1 if rivals else _may_share(found[0], entry, sharing)):
             shared.append((entry, found[0]))
         else:
             bundles.append(bundle_of(entry, found[0] if found else None))
     if shared:
-        orphans.extend(_sharing(shared, names))
+        orphans.extend(shared_sidecars(shared, names))
     orphans.extend(_orphans(lonely, sidecars, similar, {entry.path for entry in audio}))
     return bundles, orphans
 
@@ -120,7 +120,8 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _unreadable(entry: Entry, lost: Defect) -> Defect:
+def unreadable_sidecar(entry: Entry, lost: Defect) -> Defect:
+    """The defect of a recording that has a sidecar, which cannot be read."""
     return Defect(
         entry.path,
         "sidecar-unreadable",
@@ -129,7 +130,8 @@ def _unreadable(entry: Entry, lost: Defect) -> Defect:
     )
 
 
-def _several(entry: Entry, found: list[Entry]) -> Defect:
+def several_sidecars(entry: Entry, found: Iterable[Entry]) -> Defect:
+    """The defect of a recording of which several files are the sidecar."""
     names = ", ".join(sorted(_name(sidecar.path) for sidecar in found))
     return Defect(
         entry.path,
@@ -139,7 +141,7 @@ def _several(entry: Entry, found: list[Entry]) -> Defect:
     )
 
 
-def _sharing(shared: list[tuple[Entry, Entry]], names: Iterable[str]) -> Iterator[Orphan]:
+def shared_sidecars(shared: list[tuple[Entry, Entry]], names: Iterable[str]) -> Iterator[Orphan]:
     """The recordings that have only a sidecar that others could have, too."""
     recordings: dict[str, list[str]] = {}
     for name in names:

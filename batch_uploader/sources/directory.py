@@ -44,8 +44,9 @@ class DirectorySource:
     """The recordings and sidecars below a directory.
 
     Left out: hidden files and folders, what ``exclude`` matches, the files of our own that
-    ``ignore`` names, and files that are neither audio nor sidecar. ``include`` and ``exclude`` are
-    patterns as ``Selection`` explains them; raises ConfigError if one cannot be read.
+    ``ignore`` names, and files that are neither audio nor sidecar. ``include``, ``exclude``
+    and ``sidecars`` are patterns as ``Selection`` explains them; raises ConfigError if one cannot
+    be read.
 
     All files are opened relative to the directory that ``root`` led to at first, or ``leads_to`` if
     it was resolved before: until the context manager is left, else while the source exists.
@@ -60,6 +61,7 @@ class DirectorySource:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        sidecars: Sequence[str] = (),
         ignore: Sequence[Path] = (),
         leads_to: Path | None = None,
         watch: Mapping[str, Callable[[str], None]] | None = None,
@@ -68,7 +70,7 @@ class DirectorySource:
         root = Path(root)
         opened = (leads_to or root).absolute()
         self._root = HeldRoot(str(root.absolute()), str(opened), _explain)
-        self._selection = Selection(include, exclude)
+        self._selection = Selection(include, exclude, sidecars)
         self._ignored = _within(Path(os.path.realpath(opened)), ignore)
         self.takes = self._selection.takes
         self._watched = watch or {}

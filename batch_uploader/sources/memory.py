@@ -42,8 +42,9 @@ class MemorySource:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        sidecars: Sequence[str] = (),
     ) -> None:
-        self._selection = Selection(include, exclude)
+        self._selection = Selection(include, exclude, sidecars)
         self.takes = self._selection.takes
         self._times = itertools.count(_LONG_AGO_NS, _SECOND_NS)
         self._files: dict[str, _File] = {}

@@ -45,19 +45,28 @@ _FIXED = {"folders": "(?:.*/)?", "all": ".*", "some": "[^/]*", "one": "[^/]"}
 class Selection:
     """The known extensions, with what ``--include`` adds and ``--exclude`` removes.
 
-    Raises ConfigError for a pattern that cannot be read.
+    ``sidecars`` are patterns of the sidecars of other systems. Raises ConfigError for a pattern
+    that cannot be read.
     """
 
-    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        sidecars: Sequence[str] = (),
+    ) -> None:
         self.takes = "" if not (include or exclude) else _digest(include, exclude)
         self._include = _compile(include)
         self._exclude = _compile(exclude)
+        self._sidecars = _compile(sidecars)
         self.certain = _KNOWN if self._exclude is None else {}
         """The ``kind`` of all files with an extension, for callers with a million files."""
 
     def kind(self, path: str) -> FileKind:
         """The kind of a file. An excluded folder has an excluded kind, whatever its name."""
         kind = _KNOWN.get(path[path.rfind(".") :].lower(), FileKind.OTHER)
+        if self._sidecars is not None and kind is FileKind.OTHER and self._sidecars.fullmatch(path):
+            kind = FileKind.SIDECAR
         if self._include is not None and kind is FileKind.OTHER and self._include.fullmatch(path):
             kind = FileKind.AUDIO
         if self._exclude is not None and self._excludes(self._exclude, path):

@@ -75,6 +75,12 @@ class DeclaredSidecar(Struct, frozen=True):
         """The format that is declared, else that of the extension."""
         return self.format or _format_of(self.name) or Format.JSON
 
+    @property
+    def pattern(self) -> str:
+        """The names of such sidecars, as a source's patterns are written."""
+        prefix, slot, suffix = (re.sub(r"([*?[])", r"[\1]", part) for part in _parts(self.name))
+        return f"{prefix}{'*' if slot else ''}{suffix}"
+
     def described(self, file: str) -> str | None:
         """What a file of this name describes, None if it is no such sidecar.
 
