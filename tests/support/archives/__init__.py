@@ -22,6 +22,7 @@ MAKERS = {
     "oktell": "oktell",
     "uis": "uis",
     "bitrix24": "bitrix24",
+    "verint": "verint",
     "orecx": "orecx",
     "trunk-recorder": "trunk_recorder",
 }
