@@ -55,7 +55,7 @@ kill-test: .venv/.dev
 
 # An hour of audio and sidecars as bad recorders make them; FUZZ_SEED=N draws others.
 fuzz: .venv/.dev
-	FUZZ=900 $(BIN)/pytest tests/fuzz -v
+	FUZZ=600 $(BIN)/pytest tests/fuzz -v
 
 # 100,000 uploads of which 6 % are not answered, with three outages; ten minutes.
 soak: .venv/.dev

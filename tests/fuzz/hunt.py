@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 SECONDS = float(os.environ.get("FUZZ", "15"))
-"""How long each of the four tests hunts; ``make fuzz`` has an hour for all."""
+"""How long each of the six tests hunts; ``make fuzz`` has an hour for all."""
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 _SLOWEST = 1.0
 _MOST_MEMORY = 100 << 20
