@@ -6,6 +6,7 @@ Known errors: a recording whose row has no ``recordingfile``, rows that still na
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 
 from support.archives import sound
 from support.archives.kit import archive, calls, columns, operators, phone
@@ -35,8 +36,10 @@ def _one(made, rows, call):
     before = "pickup_" if number % 50 == 11 else ""
     path = f"{call.local():%Y/%m/%d/%H}/{before}{row['UNIQUEID']}"
     row["recordingfile"] = f"{STORAGE}/{path}.{('mp3', 'wav')[number % 2]}"
-    told = {"client_name": row["src_name"] or None} if not call.outgoing else {}
-    told["client_name"] = told.get("client_name") or call.client
+    told = {
+        "client_name": call.client if call.outgoing else row["src_name"] or call.client,
+        "date": _started(call).isoformat(timespec="milliseconds"),
+    }
     if number % 7 == 3:
         rows.append(row | {"recordingfile": f"{STORAGE}/{path}.webm"})
         tags = [("CALL_UNIQUEID", row["UNIQUEID"]), ("CALL_SRC_NUM", row["src_num"])]
@@ -54,13 +57,17 @@ def _one(made, rows, call):
         rows.append(other | {"UNIQUEID": f"mikopbx-{call.epoch}.{number}_missed"})
 
 
+def _started(call):
+    return call.local() + timedelta(milliseconds=call.number)
+
+
 def _row(call):
     out, who = call.outgoing, call.operator
     told = phone(call.client, call.number % 3)
     name = "" if call.number % 2 else call.client_name
     linked = f"mikopbx-{call.epoch - call.number % 4}.{14000 + call.number}"
     return {
-        "start": f"{call.local():%Y-%m-%d %H:%M:%S}.{call.number:03}",
+        "start": f"{_started(call):%Y-%m-%d %H:%M:%S}.{call.number:03}",
         "answer": f"{call.answer.astimezone(call.local().tzinfo):%Y-%m-%d %H:%M:%S}.500",
         "endtime": f"{call.end.astimezone(call.local().tzinfo):%Y-%m-%d %H:%M:%S}.250",
         "src_chan": f"PJSIP/{who.extension if out else 'SIP-TRUNK-1'}-{call.number:08x}",
