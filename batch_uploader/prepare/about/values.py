@@ -13,6 +13,15 @@ VERSION_SIZE: Final = 16
 """Bytes of the digest over all that describes a recording."""
 
 
+class Unfit(Exception):  # noqa: N818 - the state of a value, not a mistake
+    """A value that a function does not take; ``cure`` says what to do. Quotes no personal data."""
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+
 class Values(Struct, frozen=True):
     """What one source says about a recording.
 
