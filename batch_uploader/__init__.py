@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from batch_uploader.pace.retry import RetryPolicy
     from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
     from batch_uploader.prepare.callid import CallIds
+    from batch_uploader.prepare.filters import Filters, Sample
     from batch_uploader.prepare.rules import Rules, SidecarMode
     from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
     from batch_uploader.run.options import RunOptions
@@ -82,6 +83,7 @@ __all__ = [
     "Endpoint",
     "Failure",
     "FieldType",
+    "Filters",
     "Finding",
     "Format",
     "IamToken",
@@ -105,6 +107,7 @@ __all__ = [
     "Rules",
     "RunOptions",
     "RunStats",
+    "Sample",
     "Schema",
     "Searched",
     "Security",
@@ -151,6 +154,7 @@ _MODULES = {
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "EndMark", "RawFormat"),
     "prepare.callid": ("CallIds",),
+    "prepare.filters": ("Filters", "Sample"),
     "pace.retry": ("RetryPolicy",),
     "prepare.sidecar": ("FieldType", "Kind", "Schema"),
     "sinks.memory": ("MemorySink",),

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
-from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable
+from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent
 from batch_uploader.app.onrecord import NoLedger, OnRecord, Presence
 from batch_uploader.app.places import (
     Places,
@@ -34,9 +34,11 @@ from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
+from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
+from batch_uploader.run.filtering import Filtering
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
@@ -63,7 +65,7 @@ class Inspection(Struct, frozen=True):
     left for a human, ``duplicates`` recordings whose call is on record, ``decisions`` all decisions
     if they were requested. The others count recordings, and ``read_bytes`` what was read of them;
     ``on_record`` are there and on record, which counts if the folder was ``listed``, and ``copies``
-    may be others that are.
+    may be others that are. ``left_out_by`` counts what filters leave out, by filter.
     """
 
     folder: str
@@ -81,6 +83,7 @@ class Inspection(Struct, frozen=True):
     on_record: int = 0
     listed: bool = True
     copies: int = 0
+    left_out_by: Mapping[str, int] = field(default_factory=dict)
 
 
 class CheckSummary(Struct):
@@ -92,7 +95,8 @@ class CheckSummary(Struct):
     one defect. ``duplicates`` are not sent, since their call is on record; ``converted`` of them
     are in another format. ``possible`` has the possible duplicates, those of earlier runs included,
     in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
-    ``gone`` is how many recordings on record are gone, if these are most of them.
+    ``gone`` is how many recordings on record are gone, if these are most of them. ``left_out_by``
+    counts what filters leave out, by filter.
     """
 
     to_send: int = 0
@@ -110,6 +114,7 @@ class CheckSummary(Struct):
     default_ids_off: DefaultIdsOff | None = None
     read_bytes: int = 0
     gone: int = 0
+    left_out_by: Counter[str] = field(default_factory=Counter)
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -127,11 +132,13 @@ class CheckSummary(Struct):
         self.duplicates += len(seen.duplicates)
         self.converted += sum(each.cause is Cause.CONVERTED for each in seen.duplicates)
         self.read_bytes += seen.read_bytes
+        self.left_out_by.update(seen.left_out_by)
 
     @property
     def found_nothing(self) -> bool:
         """Whether the directory has no recordings at all, as when a share is not mounted."""
         seen = self.to_send + self.already_there + self.waiting + self.in_flight
+        seen += self.left_out_by.total()
         return not seen + self.duplicates + self.needs_attention
 
     @property
@@ -197,10 +204,12 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             options.min_age,
             options.explain,
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+            filters=rules.filters,
         )
+        planner = await planner.with_sample()
         presence = Presence(known, preparer, allowed=options.allow_empty)
         teller = (
-            _Fast(preparer, places, summary)
+            _Fast(preparer, Filtering.of(preparer), places, summary)
             if fast
             else _Exact(preparer, places, summary, stack, presence)
         )
@@ -249,6 +258,7 @@ class _Fast(Struct, frozen=True):
     """Tells it by the headers alone; what may be held is only what is on record."""
 
     preparer: Preparer
+    filtering: Filtering
     places: Places
     summary: CheckSummary
 
@@ -266,12 +276,12 @@ class _Fast(Struct, frozen=True):
 
     def _inspected(self, job: Job) -> Foretold:
         try:
-            seen = self.preparer.inspect(job.bundle)
+            seen = self.filtering.preparer_for(job).inspect(job.bundle)
         except SourceError as error:
             return unreadable(job, error)
         if isinstance(seen, AudioInfo):
             return Foretold(job.path, job.size, seen)
-        return Foretold(job.path, job.size, defects=seen)
+        return unsent(job, seen)
 
 
 class _Exact:
@@ -368,7 +378,8 @@ def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Ins
     carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
     outcomes = [each.outcome for each in told if each.outcome is not None]
     duplicates = [each for each in outcomes if each.status is Status.DUPLICATE]
-    carried_over += [each for each in outcomes if each.status is not Status.DUPLICATE]
+    left = [each for each in outcomes if each.status is Status.LEFT_OUT]
+    carried_over += [each for each in outcomes if each not in duplicates and each not in left]
     return Inspection(
         batch.folder,
         tuple(
@@ -397,4 +408,5 @@ def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Ins
         batch.on_record + (known.count_invalid(batch) if isinstance(known, OnRecord) else 0),
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
+        batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),
     )

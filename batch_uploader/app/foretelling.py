@@ -16,12 +16,15 @@ from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
+from batch_uploader.core.states import POSSIBLE
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
+from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.prepare import Preparer, Unsent
+from batch_uploader.run.filtering import Filtering, outcome_of
 from batch_uploader.run.held import HeldBack
 from batch_uploader.run.learning import Learning
 from batch_uploader.run.lookout import Lookout
@@ -59,7 +62,7 @@ class Foretelling:
         self.ledger = ScratchLedger(ledger, preparer.connection_id)
         self._learning = Learning(preparer, self.ledger, publish)
         self._held = HeldBack(self.ledger, Lookout(Comparer(preparer)), publish, 0)
-        self._policy = preparer.rules.digest()
+        self._filtering = Filtering.of(preparer)
 
     async def __aenter__(self) -> Self:
         """Copy the ledger. Raises LedgerError."""
@@ -80,6 +83,8 @@ class Foretelling:
     async def foretell(self, jobs: Sequence[Job]) -> list[Foretold]:
         """What a run does with these, in their order. Reads them whole."""
         prepared = await to_thread.run_sync(lambda: list(map(self._prepare, jobs)))
+        left = [told.outcome for told in prepared if isinstance(told, Foretold)]
+        await self.record([each for each in left if each is not None])
         await self.record(
             [
                 invalid(job.path, version_of(job.bundle), told.defects)
@@ -91,7 +96,7 @@ class Foretelling:
         sound = [each for each in prepared if isinstance(each, Recording)]
         for each in sound:
             await self._learning.before(each.identity)
-        claims = [Claim(each, policy=self._policy) for each in sound]
+        claims = [Claim(each, policy=self._filtering.policy) for each in sound]
         answers = iter(await self.ledger.send(claims, Comparer(self._preparer).sight))
         return [
             _foretold(each, next(answers)) if isinstance(each, Recording) else each
@@ -100,7 +105,8 @@ class Foretelling:
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record what a run records without sending anything."""
-        await self.ledger.apply([Settle(each, self._policy) for each in outcomes])
+        policy_of = self._filtering.policy_of
+        await self.ledger.apply([Settle(each, policy_of(each.status)) for each in outcomes])
 
     async def correct(self, jobs: Sequence[Job]) -> None:
         """Record the IDs of talks whose sidecars were touched, as a run does."""
@@ -133,15 +139,21 @@ class Foretelling:
 
     def _prepare(self, job: Job) -> Recording | Foretold:
         try:
-            prepared = self._preparer.prepare(job.bundle, 0, lambda _: b"")
+            prepared = self._filtering.preparer_for(job).prepare(job.bundle, 0, lambda _: b"")
         except SourceChanged:
             return Foretold(job.path, job.size, waiting=True)
         except SourceError as error:
             return unreadable(job, error)
-        if not isinstance(prepared, Payload):
-            return Foretold(job.path, job.size, defects=prepared)
-        with closing(prepared):
-            return prepared.recording
+        if isinstance(prepared, Payload):
+            with closing(prepared):
+                recording = prepared.recording
+            left = self._filtering.after_all(job, recording)
+            if left is None:
+                return recording
+            if job.known is not None and job.known.status in POSSIBLE:
+                return Foretold(job.path, job.size)
+            prepared = left
+        return unsent(job, prepared)
 
 
 def _without_made_up(example: DuplicateExample) -> DuplicateExample:
@@ -150,6 +162,13 @@ def _without_made_up(example: DuplicateExample) -> DuplicateExample:
     if other is None or other.talk_id is None or not is_foretold(other):
         return example
     return replace(example, other=replace(other, talk_id=None, settled_at_ns=None))
+
+
+def unsent(job: Job, why: Unsent) -> Foretold:
+    """A recording that a filter leaves out, or that has defects."""
+    if isinstance(why, LeftOut):
+        return Foretold(job.path, job.size, outcome=outcome_of(job, why))
+    return Foretold(job.path, job.size, defects=why)
 
 
 def unreadable(job: Job, error: SourceError) -> Foretold:

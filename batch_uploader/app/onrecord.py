@@ -1,6 +1,6 @@
 """What a check reads of a ledger, and how much of that is still there."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from anyio import to_thread
@@ -24,10 +24,24 @@ class NoLedger:
         return {}
 
     async def unchanged(
-        self, _folder: str, _entries: Sequence[Entry], _by: Likeness = Likeness.INODE
+        self,
+        _folder: str,
+        _entries: Sequence[Entry],
+        _by: Likeness = Likeness.INODE,
+        _filtered: bytes | None = None,
     ) -> int:
         """None."""
         return 0
+
+    async def left_out(self, _folder: str) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    async def rows(self, _statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
+        """Nothing."""
+        nothing: tuple[Record, ...] = ()
+        for row in nothing:
+            yield row
 
 
 class OnRecord(Struct, frozen=True):
@@ -46,6 +60,7 @@ class OnRecord(Struct, frozen=True):
     def count_invalid(self, batch: Batch) -> int:
         """How many of those are there."""
         paths = [job.path for job in batch.jobs] + [each.entry.path for each in batch.orphans]
+        paths += [each.path for each in batch.outside]
         return sum(path in self.invalid for path in paths)
 
     async def known(self, folder: str) -> dict[str, Record]:
@@ -62,10 +77,22 @@ class OnRecord(Struct, frozen=True):
         return {path: each for path, each in known.items() if path not in without}
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """As ``ports.Ledger``."""
-        return await self.reader.unchanged(folder, entries, by)
+        return await self.reader.unchanged(folder, entries, by, filtered)
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """As ``ports.Ledger``."""
+        return await self.reader.left_out(folder)
+
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
+        """As ``ports.Ledger``."""
+        return self.reader.rows(statuses)
 
 
 def _doubted(known: Record) -> Record:

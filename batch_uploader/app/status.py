@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
@@ -32,6 +32,7 @@ class DirectoryStatus(Struct, frozen=True):
     many results are not in the ledger yet, since the disk was full. ``refusal`` is why a run would
     refuse this ledger, if so. ``connections`` are all in the ledger, even if one was given.
     ``gone`` is how many recordings on record the last run did not find, if these were most of them.
+    ``left_out_by`` counts what filters left out, by filter.
     """
 
     places: Places
@@ -41,6 +42,7 @@ class DirectoryStatus(Struct, frozen=True):
     refusal: ConfigError | LedgerError | None
     connections: tuple[str, ...]
     gone: int = 0
+    left_out_by: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def needs_attention(self) -> int:
@@ -90,6 +92,7 @@ async def directory_status(
             None if running else await _refusal(reader, places),
             tuple(await reader.connections()),
             await told_as_gone(reader, places.connection_id),
+            await reader.all_left_out(),
         )
 
 

@@ -140,6 +140,7 @@ class Uploader:
                 options.min_age,
                 options.explain,
                 by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+                filters=self._rules.filters,
             ),
             preparer,
             sink,

@@ -29,7 +29,7 @@ from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
 from batch_uploader.ui.fields import finite, outcome_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
-from batch_uploader.ui.summary import most_gone, warn_of_nothing
+from batch_uploader.ui.summary import left_out_words, most_gone, warn_of_nothing
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 3
@@ -127,6 +127,7 @@ class _TextAccount:
             (total.duplicates, "not to be sent: their calls are on record"),
             (total.converted, "of these in another format"),
             (total.to_compare, "of these with new change times (upload compares them last)"),
+            (total.left_out_by.total(), left_out_words(total.left_out_by)),
             (total.waiting, "waiting: changed within --min-age, the next run takes them"),
             (total.in_flight, "in progress (another run)"),
         ):
@@ -205,6 +206,7 @@ class _JsonAccount:
             },
             "read_bytes": total.read_bytes,
             "gone": total.gone,
+            "left_out_by": dict(total.left_out_by),
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

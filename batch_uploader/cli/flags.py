@@ -148,6 +148,47 @@ _READING: Final = (
         Panel.WHAT,
         "GLOB",
     ),
+    _switch(
+        "--skip-empty",
+        "Leave out files without any audio, such as those of calls that nobody answered. By default"
+        " each is a defect.",
+        Panel.WHAT,
+    ),
+    Flag(
+        "--min-length",
+        "Leave out recordings that are shorter than this, and empty ones. [default: no limit]",
+        Panel.WHAT,
+        "DURATION",
+    ),
+    Flag(
+        "--max-length",
+        "Leave out recordings that are longer than this. [default: no limit]",
+        Panel.WHAT,
+        "DURATION",
+    ),
+    Flag(
+        "--since",
+        "Leave out recordings from before this date, or date and time, by their metadata's date, or"
+        " by the time of the file if that is missing or cannot be read. Without an offset it is in"
+        " this machine's time zone. [default: no limit]",
+        Panel.WHAT,
+        "DATE",
+    ),
+    Flag(
+        "--until",
+        "Leave out recordings from after this date (which is included), or from this time on."
+        " [default: no limit]",
+        Panel.WHAT,
+        "DATE",
+    ),
+    Flag(
+        "--sample",
+        "Take only so many of the recordings, or so many percent: always the same, by their paths."
+        " Those on record as uploaded count, and a larger sample includes a smaller one, so a"
+        " trial with 3 is not billed again. [default: all]",
+        Panel.WHAT,
+        "N|P%",
+    ),
     Flag(
         "--min-age",
         "Leave recordings and sidecars modified more recently than this to the next run. [default:"

@@ -26,7 +26,7 @@ from batch_uploader.ui.duplicates import duplicate_lines
 from batch_uploader.ui.fields import error_fields, finite
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
-from batch_uploader.ui.summary import most_gone
+from batch_uploader.ui.summary import left_out_words, most_gone
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 20
@@ -90,6 +90,8 @@ async def _print_text(report: _Report) -> None:
             f"  {format_hours(totals.duration):>9}"
         )
         lines.append([Span(f"{each.label:{label}}", style), Span(numbers)])
+    if report.status.left_out_by:
+        lines += [[], [Span(left_out_words(report.status.left_out_by, many=True))]]
     if not lines:
         lines.append([Span(_nothing(report.status))])
     output.data(lines)
@@ -165,6 +167,7 @@ async def _print_json(report: _Report) -> None:
         "needs_attention": report.status.needs_attention,
         "kept_aside": report.status.kept_aside,
         "gone": report.status.gone,
+        "left_out_by": dict(report.status.left_out_by),
         "totals": totals,
     }
     with data_on_stdout():

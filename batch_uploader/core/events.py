@@ -5,10 +5,10 @@ called again; the run drains and raises the error at its end. No event carries a
 ``DefaultIdsOff`` metadata values, which are not of one call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batch_uploader.core.model import Outcome, Summary
 
@@ -24,6 +24,8 @@ class FolderPlanned(Struct, frozen=True):
     """A folder was listed and compared with the ledger: ``to_send`` recordings are to be sent.
 
     ``waiting`` are too young to be sent. ``forgotten`` were never stored and their files are gone.
+    ``left_out_by`` counts those that a filter leaves out, by filter: those outside the sample, of
+    which ``recorded`` are new as such, and what an earlier run inspected.
     """
 
     folder: str
@@ -32,6 +34,8 @@ class FolderPlanned(Struct, frozen=True):
     already_there: int
     waiting: int
     forgotten: int = 0
+    left_out_by: Mapping[str, int] = field(default_factory=dict)
+    recorded: int = 0
 
 
 class Decided(Struct, frozen=True):

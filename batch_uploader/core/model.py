@@ -316,6 +316,7 @@ class Summary(Struct, frozen=True):
     or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
     different audio or metadata. ``converted`` of the duplicates are calls in another format.
     ``gone`` is how many recordings on record are gone, if these are more than half of them.
+    ``left_out_by`` counts those that a filter left out, by filter, which are among ``counts``.
     ``reason`` says why the run ended like that, ``hints`` what to do about it.
     """
 
@@ -335,6 +336,7 @@ class Summary(Struct, frozen=True):
     changed: int = 0
     converted: int = 0
     gone: int = 0
+    left_out_by: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found_nothing(self) -> bool:

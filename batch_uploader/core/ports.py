@@ -257,13 +257,21 @@ class Ledger(Protocol):
         """What is recorded of these paths, as far as anything is."""
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0.
 
         It can if ``entries`` are exactly the recorded files and sidecars, compared by ``by``, and
-        each recording is uploaded, a duplicate or given up.
+        each recording is uploaded, a duplicate or given up, or was left out under the rules and
+        filters of the digest ``filtered``.
         """
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """How many recordings of a folder (not of those below) are left out, by filter."""
 
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""

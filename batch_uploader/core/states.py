@@ -64,10 +64,11 @@ class State(Struct, frozen=True, kw_only=True):
     ``stored`` says whether the service holds it, ``forgotten`` that its record is dropped once its
     file is gone. ``unchanged`` is what a run does while the files are unchanged; ``new_sidecar``,
     if set, when only the sidecar changed; ``other_rules``, if set, when the digest of the rules
-    changed. After any other change it is sent, unless it may be stored. ``verdicts`` are what a
-    human may decide. ``attempted``: an attempt that is proved to have stored nothing may end in
-    this state; otherwise only an inspection of the files or a decision does. ``at_zero``: its count
-    is shown even if it is 0.
+    changed. After any other change it is sent, unless it may be stored. ``filtered``: a filter may
+    leave it out though its files are unchanged, and then the digest of the rules has the filters.
+    ``verdicts`` are what a human may decide. ``attempted``: an attempt that is proved to have
+    stored nothing may end in this state; otherwise only an inspection of the files or a decision
+    does. ``at_zero``: its count is shown even if it is 0.
     """
 
     means: str
@@ -79,6 +80,7 @@ class State(Struct, frozen=True, kw_only=True):
     label: str = ""
     new_sidecar: Decision | None = None
     other_rules: Decision | None = None
+    filtered: bool = False
     verdicts: frozenset[Verdict] = frozenset()
     attempted: bool = False
     at_zero: bool = False
@@ -149,6 +151,7 @@ class Status(StrEnum):
             attention="fix these, and the next run sends them; or acknowledge what is to stay",
             unchanged=Decision(Action.HOLD, "it is invalid and unchanged"),
             other_rules=Decision(Action.UPLOAD, "it was invalid under other settings"),
+            filtered=True,
             forgotten=True,
             verdicts=frozenset({Verdict.ACKNOWLEDGE}),
             at_zero=True,
@@ -176,6 +179,7 @@ class Status(StrEnum):
             stored=Stored.NO,
             attention="nothing was stored: the next run retries",
             unchanged=Decision(Action.UPLOAD, "earlier attempts failed before anything was stored"),
+            filtered=True,
             forgotten=True,
             attempted=True,
             at_zero=True,
@@ -258,6 +262,19 @@ class Status(StrEnum):
             verdicts=frozenset({Verdict.RESEND}),
         ),
     )
+    LEFT_OUT = (
+        "left_out",
+        State(
+            means="a filter (`--min-length`, `--sample`, ...) leaves it out",
+            then="nothing until its file, its sidecar or the filters change",
+            stored=Stored.NO,
+            attention=None,
+            unchanged=Decision(Action.SKIP, "a filter leaves it out"),
+            other_rules=Decision(Action.UPLOAD, "other filters left it out"),
+            filtered=True,
+            forgotten=True,
+        ),
+    )
 
 
 def _where(holds: Callable[[State], bool]) -> frozenset[Status]:
@@ -292,6 +309,8 @@ FOUND_AGAIN: Final = _where(lambda row: row.stored is Stored.NO and not row.atte
 """Found by inspecting the files, never by sending: a doubt cannot become one of these."""
 BY_RULES: Final = _where(lambda row: row.other_rules is not None)
 """Other rules may decide these differently: the digest of the rules is on record."""
+FILTERED: Final = _where(lambda row: row.filtered)
+"""A filter may leave these out: the digest of the rules on record includes the filters."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 """These need a human."""
 

@@ -108,15 +108,30 @@ class MemoryLedger:
         return dict(self._store.folders[folder])
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
         await checkpoint()
         recordings = self._store.folders[folder].values()
         files = Counter(file[:by] for record in recordings for file in _files(folder, record))
         same = files == Counter(entry[:by] for entry in entries)
-        at_rest = all(record.status in states.AT_REST for record in recordings)
+        at_rest = all(
+            record.status in states.AT_REST
+            or (record.status is Status.LEFT_OUT and record.policy == (filtered or b""))
+            for record in recordings
+        )
         return len(recordings) if same and at_rest else 0
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """How many recordings of a folder are left out, by filter."""
+        await checkpoint()
+        recordings = self._store.folders[folder].values()
+        left = [each.failure for each in recordings if each.status is Status.LEFT_OUT]
+        return Counter(each.code for each in left if each is not None)
 
     async def count(self) -> int:
         """The number of paths that are on record."""

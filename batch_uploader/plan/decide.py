@@ -1,8 +1,20 @@
 """What to do with one recording, from its files and its record: pure."""
 
-from batch_uploader.core.model import Version
+from batch_uploader.core.identity import BY_A_HUMAN
+from batch_uploader.core.model import RESEND, Failure, Outcome, Version
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, UNRESOLVED, Action, Decision, State, Status
+from batch_uploader.core.states import (
+    AT_REST,
+    BY_RULES,
+    FILTERED,
+    FORGETTABLE,
+    UNRESOLVED,
+    Action,
+    Decision,
+    State,
+    Status,
+)
+from batch_uploader.prepare.filters import LeftOut
 
 _NEW = Decision(Action.UPLOAD, "it is new")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
@@ -29,12 +41,17 @@ def _differ(before: int | None, now: int | None) -> bool:
 
 
 def plan(
-    stat: Version, known: Record | None, policy: bytes, by: Likeness = Likeness.INODE
+    stat: Version,
+    known: Record | None,
+    policy: bytes,
+    by: Likeness = Likeness.INODE,
+    filtered: bytes | None = None,
 ) -> Decision:
     """Decide without opening any file.
 
-    ``policy`` is the digest of the current rules: what was invalid under other rules is inspected
-    again. ``by`` is what is compared besides name, size and modification time.
+    ``policy`` is the digest of the current rules, ``filtered`` with the filters if there are any:
+    what was invalid under other rules is inspected again. ``by`` is what is compared besides name,
+    size and modification time.
     """
     if known is None:
         return _NEW
@@ -45,13 +62,59 @@ def plan(
     audio_touched = _is_audio_touched(before, stat, by)
     if before.is_like(stat):
         touched = audio_touched or _is_sidecar_touched(before, stat, by)
-        return _touched(status) if touched else _untouched(row, known, policy)
+        rules = filtered if filtered is not None and row.filtered else policy
+        return _touched(status) if touched else _untouched(row, known, rules)
     if (before.size, before.mtime_ns) != (stat.size, stat.mtime_ns):
         return _CHANGED
     if row.new_sidecar is None:
         return _CHANGED
     # The audio may have changed, not only the sidecar.
     return _COMPARE if audio_touched else row.new_sidecar
+
+
+def policy_of(status: Status, policy: bytes, filtered: bytes) -> bytes | None:
+    """The digest that is recorded with this state, which depends on these digests or on none."""
+    if status not in BY_RULES:
+        return None
+    return filtered if status in FILTERED else policy
+
+
+def may_be_left_out(known: Record | None, stat: Version) -> bool:
+    """Whether a filter may leave these files out, by what is on record.
+
+    It never changes what is known of a recording that is stored, may be, or is held, nor what a
+    human decided.
+    """
+    if known is None:
+        return True
+    resent = known.failure is not None and known.failure.code == RESEND.code
+    if resent or known.cause in BY_A_HUMAN:
+        return False
+    changed = known.status in FORGETTABLE and not known.stat.is_like(stat)
+    return known.status in FILTERED or changed
+
+
+def left_out(path: str, stat: Version, left: LeftOut) -> Outcome:
+    """The outcome of a recording that a filter leaves out."""
+    seen = left.audio
+    return Outcome(
+        path,
+        Status.LEFT_OUT,
+        stat,
+        failure=Failure(left.by.value, left.message),
+        duration=None if seen is None else seen.duration,
+        container=None if seen is None else seen.container,
+    )
+
+
+def is_left_out(before: Record) -> bool:
+    """Whether a filter left it out."""
+    return before.status is Status.LEFT_OUT
+
+
+def filter_of(left: Record | Outcome) -> str:
+    """Which filter left it out."""
+    return left.failure.code if left.failure is not None else ""
 
 
 def _touched(status: Status) -> Decision:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Protocol, Self
 
 from anyio import to_thread
 from msgspec import Struct, field
@@ -24,13 +24,16 @@ from batch_uploader.core.states import (
     Decision,
     Status,
 )
-from batch_uploader.plan.decide import plan
+from batch_uploader.plan.decide import filter_of, is_left_out, left_out, may_be_left_out, plan
+from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.filters import Filter, Filters
 from batch_uploader.prepare.pairing import Orphan
 
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
+_DRAWN = Decision(Action.UPLOAD, "it was outside the sample")
 _ALONE = Decision(Action.UPLOAD, "the mix that it was one side of is gone")
 _MOST_COPIES = 4
 """More files of one size and time are no copies: that comes from what wrote them."""
@@ -44,9 +47,19 @@ class Remembers(Protocol):
         """The records of a folder, by path."""
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """How many recordings of a folder are left out, by filter."""
+
+    def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
+        """Every record (in these states)."""
 
 
 class Job(Struct, frozen=True):
@@ -77,8 +90,10 @@ class Batch(Struct):
     ``held`` are what earlier runs left for a human. ``legs`` are sides of calls that lie beside
     their mix, and that the ledger does not have yet. ``orphans`` are defects that are known without
     inspecting the audio and that the ledger does not have yet; ``unreadable`` those too vague for a
-    ledger. ``gone`` are paths that no longer exist and of which nothing is stored, ``left_out``
-    those that were to be planned again and are not to be sent as they are now. ``looks``, which are
+    ledger. ``outside`` are recordings outside the sample that the ledger does not have as such yet,
+    ``left_out`` counts those that a filter left out before. ``gone`` are paths that no longer exist
+    and of which nothing is stored, ``dropped`` those that were to be planned again and are not to
+    be sent as they are now. ``looks``, which are
     among ``already_there``, are compared when all else is done; ``by_inode`` are those whose only
     reason is an inode. ``kept`` counts the recordings with unchanged inodes, ``moved`` those with
     other inodes and nothing else new. ``learned`` had no recorded values that would show that they
@@ -97,7 +112,9 @@ class Batch(Struct):
     orphans: list[Orphan] = field(default_factory=list)
     unreadable: list[Defect] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    outside: list[Outcome] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    dropped: list[str] = field(default_factory=list)
     already_there: int = 0
     waiting: int = 0
     kept: int = 0
@@ -136,7 +153,7 @@ class FolderPlanner(Struct, frozen=True):
     ``min_age`` is in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
     ``explain`` the batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
     compared for files with the same sizes and times; with ``watches_inodes``, changed inodes are at
-    least counted.
+    least counted. ``drawn`` is the sample, if that is a number of recordings: see ``draw``.
     """
 
     source: Source
@@ -148,6 +165,20 @@ class FolderPlanner(Struct, frozen=True):
     clock: Callable[[], int] = time.time_ns
     by: Likeness = Likeness.CTIME
     watches_inodes: bool = False
+    filters: Filters = Filters()
+    drawn: frozenset[int] | None = None
+
+    @property
+    def filtered(self) -> bytes:
+        """The digest of rules and filters."""
+        return self.filters.digest(self.policy)
+
+    async def with_sample(self) -> Self:
+        """The same with the sample drawn, which takes a walk if it is a number of recordings."""
+        sample = self.filters.sample
+        if sample is None or sample.count is None:
+            return self
+        return replace(self, drawn=await draw(sample.count, self.source, self.ledger))
 
     async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
@@ -172,9 +203,10 @@ class FolderPlanner(Struct, frozen=True):
                 batch.decisions += found.decisions
                 batch.orphans += found.orphans
                 batch.legs += found.legs
+                batch.outside += found.outside
         found_again = {*(job.path for job in batch.jobs), *(o.entry.path for o in batch.orphans)}
-        found_again.update(leg.path for leg in batch.legs)
-        batch.left_out = sorted(wanted - found_again)
+        found_again.update(each.path for each in batch.legs + batch.outside)
+        batch.dropped = sorted(wanted - found_again)
         return batch
 
     async def count(self, began: int) -> tuple[int, int]:
@@ -202,11 +234,21 @@ class FolderPlanner(Struct, frozen=True):
         plain = listing.entries and not listing.unreadable and not self.explain
         if plain and self.describer.settled(listing):
             by = Likeness.INODE if self.watches_inodes else self.by
-            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by)
-            if unchanged and not self._young(self.clock(), *listing.entries):
+            filtered = None if self.filters == Filters() else self.filtered
+            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by, filtered)
+            if (
+                unchanged
+                and not self._young(self.clock(), *listing.entries)
+                and not (self.drawn and any(is_drawn(self.drawn, listing.entries)))
+            ):
                 kept = unchanged if by is Likeness.INODE else 0
+                left = Counter(await self.ledger.left_out(listing.folder) if filtered else {})
                 return Batch(
-                    listing.folder, already_there=unchanged, kept=kept, on_record=unchanged
+                    listing.folder,
+                    left_out=left,
+                    already_there=unchanged - left.total(),
+                    kept=kept,
+                    on_record=unchanged,
                 )
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
@@ -236,9 +278,7 @@ class FolderPlanner(Struct, frozen=True):
                 undecided.add(stem(each.path))
             if self._young(now, each.audio, each.sidecar):
                 batch.waiting += 1
-            elif each.mix is not None and not _is_another_call(before):
-                self._hold_leg(batch, each, each.mix, before)
-            else:
+            elif not self._leaves_out(batch, each.path, version_of(each), before):
                 self._decide(batch, each, before)
         for orphan in orphans:
             before = known.pop(orphan.entry.path, None)
@@ -268,9 +308,37 @@ class FolderPlanner(Struct, frozen=True):
         excluded = not (self.source.is_audio(path) or is_sidecar(path))
         return excluded and left.status is not Status.INVALID
 
+    def _leaves_out(self, batch: Batch, path: str, now: Version, before: Record | None) -> bool:
+        """Whether it is outside the sample."""
+        left = self.filters.by_sample(path, self.drawn)
+        if left is None or not may_be_left_out(before, now):
+            return False
+        outcome = left_out(path, now, left)
+        if self.explain:
+            batch.decisions.append((path, Decision(Action.SKIP, left.message)))
+        if (
+            before is not None
+            and (before.status, before.failure) == (outcome.status, outcome.failure)
+            and before.policy == self.filtered
+            and before.stat.is_like(now)
+        ):
+            batch.left_out[left.by] += 1
+        else:
+            batch.outside.append(outcome)
+        return True
+
     def _decide(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
+        if bundle.mix is not None and not _is_another_call(before):
+            self._hold_leg(batch, bundle, bundle.mix, before)
+        else:
+            self._decide_by_version(batch, bundle, before)
+
+    def _decide_by_version(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
         stat = version_of(bundle)
-        decision = plan(stat, before, self.policy, self.by)
+        decision = plan(stat, before, self.policy, self.by, self.filtered)
+        if before is not None and is_left_out(before) and filter_of(before) == Filter.SAMPLE:
+            # It is in the sample now.
+            decision = _DRAWN
         if before is not None and before.cause is Cause.LEG and decision.action is Action.HOLD:
             decision = _ALONE
         if self.explain:
@@ -282,6 +350,8 @@ class FolderPlanner(Struct, frozen=True):
             inode_alone = plan(stat, before, self.policy, Likeness.CTIME).action is Action.SKIP
             some = batch.by_inode if inode_alone else batch.looks
             some.append(Job(bundle, decision.action, before))
+        elif decision.action is Action.SKIP and before is not None and is_left_out(before):
+            batch.left_out[filter_of(before)] += 1
         elif decision.action is Action.SKIP and not is_acknowledged(before):
             batch.already_there += 1
         elif decision.action in {Action.HOLD, Action.SKIP} and before is not None:
@@ -301,7 +371,7 @@ class FolderPlanner(Struct, frozen=True):
         )
         if before is not None and before.status in AT_REST:
             # It was uploaded before its mix came; perhaps its file is another one now.
-            self._decide(batch, leg, before)
+            self._decide_by_version(batch, leg, before)
         elif before is not None and (before.status in UNRESOLVED or _is_held_leg(before, outcome)):
             batch.held.append(before.outcome)
         else:
@@ -317,6 +387,10 @@ class FolderPlanner(Struct, frozen=True):
             batch.learned.append((before.path, stat))
 
     def _report(self, batch: Batch, orphan: Orphan, before: Record | None) -> None:
+        entry = orphan.entry
+        now = Version(entry.size, entry.mtime_ns)
+        if self.source.is_audio(entry.path) and self._leaves_out(batch, entry.path, now, before):
+            return
         if before is None:
             batch.orphans.append(orphan)
         elif before.status in AT_REST:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import TakesLonger, essence
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.reading import (
     Digests,
@@ -41,6 +42,10 @@ _AT_ONCE = 256 * 1024
 _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
+Unsent: TypeAlias = LeftOut | tuple[Defect, ...]
+"""Why a recording is not sent: a filter leaves it out, or it has these defects."""
+
+
 class Preparer(Struct, frozen=True):
     """Inspects and hashes the recordings of one source for one connection.
 
@@ -52,14 +57,16 @@ class Preparer(Struct, frozen=True):
     rules: Rules
     describer: Describer
 
-    def inspect(self, bundle: Bundle) -> AudioInfo | tuple[Defect, ...]:
-        """All but hashing: what is in the audio, or all defects of the bundle.
+    def inspect(self, bundle: Bundle) -> AudioInfo | Unsent:
+        """All but hashing: what is in the audio, or why it is not sent.
 
         Raises as ``prepare`` does.
         """
         metadata = self.describer.describe(bundle)
         with explaining(bundle.path), self.source.open(bundle.path) as handle:
             info = probe(self.source, handle, bundle.audio, self.rules.audio)
+        if (left := self.left_out(bundle, metadata, info)) is not None:
+            return left
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         return info
@@ -75,8 +82,8 @@ class Preparer(Struct, frozen=True):
 
     def prepare(
         self, bundle: Bundle, whole_limit: int, envelope: Callable[[Recording], bytes]
-    ) -> Payload | tuple[Defect, ...]:
-        """A recording ready to be claimed, or all its defects.
+    ) -> Payload | Unsent:
+        """A recording ready to be claimed, or why it is not sent.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
         sink's ``envelope``. Raises SourceChanged if a file of the bundle is not as it was listed,
@@ -93,14 +100,12 @@ class Preparer(Struct, frozen=True):
             if rest_of(self.source, bundle.about) != before:
                 raise changed(listed.path)
             sound, content = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
-            if isinstance(sound, tuple):
+            if not isinstance(sound, Recording):
                 return sound
             stack.pop_all()
         return Payload(sound, handle, content)
 
-    def prepare_cached(
-        self, bundle: Bundle, whole_limit: int
-    ) -> Payload | tuple[Defect, ...] | None:
+    def prepare_cached(self, bundle: Bundle, whole_limit: int) -> Payload | Unsent | None:
         """As ``prepare`` for a small recording that is already in memory; None for all others.
 
         Does not block, and takes a third of a millisecond for nearly all valid recordings: 32 of
@@ -116,7 +121,7 @@ class Preparer(Struct, frozen=True):
             sound = self._judge(bundle, metadata, content, at_once=True)
         except TakesLonger:
             return None
-        return sound if isinstance(sound, tuple) else Payload(sound, None, content)
+        return Payload(sound, None, content) if isinstance(sound, Recording) else sound
 
     def _judge(
         self,
@@ -125,8 +130,8 @@ class Preparer(Struct, frozen=True):
         content: bytes,
         *,
         at_once: bool = False,
-    ) -> Recording | tuple[Defect, ...]:
-        """The recording with this content, or all its defects."""
+    ) -> Recording | Unsent:
+        """The recording with this content, or why it is not sent."""
         handle = io.BytesIO(content)
         info = audio.probe(
             handle,
@@ -136,6 +141,8 @@ class Preparer(Struct, frozen=True):
             at_once=at_once,
             user_path=partial(user_path, self.source),
         )
+        if (left := self.left_out(bundle, metadata, info)) is not None:
+            return left
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         digests = Digests(essence.begin(handle, len(content), info))
@@ -149,8 +156,8 @@ class Preparer(Struct, frozen=True):
         handle: BinaryIO,
         whole_limit: int,
         envelope: Callable[[Recording], bytes],
-    ) -> tuple[Recording | tuple[Defect, ...], Content | None]:
-        """The recording of the handle, or all its defects; its content if that is kept."""
+    ) -> tuple[Recording | Unsent, Content | None]:
+        """The recording of the handle, or why it is not sent; its content if that is kept."""
         listed = bundle.audio
         opened = require_rest(self.source, handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
@@ -159,8 +166,10 @@ class Preparer(Struct, frozen=True):
                 raise changed(listed.path)
             require_rest(self.source, handle, listed, opened)
             return self._judge(bundle, metadata, content), content
-        # A large one that is invalid need not be read.
+        # A large one that is not sent need not be read.
         info = probe(self.source, handle, listed, self.rules.audio)
+        if (left := self.left_out(bundle, metadata, info)) is not None:
+            return left, None
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info), None
         digests = Digests(essence.begin(handle, listed.size, info))
@@ -172,6 +181,14 @@ class Preparer(Struct, frozen=True):
             read(handle, listed, digests.update)
         require_rest(self.source, handle, listed, opened)
         return self._recording(bundle, metadata, info, *digests.digest()), kept
+
+    def left_out(
+        self, bundle: Bundle, metadata: Metadata | tuple[Defect, ...], info: AudioInfo | Defect
+    ) -> LeftOut | None:
+        """What a filter says; it comes before all defects that it does not depend on."""
+        filters, longest = self.rules.filters, self.rules.audio.max_duration
+        by_date = filters.by_date(metadata, bundle.audio.mtime_ns)
+        return by_date or filters.by_length(info, longest)
 
     def _recording(
         self,

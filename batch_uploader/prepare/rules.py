@@ -10,6 +10,7 @@ from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
+from batch_uploader.prepare.filters import Filters
 from batch_uploader.prepare.sidecar import Schema
 
 
@@ -25,19 +26,21 @@ class SidecarMode(StrEnum):
 class Rules(Struct, frozen=True):
     """The rules by which a recording with its sidecar is valid, and which call it is.
 
-    Raises ConfigError.
+    What ``filters`` leave out is not sent, whether it is valid or not. Raises ConfigError.
     """
 
     schema: Schema = field(default_factory=Schema)
     audio: AudioRules = field(default_factory=AudioRules)
     sidecar: SidecarMode = SidecarMode.REQUIRED
     call_ids: CallIds = field(default_factory=CallIds)
+    filters: Filters = Filters()
 
     def __post_init__(self) -> None:
         require_type("schema", self.schema, Schema)
         require_type("audio", self.audio, AudioRules)
         require_type("sidecar", self.sidecar, SidecarMode)
         require_type("call_ids", self.call_ids, CallIds)
+        require_type("filters", self.filters, Filters)
         for name in sorted(self.call_ids.named):
             if problem := self.schema.check_name(name):
                 raise ConfigError(
@@ -48,7 +51,7 @@ class Rules(Struct, frozen=True):
         """The digest of the rules: under the same rules, invalid files stay so until they change.
 
         It includes the version of the program, so that a newer one inspects again what an older one
-        found invalid.
+        found invalid. ``Filters.digest`` adds the filters.
         """
         schema = self.schema
         form = (

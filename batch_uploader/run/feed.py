@@ -4,6 +4,7 @@ The jobs go into a bounded queue, so the scan never runs far ahead of the upload
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Self
@@ -29,6 +30,7 @@ from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts import Reconciler
+from batch_uploader.plan.decide import filter_of, policy_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, in_turn, invalid, orphaned
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.held import HeldBack
@@ -41,7 +43,7 @@ _LOOKS_KEPT = 4_096
 """The most that are kept in memory, some MB; for more the source is walked again."""
 _LEARNED_AT_ONCE = 10_000
 """Recordings in one transaction that updates older records: after an upgrade all need it."""
-_LEFT_OUT = "it was to be sent again, but its file is gone or still being written"
+_DROPPED = "it was to be sent again, but its file is gone or still being written"
 
 
 class JobQueue:
@@ -122,6 +124,7 @@ class Feed:
                 await self._reconciler.before()
                 await self._choose_likeness()
                 await self._absence.begin()
+                self._planner = await self._planner.with_sample()
                 await self._walk(jobs, ahead)
                 self._tell_totals(*self._planned)
                 await self._learn()
@@ -233,8 +236,8 @@ class Feed:
     async def _send_again(self, paths: Collection[str], jobs: JobQueue) -> None:
         batch = await self._planner.again(paths)
         await self._announce(batch)
-        for path in batch.left_out:
-            self._publish(Decided(path, Action.HOLD, _LEFT_OUT))
+        for path in batch.dropped:
+            self._publish(Decided(path, Action.HOLD, _DROPPED))
         for job in in_turn(batch.jobs):
             await self._hand_on(job, jobs)
 
@@ -263,7 +266,7 @@ class Feed:
             if outcome.status is not Status.POSSIBLE_DUPLICATE:
                 self._publish(CarriedOver(outcome))
         orphans = [orphaned(each) for each in batch.orphans]
-        await self._record([*orphans, *batch.legs])
+        await self._record([*orphans, *batch.legs, *batch.outside])
         self._absence.add(batch)
         for outcome in orphans:
             self._publish(ProblemFound(outcome))
@@ -284,6 +287,8 @@ class Feed:
                 already_there=batch.already_there,
                 waiting=batch.waiting,
                 forgotten=len(batch.gone),
+                left_out_by=batch.left_out + Counter(map(filter_of, batch.outside)),
+                recorded=len(batch.outside),
             )
         )
         if len(self._learned) >= _LEARNED_AT_ONCE:
@@ -291,7 +296,11 @@ class Feed:
 
     async def _record(self, problems: Sequence[Outcome]) -> None:
         """Record these; a drain does not interrupt it, since what is recorded must be published."""
-        changes = [Settle(each, self._planner.policy) for each in problems]
+        planner = self._planner
+        changes = [
+            Settle(each, policy_of(each.status, planner.policy, planner.filtered))
+            for each in problems
+        ]
         if changes:
             with anyio.CancelScope(shield=True):
                 await apply_all(self._ledger, changes)

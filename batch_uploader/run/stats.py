@@ -55,6 +55,8 @@ class RunStats:
         """Duplicates that are the same calls in another format."""
         self.copies = self._aside = 0
         """The recordings that this run found to be another one's copy, as one that was moved is."""
+        self.left_out_by: Counter[str] = Counter()
+        """What filters left out, by filter; ``counts`` has the sum."""
         self.gone = 0
         """How many of the recordings on record are gone, if these are most of them."""
         self.searched: Counter[Status] = Counter()
@@ -129,6 +131,7 @@ class RunStats:
             changed=self.changed,
             converted=self.converted,
             gone=self.gone,
+            left_out_by=dict(self.left_out_by),
         )
 
     # Totals
@@ -139,7 +142,9 @@ class RunStats:
         self._add_up()
         self.already_there += event.already_there
         self.waiting += event.waiting
-        self.wrote |= event.forgotten > 0
+        self.left_out_by.update(event.left_out_by)
+        self.counts[Status.LEFT_OUT] += sum(event.left_out_by.values())
+        self.wrote |= event.forgotten + event.recorded > 0
 
     def _scan_finished(self, event: events.ScanFinished) -> None:
         self._counted, self._counted_bytes = event.to_send, event.to_send_bytes
@@ -261,6 +266,8 @@ class RunStats:
             self.uploaded_bytes += outcome.stat.size
             self.uploaded_duration += outcome.duration or 0.0
             return
+        if status is Status.LEFT_OUT and outcome.failure is not None:
+            self.left_out_by[outcome.failure.code] += 1
         if status in UNDECIDED:
             self.doubts.add(outcome.path)
         if status not in NEEDS_ATTENTION:

@@ -37,18 +37,20 @@ from batch_uploader.core.events import (
 from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt
 from batch_uploader.core.ports import Sink
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
-from batch_uploader.core.states import BY_RULES, MAYBE_STORED, Action, Status
+from batch_uploader.core.states import MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
+from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
+from batch_uploader.run.filtering import Filtering, outcome_of
 from batch_uploader.run.learning import Learning
 from batch_uploader.run.lookout import Lookout
 from batch_uploader.run.looks import Looks
@@ -81,6 +83,7 @@ class Workers:
         publish: Listener,
     ) -> None:
         self._preparer = preparer
+        self._filtering = Filtering.of(preparer)
         self._sink = sink
         self._recorder = recorder
         self._looks = Looks(preparer, recorder, publish)
@@ -88,7 +91,7 @@ class Workers:
         self._feed = feed
         self._drain = drain
         self._learning = Learning(preparer, recorder.ledger, publish, drain.check)
-        self._policy = preparer.rules.digest()
+        self._policy = self._filtering.policy
         self._options = options
         self._publish = publish
         self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
@@ -144,10 +147,11 @@ class Workers:
         try:
             if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
                 return None
-            prepared = self._preparer.prepare_cached(job.bundle, whole_limit)
+            preparer = self._filtering.preparer_for(job)
+            prepared = preparer.prepare_cached(job.bundle, whole_limit)
             if prepared is None:
                 prepared = await to_thread.run_sync(
-                    self._preparer.prepare, job.bundle, whole_limit, self._sink.envelope
+                    preparer.prepare, job.bundle, whole_limit, self._sink.envelope
                 )
         except SourceChanged:
             self._publish(Waiting(job.path, job.size))
@@ -158,9 +162,23 @@ class Workers:
             await self._settle_unsound(job, outcome)
             return None
         if isinstance(prepared, Payload):
-            return prepared
-        await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
+            left = self._filtering.after_all(job, prepared.recording)
+            if left is None:
+                return prepared
+            prepared.close()
+            await self._leave_other_out(job, left)
+        elif isinstance(prepared, LeftOut):
+            await self._settle_and_wait(outcome_of(job, prepared))
+        else:
+            await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
         return None
+
+    async def _leave_other_out(self, job: Job, left: LeftOut) -> None:
+        """Other audio at the path of a talk is left out; what is held stays so."""
+        if job.known is not None and job.known.status is Status.POSSIBLE_DUPLICATE:
+            self._publish(SetAside(job.path, job.size))
+        else:
+            await self._settle_and_wait(outcome_of(job, left))
 
     async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
         """Record what could not be prepared, unless a lost ledger may have had more."""
@@ -200,11 +218,11 @@ class Workers:
         duration = recording.audio.duration
         async with self._limits.share(duration) as share:
             if share is None:
-                self._leave_out(recording.path, duration)
+                self._over_limit(recording.path, duration)
                 raise Drained
             share.used = await self._send(job, payload) in MAYBE_STORED
 
-    def _leave_out(self, path: str, duration: float) -> None:
+    def _over_limit(self, path: str, duration: float) -> None:
         reason = self._limits.reason(duration)
         if not self._limits.excludes(duration):
             self._drain.begin(Ending.LIMIT, reason)
@@ -393,7 +411,7 @@ class Workers:
         then: Callable[[Outcome], None] | None = None,
     ) -> Status:
         """Record the outcome while the worker goes on; the job finishes when it is durable."""
-        policy = self._policy if outcome.status in BY_RULES else None
+        policy = self._filtering.policy_of(outcome.status)
         delivery.settling = True
         self._feed.begun()
 
@@ -409,7 +427,7 @@ class Workers:
 
     async def _settle_and_wait(self, outcome: Outcome) -> None:
         """Record the outcome and wait, so that instant outcomes do not outrun the ledger."""
-        policy = self._policy if outcome.status in BY_RULES else None
+        policy = self._filtering.policy_of(outcome.status)
         recorded = asyncio.Event()
 
         def heard(answer: Made) -> None:

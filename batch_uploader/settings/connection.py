@@ -2,17 +2,22 @@
 
 import itertools
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeVar
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.units import parse_duration
 from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
 from batch_uploader.prepare.callid import CallIds
+from batch_uploader.prepare.filters import Filters, Sample, parse_since, parse_until
 from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import RawSetting, closest
+
+_T = TypeVar("_T")
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16
@@ -34,7 +39,30 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     schema = _schema(layers, kind)
     ogg_end = layers["ogg-end"].one_of(EndMark) if "ogg-end" in layers else EndMark.REQUIRED
     audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end)
-    return Rules(schema, audio, sidecar, _call_ids(layers, schema))
+    return Rules(schema, audio, sidecar, _call_ids(layers, schema), _filters(layers))
+
+
+def _filters(layers: ChainMap[str, RawSetting]) -> Filters:
+    def given(name: str, parse: Callable[[str], _T]) -> _T | None:
+        return layers[name].read(parse) if name in layers else None
+
+    def length(name: str) -> float | None:
+        return layers[name].limit(parse_duration) if name in layers else None
+
+    since, until = given("since", parse_since), given("until", parse_until)
+    shortest, longest = length("min-length"), length("max-length")
+    if since is not None and until is not None and since >= until:
+        layers["until"].refuse("it ends before --since begins", "specify a later one")
+    if shortest is not None and longest is not None and shortest > longest:
+        layers["max-length"].refuse("it is less than --min-length", "specify a longer one")
+    return Filters(
+        shortest,
+        longest,
+        "skip-empty" in layers and layers["skip-empty"].switch(),
+        since,
+        until,
+        given("sample", Sample.parse),
+    )
 
 
 def _call_ids(layers: ChainMap[str, RawSetting], schema: Schema) -> CallIds:

@@ -134,6 +134,7 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "changed": summary.changed,
         "converted": summary.converted,
         "gone": summary.gone,
+        "left_out_by": dict(summary.left_out_by),
     }
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +11,7 @@ from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_duration, format_size
+from batch_uploader.prepare.filters import Filter
 from batch_uploader.run.stats import AttentionGroup, RunStats, reason_of
 from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.frame import cut, glyphs_for, pack
@@ -104,6 +105,7 @@ def summary_lines(
         *_others(summary, width),
         *_looks(summary),
         *_converted(summary),
+        *_left_out(summary, width),
         *_gone(summary, width),
     ]
     if manifest is not None:
@@ -276,7 +278,8 @@ def _deeds(summary: Summary) -> str:
             f" {format_size(summary.uploaded_bytes)},"
             f" {format_hours(summary.uploaded_duration)} of audio, {format_size(rate)}/s"
         )
-    if summary.already_there and summary.ending is Ending.COMPLETED and not summary.needs_attention:
+    there = summary.already_there or summary.counts.get(Status.LEFT_OUT)
+    if there and summary.ending is Ending.COMPLETED and not summary.needs_attention:
         return f"Nothing new in {took}"
     return f"Uploaded nothing in {took}"
 
@@ -318,6 +321,29 @@ def _converted(summary: Summary) -> Iterator[Line]:
         yield [Span("1 converted: the same call in another format")]
     elif number:
         yield [Span(f"{format_count(number)} converted: the same calls in another format")]
+
+
+_FILTERS = {
+    Filter.SKIP_EMPTY: "without audio (--skip-empty)",
+    Filter.MIN_LENGTH: "shorter than --min-length",
+    Filter.MAX_LENGTH: "longer than --max-length",
+    Filter.SINCE: "before --since",
+    Filter.UNTIL: "after --until",
+    Filter.SAMPLE: "outside --sample",
+}
+
+
+def left_out_words(counts: Mapping[str, int], *, many: bool = False) -> str:
+    """What filters left out, by filter; with ``many`` the sum comes first."""
+    by = [f"{format_count(n)} {_FILTERS[Filter(name)]}" for name, n in sorted(counts.items()) if n]
+    told = f"left out: {', '.join(by)}"
+    return f"{format_count(sum(counts.values()))} {told}" if many else told
+
+
+def _left_out(summary: Summary, width: int) -> Iterator[Line]:
+    if any(summary.left_out_by.values()):
+        for text in wrap(left_out_words(summary.left_out_by), width, 3):
+            yield [Span(text)]
 
 
 def most_gone(gone: int) -> str:

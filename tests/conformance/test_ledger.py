@@ -269,7 +269,7 @@ async def test_only_what_is_not_stored_is_forgotten(ledger):
     before = await lines(ledger)
     await forget(ledger, [*(f"{status}.wav" for status in Status), "never seen.wav"])
     forgotten = {Status.INVALID, Status.FAILED, Status.REJECTED}
-    forgotten |= {Status.POSSIBLE_DUPLICATE, Status.ACKNOWLEDGED}
+    forgotten |= {Status.POSSIBLE_DUPLICATE, Status.ACKNOWLEDGED, Status.LEFT_OUT}
     assert await lines(ledger) == [row for row in before if row.status not in forgotten]
 
 

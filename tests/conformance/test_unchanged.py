@@ -7,7 +7,7 @@ from support.ledger_changes import claim_all, settle
 from batch_uploader.core.changes import Claim
 from batch_uploader.core.model import Entry
 from batch_uploader.core.ports import apply_one
-from batch_uploader.core.records import Sight
+from batch_uploader.core.records import Likeness, Sight
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -93,6 +93,23 @@ async def test_what_is_not_at_rest_has_to_be_looked_at_even_if_it_is_gone(ledger
     size = stat().sidecar_size
     both = [*files, Entry("a.wav", 1000, TIME_NS), Entry("a.json", size, TIME_NS)]
     assert await ledger.unchanged("", both) == (2 if status in AT_REST else 0)
+
+
+async def test_what_these_filters_left_out_is_as_it_was_and_counted_by_filter(ledger):
+    files = await up(ledger, "d/b.wav", "b.json")
+    assert await ledger.left_out("d") == {}
+    for number, code in enumerate(["sample", "sample", "min-length"]):
+        path = f"d/{number}.wav"
+        left = ended(path, Status.LEFT_OUT, seen=stat(sidecar=None), code=code)
+        await settle(ledger, left, policy=b"these")
+        files.append(Entry(path, stat().size, TIME_NS))
+    await settle(ledger, ended("e/a.wav", Status.LEFT_OUT), policy=b"these")
+    for by in Likeness:
+        entries = [file._replace(inode=None) for file in files]
+        assert await ledger.unchanged("d", entries, by, b"these") == 4
+        assert await ledger.unchanged("d", entries, by, b"others") == 0
+        assert await ledger.unchanged("d", entries, by) == 0
+    assert await ledger.left_out("d") == {"sample": 2, "min-length": 1}
 
 
 async def test_what_another_connection_has_is_nothing_to_this_one(tmp_path):

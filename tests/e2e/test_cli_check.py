@@ -231,6 +231,7 @@ class TestJson:
             "possible_duplicates",
             "read_bytes",
             "gone",
+            "left_out_by",
             "carried_over",
             "defects",
         ]

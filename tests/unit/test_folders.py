@@ -136,7 +136,7 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
         ("d/a.wav", "d/a.wav.json")
     ]
     assert [orphan.entry.path for orphan in again.orphans] == ["e/c.wav"]
-    assert (again.left_out, again.gone) == (["d/gone.wav", "f/x.wav"], [])
+    assert (again.dropped, again.gone) == (["d/gone.wav", "f/x.wav"], [])
 
 
 async def two_that_are_up(age=3600.0):

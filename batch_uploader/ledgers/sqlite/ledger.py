@@ -154,10 +154,18 @@ class SqliteLedger:
         return await self._reader.known(folder)
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
-        return await self._reader.unchanged(folder, entries, by)
+        return await self._reader.unchanged(folder, entries, by, filtered)
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """How many recordings of a folder are left out, by filter."""
+        return await self._reader.left_out(folder)
 
     async def count(self) -> int:
         """The number of paths that are on record."""

@@ -42,6 +42,7 @@ def _same(name: str, index: str, has: str) -> str:
 
 
 _CLAIMED: Final = repr(Status.CLAIMED.value)
+_LEFT_OUT: Final = among({Status.LEFT_OUT})
 _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
 _KEY: Final = {"path", "connection_id"}
@@ -64,7 +65,7 @@ _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (
     "path",
     # NULL unless it is at rest, so that it equals no file's size.
-    f"CASE WHEN {among(AT_REST)} THEN size END",
+    f"CASE WHEN {among(AT_REST)} OR {_LEFT_OUT} AND policy = ? THEN size END",
     *("mtime_ns", "ctime_ns", "inode"),
 )
 _SIDECAR_MARKS: Final = (
@@ -76,6 +77,9 @@ SELECT_SIDECARS: Final = {
     by: f"SELECT {', '.join(_SIDECAR_MARKS[:by])} {_IN_FOLDER} AND sidecar IS NOT NULL"
     for by in Likeness
 }
+COUNT_LEFT_OUT: Final = (
+    f"SELECT failure_code, count(*) {_IN_FOLDER} AND {_LEFT_OUT} GROUP BY failure_code"
+)
 SELECT_CLAIMED: Final = (
     f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND status = {_CLAIMED}"
 )
@@ -277,6 +281,13 @@ def select_counts(connection_id: str | None) -> tuple[str, tuple[str, ...]]:
         f" UNION ALL SELECT status, size, duration FROM superseded{where}) GROUP BY status"
     )
     return query, values * 2
+
+
+def select_left_out(connection_id: str | None) -> tuple[str, tuple[str, ...]]:
+    """Filter and number of what is left out, with the parameters."""
+    where, values = _filter(connection_id, frozenset({Status.LEFT_OUT}))
+    query = f"SELECT failure_code, count(*) FROM recordings{where} GROUP BY failure_code"
+    return query, values
 
 
 def _filter(

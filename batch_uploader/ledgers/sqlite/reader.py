@@ -96,17 +96,33 @@ class LedgerReader:
         return next(map(encoding.decode, lines), None)
 
     async def unchanged(
-        self, folder: str, entries: Sequence[Entry], by: Likeness = Likeness.INODE
+        self,
+        folder: str,
+        entries: Sequence[Entry],
+        by: Likeness = Likeness.INODE,
+        filtered: bytes | None = None,
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0.
 
         For a reader of one connection.
         """
         asked = (self._connection_id, folder)
+        rules = filtered or b""
         left: set[tuple[object, ...]] = (
             set(entries) if by is Likeness.INODE else {entry[:by] for entry in entries}
         )
-        return await self._run(lambda connection: _unchanged(connection, asked, left, by))
+        return await self._run(lambda connection: _unchanged(connection, asked, left, by, rules))
+
+    async def left_out(self, folder: str) -> dict[str, int]:
+        """How many recordings of a folder are left out, by filter.
+
+        For a reader of one connection.
+        """
+        return dict(await self._fetch(queries.COUNT_LEFT_OUT, (self._connection_id, folder)))
+
+    async def all_left_out(self) -> dict[str, int]:
+        """How many recordings are left out in all, by filter."""
+        return dict(await self._fetch(*queries.select_left_out(self._connection_id)))
 
     async def fact(self, name: str) -> str | None:
         """The fact of that name about the file; one of an older version has none."""
@@ -211,13 +227,17 @@ def _unchanged(
     asked: Sequence[object],
     left: set[tuple[object, ...]],
     by: Likeness,
+    filtered: bytes,
 ) -> int:
     # Rows are compared as they come, without decoding: for an unchanged folder this is all that a
     # run does, a million times.
     there = len(left)
     counts = []
-    for query in (queries.SELECT_AUDIO[by], queries.SELECT_SIDECARS[by]):
-        rows = connection.execute(query, asked)
+    for query, values in (
+        (queries.SELECT_AUDIO[by], (filtered, *asked)),
+        (queries.SELECT_SIDECARS[by], asked),
+    ):
+        rows = connection.execute(query, values)
         counts.append(0)
         while some := rows.fetchmany(_ROWS_AT_ONCE):
             counts[-1] += len(some)

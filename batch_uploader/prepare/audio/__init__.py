@@ -250,7 +250,8 @@ def _empty() -> Refusal:
     return Refusal(
         DefectKind.EMPTY,
         "it contains no audio",
-        "remove it, or copy it again from where it was recorded",
+        "copy it again if it should have some; a call that nobody answered is left out with"
+        " --skip-empty, or acknowledged once with resolve --acknowledge",
     )
 
 

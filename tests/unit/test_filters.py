@@ -1,0 +1,279 @@
+"""Filters: what they leave out is on record, counted, and not opened again each night."""
+
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.engine_harness import OPTIONS, Harness, recordings, sidecar, wav
+
+from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.events import FolderPlanned
+from batch_uploader.core.states import Status
+from batch_uploader.prepare.filters import (
+    Filter,
+    Filters,
+    Sample,
+    moment_of,
+    parse_since,
+    parse_until,
+    path_hash,
+)
+from batch_uploader.prepare.rules import Rules
+
+SECOND = 1_000_000_000
+
+
+def by(**filters):
+    return Rules(filters=Filters(**filters))
+
+
+# The values.
+
+
+@pytest.mark.parametrize(
+    ("text", "sample"),
+    [("3", Sample(count=3)), (" 5% ", Sample(percent=5)), ("0.25 %", Sample(percent=0.25))],
+)
+def test_a_sample_is_a_number_or_a_percentage(text, sample):
+    assert Sample.parse(text) == sample
+    assert Sample.parse(str(sample)) == sample
+
+
+@pytest.mark.parametrize("text", ["", "0", "0%", "101%", "-3", "3.5", "1e3", "%", "٣", "2000000"])
+def test_what_is_no_sample_is_refused(text):
+    with pytest.raises(BadValue):
+        Sample.parse(text)
+    with pytest.raises(ConfigError):
+        Sample()
+
+
+@given(st.sets(st.text(max_size=9)), *[st.floats(0.001, 100)] * 2)
+def test_a_larger_percentage_includes_a_smaller_one(paths, one, other):
+    low, high = sorted([one, other])
+    small = {path for path in paths if Sample(percent=low).takes(path, None)}
+    assert small <= {path for path in paths if Sample(percent=high).takes(path, None)}
+    assert all(Sample(percent=100).takes(path, None) for path in paths)
+
+
+def test_a_percentage_is_about_so_many():
+    taken = sum(Sample(percent=5).takes(f"2025/01/call-{n}.wav", None) for n in range(20_000))
+    assert 900 < taken < 1100
+
+
+def test_a_date_includes_its_day_and_a_moment_is_one(monkeypatch):
+    """Without an offset both are in this machine's time zone."""
+    day = parse_since("2025-04-24")
+    assert parse_until("2025-04-24") == parse_since("2025-04-25")
+    midnight = datetime(2025, 4, 24).astimezone()
+    assert day == int(midnight.timestamp()) * SECOND
+    moment = "2025-04-24T14:34:19.5+03:00"
+    assert parse_since(moment) == parse_until(moment) == moment_of("2025-04-24 11:34:19.5Z")
+    assert parse_since(moment) % SECOND == SECOND // 2
+    for wrong in ("", "yesterday", "24.04.2025", "2025-13-01"):
+        with pytest.raises(BadValue):
+            parse_since(wrong)
+
+
+def test_filters_that_leave_nothing_are_refused():
+    for filters in ({"min_length": 2.0, "max_length": 1.0}, {"since": 2, "until": 1}):
+        with pytest.raises(ConfigError, match="nothing is between"):
+            Filters(**filters)
+
+
+def test_the_digest_is_that_of_the_rules_only_without_filters():
+    assert Filters().digest(b"rules") == b"rules"
+    some = [Filters(skip_empty=True), Filters(min_length=1.0), Filters(sample=Sample(count=3))]
+    digests = {each.digest(rules) for each in some for rules in (b"rules", b"other")}
+    assert len(digests) == 6
+
+
+# Runs.
+
+
+def archive():
+    """Four recordings of 0.1 s, two of 1 s, two without audio, and one with a broken sidecar."""
+    files = recordings(4)
+    for n in (1, 2):
+        files[f"long/{n}.wav"] = wav(100 + n, 8000)
+        files[f"long/{n}.json"] = sidecar(date=f"2025-04-2{n}T10:00:0{n}Z", operator_id="1")
+        files[f"empty/{n}.wav"] = wav(0, 0)
+        files[f"empty/{n}.json"] = sidecar(n=str(n))
+    files["broken.wav"] = wav(999)
+    files["broken.json"] = b'{"x": null}'
+    return files
+
+
+def of(summary):
+    return {each.value: n for each, n in summary.counts.items() if n}
+
+
+async def test_what_is_left_out_is_counted_by_filter_and_not_opened_again():
+    harness = Harness(archive())
+    first = await harness.run(rules=by(skip_empty=True, min_length=0.5))
+    assert of(first) == {"uploaded": 2, "left_out": 7}
+    assert first.left_out_by == {"skip-empty": 2, "min-length": 5}
+    assert first.needs_attention == 0
+    again = await harness.run(rules=by(skip_empty=True, min_length=0.5))
+    assert again.left_out_by == first.left_out_by
+    assert (of(again), again.already_there) == ({"left_out": 7}, 2)
+    assert not harness.source.opened
+    assert not sum(event.to_send for event in harness.events(FolderPlanned))
+    wider = await harness.run(rules=by(skip_empty=True))
+    assert of(wider) == {"uploaded": 4, "invalid": 1, "left_out": 2}
+    last = await harness.run()
+    assert of(last) == {"invalid": 3}
+    assert len(harness.sink.talks) == 6
+
+
+async def test_what_was_a_defect_is_left_out_once_a_filter_says_so():
+    """Unanswered calls: the flag ends what they alarmed."""
+    harness = Harness(archive())
+    assert of(await harness.run())["invalid"] == 3
+    summary = await harness.run(rules=by(skip_empty=True))
+    assert of(summary) == {"invalid": 1, "left_out": 2}
+    assert of(await harness.run(rules=by(min_length=0.01))) == {"invalid": 1, "left_out": 2}
+
+
+async def test_what_is_uploaded_stays_so_whatever_the_filters_and_its_times():
+    files = recordings(4)
+    harness = Harness(files)
+    await harness.run()
+    for rules in (by(min_length=9.0), by(sample=Sample(percent=1e-9)), by(since=1 << 62)):
+        summary = await harness.run(rules=rules)
+        assert (of(summary), summary.already_there) == ({}, 4)
+        for path in files:
+            harness.source.touch(path)
+        summary = await harness.run(rules=rules)
+        assert (of(summary), summary.already_there) == ({}, 4)
+    assert set((await harness.statuses()).values()) == {Status.UPLOADED}
+
+
+async def test_other_audio_at_the_path_of_a_talk_may_be_left_out():
+    """The talk stays on record; what was there before is still that talk when it comes back."""
+    files = recordings(1)
+    harness = Harness(files)
+    await harness.run()
+    harness.source.put("0/call-0.wav", wav(7, 80))
+    harness.source.put("0/call-0.json", sidecar(n="7"))
+    assert of(await harness.run(rules=by(min_length=0.05))) == {"left_out": 1}
+    assert [row.status for row in await harness.rows()] == [Status.UPLOADED, Status.LEFT_OUT]
+    for path, content in files.items():
+        harness.source.put(path, content)
+    await harness.run(rules=by(min_length=0.05))
+    assert len(harness.sink.talks) == 1
+
+
+async def test_a_date_is_that_of_the_metadata_or_else_of_the_file():
+    """The files of this source are of 2023."""
+    texts = {
+        "before": sidecar(date="2025-04-21T23:59:59Z"),
+        "after": sidecar(date="2025-04-22T03:00:01+03:00"),
+        "none": sidecar(n="1"),
+        "unread": sidecar(date="22.04.2025"),
+        "broken": b"{",
+    }
+    files = {f"{name}.json": text for name, text in texts.items()}
+    harness = Harness(files | {f"{name}.wav": wav(n) for n, name in enumerate(texts)})
+    moment = parse_since("2025-04-22T00:00:00Z")
+    summary = await harness.run(rules=by(since=moment))
+    assert summary.left_out_by == {"since": 4}
+    assert {row.path for row in await harness.rows() if row.failure is None} == {"after.wav"}
+    rest = await harness.run(rules=by(until=moment))
+    assert of(rest) == {"uploaded": 3, "invalid": 1}, "what is uploaded is not looked at"
+    for row in await harness.rows():
+        assert "2025-04-21" not in str(row.failure), "the manifest has no metadata"
+
+
+async def test_a_sample_grows_and_never_sends_others():
+    files = recordings(40)
+    harness = Harness(files)
+    paths = sorted((path for path in files if path.endswith(".wav")), key=path_hash)
+
+    async def sent():
+        return {row.path for row in await harness.rows() if row.status is Status.UPLOADED}
+
+    first = await harness.run(rules=by(sample=Sample(count=3)))
+    assert of(first) == {"uploaded": 3, "left_out": 37}
+    assert first.left_out_by == {"sample": 37}
+    assert len(harness.source.opened) <= 6, "what is outside is not opened"
+    assert await sent() == {*paths[:3]}
+    again = await harness.run(rules=by(sample=Sample(count=3)))
+    assert (of(again), again.already_there) == ({"left_out": 37}, 3)
+    assert not harness.source.opened
+    for path, content in recordings(60).items():
+        if path not in files:
+            harness.source.put(path, content)
+    grown = await harness.run(rules=by(sample=Sample(count=3)))
+    assert of(grown) == {"left_out": 57}, "those on record count"
+    await harness.run(rules=by(sample=Sample(count=10)))
+    assert len(await sent()) == 10
+    assert {*paths[:3]} < await sent()
+    assert of(await harness.run()) == {"uploaded": 50}
+
+
+async def test_the_sample_has_a_place_for_what_is_wrong():
+    """So a second run does not send others instead."""
+    files = {path: b"" if path.endswith(".wav") else text for path, text in recordings(20).items()}
+    harness = Harness(files)
+    rules = by(sample=Sample(count=5))
+    for _ in range(2):
+        assert of(await harness.run(rules=rules)) == {"invalid": 5, "left_out": 15}
+    for path, content in recordings(20).items():
+        harness.source.put(path, content)
+    assert of(await harness.run(rules=rules)) == {"uploaded": 5, "left_out": 15}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_rest(data):
+    """Any archive, any filters."""
+    files = {}
+    for n in range(data.draw(st.integers(1, 9))):
+        path = f"{n % 2}/call-{n}"
+        frames = data.draw(st.sampled_from([0, 80, 800, 8000]))
+        files[f"{path}.wav"] = wav(n + 1, frames)
+        day = data.draw(st.sampled_from(["", "2025-04-21T10:00:00Z", "2025-04-22"]))
+        told = {"date": day, "n": str(n)} if day else {"n": str(n)}
+        broken = data.draw(st.integers(0, 5)) == 0
+        files[f"{path}.json"] = b"{" if broken else sidecar(**told)
+    names = {path for path in files if path.endswith(".wav")}
+    filters = Filters(
+        min_length=data.draw(st.sampled_from([None, 0.05, 0.5])),
+        max_length=data.draw(st.sampled_from([None, 0.5, 2.0])),
+        skip_empty=data.draw(st.booleans()),
+        since=data.draw(st.sampled_from([None, parse_since("2025-04-21T12:00:00Z")])),
+        sample=data.draw(
+            st.sampled_from([None, Sample(count=2), Sample(percent=50.0), Sample(count=99)])
+        ),
+    )
+    harness = Harness(files)
+    rules = Rules(filters=filters)
+    summary = await harness.run(rules=rules)
+    statuses = await harness.statuses()
+    assert {*statuses} == names
+    assert {*statuses.values()} <= {Status.UPLOADED, Status.LEFT_OUT, Status.INVALID}
+    assert Counter(statuses.values()) == +Counter(summary.counts)
+    assert sum(summary.left_out_by.values()) == summary.counts.get(Status.LEFT_OUT, 0)
+    again = await harness.run(rules=rules)
+    assert not harness.source.opened, "nothing is opened again"
+    assert again.left_out_by == summary.left_out_by
+    assert await harness.statuses() == statuses
+    sent = len(harness.sink.talks)
+    rest = await harness.run()
+    plain = Harness(files)
+    await plain.run()
+    assert await harness.statuses() == await plain.statuses()
+    assert len(harness.sink.talks) == sent + rest.counts.get(Status.UPLOADED, 0)
+    assert len(harness.sink.talks) == len(plain.sink.talks)
+
+
+@pytest.mark.parametrize("filters", [{"skip_empty": True}, {"sample": Sample(count=2)}])
+async def test_with_explanations_each_is_told(filters):
+    harness = Harness(archive())
+    options = replace(OPTIONS, explain=True)
+    for _ in range(2):
+        summary = await harness.run(rules=by(**filters), options=options)
+        assert {Filter(name).value.replace("-", "_") for name in summary.left_out_by} == {*filters}
