@@ -3,7 +3,6 @@
 import hashlib
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
@@ -12,7 +11,7 @@ from batch_uploader.core.model import Defect, Entry, Metadata
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Corrected, Record, Sight
 from batch_uploader.prepare.audio import essence
-from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
+from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.reading import Digests, explaining, probe, read, require_rest, rest_of
@@ -63,7 +62,7 @@ class Comparer(Struct, frozen=True):
 
     def _corrected(self, record: Record, audio: Entry) -> Corrected | None:
         """What describes a record, if it is not as recorded."""
-        bundle = self._bundle(record, audio)
+        bundle = self._describer.find(audio, record.stat.sidecar)
         if version_of(bundle).is_described_like(record.stat):
             return None
         metadata = self._describer.describe(bundle)
@@ -73,16 +72,8 @@ class Comparer(Struct, frozen=True):
 
     def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
         """The metadata of a record as they are now. Raises SourceError."""
-        return self._describer.describe(self._bundle(record, self._source.stat(record.path)))
-
-    def _bundle(self, record: Record, audio: Entry) -> Bundle:
-        """The audio of a record with what describes it now."""
-        folder, slash, _ = record.path.rpartition("/")
-        name = record.stat.sidecar
-        beside = None if name is None else self._source.stat(f"{folder}{slash}{name}")
-        bundle = bundle_of(audio, beside)
-        version = self._describer.version(bundle)
-        return bundle if version is None else replace(bundle, about_version=version)
+        audio = self._source.stat(record.path)
+        return self._describer.describe(self._describer.find(audio, record.stat.sidecar))
 
     def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
         """SHA-256 and essence of a file; no essence for what is not sound."""

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Defect, Listing, Metadata
+from batch_uploader.core.model import Defect, Entry, Listing, Metadata
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare import sidecar
-from batch_uploader.prepare.bundle import Bundle
+from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.pairing import Orphan, pair
 from batch_uploader.prepare.reading import read_small, user_path
 from batch_uploader.prepare.rules import SidecarMode
@@ -26,14 +26,16 @@ class Describer(Protocol):
     ) -> tuple[list[Bundle], list[Orphan]]:
         """The recordings of a folder, each with all that describes it, and what is left over.
 
-        For what is in no file of ``Bundle.about``, such as the row of a table, ``about_version`` is
-        ``version``. Opens no file of the folder: every run gathers a folder that has changed.
+        ``about_version`` is a digest of all that describes a recording but the first file of
+        ``about``: the others, the row of a table. It is equal if and only if that is unchanged, and
+        None if there is nothing. Opens no file of the folder: every run gathers what has changed.
         """
 
-    def version(self, bundle: Bundle) -> bytes | None:
-        """A digest of what describes it besides the first file of ``about``.
+    def find(self, audio: Entry, sidecar: str | None) -> Bundle:
+        """The same for one file that is on record, without the listing of its folder.
 
-        Equal if and only if that is unchanged; None if there is nothing.
+        ``sidecar`` is the recorded name of the first file of ``about``. Blocking. Raises
+        SourceError, also if that is gone.
         """
 
     def settled(self, listing: Listing) -> bool:
@@ -66,9 +68,12 @@ class Sidecars(Struct, frozen=True):
         """Pair them by name."""
         return pair(listing, is_audio)
 
-    def version(self, bundle: Bundle) -> bytes | None:  # noqa: ARG002 - it is a Describer
-        """None: there is nothing else."""
-        return None
+    def find(self, audio: Entry, sidecar: str | None) -> Bundle:
+        """Its sidecar is where it was. Blocking. Raises SourceError."""
+        if sidecar is None:
+            return bundle_of(audio)
+        folder, slash, _ = audio.path.rpartition("/")
+        return bundle_of(audio, self.source.stat(f"{folder}{slash}{sidecar}"))
 
     def settled(self, listing: Listing) -> bool:  # noqa: ARG002 - it is a Describer
         """True: there is nothing else."""

@@ -30,12 +30,13 @@ class Rows(Struct):
 
     def gather(self, listing, is_audio):
         self.gathered.append(listing.folder)
-        files = [bundle_of(entry) for entry in listing.entries if is_audio(entry.path)]
-        return [replace(each, about_version=self.version(each)) for each in files], []
+        files = [entry for entry in listing.entries if is_audio(entry.path)]
+        return [self.find(entry, None) for entry in files], []
 
-    def version(self, bundle):
-        row = self.rows.get(bundle.path)
-        return None if row is None else json.dumps(row).encode()
+    def find(self, audio, sidecar):
+        row = self.rows.get(audio.path)
+        version = None if row is None else json.dumps(row).encode()
+        return replace(bundle_of(audio), about_version=version)
 
     def settled(self, listing):
         return self.is_settled
