@@ -22,8 +22,7 @@ from batch_uploader.plan.folders import Job, invalid
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.filters import LeftOut
-from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer, Unsent
+from batch_uploader.prepare.prepare import Prepared, Preparer, Unsent
 from batch_uploader.run.filtering import Filtering, outcome_of
 from batch_uploader.run.held import HeldBack
 from batch_uploader.run.learning import Learning
@@ -144,7 +143,7 @@ class Foretelling:
             return Foretold(job.path, job.size, waiting=True)
         except SourceError as error:
             return unreadable(job, error)
-        if isinstance(prepared, Payload):
+        if isinstance(prepared, Prepared):
             with closing(prepared):
                 recording = prepared.recording
             left = self._filtering.after_all(job, recording)

@@ -1,4 +1,4 @@
-"""A recording with its audio, as it goes to a sink."""
+"""The audio of a recording, as it goes to a sink."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeAlias
 from anyio import to_thread
 
 from batch_uploader.core.errors import SourceChanged
-from batch_uploader.core.model import Entry, Recording
+from batch_uploader.core.model import Entry
 from batch_uploader.host.beneath import read_ahead, read_cached
 
 _STEP = 1024 * 1024
@@ -18,15 +18,17 @@ Content: TypeAlias = bytes | BytesIO
 
 
 class Payload:
-    """A recording with its open file: the ``ports.Audio`` for a sink. Close it.
+    """What is sent of a recording, from its open file: the ``ports.Audio`` for a sink. Close it.
 
     If ``content`` has the whole audio, no file is needed.
     """
 
     def __init__(
-        self, recording: Recording, handle: BinaryIO | None, content: Content | None
+        self, path: str, sha256: bytes, size: int, handle: BinaryIO | None, content: Content | None
     ) -> None:
-        self.recording = recording
+        self._path = path
+        self._sha256 = sha256
+        self._size = size
         self._content = content
         self._message: bytes | None = None
         self._handle = handle or BytesIO(content if isinstance(content, bytes) else b"")
@@ -34,7 +36,7 @@ class Payload:
     @property
     def size(self) -> int:
         """In bytes."""
-        return self.recording.stat.size
+        return self._size
 
     def close(self) -> None:
         """Close the file and free the content."""
@@ -60,12 +62,8 @@ class Payload:
                 piece = await to_thread.run_sync(self._read, offset, length)
             digest.update(piece)
             if offset + length == self.size and digest.digest() != self._sha256:
-                raise changed(self.recording.path)
+                raise changed(self._path)
             yield piece
-
-    @property
-    def _sha256(self) -> bytes:
-        return self.recording.fingerprint.sha256
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
@@ -74,11 +72,11 @@ class Payload:
             read_ahead(self._handle, offset + length, length)
         except OSError as error:
             raise SourceChanged(
-                f"{self.recording.path} could not be read to its end ({error.strerror})",
+                f"{self._path} could not be read to its end ({error.strerror})",
                 hint="the next run tries again",
             ) from error
         if len(piece) != length:
-            raise changed(self.recording.path)
+            raise changed(self._path)
         return piece
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -46,6 +46,26 @@ Unsent: TypeAlias = LeftOut | tuple[Defect, ...]
 """Why a recording is not sent: a filter leaves it out, or it has these defects."""
 
 
+class Prepared(Struct, frozen=True):
+    """A recording that is ready to be claimed, and what is sent of it. Close it.
+
+    ``recording`` is what it was made of, and what was found out about that.
+    """
+
+    recording: Recording
+    payload: Payload
+
+    @classmethod
+    def of(cls, recording: Recording, handle: BinaryIO | None, content: Content | None) -> Self:
+        """One whose file is sent as it is."""
+        sha256, size = recording.fingerprint.sha256, recording.stat.size
+        return cls(recording, Payload(recording.path, sha256, size, handle, content))
+
+    def close(self) -> None:
+        """Close the payload."""
+        self.payload.close()
+
+
 class Preparer(Struct, frozen=True):
     """Inspects and hashes the recordings of one source for one connection.
 
@@ -82,7 +102,7 @@ class Preparer(Struct, frozen=True):
 
     def prepare(
         self, bundle: Bundle, whole_limit: int, envelope: Callable[[Recording], bytes]
-    ) -> Payload | Unsent:
+    ) -> Prepared | Unsent:
         """A recording ready to be claimed, or why it is not sent.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
@@ -103,9 +123,9 @@ class Preparer(Struct, frozen=True):
             if not isinstance(sound, Recording):
                 return sound
             stack.pop_all()
-        return Payload(sound, handle, content)
+        return Prepared.of(sound, handle, content)
 
-    def prepare_cached(self, bundle: Bundle, whole_limit: int) -> Payload | Unsent | None:
+    def prepare_cached(self, bundle: Bundle, whole_limit: int) -> Prepared | Unsent | None:
         """As ``prepare`` for a small recording that is already in memory; None for all others.
 
         Does not block, and takes a third of a millisecond for nearly all valid recordings: 32 of
@@ -121,7 +141,7 @@ class Preparer(Struct, frozen=True):
             sound = self._judge(bundle, metadata, content, at_once=True)
         except TakesLonger:
             return None
-        return Payload(sound, None, content) if isinstance(sound, Recording) else sound
+        return Prepared.of(sound, None, content) if isinstance(sound, Recording) else sound
 
     def _judge(
         self,

@@ -46,7 +46,7 @@ from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Payload
-from batch_uploader.prepare.prepare import Preparer
+from batch_uploader.prepare.prepare import Prepared, Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
@@ -131,18 +131,18 @@ class Workers:
             return
         whole = job.size <= self._sink.whole_limit
         async with self._budget.hold(int(job.size * _COPIES) if whole else _STREAM_COST):
-            payload = await self._prepare(job)
-            if payload is None:
+            prepared = await self._prepare(job)
+            if prepared is None:
                 return
-            with closing(payload):
-                if not await self._looks.still_rejected(job, payload.recording):
-                    await self._learning.before(payload.recording.identity)
-                    await self._send_within_limits(job, payload)
+            with closing(prepared):
+                if not await self._looks.still_rejected(job, prepared.recording):
+                    await self._learning.before(prepared.recording.identity)
+                    await self._send_within_limits(job, prepared)
 
     # Prepare
 
-    async def _prepare(self, job: Job) -> Payload | None:
-        """The payload to send; None if there is none, which is then recorded or published."""
+    async def _prepare(self, job: Job) -> Prepared | None:
+        """What is to be sent; None if there is none, which is then recorded or published."""
         whole_limit = self._sink.whole_limit
         try:
             if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
@@ -161,7 +161,7 @@ class Workers:
             outcome = Outcome(job.path, Status.FAILED, version_of(job.bundle), failure=failure)
             await self._settle_unsound(job, outcome)
             return None
-        if isinstance(prepared, Payload):
+        if isinstance(prepared, Prepared):
             left = self._filtering.after_all(job, prepared.recording)
             if left is None:
                 return prepared
@@ -213,14 +213,14 @@ class Workers:
 
     # Send
 
-    async def _send_within_limits(self, job: Job, payload: Payload) -> None:
-        recording = payload.recording
+    async def _send_within_limits(self, job: Job, prepared: Prepared) -> None:
+        recording = prepared.recording
         duration = recording.audio.duration
         async with self._limits.share(duration) as share:
             if share is None:
                 self._over_limit(recording.path, duration)
                 raise Drained
-            share.used = await self._send(job, payload) in MAYBE_STORED
+            share.used = await self._send(job, prepared) in MAYBE_STORED
 
     def _over_limit(self, path: str, duration: float) -> None:
         reason = self._limits.reason(duration)
@@ -230,15 +230,15 @@ class Workers:
             # Every run would stop at it.
             self._drain.note(Ending.LIMIT, f"{path} is too long for any run: {reason}")
 
-    async def _send(self, job: Job, payload: Payload) -> Status | None:
+    async def _send(self, job: Job, prepared: Prepared) -> Status | None:
         """Send it if that is due. Returns its new status, None if unchanged."""
-        recording, known = payload.recording, job.known
+        recording, known = prepared.recording, job.known
         same = known is not None and known.sha256 == recording.fingerprint.sha256
         earlier = known.attempts if known is not None and same else 0
         delivery = Delivery(recording, earlier, self._publish)
         self._in_flight[recording.path] = delivery
         try:
-            return await self._deliver(delivery, payload)
+            return await self._deliver(delivery, prepared.payload)
         finally:
             if not delivery.settling:
                 self._over(delivery)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import tracemalloc
-from contextlib import closing
 
 import anyio
 import pytest
@@ -16,6 +15,7 @@ from batch_uploader.core.model import Entry
 from batch_uploader.host import beneath
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.payload import Payload, read_behind
+from batch_uploader.prepare.prepare import Prepared
 from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -32,9 +32,9 @@ def envelope(recording):
 
 def prepared(source, whole_limit=0):
     entry = anyio.run(first_entry, source)
-    payload = preparer_of(source, "conn", RULES).prepare(bundle_of(entry), whole_limit, envelope)
-    assert isinstance(payload, Payload)
-    return payload
+    found = preparer_of(source, "conn", RULES).prepare(bundle_of(entry), whole_limit, envelope)
+    assert isinstance(found, Prepared)
+    return found
 
 
 async def first_entry(source):
@@ -56,7 +56,7 @@ def payload(request, file, monkeypatch):
         monkeypatch.delattr("os.RWF_NOWAIT", raising=False)
     source = DirectorySource(file.parent)
     with_file = request.param != "in memory"
-    payload = prepared(source if with_file else MemorySource({"a.wav": CONTENT}))
+    payload = prepared(source if with_file else MemorySource({"a.wav": CONTENT})).payload
     yield payload
     payload.close()
 
@@ -101,7 +101,7 @@ def test_the_last_piece_of_what_changed_is_held_back(payload, file, change):
 
 @pytest.mark.skipif(not hasattr(beneath.os, "RWF_NOWAIT"), reason="Linux tells what is in memory")
 def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
-    payload = prepared(DirectorySource(file.parent))
+    payload = prepared(DirectorySource(file.parent)).payload
     monkeypatch.setattr(to_thread, "run_sync", None)
 
     assert b"".join(anyio.run(pieces, payload, 1000)) == CONTENT
@@ -112,8 +112,8 @@ def test_what_is_in_memory_needs_no_thread(file, monkeypatch):
 @pytest.mark.parametrize("longer", [b"", b"!"], ids=["as announced", "longer"])
 def test_a_message_takes_the_place_of_the_content(file, content, longer):
     file.write_bytes(content)
-    payload = prepared(DirectorySource(file.parent), whole_limit=len(content))
-    start = envelope(payload.recording) + longer
+    whole = prepared(DirectorySource(file.parent), whole_limit=len(content))
+    payload, start = whole.payload, envelope(whole.recording) + longer
     message = payload.framed(start)
 
     assert message == start + content
@@ -124,8 +124,7 @@ def test_a_message_takes_the_place_of_the_content(file, content, longer):
 
 
 def test_what_is_held_as_bytes_comes_in_pieces_as_well(file):
-    with closing(prepared(DirectorySource(file.parent))) as of_file:
-        payload = Payload(of_file.recording, None, CONTENT)
+    payload = Payload(file.name, hashlib.sha256(CONTENT).digest(), len(CONTENT), None, CONTENT)
     assert b"".join(anyio.run(pieces, payload, 7000)) == CONTENT
     payload.close()
 
@@ -160,19 +159,19 @@ def test_a_large_recording_is_never_in_memory_twice(file):
     file.write_bytes(LARGE)
     tracemalloc.start()
     try:
-        payload = prepared(DirectorySource(file.parent), whole_limit=len(LARGE))
-        message = payload.framed(envelope(payload.recording))
+        whole = prepared(DirectorySource(file.parent), whole_limit=len(LARGE))
+        message = whole.payload.framed(envelope(whole.recording))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
     assert len(message) > len(LARGE)
     assert peak < 1.5 * len(LARGE)
-    payload.close()
+    whole.close()
 
 
 def test_what_is_streamed_has_no_message(file):
-    payload = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1)
+    payload = prepared(DirectorySource(file.parent), whole_limit=len(CONTENT) - 1).payload
 
     assert payload.framed(b"envelope") is None
     payload.close()

@@ -31,7 +31,7 @@ from batch_uploader.prepare.audio import AudioRules, RawFormat, essence
 from batch_uploader.prepare.bundle import bundle_of, version_of
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.comparing import Comparer
-from batch_uploader.prepare.payload import Payload
+from batch_uploader.prepare.prepare import Prepared
 from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import SIZE_LIMIT, Kind, Schema
 from batch_uploader.prepare.sidecar.schema import FieldType
@@ -93,9 +93,9 @@ def no_envelope(_recording):
 
 def result(prepared):
     """What can be compared."""
-    if not isinstance(prepared, Payload):
+    if not isinstance(prepared, Prepared):
         return prepared
-    content = prepared.framed(b"")
+    content = prepared.payload.framed(b"")
     prepared.close()
     return prepared.recording, content
 
@@ -156,8 +156,8 @@ def test_a_recording_has_the_ids_of_its_sidecar(tmp_path, seconds):
     pair = put(tmp_path, make.wav(seconds), text)
     ids = CallIds(frozenset({"client_id"}))
     looker = preparer_of(DirectorySource(tmp_path), "connection", Rules(call_ids=ids))
-    with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
-        found, metadata = payload.recording.identity, payload.recording.metadata
+    with closing(looker.prepare(pair, LIMIT, no_envelope)) as prepared:
+        found, metadata = prepared.recording.identity, prepared.recording.metadata
     assert found.default_id == ids.default_id(metadata) != b""
     assert found.named_id == ids.named_id(metadata) != b""
 
@@ -170,9 +170,9 @@ def test_each_way_to_read_a_recording_makes_the_same_essence(tmp_path, monkeypat
     monkeypatch.setattr(prepare, "_AT_ONCE", 0)
     monkeypatch.setattr(reading, "_HASH_STEP", 1001)
     ways += [looker.prepare(pair, limit, no_envelope) for limit in (LIMIT, 0)]
-    recordings = [payload.recording for payload in ways if payload]
-    for payload in filter(None, ways):
-        payload.close()
+    recordings = [prepared.recording for prepared in ways if prepared]
+    for prepared in filter(None, ways):
+        prepared.close()
     expected = essence.begin(io.BytesIO(content), len(content), recordings[0].audio)
     expected.update(content)
     assert {recording.identity.essence for recording in recordings} == {expected.digest()}
@@ -224,7 +224,7 @@ def test_a_large_recording_and_one_to_be_streamed_go_by_the_thread(tmp_path):
 
     assert looker.prepare_cached(large, LIMIT) is None
     assert looker.prepare_cached(small, small.audio.size - 1) is None
-    assert isinstance(looker.prepare_cached(small, small.audio.size), Payload)
+    assert isinstance(looker.prepare_cached(small, small.audio.size), Prepared)
 
 
 def test_nothing_is_taken_before_a_thread_has_opened_a_file(tmp_path):
@@ -324,14 +324,14 @@ def test_the_audio_of_one_call_never_goes_with_the_sidecar_of_another(
     source.replaced = [(tmp_path / "new" / f"a.{kind}", root / f"a.{kind}") for kind in which]
     looker = preparer_of(source, "connection", Rules())
     try:
-        payload = looker.prepare(pair, LIMIT, no_envelope)
+        prepared = looker.prepare(pair, LIMIT, no_envelope)
     except SourceChanged:
         return
-    with closing(payload):
+    with closing(prepared):
         old = looker.rules.schema
-        assert payload.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
+        assert prepared.recording.metadata == sidecar.parse(b'{"n": "old"}', "a.json", old)
         digest = hashlib.sha256(make.wav(seconds)).digest()
-        assert payload.recording.fingerprint.sha256 == digest
+        assert prepared.recording.fingerprint.sha256 == digest
 
 
 class InSeconds(DirectorySource):
@@ -351,8 +351,8 @@ def test_times_that_a_handle_tells_otherwise_are_no_change(tmp_path, seconds, ap
     source.apart = apart
     pair = bundle_of(source.stat("a.wav"), source.stat("a.json"))
     looker = preparer_of(source, "connection", Rules())
-    with closing(looker.prepare(pair, LIMIT, no_envelope)) as payload:
-        assert payload.recording.stat.mtime_ns == pair.audio.mtime_ns
+    with closing(looker.prepare(pair, LIMIT, no_envelope)) as prepared:
+        assert prepared.recording.stat.mtime_ns == pair.audio.mtime_ns
     known = Record("connection", "a.wav", Status.UPLOADED, version_of(pair), sha256=b"other")
     touched = pair.audio._replace(ctime_ns=7)
     found, _ = Comparer(looker).compare(bundle_of(touched, pair.sidecar), known)

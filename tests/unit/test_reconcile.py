@@ -91,11 +91,11 @@ async def kill_while_sending(harness, *, stored):
     async with harness.ledger as ledger:
         async for batch in planner.batches():
             for number, job in enumerate(sorted(batch.jobs, key=lambda job: job.path)):
-                payload = preparer.prepare(job.bundle, 1 << 20, lambda _: b"")
-                await claim_all(ledger, [payload.recording], stamp_field=STAMP)
+                prepared = preparer.prepare(job.bundle, 1 << 20, lambda _: b"")
+                await claim_all(ledger, [prepared.recording], stamp_field=STAMP)
                 if number < stored:
-                    await harness.sink.upload(payload.recording, payload, Tries()())
-                payload.close()
+                    await harness.sink.upload(prepared.recording, prepared.payload, Tries()())
+                prepared.close()
 
 
 async def test_absent_is_sent_again_after_the_hold_and_two_misses_by_a_later_run():
