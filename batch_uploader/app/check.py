@@ -29,7 +29,7 @@ from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import DefaultIdsOff, Event, Judged
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import AudioInfo, Defect, Outcome
+from batch_uploader.core.model import AudioInfo, Defect, Outcome, PassedOver
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
@@ -96,7 +96,8 @@ class CheckSummary(Struct):
     are in another format. ``possible`` has the possible duplicates, those of earlier runs included,
     in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
     ``gone`` is how many recordings on record are gone, if these are most of them. ``left_out_by``
-    counts what filters leave out, by filter.
+    counts what filters leave out, by filter. ``passed_over`` are the files that look like audio and
+    are not taken, by kind.
     """
 
     to_send: int = 0
@@ -115,6 +116,7 @@ class CheckSummary(Struct):
     read_bytes: int = 0
     gone: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
+    passed_over: tuple[PassedOver, ...] = ()
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -219,6 +221,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             presence.add(seen.on_record, seen.copies, listed=seen.listed)
             for listener in listeners:
                 listener(seen)
+        summary.passed_over = planner.others.found()
         if presence.listed:
             gone = await presence.find_gone(presence.copies)
             summary.gone = gone.recordings if gone else 0

@@ -5,13 +5,17 @@ share, once that is back.
 """
 
 import os
+from contextlib import aclosing
 
 from anyio import to_thread
 
+from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import Places
 from batch_uploader.core.errors import CommandHint, LedgerError, SourceError
+from batch_uploader.core.model import PassedOver
 from batch_uploader.core.text import plural, printable
 from batch_uploader.ledgers.sqlite import LedgerReader
+from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.run.absence import ALLOWS_EMPTY
 from batch_uploader.sources.directory import DirectorySource
 
@@ -31,6 +35,15 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
     if allowed or await to_thread.run_sync(source.holds_anything):
         return
     directory = printable(os.fspath(places.directory))
+    others = await _others_in(source)
+    if others and not places.ledger.exists():
+        raise SourceError(
+            f"the directory {directory} has no recordings: {looks_like_audio(others)}",
+            hint=[
+                *ways_to_take(others, os.fspath(places.directory)),
+                CommandHint("if it is to have none at first", "upload", "--allow-empty"),
+            ],
+        )
     if not places.ledger.exists():
         raise SourceError(
             f"the directory {directory} has no recordings",
@@ -54,3 +67,12 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
             f" {plural(known, 'recording')} on record",
             hint=[MOUNT, ON_PURPOSE],
         )
+
+
+async def _others_in(source: DirectorySource) -> tuple[PassedOver, ...]:
+    """The files that look like audio and are not taken."""
+    others = OtherFiles()
+    async with aclosing(source.entries()) as listings:
+        async for listing in listings:
+            await others.sort_out(source, listing, counted=True)
+    return others.found()

@@ -11,6 +11,7 @@ from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.places import Places, Where, find_places, require_ledger, require_on_record
 from batch_uploader.core.errors import ConfigError, LedgerError
+from batch_uploader.core.model import PassedOver
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.ledgers.sqlite import (
@@ -21,6 +22,7 @@ from batch_uploader.ledgers.sqlite import (
     require_last,
 )
 from batch_uploader.run.absence import told_as_gone
+from batch_uploader.run.passed_over import passed_over_by
 
 _NONE = Totals(0, 0, 0.0)
 
@@ -32,7 +34,8 @@ class DirectoryStatus(Struct, frozen=True):
     many results are not in the ledger yet, since the disk was full. ``refusal`` is why a run would
     refuse this ledger, if so. ``connections`` are all in the ledger, even if one was given.
     ``gone`` is how many recordings on record the last run did not find, if these were most of them.
-    ``left_out_by`` counts what filters left out, by filter.
+    ``left_out_by`` counts what filters left out, by filter. ``passed_over`` are the files that look
+    like audio and that the last run did not take, by kind.
     """
 
     places: Places
@@ -43,6 +46,7 @@ class DirectoryStatus(Struct, frozen=True):
     connections: tuple[str, ...]
     gone: int = 0
     left_out_by: Mapping[str, int] = field(default_factory=dict)
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def needs_attention(self) -> int:
@@ -93,6 +97,7 @@ async def directory_status(
             tuple(await reader.connections()),
             await told_as_gone(reader, places.connection_id),
             await reader.all_left_out(),
+            await passed_over_by(reader, places.connection_id),
         )
 
 

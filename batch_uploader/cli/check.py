@@ -14,6 +14,7 @@ from msgspec import Struct
 from batch_uploader.app.check import CheckSummary, Inspection, check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
@@ -26,7 +27,7 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
-from batch_uploader.ui.fields import finite, outcome_fields
+from batch_uploader.ui.fields import finite, outcome_fields, passed_over_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import left_out_words, most_gone, warn_of_nothing
@@ -67,6 +68,9 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
     account.print(summary)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
+    if summary.passed_over:
+        show([warning(printable(looks_like_audio(summary.passed_over)))], sys.stderr)
+        output.hint(*ways_to_take(summary.passed_over, os.fspath(places.directory)))
     if summary.gone:
         show([warning(sentence(most_gone(summary.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
@@ -207,6 +211,7 @@ class _JsonAccount:
             "read_bytes": total.read_bytes,
             "gone": total.gone,
             "left_out_by": dict(total.left_out_by),
+            "passed_over": [passed_over_fields(each) for each in total.passed_over],
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

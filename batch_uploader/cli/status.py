@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from batch_uploader.app.duplicates import MOST_EXAMPLES, possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, settings_of
@@ -23,7 +24,7 @@ from batch_uploader.core.units import format_size
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.duplicates import duplicate_lines
-from batch_uploader.ui.fields import error_fields, finite
+from batch_uploader.ui.fields import error_fields, finite, passed_over_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import left_out_words, most_gone
@@ -62,6 +63,9 @@ async def _status(settings: Settings, as_json: bool) -> int:
     if found.refusal is not None:
         show([warning(sentence(f"upload is refused: {found.refusal.problem}"))], sys.stderr)
         output.cures(found.refusal)
+    if found.passed_over:
+        show([warning(printable(looks_like_audio(found.passed_over)))], sys.stderr)
+        output.hint(*ways_to_take(found.passed_over, os.fspath(places.directory)))
     if found.gone:
         show([warning(sentence(most_gone(found.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
@@ -168,6 +172,7 @@ async def _print_json(report: _Report) -> None:
         "kept_aside": report.status.kept_aside,
         "gone": report.status.gone,
         "left_out_by": dict(report.status.left_out_by),
+        "passed_over": [passed_over_fields(each) for each in report.status.passed_over],
         "totals": totals,
     }
     with data_on_stdout():

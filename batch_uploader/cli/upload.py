@@ -16,6 +16,7 @@ from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
@@ -48,7 +49,7 @@ from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
-from batch_uploader.ui.stream import Span
+from batch_uploader.ui.stream import Span, warning
 from batch_uploader.ui.summary import most_gone, print_summary, warn_of_nothing
 
 _COLLECT_AFTER = 10_000
@@ -247,6 +248,9 @@ def _tell_troubles(
         output.error(f"{left:,} more like these", again(settings, "check"))
     if summary.gone:
         output.error(most_gone(summary.gone), MOUNT, ON_PURPOSE)
+    if new := [each for each in summary.passed_over if each.new]:
+        show([warning(printable(looks_like_audio(new)))], sys.stderr)
+        output.hint(*ways_to_take(new, os.fspath(settings.directory)))
     remembered = summary.needs_attention - stats.unreadable
     if remembered:
         verb = "needs" if remembered == 1 else "need"
@@ -272,6 +276,7 @@ def _tell(
     )
     if summary.gone:
         output.hint(MOUNT, ON_PURPOSE)
+    output.hint(*ways_to_take(summary.passed_over, os.fspath(places.directory)))
     if stats.unreadable:
         output.hint(
             f"{stats.unreadable:,} of these cannot be listed, so status does not know them:"

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from batch_uploader.core.model import Outcome, Summary
+from batch_uploader.core.model import Outcome, PassedOver, Summary
 
 
 class RunStarted(Struct, frozen=True):
@@ -259,6 +259,12 @@ class MostGone(Struct, frozen=True):
     on_record: int
 
 
+class FilesPassedOver(Struct, frozen=True):
+    """Files that look like audio are not taken: ``kinds``, the most frequent first."""
+
+    kinds: tuple[PassedOver, ...]
+
+
 class RunFinished(Struct, frozen=True):
     """The last event of a run, unless the run was cancelled."""
 
@@ -291,6 +297,7 @@ Event = (
     | Paused
     | Draining
     | MostGone
+    | FilesPassedOver
     | RunFinished
 )
 

@@ -55,12 +55,14 @@ class Listing(Struct, frozen=True):
     """The files of one folder of a source, without those of the folders below it.
 
     ``folder`` is ``""`` for the root. ``entries`` are unsorted. ``unreadable`` pairs a path in the
-    folder (or the folder itself) with the reason why it cannot be read.
+    folder (or the folder itself) with the reason why it cannot be read. ``others`` are the paths of
+    files that are not taken by their names, without those that are excluded.
     """
 
     folder: str
     entries: tuple[Entry, ...]
     unreadable: tuple["Defect", ...] = ()
+    others: tuple[str, ...] = ()
 
 
 class Defect(Struct, frozen=True):
@@ -82,6 +84,26 @@ class Defect(Struct, frozen=True):
         """The problem and its cure in one line, without the path."""
         where = f"{self.field}: " if self.field else ""
         return f"{where}{self.message}; {self.cure}"
+
+
+class PassedOver(Struct, frozen=True):
+    """Files of one kind that look like audio and are not taken.
+
+    ``kind`` is their extension, ``""`` for names without one that tells; ``form`` is what is in
+    them; ``first`` is the path of one of them. ``beside`` of the ``files`` have a recording of the
+    same name beside them, which is taken. ``include`` is the pattern with which they are taken,
+    None if the service does not accept what is in them; then ``decoder`` are the options of ffmpeg
+    to read them, None if these are not known. ``new``: the run before met none of this kind.
+    """
+
+    kind: str
+    files: int
+    beside: int
+    form: str
+    first: str
+    include: str | None
+    decoder: str | None
+    new: bool = False
 
 
 class Container(StrEnum):
@@ -317,7 +339,8 @@ class Summary(Struct, frozen=True):
     different audio or metadata. ``converted`` of the duplicates are calls in another format.
     ``gone`` is how many recordings on record are gone, if these are more than half of them.
     ``left_out_by`` counts those that a filter left out, by filter, which are among ``counts``.
-    ``reason`` says why the run ended like that, ``hints`` what to do about it.
+    ``passed_over`` are the files that look like audio and are not taken, by kind. ``reason`` says
+    why the run ended like that, ``hints`` what to do about it.
     """
 
     ending: Ending
@@ -337,6 +360,7 @@ class Summary(Struct, frozen=True):
     converted: int = 0
     gone: int = 0
     left_out_by: Mapping[str, int] = field(default_factory=dict)
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def found_nothing(self) -> bool:

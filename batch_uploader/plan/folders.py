@@ -25,6 +25,7 @@ from batch_uploader.core.states import (
     Status,
 )
 from batch_uploader.plan.decide import filter_of, is_left_out, left_out, may_be_left_out, plan
+from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.describer import Describer
@@ -154,6 +155,7 @@ class FolderPlanner(Struct, frozen=True):
     ``explain`` the batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
     compared for files with the same sizes and times; with ``watches_inodes``, changed inodes are at
     least counted. ``drawn`` is the sample, if that is a number of recordings: see ``draw``.
+    ``others`` counts the files that look like audio and are not taken.
     """
 
     source: Source
@@ -167,6 +169,7 @@ class FolderPlanner(Struct, frozen=True):
     watches_inodes: bool = False
     filters: Filters = Filters()
     drawn: frozenset[int] | None = None
+    others: OtherFiles = field(default_factory=OtherFiles)
 
     @property
     def filtered(self) -> bytes:
@@ -182,7 +185,7 @@ class FolderPlanner(Struct, frozen=True):
 
     async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
-        async with aclosing(self.source.entries()) as listings:
+        async with aclosing(self._listings(counted=True)) as listings:
             async for listing in listings:
                 yield await self._planned(listing)
 
@@ -193,7 +196,7 @@ class FolderPlanner(Struct, frozen=True):
         """
         wanted, batch = set(paths), Batch("")
         folders = {path.rpartition("/")[0] for path in wanted}
-        async with aclosing(self.source.entries()) as listings:
+        async with aclosing(self._listings()) as listings:
             async for listing in listings:
                 if listing.folder not in folders:
                     continue
@@ -215,7 +218,7 @@ class FolderPlanner(Struct, frozen=True):
         ``began`` is when the run began, by the clock. Keeps only the sums.
         """
         files = nbytes = 0
-        async with aclosing(self.source.entries()) as listings:
+        async with aclosing(self._listings()) as listings:
             async for listing in listings:
                 known = await self.ledger.known(listing.folder)
                 before = {
@@ -228,6 +231,12 @@ class FolderPlanner(Struct, frozen=True):
                 files += len(batch.jobs)
                 nbytes += sum(job.size for job in batch.jobs)
         return files, nbytes
+
+    async def _listings(self, *, counted: bool = False) -> AsyncGenerator[Listing]:
+        """What the source lists, without the sidecars of files that are not taken."""
+        async with aclosing(self.source.entries()) as listings:
+            async for listing in listings:
+                yield await self.others.sort_out(self.source, listing, counted=counted)
 
     async def _planned(self, listing: Listing) -> Batch:
         # Most folders are unchanged in most runs: then their records are not even decoded.

@@ -19,6 +19,7 @@ from batch_uploader.core.events import (
     CarriedOver,
     ComparisonStarted,
     Decided,
+    FilesPassedOver,
     FolderPlanned,
     Listener,
     ProblemFound,
@@ -34,6 +35,7 @@ from batch_uploader.plan.decide import filter_of, policy_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, in_turn, invalid, orphaned
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.held import HeldBack
+from batch_uploader.run.passed_over import note_passed_over
 
 _INODES, _KEPT, _MADE_UP = "inodes", "kept", "made up"
 """The ledger's fact about whether inodes are stable between runs."""
@@ -129,6 +131,7 @@ class Feed:
                 self._tell_totals(*self._planned)
                 await self._learn()
                 await self._absence.walked()
+                await self._tell_passed_over()
                 await self._judge_held(jobs)
                 await self._settle_doubts(jobs)
                 await self._judge_inodes()
@@ -147,6 +150,11 @@ class Feed:
         self._unfinished -= 1
         if not self._unfinished:
             self._all_finished.set()
+
+    async def _tell_passed_over(self) -> None:
+        kinds = await note_passed_over(self._ledger, self._planner.others.found())
+        if kinds:
+            self._publish(FilesPassedOver(kinds))
 
     async def _choose_likeness(self) -> None:
         """Inodes are compared only if two runs saw that they are stable."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import Ending, Outcome, Summary
+from batch_uploader.core.model import Ending, Outcome, PassedOver, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, UNDECIDED, Status
 
 _ATTENTION_KEPT = 100
@@ -59,6 +59,8 @@ class RunStats:
         """What filters left out, by filter; ``counts`` has the sum."""
         self.gone = 0
         """How many of the recordings on record are gone, if these are most of them."""
+        self.passed_over: tuple[PassedOver, ...] = ()
+        """The files that look like audio and are not taken, by kind."""
         self.searched: Counter[Status] = Counter()
         """The results of searches, including those for doubts of earlier runs."""
         self.unreadable = 0
@@ -92,6 +94,7 @@ class RunStats:
             events.CarriedOver: self._carried,
             events.Reconciled: self._reconciled,
             events.MostGone: self._most_gone,
+            events.FilesPassedOver: self._passed_over,
         }
 
     def hear(self, event: Event) -> None:
@@ -132,6 +135,7 @@ class RunStats:
             converted=self.converted,
             gone=self.gone,
             left_out_by=dict(self.left_out_by),
+            passed_over=self.passed_over,
         )
 
     # Totals
@@ -234,6 +238,9 @@ class RunStats:
 
     def _most_gone(self, event: events.MostGone) -> None:
         self.gone = event.gone
+
+    def _passed_over(self, event: events.FilesPassedOver) -> None:
+        self.passed_over = event.kinds
 
     def _reconciled(self, event: events.Reconciled) -> None:
         self.wrote = True

@@ -121,7 +121,8 @@ class DirectorySource:
     def holds_anything(self) -> bool:
         """Whether there is a file that a run takes, tells of or excludes. Blocking.
 
-        It stops at the first one. Raises SourceError if the root cannot be read.
+        It stops at the first one. A sidecar of a file that is not taken is none. Raises SourceError
+        if the root cannot be read.
         """
         pending = [""]
         while pending:
@@ -139,6 +140,7 @@ class DirectorySource:
         return False
 
     def _holds_anything(self, folder: str, pending: list[str]) -> bool:
+        found, sidecars = _Found(pending), list[Entry]()
         with beneath.scan_beneath(self._root.held, path_parts(folder) if folder else ()) as items:
             for item in items:
                 if item.name[0] == ".":
@@ -146,11 +148,14 @@ class DirectorySource:
                 path = f"{folder}/{escape_name(item.name)}" if folder else escape_name(item.name)
                 if path in self._ignored:
                     continue
-                found = _Found(pending)
-                self._sort_out(item, path, self._selection.kind(path), found)
-                if self._selection.kind(path) is not FileKind.OTHER or found.unreadable:
+                kind = self._selection.kind(path)
+                if kind is FileKind.SIDECAR and item.is_file(follow_symlinks=False):
+                    sidecars.append(Entry(path, 0, 0))
+                    continue
+                self._sort_out(item, path, kind, found)
+                if kind is not FileKind.OTHER or found.unreadable:
                     return True
-        return False
+        return bool(without_sidecars_of(found.others, sidecars))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""
@@ -254,7 +259,7 @@ class DirectorySource:
                 except OSError as error:
                     found.unreadable.append(_defect(path, error))
         kept = without_sidecars_of(found.excluded, entries) if found.excluded else entries
-        return Listing(folder, tuple(kept), tuple(found.unreadable))
+        return Listing(folder, tuple(kept), tuple(found.unreadable), tuple(found.others))
 
     def _sort_out(self, item: os.DirEntry[str], path: str, kind: FileKind, found: "_Found") -> None:
         """Handle everything but the files to be listed."""
@@ -266,10 +271,13 @@ class DirectorySource:
             found.folders.append(path)
         elif kind is not FileKind.OTHER:
             found.unreadable.append(_misfit(path, item.stat(follow_symlinks=False).st_mode))
-        elif (item.is_symlink() or beneath.is_junction(item)) and self._leads_out(path):
+        elif item.is_symlink() or beneath.is_junction(item):
             # What a link leads to within the root is listed at its real path, but recordings
             # outside of it would be missed silently.
-            found.unreadable.append(_misfit(path, stat.S_IFLNK))
+            if self._leads_out(path):
+                found.unreadable.append(_misfit(path, stat.S_IFLNK))
+        elif item.is_file(follow_symlinks=False):
+            found.others.append(path)
 
     def _leads_out(self, path: str) -> bool:
         """Whether a link leads to a folder outside the root. Raises OSError."""
@@ -281,12 +289,16 @@ class DirectorySource:
 
 
 class _Found(Struct, frozen=True):
-    """What was found in a folder: ``folders`` to enter, ``excluded`` audio, and the rest."""
+    """What was found in a folder: ``folders`` to enter, ``excluded`` audio, and the rest.
+
+    ``others`` are the files that are not taken.
+    """
 
     folders: list[str]
     entries: list[Entry] = field(default_factory=list)
     unreadable: list[Defect] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
 
 class _Handle(io.FileIO):

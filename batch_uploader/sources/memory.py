@@ -87,7 +87,8 @@ class MemorySource:
                 folders["/".join(parts[:-1])].append(path)
         for folder, paths in folders.items():
             await checkpoint()
-            yield Listing(folder, tuple(self._listed(paths)))
+            others = [path for path in paths if self._selection.kind(path) is FileKind.OTHER]
+            yield Listing(folder, tuple(self._listed(paths)), others=tuple(others))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, as ``ports.Source`` says."""

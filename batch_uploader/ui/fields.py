@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
-from batch_uploader.core.model import Failure, Outcome, Summary
+from batch_uploader.core.model import Failure, Outcome, PassedOver, Summary
 from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Tally
 
@@ -62,6 +62,8 @@ def event_fields(event: Event) -> dict[str, Any]:
             return outcome_fields(outcome)
         case events.RunFinished(summary):
             return _summary_fields(summary)
+        case events.FilesPassedOver(kinds):
+            return {"passed_over": [passed_over_fields(each) for each in kinds]}
     fields = {name: finite(value) for name, value in asdict(event).items()}
     return {"schema": SCHEMA, **fields} if isinstance(event, events.RunStarted) else fields
 
@@ -135,6 +137,20 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "converted": summary.converted,
         "gone": summary.gone,
         "left_out_by": dict(summary.left_out_by),
+        "passed_over": [passed_over_fields(each) for each in summary.passed_over],
+    }
+
+
+def passed_over_fields(each: PassedOver) -> dict[str, Any]:
+    """Files of one kind that look like audio and are not taken, without how to convert them."""
+    return {
+        "kind": each.kind,
+        "files": each.files,
+        "beside": each.beside,
+        "form": each.form,
+        "first": each.first,
+        "include": each.include,
+        "new": each.new,
     }
 
 

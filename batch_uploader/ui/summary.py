@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_uploader.app.duplicates import MOST_EXAMPLES
+from batch_uploader.app.passed_over import looks_like_audio
 from batch_uploader.core.model import Ending, Outcome, Summary
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
@@ -46,6 +47,7 @@ _BESIDE_ERROR = 10  # lines for sums, hints and one recording
 _MANY_LOOKS = 1_000
 """After this many unnecessary comparisons a hint shows how to avoid them: some backups touch all
 files."""
+_PASSED_OVER_LINES = 3
 _FEW = 3  # up to this many for the same reason get a row each
 
 
@@ -107,6 +109,7 @@ def summary_lines(
         *_converted(summary),
         *_left_out(summary, width),
         *_gone(summary, width),
+        *_passed_over(summary, width),
     ]
     if manifest is not None:
         lines.append([Span("manifest ", "dim"), Span(printable(str(manifest)))])
@@ -358,6 +361,12 @@ def most_gone(gone: int) -> str:
 def _gone(summary: Summary, width: int) -> Iterator[Line]:
     if summary.gone:
         yield from _under(warning(""), wrap(f"warning: {most_gone(summary.gone)}", width, 3))
+
+
+def _passed_over(summary: Summary, width: int) -> Iterator[Line]:
+    if summary.passed_over:
+        text = sentence(looks_like_audio(summary.passed_over))
+        yield from ([Span(line)] for line in wrap(text, width, _PASSED_OVER_LINES))
 
 
 def _length(line: Line) -> int:

@@ -232,6 +232,7 @@ class TestJson:
             "read_bytes",
             "gone",
             "left_out_by",
+            "passed_over",
             "carried_over",
             "defects",
         ]

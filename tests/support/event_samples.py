@@ -1,7 +1,7 @@
 """One of each event that ``--progress json`` tells."""
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
+from batch_uploader.core.model import Ending, Failure, Outcome, PassedOver, Summary, Version
 from batch_uploader.core.states import Status
 
 OUTCOME = Outcome("a", Status.FAILED, Version(1, 0), failure=Failure("X", "mend it"))
@@ -30,5 +30,6 @@ SAMPLES = [
     events.Paused(1.0, "busy"),
     events.Draining("interrupted"),
     events.MostGone(3, 5),
+    events.FilesPassedOver((PassedOver(".dat", 2, 0, "WAV", "a.dat", "*.dat", None, new=True),)),
     events.RunFinished(Summary(Ending.COMPLETED, {}, 0, 0, 0, 0, 0.0, 1.0, ())),
 ]

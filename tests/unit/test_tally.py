@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader.core import events
-from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
+from batch_uploader.core.model import Ending, Failure, Outcome, PassedOver, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ui.tally import Stage, Tally
 
@@ -69,6 +69,9 @@ SAMPLES = {
     events.Paused: events.Paused(1.0, "busy"),
     events.Draining: events.Draining("interrupted"),
     events.MostGone: events.MostGone(3, 5),
+    events.FilesPassedOver: events.FilesPassedOver(
+        (PassedOver(".gsm", 2, 1, "GSM 06.10", "a.gsm", None, "-f gsm", new=True),)
+    ),
     events.RunFinished: events.RunFinished(SUMMARY),
 }
 

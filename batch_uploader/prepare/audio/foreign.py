@@ -37,7 +37,7 @@ _MAGICS = (
 )
 
 # Codecs without a header, by extension: their content cannot be told from raw PCM.
-_HEADERLESS = {
+HEADERLESS = {
     ".al": ("A-law", "-f alaw -ar 8000"),
     ".alaw": ("A-law", "-f alaw -ar 8000"),
     ".ul": ("mu-law", "-f mulaw -ar 8000"),
@@ -70,8 +70,8 @@ def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
         return Foreign("AAC", to_pcm())
     if _is_gsm(content):
         extension = ".gsm"
-    if extension in _HEADERLESS:
-        name, options = _HEADERLESS[extension]
+    if extension in HEADERLESS:
+        name, options = HEADERLESS[extension]
         return Foreign(f"{name} without a header", to_pcm(before=options))
     return None
 

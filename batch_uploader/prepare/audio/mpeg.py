@@ -101,6 +101,11 @@ def read(content: Content, start: int, enough: float) -> AudioInfo | None:
     return AudioInfo(Container.MP3, stream.channels, stream.rate, seconds, shows_end=False)
 
 
+def begins(content: Content, start: int) -> bool:
+    """Whether consecutive frames begin near ``start``."""
+    return _find(content, start, content.size, _SEARCH) is not None
+
+
 def _seconds(content: Content, stream: _Stream, first: int, end: int, enough: float) -> float:
     per_frame = stream.samples / stream.rate
     announced = _announced(content, stream, first)

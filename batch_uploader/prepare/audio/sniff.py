@@ -1,0 +1,103 @@
+"""Whether a file that is not taken looks like audio, by its extension and its first bytes.
+
+Cheaper and surer of itself than ``probe``: for files of which it is not known that they are
+recordings. What it does not recognise, it takes for something else.
+"""
+
+import re
+from typing import BinaryIO, Final
+
+from msgspec import Struct
+
+from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
+from batch_uploader.prepare.audio.content import Content
+
+
+class Form(Struct, frozen=True):
+    """A format: its name for people, and whether the service takes it.
+
+    ``decoder`` are ffmpeg's options to read it, None if ffmpeg needs to be told more.
+    """
+
+    name: str
+    taken: bool = False
+    decoder: str | None = ""
+
+
+RAW: Final = Form("perhaps raw PCM", taken=True)
+_NAMED: Final = {
+    **{f".{each}": RAW for each in ("raw", "pcm", "lpcm", "s16", "s16le", "sln", "sln16")},
+    ".m4a": Form("MPEG-4 audio"),
+    ".m4b": Form("MPEG-4 audio"),
+    ".mp4": Form("MPEG-4"),
+    ".3gp": Form("3GPP"),
+    ".3ga": Form("3GPP"),
+    ".aac": Form("AAC"),
+    ".amr": Form("AMR"),
+    ".awb": Form("AMR"),
+    ".webm": Form("WebM"),
+    ".mka": Form("Matroska"),
+    ".weba": Form("WebM"),
+    ".wma": Form("Windows Media Audio"),
+    ".flac": Form("FLAC"),
+    ".au": Form("AU"),
+    ".snd": Form("AU"),
+    ".aif": Form("AIFF"),
+    ".aiff": Form("AIFF"),
+    ".caf": Form("CAF"),
+    ".spx": Form("Speex"),
+    ".mp2": Form("MPEG audio"),
+    ".mpga": Form("MPEG audio"),
+    ".wav49": Form("WAV", taken=True),
+    ".wave": Form("WAV", taken=True),
+    ".vox": Form("Dialogic ADPCM", decoder=None),
+    ".g723": Form("G.723.1", decoder=None),
+    ".g726": Form("G.726", decoder=None),
+    ".nmf": Form("a recording of NICE", decoder=None),
+    **{kind: Form(name, decoder=options) for kind, (name, options) in foreign.HEADERLESS.items()},
+}
+"""What has one of these extensions is taken for audio, whatever is in it."""
+
+_MAGICS = ((0, b".snd", "AU"), (8, b"AIFF", "AIFF"), (8, b"AIFC", "AIFF"))
+_NO_SOUND = re.compile(rb"....ftyp(?:hei|mif|msf|avi|jp)", re.DOTALL)
+"""Pictures in the container of MPEG-4."""
+
+
+def named(extension: str) -> Form | None:
+    """The format that files with this extension have, if only audio has it."""
+    return _NAMED.get(extension)
+
+
+def sniff(handle: BinaryIO, extension: str) -> Form | None:
+    """The format of the audio in a file, None if it does not look like audio.
+
+    Blocking. Raises OSError if the handle does.
+    """
+    content = Content(handle, handle.seek(0, 2))
+    head = content.at(0, 12)
+    if _NO_SOUND.match(head):
+        return None
+    return _taken(content, head) or _foreign(content, head) or _NAMED.get(extension)
+
+
+def _taken(content: Content, head: bytes) -> Form | None:
+    if riff.matches(head):
+        return Form("WAV", taken=True)
+    if head.startswith(ogg.MAGIC):
+        return Form("Ogg", taken=True)
+    start = mpeg.after_tags(content)
+    if foreign.by_magic(content, start) is None and mpeg.begins(content, start):
+        return Form("MP3", taken=True)
+    return None
+
+
+def _foreign(content: Content, head: bytes) -> Form | None:
+    for at, magic, name in _MAGICS:
+        if head[at : at + len(magic)] == magic:
+            return Form(name)
+    start = mpeg.after_tags(content)
+    found = foreign.by_magic(content, start) or foreign.by_frames(content, start, "")
+    if found is None:
+        return None
+    name = found.name.partition(" (")[0].removesuffix(" without a header")
+    return Form(name, decoder=found.cure.before)

@@ -1,0 +1,140 @@
+"""Recorders write what is not taken by its name: it is counted by kind, never left out unsaid."""
+
+import json
+import re
+
+import pytest
+from support.audio_makers import encoded, gsm, mp3, opus
+from support.cures import shell
+
+M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42" + bytes(3000)
+WEBM = bytes.fromhex("1a45dfa3") + bytes(3000)
+
+
+def describe(calls, name):
+    origin = {"origin": str(calls.folder), "name": name}
+    calls.put(f"{name.rpartition('.')[0]}.json", json.dumps(origin).encode())
+
+
+def recorder(calls):
+    """A directory as several recorders leave it, only one of which is taken by default."""
+    for name, content in (
+        ("voice.oga", opus()),
+        ("tg.m4a", M4A),
+        ("miko.webm", WEBM),
+        ("old/line.dat", mp3()),
+    ):
+        calls.put(name, content)
+        describe(calls, name)
+    for name in ("nosidecar/b.gsm", "nosidecar/c.gsm"):
+        calls.put(name, gsm())
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
+    calls, upload, program, service
+):
+    recorder(calls)
+    told = "5 files look like audio and are not taken: 2 .gsm (GSM 06.10), 1 .dat (MP3)"
+    foretold = program("check", calls)
+    assert foretold.code == 0, foretold.said
+    assert "1 recording," in foretold.out
+    assert told in foretold.err
+    result = upload()
+    assert result.code == 0, result.said
+    assert told in words(result.err)
+    assert service.counts(calls) == {"voice.oga": 1}
+    status = program("status", calls)
+    assert status.code == 0
+    assert told in status.err
+    for each in (foretold, result, status):
+        assert f"batch-uploader upload {calls}" in each.err
+        assert "--include '*.dat'" in each.err
+        assert f"`ffmpeg -n -f gsm -i {calls}/nosidecar/b.gsm -c:a pcm_s16le" in each.err
+
+    kinds = json.loads(program("status", calls, "--json").out)["passed_over"]
+    assert {each["kind"]: (each["files"], each["include"]) for each in kinds} == {
+        ".gsm": (2, None),
+        ".dat": (1, "*.dat"),
+        ".m4a": (1, None),
+        ".webm": (1, None),
+    }
+    assert upload("--include", "*.dat").code == 0
+    assert service.counts(calls) == {"voice.oga": 1, "old/line.dat": 1}
+    again = upload("--include", "*.dat")
+    assert "Nothing new" in again.err
+    assert ".dat" not in again.err
+
+
+def test_without_a_display_a_kind_is_told_of_when_it_is_new(calls, upload):
+    calls.write("a.wav")
+    silent = ("--progress", "none")
+    assert upload(*silent).said == ""
+    recorder(calls)
+    calls.folder.joinpath("voice.oga").unlink()
+    calls.folder.joinpath("voice.json").unlink()
+    first, second = upload(*silent), upload(*silent)
+    assert (first.code, second.code) == (0, 0)
+    assert "5 files look like audio and are not taken" in first.err
+    assert second.said == ""
+    calls.put("more.gsm", gsm())
+    assert upload(*silent).said == ""
+    calls.put("more.amr", b"#!AMR\n" + bytes(999))
+    third = upload(*silent)
+    assert "1 file looks like audio and is not taken: 1 .amr (AMR)" in third.err
+
+
+def test_as_json_it_is_an_event_and_in_the_last_line(calls, upload):
+    calls.write("a.wav")
+    calls.put("b.gsm", gsm())
+    lines = list(map(json.loads, upload("--progress", "json").out.splitlines()))
+    (event,) = [line for line in lines if line["event"] == "files_passed_over"]
+    assert event["passed_over"] == lines[-1]["passed_over"]
+    assert event["passed_over"][0] == {
+        "kind": ".gsm",
+        "files": 1,
+        "beside": 0,
+        "form": "GSM 06.10",
+        "first": "b.gsm",
+        "include": None,
+        "new": True,
+    }
+
+
+@pytest.mark.parametrize("command", ["check", "upload"])
+def test_a_directory_with_nothing_else_is_like_an_empty_one(calls, upload, program, command):
+    calls.put("tg.m4a", M4A)
+    describe(calls, "tg.m4a")
+    calls.put("sub/b.gsm", gsm())
+    before = sorted(calls.folder.rglob("*"))
+    result = upload() if command == "upload" else program("check", calls)
+    assert result.code == 4, result.said
+    problem = "has no recordings: 2 files look like audio and are not taken: 1 .gsm"
+    assert problem in words(result.err)
+    assert "ffmpeg -n" in result.err
+    assert sorted(calls.folder.rglob("*")) == before
+    allowed = upload("--allow-empty")
+    assert allowed.code == 0
+    assert "2 files look like audio" in words(allowed.err)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("b.gsm", gsm(200)), ("it's 5.flac", encoded("FLAC")), ("a.aiff", encoded("AIFF"))],
+)
+def test_the_printed_command_makes_a_recording_that_is_taken(calls, upload, service, name, content):
+    calls.write("a-call.wav")
+    calls.put(name, content)
+    describe(calls, name)
+    command = re.search(r"`(ffmpeg .*?)`", upload().err)[1]
+    shell(command, calls.folder, check=True)
+    new = f"{name.rpartition('.')[0]}.wav"
+    calls.rest(new)
+    result = upload()
+    assert result.code == 0, result.said
+    assert service.counts(calls) == {"a-call.wav": 1, name: 1}
+    assert "beside a recording of the same name" in words(result.err)
+    assert "ffmpeg" not in result.err
