@@ -1,0 +1,317 @@
+"""The rows of one table in an SQLite file, found by their keys.
+
+Rows are kept as compressed blocks in the order of the table. An index is believed only if it was
+finished by this version for these settings; anything else is made once more from the table.
+"""
+
+import os
+import sqlite3
+import sys
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from typing import Final, NamedTuple
+
+from msgspec import MsgspecError, Struct, convert, json, msgpack
+from msgspec.structs import replace
+
+from batch_uploader.host.files import create_private, require_own
+
+VERSION: Final = 1
+ROWS_A_BLOCK: Final = 32
+FAULTS_KEPT: Final = 100
+_BLOCKS_CACHED: Final = 64
+_LEVEL: Final = 1
+_BUSY_SECONDS: Final = 60.0
+_CACHE_KIB: Final = 32 * 1024
+_MOST_CHANGES: Final = 500_000
+"""More changed keys than that are told as a change of everything."""
+
+_SCHEMA: Final = """
+CREATE TABLE state (json BLOB NOT NULL);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE places (key INTEGER NOT NULL, time INTEGER, row INTEGER NOT NULL, digest INTEGER);
+CREATE TABLE changes (generation INTEGER NOT NULL, key INTEGER NOT NULL);
+CREATE TABLE faults (line INTEGER, kind TEXT, message TEXT, cure TEXT, field TEXT);
+CREATE TABLE recordings (path TEXT PRIMARY KEY, key INTEGER, time INTEGER) WITHOUT ROWID;
+CREATE INDEX recordings_by_key ON recordings (key, time);
+"""
+_BY_KEY: Final = "CREATE INDEX IF NOT EXISTS places_by_key ON places (key, time)"
+
+
+class Source(Struct, frozen=True):
+    """What a table's file looked like when it was read, and how its beginning and end are."""
+
+    size: int = 0
+    mtime_ns: int = 0
+    inode: int | None = None
+    head: bytes = b""
+    tail: bytes = b""
+
+
+class State(Struct, frozen=True):
+    """How far an index is.
+
+    ``made_of`` is a digest of the settings, ``id`` tells this index from any other, ``oldest`` is
+    the generation since which changes are known. ``offset`` and ``line`` are where reading goes on;
+    rows of blocks from ``loose`` on are of a line that had no end yet. ``rows`` were read, ``kept``
+    have a key.
+    """
+
+    made_of: str
+    id: str
+    version: int = VERSION
+    generation: int = 1
+    oldest: int = 1
+    finished: bool = False
+    columns: tuple[str, ...] | None = None
+    form: Mapping[str, object] = {}
+    source: Source = Source()
+    offset: int = 0
+    line: int = 1
+    loose: int | None = None
+    rows: int = 0
+    kept: int = 0
+    faults: int = 0
+
+
+class Found(NamedTuple):
+    """A row as it was found: its line, and its values by column."""
+
+    line: int
+    fields: Mapping[str, object]
+
+
+class Kept(NamedTuple):
+    """A row to keep: what it is found by, and its line and values, encoded."""
+
+    keys: Sequence[tuple[int, int | None]]
+    line: int
+    body: bytes
+    digest: int
+
+
+class Unusable(OSError):  # noqa: N818 - a state, not a mistake
+    """An index that is damaged, or of another version."""
+
+
+class Index:
+    """An open index. Threads may look rows up at the same time. Raises Unusable, OSError."""
+
+    def __init__(self, path: Path, *, create: State | None = None) -> None:
+        self.path = path
+        self._lock = Lock()
+        self._cache: OrderedDict[int, tuple[list[int], list[bytes]]] = OrderedDict()
+        if create is None:
+            path.lstat()
+            require_own(path)
+        else:
+            os.close(create_private(path, append=False, exclusive=True))
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            with self._translated():
+                self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                if create is not None:
+                    self._connection.executescript(_SCHEMA)
+                    self._connection.execute("INSERT INTO state VALUES (?)", (json.encode(create),))
+                [[raw]] = self._connection.execute("SELECT json FROM state").fetchall()
+                self.state = json.decode(raw, type=State)
+        except (Unusable, ValueError, MsgspecError) as error:
+            self._connection.close()
+            raise Unusable(str(error)) from error
+        if self.state.version != VERSION:
+            self._connection.close()
+            raise Unusable(f"version {self.state.version}")
+
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                code = error.sqlite_errorcode & 0xFF if error.sqlite_errorcode else 0
+                if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}:
+                    raise OSError(f"{self.path}: {error}") from error
+            raise Unusable(str(error)) from error
+
+    # Writing
+
+    def commit(
+        self,
+        state: State,
+        rows: Sequence[Kept] = (),
+        faults: Iterable[tuple[object, ...]] = (),
+        *,
+        changed: bool = False,
+    ) -> None:
+        """Add rows and faults, and what is on record then, in one step.
+
+        ``changed`` also records that the keys of these rows have changed.
+        """
+        with self._lock, self._translated(), self._transaction() as connection:
+            [[last]] = connection.execute("SELECT coalesce(max(id), 0) FROM blocks").fetchall()
+            for start in range(0, len(rows), ROWS_A_BLOCK):
+                last += 1
+                block = rows[start : start + ROWS_A_BLOCK]
+                data = msgpack.encode(([row.line for row in block], [row.body for row in block]))
+                connection.execute(
+                    "INSERT INTO blocks VALUES (?, ?)", (last, zlib.compress(data, _LEVEL))
+                )
+                connection.executemany(
+                    "INSERT INTO places VALUES (?, ?, ?, ?)",
+                    [
+                        (key, time, last * ROWS_A_BLOCK + at, row.digest)
+                        for at, row in enumerate(block)
+                        for key, time in row.keys
+                    ],
+                )
+                if changed:
+                    connection.executemany(
+                        "INSERT INTO changes VALUES (?, ?)",
+                        [(state.generation, key) for row in block for key, _ in row.keys],
+                    )
+            connection.executemany("INSERT INTO faults VALUES (?, ?, ?, ?, ?)", faults)
+            self._record(state)
+
+    def drop_loose(self) -> None:
+        """Remove what was of a line that had no end, and begin another generation."""
+        block = self.state.loose or sys.maxsize // ROWS_A_BLOCK
+        generation = self.state.generation + 1
+        with self._lock, self._translated(), self._transaction() as connection:
+            row = block * ROWS_A_BLOCK
+            connection.execute(
+                "INSERT INTO changes SELECT ?, key FROM places WHERE row >= ?", (generation, row)
+            )
+            connection.execute("DELETE FROM places WHERE row >= ?", (row,))
+            connection.execute("DELETE FROM blocks WHERE id >= ?", (block,))
+            gone = connection.execute("DELETE FROM faults WHERE line >= ?", (self.state.line,))
+            faults = self.state.faults - gone.rowcount
+            self._record(replace(self.state, generation=generation, loose=None, faults=faults))
+            self._cache.clear()
+
+    def next_block(self) -> int:
+        """The number that the next block will have."""
+        with self._lock, self._translated():
+            query = "SELECT coalesce(max(id), 0) + 1 FROM blocks"
+            [[found]] = self._connection.execute(query).fetchall()
+            return int(found)
+
+    def arrange(self) -> None:
+        """Make rows findable by key, when all of them are there."""
+        with self._lock, self._translated():
+            self._connection.execute(_BY_KEY)
+
+    def note_changes_from(self, older: "Index", generation: int) -> None:
+        """Record which keys have other rows than in an older index, and what that had recorded."""
+        with self._lock, self._translated():
+            attached = f"{older.path.absolute().as_uri()}?mode=ro"
+            self._connection.execute("ATTACH ? AS older", (attached,))
+            with self._transaction() as connection:
+                connection.execute("INSERT INTO changes SELECT * FROM older.changes")
+                connection.execute(
+                    "INSERT OR IGNORE INTO recordings SELECT * FROM older.recordings"
+                )
+                for one, other in (("main", "older"), ("older", "main")):
+                    connection.execute(
+                        "INSERT INTO changes SELECT DISTINCT ?, key FROM"  # noqa: S608 - ours
+                        f" (SELECT key, digest FROM {one}.places"
+                        f" EXCEPT SELECT key, digest FROM {other}.places)",
+                        (generation,),
+                    )
+            self._connection.execute("DETACH older")
+
+    def _record(self, state: State) -> None:
+        self._connection.execute("UPDATE state SET json = ?", (json.encode(state),))
+        self.state = state
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+
+    # Reading
+
+    def rows(
+        self, key: int, columns: Sequence[str] | None, between: tuple[int, int] | None = None
+    ) -> list[Found]:
+        """The rows that may have a key, and a time between these, in the order of the table."""
+        query = "SELECT row FROM places WHERE key = ?"
+        values: tuple[int, ...] = (key,)
+        if between is not None:
+            query += " AND time BETWEEN ? AND ?"
+            values += between
+        with self._lock, self._translated():
+            found = self._connection.execute(f"{query} ORDER BY row", values).fetchall()
+            return [self._row(row, columns) for (row,) in found]
+
+    def _row(self, row: int, columns: Sequence[str] | None) -> Found:
+        block, at = divmod(row, ROWS_A_BLOCK)
+        lines, bodies = self._block(block)
+        values = msgpack.decode(bodies[at])
+        if columns is not None:
+            values = dict(zip(columns, values, strict=True))
+        return Found(lines[at], values)
+
+    def _block(self, number: int) -> tuple[list[int], list[bytes]]:
+        cached = self._cache.get(number)
+        if cached is None:
+            query = "SELECT data FROM blocks WHERE id = ?"
+            [[data]] = self._connection.execute(query, (number,)).fetchall()
+            decoded = msgpack.decode(zlib.decompress(data))
+            cached = convert(decoded, tuple[list[int], list[bytes]])
+            self._cache[number] = cached
+            if len(self._cache) > _BLOCKS_CACHED:
+                self._cache.popitem(last=False)
+        return cached
+
+    def faults(self) -> list[tuple[int, str, str, str, str | None]]:
+        """The first faults of the table."""
+        with self._lock, self._translated():
+            return self._connection.execute(
+                "SELECT line, kind, message, cure, field FROM faults ORDER BY line LIMIT ?",
+                (FAULTS_KEPT,),
+            ).fetchall()
+
+    def changed_since(self, generation: int) -> frozenset[int] | None:
+        """The keys whose rows have changed since; None if it may be all of them."""
+        if generation < self.state.oldest:
+            return None
+        with self._lock, self._translated():
+            query = "SELECT DISTINCT key FROM changes WHERE generation > ? LIMIT ?"
+            found = self._connection.execute(query, (generation, _MOST_CHANGES + 1)).fetchall()
+        return None if len(found) > _MOST_CHANGES else frozenset(key for (key,) in found)
+
+    # Recordings that are found by number and time
+
+    def announce(self, recordings: Iterable[tuple[str, int, int]]) -> None:
+        """Remember recordings by path, key and time, so that no two of them get one row."""
+        with self._lock, self._translated(), self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?)", recordings)
+
+    def announced(self, key: int, between: tuple[int, int]) -> list[str]:
+        """The recordings with this key and a time between these."""
+        with self._lock, self._translated():
+            query = "SELECT path FROM recordings WHERE key = ? AND time BETWEEN ? AND ?"
+            found = self._connection.execute(query, (key, *between)).fetchall()
+        return [path for (path,) in found]

@@ -1,0 +1,266 @@
+"""Which rows are a recording's: by a path, a name, an id, or by number and time."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.units import parse_duration
+from batch_uploader.prepare.about.tables import names
+from batch_uploader.prepare.about.tables.index import Found
+from batch_uploader.prepare.about.tables.jsonrows import at
+from batch_uploader.prepare.about.tables.rows import Fault, Row, shown
+from batch_uploader.prepare.about.tables.spec import Match
+from batch_uploader.prepare.about.tables.times import Moment, moment
+
+_LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
+
+
+class Wanted(Struct, frozen=True):
+    """A recording to find rows for: its path, and the groups of the pattern of names."""
+
+    path: str
+    groups: Mapping[str, str] = {}
+
+
+class Sought(NamedTuple):
+    """What to look up: a key, and the times between which a row is."""
+
+    key: int
+    between: tuple[int, int] | None = None
+
+
+class Matcher(Protocol):
+    """How rows and recordings are brought together."""
+
+    def keys_of(
+        self, row: Row, columns: tuple[str, ...] | None
+    ) -> Sequence[tuple[int, int | None]] | Fault:
+        """What a row is found by; nothing if it is of no recording."""
+
+    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+        """What to look up for a recording."""
+
+    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+        """The rows that are the recording's, apart if they are of different recordings."""
+
+    def others(self, row: Found) -> Sequence[Sought]:
+        """Where recordings would be that a row may be of, if no two of them may share one."""
+
+
+def matcher(match: Match, zone: ZoneInfo | None) -> Matcher:
+    """The matcher that the settings ask for."""
+    if match.time is not None:
+        return _ByNumber(match, match.time, zone)
+    column = match.column or ""
+    return _ById(column, match.group) if match.group else _ByPath(column, match.by)
+
+
+class _Column:
+    """Reads one column of rows; of JSON rows, it may be a path."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._path = name.split(".")
+        self._columns: tuple[str, ...] | None = None
+        self._at = 0
+
+    def of(self, row: Row, columns: tuple[str, ...] | None) -> Iterable[object]:
+        """Its values in a row that was just read. Raises ConfigError if there is no such column."""
+        values = row.values
+        if isinstance(values, Mapping):
+            return self.of_fields(values)
+        if columns is not self._columns:
+            self._at = self._index(columns or ())
+            self._columns = columns
+        return _elements(values[self._at])
+
+    def of_fields(self, fields: Mapping[str, object]) -> Iterable[object]:
+        """Its values in a row by names."""
+        if self.name in fields:
+            return _elements(fields[self.name])
+        return (each for value in at(fields, self._path) for each in _elements(value))
+
+    def _index(self, columns: Sequence[str]) -> int:
+        if self.name in columns:
+            return columns.index(self.name)
+        raise ConfigError(
+            f"match: it has no column {shown(self.name)}",
+            hint=f"its columns are {', '.join(map(shown, columns))}",
+        )
+
+
+def _elements(value: object) -> Iterable[object]:
+    # Some systems have several recordings in a column: [id1,id2].
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, str) and value[:1] == "[" and (inner := _LIST.fullmatch(value.strip())):
+        return [each.strip(" \t\r\n\"'") for each in inner[1].split(",")]
+    return (value,)
+
+
+def _text(value: object) -> str:
+    return "" if value is None or isinstance(value, bool | dict | list) else str(value).strip()
+
+
+class _ByPath:
+    """By a path or a name of a file."""
+
+    def __init__(self, column: str, by: str) -> None:
+        self._column = _Column(column)
+        self._needs_folder = by == "path"
+
+    def keys_of(
+        self, row: Row, columns: tuple[str, ...] | None
+    ) -> Sequence[tuple[int, int | None]] | Fault:
+        """As ``Matcher`` has it."""
+        bases = {names.base(_text(each)) for each in self._column.of(row, columns)}
+        return [(names.key(base), None) for base in bases if base]
+
+    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
+        return [Sought(names.key(names.base(wanted.path)))]
+
+    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+        """As ``Matcher`` has it."""
+        mine = names.parts(wanted.path)
+        ranked: dict[tuple[int, bool], dict[tuple[str, ...], list[Found]]] = {}
+        for row in rows:
+            for text in {_text(each) for each in self._column.of_fields(row.fields)}:
+                theirs = names.parts(text)
+                if theirs[-1:] != mine[-1:]:
+                    continue
+                common = names.in_common(mine, theirs)
+                if self._needs_folder and not common and len(mine) > 1 and len(theirs) > 1:
+                    continue
+                exact = text.rpartition("/")[2] == wanted.path.rpartition("/")[2]
+                by_path = ranked.setdefault((common, exact), {})
+                by_path.setdefault(theirs, []).append(row)
+        return list(ranked[max(ranked)].values()) if ranked else []
+
+    def others(self, row: Found) -> Sequence[Sought]:
+        """As ``Matcher`` has it: recordings of one name or id may share a row."""
+        del row
+        return ()
+
+
+class _ById:
+    """By a named group of the pattern of names."""
+
+    def __init__(self, column: str, group: str) -> None:
+        self._column = _Column(column)
+        self._group = group
+
+    def keys_of(
+        self, row: Row, columns: tuple[str, ...] | None
+    ) -> Sequence[tuple[int, int | None]] | Fault:
+        """As ``Matcher`` has it."""
+        ids = {_id(each) for each in self._column.of(row, columns)}
+        return [(names.key(each), None) for each in ids if each]
+
+    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
+        found = _id(wanted.groups.get(self._group))
+        return [Sought(names.key(found))] if found else []
+
+    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+        """As ``Matcher`` has it."""
+        text = _text(wanted.groups.get(self._group))
+        alike: dict[str, list[Found]] = {}
+        for row in rows:
+            for each in {_text(value) for value in self._column.of_fields(row.fields)}:
+                if _id(each) == _id(text):
+                    alike.setdefault(each, []).append(row)
+        # Some ids differ by case alone.
+        return [alike[text]] if text in alike else list(alike.values())
+
+    def others(self, row: Found) -> Sequence[Sought]:
+        """As ``Matcher`` has it: recordings of one name or id may share a row."""
+        del row
+        return ()
+
+
+def _id(value: object) -> str:
+    """An id as it is compared."""
+    text = _text(value)
+    return text.lower() if text.isascii() else "/".join(names.parts(text))
+
+
+class _ByNumber:
+    """By a telephone number, and a time within a window."""
+
+    def __init__(self, match: Match, time: str, zone: ZoneInfo | None) -> None:
+        self._numbers = [_Column(name) for name in match.number]
+        self._time = _Column(time)
+        self._match = match
+        self._zone = zone
+        self._window = parse_duration(match.window)
+        self._local: bool | None = None
+
+    def keys_of(
+        self, row: Row, columns: tuple[str, ...] | None
+    ) -> Sequence[tuple[int, int | None]] | Fault:
+        """As ``Matcher`` has it."""
+        numbers = {
+            names.number(_text(each))
+            for column in self._numbers
+            for each in column.of(row, columns)
+        } - {""}
+        if not numbers:
+            return ()
+        texts = [each for each in self._time.of(row, columns) if _text(each)]
+        if not texts:
+            return ()
+        time = moment(texts[0], self._match.format, self._zone)
+        if time is None:
+            message = f"{shown(texts[0])} is not a time that is recognised"
+            return Fault(row.line, "table-time", message, "specify its format", self._time.name)
+        self._require_one_kind(time)
+        return [(names.key(each), round(time * 1000)) for each in sorted(numbers)]
+
+    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
+        match = self._match
+        number = names.number(wanted.groups.get(match.name_number, ""))
+        time = moment(wanted.groups.get(match.name_time), match.name_format, self._zone)
+        if not number or time is None:
+            return []
+        self._require_one_kind(time)
+        return [Sought(names.key(number), self._around(time))]
+
+    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+        """As ``Matcher`` has it: each row is a call of its own."""
+        number = names.number(wanted.groups.get(self._match.name_number, ""))
+        return [[row] for row in rows if number in self._numbers_of(row)]
+
+    def others(self, row: Found) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
+        texts = list(self._time.of_fields(row.fields))
+        time = moment(texts[0], self._match.format, self._zone) if texts else None
+        if time is None:
+            return []
+        return [
+            Sought(names.key(each), self._around(time))
+            for each in sorted(set(self._numbers_of(row)))
+        ]
+
+    def _around(self, time: Moment) -> tuple[int, int]:
+        at, window = round(time * 1000), round(self._window * 1000)
+        return at - window, at + window
+
+    def _numbers_of(self, row: Found) -> Iterator[str]:
+        for column in self._numbers:
+            for each in column.of_fields(row.fields):
+                yield names.number(_text(each))
+
+    def _require_one_kind(self, time: Moment) -> None:
+        if self._local is None:
+            self._local = time.local
+        elif self._local != time.local:
+            raise ConfigError(
+                "match: of the times in rows and in names, only some have a zone",
+                hint="specify timezone, the zone of those that have none",
+            )

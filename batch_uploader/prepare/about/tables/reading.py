@@ -1,0 +1,83 @@
+"""Which reader a table has, and its index brought up to date with it."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from msgspec import json
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about.tables.delimited import DelimitedReader
+from batch_uploader.prepare.about.tables.index import Index, Source
+from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
+from batch_uploader.prepare.about.tables.lines import SAMPLE
+from batch_uploader.prepare.about.tables.match import Matcher
+from batch_uploader.prepare.about.tables.refresh import Wanted, look_of, refresh_file, refresh_whole
+from batch_uploader.prepare.about.tables.rows import Reader
+from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.sql import SqlReader, sqlite_path, without_password
+from batch_uploader.prepare.about.tables.xlsx import XlsxReader
+
+_JSON: Final = (".json", ".jsonl", ".ndjson")
+_SHEETS: Final = (".xlsx", ".xlsm")
+_NOT_READ: Final = (".xls", ".ods")
+
+
+def refreshed(spec: TableSpec, where: Path | str, path: Path, matcher: Matcher) -> Index:
+    """The index at ``path`` of a file or a database, up to date. Raises ConfigError, OSError."""
+    wanted = Wanted(path, _made_of(spec), matcher.keys_of)
+    if isinstance(where, str):
+        return refresh_whole(
+            wanted, _look_of_database(where), lambda: SqlReader(where, str(spec.query))
+        )
+    if not where.is_file():
+        raise ConfigError("there is no such file", hint="specify where the table is")
+    ending = where.suffix.lower()
+    if ending in _NOT_READ:
+        raise ConfigError(f"{ending} is not read", hint="save it as XLSX or CSV")
+    if ending in _SHEETS:
+        look = look_of(where.stat())
+        written = spec.written()
+        return refresh_whole(wanted, look, lambda: XlsxReader(where, written, spec.sheet))
+    if ending in _JSON and _is_list(spec, where):
+        with where.open("rb") as file:
+            return refresh_whole(
+                wanted,
+                look_of(where.stat()),
+                lambda: JsonListReader(file, spec.encoding, spec.records),
+            )
+
+    def opened(file: BinaryIO, form: Mapping[str, object] | None) -> Reader:
+        if ending in _JSON:
+            return JsonLinesReader(file, spec.encoding, form)
+        return DelimitedReader(file, spec.written(), form)
+
+    return refresh_file(wanted, where, opened)
+
+
+def _is_list(spec: TableSpec, where: Path) -> bool:
+    if spec.records is not None:
+        return True
+    with where.open("rb") as file:
+        return is_list(file.read(SAMPLE), spec.encoding)
+
+
+def _made_of(spec: TableSpec) -> str:
+    """A digest of all that decides what is in an index; what chooses among rows does not."""
+    database = spec.database and without_password(spec.database)
+    parts = [json.encode(spec.match), spec.written(), spec.sheet, spec.records, spec.timezone]
+    return blake2b(json.encode([*parts, database, spec.query]), digest_size=16).hexdigest()
+
+
+def _look_of_database(database: str) -> Source | None:
+    """What shows that an SQLite file is unchanged; servers are always asked."""
+    file = sqlite_path(database)
+    if file is None or not file.is_file():
+        return None
+    look = look_of(file.stat())
+    log = file.with_name(f"{file.name}-wal")
+    if not log.exists():
+        return look
+    more = look_of(log.stat())
+    return Source(look.size + more.size, max(look.mtime_ns, more.mtime_ns), look.inode)

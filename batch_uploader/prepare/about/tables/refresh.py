@@ -1,0 +1,318 @@
+"""Bringing an index up to date with its table: appended rows alone if it only grew, else all.
+
+A table that is not merely longer is read into a new file beside the index, which replaces it when
+it is finished. A killed refresh goes on where it last committed.
+"""
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from msgspec import msgpack
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.text import quote
+from batch_uploader.host.files import sync_directory
+from batch_uploader.host.locks import FileLock
+from batch_uploader.prepare.about.tables.index import (
+    FAULTS_KEPT,
+    Index,
+    Kept,
+    Source,
+    State,
+    Unusable,
+)
+from batch_uploader.prepare.about.tables.rows import Fault, Place, Reader, Row
+
+_ROWS_A_COMMIT: Final = 20_000
+_HEAD: Final = 64 * 1024
+_BUFFER: Final = 256 * 1024
+_FRESH_SECONDS: Final = 60.0
+"""A last line without an end is believed if the table has not been written for that long."""
+_LOCK_SECONDS: Final = 0.1
+
+Keys = Callable[[Row, tuple[str, ...] | None], Sequence[tuple[int, int | None]] | Fault]
+Open = Callable[[BinaryIO, Mapping[str, object] | None], Reader]
+_ENCODER: Final = msgpack.Encoder()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process refreshes this index."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    while not lock.acquire():
+        time.sleep(_LOCK_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Wanted(NamedTuple):
+    """The index that is wanted: its file, a digest of its settings, and how rows are found."""
+
+    path: Path
+    made_of: str
+    keys_of: Keys
+
+    @property
+    def unfinished(self) -> Path:
+        """The file in which it is made once more."""
+        return self.path.with_name(f"{self.path.name}.new")
+
+
+def refresh_file(wanted: Wanted, table: Path, open_reader: Open) -> Index:
+    """The index of a file, up to date. Raises ConfigError, OSError."""
+    with alone(wanted.path), _opened(table) as file:
+        index = _existing(wanted)
+        try:
+            return _refreshed(wanted, index, file, open_reader)
+        except Unusable:
+            # Damaged, which shows only where it is read: without it, all is read once more.
+            if index is not None:
+                index.close()
+            _remove(wanted.unfinished)
+            return _refreshed(wanted, None, file, open_reader)
+
+
+def refresh_whole(wanted: Wanted, look: Source | None, open_reader: Callable[[], Reader]) -> Index:
+    """The index of what can only be read as a whole; ``look`` shows whether it is unchanged."""
+    with alone(wanted.path):
+        index = _existing(wanted)
+        if index is not None and look is not None and is_like(index.state.source, look):
+            return index
+        filling = _Filling(None, wanted.keys_of)
+        return _replaced(wanted, index, _created(wanted), filling, open_reader(), look or Source())
+
+
+def _refreshed(wanted: Wanted, index: Index | None, file: BinaryIO, open_reader: Open) -> Index:
+    status = os.fstat(file.fileno())
+    look = look_of(status)
+    fresh = time.time() - status.st_mtime < _FRESH_SECONDS
+    filling = _Filling(file, wanted.keys_of, fresh=fresh)
+    if index is not None:
+        source = index.state.source
+        if is_like(source, look):
+            return index
+        grown = source.inode == look.inode and look.size > source.size
+        if grown and filling.fits(index.state):
+            # A killed refresh goes on from its last commit, since the size is recorded at the end.
+            index.drop_loose()
+            filling.fill(index, open_reader(file, index.state.form or None), changed=True)
+            index.commit(filling.ended(index.state, look))
+            return index
+    new = _continued(wanted, filling) or _created(wanted)
+    reader = open_reader(file, new.state.form or None)
+    return _replaced(wanted, index, new, filling, reader, look)
+
+
+def _existing(wanted: Wanted) -> Index | None:
+    """The index if it can be used for these settings, else None."""
+    try:
+        index = Index(wanted.path)
+    except (Unusable, FileNotFoundError):
+        return None
+    if index.state.made_of == wanted.made_of and index.state.finished:
+        return index
+    index.close()
+    return None
+
+
+def _created(wanted: Wanted) -> Index:
+    _remove(wanted.unfinished)
+    return Index(wanted.unfinished, create=State(wanted.made_of, uuid.uuid4().hex))
+
+
+def _continued(wanted: Wanted, filling: "_Filling") -> Index | None:
+    """What a killed refresh has left, if the table still begins like that."""
+    try:
+        left = Index(wanted.unfinished)
+    except (Unusable, FileNotFoundError):
+        return None
+    state = left.state
+    usable = state.made_of == wanted.made_of and not state.finished and state.loose is None
+    if usable and filling.fits(state):
+        return left
+    left.close()
+    return None
+
+
+def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
+    wanted: Wanted,
+    older: Index | None,
+    new: Index,
+    filling: "_Filling",
+    reader: Reader,
+    look: Source,
+) -> Index:
+    """The new index filled, in the place of the older one."""
+    with closing(new):
+        filling.fill(new, reader)
+        state = filling.ended(new.state, look)
+        new.arrange()
+        if older is not None:
+            # It stays the same index for those who ask what has changed since.
+            known = older.state
+            generation = known.generation + 1
+            new.note_changes_from(older, generation)
+            state = replace(state, id=known.id, generation=generation, oldest=known.oldest)
+            older.close()
+        new.commit(replace(state, finished=True))
+    _remove(wanted.path)
+    wanted.unfinished.replace(wanted.path)
+    sync_directory(wanted.path.parent)
+    return Index(wanted.path)
+
+
+def look_of(status: os.stat_result) -> Source:
+    """What shows that a file is unchanged."""
+    return Source(status.st_size, status.st_mtime_ns, status.st_ino or None)
+
+
+def is_like(one: Source, other: Source) -> bool:
+    """Whether a file was not written in between."""
+    return (one.size, one.mtime_ns, one.inode) == (other.size, other.mtime_ns, other.inode)
+
+
+def _remove(path: Path) -> None:
+    # Never a file without its journal: that could be half of a change.
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        with suppress(FileNotFoundError):
+            each.unlink()
+
+
+class _Filling:
+    """Reads rows into an index; ``file`` is None if the table is no file that can grow."""
+
+    def __init__(self, file: BinaryIO | None, keys_of: Keys, *, fresh: bool = False) -> None:
+        self._file = file
+        self._keys_of = keys_of
+        self._fresh = fresh
+        self._to_end = True
+
+    def fits(self, state: State) -> bool:
+        """Whether the file still has what was read of it, by its beginning and end."""
+        return self._stamped(state, state.offset).source == state.source
+
+    def ended(self, state: State, look: Source) -> State:
+        """The state when all is read; what still has to be read is not counted as seen."""
+        size = look.size if self._to_end else state.offset
+        source = replace(state.source, size=size, mtime_ns=look.mtime_ns, inode=look.inode)
+        return replace(state, source=source)
+
+    def fill(self, index: Index, reader: Reader, *, changed: bool = False) -> None:
+        """Add all rows from where the index ends."""
+        if reader.columns == ():
+            return  # nothing is written there yet
+        batch = _Batch(index, reader, changed=changed)
+        for item in reader.read(Place(index.state.offset, index.state.line)):
+            if reader.unfinished is not None and batch.loose is None:
+                if self._fresh:
+                    self._to_end = False
+                    break
+                self._commit(batch)
+                batch.loose = index.next_block()
+            found = item if isinstance(item, Fault) else self._kept(item, reader.columns)
+            batch.add(found)
+            if batch.read == _ROWS_A_COMMIT:
+                self._commit(batch)
+        self._commit(batch)
+
+    def _kept(self, row: Row, columns: tuple[str, ...] | None) -> Kept | Fault | None:
+        """A row as it is kept, None if nothing can be found by it."""
+        keys = self._keys_of(row, columns)
+        if isinstance(keys, Fault):
+            return keys
+        if not keys:
+            return None
+        try:
+            body = _ENCODER.encode(row.values)
+        except UnicodeEncodeError:
+            return Fault(row.line, "table-text", "it has half of a character", "write it again")
+        except (TypeError, OverflowError) as error:
+            return Fault(row.line, "table-value", str(error), "write the value as text")
+        digest = hashlib.blake2b(body, digest_size=8).digest()
+        return Kept(keys, row.line, body, int.from_bytes(digest, "big", signed=True))
+
+    def _commit(self, batch: "_Batch") -> None:
+        state = batch.state()
+        if self._file is not None:
+            state = self._stamped(state, state.offset)
+        batch.index.commit(state, batch.rows, batch.faults, changed=batch.changed)
+        batch.clear()
+
+    def _stamped(self, state: State, offset: int) -> State:
+        file = self._file
+        if file is None:
+            return state
+        place = file.tell()
+        digests = []
+        for begin, end in ((0, min(_HEAD, offset)), (max(0, offset - _HEAD), offset)):
+            file.seek(begin)
+            digests.append(hashlib.blake2b(file.read(end - begin), digest_size=16).digest())
+        file.seek(place)
+        head, tail = digests
+        return replace(state, source=replace(state.source, head=head, tail=tail))
+
+
+class _Batch:
+    """What is to be committed in one step."""
+
+    def __init__(self, index: Index, reader: Reader, *, changed: bool) -> None:
+        self.index = index
+        self.changed = changed
+        self.loose: int | None = None
+        self._reader = reader
+        self.clear()
+
+    def clear(self) -> None:
+        """All of it is committed."""
+        self.rows: list[Kept] = []
+        self.faults: list[tuple[object, ...]] = []
+        self.read = 0
+        self._faulty = 0
+
+    def add(self, found: Kept | Fault | None) -> None:
+        """Add a row, or what is wrong with one."""
+        self.read += 1
+        if isinstance(found, Kept):
+            self.rows.append(found)
+        elif isinstance(found, Fault):
+            self._faulty += 1
+            if self.index.state.faults + self._faulty <= FAULTS_KEPT:
+                self.faults.append(tuple(found))
+
+    def state(self) -> State:
+        """The state of the index when this is committed."""
+        state, reader = self.index.state, self._reader
+        place = reader.unfinished or reader.place
+        return replace(
+            state,
+            columns=reader.columns,
+            form=reader.form,
+            offset=place.offset,
+            line=place.line,
+            loose=self.loose,
+            rows=state.rows + self.read - self._faulty,
+            kept=state.kept + len(self.rows),
+            faults=state.faults + self._faulty,
+        )
+
+
+@contextmanager
+def _opened(table: Path) -> Iterator[BinaryIO]:
+    try:
+        with table.open("rb", buffering=_BUFFER) as file:
+            yield file
+    except FileNotFoundError:
+        raise ConfigError(f"{table} does not exist", hint="specify where the table is") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{table} is a directory", hint=f"specify its tables: {quote(str(table / '*.csv'))}"
+        ) from None

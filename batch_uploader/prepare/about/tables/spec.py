@@ -1,0 +1,115 @@
+"""What the settings say of a table."""
+
+from collections.abc import Mapping
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, ValidationError, convert
+
+from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.units import parse_duration
+from batch_uploader.prepare.about.tables.delimited import Written
+from batch_uploader.prepare.about.tables.lines import known
+
+_BY_PATH = ("path", "name", "stem")
+
+
+class Match(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "with"}):
+    """How the rows of a recording are found: by a column, or by number and time.
+
+    ``column`` (of JSON rows: a path like ``Recordings.Location``) is compared with the recording's
+    ``path``, its ``name`` or ``stem`` (both without folders and extension), or with a named group
+    of the pattern of names. Or one of the columns ``number`` ends with the same ten digits as the
+    group ``name_number``, and the times, of the column ``time`` and of the group ``name_time``, are
+    within ``window`` of each other. ``format`` and ``name_format`` are those of ``strptime``.
+    """
+
+    column: str | None = None
+    by: str = "path"
+    number: tuple[str, ...] = ()
+    time: str | None = None
+    format: str | None = None
+    window: str = "5s"
+    name_number: str = "client"
+    name_time: str = "start"
+    name_format: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.column is None) == (self.time is None):
+            raise ConfigError(
+                "match: specify a column, or a number and a time",
+                hint='write match = { column = "recordingfile", with = "name" }',
+            )
+        if self.time is not None and not self.number:
+            raise ConfigError("match: a time alone is not enough", hint="specify number as well")
+        parse_duration(self.window)
+
+    @property
+    def group(self) -> str | None:
+        """The group of the names that the column is compared with, None if it is a path."""
+        return None if self.by in _BY_PATH else self.by
+
+
+class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "as"}):
+    """A table: a ``file`` (a pattern with ``*`` means several), or a ``query`` of a ``database``.
+
+    ``source`` is its name in expressions. ``choose`` decides among several rows of a recording.
+    ``timezone`` is that of times without an offset, also of those in names. Raises ConfigError.
+    """
+
+    match: Match
+    file: str | None = None
+    database: str | None = None
+    query: str | None = None
+    source: str = "table"
+    encoding: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    header: bool | None = None
+    columns: tuple[str, ...] = ()
+    sheet: str | None = None
+    records: str | None = None
+    choose: tuple[str, ...] = ()
+    timezone: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.database is None):
+            raise ConfigError("a table is either a file or a database", hint="specify one of them")
+        if (self.database is None) != (self.query is None):
+            raise ConfigError(
+                "a database needs a query, and a file has none",
+                hint='write query = "SELECT ... FROM ..."',
+            )
+        if self.encoding is not None:
+            known(self.encoding)
+        for name in ("delimiter", "quote", "escape"):
+            sign = getattr(self, name)
+            if sign is not None and len(sign) != 1:
+                raise ConfigError(f"{name} is {sign!r}", hint="write one character")
+        self.zone()
+
+    @classmethod
+    def of(cls, raw: Mapping[str, object]) -> Self:
+        """The spec of a part of the settings. Raises ConfigError."""
+        try:
+            return convert(raw, cls)
+        except ValidationError as error:
+            raise BadValue(str(error), hint="docs/tables.md has an example of each") from error
+
+    def zone(self) -> ZoneInfo | None:
+        """Its time zone, None if it has none. Raises ConfigError."""
+        if self.timezone is None:
+            return None
+        try:
+            return ZoneInfo(self.timezone)
+        except (ValueError, OSError, LookupError):
+            raise ConfigError(
+                f"timezone is {self.timezone!r}", hint="write it like Europe/Moscow"
+            ) from None
+
+    def written(self) -> Written:
+        """How its file is declared to be written."""
+        return Written(
+            self.encoding, self.delimiter, self.quote, self.escape, self.header, self.columns
+        )

@@ -1,0 +1,249 @@
+"""A table: brought up to date once a run, then asked for the row of each recording."""
+
+import glob
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Self
+
+from msgspec import Struct, json, msgpack
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import Defect
+from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
+from batch_uploader.prepare.about.tables.index import Found, Index
+from batch_uploader.prepare.about.tables.match import Wanted, matcher
+from batch_uploader.prepare.about.tables.reading import refreshed
+from batch_uploader.prepare.about.tables.rows import shown
+from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.sql import sqlite_path, without_password
+from batch_uploader.prepare.about.values import Values
+
+_NAMED: Final = 5
+"""So many rows are named in a message."""
+
+
+class Changed(Struct, frozen=True):
+    """What has changed in a table since a generation: all of it if ``keys`` is None."""
+
+    keys: frozenset[int] | None
+
+    def __bool__(self) -> bool:
+        """Whether anything has."""
+        return self.keys is None or bool(self.keys)
+
+
+class _Part(Struct):
+    """One file of a table, or its query."""
+
+    name: str
+    index: Index
+
+
+class Table:
+    """A table of the settings. ``folder`` is for its indexes, ``base`` for relative paths.
+
+    ``compiled`` makes a condition of an expression. Threads may ask at the same time. Everything
+    here blocks; it raises ConfigError, and OSError if the disk does.
+    """
+
+    def __init__(
+        self,
+        spec: TableSpec,
+        folder: Path,
+        base: Path,
+        compiled: Callable[[str], Condition],
+    ) -> None:
+        self.spec = spec
+        self._folder = folder
+        self._base = base
+        self._rules = rules(spec.choose, compiled)
+        self._matcher = matcher(spec.match, spec.zone())
+        self._parts: list[_Part] = []
+
+    def __enter__(self) -> Self:
+        """Bring the indexes up to date."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, where in self._sources():
+                try:
+                    index = refreshed(self.spec, where, self._index_path(where), self._matcher)
+                except ConfigError as error:
+                    raise ConfigError(f"{name}: {error.problem}", hint=error.hints) from None
+                self._parts.append(_Part(name, index))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the indexes."""
+        for part in self._parts:
+            part.index.close()
+        self._parts.clear()
+
+    def _sources(self) -> list[tuple[str, Path | str]]:
+        """What it is read from: names for people, and files or a database."""
+        if self.spec.file is None:
+            database = str(self.spec.database)
+            if file := sqlite_path(database):
+                return [(file.name, f"sqlite:{self._base / file}")]
+            return [(without_password(database), database)]
+        path = self._base / Path(self.spec.file).expanduser()
+        if path.exists() or not glob.has_magic(self.spec.file):
+            return [(path.name, path)]
+        # Not Path.glob, which has no absolute patterns.
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+        if not found:
+            raise ConfigError(
+                f"{self.spec.file}: there is no such file", hint="specify where the table is"
+            )
+        return [(Path(each).name, Path(each)) for each in found]
+
+    def _index_path(self, where: Path | str) -> Path:
+        if isinstance(where, Path):
+            identity = json.encode([str(where.absolute())])
+            name = where.stem
+        else:
+            # The digest of a password would be one to guess it by.
+            identity = json.encode([without_password(where), self.spec.query])
+            name = "query"
+        digest = blake2b(identity, digest_size=8).hexdigest()
+        plain = "".join(each if each.isalnum() else "-" for each in name)[:40]
+        return self._folder / f"{plain}-{digest}.db"
+
+    # What recordings ask
+
+    def about(
+        self, wanted: Wanted, exists: Callable[[str], bool] = lambda _: True
+    ) -> Values | tuple[Defect, ...] | None:
+        """What its row says of a recording; defects if it is unclear which one; None without one.
+
+        ``exists`` is asked about another recording that the row may be of.
+        """
+        found: dict[bytes, tuple[_Part, Found]] = {}
+        for part in self._parts:
+            columns = part.index.state.columns
+            for key, between in self._matcher.sought(wanted):
+                for row in part.index.rows(key, columns, between):
+                    # The first of identical rows: exports overlap.
+                    found.setdefault(msgpack.encode(row.fields, order="sorted"), (part, row))
+        groups = self._matcher.fitting(wanted, [row for _, row in found.values()])
+        if not groups:
+            return None
+        origins = {id(row): f"{part.name}, line {row.line:,}" for part, row in found.values()}
+        if len(groups) > 1:
+            named = [origins[id(rows[0])] for rows in groups]
+            return (_several_calls(wanted.path, named),)
+        rows = choose(groups[0], self._rules)
+        if len(rows) > 1:
+            return (_several_rows(wanted.path, [origins[id(row)] for row in rows]),)
+        [row] = rows
+        if sharing := self._sharing(wanted, row, exists):
+            return (_shared(wanted.path, origins[id(row)], sharing),)
+        return Values(self.spec.source, row.fields, origins[id(row)])
+
+    def announce(self, recordings: Iterable[Wanted]) -> None:
+        """Remember recordings before any is asked about, so that no two of them get one row.
+
+        Does nothing unless they are found by number and time.
+        """
+        if self.spec.match.time is None:
+            return
+        first = self._parts[0].index
+        first.announce(
+            [
+                (wanted.path, key, (between[0] + between[1]) // 2)
+                for wanted in recordings
+                for key, between in self._matcher.sought(wanted)
+                if between is not None
+            ]
+        )
+
+    def _sharing(self, wanted: Wanted, row: Found, exists: Callable[[str], bool]) -> list[str]:
+        found = {
+            path
+            for key, between in self._matcher.others(row)
+            if between is not None
+            for path in self._parts[0].index.announced(key, between)
+        }
+        return sorted(path for path in found - {wanted.path} if exists(path))
+
+    # What a run asks
+
+    @property
+    def generation(self) -> str:
+        """Which state of the table this is, to ask later what has changed since."""
+        return " ".join(
+            f"{part.index.state.id}:{part.index.state.generation}" for part in self._parts
+        )
+
+    def changed_since(self, generation: str) -> Changed:
+        """What has changed since the table was in that state."""
+        before = dict(each.split(":") for each in generation.split() if ":" in each)
+        keys: set[int] = set()
+        for part in self._parts:
+            # A new part changes what it has rows for.
+            known = before.pop(part.index.state.id, None)
+            changed = part.index.changed_since(int(known or 0)) if generation else None
+            if changed is None:
+                return Changed(None)
+            keys |= changed
+        return Changed(None if before else frozenset(keys))
+
+    def touches(self, changed: Changed, wanted: Wanted) -> bool:
+        """Whether a recording may have another row than before."""
+        if changed.keys is None:
+            return True
+        return any(sought.key in changed.keys for sought in self._matcher.sought(wanted))
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has, with those of no recording."""
+        return sum(part.index.state.rows for part in self._parts)
+
+    @property
+    def fault_count(self) -> int:
+        """How many of its rows cannot be used."""
+        return sum(part.index.state.faults for part in self._parts)
+
+    def faults(self) -> list[Defect]:
+        """The first rows that cannot be used."""
+        return [
+            Defect(part.name, kind, f"line {line:,}: {message}", cure, field)
+            for part in self._parts
+            for line, kind, message, cure, field in part.index.faults()
+        ]
+
+
+def _listed(origins: Sequence[str]) -> str:
+    named = " and ".join(origins[:_NAMED])
+    more = len(origins) - _NAMED
+    return f"{named}, and {more:,} more" if more > 0 else named
+
+
+def _several_calls(path: str, origins: Sequence[str]) -> Defect:
+    return Defect(
+        path,
+        "table-ambiguous",
+        f"rows of different recordings may be its own: {_listed(origins)}",
+        "match by what tells them apart, such as the path or an id in the name",
+    )
+
+
+def _several_rows(path: str, origins: Sequence[str]) -> Defect:
+    return Defect(
+        path,
+        "table-several",
+        f"it has several rows: {_listed(origins)}",
+        "specify with choose which one counts, or remove the others",
+    )
+
+
+def _shared(path: str, origin: str, sharing: Sequence[str]) -> Defect:
+    return Defect(
+        path,
+        "table-shared",
+        f"{origin} may be of another recording as well: {_listed(list(map(shown, sharing)))}",
+        "match by an id in the name, or with a smaller window",
+    )
