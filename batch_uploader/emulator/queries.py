@@ -14,7 +14,10 @@ from batch_uploader.emulator.rules import (
     parse,
 )
 from batch_uploader.emulator.store import Talk, TalkStore
+from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.sinks.speechsense import wire
+
+_TYPES = Schema.for_kind(Kind.TWO_CHANNEL).types
 
 
 class Queries:
@@ -66,6 +69,11 @@ class Queries:
             raise RpcRefusal(grpc.StatusCode.UNAVAILABLE, "The search is unavailable, try again")
 
 
+def _type(name: str) -> str:
+    """The type of a field as the service's guide has it; of any other one, a string."""
+    return f"FIELD_TYPE_{_TYPES.get(name, FieldType.STRING).upper()}"
+
+
 def _message(talk: Talk) -> wire.Talk:
     message = wire.Talk(
         id=talk.talk_id,
@@ -73,7 +81,7 @@ def _message(talk: Talk) -> wire.Talk:
         created_by="emulator",
         modified_by="emulator",
         talk_fields=[
-            wire.Field(name=name, value=value, type=wire.FieldType.FIELD_TYPE_STRING)
+            wire.Field(name=name, value=value, type=wire.FieldType.Value(_type(name)))
             for name, value in talk.fields.items()
         ],
         talk_state=wire.TalkState(

@@ -6,8 +6,13 @@ import grpc
 import pytest
 from support.emulator_client import metadata, refused, running, upload, violations, wav
 
-from batch_uploader.emulator import Connection, Faults
+from batch_uploader.app.learned import learn_fields
+from batch_uploader.core.errors import ConfigError, Unauthorized
+from batch_uploader.emulator import API_KEY, Connection, Faults
+from batch_uploader.prepare.sidecar import FieldType
 from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.channel import Endpoint
+from batch_uploader.sinks.speechsense.credentials import ApiKey
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -191,3 +196,22 @@ async def test_two_hits_are_two_talks(emulator):
     _, client = emulator
     ids = [await client.upload(upload(talk=metadata(fields={"key": "k"}))) for _ in range(2)]
     assert (await client.search(filters=[match("userMeta.key", "k")])).talk_ids == ids
+
+
+async def test_the_fields_of_a_connection_are_learned_from_a_talk(emulator):
+    emulator, client = emulator
+    fields = {"date": "2026-03-27T09:25:17+03:00", "direction_outgoing": "true", "ticket.id": "7"}
+    talk_id = await client.upload(upload(wav(0.1), talk=metadata("demo", fields)))
+    endpoint = Endpoint.parse(emulator.address, ca_file=emulator.ca_file)
+    learned = await learn_fields("demo", talk_id, endpoint, ApiKey(API_KEY))
+    assert learned == {
+        "date": FieldType.DATE,
+        "direction_outgoing": FieldType.BOOLEAN,
+        "ticket.id": FieldType.STRING,
+    }
+    with pytest.raises(ConfigError, match="no talk"):
+        await learn_fields("demo", "nobody's", endpoint, ApiKey(API_KEY))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await learn_fields("unknown", talk_id, endpoint, ApiKey(API_KEY))
+    with pytest.raises(Unauthorized):
+        await learn_fields("demo", talk_id, endpoint, ApiKey("wrong"))

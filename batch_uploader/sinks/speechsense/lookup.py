@@ -124,6 +124,35 @@ class Lookup:
         )
 
 
+async def fields_of(
+    connection_id: str, talk_id: str, ask: Ask, quota: Quota
+) -> dict[str, str] | None:
+    """The metadata fields of a talk with their types (``string``), None if there is no such talk.
+
+    Raises SearchFailed.
+    """
+    await quota.take(1)
+    request = wire.GetTalkRequest(connection_id=connection_id, talk_ids=[talk_id])
+    request.results_mask.paths.append("conversation_statistics")
+    answer = await ask(wire.GET, request.SerializeToString())
+    if isinstance(answer, RpcResult):
+        raise failed(answer)
+    talks = _parse(wire.GetTalkResponse.FromString, answer).talk
+    found = next((talk for talk in talks if talk.id == talk_id), None)
+    if found is None:
+        return None
+    return {_bare(field.name): _type(field.type) for field in found.talk_fields if field.name}
+
+
+def _type(number: int) -> str:
+    """The word for a type; unknown ones are of a newer service."""
+    try:
+        word = wire.FieldType.Name(number).removeprefix("FIELD_TYPE_").lower()
+    except ValueError:
+        return "string"
+    return "string" if word == "unspecified" else word
+
+
 def failed(answer: RpcResult) -> SearchFailed:
     """The error for a failed Search or Get."""
     said = answer.quote()

@@ -3,8 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, Self
 
 import grpc
@@ -26,7 +26,7 @@ from batch_uploader.sinks.speechsense.channel import Endpoint, named, proxy_in_u
 from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, classify, never_left
-from batch_uploader.sinks.speechsense.lookup import Lookup
+from batch_uploader.sinks.speechsense.lookup import Lookup, fields_of
 from batch_uploader.sinks.speechsense.quota import Quota
 from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
@@ -90,7 +90,8 @@ class SpeechSenseSink:
         self._chunk_size = chunk_size
         self._stamp_field = stamp_field
         self._unavailable = unavailable
-        self._lookup = Lookup(stamp_field, quota or Quota()) if stamp_field else None
+        self._quota = quota or Quota()
+        self._lookup = Lookup(stamp_field, self._quota) if stamp_field else None
         self._pool: ChannelPool | None = None
 
     async def __aenter__(self) -> Self:
@@ -187,8 +188,21 @@ class SpeechSenseSink:
         """
         if self._lookup is None:
             raise SearchFailed("Search needs a stamp field", hint="name one", code="NO_STAMP_FIELD")
-        try:
+        with self._naming_proxy():
             return await self._lookup.find(connection_id, keys, self._ask, waits)
+
+    async def fields_of(self, connection_id: str, talk_id: str) -> dict[str, str] | None:
+        """The metadata fields of a talk with their types, None if there is no such talk.
+
+        Raises SearchFailed.
+        """
+        with self._naming_proxy():
+            return await fields_of(connection_id, talk_id, self._ask, self._quota)
+
+    @contextmanager
+    def _naming_proxy(self) -> Iterator[None]:
+        try:
+            yield
         except SearchFailed as error:
             if proxy := proxy_in_use(self._endpoint):
                 error.problem += f" (through the proxy {proxy})"
