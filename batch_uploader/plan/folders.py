@@ -331,7 +331,7 @@ class FolderPlanner(Struct, frozen=True):
             and before.policy == self.filtered
             and before.stat.is_like(now)
         ):
-            batch.left_out[left.by] += 1
+            batch.left_out[left.by.value] += 1
         else:
             batch.outside.append(outcome)
         return True

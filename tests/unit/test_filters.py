@@ -1,17 +1,24 @@
 """Filters: what they leave out is on record, counted, and not opened again each night."""
 
+import os
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, Harness, recordings, sidecar, wav
+from support.engine_harness import OPTIONS, CountsOpening, Harness, recordings, sidecar, wav
 
+from batch_uploader.app.check import check_directory
+from batch_uploader.app.status import directory_status
+from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.events import FolderPlanned
 from batch_uploader.core.states import Status
+from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.filters import (
     Filter,
     Filters,
@@ -22,6 +29,8 @@ from batch_uploader.prepare.filters import (
     path_hash,
 )
 from batch_uploader.prepare.rules import Rules
+from batch_uploader.sinks.memory import MemorySink
+from batch_uploader.sources.directory import DirectorySource
 
 SECOND = 1_000_000_000
 
@@ -226,10 +235,8 @@ async def test_the_sample_has_a_place_for_what_is_wrong():
     assert of(await harness.run(rules=rules)) == {"uploaded": 5, "left_out": 15}
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_rest(data):
-    """Any archive, any filters."""
+def drawn_archive(data):
+    """Up to nine recordings of some lengths and dates, some without audio or with a defect."""
     files = {}
     for n in range(data.draw(st.integers(1, 9))):
         path = f"{n % 2}/call-{n}"
@@ -239,18 +246,29 @@ async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_r
         told = {"date": day, "n": str(n)} if day else {"n": str(n)}
         broken = data.draw(st.integers(0, 5)) == 0
         files[f"{path}.json"] = b"{" if broken else sidecar(**told)
-    names = {path for path in files if path.endswith(".wav")}
-    filters = Filters(
+    return files
+
+
+def drawn_filters(data):
+    samples = [None, Sample(count=2), Sample(percent=50.0), Sample(count=99)]
+    return Filters(
         min_length=data.draw(st.sampled_from([None, 0.05, 0.5])),
         max_length=data.draw(st.sampled_from([None, 0.5, 2.0])),
         skip_empty=data.draw(st.booleans()),
         since=data.draw(st.sampled_from([None, parse_since("2025-04-21T12:00:00Z")])),
-        sample=data.draw(
-            st.sampled_from([None, Sample(count=2), Sample(percent=50.0), Sample(count=99)])
-        ),
+        until=data.draw(st.sampled_from([None, parse_until("2025-04-22")])),
+        sample=data.draw(st.sampled_from(samples)),
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_rest(data):
+    """Any archive, any filters."""
+    files = drawn_archive(data)
+    names = {path for path in files if path.endswith(".wav")}
     harness = Harness(files)
-    rules = Rules(filters=filters)
+    rules = Rules(filters=drawn_filters(data))
     summary = await harness.run(rules=rules)
     statuses = await harness.statuses()
     assert {*statuses} == names
@@ -268,6 +286,50 @@ async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_r
     assert await harness.statuses() == await plain.statuses()
     assert len(harness.sink.talks) == sent + rest.counts.get(Status.UPLOADED, 0)
     assert len(harness.sink.talks) == len(plain.sink.talks)
+
+
+class Opened(CountsOpening, DirectorySource):
+    """What is opened of a directory; what the page cache has is read without."""
+
+    def read_if_cached(self, _listed):
+        return None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+async def test_a_check_foretells_what_filters_do_in_a_directory_night_after_night(data):
+    """Filters that change from night to night, over one ledger."""
+    files = drawn_archive(data)
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "calls"
+        for path, content in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+            os.utime(root / path, (1_700_000_000, 1_700_000_000))
+        sink, uploaded = MemorySink(), set()
+        for _ in range(3):
+            rules = Rules(filters=drawn_filters(data))
+            for twice in (False, True):
+                told = await check_directory(root, connection_id="c", rules=rules)
+                quick = await check_directory(root, connection_id="c", rules=rules, fast=True)
+                source = Opened(root)
+                ledger = SqliteLedger(root / ".batch-uploader" / "ledger.db", "c")
+                uploader = Uploader(source=source, sink=sink, ledger=ledger, rules=rules)
+                async with uploader:
+                    summary = await uploader.run()
+                    rows = [row async for row in ledger.rows()]
+                assert told.left_out_by == quick.left_out_by == summary.left_out_by
+                assert told.to_send == quick.to_send == summary.counts.get(Status.UPLOADED, 0)
+                assert told.defective == summary.counts.get(Status.INVALID, 0)
+                assert told.already_there == summary.already_there
+                assert not (twice and source.opened), "nothing is opened again"
+                now = {row.path for row in rows if row.status is Status.UPLOADED}
+                assert now >= uploaded
+                uploaded = now
+                status = await directory_status(root)
+                assert status.left_out_by == {k: n for k, n in summary.left_out_by.items() if n}
+                assert len(rows) == len(files) // 2
+        assert len(sink.talks) == len(uploaded)
 
 
 @pytest.mark.parametrize("filters", [{"skip_empty": True}, {"sample": Sample(count=2)}])
