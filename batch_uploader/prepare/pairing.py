@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.core.naming import described, is_sidecar, stem
+from batch_uploader.core.naming import described, fold, is_sidecar, stem
 from batch_uploader.core.text import quote
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.similar import Similar, ambiguous, superfluous
@@ -43,7 +43,7 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
     names = {entry.path for entry in audio}
     names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
     sharing = Counter(map(stem, names))
-    mixes = {stem(name): name for name in names} | {name: name for name in names}
+    mixes = _Mixes(names)
     lonely = sorted({*sidecars, *unreadable} - names - sharing.keys())
     similar = Similar(names, lonely)
 
@@ -62,8 +62,9 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         found = [sidecar for key in keys for sidecar in sidecars.get(key, ())]
         lost = next((unreadable[key] for key in keys if key in unreadable), None)
         leg = _LEG.fullmatch(short)
-        if leg is not None and leg[1] in mixes:
-            bundles.append(bundle_of(entry, found[0] if len(found) == 1 else None, mixes[leg[1]]))
+        mix = None if leg is None else mixes.of(leg[1])
+        if mix is not None:
+            bundles.append(bundle_of(entry, found[0] if len(found) == 1 else None, mix))
         elif lost is not None:
             orphans.append(Orphan(entry, unreadable_sidecar(entry, lost)))
         elif len({stem(each) for each in rivals}) > 1 or (rivals and len(found) > 1):
@@ -78,6 +79,22 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         orphans.extend(shared_sidecars(shared, names))
     orphans.extend(_orphans(lonely, sidecars, similar, {entry.path for entry in audio}))
     return bundles, orphans
+
+
+class _Mixes:
+    """The recordings of a folder by their names, exact ones first."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = {stem(name): name for name in names} | {name: name for name in names}
+        self._alike: dict[str, str] | None = None
+
+    def of(self, name: str) -> str | None:
+        """The recording of this name, with or without its extension."""
+        if name in self._exact:
+            return self._exact[name]
+        if self._alike is None:
+            self._alike = {fold(each): mix for each, mix in self._exact.items()}
+        return self._alike.get(fold(name))
 
 
 def _may_share(sidecar: Entry, entry: Entry, sharing: Counter[str]) -> bool:

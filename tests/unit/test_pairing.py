@@ -310,6 +310,12 @@ def test_bytes_that_are_no_letters_have_no_case():
     assert paired(escaped, literal) == ({escaped: None}, {literal: "orphan-sidecar"})
 
 
+@pytest.mark.parametrize("leg", ["call-in.wav", "Call-IN.wav", "CALL_out.wav", "call.WAV-rx.wav"])
+def test_one_side_of_a_call_is_known_by_its_name_in_any_case_fault_40(leg):
+    bundles, _ = pair(Listing("", (entry("Call.wav"), entry(leg))), is_audio)
+    assert {each.path: each.mix for each in bundles} == {"Call.wav": None, leg: "Call.wav"}
+
+
 def test_a_leg_keeps_the_sidecar_of_a_similar_name_to_itself():
     assert paired("call.wav", "call.json", "call-in.wav", "CALL-IN.json") == (
         {"call.wav": "call.json", "call-in.wav": "CALL-IN.json"},
