@@ -1,7 +1,8 @@
 """FusionPBX: ``DOMAIN/archive/2026/Mar/27/UUID.mp3``, and the CDR as its GUI exports it.
 
-The export puts values in quotes and does not double the quotes in them. Outgoing calls show the
-trunk's number as the caller, so the extension is in ``extension``.
+The export puts values in quotes and does not double the quotes in them, so a row with such a value
+cannot be read. Outgoing calls show the trunk's number as the caller, so the extension is in
+``extension``.
 """
 
 from support.archives import sound
@@ -42,6 +43,9 @@ def _one(made, rows, call):
         lost = {"xml_cdr_uuid": uuid(call, 4), "record_path": "", "record_name": ""}
         rows.append(row | lost | {"missed_call": "true", "billsec": 0})
     if number % 50 == 34:
+        made.lost(f"{path}.mp3", sound.mp3(call, 2), call)
+    elif '"' in row["caller_id_name"]:
+        rows.append(row)  # whoever reads it cannot tell where the name ends
         made.lost(f"{path}.mp3", sound.mp3(call, 2), call)
     elif number % 50 == 35:
         rows.append(row)
