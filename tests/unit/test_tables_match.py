@@ -99,6 +99,13 @@ def test_ids_that_differ_by_case_are_different(folder):
     assert defect.kind == "table-ambiguous"
 
 
+def test_an_id_may_be_made_fit_for_the_name_of_a_file(folder):
+    rows = [["TToxMD/+AA==", "one"], ["TToxMD/+AB==", "other"], ["20260327T09:25", "third"]]
+    for uid, name in (("TToxMD_-AA==", "one"), ("20260327T09_25", "third")):
+        found = about(folder, rows, f"{uid}.mp3", column="uid", by="id", groups={"id": uid})
+        assert found.fields["recordingfile"] == name
+
+
 SEVERAL = [
     ["NO ANSWER", "", "9", "call.wav"],
     ["ANSWERED", "PJSIP/204-1", "31", "call.wav"],

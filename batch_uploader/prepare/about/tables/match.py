@@ -17,6 +17,8 @@ from batch_uploader.prepare.about.tables.spec import Match
 from batch_uploader.prepare.about.tables.times import Moment, moment
 
 _LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
+_SAFE: Final = str.maketrans({**dict.fromkeys('/\\:*?"<>|', "_"), "+": "-"})
+"""How IDs are made fit for the name of a file, those in base64 too."""
 
 
 class Wanted(Struct, frozen=True):
@@ -184,9 +186,9 @@ class _ById:
 
 
 def _id(value: object) -> str:
-    """An id as it is compared."""
+    """An id as it is compared; what a file's name cannot have may be replaced in one of the two."""
     text = _text(value)
-    return text.lower() if text.isascii() else "/".join(names.parts(text))
+    return (text.lower() if text.isascii() else "/".join(names.parts(text))).translate(_SAFE)
 
 
 class _ByNumber:
