@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.converting import decide
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent
@@ -36,6 +37,7 @@ from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
+from batch_uploader.prepare.convert import Conversion
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
@@ -49,12 +51,16 @@ _AT_ONCE = 64
 
 
 class Finding(Struct, frozen=True):
-    """The result of inspecting one recording: audio that would be sent, or defects."""
+    """The result of inspecting one recording: audio that would be sent, or defects.
+
+    ``converts`` if its file is converted first.
+    """
 
     path: str
     size: int
     audio: AudioInfo | None
     defects: tuple[Defect, ...] = ()
+    converts: bool = False
 
 
 class Inspection(Struct, frozen=True):
@@ -97,7 +103,9 @@ class CheckSummary(Struct):
     in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
     ``gone`` is how many recordings on record are gone, if these are most of them. ``left_out_by``
     counts what filters leave out, by filter. ``passed_over`` are the files that look like audio and
-    are not taken, by kind.
+    are not taken, by kind. ``to_convert`` of ``to_send`` are
+    converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions
+    refused them.
     """
 
     to_send: int = 0
@@ -113,6 +121,9 @@ class CheckSummary(Struct):
     converted: int = 0
     possible: tuple[DuplicateGroup, ...] = ()
     default_ids_off: DefaultIdsOff | None = None
+    unconverted: int = 0
+    to_convert: int = 0
+    to_convert_duration: float = 0.0
     read_bytes: int = 0
     gone: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
@@ -125,6 +136,8 @@ class CheckSummary(Struct):
                 self.to_send += 1
                 self.to_send_bytes += finding.size
                 self.to_send_duration += finding.audio.duration
+                self.to_convert += finding.converts
+                self.to_convert_duration += finding.audio.duration * finding.converts
         self.already_there += seen.already_there
         self.to_compare += seen.to_compare
         self.waiting += seen.waiting
@@ -197,6 +210,8 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         await require_recordings(places, source, allowed=options.allow_empty)
         stack.enter_context(source)
         await to_thread.run_sync(roots.require_none, source)
+        decided = await decide(known.reader if isinstance(known, OnRecord) else None, rules)
+        rules, summary.unconverted = decided.rules, decided.waiting
         preparer = preparer_of(source, connection, rules)
         planner = FolderPlanner(
             source,
@@ -282,6 +297,8 @@ class _Fast(Struct, frozen=True):
             seen = self.filtering.preparer_for(job).inspect(job.bundle)
         except SourceError as error:
             return unreadable(job, error)
+        if isinstance(seen, Conversion):
+            return Foretold(job.path, job.size, seen.info, converts=True)
         if isinstance(seen, AudioInfo):
             return Foretold(job.path, job.size, seen)
         return unsent(job, seen)
@@ -386,7 +403,7 @@ def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Ins
     return Inspection(
         batch.folder,
         tuple(
-            Finding(each.path, each.size, each.audio, each.defects)
+            Finding(each.path, each.size, each.audio, each.defects, each.converts)
             for each in told
             if each.audio is not None or each.defects
         ),

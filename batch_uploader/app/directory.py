@@ -8,9 +8,16 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
+from batch_uploader.app.converting import Decided, decide
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guard import RootGuard
-from batch_uploader.app.places import Where, find_places, require_none_lost, require_replaceable
+from batch_uploader.app.places import (
+    Places,
+    Where,
+    find_places,
+    require_none_lost,
+    require_replaceable,
+)
 from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
@@ -19,6 +26,7 @@ from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
@@ -130,17 +138,27 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     allowed = options is not None and options.allow_empty
     await require_recordings(places, source, allowed=allowed)
     belonging = Belonging(places.ledger, places.root)
-    return Uploader(
+    decided = await _decide(places, connection_id, rules or Rules())
+    uploader = Uploader(
         source=source,
         sink=sink,
         ledger=SqliteLedger(places.ledger, connection_id),
-        rules=_with_stamp(rules or Rules(), stamp_field),
+        rules=_with_stamp(decided.rules, stamp_field),
         options=options,
         manifest=places.manifest,
         belonging=belonging,
         guard=RootGuard(places, belonging, roots, source, adopts=adopt),
         listeners=listeners,
     )
+    uploader.unconverted = decided.waiting
+    return uploader
+
+
+async def _decide(places: Places, connection_id: str, rules: Rules) -> Decided:
+    if not places.ledger.exists():
+        return await decide(None, rules)
+    async with LedgerReader(places.ledger, connection_id) as reader:
+        return await decide(reader, rules)
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:

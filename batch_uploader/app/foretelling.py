@@ -33,7 +33,8 @@ class Foretold(Struct, frozen=True):
     """What a run does with one recording: it has audio to send, defects, or an outcome.
 
     Without any of them it is on record, or ``waiting`` since its file is changing, or it is set
-    aside until the end of the scan. ``nbytes`` are those that were read.
+    aside until the end of the scan. ``nbytes`` are those that were read. ``converts`` if its file
+    is converted first.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Foretold(Struct, frozen=True):
     already_there: bool = False
     waiting: bool = False
     nbytes: int = 0
+    converts: bool = False
 
 
 class Foretelling:
@@ -181,7 +183,8 @@ def _foretold(recording: Recording, answer: ClaimAnswer) -> Foretold:
     path, size = recording.path, recording.stat.size
     match answer.claim:
         case ClaimResult.GRANTED:
-            return Foretold(path, size, recording.audio, nbytes=size)
+            converts = recording.sent is not None
+            return Foretold(path, size, recording.audio, nbytes=size, converts=converts)
         case ClaimResult.KNOWN | ClaimResult.OUTDATED:
             return Foretold(path, size, already_there=True, nbytes=size)
         case ClaimResult.DUPLICATE | ClaimResult.DOUBTED:

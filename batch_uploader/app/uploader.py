@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.converting import AGREED
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.preparing import preparer_of
 from batch_uploader.app.runrecord import RunRecord
+from batch_uploader.core.changes import Remember
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
 from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
@@ -30,13 +32,14 @@ from batch_uploader.core.events import (
     RunStarted,
 )
 from batch_uploader.core.model import Ending, Outcome, Summary, Version
-from batch_uploader.core.ports import Anchored, Ledger, Sink, Source
+from batch_uploader.core.ports import Anchored, Ledger, Sink, Source, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import UNDECIDED
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.prepare.audio import Convert
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
@@ -92,6 +95,8 @@ class Uploader:
         self._books = Bookkeeping(ledger, manifest_file, belonging)
         self._guard = guard
         self.adopted: Sequence[Adopted] = ()
+        self.unconverted = 0
+        """How many recordings earlier versions refused that could be converted."""
         self._listeners = listeners
         self._clock = clock or Clock()
         self._rules = rules
@@ -160,6 +165,7 @@ class Uploader:
             if self._guard is not None:
                 await stack.enter_async_context(self._guard)
             await stack.enter_async_context(self._ledger)
+            await self._remember_conversion()
             if self._guard is not None:
                 await self._guard.require(self._ledger)
             # The directory may have been replaced just now, and then the ledger is another's.
@@ -259,6 +265,11 @@ class Uploader:
     def cancel(self) -> None:
         """End the run at once: what is in flight is in doubt."""
         self._engine.cancel()
+
+    async def _remember_conversion(self) -> None:
+        converts = self._rules.audio.convert is Convert.NEEDED
+        if converts and await self._ledger.fact(AGREED) is None:
+            await apply_one(self._ledger, Remember(AGREED, "1"))
 
     async def _require_same_source(self) -> None:
         if isinstance(self._source, Anchored):

@@ -30,7 +30,12 @@ from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
 from batch_uploader.ui.fields import finite, outcome_fields, passed_over_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
-from batch_uploader.ui.summary import left_out_words, most_gone, warn_of_nothing
+from batch_uploader.ui.summary import (
+    left_out_words,
+    most_gone,
+    unconverted_lines,
+    warn_of_nothing,
+)
 from batch_uploader.ui.text import format_hours
 
 _SHOWN = 3
@@ -126,6 +131,9 @@ class _TextAccount:
                 "bold",
             )
         ]
+        if total.to_convert:
+            hours = format_hours(total.to_convert_duration)
+            yield [Span(f"{total.to_convert:,} of these, {hours}, converted to 16-bit PCM")]
         for number, words in (
             (total.already_there, "already there"),
             (total.duplicates, "not to be sent: their calls are on record"),
@@ -147,6 +155,7 @@ class _TextAccount:
         if total.read_bytes:
             read = format_size(total.read_bytes)
             yield [Span(f"to find copies {read} were read; --fast reads only headers", "dim")]
+        yield from ([Span(line)] for line in unconverted_lines(total.unconverted))
         yield from duplicate_lines(
             held_groups(total.possible, self._settings, several=False),
             MOST_EXAMPLES,
@@ -204,6 +213,9 @@ class _JsonAccount:
             "waiting": total.waiting,
             "in_flight": total.in_flight,
             "duplicates": total.duplicates,
+            "to_convert": total.to_convert,
+            "to_convert_duration": finite(total.to_convert_duration),
+            "unconverted": total.unconverted,
             "converted": total.converted,
             "possible_duplicates": {
                 group.cause.value: group.recordings for group in total.possible

@@ -260,6 +260,15 @@ _READING: Final = (
         "required|optional",
         words=("required", "optional"),
     ),
+    Flag(
+        "--convert",
+        "Whether audio that the service refuses (mu-law, A-law, GSM, FLAC, Vorbis and others) is"
+        " decoded to 16-bit PCM and sent. If an earlier version refused recordings for that, it is"
+        " not done before you say so once. [default: needed]",
+        Panel.SOUND,
+        "needed|off",
+        words=("needed", "off"),
+    ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)

@@ -50,7 +50,12 @@ from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
 from batch_uploader.ui.stream import Span, warning
-from batch_uploader.ui.summary import most_gone, print_summary, warn_of_nothing
+from batch_uploader.ui.summary import (
+    most_gone,
+    print_summary,
+    unconverted_lines,
+    warn_of_nothing,
+)
 
 _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
@@ -136,6 +141,7 @@ async def upload_as_told(
                 *risks_of(places.ledger),
                 *secrets_told(settings),
                 *_limits(options, wanted),
+                *unconverted_lines(uploader.unconverted),
             ):
                 say(text)
         proxy = proxy_in_use(sending.endpoint)

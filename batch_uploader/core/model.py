@@ -241,11 +241,21 @@ class Fingerprint(Struct, frozen=True):
     metadata: bytes
 
 
+class Sent(Struct, frozen=True):
+    """What goes up instead of a file that the service refuses; ``codec`` is what the file has."""
+
+    container: Container
+    size: int
+    sha256: bytes
+    codec: str
+
+
 class Recording(Struct, frozen=True):
     """An audio file with its metadata, inspected and hashed, ready to be claimed and sent.
 
     ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
     ``mix`` is the path of the recording of which it seems to be one side, None for any other.
+    ``sent`` is what goes up if that is not the file itself; ``audio`` is of what goes up.
     """
 
     connection_id: str
@@ -257,6 +267,12 @@ class Recording(Struct, frozen=True):
     key: str
     identity: Identity = Identity()
     mix: str | None = None
+    sent: Sent | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of what goes up."""
+        return self.stat.size if self.sent is None else self.sent.size
 
 
 def recording_key(connection_id: str, path: str, sha256: bytes) -> str:

@@ -7,14 +7,15 @@ from msgspec import Struct
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.identity import Identity
-from batch_uploader.core.model import Defect, Entry, Metadata
+from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Corrected, Record, Sight
 from batch_uploader.prepare.audio import essence
 from batch_uploader.prepare.bundle import Bundle, version_of
+from batch_uploader.prepare.convert import Conversion, decode, examine
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.prepare import Preparer
-from batch_uploader.prepare.reading import Digests, explaining, probe, read, require_rest, rest_of
+from batch_uploader.prepare.reading import Digests, explaining, read, require_rest, rest_of
 
 
 class Comparer(Struct, frozen=True):
@@ -78,14 +79,18 @@ class Comparer(Struct, frozen=True):
     def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
         """SHA-256 and essence of a file; no essence for what is not sound."""
         with explaining(entry.path), self._source.open(entry.path) as handle:
-            info = probe(self._source, handle, entry, self.preparer.rules.audio)
-            if isinstance(info, Defect):
-                digest = hashlib.sha256()
-                read(handle, entry, digest.update)
-                return digest.digest(), None
-            digests = Digests(essence.begin(handle, entry.size, info))
-            read(handle, entry, digests.update)
-        return digests.digest()
+            found = examine(self._source, handle, entry, self.preparer.rules.audio)
+            if isinstance(found, Conversion):
+                decoded = decode(handle, entry, found, lambda _: None)
+                if isinstance(decoded, tuple):
+                    return decoded
+            elif isinstance(found, AudioInfo):
+                digests = Digests(essence.begin(handle, entry.size, found))
+                read(handle, entry, digests.update)
+                return digests.digest()
+            digest = hashlib.sha256()
+            read(handle, entry, digest.update)
+            return digest.digest(), None
 
     def compare(self, bundle: Bundle, known: Record) -> tuple[Comparison, Identity | None]:
         """Compare audio of the same size and time, and its sidecar, with their record.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import BinaryIO, Self, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
@@ -23,13 +24,13 @@ from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import TakesLonger, essence
 from batch_uploader.prepare.bundle import Bundle, version_of
+from batch_uploader.prepare.convert import Conversion, Converted, convert, examine, may_help
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.reading import (
     Digests,
     explaining,
-    probe,
     read,
     require_rest,
     rest_of,
@@ -77,19 +78,20 @@ class Preparer(Struct, frozen=True):
     rules: Rules
     describer: Describer
 
-    def inspect(self, bundle: Bundle) -> AudioInfo | Unsent:
-        """All but hashing: what is in the audio, or why it is not sent.
+    def inspect(self, bundle: Bundle) -> AudioInfo | Conversion | Unsent:
+        """All but hashing: what is in the audio and how it is converted, or why it is not sent.
 
         Raises as ``prepare`` does.
         """
         metadata = self.describer.describe(bundle)
         with explaining(bundle.path), self.source.open(bundle.path) as handle:
-            info = probe(self.source, handle, bundle.audio, self.rules.audio)
+            found = examine(self.source, handle, bundle.audio, self.rules.audio)
+        info = found.info if isinstance(found, Conversion) else found
         if (left := self.left_out(bundle, metadata, info)) is not None:
             return left
-        if isinstance(metadata, tuple) or isinstance(info, Defect):
+        if isinstance(metadata, tuple) or isinstance(found, Defect):
             return _all_defects(metadata, info)
-        return info
+        return found
 
     def identity(
         self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None = None
@@ -119,11 +121,10 @@ class Preparer(Struct, frozen=True):
             metadata = self.describer.describe(bundle)
             if rest_of(self.source, bundle.about) != before:
                 raise changed(listed.path)
-            sound, content = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
-            if not isinstance(sound, Recording):
-                return sound
-            stack.pop_all()
-        return Prepared.of(sound, handle, content)
+            prepared = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
+            if isinstance(prepared, Prepared) and prepared.recording.sent is None:
+                stack.pop_all()
+            return prepared
 
     def prepare_cached(self, bundle: Bundle, whole_limit: int) -> Prepared | Unsent | None:
         """As ``prepare`` for a small recording that is already in memory; None for all others.
@@ -141,7 +142,12 @@ class Preparer(Struct, frozen=True):
             sound = self._judge(bundle, metadata, content, at_once=True)
         except TakesLonger:
             return None
-        return Prepared.of(sound, None, content) if isinstance(sound, Recording) else sound
+        if isinstance(sound, Recording):
+            return Prepared.of(sound, None, content)
+        return None if self._may_convert(sound) else sound
+
+    def _may_convert(self, why: Unsent) -> bool:
+        return isinstance(why, tuple) and any(may_help(each, self.rules.audio) for each in why)
 
     def _judge(
         self,
@@ -176,8 +182,8 @@ class Preparer(Struct, frozen=True):
         handle: BinaryIO,
         whole_limit: int,
         envelope: Callable[[Recording], bytes],
-    ) -> tuple[Recording | Unsent, Content | None]:
-        """The recording of the handle, or why it is not sent; its content if that is kept."""
+    ) -> Prepared | Unsent:
+        """The recording of the handle, or why it is not sent; converted, it has another file."""
         listed = bundle.audio
         opened = require_rest(self.source, handle, listed)
         if listed.size <= min(_AT_ONCE, whole_limit):
@@ -185,13 +191,22 @@ class Preparer(Struct, frozen=True):
             if len(content) != listed.size:
                 raise changed(listed.path)
             require_rest(self.source, handle, listed, opened)
-            return self._judge(bundle, metadata, content), content
+            sound = self._judge(bundle, metadata, content)
+            if isinstance(sound, Recording):
+                return Prepared.of(sound, handle, content)
+            if not self._may_convert(sound):
+                return sound
         # A large one that is not sent need not be read.
-        info = probe(self.source, handle, listed, self.rules.audio)
+        found = examine(self.source, handle, listed, self.rules.audio)
+        info = found.info if isinstance(found, Conversion) else found
         if (left := self.left_out(bundle, metadata, info)) is not None:
-            return left, None
+            return left
         if isinstance(metadata, tuple) or isinstance(info, Defect):
-            return _all_defects(metadata, info), None
+            return _all_defects(metadata, info)
+        if isinstance(found, Conversion):
+            made = convert(handle, listed, found)
+            require_rest(self.source, handle, listed, opened)
+            return (made,) if isinstance(made, Defect) else self._made(bundle, metadata, info, made)
         digests = Digests(essence.begin(handle, listed.size, info))
         kept = None
         if listed.size <= whole_limit:
@@ -200,7 +215,16 @@ class Preparer(Struct, frozen=True):
         else:
             read(handle, listed, digests.update)
         require_rest(self.source, handle, listed, opened)
-        return self._recording(bundle, metadata, info, *digests.digest()), kept
+        recording = self._recording(bundle, metadata, info, *digests.digest())
+        return Prepared.of(recording, handle, kept)
+
+    def _made(
+        self, bundle: Bundle, metadata: Metadata, info: AudioInfo, made: Converted
+    ) -> Prepared:
+        recording = self._recording(bundle, metadata, info, made.sha256, made.heard)
+        sent = made.sent
+        payload = Payload(bundle.path, sent.sha256, sent.size, made.file, made.content)
+        return Prepared(replace(recording, sent=sent), payload)
 
     def left_out(
         self, bundle: Bundle, metadata: Metadata | tuple[Defect, ...], info: AudioInfo | Defect

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration
-from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
+from batch_uploader.prepare.audio import AudioRules, Convert, EndMark, RawFormat
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.filters import Filters, Sample, parse_since, parse_until
 from batch_uploader.prepare.rules import Rules, SidecarMode
@@ -38,7 +38,8 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     channels = kind.channels if kind else None
     schema = _schema(layers, kind)
     ogg_end = layers["ogg-end"].one_of(EndMark) if "ogg-end" in layers else EndMark.REQUIRED
-    audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end)
+    convert = layers["convert"].one_of(Convert) if "convert" in layers else None
+    audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end, convert=convert)
     return Rules(schema, audio, sidecar, _call_ids(layers, schema), _filters(layers))
 
 

@@ -45,6 +45,7 @@ KEYS = frozenset(
         "call-id",
         "concurrency",
         "connection-id",
+        "convert",
         "doubt-unavailable",
         "endpoint",
         "exclude",

@@ -376,3 +376,12 @@ def _length(line: Line) -> int:
 def _height(lines: Iterable[Line], width: int) -> int:
     """The height of lines when long ones wrap, such as the path of a manifest."""
     return sum(max(1, -(-_length(line) // width)) for line in lines)
+
+
+def unconverted_lines(number: int) -> Iterator[str]:
+    """That an upgrade does not send at once what earlier versions refused."""
+    if number:
+        yield (
+            f"earlier versions refused {plural(number, 'recording')} that can be converted and sent"
+            " now; run once with --convert needed to send them, or with --convert off"
+        )

@@ -33,7 +33,16 @@ from batch_uploader.prepare.audio.refusal import (
     to_pcm,
 )
 
-__all__ = ["AudioRules", "DefectKind", "EndMark", "RawFormat", "TakesLonger", "probe"]
+__all__ = [
+    "AudioRules",
+    "Convert",
+    "DefectKind",
+    "EndMark",
+    "RawFormat",
+    "TakesLonger",
+    "probe",
+    "require_fit",
+]
 
 _SAMPLE_BYTES = 2
 _TAKEN = "the service accepts only WAV, MP3 and Ogg Opus"
@@ -73,23 +82,40 @@ class EndMark(StrEnum):
     """One without the mark is sent as it is: some recorders never write it."""
 
 
+class Convert(StrEnum):
+    """Whether audio that the service refuses is converted."""
+
+    NEEDED = "needed"
+    """What the service refuses is decoded to 16-bit PCM, if it is complete."""
+    OFF = "off"
+    """What the service refuses is invalid."""
+
+
 class AudioRules(Struct, frozen=True):
     """What audio the connection accepts.
 
     ``channels`` is the required number of channels, None for any. ``raw`` describes files that have
-    no header, by extension and content. ``max_duration`` is in seconds.
+    no header, by extension and content. ``max_duration`` is in seconds. ``convert`` None is left to
+    the ledger: ``app.converting``.
     """
 
     channels: int | None = None
     raw: RawFormat | None = None
     max_duration: float = 4 * 3600
     ogg_end: EndMark = EndMark.REQUIRED
+    convert: Convert | None = None
 
     def __post_init__(self) -> None:
         require_whole("channels", self.channels, least=1, optional=True)
         require_type("raw", self.raw, RawFormat, optional=True)
         require_number("max_duration", self.max_duration, above=0)
         require_type("ogg_end", self.ogg_end, EndMark)
+        require_type("convert", self.convert, Convert, optional=True)
+
+    @property
+    def needs_end_mark(self) -> bool:
+        """Whether an Ogg without an end mark is invalid."""
+        return self.ogg_end is EndMark.REQUIRED
 
 
 def probe(
@@ -112,7 +138,7 @@ def probe(
     content = Content(handle, size, at_once=at_once)
     try:
         info = _look(content, path, rules)
-        _require_fit(info, rules)
+        require_fit(info, rules)
     except Refusal as refusal:
         complete = refusal.kind in _OF_WHOLE_FILES and (
             riff.shows_end(content) or ogg.shows_end(content)
@@ -128,7 +154,7 @@ def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
     if riff.matches(head):
         return riff.read(content)
     if head.startswith(ogg.MAGIC):
-        return ogg.read(content, require_end=rules.ogg_end is EndMark.REQUIRED)
+        return ogg.read(content, require_end=rules.needs_end_mark)
     start = mpeg.after_tags(content)
     found = foreign.by_magic(content, start)
     if found:
@@ -180,7 +206,8 @@ def _raw(size: int, raw: RawFormat) -> AudioInfo:
     return AudioInfo(Container.RAW, raw.channels, raw.sample_rate, seconds, shows_end=False)
 
 
-def _require_fit(info: AudioInfo, rules: AudioRules) -> None:
+def require_fit(info: AudioInfo, rules: AudioRules) -> None:
+    """Raise Refusal for complete audio that the service or the connection does not accept."""
     linear = info.container in {Container.WAV, Container.RAW}
     if info.duration <= 0:
         raise _empty()

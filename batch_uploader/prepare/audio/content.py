@@ -1,6 +1,6 @@
 """Random access to the bytes of a file of which only a little is read."""
 
-from typing import BinaryIO
+from typing import Protocol
 
 _BLOCK = 4096
 
@@ -9,13 +9,23 @@ class TakesLonger(Exception):  # noqa: N818 - control flow, not a mistake
     """The content cannot be identified without blocking for long."""
 
 
+class Readable(Protocol):
+    """What bytes are read from, at any position."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to this offset."""
+
+    def read(self, count: int, /) -> bytes:
+        """Up to so many bytes; none at the end."""
+
+
 class Content:
     """A file's bytes by offset; the last block is cached, so near reads need no system call.
 
     ``at_once``: raise TakesLonger instead of waiting.
     """
 
-    def __init__(self, handle: BinaryIO, size: int, *, at_once: bool = False) -> None:
+    def __init__(self, handle: Readable, size: int, *, at_once: bool = False) -> None:
         self.size = size
         self.at_once = at_once
         self._handle = handle

@@ -9,14 +9,14 @@ what is hashed under a letter never changes.
 """
 
 import struct
-from typing import BinaryIO, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import xxhash
 
 from batch_uploader.core.identity import CONSTANT
 from batch_uploader.core.model import AudioInfo, Container
 from batch_uploader.prepare.audio import mpeg, ogg, riff
-from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.content import Content, Readable
 from batch_uploader.prepare.audio.refusal import STRAY
 
 PCM, MP3, OPUS, VORBIS = b"p", b"m", b"o", b"v"
@@ -47,7 +47,7 @@ class Essence(Protocol):
         """The essence. Call it once, after all bytes of the file."""
 
 
-def begin(handle: BinaryIO, size: int, info: AudioInfo) -> Essence:
+def begin(handle: Readable, size: int, info: AudioInfo) -> Essence:
     """What makes the essence of this file, which was found to be ``info``.
 
     Reads little of the file and leaves it at any position. Blocks, and raises what the handle
@@ -65,6 +65,11 @@ def begin(handle: BinaryIO, size: int, info: AudioInfo) -> Essence:
     start, end = samples
     frame = info.channels * _SAMPLE_BYTES
     return _Region(PCM, start, end - (end - start) % frame, frame)
+
+
+def of_samples(nbytes: int, channels: int) -> Essence:
+    """What makes the essence of so many bytes of 16-bit samples, and of nothing else."""
+    return _Region(PCM, 0, nbytes, channels * _SAMPLE_BYTES)
 
 
 class _Region:

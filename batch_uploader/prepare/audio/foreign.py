@@ -68,7 +68,7 @@ def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
     """AAC and GSM by the sync words of their frames, others by the extension alone."""
     if _is_adts(content, start):
         return Foreign("AAC", to_pcm())
-    if _is_gsm(content):
+    if is_gsm(content):
         extension = ".gsm"
     if extension in HEADERLESS:
         name, options = HEADERLESS[extension]
@@ -86,7 +86,8 @@ def _is_adts(content: Content, start: int) -> bool:
     return True
 
 
-def _is_gsm(content: Content) -> bool:
+def is_gsm(content: Content) -> bool:
+    """Whether this is GSM 06.10 without a header: each of its frames begins with one mark."""
     frames, rest = divmod(content.size, _GSM_FRAME)
     if rest or frames < 4:  # noqa: PLR2004 - fewer may be an accident
         return False

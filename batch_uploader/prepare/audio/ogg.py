@@ -84,7 +84,7 @@ def read(content: Content, *, require_end: bool) -> AudioInfo:
     last, position = _last_page(content, first.serial)
     marked = bool(last.flags & _END)
     if require_end and not marked:
-        raise _no_end_mark()
+        raise no_end_mark()
     pre_skip = int.from_bytes(head[10:12], "little")
     seconds = (position - _start_of_audio(content, audio) - pre_skip) / _RATE
     if seconds <= 0 and last.start > audio.start:
@@ -242,7 +242,8 @@ def _packet_samples(packet: bytes) -> int:
     return frame * (1, 2, 2, several)[code]
 
 
-def _no_end_mark() -> Refusal:
+def no_end_mark() -> Refusal:
+    """The refusal of an Ogg whose last page is not marked as the last."""
     return Refusal(
         DefectKind.NO_END_MARK,
         "the last page of this Ogg file is not marked as the last: it may be complete, or cut off"

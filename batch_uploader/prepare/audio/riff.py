@@ -127,6 +127,51 @@ def shows_end(content: Content) -> bool:
     return _fits(content, layout, content.size - _last_end(content, layout.data))
 
 
+class AnyCodec(NamedTuple):
+    """Where the audio of a WAV of any codec is; ``patches`` complete its header, by offset."""
+
+    start: int
+    end: int
+    is_mp3: bool
+    patches: tuple[tuple[int, bytes], ...]
+    shows_end: bool
+
+
+def any_codec(content: Content) -> AnyCodec:
+    """Where the audio is, in a WAV of any codec. Raises Refusal if that is not all of it.
+
+    If the recorder never completed the header, the audio ends with the file.
+    """
+    layout = _layout(content)
+    data = layout.data
+    there = content.size - data.start
+    body = content.at(layout.form.start, min(layout.form.size, 40)).ljust(40, b"\0")
+    tag = int.from_bytes(body[24:26] if body[:2] == b"\xfe\xff" else body[:2], "little")
+    unfinished = not data.size and layout.announced != content.size and there
+    if unfinished or (data.size > there and data.size >= _PLACEHOLDER):
+        sizes = struct.pack("<I", content.size - 8), struct.pack("<I", there)
+        patches = (4, sizes[0]), (data.start - 4, sizes[1])
+        return AnyCodec(data.start, content.size, tag == _MP3, patches, shows_end=False)
+    missing = data.size - there
+    if missing > 0:
+        if not _counts_header_in(content, layout, missing):
+            raise Refusal(
+                DefectKind.TRUNCATED,
+                f"the WAV file ends {format_count(missing)} bytes before its announced end",
+                salvage(".wav"),
+            )
+        patch = data.start - 4, struct.pack("<I", there)
+        return AnyCodec(data.start, content.size, tag == _MP3, (patch,), shows_end=False)
+    stray = content.size - _last_end(content, data)
+    if stray > STRAY:
+        raise _unfinished(
+            f"announces {format_count(data.size)} bytes of audio, and {format_count(stray)} bytes"
+            " more follow",
+            "-ignore_length 1",
+        )
+    return AnyCodec(data.start, data.end, tag == _MP3, (), _fits(content, layout, stray))
+
+
 def _fits(content: Content, layout: _Layout, stray: int) -> bool:
     data, announced = layout.data, layout.announced
     return (

@@ -127,7 +127,7 @@ class SpeechSenseSink:
 
     def envelope(self, recording: Recording) -> bytes:
         """The message of a recording without the audio, which is at its end."""
-        return framing.whole_start(*self._small_parts(recording), recording.stat.size)
+        return framing.whole_start(*self._small_parts(recording), recording.nbytes)
 
     async def upload(self, recording: Recording, audio: Audio, attempt: Attempt) -> Receipt:
         """Send one recording in one call.

@@ -1,0 +1,142 @@
+"""Which audio that the service refuses can be sent as 16-bit PCM or MP3, and how to read it.
+
+Completeness is decided here, by the headers: libsndfile reads what is cut off without an error.
+"""
+
+import struct
+from pathlib import PurePosixPath
+from typing import Final
+
+from msgspec import Struct
+
+from batch_uploader.prepare.audio import foreign, ogg, riff
+from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.refusal import DefectKind, Refusal
+from batch_uploader.prepare.convert.decoding import Headerless
+
+_AU, _FLAC, _RF64 = b".snd", b"fLaC", b"RF64"
+_W64: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_DATA: Final = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+_UNKNOWN_SIZE = 0xFFFF_FFFF
+_MOST_CHUNKS = 1000
+_GSM_FRAME = 33
+
+GSM: Final = Headerless("GSM610", 8_000)
+HEADERLESS: Final = {
+    ".gsm": GSM,
+    ".al": Headerless("ALAW", 8_000),
+    ".alaw": Headerless("ALAW", 8_000),
+    ".ul": Headerless("ULAW", 8_000),
+    ".ulaw": Headerless("ULAW", 8_000),
+}
+"""Codecs that have one sample rate, by the extensions that say them. (G.711 and GSM 06.10.)"""
+
+
+class Way(Struct, frozen=True):
+    """How to read the audio: the bytes from ``start`` on, ``size`` of them.
+
+    ``patches`` are bytes that are read in place of others, by offset from ``start``. ``headerless``
+    is None if the bytes have a header. With ``copied`` they are an MP3 already. ``shows_end`` is as
+    in ``AudioInfo``.
+    """
+
+    start: int
+    size: int
+    patches: tuple[tuple[int, bytes], ...] = ()
+    headerless: Headerless | None = None
+    copied: bool = False
+    shows_end: bool = True
+
+
+def find(content: Content, path: str, *, require_end: bool) -> Way | None:
+    """How to read a file that the service refuses as it is; None if it cannot be read.
+
+    Raises Refusal for a file that is not complete. ``require_end`` is as in ``ogg.read``.
+    """
+    head = content.at(0, 16)
+    if riff.matches(head):
+        return _wav(content)
+    if head.startswith(ogg.MAGIC):
+        return _ogg(content, require_end=require_end)
+    reader = next((each for magic, each in _BY_MAGIC if head.startswith(magic)), _headerless)
+    return reader(content, path)
+
+
+def _headerless(content: Content, path: str) -> Way | None:
+    extension = PurePosixPath(path).suffix.lower()
+    form = GSM if foreign.is_gsm(content) else HEADERLESS.get(extension)
+    if form is GSM and content.size % _GSM_FRAME:
+        raise cut_off("the GSM file", "in the middle of a frame")
+    return None if form is None else Way(0, content.size, headerless=form, shows_end=False)
+
+
+def _wav(content: Content) -> Way:
+    found = riff.any_codec(content)
+    if found.is_mp3:
+        return Way(found.start, found.end - found.start, copied=True, shows_end=found.shows_end)
+    return Way(0, content.size, found.patches, shows_end=found.shows_end)
+
+
+def _ogg(content: Content, *, require_end: bool) -> Way:
+    if not (marked := ogg.shows_end(content)) and require_end:
+        raise ogg.no_end_mark()
+    return Way(0, content.size, shows_end=marked)
+
+
+def _au(content: Content, _: str) -> Way:
+    start, size = struct.unpack(">II", content.at(4, 8).rjust(8, b"\0"))
+    if size != _UNKNOWN_SIZE:
+        _require_whole(content, start + size, "AU")
+    return Way(0, content.size, shows_end=size != _UNKNOWN_SIZE)
+
+
+def _rf64(content: Content, _: str) -> Way | None:
+    if content.at(12, 4) != b"ds64":
+        return None
+    size = int.from_bytes(content.at(28, 8), "little")
+    offset = 20 + int.from_bytes(content.at(16, 4), "little")
+    for _step in range(_MOST_CHUNKS):
+        length = int.from_bytes(content.at(offset + 4, 4), "little")
+        if (name := content.at(offset, 4)) == b"data":
+            _require_whole(content, offset + 8 + size, "RF64")
+            return Way(0, content.size) if size else None
+        if len(name) < 4:  # noqa: PLR2004 - the file ends
+            break
+        offset += 8 + length + length % 2
+    return None
+
+
+def _flac(content: Content, _: str) -> Way | None:
+    # Its length is in its header, and decoding shows whether all of it is there.
+    samples = int.from_bytes(content.at(21, 5), "big") & (1 << 36) - 1
+    return Way(0, content.size) if samples else None
+
+
+def _w64(content: Content, _: str) -> Way | None:
+    offset = 40
+    for _step in range(_MOST_CHUNKS):
+        length = int.from_bytes(content.at(offset + 16, 8), "little")
+        if (guid := content.at(offset, 16)) == _W64_DATA:
+            _require_whole(content, offset + length, "W64")
+            return Way(0, content.size) if length > 24 else None  # noqa: PLR2004 - its own header
+        if len(guid) < 16 or length < 24:  # noqa: PLR2004 - the file ends, or is damaged
+            break
+        offset += length + -length % 8
+    return None
+
+
+_BY_MAGIC: Final = ((_AU, _au), (_FLAC, _flac), (_RF64, _rf64), (_W64, _w64))
+
+
+def _require_whole(content: Content, end: int, name: str) -> None:
+    if end > content.size:
+        raise cut_off(f"the {name} file", f"{end - content.size} bytes before its announced end")
+
+
+def cut_off(what: str, where: str) -> Refusal:
+    """The refusal of a file that lacks its end."""
+    return Refusal(
+        DefectKind.TRUNCATED,
+        f"{what} ends {where}",
+        "it may still be being written; if not, copy it again from where it was recorded",
+    )

@@ -1,0 +1,121 @@
+"""Audio that the service refuses is converted and goes up: once, whole, and not unasked."""
+
+import hashlib
+import json
+
+import pytest
+from support.sound_makers import call_wav, ffmpeg
+
+CODECS = {
+    "mu-law.wav": ("-c:a", "pcm_mulaw"),
+    "a-law.WAV": ("-c:a", "pcm_alaw"),
+    "gsm.wav": ("-c:a", "libgsm_ms"),
+    "float.wav": ("-c:a", "pcm_f32le"),
+    "vorbis.ogg": ("-c:a", "libvorbis"),
+    "night/flac.flac": (),
+}
+TAKEN = ("--include", "*.flac")
+
+
+@pytest.fixture
+def archive(calls):
+    """One call in each codec, with sidecars, and one that needs no conversion."""
+    for number, (name, options) in enumerate(CODECS.items()):
+        content = ffmpeg(
+            call_wav(number, 2 + number), "wav", name.rpartition(".")[2].lower(), *options
+        )
+        calls.put(name, content)
+        told = {"origin": str(calls), "name": name, "client_id": str(number)}
+        calls.put(f"{name.rpartition('.')[0]}.json", json.dumps(told).encode())
+    calls.write("plain.wav")
+    return calls
+
+
+def pcm_of(calls, name):
+    """The digest of the WAV that must go up: a header of 44 bytes, and what ffmpeg decodes."""
+    content = (calls.folder / name).read_bytes()
+    kind = name.rpartition(".")[2].lower()
+    made = ffmpeg(content, kind, "wav", "-c:a", "pcm_s16le", "-bitexact", "-map_metadata", "-1")
+    assert made[36:40] == b"data"
+    return hashlib.sha256(made).digest()
+
+
+def test_each_goes_up_once_as_pcm(archive, upload, service, inside):
+    checked = json.loads(inside("check", archive, *TAKEN, "--json").out)
+    assert (checked["to_send"], checked["to_convert"]) == (len(CODECS) + 1, len(CODECS))
+    assert checked["defects"] == []
+    fast = json.loads(inside("check", archive, *TAKEN, "--fast", "--json").out)
+    assert fast["to_convert_duration"] == checked["to_convert_duration"] > 20
+
+    result = upload(*TAKEN)
+
+    assert result.code == 0, result.err
+    assert service.counts(archive) == dict.fromkeys([*CODECS, "plain.wav"], 1)
+    sent = {talk.fields["name"]: talk for talk in service.talks(archive)}
+    for number, name in enumerate(CODECS):
+        assert sent[name].duration == pytest.approx(2 + number, abs=0.1)
+        if name != "vorbis.ogg":  # decoders round it differently
+            assert sent[name].sha256 == pcm_of(archive, name)
+    manifest = archive.manifest()
+    for name in CODECS:
+        content = (archive.folder / name).read_bytes()
+        assert manifest[name]["sha256"] == hashlib.sha256(content).hexdigest(), "of the file"
+        assert manifest[name]["size"] == len(content)
+    assert upload(*TAKEN).code == 0
+    assert len(service.talks(archive)) == len(CODECS) + 1
+
+
+def test_the_call_that_is_converted_by_hand_later_is_the_same_call(archive, upload, service):
+    assert upload(*TAKEN).code == 0
+    content = (archive.folder / "mu-law.wav").read_bytes()
+    archive.put("mu-law.wav", ffmpeg(content, "wav", "wav", "-c:a", "pcm_s16le"))
+
+    result = upload(*TAKEN)
+
+    assert result.code == 0, result.err
+    assert len(service.talks(archive)) == len(CODECS) + 1
+
+
+def test_what_is_cut_off_is_told_and_not_sent(archive, upload, service):
+    whole = (archive.folder / "mu-law.wav").read_bytes()
+    archive.put("mu-law.wav", whole[:-100])
+
+    result = upload(*TAKEN)
+
+    assert result.code == 1
+    assert archive.manifest()["mu-law.wav"]["error"]["code"] == "truncated"
+    assert "mu-law.wav" not in service.counts(archive)
+
+
+def test_an_upgrade_waits_until_somebody_agrees(archive, upload, service, inside):
+    """What earlier versions refused is not sent unasked, and then it is."""
+    assert upload(*TAKEN, "--convert", "off").code == 1
+    for _ in range(2):
+        result = upload(*TAKEN)
+        assert result.code == 1
+        assert f"earlier versions refused {len(CODECS)} recordings" in result.said
+        assert service.counts(archive) == {"plain.wav": 1}
+    checked = inside("check", archive, *TAKEN)
+    assert (checked.code, "--convert needed" in checked.said) == (1, True)
+
+    assert upload(*TAKEN, "--convert", "needed").code == 0
+    assert len(service.talks(archive)) == len(CODECS) + 1
+    content = ffmpeg(call_wav(77), "wav", "wav", "-c:a", "pcm_mulaw")
+    archive.put("new.wav", content)
+    archive.put("new.json", json.dumps({"origin": str(archive), "name": "new.wav"}).encode())
+    assert upload(*TAKEN).code == 0, "from now on without the flag"
+    assert service.counts(archive)["new.wav"] == 1
+
+
+def test_a_ledger_without_such_recordings_needs_no_flag_after_an_upgrade(archive, upload, service):
+    for name in CODECS:
+        (archive.folder / name).rename(archive.folder / f"{name}.later")
+    for name in (*(f"{name.rpartition('.')[0]}.json" for name in CODECS),):
+        (archive.folder / name).rename(archive.folder / f"{name}.later")
+    assert upload(*TAKEN).code == 0
+    archive.change_ledger("DELETE FROM facts WHERE name = ?", "converts")
+    for path in archive.folder.rglob("*.later"):
+        path.rename(path.with_suffix(""))
+
+    assert upload(*TAKEN).code == 0
+    assert len(service.talks(archive)) == len(CODECS) + 1
