@@ -1,5 +1,8 @@
 """The ready-made layouts: each has its archive, is commented, and fits the names there."""
 
+import re
+from pathlib import Path
+
 import pytest
 from support.archives import MAKERS, make
 
@@ -36,3 +39,8 @@ def test_its_pattern_fits_the_names_of_its_archive(name, tmp_path):
     pattern = NamePattern.parse(layouts.load(name).settings["metadata"]["names"])
     for path in make(name, tmp_path).talks:
         assert pattern.values(path), path
+
+
+def test_the_docs_have_each_layout():
+    text = (Path(__file__).parents[2] / "docs" / "layouts.md").read_text("utf-8")
+    assert re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE) == list(MAKERS)
