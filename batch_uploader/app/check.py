@@ -24,7 +24,7 @@ from batch_uploader.app.places import (
     find_places,
     require_none_lost,
 )
-from batch_uploader.app.preparing import preparer_of
+from batch_uploader.app.preparing import preparer_of, sidecar_patterns
 from batch_uploader.app.roots import Roots
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
@@ -204,6 +204,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             include=include,
             exclude=exclude,
             ignore=(places.ledger, places.manifest, *ignore),
+            sidecars=sidecar_patterns(rules),
             leads_to=places.root,
             watch={LEDGER_FOLDER: roots.require_none_in},
         )

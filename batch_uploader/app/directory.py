@@ -18,6 +18,7 @@ from batch_uploader.app.places import (
     require_none_lost,
     require_replaceable,
 )
+from batch_uploader.app.preparing import sidecar_patterns
 from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
@@ -124,6 +125,7 @@ async def directory_uploader(  # noqa: PLR0913 - as above
         include=include,
         exclude=exclude,
         ignore=(places.ledger, places.manifest, *ignore),
+        sidecars=sidecar_patterns(rules),
         leads_to=places.root,
         # A directory below may be uploaded by itself at any time.
         watch={LEDGER_FOLDER: roots.require_none_in},

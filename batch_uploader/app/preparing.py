@@ -1,15 +1,48 @@
 """Chooses what prepares the recordings of a run, and what describes them."""
 
+from typing import TYPE_CHECKING
+
+from batch_uploader.core.checks import require_type
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.describer import Describer, Sidecars
 from batch_uploader.prepare.prepare import Preparer
-from batch_uploader.prepare.rules import Rules
+from batch_uploader.prepare.rules import Rules, SidecarMode
+
+if TYPE_CHECKING:
+    from batch_uploader.prepare.about.describer import ManySources
 
 
 def preparer_of(
     source: Source, connection_id: str, rules: Rules, describer: Describer | None = None
 ) -> Preparer:
-    """What prepares audio by these rules; described by sidecars unless by something else."""
-    if describer is None:
-        describer = Sidecars(source, rules.schema, rules.sidecar)
-    return Preparer(source, connection_id, rules, describer)
+    """What prepares audio by these rules; described as they say unless by something else."""
+    return Preparer(source, connection_id, rules, describer or describer_of(source, rules))
+
+
+def describer_of(source: Source, rules: Rules) -> Describer:
+    """What describes recordings by these rules. Raises ConfigError."""
+    if rules.about is None:
+        return Sidecars(source, rules.schema, rules.sidecar)
+    return many_sources(source, rules)
+
+
+def many_sources(source: Source, rules: Rules) -> "ManySources":
+    """What describes recordings by tables, names, sidecars of any form. Raises ConfigError."""
+    from batch_uploader.prepare.about.describer import ManySources  # most runs do without
+    from batch_uploader.prepare.about.rules import MetadataRules
+
+    about = MetadataRules() if rules.about is None else rules.about
+    require_type("rules.about", about, MetadataRules)
+    assert isinstance(about, MetadataRules)  # noqa: S101 - for the type checker
+    return ManySources(
+        source,
+        rules.schema,
+        about,
+        ids=rules.call_ids.named,
+        optional=rules.sidecar is SidecarMode.OPTIONAL,
+    )
+
+
+def sidecar_patterns(rules: Rules | None) -> tuple[str, ...]:
+    """Patterns of the names of other systems' sidecars."""
+    return () if rules is None or rules.about is None else rules.about.sidecar_patterns

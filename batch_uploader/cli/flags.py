@@ -219,6 +219,33 @@ _READING: Final = (
         "required|optional",
         words=("required", "optional"),
     ),
+    Flag(
+        "--layout",
+        "The archive is that of a known system, such as freepbx: what describes its recordings, as"
+        " docs/layouts.md lists it. What the settings say counts before it.",
+        Panel.SOUND,
+        "NAME",
+    ),
+    _many(
+        "--metadata",
+        "Table with metadata, such as a CDR export: CSV, JSON lines or XLSX. In place of the table"
+        " of a layout, or of one of this name in the settings. Repeatable.",
+        Panel.SOUND,
+        "TABLE",
+    ),
+    Flag(
+        "--names",
+        "Regular expression with named groups for what names say, such as '(?P<src>[0-9]+)-.*'."
+        " One with a / is for folders and name. See docs/metadata.md.",
+        Panel.SOUND,
+        "PATTERN",
+    ),
+    Flag(
+        "--timezone",
+        "IANA time zone of the clocks that wrote times without an offset: Europe/Moscow.",
+        Panel.SOUND,
+        "ZONE",
+    ),
     _many(
         "--default",
         "Value of a metadata field where the sidecar lacks it, or is not there. Repeatable.",

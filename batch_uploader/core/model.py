@@ -148,12 +148,14 @@ class User(Struct, frozen=True):
 class Metadata(Struct, frozen=True):
     """The metadata of a recording: every value is the string that is sent.
 
-    ``defaulted`` names the fields that came from the settings instead of the sidecar.
+    ``defaulted`` names the fields that came from the settings instead of the sidecar. ``ids`` are
+    values that are not sent, but may tell one call from another: columns, parts of the name.
     """
 
     fields: Mapping[str, str]
     users: tuple[User, ...] = ()
     defaulted: frozenset[str] = frozenset()
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> bytes:
         """SHA-256 of the sidecar's fields, independent of their order.

@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -23,10 +24,22 @@ class SidecarMode(StrEnum):
     """A recording without a sidecar has the defaults as metadata."""
 
 
+class MetadataSources(Protocol):
+    """Where metadata come from besides sidecars in our own form: ``MetadataRules``."""
+
+    @property
+    def sidecar_patterns(self) -> tuple[str, ...]:
+        """Patterns of the names of other systems' sidecars."""
+
+    def digest(self) -> bytes:
+        """The digest of all of it."""
+
+
 class Rules(Struct, frozen=True):
     """The rules by which a recording with its sidecar is valid, and which call it is.
 
-    What ``filters`` leave out is not sent, whether it is valid or not. Raises ConfigError.
+    What ``filters`` leave out is not sent, whether it is valid or not. ``about`` is where metadata
+    come from besides sidecars in our own form. Raises ConfigError.
     """
 
     schema: Schema = field(default_factory=Schema)
@@ -34,6 +47,7 @@ class Rules(Struct, frozen=True):
     sidecar: SidecarMode = SidecarMode.REQUIRED
     call_ids: CallIds = field(default_factory=CallIds)
     filters: Filters = Filters()
+    about: MetadataSources | None = None
 
     def __post_init__(self) -> None:
         require_type("schema", self.schema, Schema)
@@ -41,7 +55,8 @@ class Rules(Struct, frozen=True):
         require_type("sidecar", self.sidecar, SidecarMode)
         require_type("call_ids", self.call_ids, CallIds)
         require_type("filters", self.filters, Filters)
-        for name in sorted(self.call_ids.named):
+        # With tables and names, columns and groups tell calls apart as well.
+        for name in sorted(self.call_ids.named) if self.about is None else ():
             if problem := self.schema.check_name(name):
                 raise ConfigError(
                     f"the call ID's field {name!r}: {problem.message}", hint=problem.cure
@@ -54,7 +69,7 @@ class Rules(Struct, frozen=True):
         found invalid. ``Filters.digest`` adds the filters.
         """
         schema = self.schema
-        form = (
+        form: tuple[object, ...] = (
             __version__,
             sorted(schema.defaults.items()),
             sorted(schema.required),
@@ -66,4 +81,6 @@ class Rules(Struct, frozen=True):
             sorted(self.call_ids.named),
             self.call_ids.default,
         )
+        if self.about is not None:
+            form = (*form, self.about.digest())
         return hashlib.sha256(repr(form).encode()).digest()

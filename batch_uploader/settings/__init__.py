@@ -28,6 +28,7 @@ from batch_uploader.settings.profile import (
     FILE_NAME,
     KEYS,
     Layer,
+    read_layout,
     read_profile,
 )
 from batch_uploader.sources.selection import matches
@@ -112,6 +113,8 @@ class Settings:
         self._layers: ChainMap[str, RawSetting] = ChainMap(
             given, dict(variables), *map(dict, layers)
         )
+        if "layout" in self._layers:
+            self._layers.maps.append(dict(read_layout(self._layers["layout"])))
 
     def places(self) -> Places:
         """The places of directory, ledger and manifest; computed once."""

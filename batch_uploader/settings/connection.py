@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration
@@ -18,6 +18,9 @@ from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
+
+if TYPE_CHECKING:
+    from batch_uploader.prepare.about.rules import MetadataRules
 
 _RATES = (8_000, 48_000)
 _MOST_CHANNELS = 16
@@ -40,7 +43,17 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     ogg_end = layers["ogg-end"].one_of(EndMark) if "ogg-end" in layers else EndMark.REQUIRED
     convert = layers["convert"].one_of(Convert) if "convert" in layers else None
     audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end, convert=convert)
-    return Rules(schema, audio, sidecar, _call_ids(layers, schema), _filters(layers))
+    about = _about(layers)
+    ids = _call_ids(layers, schema, only_fields=about is None)
+    return Rules(schema, audio, sidecar, ids, _filters(layers), about)
+
+
+def _about(layers: ChainMap[str, RawSetting]) -> "MetadataRules | None":
+    if not any(name in layers for name in ("metadata", "names", "timezone")):
+        return None
+    from batch_uploader.settings.metadata import read_about  # most runs do without
+
+    return read_about(layers)
 
 
 def _filters(layers: ChainMap[str, RawSetting]) -> Filters:
@@ -66,12 +79,14 @@ def _filters(layers: ChainMap[str, RawSetting]) -> Filters:
     )
 
 
-def _call_ids(layers: ChainMap[str, RawSetting], schema: Schema) -> CallIds:
+def _call_ids(layers: ChainMap[str, RawSetting], schema: Schema, *, only_fields: bool) -> CallIds:
     if "call-id" not in layers:
         return CallIds()
     given = layers["call-id"]
+    if isinstance(given.value, list):
+        given = RawSetting(",".join(given.texts()), given.origin, given.base)
     ids = given.read(CallIds.parse)
-    for name in sorted(ids.named):
+    for name in sorted(ids.named) if only_fields else ():
         if problem := schema.check_name(name):
             given.refuse(f"the field {name!r}: {problem.message}", problem.cure)
     return ids

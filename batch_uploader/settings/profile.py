@@ -56,6 +56,7 @@ KEYS = frozenset(
         "ignore-proxy",
         "include",
         "kind",
+        "layout",
         "ledger",
         "log-file",
         "manifest",
@@ -64,8 +65,10 @@ KEYS = frozenset(
         "max-length",
         "max-outage",
         "max-recordings",
+        "metadata",
         "min-age",
         "min-length",
+        "names",
         "ogg-end",
         "plaintext",
         "progress",
@@ -79,6 +82,7 @@ KEYS = frozenset(
         "since",
         "skip-empty",
         "stamp-field",
+        "timezone",
         "trust-times",
         "until",
         "verbose",
@@ -113,6 +117,21 @@ def read_profile(file: Path, profile: RawSetting | None) -> list[Layer]:
         layers.append(_layer(_table(profiles[name], where), file, where))
     layers.append(_layer(top, file, str(file)))
     return layers
+
+
+def read_layout(given: RawSetting) -> Layer:
+    """The settings of a ready-made layout, beneath all others. Raises ConfigError.
+
+    Paths in it are relative to where the layout was chosen.
+    """
+    from batch_uploader import layouts  # most runs have none
+
+    name = given.word()
+    try:
+        found = layouts.load(name)
+    except ConfigError as error:
+        given.refuse(error.problem, error.hints)
+    return _layer(found.settings, given.base / FILE_NAME, f"the layout {name}")
 
 
 def _load(file: Path) -> dict[str, object]:
@@ -152,6 +171,8 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
             )
         if key not in _TABLES:
             layer[key] = RawSetting(value, f"{key} in {where}", file.parent)
+    if isinstance(table.get("metadata"), dict):
+        layer["metadata"] = RawSetting(table["metadata"], f"[metadata] in {where}", file.parent)
     if "defaults" in table:
         origin = f"[defaults] in {where}"
         layer["defaults"] = RawSetting(_table(table["defaults"], origin), origin, file.parent)

@@ -37,6 +37,7 @@ class Scope:
     ) -> None:
         places = {name: place for place, name in enumerate(order)}
         self._described = sorted(described, key=lambda each: places.get(each.source, len(places)))
+        self._order = frozenset(order)
         self._absent = absent
         self.sources: dict[str, Mapping[str, object]] = {}
         for each in self._described:
@@ -45,7 +46,9 @@ class Scope:
 
     def find(self, name: str) -> Values | None:
         """The first source with a field of this name; one with a value before one without."""
-        having = [each for each in self._described if name in each.fields]
+        having = [
+            each for each in self._described if name in each.fields and each.source in self._order
+        ]
         return next((each for each in having if each.fields[name] not in (None, "")), None) or (
             having[0] if having else None
         )
@@ -54,6 +57,15 @@ class Scope:
         """The fields of these names that there are."""
         found = ((name, self.find(name)) for name in names)
         return {name: source.fields[name] for name, source in found if source is not None}
+
+    def value(self, path: Path) -> object:
+        """The value of a name of an expression, None if it is not there."""
+        for source in self._of(path):
+            value: object = source.fields
+            for step in path[1:] if len(path) > 1 and path[0] == source.source else path:
+                value = value[int(step)] if isinstance(value, list | tuple) else value[step]  # type: ignore[index]
+            return value
+        return None
 
     def origin(self, path: Path) -> str | None:
         """Where a name of an expression comes from, None if it is not there."""
@@ -119,7 +131,7 @@ class FieldMap:
         origin = ", ".join(dict.fromkeys(used))
         try:
             value = expression(scope.values(path[0] for path in expression.uses), scope.sources)
-            return Made(_text_of(value), origin or CONSTANT, constant=not expression.uses)
+            return Made(text_of(value), origin or CONSTANT, constant=not expression.uses)
         except Unfit as error:
             return Problem(
                 "metadata-value", f"{error.message} ({_context(expression, origin)})", error.cure
@@ -152,7 +164,7 @@ def _required_text(name: str, text: object) -> str:
     )
 
 
-def _text_of(value: object) -> str | None:
+def text_of(value: object) -> str | None:
     """A result as it is sent, None for an empty one. Raises Unfit."""
     if value is None or value == "":
         return None

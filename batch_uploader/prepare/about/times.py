@@ -99,7 +99,7 @@ def aware(
     ``where`` is the zone of what has no offset. ``fold`` chooses one of two moments. ``utc`` is
     about the same moment in UTC seconds, as in Asterisk's uniqueid.
     """
-    read = _sane(_read(value, tuple(formats)))
+    read = _sane(_read(value, tuple(formats), where))
     if read.tzinfo is not None:
         return read
     if utc is not None and utc != "":
@@ -157,7 +157,7 @@ def text_of(moment: datetime) -> str:
     return moment.isoformat(timespec=whole if moment.microsecond else "seconds")
 
 
-def _read(value: object, formats: tuple[str, ...]) -> datetime:
+def _read(value: object, formats: tuple[str, ...], where: tzinfo | None) -> datetime:
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
@@ -170,7 +170,7 @@ def _read(value: object, formats: tuple[str, ...]) -> datetime:
         if len(str(int(number))) == _EXCEL_DIGITS and number % 1:
             return _excel(number)
         if not re.fullmatch(r"(19|20)\d{12}", str(int(number))):
-            return epoch(number, None, UTC)
+            return epoch(number, None, where)
     return _written(str(value).strip())
 
 

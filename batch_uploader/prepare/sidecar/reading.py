@@ -46,6 +46,21 @@ def without_sidecar(path: str, schema: Schema) -> Metadata | tuple[Defect, ...]:
     return _Reading(path, schema).run(Object())
 
 
+def read_tree(
+    top: object, path: str, schema: Schema, missing: Callable[[str], Problem]
+) -> Metadata | tuple[Defect, ...]:
+    """The metadata of a tree of ``tree``, or its defects; ``missing`` is that of a field."""
+    return _Reading(path, schema, missing).run(top)
+
+
+def _not_in_sidecar(name: str) -> Problem:
+    return Problem(
+        "sidecar-required",
+        "this required field is missing",
+        f"add it to the sidecar, or specify --default {name}=VALUE for all",
+    )
+
+
 class _Enough(Exception):  # noqa: N818 - never leaves this module
     """The limit of defects is reached."""
 
@@ -53,8 +68,11 @@ class _Enough(Exception):  # noqa: N818 - never leaves this module
 class _Reading:
     """Reads one sidecar and collects its defects."""
 
-    def __init__(self, path: str, schema: Schema) -> None:
+    def __init__(
+        self, path: str, schema: Schema, missing: Callable[[str], Problem] = _not_in_sidecar
+    ) -> None:
         self._path = path
+        self._missing = missing
         self._schema = schema
         self._defects: list[Defect] = []
         self._judged = 0
@@ -95,14 +113,7 @@ class _Reading:
                 self._note(name, schema.check_value(name, text) or self._broken(text))
                 fields[name] = text
         for name in schema.missing(values):
-            self._add(
-                name,
-                Problem(
-                    "sidecar-required",
-                    "this required field is missing",
-                    f"add it to the sidecar, or specify --default {name}=VALUE for all",
-                ),
-            )
+            self._add(name, self._missing(name))
         return fields
 
     def _users(self, value: object) -> tuple[User, ...]:

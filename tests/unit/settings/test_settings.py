@@ -373,6 +373,7 @@ class TestRules:
             ({"call-id": "b,a"}, 'call-id = "c"', {"a", "b"}, True),
             ({}, 'call-id = "a"\n[profiles.p]\ncall-id = "none"', {"a"}, True),
             ({"profile": "p"}, 'call-id = "a"\n[profiles.p]\ncall-id = "none"', set(), False),
+            ({}, 'call-id = ["a", "b"]', {"a", "b"}, True),
         ],
     )
     def test_the_fields_that_identify_a_call(self, settings, flags, toml, named, default):
@@ -392,7 +393,8 @@ class TestRules:
                 '[connection]\nother-fields = "refuse"\n[connection.fields]\ncall = "string"',
                 "did you mean call?",
             ),
-            ({}, 'call-id = ["a"]', "call-id in "),
+            ({}, "call-id = [5]", "call-id in "),
+            ({}, 'call-id = ["a", "a"]', "named twice"),
         ],
     )
     def test_fields_that_identify_no_call_are_refused(self, settings, flags, toml, said):

@@ -94,6 +94,10 @@ class DeclaredSidecar(Struct, frozen=True):
             return "" if not end else None
         return file[len(prefix) : end] or None if file.startswith(prefix) else None
 
+    def beside(self, recording: str) -> str:
+        """The name of the sidecar of a recording with this name."""
+        return _SLOT.sub(lambda _: self.key(recording), self.name)
+
     def key(self, recording: str) -> str:
         """What the sidecar of a recording with this name describes, by its own name."""
         slot = _parts(self.name).slot

@@ -1,0 +1,300 @@
+"""Makes metadata of all that describes a recording, with the origin of each value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import SourceGone
+from batch_uploader.core.model import Defect, Entry, Listing, Metadata
+from batch_uploader.core.naming import stem
+from batch_uploader.core.ports import Source
+from batch_uploader.prepare.about import functions, times
+from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, Made
+from batch_uploader.prepare.about.foreign import SidecarReader, tags
+from batch_uploader.prepare.about.foreign.gathering import gather, sidecars_of, version_of_more
+from batch_uploader.prepare.about.mapping import FieldMap, Scope
+from batch_uploader.prepare.about.names import NamePattern
+from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, MetadataRules
+from batch_uploader.prepare.about.values import Values, version
+from batch_uploader.prepare.bundle import Bundle, bundle_of
+from batch_uploader.prepare.pairing import Orphan
+from batch_uploader.prepare.reading import explaining, read_small, user_path
+from batch_uploader.prepare.sidecar import Schema
+
+
+class Table(Protocol):
+    """A table that says something about recordings."""
+
+    @property
+    def source(self) -> str:
+        """Its name in expressions."""
+
+    @property
+    def where(self) -> str:
+        """Its name for people: ``cdr.csv``."""
+
+    def values(self, path: str, groups: Mapping[str, str]) -> Values | tuple[Defect, ...] | None:
+        """What it says about the recording at a path, whose name has these groups."""
+
+    def settled(self, listing: Listing) -> bool:
+        """Whether it surely says of these recordings what it said when they were recorded."""
+
+
+class Explained(Struct, frozen=True):
+    """What becomes of a recording's metadata: for people who look for a mistake.
+
+    ``said`` is what each source says, ``fields`` have value and origin of each field, ``defects``
+    what is wrong.
+    """
+
+    said: tuple[Values, ...]
+    fields: tuple[tuple[str, str, str], ...]
+    defects: tuple[Defect, ...]
+
+
+class _Gathered(Struct, frozen=True):
+    """What sources say about a recording; ``own`` is its sidecar in our own form.
+
+    ``absent`` says why a source says nothing, ``defect`` why it cannot do without.
+    """
+
+    said: tuple[Values, ...]
+    own: Values | None
+    absent: Mapping[str, str]
+
+
+class ManySources:
+    """Describes recordings by sidecars of any form, tables, names and tags: a ``Describer``.
+
+    Unless ``optional``, each needs a row or a sidecar where there are tables or sidecars. Raises
+    ConfigError.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        schema: Schema,
+        rules: MetadataRules,
+        *,
+        ids: frozenset[str] = frozenset(),
+        optional: bool = False,
+        tables: Sequence[Table] = (),
+        lookups: Mapping[str, functions.Lookup] | None = None,
+    ) -> None:
+        self._source = source
+        self._rules = rules
+        self._optional = optional
+        self._tables = tables
+        self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
+        where = None if rules.timezone is None else times.zone(rules.timezone)
+        known = functions.of(where, lookups or {})
+        mapped = FieldMap(rules.map, rules.sources, known)
+        self._fields = Fields(schema, mapped, functions.Clock(where), ids)
+        self._reader = SidecarReader(
+            lambda entry, limit: read_small(source, entry, limit),
+            lambda path: user_path(source, path),
+        )
+        used = {path[0] for target in mapped.targets for path in mapped.uses(target)}
+        self._reads_tags = TAGS in rules.in_order or TAGS in used
+
+    def gather(
+        self, listing: Listing, is_audio: Callable[[str], bool]
+    ) -> tuple[list[Bundle], list[Orphan]]:
+        """Pair recordings and sidecars by name, those of other systems included."""
+        bundles, orphans = gather(listing, is_audio, self._rules.sidecars)
+        return [self._with_version(each) for each in bundles], orphans
+
+    def find(self, audio: Entry, sidecar: str | None) -> Bundle:
+        """The same for one file. Blocking. Raises SourceError."""
+        folder, slash, name = audio.path.rpartition("/")
+        about = [] if sidecar is None else [self._source.stat(f"{folder}{slash}{sidecar}")]
+        for each in self._rules.sidecars:
+            if (other := each.beside(name)) != sidecar:
+                with suppress(SourceGone):
+                    about.append(self._source.stat(f"{folder}{slash}{other}"))
+        return self._with_version(replace(bundle_of(audio), about=tuple(about)))
+
+    def _with_version(self, bundle: Bundle) -> Bundle:
+        """The bundle with a digest of its rows, and of its sidecars but the first."""
+        more = version_of_more(bundle.about)
+        rows = [said for _, said in self._rows(bundle) if isinstance(said, Values)]
+        if not rows:
+            return bundle if more is None else replace(bundle, about_version=more)
+        others = [] if more is None else [Values("more", {"digest": more.hex()}, "")]
+        return replace(bundle, about_version=version([*rows, *others]))
+
+    def settled(self, listing: Listing) -> bool:
+        """Whether neither rows nor further sidecars can have changed."""
+        if any(each.of_folder for each in self._rules.sidecars) or len(self._rules.sidecars) > 1:
+            return False
+        return all(each.settled(listing) for each in self._tables)
+
+    def describe(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
+        """The metadata of all sources, or all defects. Blocking. Raises SourceError."""
+        gathered = self._gathered(bundle)
+        if isinstance(gathered, tuple):
+            return gathered
+        return self._made(bundle, gathered).metadata
+
+    def describe_cached(self, bundle: Bundle) -> Metadata | tuple[Defect, ...] | None:
+        """The same if nothing has to be read: if only names describe it."""
+        if bundle.about or self._tables or self._reads_tags:
+            return None
+        return self.describe(bundle)
+
+    def explain(self, bundle: Bundle) -> Explained:
+        """What each source says, and what is made of it. Blocking. Raises SourceError."""
+        gathered = self._gathered(bundle)
+        if isinstance(gathered, tuple):
+            return Explained((), (), gathered)
+        made = self._made(bundle, gathered)
+        if isinstance(made.metadata, tuple):
+            return Explained(gathered.said, (), made.metadata)
+        fields = (
+            (name, text, made.origins.get(name, "")) for name, text in made.metadata.fields.items()
+        )
+        return Explained(gathered.said, tuple(fields), ())
+
+    def _made(self, bundle: Bundle, gathered: _Gathered) -> Made:
+        scope = Scope(gathered.said, self._rules.in_order, gathered.absent)
+        own = bundle.sidecar if gathered.own is not None else None
+        made = self._fields.make(own.path if own else bundle.path, scope, gathered.own)
+        if isinstance(made.metadata, Metadata) and not self._lacks_all(gathered):
+            return made
+        lacking = self._lacking(bundle, gathered)
+        if lacking is None:
+            return made
+        if isinstance(made.metadata, Metadata):
+            return Made((lacking,), made.origins)
+        # One cause need not be told for each field.
+        rest = [each for each in made.metadata if each.kind not in {MISSING, REQUIRED}]
+        if len(rest) == len(made.metadata) and not self._lacks_all(gathered):
+            return made
+        return Made((lacking, *rest), made.origins)
+
+    def _lacks_all(self, gathered: _Gathered) -> bool:
+        """Whether it has neither row nor sidecar, and needs one."""
+        if self._optional or not self._needs_more_than_a_name():
+            return False
+        said = {each.source for each in gathered.said}
+        return not said & {SIDECAR, *self._rules.tables}
+
+    def _needs_more_than_a_name(self) -> bool:
+        rules = self._rules
+        return bool(rules.tables or rules.sidecars or rules.names is None)
+
+    def _lacking(self, bundle: Bundle, gathered: _Gathered) -> Defect | None:
+        """The defect of a recording that a source should describe and does not."""
+        for table in self._tables:
+            if table.source in gathered.absent:
+                return Defect(
+                    bundle.path,
+                    "row-missing",
+                    gathered.absent[table.source],
+                    f"add its row to {table.where}, or correct how they are matched"
+                    " ([[metadata.table]])",
+                )
+        if SIDECAR in gathered.absent and (self._rules.sidecars or self._lacks_all(gathered)):
+            name, path = stem(bundle.path), bundle.path
+            cure = f"write its metadata to {name}.json or {path}.json"
+            if self._rules.sidecars:
+                cure = "write " + " or ".join(each.name for each in self._rules.sidecars)
+            return Defect(path, "sidecar-missing", gathered.absent[SIDECAR], cure)
+        if NAME in gathered.absent:
+            return Defect(
+                bundle.path,
+                "name-unfit",
+                gathered.absent[NAME],
+                "correct the pattern, or leave such files out with --exclude",
+            )
+        return None
+
+    def _gathered(self, bundle: Bundle) -> _Gathered | tuple[Defect, ...]:
+        absent: dict[str, str] = {}
+        sidecars = self._sidecars(bundle)
+        if isinstance(sidecars, tuple):
+            return sidecars
+        said, own = sidecars.said, sidecars.own
+        if not said:
+            absent[SIDECAR] = "it has no sidecar"
+        wrong: list[Defect] = []
+        for table, row in self._rows(bundle):
+            if isinstance(row, Values):
+                said.append(row)
+            elif row is None:
+                absent[table.source] = f"no row of {table.where} is about it"
+            else:
+                wrong += row
+        named = self._named(bundle)
+        if named is not None:
+            said.append(named)
+        elif self._pattern is not None:
+            absent[NAME] = "its name does not fit the pattern of names"
+        tagged = self._tagged(bundle) if self._reads_tags else None
+        if tagged is not None:
+            said.append(tagged)
+        else:
+            absent[TAGS] = "it has no tags"
+        said.append(_file(bundle))
+        return tuple(wrong) or _Gathered(tuple(said), own, absent)
+
+    def _sidecars(self, bundle: Bundle) -> "_Sidecars | tuple[Defect, ...]":
+        said: list[Values] = []
+        own: Values | None = None
+        wrong: list[Defect] = []
+        for each in sidecars_of(bundle, self._rules.sidecars):
+            found = self._reader.values(bundle.path, [each])
+            if isinstance(found, tuple):
+                wrong += found
+                continue
+            said += found
+            if each.declared not in self._rules.sidecars and found:
+                own = found[0]
+        return tuple(wrong) or _Sidecars(said, own)
+
+    def _rows(self, bundle: Bundle) -> list[tuple[Table, Values | tuple[Defect, ...] | None]]:
+        if not self._tables:
+            return []
+        named = self._named(bundle)
+        groups = (
+            {}
+            if named is None
+            else {key: value for key, value in named.fields.items() if isinstance(value, str)}
+        )
+        return [(table, table.values(bundle.path, groups)) for table in self._tables]
+
+    def _named(self, bundle: Bundle) -> Values | None:
+        return None if self._pattern is None else self._pattern.values(bundle.path)
+
+    def _tagged(self, bundle: Bundle) -> Values | None:
+        audio = bundle.audio
+        with explaining(audio.path), self._source.open(audio.path) as handle:
+            return tags.read(handle, audio.size)
+
+
+class _Sidecars(Struct, frozen=True):
+    """What sidecars say, and which of it is the sidecar in our own form."""
+
+    said: list[Values]
+    own: Values | None
+
+
+def _file(bundle: Bundle) -> Values:
+    """What the file system says; only by name, so that no column is mistaken for it."""
+    audio = bundle.audio
+    folder, _, name = bundle.path.rpartition("/")
+    return Values(
+        FILE,
+        {
+            "path": bundle.path,
+            "name": name,
+            "stem": stem(name),
+            "folder": folder,
+            "size": audio.size,
+            "mtime": audio.mtime_ns // 1_000_000_000,
+        },
+        "the file",
+    )

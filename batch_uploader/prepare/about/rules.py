@@ -1,0 +1,90 @@
+"""What the settings say about where metadata come from: ``[metadata]``."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from batch_uploader.core.checks import require_texts, require_type
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about import names, times
+from batch_uploader.prepare.about.foreign import DeclaredSidecar, reader, tags
+
+SIDECAR: Final = reader.SOURCE
+NAME: Final = names.SOURCE
+TAGS: Final = tags.SOURCE
+FILE: Final = "file"
+TABLE: Final = "table"
+
+
+class MetadataRules(Struct, frozen=True):
+    """Where the metadata of recordings come from. Raises ConfigError.
+
+    ``order`` are the sources by which an expression finds a field that it names alone; those left
+    out count only by name (``tags.title``). Without it: sidecars, tables as they are declared, the
+    name. ``names`` is the pattern of names, ``timezone`` the IANA zone of times without an offset.
+    ``sidecars`` are those of other systems, ``tables`` the names of tables in expressions. ``map``
+    has an expression for each field that it makes.
+    """
+
+    order: tuple[str, ...] = ()
+    names: str | None = None
+    timezone: str | None = None
+    sidecars: tuple[DeclaredSidecar, ...] = ()
+    tables: tuple[str, ...] = ()
+    map: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for name in ("order", "tables"):
+            require_texts(name, getattr(self, name))
+        for each in self.sidecars:
+            require_type("sidecars", each, DeclaredSidecar)
+        for name in self.tables:
+            if not name.isidentifier() or name in {SIDECAR, NAME, TAGS, FILE}:
+                raise ConfigError(
+                    f"a table is named {name!r}",
+                    hint="give it a name of letters, like cdr, that no other source has",
+                )
+        if len(set(self.tables)) < len(self.tables):
+            raise ConfigError(
+                "two tables have the same name",
+                hint='name each for expressions, like as = "cdr"',
+            )
+        for name in self.order:
+            if name not in self.sources:
+                raise ConfigError(
+                    f"order names {name!r}, which no source has",
+                    hint=f"the sources are {', '.join(sorted(self.sources))}",
+                )
+        if self.names is not None:
+            names.NamePattern.parse(self.names)
+        if self.timezone is not None:
+            times.zone(self.timezone)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The names that an expression may put before a field."""
+        return frozenset({SIDECAR, NAME, TAGS, FILE, *self.tables})
+
+    @property
+    def sidecar_patterns(self) -> tuple[str, ...]:
+        """Patterns of the names of other systems' sidecars, as ``--include`` takes them."""
+        return tuple(each.pattern for each in self.sidecars)
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The sources by which a field is found that is named alone."""
+        return self.order or (SIDECAR, *self.tables, NAME)
+
+    def digest(self) -> bytes:
+        """The digest of all of it: other rules may make other metadata of the same files."""
+        form = (
+            self.in_order,
+            self.names,
+            self.timezone,
+            self.sidecars,
+            self.tables,
+            sorted(self.map.items()),
+        )
+        return hashlib.sha256(repr(form).encode(errors="backslashreplace")).digest()

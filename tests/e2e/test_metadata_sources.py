@@ -1,0 +1,282 @@
+"""Archives whose metadata are not in sidecars of our own: mapped by settings, then uploaded."""
+
+import json
+
+import pytest
+
+UUID = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture
+def archive(calls, program, upload, service):
+    """Writes recordings, files beside them and settings, and uploads: what became of each."""
+
+    class Archive:
+        def recording(self, name):
+            calls.write(name)
+            sidecar = calls.folder / name
+            sidecar.with_suffix(".json").unlink()
+
+        def file(self, name, content):
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            calls.put(name, text.encode())
+
+        def settings(self, text):
+            (program.directory / "batch-uploader.toml").write_text(text)
+
+        def upload(self, *flags, code=0):
+            result = upload(*flags, "--progress", "plain")
+            assert result.code == code, result.said
+            talks = {talk.talk_id: dict(talk.fields) for talk in service.talks()}
+            return {
+                path: talks.get(line["talk_id"]) or line["error"]
+                for path, line in calls.manifest().items()
+            }
+
+    return Archive()
+
+
+def test_a_trunking_recorder(archive):
+    """Numbers, epoch seconds and nested lists: a sidecar of our name that is another system's."""
+    archive.recording("13-1700000000_769000000.wav")
+    archive.file(
+        "13-1700000000_769000000.json",
+        {
+            "freq": 769000000,
+            "start_time": 1700000000,
+            "emergency": 0,
+            "talkgroup": 13,
+            "talkgroup_tag": "District 1",
+            "freqList": [{"freq": 769000000, "len": 3.78, "error_count": "8"}],
+            "srcList": [{"src": 39000, "time": 1700000000, "tag": ""}],
+        },
+    )
+    archive.settings(
+        """
+        kind = "two-channel"
+        call-id = ["freq", "start_time"]
+        [defaults]
+        language = "ru-RU"
+        [metadata.map]
+        date = "start_time | epoch"
+        operator_id = "srcList[0].src"
+        operator_name = "srcList[0].tag or 'unit ' ~ srcList[0].src"
+        client_id = "talkgroup"
+        client_name = "talkgroup_tag"
+        direction_outgoing = "emergency == 1"
+        """
+    )
+    assert archive.upload() == {
+        "13-1700000000_769000000.wav": {
+            "date": "2023-11-14T22:13:20+00:00",
+            "operator_id": "39000",
+            "operator_name": "unit 39000",
+            "client_id": "13",
+            "client_name": "District 1",
+            "direction_outgoing": "false",
+            "language": "ru-RU",
+        }
+    }
+
+
+def test_sidecars_of_other_names(archive):
+    """One beside the audio under a name of its system, and one for a folder."""
+    archive.recording(f"gen/{UUID}.wav")
+    archive.file(
+        f"gen/{UUID}.wav_metadata.json", {"agent": {"id": 7}, "at": "2025-01-05T10:00:00Z"}
+    )
+    archive.file(f"gen/{UUID}.wav_call_metadata.json", {"queue": "sales"})
+    rows = []
+    for n in range(3):
+        archive.recording(f"ya/call{n}.wav")
+        row = {"operator_id": "17", "date": f"2025-01-0{n + 1} 10:00:00"}
+        rows.append({**row, "direction_outgoing": str(n % 2), "file_name": f"call{n}.wav"})
+    archive.file("ya/metadata.json", {"source_system_id": "000001", "metadata": rows})
+    archive.settings(
+        """
+        call-id = ["file.stem"]
+        [connection.fields]
+        date = "date"
+        direction_outgoing = "boolean"
+        [metadata]
+        timezone = "Europe/Moscow"
+        [[metadata.sidecar]]
+        name = "{name}_metadata.json"
+        [[metadata.sidecar]]
+        name = "{name}_call_metadata.json"
+        [[metadata.sidecar]]
+        name = "metadata.json"
+        records = "metadata"
+        match = "file_name"
+        [metadata.map]
+        operator_id = "operator_id | default(agent.id)"
+        date = "date | default(at) | time"
+        queue = "queue | default('')"
+        system = "source_system_id | default('')"
+        """
+    )
+    assert archive.upload() == {
+        f"gen/{UUID}.wav": {
+            "operator_id": "7",
+            "date": "2025-01-05T10:00:00+00:00",
+            "queue": "sales",
+        },
+        **{
+            f"ya/call{n}.wav": {
+                "operator_id": "17",
+                "date": f"2025-01-0{n + 1}T10:00:00+03:00",
+                "direction_outgoing": "true" if n % 2 else "false",
+                "system": "000001",
+            }
+            for n in range(3)
+        },
+    }
+
+
+DATES = [
+    *("2025-04-24 14:34:19", "2025-04-24T14:34:19", "2025-04-24T14:34:19.000", 1745494459),
+    *("24.04.2025 14:34:19", "2025-04-24T14:34:19+0300", "2025-04-24 14:34:19+03:00"),
+]
+
+
+def test_local_times_of_sidecars(archive):
+    """Seven ways to write one moment, in sidecars that else are our own: --timezone is enough."""
+    for n, date in enumerate(DATES):
+        archive.recording(f"c{n}.wav")
+        archive.file(f"c{n}.json", {"date": date, "client_id": str(n), "ticket": f"T{n}"})
+    archive.settings('[connection.fields]\ndate = "date"\n')
+    found = archive.upload("--timezone", "Europe/Moscow")
+    for n in range(len(DATES)):
+        assert found[f"c{n}.wav"] == {
+            "date": "2025-04-24T14:34:19+03:00",
+            "client_id": str(n),
+            "ticket": f"T{n}",
+        }
+
+
+def test_without_a_time_zone_local_times_are_defects(archive):
+    archive.recording("c.wav")
+    archive.file("c.json", {"date": "2025-04-24 14:34:19"})
+    archive.settings('[connection.fields]\ndate = "date"\n[metadata.map]\nx = "\'1\'"\n')
+    found = archive.upload(code=1)
+    assert found["c.wav"]["code"] == "metadata-value"
+    assert "--timezone" in found["c.wav"]["message"]
+
+
+VENDOR = [
+    ({"direction_outgoing": "0"}, {"direction_outgoing": "false"}),
+    ({"direction_outgoing": 1}, {"direction_outgoing": "true"}),
+    ({"direction_outgoing": "True"}, {"direction_outgoing": "true"}),
+    ({"direction_outgoing": "да"}, {"direction_outgoing": "true"}),
+    ({"date": "2025-01-01 10:00:00"}, {"date": "2025-01-01T10:00:00+03:00"}),
+    ({"language": "ru-RU, kk-KZ"}, {"language": "ru-RU, kk-KZ"}),
+    (
+        {"operator_id": 17, "client_id": 74951234567},
+        {"operator_id": "17", "client_id": "74951234567"},
+    ),
+    ({"client_id": 7.4951234567e10}, {"client_id": "74951234567"}),
+]
+
+
+def test_values_as_the_vendors_own_example_writes_them(archive):
+    fields = {
+        "operator_id": "1",
+        "operator_name": "Анна",
+        "client_name": "Иван",
+        "date": "2025-01-01T10:00:00+03:00",
+        "direction_outgoing": "true",
+        "language": "ru-RU",
+    }
+    for n, (more, _) in enumerate(VENDOR):
+        archive.recording(f"c{n}.wav")
+        archive.file(f"c{n}.json", {**fields, "client_id": str(n), **more})
+    archive.settings('kind = "two-channel"\n[metadata]\ntimezone = "Europe/Moscow"\n')
+    found = archive.upload("--call-id", "none")
+    for n, (_, right) in enumerate(VENDOR):
+        assert found[f"c{n}.wav"] == {**fields, "client_id": str(n), **right}
+
+
+NAMES = r"(?P<kind>\w+)-(?P<dst>\d+)-(?P<src>\w+)-(?P<began>\d{8}-\d{6})-(?P<uid>\d+\.\d+)"
+
+
+def test_names_alone(archive):
+    """The time zone is that between the local time and the UTC seconds in the name."""
+    archive.recording("2026/03/27/out-89001234567-204-20260327-092517-1774592717.512.wav")
+    archive.recording("2026/03/27/notes.wav")
+    archive.settings(
+        """
+        call-id = ["uid"]
+        [metadata.map]
+        date = "began | time(utc=uid)"
+        client_id = "(dst if kind == 'out' else src) | phone"
+        operator_id = "src if kind == 'out' else dst"
+        direction_outgoing = "kind | outgoing"
+        """
+    )
+    found = archive.upload("--names", NAMES, code=1)
+    assert found["2026/03/27/out-89001234567-204-20260327-092517-1774592717.512.wav"] == {
+        "date": "2026-03-27T09:25:17+03:00",
+        "client_id": "79001234567",
+        "operator_id": "204",
+        "direction_outgoing": "true",
+    }
+    assert found["2026/03/27/notes.wav"]["code"] == "name-unfit"
+
+
+def test_groups_of_names_tell_calls_apart(archive, calls):
+    """The same audio under two ids is two calls, and one under the same id a duplicate."""
+    for name in ("a-1.wav", "b-2.wav", "sub/c-1.wav"):
+        archive.recording(name)
+        calls.put(name, (calls.folder / "a-1.wav").read_bytes())
+    archive.settings(
+        """
+        call-id = ["id"]
+        [metadata]
+        names = '(?P<n>.)-(?P<id>[0-9])'
+        [metadata.map]
+        name = "n"
+        """
+    )
+    archive.upload()
+    by_status = {path: line["status"] for path, line in calls.manifest().items()}
+    assert by_status["b-2.wav"] == "uploaded"
+    assert sorted([by_status["a-1.wav"], by_status["sub/c-1.wav"]]) == ["duplicate", "uploaded"]
+
+
+def test_a_second_run_sends_nothing_and_a_changed_sidecar_is_told(archive, calls, upload):
+    archive.recording("a.wav")
+    archive.file("a.xml", "<call><id>1</id></call>")
+    archive.settings(
+        '[[metadata.sidecar]]\nname = "{stem}.xml"\n[metadata.map]\nid = "sidecar.id"\n'
+    )
+    assert archive.upload() == {"a.wav": {"id": "1"}}
+    before = calls.manifest()
+    assert archive.upload() == {"a.wav": {"id": "1"}}
+    assert calls.manifest() == before
+    archive.file("a.xml", "<call><id>22</id></call>")
+    result = upload()
+    assert result.code == 0
+    assert "outdated 1" in result.said
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('[metadata]\nnames = "(?P<a>"', "unterminated subpattern"),
+        ('[metadata]\ntimezone = "Moscow"', "did you mean Europe/Moscow"),
+        ('[metadata]\norder = ["cdr"]', "order names 'cdr'"),
+        ('[metadata.map]\nid = "src |"', "id in map in [metadata]"),
+        ("[metadata.map]\nid = 5", "it is not a text"),
+        ("[metadata]\nmapp = 5", "did you mean map?"),
+        ('[[metadata.sidecar]]\nname = "x"', "format of the sidecar"),
+        ('layout = "freepbxx"', "the layouts are"),
+        ("metadata = 5", "write it as [NAME]"),
+    ],
+)
+def test_wrong_settings_are_told_where_they_stand(archive, upload, settings, said):
+    archive.recording("a.wav")
+    archive.settings(settings)
+    result = upload()
+    assert result.code == 2
+    assert said in result.err
+    assert "batch-uploader.toml" in result.err
