@@ -6,7 +6,7 @@ from support.archives import MAKERS, make
 from batch_uploader.core.model import AudioInfo, Defect
 from batch_uploader.prepare.audio import AudioRules, probe
 
-TAKEN = {".wav", ".mp3", ".ogg", ".opus", ".webm"}
+TAKEN = {".wav", ".mp3", ".ogg", ".opus", ".webm", ".gsm", ".ulaw"}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -56,6 +56,6 @@ def test_every_talk_has_all_the_fields_of_a_connection(made):
         "direction_outgoing",
         "language",
     }
-    for path, fields in made.talks.items():
+    for path, fields in (made.talks | made.converted).items():
         assert set(fields) == wanted, path
         assert all(fields.values()), path

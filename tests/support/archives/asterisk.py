@@ -30,15 +30,16 @@ def _one(made, rows, call):
     stem = (uid, f"{src}-{dst}-{uid}", f"q-501-{uid}")[number % 3]
     if number % 4 == 0:
         rows.append(_missed(row, call))
+    told = {"client_id": "unknown", "client_name": "unknown"} if _hidden(call) else {}
     if number % 40 == 5:
         rows.append(row)
-        made.passed(f"{stem}.gsm", sound.raw_gsm(call), call)
+        made.refused(f"{stem}.gsm", sound.raw_gsm(call), call, "format", **told)
     elif number % 40 == 6:
         rows.append(row)
-        made.defect(f"{stem}.WAV", sound.wav49(call), call, "codec")
+        made.refused(f"{stem}.WAV", sound.wav49(call), call, **told)
     elif number % 40 == 7:
         rows.append(row)
-        made.passed(f"{stem}.ulaw", sound.wav(call)[44::2], call)
+        made.refused(f"{stem}.ulaw", sound.raw_mulaw(call), call, "format", **told)
     elif number % 40 == 8:
         rows.append(row | {"disposition": "NO ANSWER", "answer": "", "billsec": 0})
         made.defect(f"{stem}.wav", sound.nothing(), call, "empty")
@@ -48,7 +49,6 @@ def _one(made, rows, call):
         rows.append(row)
         if number % 20 == 2:  # the caller was passed on: one channel, two rows
             rows.append(row | {"dstchannel": "", "lastapp": "Playback", "billsec": 3})
-        told = {"client_id": "unknown", "client_name": "unknown"} if _hidden(call) else {}
         made.talk(f"{stem}.wav", sound.wav(call), call, **told)
 
 

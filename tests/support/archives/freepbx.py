@@ -45,7 +45,7 @@ def _one(made, rows, call):
         made.defect(f"{path}.wav", sound.nothing(), call, "empty")
     elif number % 40 == 4:
         rows.append(row | {"recordingfile": f"{stem}.wav49"})
-        made.defect(f"{path}.WAV", sound.wav49(call), call, "codec")
+        made.refused(f"{path}.WAV", sound.wav49(call), call, **told)
     elif number % 40 == 9:
         made.lost(f"{path}.wav", sound.wav(call), call)  # its rows were purged
     elif number % 5 == 1:

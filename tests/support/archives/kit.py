@@ -118,7 +118,8 @@ class Archive:
 
     ``talks`` has the fields of those that should go up, ``defects`` the kind of the defect of those
     that the service would refuse, ``undescribed`` those that nothing describes, ``passed_over``
-    those that are not taken for recordings. ``answers`` is what only a human knows.
+    those that are not taken for recordings. ``converted`` has the fields of the defects that go up
+    once their sound is converted. ``answers`` is what only a human knows.
     """
 
     root: Path
@@ -126,6 +127,7 @@ class Archive:
     answers: dict[str, str] = field(default_factory=dict)
     talks: dict[str, dict[str, str]] = field(default_factory=dict)
     defects: dict[str, str] = field(default_factory=dict)
+    converted: dict[str, dict[str, str]] = field(default_factory=dict)
     undescribed: set[str] = field(default_factory=set)
     passed_over: set[str] = field(default_factory=set)
 
@@ -146,6 +148,11 @@ class Archive:
         """A recording that the service would refuse."""
         self.put(path, content, call.end)
         self.defects[path] = kind
+
+    def refused(self, path, content, call, kind="codec", **fields):
+        """A recording that the service would refuse, and takes once it is converted."""
+        self.defect(path, content, call, kind)
+        self.converted[path] = call.fields(**fields)
 
     def lost(self, path, content, call):
         """A recording that nothing describes."""

@@ -37,7 +37,7 @@ def _one(made, rows, call):
         made.lost(path, sound.wav(call), call)
     elif number % 25 == 7:
         rows.append(row)
-        made.defect(path, sound.wav49(call), call, "codec")
+        made.refused(path, sound.wav49(call), call)
     else:
         rows.append(row)
         made.talk(path, sound.wav(call), call)

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import soundfile
 
-from support.audio_makers import chunk, fmt, gsm, opus_head, riff
+from support.audio_makers import chunk, fmt, opus_head, riff
 from support.sound_makers import RATE, samples
 
 
@@ -57,8 +57,13 @@ def mulaw_wav(call):
 
 
 def raw_gsm(call):
-    """GSM frames without a header."""
-    return gsm(20 + call.number % 20)
+    """GSM without a header."""
+    return _encoded(call, "RAW", "GSM610")
+
+
+def raw_mulaw(call):
+    """Mu-law without a header."""
+    return _encoded(call, "RAW", "ULAW")
 
 
 def webm(call, tags=()):

@@ -42,11 +42,11 @@ def _one(made, call):
         made.lost(f"{stem}.wav", sound.wav(call, 2), call)
         return
     made.beside(f"{stem}.json", json.dumps(about, ensure_ascii=False), call)
-    if number % 50 == 44:
-        made.defect(f"{stem}.wav", sound.mulaw_wav(call), call, "codec")
-        return
     if number % 20 == 5:
         made.beside(f"{stem}_screen_1.scn", b"\0" * 200, call)
     told = {"operator_id": who.login, "operator_name": about["metadata"]["employeeName"]}
     told["operator_name"] = told["operator_name"] or who.login
-    made.talk(f"{stem}.wav", sound.wav(call, 2), call, **told)
+    if number % 50 == 44:
+        made.refused(f"{stem}.wav", sound.mulaw_wav(call), call, **told)
+    else:
+        made.talk(f"{stem}.wav", sound.wav(call, 2), call, **told)

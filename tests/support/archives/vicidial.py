@@ -39,12 +39,12 @@ def _one(made, rows, call):
     path, told = _path(call, row), _told(call)
     if number % 50 == 21:
         rows.append(row)
-        made.passed(path.replace("MP3", "GSM").replace(".mp3", ".gsm"), sound.raw_gsm(call), call)
+        other = path.replace("MP3", "GSM").replace(".mp3", ".gsm")
+        made.refused(other, sound.raw_gsm(call), call, "format", **told)
     elif number % 50 == 22:
         rows.append(row)
-        made.defect(
-            path.replace("MP3", "OGG").replace(".mp3", ".ogg"), sound.vorbis(call), call, "codec"
-        )
+        other = path.replace("MP3", "OGG").replace(".mp3", ".ogg")
+        made.refused(other, sound.vorbis(call), call, **told)
     elif number % 50 == 23:
         made.lost(path, sound.mp3(call), call)
     else:
