@@ -39,6 +39,11 @@ class Survey(Struct, frozen=True):
     folders: int
     more: bool
 
+    @property
+    def described(self) -> float:
+        """The share of the recordings that have a sidecar named as ours are."""
+        return sum(bool(each.about) for each in self.bundles) / max(len(self.bundles), 1)
+
 
 async def survey(directory: Path, layouts: Sequence[Layout], tables: Iterable[Head] = ()) -> Survey:
     """Read a sample of a directory. Raises SourceError."""

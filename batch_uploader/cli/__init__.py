@@ -19,6 +19,7 @@ _HELP = """Upload a directory of call recordings to Yandex SpeechSense exactly o
 \b
 Start here:
   batch-uploader demo                  see it work, no account needed
+  batch-uploader init calls/           recognise an archive, write its settings
   batch-uploader check calls/          what would be uploaded, and what is wrong
   batch-uploader upload calls/ --connection-id ID --api-key-file key
 
@@ -49,6 +50,7 @@ def app(context: click.Context) -> int:
 
 
 for _command in (
+    commands.init,
     commands.upload,
     commands.check,
     commands.status,

@@ -55,7 +55,7 @@ def again(settings: Settings, command: str, *more: str) -> str:
 
     ``more`` are words for its end, each quoted if needed.
     """
-    return _line(command, os.fspath(settings.directory), *_flags(settings, command), *more)
+    return command_line(command, os.fspath(settings.directory), *_flags(settings, command), *more)
 
 
 @contextmanager
@@ -68,7 +68,9 @@ def naming_other_roots(settings: Settings) -> Iterator[None]:
         error.hints = (
             *(
                 f"upload {'each' if many else 'that one'} by itself: "
-                + _line("upload", root, *_flags(settings, "upload", _PLACES), *_ledger(ledger))
+                + command_line(
+                    "upload", root, *_flags(settings, "upload", _PLACES), *_ledger(ledger)
+                )
                 for root, ledger in error.others[:_SHOWN]
             ),
             "or adopt what is on record there, which is then used no more: "
@@ -95,7 +97,8 @@ def held_groups(
     return held
 
 
-def _line(command: str, directory: str, *words: str) -> str:
+def command_line(command: str, directory: str, *words: str) -> str:
+    """A command on a directory; ``words`` are quoted already."""
     # A name with a leading dash must not be read as a flag.
     word = quote(f"./{directory}" if directory.startswith("-") else directory)
     return " ".join(["batch-uploader", command, word, *words])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from batch_uploader.cli.flags import PLACE, READING, SEARCH, UPLOAD
+from batch_uploader.cli.flags import INIT, PLACE, READING, SEARCH, UPLOAD
 from batch_uploader.cli.options import PATH, Flag, Panel, command
 
 Flags = Mapping[str, object]
@@ -297,6 +297,69 @@ def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, r
     from batch_uploader.cli.manifest import manifest as run
 
     return run(directory, flags, form, output, raw=raw)
+
+
+@command(
+    _DIRECTORY,
+    Flag(
+        "--metadata tables",
+        "Table with metadata, or with names for IDs: CSV, JSON lines, XLSX, SQLite. Repeatable."
+        " [default: those of a known layout that lie in DIRECTORY or beside it]",
+        metavar="TABLE",
+        multiple=True,
+    ),
+    Flag(
+        "--layout",
+        "Layout of the archive, as docs/layouts.md lists them. [default: the one that fits best]",
+        metavar="NAME",
+    ),
+    Flag(
+        "--timezone",
+        "Time zone of times that have none. Asked for on a terminal if it is needed.",
+        metavar="ZONE",
+    ),
+    Flag(
+        "--from-talk talk_id",
+        "Learn the fields of the connection and their types from this talk, which any upload to it"
+        " has made; needs a credential.",
+        metavar="ID",
+    ),
+    Flag(
+        "--output -o",
+        "File to write. [default: batch-uploader.toml, which other commands read from the working"
+        " directory]",
+        metavar="F",
+        type=PATH,
+    ),
+    flags=INIT,
+    examples=(
+        "batch-uploader init calls/",
+        "batch-uploader init calls/ --metadata cdr.csv --connection-id ID",
+        "batch-uploader init calls/ --layout megafon --timezone Europe/Moscow -o calls.toml",
+        "batch-uploader init calls/ --from-talk TALK_ID --connection-id ID --api-key-file key",
+    ),
+)
+def init(
+    directory: Path,
+    flags: Flags,
+    *,
+    tables: tuple[str, ...],
+    layout: str | None,
+    timezone: str | None,
+    talk_id: str | None,
+    output: Path | None,
+) -> int:
+    """Recognise an archive and write its settings file, batch-uploader.toml.
+
+    Looks at the names of recordings, the sidecars beside them and the tables, says which known
+    layout fits and how well, and shows what some recordings would get. Asks on a terminal for what
+    it cannot find; elsewhere that is an error that names the flag. Overwrites nothing. Without
+    --from-talk it needs no network.
+    """
+    from batch_uploader.cli.init import Asked
+    from batch_uploader.cli.init import init as run
+
+    return run(directory, flags, Asked(tables or (), layout, timezone, talk_id, output))
 
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))

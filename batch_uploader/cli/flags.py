@@ -301,6 +301,16 @@ _READING: Final = (
 READING: Final = (*STAMP, *_READING)
 """The flags for reading and checking recordings."""
 
+_OF_INIT: Final = frozenset(
+    (
+        *("connection_id", "ledger", "manifest", "stamp_field", "endpoint", "ca_file"),
+        *("plaintext", "ignore_proxy", "api_key_file", "iam_token_file", "iam_endpoint"),
+        *("service_account_key_file", "kind"),
+    )
+)
+INIT: Final = tuple(flag for flag in (*SEARCH, *_READING) if flag.name in _OF_INIT)
+"""The flags that are written into a new settings file."""
+
 UPLOAD: Final = (
     *SEARCH,
     *_READING,

@@ -1,36 +1,15 @@
 """Which layout an archive is recognised as, by names, sidecars and tables."""
 
-import csv
-import json
-import sqlite3
-
 import anyio
 import pytest
 from support import archives
 
 from batch_uploader import layouts
+from batch_uploader.app.heads import head_of
 from batch_uploader.app.recognition import LIKELY, SURE, Beside, Head, Seen, recognise
 from batch_uploader.app.survey import survey
 
 LAYOUTS = [layouts.load(name) for name in layouts.names()]
-
-
-def head_of(path):
-    """The head of a table as the makers of archives write them."""
-    if path.suffix == ".db":
-        with sqlite3.connect(path) as base:
-            names = [each[1] for each in base.execute("PRAGMA table_info(cdr_general)")]
-        return Head(str(path), tuple(names), len(names))
-    raw = path.read_bytes()
-    encoding = "utf-16" if raw[:2] == b"\xff\xfe" else "utf-8-sig"
-    text = raw.decode(encoding, "replace")
-    if path.suffix == ".jsonl":
-        names = tuple(json.loads(text.splitlines()[0]))
-        return Head(str(path), names, len(names))
-    delimiter = "\t" if path.suffix == ".tsv" else max(",;", key=text.splitlines()[0].count)
-    first = next(csv.reader(text.splitlines(), delimiter=delimiter))
-    header = all(each.isidentifier() for each in first)
-    return Head(str(path), tuple(first) if header else (), len(first))
 
 
 def recognised(made, heads):
@@ -41,7 +20,7 @@ def recognised(made, heads):
 @pytest.mark.parametrize("name", sorted(archives.MAKERS))
 def test_an_archive_with_its_tables_is_recognised_as_what_it_is(tmp_path, name):
     made = archives.make(name, tmp_path, 60)
-    best, *others = recognised(made, [head_of(path) for path in made.tables.values()])
+    best, *others = recognised(made, [head_of(path, str(path)) for path in made.tables.values()])
     assert best.layout.name == name
     assert best.score >= SURE
     assert not best.lacks

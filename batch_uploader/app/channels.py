@@ -1,0 +1,30 @@
+"""Which kind of connection recordings are for, by their channels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Defect
+from batch_uploader.prepare.audio import AudioRules
+from batch_uploader.prepare.bundle import Bundle
+from batch_uploader.prepare.reading import probe
+from batch_uploader.prepare.sidecar import Kind
+from batch_uploader.sources.directory import DirectorySource
+
+_MOST = 20
+_ANY = AudioRules()
+
+
+def kind_of(directory: Path, bundles: Sequence[Bundle]) -> Kind | None:
+    """The kind for which a sample of recordings has the channels; None if they differ."""
+    kinds: set[Kind] = set()
+    with DirectorySource(directory) as source:
+        for bundle in bundles[:: max(len(bundles) // _MOST, 1)][:_MOST]:
+            try:
+                with source.open(bundle.path) as handle:
+                    info = probe(source, handle, bundle.audio, _ANY)
+            except (OSError, SourceError):
+                continue
+            if not isinstance(info, Defect):
+                kinds.update(kind for kind in Kind if kind.channels == info.channels)
+    return kinds.pop() if len(kinds) == 1 else None

@@ -1,0 +1,101 @@
+"""Reads the head of a table: the names of its columns."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from batch_uploader.app.recognition import Head
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.layouts import Layout
+from batch_uploader.prepare.about.tables.delimited import DelimitedReader, Written
+from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
+from batch_uploader.prepare.about.tables.lines import SAMPLE
+from batch_uploader.prepare.about.tables.rows import Place, Reader, Row
+from batch_uploader.prepare.about.tables.sql import SqlReader
+from batch_uploader.prepare.about.tables.xlsx import XlsxReader
+
+DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
+TABLES: Final = DATABASES | {".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xlsm"}
+"""The extensions of files that are tables by their name."""
+
+_JSON = frozenset({".json", ".jsonl", ".ndjson"})
+_SHEETS = frozenset({".xlsx", ".xlsm"})
+_MOST_ROWS = 20
+_MOST_COLUMNS = 10_000
+_COLUMNS = """
+    SELECT DISTINCT column.name AS name
+    FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS column
+    WHERE made.type IN ('table', 'view')
+"""
+
+
+def head_of(path: Path, given: str) -> Head:
+    """The head of a file; ``given`` is its name as the user wrote it. Blocking.
+
+    Raises ConfigError.
+    """
+    ending = path.suffix.lower()
+    try:
+        if ending in DATABASES:
+            found = _rows(SqlReader(f"sqlite:{path}", _COLUMNS), _MOST_COLUMNS)
+            names = tuple(str(row[0]) for row in found if not isinstance(row, Mapping))
+            return Head(given, names, len(names))
+        if ending in _SHEETS:
+            return _with_or_without_header(given, lambda written: XlsxReader(path, written))
+        with path.open("rb") as file:
+            if ending not in _JSON:
+                return _with_or_without_header(
+                    given, lambda written: DelimitedReader(file, written)
+                )
+            listed = is_list(file.read(SAMPLE), None)
+            file.seek(0)
+            reader = JsonListReader(file, None, None) if listed else JsonLinesReader(file, None)
+            fields = [row for row in _rows(reader, _MOST_ROWS) if isinstance(row, Mapping)]
+        named = tuple(dict.fromkeys(name for each in fields for name in each))
+        return Head(given, named, len(named))
+    except OSError as error:
+        raise ConfigError(
+            f"{given} cannot be read ({error.strerror})", hint="check its name and mode"
+        ) from error
+    except ConfigError as error:
+        raise ConfigError(f"{given}: {error.problem}", hint=error.hints) from error
+
+
+def near(directory: Path, layouts: Sequence[Layout]) -> list[str]:
+    """The tables of layouts that lie in a directory or beside it, under their usual names."""
+    names = {
+        str(each.get("file") or str(each.get("database", "")).removeprefix("sqlite:"))
+        for layout in layouts
+        for kind in ("table", "lookup")
+        for each in layout.settings.get("metadata", {}).get(kind, ())
+    }
+    folders = (directory, directory.absolute().parent, Path())
+    found = {
+        os.path.realpath(folder / name): folder / name
+        for folder in folders
+        for name in sorted(names)
+        if name and (folder / name).is_file()
+    }
+    return [os.fspath(path) for path in found.values()]
+
+
+def _with_or_without_header(given: str, opened: Callable[[Written], Reader]) -> Head:
+    try:
+        columns = opened(Written()).columns or ()
+    except ConfigError:
+        # Read as if it had one, to know how many there are.
+        columns = opened(Written(header=True)).columns or ()
+        return Head(given, (), len(columns))
+    return Head(given, columns, len(columns))
+
+
+def _rows(reader: Reader, most: int) -> list[Sequence[object] | Mapping[str, object]]:
+    """The values of the first rows."""
+    found: list[Sequence[object] | Mapping[str, object]] = []
+    for each in reader.read(Place()):
+        if isinstance(each, Row):
+            found.append(each.values)
+        if len(found) == most:
+            break
+    return found

@@ -1,0 +1,243 @@
+"""``init``: recognises an archive, asks what only its owner knows, writes the settings file."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import click
+from anyio import to_thread
+from msgspec import Struct
+
+from batch_uploader import layouts
+from batch_uploader.app.channels import kind_of
+from batch_uploader.app.heads import head_of, near
+from batch_uploader.app.learned import learn_fields
+from batch_uploader.app.proposal import Answers, compose, needs_timezone
+from batch_uploader.app.recognition import LIKELY, SURE, Fit, fit, recognise
+from batch_uploader.app.survey import Survey, survey
+from batch_uploader.cli import output
+from batch_uploader.cli.again import command_line, settings_of
+from batch_uploader.cli.output import ExitCode
+from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.text import plural, printable, quote
+from batch_uploader.layouts import Layout
+from batch_uploader.prepare.about import times
+from batch_uploader.prepare.sidecar import FieldType, Kind
+from batch_uploader.settings import FILE_NAME, Settings
+from batch_uploader.ui.stream import Line, Span
+
+_WRITTEN = (
+    *("connection-id", "endpoint", "ca-file", "plaintext", "ignore-proxy", "api-key-file"),
+    *("iam-token-file", "service-account-key-file", "iam-endpoint", "stamp-field", "ledger"),
+    "manifest",
+)
+_PATHS = frozenset(
+    {"ca-file", "api-key-file", "iam-token-file", "service-account-key-file", "ledger", "manifest"}
+)
+_MOST_OTHERS = 3
+
+
+class Asked(Struct, frozen=True):
+    """What the flags of ``init`` say."""
+
+    tables: tuple[str, ...]
+    layout: str | None
+    timezone: str | None
+    talk_id: str | None
+    output: Path | None
+
+
+def init(directory: Path, flags: Mapping[str, object], asked: Asked) -> int:
+    """Write the settings file of a directory. Returns the exit code."""
+    target = asked.output or Path(FILE_NAME)
+    if os.path.lexists(target):
+        raise ConfigError(
+            f"{target} exists, and init overwrites nothing",
+            hint="move it away, or specify another file with --output",
+        )
+    if asked.timezone is not None:
+        times.zone(asked.timezone)
+    return anyio.run(_init, settings_of(directory, flags), asked, target)
+
+
+async def _init(settings: Settings, asked: Asked, target: Path) -> int:
+    known = [layouts.load(name) for name in layouts.names()]
+    chosen = [layouts.load(asked.layout)] if asked.layout else known
+    tables = list(asked.tables) or await to_thread.run_sync(near, settings.directory, chosen)
+    heads = [await to_thread.run_sync(head_of, Path(each), each) for each in tables]
+    found = await survey(settings.directory, known, heads)
+    if not found.bundles:
+        raise SourceError(
+            f"{settings.directory} has no recordings",
+            hint="check the directory; *.wav, *.mp3, *.ogg, *.oga and *.opus are taken",
+        )
+    output.data(_seen(settings.directory, found, tables))
+    best = _chosen(found, chosen, asked)
+    output.data(_recognised(best, found, known))
+    answers = await _answers(settings, asked, found, best, target)
+    title = f"Settings for {printable(os.fspath(settings.directory))}"
+    text = compose(best.layout if best else None, answers, title)
+    await to_thread.run_sync(_write, target, text)
+    output.data(_next(settings, asked, target, answers))
+    return ExitCode.FINE
+
+
+def _seen(directory: Path, found: Survey, tables: Sequence[str]) -> Iterator[Line]:
+    more = " and more" if found.more else ""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.extensions.most_common())
+    recordings = plural(len(found.bundles), "recording")
+    yield _line(
+        f"{printable(os.fspath(directory))}: {recordings}{more} ({kinds}) in"
+        f" {plural(found.folders, 'folder')}, the first"
+        f" {printable(found.bundles[0].path)}"
+    )
+    if tables:
+        yield _line(f"tables: {', '.join(map(printable, tables))}")
+
+
+def _chosen(found: Survey, chosen: Sequence[Layout], asked: Asked) -> Fit | None:
+    """The layout to use; None if there is none, or sidecars in our own form say all."""
+    if asked.layout:
+        return fit(found.seen, chosen[0])
+    fits = recognise(found.seen, chosen)
+    if fits and fits[0].score < SURE and found.described >= SURE:
+        return None
+    return fits[0] if fits else None
+
+
+def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Iterator[Line]:
+    if best is None and found.described >= LIKELY:
+        yield _line(f"{found.described:.0%} of the recordings have a sidecar (call.json)")
+        return
+    if best is None:
+        yield _line("none of the known layouts fits")
+        return
+    layout, score = best.layout, best.score
+    sure = "sure" if score >= SURE else "likely" if score >= LIKELY else "it does not seem so"
+    yield [Span(f"{layout.title} ("), Span(layout.name, "bold"), Span(f"): {sure}, {score:.0%}")]
+    yield from (_line(f"  {each}") for each in best.evidence)
+    others = [each for each in recognise(found.seen, known) if each.layout != layout]
+    names = [f"{each.layout.name} {each.score:.0%}" for each in others[:_MOST_OTHERS]]
+    if names:
+        yield _line(f"  other layouts that may fit (--layout NAME): {', '.join(names)}")
+
+
+async def _answers(
+    settings: Settings, asked: Asked, found: Survey, best: Fit | None, target: Path
+) -> Answers:
+    if best is not None and best.lacks:
+        raise ConfigError(
+            f"{best.layout.name} needs {' and '.join(best.lacks)}",
+            hint="specify it with --metadata FILE, whatever its name is; docs/layouts.md says what"
+            " has to be in it",
+        )
+    layout = best.layout if best else None
+    zone = asked.timezone
+    if zone is None and needs_timezone(layout):
+        zone = _ask_timezone()
+    given = {name: settings.flags[name] for name in _WRITTEN if name in settings.flags}
+    connection = settings.places().connection_id
+    if connection is None:
+        connection = _ask("ID of the SpeechSense connection (empty: later)", optional=True)
+    if connection:
+        given["connection-id"] = connection
+    fields = await _fields(settings, asked, connection)
+    if "kind" in settings.flags:
+        kind: Kind | None = settings.one_of("kind", Kind.TWO_CHANNEL)
+    else:
+        kind = await to_thread.run_sync(kind_of, settings.directory, found.bundles)
+    return Answers(
+        {name: _as_written(name, value, target) for name, value in given.items()},
+        zone,
+        {name: _file(name, path, target) for name, path in (best.files if best else {}).items()},
+        frozenset(best.absent if best else ()),
+        kind,
+        fields,
+        asked.talk_id,
+    )
+
+
+async def _fields(
+    settings: Settings, asked: Asked, connection: str | None
+) -> Mapping[str, FieldType]:
+    if asked.talk_id is None:
+        return {}
+    if not connection:
+        raise ConfigError(
+            "--from-talk needs the connection of the talk", hint="specify --connection-id"
+        )
+    sending = settings.sending()
+    return await learn_fields(connection, asked.talk_id, sending.endpoint, sending.credentials)
+
+
+def _ask_timezone() -> str:
+    while True:
+        zone = _ask("Time zone of the times in names, tables and sidecars, like Europe/Moscow")
+        if zone is None:
+            raise ConfigError(
+                "its times have no time zone, and it is not known which one is meant",
+                hint="specify it: --timezone Europe/Moscow",
+            )
+        try:
+            times.zone(zone)
+        except ConfigError as error:
+            output.error(error.problem, *error.hints)
+        else:
+            return zone
+
+
+def _ask(question: str, *, optional: bool = False) -> str | None:
+    """An answer, None where nobody can give one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    default = "" if optional else None
+    answer: str = click.prompt(question, default=default, show_default=False, err=True)
+    return answer.strip() or None
+
+
+def _as_written(name: str, value: object, target: Path) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    return _relative(str(value), target) if name in _PATHS else str(value)
+
+
+def _file(name: str, path: str, target: Path) -> str:
+    """A table's path as the layout has such a file."""
+    prefix = "sqlite:" if name.startswith("sqlite:") else ""
+    return prefix + _relative(path, target)
+
+
+def _relative(path: str, target: Path) -> str:
+    """A path from the folder of the settings file, if it is below that."""
+    absolute, folder = Path(path).absolute(), target.absolute().parent
+    return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(
+            f"{target} cannot be written ({error.strerror})",
+            hint="specify another file with --output",
+        ) from error
+
+
+def _next(settings: Settings, asked: Asked, target: Path, answers: Answers) -> Iterator[Line]:
+    config = () if asked.output is None else ("--config", quote(os.fspath(target)))
+    given = answers.settings
+    more = [] if "connection-id" in given else ["--connection-id", "ID"]
+    if not any(name.endswith("-file") and name != "ca-file" for name in given):
+        more += ["--api-key-file", "FILE"]
+    directory = os.fspath(settings.directory)
+    yield [Span("written to "), Span(printable(os.fspath(target)), "bold")]
+    yield _line("look it over, then go on with:")
+    yield _line(f"  {command_line('check', directory, *config)}")
+    yield _line(f"  {command_line('upload', directory, *config, *more)}")
+
+
+def _line(text: str) -> Line:
+    return [Span(text)]

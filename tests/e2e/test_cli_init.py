@@ -1,0 +1,162 @@
+"""``init``: an unknown directory becomes a settings file, and says what it lacks."""
+
+import os
+import pty
+import tomllib
+
+import pytest
+from support import archives
+
+from batch_uploader import layouts
+
+NEEDED = {"megafon": "Europe/Moscow", "vendor": "Europe/Moscow"}
+
+
+def settings_in(folder, name="batch-uploader.toml"):
+    return tomllib.loads((folder / name).read_text("utf-8"))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    def make(name):
+        (tmp_path / "archive").mkdir()
+        return archives.make(name, tmp_path / "archive", 20)
+
+    return make
+
+
+def test_an_archive_is_recognised_and_its_settings_are_written(program, archive):
+    made = archive("freepbx")
+    result = program("init", made.root, "--metadata", made.tables["cdr.csv"])
+    assert (result.code, result.err) == (0, "")
+    assert "FreePBX, Issabel, Elastix (freepbx): sure" in result.out
+    assert "its pattern fits 20 of 20 names" in result.out
+    assert "cdr.csv has the columns" in result.out
+    last = result.out.splitlines()[-2:]
+    assert last == [
+        f"  batch-uploader check {made.root}",
+        f"  batch-uploader upload {made.root} --connection-id ID --api-key-file FILE",
+    ]
+    written = settings_in(program.directory)
+    assert written["metadata"]["table"][0]["file"] == str(made.tables["cdr.csv"])
+    assert written["metadata"]["map"] == layouts.load("freepbx").settings["metadata"]["map"]
+
+
+def test_tables_beside_it_are_found_by_their_names(program, archive):
+    made = archive("bitrix24")
+    result = program("init", made.root)
+    assert result.code == 0, result.err
+    assert "Bitrix24 telephony (bitrix24): sure" in result.out
+    metadata = settings_in(program.directory)["metadata"]
+    assert metadata["table"][0]["file"] == str(made.root.parent / "statistic.jsonl")
+    assert metadata["lookup"][0]["file"] == str(made.root.parent / "operators.csv")
+
+
+def test_it_overwrites_nothing(program, archive):
+    made = archive("trunk-recorder")
+    (program.directory / "batch-uploader.toml").write_text("verbose = true\n")
+    result = program("init", made.root)
+    assert result.code == 2
+    assert "batch-uploader.toml exists" in result.err
+    assert settings_in(program.directory) == {"verbose": True}
+
+    result = program("init", made.root, "-o", "other.toml")
+    assert result.code == 0, result.err
+    assert f"  batch-uploader check {made.root} --config other.toml" in result.out
+    assert settings_in(program.directory, "other.toml")["metadata"]["sidecar"]
+
+
+def test_flags_are_its_answers_where_there_is_no_terminal(program, archive):
+    made = archive("megafon")
+    result = program("init", made.root)
+    assert result.code == 2
+    assert "--timezone Europe/Moscow" in result.err
+    assert not list(program.directory.iterdir())
+
+    (program.directory / "key").write_text("secret")
+    answers = ("--timezone", "Europe/Samara", "--connection-id", "c1", "--kind", "one-channel")
+    result = program("init", made.root, *answers, "--api-key-file", "key", "--plaintext")
+    assert result.code == 0, result.err
+    assert result.out.endswith(f"  batch-uploader upload {made.root}\n")
+    written = settings_in(program.directory)
+    assert written["metadata"]["timezone"] == "Europe/Samara"
+    assert written["connection"]["kind"] == "one-channel"
+    assert (written["connection-id"], written["api-key-file"]) == ("c1", "key")
+    assert written["plaintext"] is True
+    assert "secret" not in (program.directory / "batch-uploader.toml").read_text()
+
+
+def test_a_wrong_answer_is_an_error_with_a_hint(program, archive):
+    made = archive("megafon")
+    for flags, word in (
+        (("--timezone", "Mars/Olympus"), "Mars/Olympus"),
+        (("--layout", "nortel"), "freepbx"),
+        (("--metadata", "nothing.csv"), "nothing.csv"),
+        (("--from-talk", "t1", "--timezone", "UTC"), "--connection-id"),
+    ):
+        result = program("init", made.root, *flags)
+        assert result.code == 2, result.said
+        assert word in result.err
+        assert "hint:" in result.err
+        assert not list(program.directory.iterdir())
+
+
+def test_a_layout_that_lacks_its_table_says_so(program, archive):
+    made = archive("freepbx")
+    made.tables["cdr.csv"].rename(made.root.parent / "export-27.csv")
+    result = program("init", made.root)
+    assert result.code == 2
+    assert "freepbx needs its table, cdr.csv" in result.err
+    assert "--metadata FILE" in result.err
+    result = program("init", made.root, "--metadata", made.root.parent / "export-27.csv")
+    assert result.code == 0, result.err
+
+
+def test_a_directory_without_recordings_is_an_error(program, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = program("init", tmp_path / "empty")
+    assert result.code == 4
+    assert "no recordings" in result.err
+
+
+def test_on_a_terminal_it_asks_what_it_cannot_find(program, archive):
+    made = archive("megafon")
+    ours, theirs = pty.openpty()
+    os.write(ours, b"Mars/Olympus\nEurope/Samara\nc7\n")
+    process = program.start("init", made.root, stdin=theirs, redirection=f"2>{os.ttyname(theirs)}")
+    result = program.finish(process)
+    os.close(theirs)
+    asked = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert result.code == 0, asked
+    assert "Time zone" in asked
+    assert "Mars/Olympus" in asked
+    assert "ID of the SpeechSense connection" in asked
+    written = settings_in(program.directory)
+    assert written["metadata"]["timezone"] == "Europe/Samara"
+    assert written["connection-id"] == "c7"
+
+
+def test_our_own_sidecars_need_no_layout(program, calls):
+    calls.write("a.wav", "b/c.wav", operator_id="7")
+    result = program("init", calls)
+    assert result.code == 0, result.err
+    assert "100% of the recordings have a sidecar" in result.out
+    assert settings_in(program.directory) == {"connection": {"kind": "two-channel"}}
+
+
+def test_the_fields_of_the_connection_are_learned_from_a_talk(program, calls, service, upload):
+    calls.write("a.wav", date="2026-03-27T09:25:17+03:00", ticket="7")
+    assert upload().code == 0
+    (talk,) = service.talks(calls)
+    flags = (*service.flags, "--api-key-file", calls.key_file, "--from-talk", talk.talk_id)
+    result = program("init", calls, *flags)
+    assert result.code == 0, result.err
+    written = settings_in(program.directory)
+    assert written["connection"]["fields"] == {
+        "date": "date",
+        "name": "string",
+        "origin": "string",
+        "ticket": "string",
+    }
+    assert program("check", calls).code == 0
