@@ -214,20 +214,25 @@ def test_a_table_that_is_not_there(folder):
 
 
 REFRESH = """
-    import sys
+    import sys, time
     sys.path.insert(0, {tests!r})
     from pathlib import Path
     from support.table_harness import Folder
     from batch_uploader.prepare.about.tables import refresh
     refresh._ROWS_A_COMMIT = 100
+    commit = refresh.Index.commit
+    def slowly(*args, **more):
+        commit(*args, **more)
+        time.sleep({pause})
+    refresh.Index.commit = slowly
     with Folder(Path({folder!r})).table("cdr.csv") as table:
         print(table.rows)
 """
 
 
-def start_refresh(folder):
+def start_refresh(folder, pause=0):
     code = textwrap.dedent(REFRESH).format(
-        tests=str(Path(__file__).parents[1]), folder=str(folder.path)
+        tests=str(Path(__file__).parents[1]), folder=str(folder.path), pause=pause
     )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 
@@ -249,7 +254,7 @@ def test_killed_at_any_moment_it_is_never_half_believed(folder, how):
     drawn = random.Random(how)
     kills = 0
     for _ in range(10):
-        process = start_refresh(folder)
+        process = start_refresh(folder, pause=0.003)
         seen = sum(each.stat().st_size for each in folder.indexes.glob("*") if each.exists())
         deadline = time.monotonic() + 20
         # Only what writes is worth killing.

@@ -208,7 +208,7 @@ class _Filling:
 
     def fill(self, index: Index, reader: Reader, *, changed: bool = False) -> None:
         """Add all rows from where the index ends."""
-        if reader.columns == ():
+        if reader.columns == () and self._file is not None:
             return  # nothing is written there yet
         batch = _Batch(index, reader, changed=changed)
         for item in reader.read(Place(index.state.offset, index.state.line)):

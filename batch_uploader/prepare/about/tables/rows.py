@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from batch_uploader.core.text import printable
@@ -67,9 +66,13 @@ class Reader(Protocol):
 class Whole:
     """What the readers have in common that always begin at the beginning."""
 
-    form: Mapping[str, object] = MappingProxyType({})
     place = Place()
     unfinished: Place | None = None
+
+    @property
+    def form(self) -> Mapping[str, object]:
+        """As ``Reader`` has it: nothing is appended."""
+        return {}
 
 
 def unique(header: Sequence[str]) -> tuple[str, ...]:
