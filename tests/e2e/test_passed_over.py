@@ -8,6 +8,7 @@ from support.audio_makers import encoded, gsm, mp3, opus
 from support.cures import shell
 
 M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42" + bytes(3000)
+AMR = b"#!AMR\n" + bytes(999)
 WEBM = bytes.fromhex("1a45dfa3") + bytes(3000)
 
 
@@ -26,8 +27,8 @@ def recorder(calls):
     ):
         calls.put(name, content)
         describe(calls, name)
-    for name in ("nosidecar/b.gsm", "nosidecar/c.gsm"):
-        calls.put(name, gsm())
+    for name in ("nosidecar/b.amr", "nosidecar/c.amr"):
+        calls.put(name, AMR)
 
 
 def words(text):
@@ -38,7 +39,7 @@ def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
     calls, upload, program, service
 ):
     recorder(calls)
-    told = "5 files look like audio and are not taken: 2 .gsm (GSM 06.10), 1 .dat (MP3)"
+    told = "5 files look like audio and are not taken: 2 .amr (AMR), 1 .dat (MP3)"
     foretold = program("check", calls)
     assert foretold.code == 0, foretold.said
     assert "1 recording," in foretold.out
@@ -53,11 +54,11 @@ def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
     for each in (foretold, result, status):
         assert f"batch-uploader upload {calls}" in each.err
         assert "--include '*.dat'" in each.err
-        assert f"`ffmpeg -n -f gsm -i {calls}/nosidecar/b.gsm -c:a pcm_s16le" in each.err
+        assert f"`ffmpeg -n -i {calls}/nosidecar/b.amr -c:a pcm_s16le" in each.err
 
     kinds = json.loads(program("status", calls, "--json").out)["passed_over"]
     assert {each["kind"]: (each["files"], each["include"]) for each in kinds} == {
-        ".gsm": (2, None),
+        ".amr": (2, None),
         ".dat": (1, "*.dat"),
         ".m4a": (1, None),
         ".webm": (1, None),
@@ -67,6 +68,18 @@ def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
     again = upload("--include", "*.dat")
     assert "Nothing new" in again.err
     assert ".dat" not in again.err
+
+
+def test_the_flag_takes_what_it_says(calls, upload, service):
+    sounds = {kind: encoded(kind) for kind in ("WAV", "FLAC", "AU", "W64", "RF64")}
+    sounds |= {"MP3": mp3(), "OPUS": opus(), "GSM": gsm(200)}
+    for kind, content in sounds.items():
+        calls.put(f"{kind}.dat", content)
+        describe(calls, f"{kind}.dat")
+    assert "--include '*.dat'" in upload("--allow-empty").err
+    result = upload("--include", "*.dat", "--convert", "needed")
+    assert result.code == 0, result.said
+    assert service.counts(calls) == {f"{kind}.dat": 1 for kind in sounds}
 
 
 def test_without_a_display_a_kind_is_told_of_when_it_is_new(calls, upload):
@@ -80,25 +93,25 @@ def test_without_a_display_a_kind_is_told_of_when_it_is_new(calls, upload):
     assert (first.code, second.code) == (0, 0)
     assert "5 files look like audio and are not taken" in first.err
     assert second.said == ""
-    calls.put("more.gsm", gsm())
+    calls.put("more.amr", AMR)
     assert upload(*silent).said == ""
-    calls.put("more.amr", b"#!AMR\n" + bytes(999))
+    calls.put("more.aac", encoded("WAV"))
     third = upload(*silent)
-    assert "1 file looks like audio and is not taken: 1 .amr (AMR)" in third.err
+    assert "1 file looks like audio and is not taken: 1 .aac (WAV)" in third.err
 
 
 def test_as_json_it_is_an_event_and_in_the_last_line(calls, upload):
     calls.write("a.wav")
-    calls.put("b.gsm", gsm())
+    calls.put("b.amr", AMR)
     lines = list(map(json.loads, upload("--progress", "json").out.splitlines()))
     (event,) = [line for line in lines if line["event"] == "files_passed_over"]
     assert event["passed_over"] == lines[-1]["passed_over"]
     assert event["passed_over"][0] == {
-        "kind": ".gsm",
+        "kind": ".amr",
         "files": 1,
         "beside": 0,
-        "form": "GSM 06.10",
-        "first": "b.gsm",
+        "form": "AMR",
+        "first": "b.amr",
         "include": None,
         "new": True,
     }
@@ -108,11 +121,11 @@ def test_as_json_it_is_an_event_and_in_the_last_line(calls, upload):
 def test_a_directory_with_nothing_else_is_like_an_empty_one(calls, upload, program, command):
     calls.put("tg.m4a", M4A)
     describe(calls, "tg.m4a")
-    calls.put("sub/b.gsm", gsm())
+    calls.put("sub/b.amr", AMR)
     before = sorted(calls.folder.rglob("*"))
     result = upload() if command == "upload" else program("check", calls)
     assert result.code == 4, result.said
-    problem = "has no recordings: 2 files look like audio and are not taken: 1 .gsm"
+    problem = "has no recordings: 2 files look like audio and are not taken: 1 .amr"
     assert problem in words(result.err)
     assert "ffmpeg -n" in result.err
     assert sorted(calls.folder.rglob("*")) == before
@@ -123,7 +136,7 @@ def test_a_directory_with_nothing_else_is_like_an_empty_one(calls, upload, progr
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("b.gsm", gsm(200)), ("it's 5.flac", encoded("FLAC")), ("a.aiff", encoded("AIFF"))],
+    [("b.aiff", encoded("AIFF")), ("it's 5.caf", encoded("CAF"))],
 )
 def test_the_printed_command_makes_a_recording_that_is_taken(calls, upload, service, name, content):
     calls.write("a-call.wav")

@@ -14,7 +14,7 @@ from batch_uploader.prepare.audio.content import Content
 
 
 class Form(Struct, frozen=True):
-    """A format: its name for people, and whether the service takes it.
+    """A format: its name for people, and whether it is sent, as it is or converted.
 
     ``decoder`` are ffmpeg's options to read it, None if ffmpeg needs to be told more.
     """
@@ -22,6 +22,14 @@ class Form(Struct, frozen=True):
     name: str
     taken: bool = False
     decoder: str | None = ""
+
+
+_CONVERTED: Final = frozenset({"A-law", "AU", "FLAC", "GSM 06.10", "RF64", "W64", "mu-law"})
+
+
+def _form(name: str, decoder: str = "") -> Form:
+    """A format that the service does not accept."""
+    return Form(name, name in _CONVERTED, decoder)
 
 
 RAW: Final = Form("perhaps raw PCM", taken=True)
@@ -39,9 +47,9 @@ _NAMED: Final = {
     ".mka": Form("Matroska"),
     ".weba": Form("WebM"),
     ".wma": Form("Windows Media Audio"),
-    ".flac": Form("FLAC"),
-    ".au": Form("AU"),
-    ".snd": Form("AU"),
+    ".flac": Form("FLAC", taken=True),
+    ".au": Form("AU", taken=True),
+    ".snd": Form("AU", taken=True),
     ".aif": Form("AIFF"),
     ".aiff": Form("AIFF"),
     ".caf": Form("CAF"),
@@ -50,15 +58,17 @@ _NAMED: Final = {
     ".mpga": Form("MPEG audio"),
     ".wav49": Form("WAV", taken=True),
     ".wave": Form("WAV", taken=True),
+    ".w64": Form("W64", taken=True),
+    ".rf64": Form("RF64", taken=True),
     ".vox": Form("Dialogic ADPCM", decoder=None),
     ".g723": Form("G.723.1", decoder=None),
     ".g726": Form("G.726", decoder=None),
     ".nmf": Form("a recording of NICE", decoder=None),
-    **{kind: Form(name, decoder=options) for kind, (name, options) in foreign.HEADERLESS.items()},
+    **{kind: _form(name, options) for kind, (name, options) in foreign.HEADERLESS.items()},
 }
 """What has one of these extensions is taken for audio, whatever is in it."""
 
-_MAGICS = ((0, b".snd", "AU"), (8, b"AIFF", "AIFF"), (8, b"AIFC", "AIFF"))
+_MAGICS = ((0, b".snd", "AU"), (0, b"riff", "W64"), (8, b"AIFF", "AIFF"), (8, b"AIFC", "AIFF"))
 _NO_SOUND = re.compile(rb"....ftyp(?:hei|mif|msf|avi|jp)", re.DOTALL)
 """Pictures in the container of MPEG-4."""
 
@@ -94,10 +104,10 @@ def _taken(content: Content, head: bytes) -> Form | None:
 def _foreign(content: Content, head: bytes) -> Form | None:
     for at, magic, name in _MAGICS:
         if head[at : at + len(magic)] == magic:
-            return Form(name)
+            return _form(name)
     start = mpeg.after_tags(content)
     found = foreign.by_magic(content, start) or foreign.by_frames(content, start, "")
     if found is None:
         return None
     name = found.name.partition(" (")[0].removesuffix(" without a header")
-    return Form(name, decoder=found.cure.before)
+    return _form(name, found.cure.before)
