@@ -97,7 +97,7 @@ class Foretelling:
         sound = [each for each in prepared if isinstance(each, Recording)]
         for each in sound:
             await self._learning.before(each.identity)
-        claims = [Claim(each, policy=self._filtering.policy) for each in sound]
+        claims = [Claim(each, policy=self._filtering.digests.rules) for each in sound]
         answers = iter(await self.ledger.send(claims, Comparer(self._preparer).sight))
         return [
             _foretold(each, next(answers)) if isinstance(each, Recording) else each
@@ -106,8 +106,8 @@ class Foretelling:
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record what a run records without sending anything."""
-        policy_of = self._filtering.policy_of
-        await self.ledger.apply([Settle(each, policy_of(each.status)) for each in outcomes])
+        digests = self._filtering.digests
+        await self.ledger.apply([Settle(each, digests.of(each)) for each in outcomes])
 
     async def correct(self, jobs: Sequence[Job]) -> None:
         """Record the IDs of talks whose sidecars were touched, as a run does."""

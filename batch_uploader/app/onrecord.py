@@ -28,7 +28,7 @@ class NoLedger:
         _folder: str,
         _entries: Sequence[Entry],
         _by: Likeness = Likeness.INODE,
-        _filtered: bytes | None = None,
+        _left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """None."""
         return 0
@@ -81,10 +81,10 @@ class OnRecord(Struct, frozen=True):
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """As ``ports.Ledger``."""
-        return await self.reader.unchanged(folder, entries, by, filtered)
+        return await self.reader.unchanged(folder, entries, by, left_out)
 
     async def left_out(self, folder: str) -> dict[str, int]:
         """As ``ports.Ledger``."""

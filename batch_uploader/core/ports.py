@@ -261,13 +261,13 @@ class Ledger(Protocol):
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0.
 
         It can if ``entries`` are exactly the recorded files and sidecars, compared by ``by``, and
-        each recording is uploaded, a duplicate or given up, or was left out under the rules and
-        filters of the digest ``filtered``.
+        each recording is uploaded, a duplicate or given up, or was left out under a digest that is
+        in one of these ranges.
         """
 
     async def left_out(self, folder: str) -> dict[str, int]:

@@ -112,7 +112,7 @@ class MemoryLedger:
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
         await checkpoint()
@@ -121,7 +121,10 @@ class MemoryLedger:
         same = files == Counter(entry[:by] for entry in entries)
         at_rest = all(
             record.status in states.AT_REST
-            or (record.status is Status.LEFT_OUT and record.policy == (filtered or b""))
+            or (
+                record.status is Status.LEFT_OUT
+                and any(first <= (record.policy or b"") <= last for first, last in left_out)
+            )
             for record in recordings
         )
         return len(recordings) if same and at_rest else 0

@@ -5,7 +5,6 @@ from batch_uploader.core.model import RESEND, Failure, Outcome, Version
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import (
     AT_REST,
-    BY_RULES,
     FILTERED,
     FORGETTABLE,
     UNRESOLVED,
@@ -14,7 +13,7 @@ from batch_uploader.core.states import (
     State,
     Status,
 )
-from batch_uploader.prepare.filters import LeftOut
+from batch_uploader.prepare.filters import Digests, LeftOut
 
 _NEW = Decision(Action.UPLOAD, "it is new")
 _CHANGED = Decision(Action.UPLOAD, "its file or sidecar changed")
@@ -45,11 +44,11 @@ def plan(
     known: Record | None,
     policy: bytes,
     by: Likeness = Likeness.INODE,
-    filtered: bytes | None = None,
+    digests: Digests | None = None,
 ) -> Decision:
     """Decide without opening any file.
 
-    ``policy`` is the digest of the current rules, ``filtered`` with the filters if there are any:
+    ``policy`` is the digest of the current rules, ``digests`` are all of them if there are filters:
     what was invalid under other rules is inspected again. ``by`` is what is compared besides name,
     size and modification time.
     """
@@ -62,21 +61,14 @@ def plan(
     audio_touched = _is_audio_touched(before, stat, by)
     if before.is_like(stat):
         touched = audio_touched or _is_sidecar_touched(before, stat, by)
-        rules = filtered if filtered is not None and row.filtered else policy
-        return _touched(status) if touched else _untouched(row, known, rules)
+        digests = digests or Digests(policy, policy, policy)
+        return _touched(status) if touched else _untouched(row, known, digests)
     if (before.size, before.mtime_ns) != (stat.size, stat.mtime_ns):
         return _CHANGED
     if row.new_sidecar is None:
         return _CHANGED
     # The audio may have changed, not only the sidecar.
     return _COMPARE if audio_touched else row.new_sidecar
-
-
-def policy_of(status: Status, policy: bytes, filtered: bytes) -> bytes | None:
-    """The digest that is recorded with this state, which depends on these digests or on none."""
-    if status not in BY_RULES:
-        return None
-    return filtered if status in FILTERED else policy
 
 
 def may_be_left_out(known: Record | None, stat: Version) -> bool:
@@ -124,7 +116,11 @@ def _touched(status: Status) -> Decision:
     return unchanged if unchanged.action is Action.UPLOAD else _TOUCHED
 
 
-def _untouched(row: State, known: Record, policy: bytes) -> Decision:
-    if row.other_rules is not None and known.policy != policy:
-        return row.other_rules
-    return row.unchanged
+def _untouched(row: State, known: Record, digests: Digests) -> Decision:
+    if row.other_rules is None:
+        return row.unchanged
+    if is_left_out(known):
+        same = digests.leave_out(known.policy)
+    else:
+        same = known.policy == (digests.filtered if row.filtered else digests.rules)
+    return row.unchanged if same else row.other_rules

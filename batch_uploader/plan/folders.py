@@ -29,7 +29,7 @@ from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.describer import Describer
-from batch_uploader.prepare.filters import Filter, Filters
+from batch_uploader.prepare.filters import Digests, Filter, Filters
 from batch_uploader.prepare.pairing import Orphan
 
 _SMALL_FOLDER = 1_000
@@ -52,7 +52,7 @@ class Remembers(Protocol):
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
 
@@ -172,9 +172,9 @@ class FolderPlanner(Struct, frozen=True):
     others: OtherFiles = field(default_factory=OtherFiles)
 
     @property
-    def filtered(self) -> bytes:
-        """The digest of rules and filters."""
-        return self.filters.digest(self.policy)
+    def digests(self) -> Digests:
+        """The digests of rules and filters."""
+        return self.filters.digests(self.policy)
 
     async def with_sample(self) -> Self:
         """The same with the sample drawn, which takes a walk if it is a number of recordings."""
@@ -243,15 +243,15 @@ class FolderPlanner(Struct, frozen=True):
         plain = listing.entries and not listing.unreadable and not self.explain
         if plain and self.describer.settled(listing):
             by = Likeness.INODE if self.watches_inodes else self.by
-            filtered = None if self.filters == Filters() else self.filtered
-            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by, filtered)
+            still = self.digests.leaving_out
+            unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by, still)
             if (
                 unchanged
                 and not self._young(self.clock(), *listing.entries)
                 and not (self.drawn and any(is_drawn(self.drawn, listing.entries)))
             ):
                 kept = unchanged if by is Likeness.INODE else 0
-                left = Counter(await self.ledger.left_out(listing.folder) if filtered else {})
+                left = Counter(await self.ledger.left_out(listing.folder) if still else {})
                 return Batch(
                     listing.folder,
                     left_out=left,
@@ -328,7 +328,7 @@ class FolderPlanner(Struct, frozen=True):
         if (
             before is not None
             and (before.status, before.failure) == (outcome.status, outcome.failure)
-            and before.policy == self.filtered
+            and self.digests.leave_out(before.policy)
             and before.stat.is_like(now)
         ):
             batch.left_out[left.by.value] += 1
@@ -344,7 +344,7 @@ class FolderPlanner(Struct, frozen=True):
 
     def _decide_by_version(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
         stat = version_of(bundle)
-        decision = plan(stat, before, self.policy, self.by, self.filtered)
+        decision = plan(stat, before, self.policy, self.by, self.digests)
         if before is not None and is_left_out(before) and filter_of(before) == Filter.SAMPLE:
             # It is in the sample now.
             decision = _DRAWN

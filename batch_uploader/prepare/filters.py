@@ -14,10 +14,12 @@ from functools import lru_cache
 from typing import Final, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.checks import require_number, require_type, require_whole
 from batch_uploader.core.errors import BadValue, ConfigError
-from batch_uploader.core.model import AudioInfo, Defect, Metadata
+from batch_uploader.core.model import AudioInfo, Defect, Metadata, Outcome
+from batch_uploader.core.states import BY_RULES, FILTERED, Status
 from batch_uploader.core.units import format_duration
 from batch_uploader.prepare.audio import DefectKind
 
@@ -29,6 +31,11 @@ _ALL: Final = 256**_HASH_SIZE
 _MOST: Final = 1_000_000
 """The largest number in a sample, since these hashes are kept in memory."""
 _SECOND: Final = 1_000_000_000
+_MOMENT_SIZE: Final = 12
+_EARLIEST: Final = 1 << 80
+_SINCE: Final = b"since"
+_UNTIL: Final = b"until"
+_AFTER_UNTIL: Final = b"until~"
 
 
 class Filter(StrEnum):
@@ -121,8 +128,10 @@ class Filters(Struct, frozen=True):
         require_number("min_length", self.min_length, above=0, optional=True)
         require_number("max_length", self.max_length, above=0, optional=True)
         require_type("skip_empty", self.skip_empty, bool)
-        require_type("since", self.since, int, optional=True)
-        require_type("until", self.until, int, optional=True)
+        for name, moment in (("since", self.since), ("until", self.until)):
+            require_type(name, moment, int, optional=True)
+            if moment is not None and abs(moment) >= _EARLIEST:
+                raise ConfigError(f"{name} is no moment in nanoseconds since the epoch")
         require_type("sample", self.sample, Sample, optional=True)
         for low, high, names in (
             (self.min_length, self.max_length, "min_length and max_length"),
@@ -131,12 +140,9 @@ class Filters(Struct, frozen=True):
             if low is not None and high is not None and low > high:
                 raise ConfigError(f"{names} contradict each other: nothing is between them")
 
-    def digest(self, rules: bytes) -> bytes:
-        """The digest of these filters and of the rules that this digest is of.
-
-        Without filters it is that of the rules: what other filters left out is looked at again.
-        """
-        return _digest(self, rules)
+    def digests(self, rules: bytes) -> "Digests":
+        """The digests of these filters and of the rules that this digest is of."""
+        return _digests(self, rules)
 
     def by_sample(self, path: str, drawn: Collection[int] | None) -> LeftOut | None:
         """Whether a recording is left out, by its path alone."""
@@ -190,12 +196,71 @@ class Filters(Struct, frozen=True):
         return None
 
 
+class Digests(Struct, frozen=True):
+    """By these it is known whether rules and filters are still those on record.
+
+    ``rules`` is without filters, ``filtered`` with all of them: the same if there are none. What
+    was left out has ``dateless``, followed by the date that left it out, if one did. So it stays
+    left out, unopened, while that date moves on, as in runs over the last seven days.
+    """
+
+    rules: bytes
+    filtered: bytes
+    dateless: bytes
+    since: bytes | None = None
+    until: bytes | None = None
+
+    def of(self, outcome: Outcome) -> bytes | None:
+        """The one to record with an outcome, None if nothing but its files decides about it."""
+        if outcome.status not in BY_RULES:
+            return None
+        if outcome.status is not Status.LEFT_OUT:
+            return self.filtered if outcome.status in FILTERED else self.rules
+        by = None if outcome.failure is None else outcome.failure.code
+        dates = {Filter.SINCE.value: self.since, Filter.UNTIL.value: self.until}
+        return self.dateless + (dates.get(by or "") or b"")
+
+    @property
+    def leaving_out(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The first and the last of the digests by which something is still left out."""
+        if self.filtered == self.rules:
+            return ()
+        ranges = [(self.dateless, self.dateless)]
+        if self.since is not None:
+            ranges.append((self.dateless + _SINCE, self.dateless + self.since))
+        if self.until is not None:
+            ranges.append((self.dateless + self.until, self.dateless + _AFTER_UNTIL))
+        return tuple(ranges)
+
+    def leave_out(self, policy: bytes | None) -> bool:
+        """Whether what was left out under this digest still is."""
+        return policy is not None and any(
+            first <= policy <= last for first, last in self.leaving_out
+        )
+
+
 @lru_cache(maxsize=16)
+def _digests(filters: Filters, rules: bytes) -> Digests:
+    # Kept, since a planner asks for each file.
+    since, until = filters.since, filters.until
+    return Digests(
+        rules,
+        _digest(filters, rules),
+        _digest(replace(filters, since=None, until=None), rules),
+        None if since is None else _SINCE + _sortable(since),
+        None if until is None else _UNTIL + _sortable(until),
+    )
+
+
 def _digest(filters: Filters, rules: bytes) -> bytes:
-    # A planner asks for each file.
     if filters == Filters():
         return rules
     return hashlib.sha256(rules + repr(filters).encode()).digest()
+
+
+def _sortable(moment: int) -> bytes:
+    """Bytes in the order of the moments."""
+    return (moment + _EARLIEST).to_bytes(_MOMENT_SIZE)
 
 
 def moment_of(text: str) -> int | None:

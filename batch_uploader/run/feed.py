@@ -31,7 +31,7 @@ from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts import Reconciler
-from batch_uploader.plan.decide import filter_of, policy_of
+from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, in_turn, invalid, orphaned
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.held import HeldBack
@@ -304,11 +304,8 @@ class Feed:
 
     async def _record(self, problems: Sequence[Outcome]) -> None:
         """Record these; a drain does not interrupt it, since what is recorded must be published."""
-        planner = self._planner
-        changes = [
-            Settle(each, policy_of(each.status, planner.policy, planner.filtered))
-            for each in problems
-        ]
+        digests = self._planner.digests
+        changes = [Settle(each, digests.of(each)) for each in problems]
         if changes:
             with anyio.CancelScope(shield=True):
                 await apply_all(self._ledger, changes)

@@ -4,11 +4,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.core.model import Outcome, Recording
-from batch_uploader.core.states import COMPARED, POSSIBLE, UNRESOLVED, Status
-from batch_uploader.plan.decide import left_out, may_be_left_out, policy_of
+from batch_uploader.core.states import COMPARED, POSSIBLE, UNRESOLVED
+from batch_uploader.plan.decide import left_out, may_be_left_out
 from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.bundle import version_of
-from batch_uploader.prepare.filters import Filters, LeftOut
+from batch_uploader.prepare.filters import Digests, Filters, LeftOut
 from batch_uploader.prepare.prepare import Preparer
 
 
@@ -17,29 +17,22 @@ class Filtering(Struct, frozen=True):
 
     preparer: Preparer
     unfiltered: Preparer
-    policy: bytes
-    filtered: bytes
+    digests: Digests
 
     @classmethod
     def of(cls, preparer: Preparer) -> "Filtering":
         """With the rules and the filters of a preparer."""
         rules = preparer.rules
-        policy = rules.digest()
         return cls(
             preparer,
             replace(preparer, rules=replace(rules, filters=Filters())),
-            policy,
-            rules.filters.digest(policy),
+            rules.filters.digests(rules.digest()),
         )
 
     def preparer_for(self, job: Job) -> Preparer:
         """Without the filters, if what is on record must be compared first."""
         leaves_out = may_be_left_out(job.known, version_of(job.bundle))
         return self.preparer if leaves_out else self.unfiltered
-
-    def policy_of(self, status: Status) -> bytes | None:
-        """The digest to record with this state."""
-        return policy_of(status, self.policy, self.filtered)
 
     def after_all(self, job: Job, recording: Recording) -> LeftOut | None:
         """Whether a filter leaves out what was prepared without it.

@@ -91,7 +91,7 @@ class Workers:
         self._feed = feed
         self._drain = drain
         self._learning = Learning(preparer, recorder.ledger, publish, drain.check)
-        self._policy = self._filtering.policy
+        self._policy = self._filtering.digests.rules
         self._options = options
         self._publish = publish
         self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
@@ -411,7 +411,7 @@ class Workers:
         then: Callable[[Outcome], None] | None = None,
     ) -> Status:
         """Record the outcome while the worker goes on; the job finishes when it is durable."""
-        policy = self._filtering.policy_of(outcome.status)
+        policy = self._filtering.digests.of(outcome)
         delivery.settling = True
         self._feed.begun()
 
@@ -427,7 +427,7 @@ class Workers:
 
     async def _settle_and_wait(self, outcome: Outcome) -> None:
         """Record the outcome and wait, so that instant outcomes do not outrun the ledger."""
-        policy = self._filtering.policy_of(outcome.status)
+        policy = self._filtering.digests.of(outcome)
         recorded = asyncio.Event()
 
         def heard(answer: Made) -> None:

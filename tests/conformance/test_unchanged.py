@@ -106,9 +106,11 @@ async def test_what_these_filters_left_out_is_as_it_was_and_counted_by_filter(le
     await settle(ledger, ended("e/a.wav", Status.LEFT_OUT), policy=b"these")
     for by in Likeness:
         entries = [file._replace(inode=None) for file in files]
-        assert await ledger.unchanged("d", entries, by, b"these") == 4
-        assert await ledger.unchanged("d", entries, by, b"others") == 0
-        assert await ledger.unchanged("d", entries, by) == 0
+        for ranges in ([(b"these", b"these")], [(b"a", b"b"), (b"these", b"these"), (b"b", b"a")]):
+            assert await ledger.unchanged("d", entries, by, ranges) == 4
+        assert await ledger.unchanged("d", entries, by, [(b"them", b"they")]) == 4
+        for ranges in ([], [(b"others", b"others")], [(b"thesf", b"a"), (b"", b"thes")]):
+            assert await ledger.unchanged("d", entries, by, ranges) == 0
     assert await ledger.left_out("d") == {"sample": 2, "min-length": 1}
 
 

@@ -17,6 +17,7 @@ from batch_uploader.app.status import directory_status
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.events import FolderPlanned
+from batch_uploader.core.model import Failure, Outcome, Version
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.filters import (
@@ -93,10 +94,28 @@ def test_filters_that_leave_nothing_are_refused():
 
 
 def test_the_digest_is_that_of_the_rules_only_without_filters():
-    assert Filters().digest(b"rules") == b"rules"
-    some = [Filters(skip_empty=True), Filters(min_length=1.0), Filters(sample=Sample(count=3))]
-    digests = {each.digest(rules) for each in some for rules in (b"rules", b"other")}
-    assert len(digests) == 6
+    none = Filters().digests(b"rules")
+    assert (none.rules, none.filtered, none.leaving_out) == (b"rules", b"rules", ())
+    some = [Filters(skip_empty=True), Filters(min_length=1.0), Filters(since=1), Filters(until=1)]
+    digests = {each.digests(rules).filtered for each in some for rules in (b"rules", b"other")}
+    assert len(digests | {b"rules"}) == 9
+
+
+MOMENTS = st.integers(-3, 3) | st.integers(-(10**20), 10**20)
+
+
+@given(MOMENTS, MOMENTS, st.booleans(), st.booleans())
+def test_what_a_date_left_out_stays_so_while_the_date_moves_on(then, now, since, same):
+    name = "since" if since else "until"
+    left = Outcome("a.wav", Status.LEFT_OUT, Version(1, 1), failure=Failure(name, "why"))
+    before, after = ({name: moment, "skip_empty": True} for moment in (then, now))
+    if not same:
+        after["skip_empty"] = False
+    recorded = Filters(**before).digests(b"rules").of(left)
+    assert Filters(**before).digests(b"rules").leave_out(recorded)
+    assert not Filters(**before).digests(b"other").leave_out(recorded)
+    further = now >= then if since else now <= then
+    assert Filters(**after).digests(b"rules").leave_out(recorded) is (further and same)
 
 
 # Runs.
@@ -196,6 +215,21 @@ async def test_a_date_is_that_of_the_metadata_or_else_of_the_file():
         assert "2025-04-21" not in str(row.failure), "the manifest has no metadata"
 
 
+async def test_the_last_days_are_not_looked_at_again_as_they_pass():
+    """What is older than a week today is so tomorrow."""
+    files = {}
+    for day in range(1, 20):
+        files[f"{day}.wav"] = wav(day)
+        files[f"{day}.json"] = sidecar(date=f"2025-04-{day:02}T10:00:00Z")
+    harness = Harness(files)
+    for day in range(8, 15):
+        summary = await harness.run(rules=by(since=parse_since(f"2025-04-{day:02}T00:00:00Z")))
+        assert summary.left_out_by == {"since": 7}
+        assert day == 8 or not harness.source.opened
+    earlier = await harness.run(rules=by(since=parse_since("2025-04-05T00:00:00Z")))
+    assert (of(earlier), earlier.left_out_by) == ({"uploaded": 3, "left_out": 4}, {"since": 4})
+
+
 async def test_a_sample_grows_and_never_sends_others():
     files = recordings(40)
     harness = Harness(files)
@@ -255,7 +289,9 @@ def drawn_filters(data):
         min_length=data.draw(st.sampled_from([None, 0.05, 0.5])),
         max_length=data.draw(st.sampled_from([None, 0.5, 2.0])),
         skip_empty=data.draw(st.booleans()),
-        since=data.draw(st.sampled_from([None, parse_since("2025-04-21T12:00:00Z")])),
+        since=data.draw(
+            st.sampled_from([None, *map(parse_since, ["2025-04-21", "2025-04-21T12:00:00Z"])])
+        ),
         until=data.draw(st.sampled_from([None, parse_until("2025-04-22")])),
         sample=data.draw(st.sampled_from(samples)),
     )
@@ -295,7 +331,7 @@ class Opened(CountsOpening, DirectorySource):
         return None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 async def test_a_check_foretells_what_filters_do_in_a_directory_night_after_night(data):
     """Filters that change from night to night, over one ledger."""

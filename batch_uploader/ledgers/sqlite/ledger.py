@@ -158,10 +158,10 @@ class SqliteLedger:
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0."""
-        return await self._reader.unchanged(folder, entries, by, filtered)
+        return await self._reader.unchanged(folder, entries, by, left_out)
 
     async def left_out(self, folder: str) -> dict[str, int]:
         """How many recordings of a folder are left out, by filter."""

@@ -43,6 +43,10 @@ def _same(name: str, index: str, has: str) -> str:
 
 _CLAIMED: Final = repr(Status.CLAIMED.value)
 _LEFT_OUT: Final = among({Status.LEFT_OUT})
+RANGES: Final = 3
+NO_RANGE: Final = (b"\1", b"\0")
+_STILL_LEFT_OUT: Final = f"{_LEFT_OUT} AND ({' OR '.join(['policy BETWEEN ? AND ?'] * RANGES)})"
+"""By the ranges of digests under which something is left out, as many as a query has."""
 _MINE: Final = "path = ? AND connection_id = ?"
 _NAMED: Final = "path = :path AND connection_id = :connection_id"
 _KEY: Final = {"path", "connection_id"}
@@ -65,7 +69,7 @@ _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (
     "path",
     # NULL unless it is at rest, so that it equals no file's size.
-    f"CASE WHEN {among(AT_REST)} OR {_LEFT_OUT} AND policy = ? THEN size END",
+    f"CASE WHEN {among(AT_REST)} OR {_STILL_LEFT_OUT} THEN size END",
     *("mtime_ns", "ctime_ns", "inode"),
 )
 _SIDECAR_MARKS: Final = (

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -100,18 +101,19 @@ class LedgerReader:
         folder: str,
         entries: Sequence[Entry],
         by: Likeness = Likeness.INODE,
-        filtered: bytes | None = None,
+        left_out: Sequence[tuple[bytes, bytes]] = (),
     ) -> int:
         """The number of recordings in a folder if a run can skip them all, else 0.
 
         For a reader of one connection.
         """
         asked = (self._connection_id, folder)
-        rules = filtered or b""
+        ranges = [*left_out, *[queries.NO_RANGE] * queries.RANGES][: queries.RANGES]
+        digests = tuple(chain.from_iterable(ranges))
         left: set[tuple[object, ...]] = (
             set(entries) if by is Likeness.INODE else {entry[:by] for entry in entries}
         )
-        return await self._run(lambda connection: _unchanged(connection, asked, left, by, rules))
+        return await self._run(lambda connection: _unchanged(connection, asked, left, by, digests))
 
     async def left_out(self, folder: str) -> dict[str, int]:
         """How many recordings of a folder are left out, by filter.
@@ -227,14 +229,14 @@ def _unchanged(
     asked: Sequence[object],
     left: set[tuple[object, ...]],
     by: Likeness,
-    filtered: bytes,
+    digests: tuple[bytes, ...],
 ) -> int:
     # Rows are compared as they come, without decoding: for an unchanged folder this is all that a
     # run does, a million times.
     there = len(left)
     counts = []
     for query, values in (
-        (queries.SELECT_AUDIO[by], (filtered, *asked)),
+        (queries.SELECT_AUDIO[by], (*digests, *asked)),
         (queries.SELECT_SIDECARS[by], asked),
     ):
         rows = connection.execute(query, values)
