@@ -112,6 +112,9 @@ async def test_what_these_filters_left_out_is_as_it_was_and_counted_by_filter(le
         for ranges in ([], [(b"others", b"others")], [(b"thesf", b"a"), (b"", b"thes")]):
             assert await ledger.unchanged("d", entries, by, ranges) == 0
     assert await ledger.left_out("d") == {"sample": 2, "min-length": 1}
+    await settle(ledger, ended("e/a.wav", Status.INVALID, seen=stat(sidecar=None)), policy=b"these")
+    defective = [Entry("e/a.wav", stat().size, TIME_NS)]
+    assert await ledger.unchanged("e", defective, Likeness.CTIME, [(b"these", b"these")]) == 0
 
 
 async def test_what_another_connection_has_is_nothing_to_this_one(tmp_path):

@@ -269,6 +269,24 @@ async def test_the_sample_has_a_place_for_what_is_wrong():
     assert of(await harness.run(rules=rules)) == {"uploaded": 5, "left_out": 15}
 
 
+@pytest.mark.parametrize("folder", ["", "{}/"], ids=["one folder", "folders"])
+async def test_a_place_in_the_sample_is_taken_by_the_next_once_its_file_is_gone(folder):
+    files = {}
+    for n in range(6):
+        files[f"{folder.format(n)}{n}.wav"] = wav(n)
+        files[f"{folder.format(n)}{n}.json"] = sidecar(n=str(n))
+    paths = sorted((path for path in files if path.endswith(".wav")), key=path_hash)
+    harness = Harness(files | dict.fromkeys(paths[:2], b""))
+    rules = by(sample=Sample(count=2))
+    for _ in range(2):
+        assert of(await harness.run(rules=rules)) == {"invalid": 2, "left_out": 4}
+    for path in paths[:1]:
+        harness.source.remove(path)
+        harness.source.remove(path.replace(".wav", ".json"))
+    assert of(await harness.run(rules=rules)) == {"uploaded": 1, "invalid": 1, "left_out": 3}
+    assert (await harness.statuses())[paths[2]] is Status.UPLOADED
+
+
 def drawn_archive(data):
     """Up to nine recordings of some lengths and dates, some without audio or with a defect."""
     files = {}
@@ -358,6 +376,8 @@ async def test_a_check_foretells_what_filters_do_in_a_directory_night_after_nigh
                 assert told.to_send == quick.to_send == summary.counts.get(Status.UPLOADED, 0)
                 assert told.defective == summary.counts.get(Status.INVALID, 0)
                 assert told.already_there == summary.already_there
+                seen = Counter(row.status for row in rows)
+                assert summary.counts.get(Status.INVALID, 0) == seen[Status.INVALID]
                 assert not (twice and source.opened), "nothing is opened again"
                 now = {row.path for row in rows if row.status is Status.UPLOADED}
                 assert now >= uploaded
