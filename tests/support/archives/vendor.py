@@ -17,8 +17,8 @@ def make(folder, count=200):
         days.setdefault(day, []).extend(_one(made, day, call))
     for day, records in days.items():
         whole = {"source_system_id": "000001", "bucket_folder": day, "metadata": records}
-        target = made.root / day / "metadata.json"
-        target.write_text(json.dumps(whole, ensure_ascii=False, indent=2))
+        text = json.dumps(whole, ensure_ascii=False, indent=2)
+        made.beside(f"{day}/metadata.json", text, call)
     return made
 
 
