@@ -35,7 +35,14 @@ if TYPE_CHECKING:
         UploaderError,
     )
     from batch_uploader.core.identity import Cause
-    from batch_uploader.core.model import Container, Ending, Failure, Outcome, Summary
+    from batch_uploader.core.model import (
+        Container,
+        Ending,
+        Failure,
+        Outcome,
+        PassedOver,
+        Summary,
+    )
     from batch_uploader.core.states import Status, Verdict
     from batch_uploader.ledgers.manifest import Format
     from batch_uploader.ledgers.memory import MemoryLedger
@@ -96,6 +103,7 @@ __all__ = [
     "MemorySink",
     "MemorySource",
     "Outcome",
+    "PassedOver",
     "PathDecision",
     "Places",
     "Proxy",
@@ -149,7 +157,7 @@ _MODULES = {
         "UploaderError",
     ),
     "core.identity": ("Cause",),
-    "core.model": ("Container", "Ending", "Failure", "Outcome", "Summary"),
+    "core.model": ("Container", "Ending", "Failure", "Outcome", "PassedOver", "Summary"),
     "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
     "prepare.audio": ("AudioRules", "EndMark", "RawFormat"),
