@@ -1,6 +1,6 @@
-"""Archives of many systems, as they are, become talks with the right fields: compared one by one.
+"""From ``init`` to talks: archives of many systems, as they are, compared field by field.
 
-Nothing is told but what a human has to: the layout, where the tables are, the zone of the clocks.
+Nothing is told but what only a human knows, the zone of the clocks. The tables lie beside.
 """
 
 import json
@@ -10,25 +10,20 @@ import pytest
 from support.archives import make
 
 
-def settings_of(made, layout):
-    """What ``init`` would write with these answers."""
-    lines = [f'layout = "{layout}"']
-    if "timezone" in made.answers:
-        lines += ["[metadata]", f'timezone = "{made.answers["timezone"]}"']
-    return "\n".join(lines) + "\n"
-
-
 @pytest.fixture
 def uploaded(program, service, calls, tmp_path):
     """Makes an archive and uploads it: the truth, the manifest by path, the talks by their ID."""
 
     def run(layout):
         made = make(layout, tmp_path / "archive")
-        here = made.root.parent
-        (here / "batch-uploader.toml").write_text(settings_of(made, layout))
-        program.directory = here
-        key = ("--api-key-file", calls.key_file)
-        result = program("upload", "records", *service.flags, *key)
+        program.directory = made.root.parent
+        zone = ("--timezone", made.answers["timezone"]) if made.answers else ()
+        written = program("init", "records", *service.flags, *zone)
+        assert written.code == 0, written.said
+        result = program("upload", "records", "--api-key-file", calls.key_file)
+        count = len(service.talks())
+        again = program("upload", "records", "--api-key-file", calls.key_file)
+        assert (again.code, len(service.talks())) == (1, count), again.said
         text = (made.root / "manifest.jsonl").read_text("utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         talks = {talk.talk_id: talk.fields for talk in service.talks()}

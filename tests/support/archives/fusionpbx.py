@@ -49,7 +49,7 @@ def _one(made, rows, call):
         made.lost(f"{path}.mp3", sound.mp3(call, 2), call)
     elif number % 50 == 35:
         rows.append(row)
-        made.refused(f"{path}.wav", sound.mulaw_wav(call), call, **told)
+        made.refused(f"{path}.wav", sound.mulaw_wav(call, 2), call, **told)
     else:
         rows.append(row)
         made.talk(f"{path}.mp3", sound.mp3(call, 2), call, **told)

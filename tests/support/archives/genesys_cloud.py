@@ -36,10 +36,10 @@ def _one(made, call, conversation):
     if number % 50 == 25:
         made.beside(f"{stem}.json_metadata.json", about.replace('"Call"', '"Email"'), call)
     if number % 40 == 26:
-        made.refused(f"{stem}.wav", sound.mulaw_wav(call), call, **told)
+        made.refused(f"{stem}.wav", sound.mulaw_wav(call, 2), call, **told)
         made.beside(f"{stem}.wav_metadata.json", about, call)
     elif number % 5 == 2:
-        made.talk(f"{stem}.mp3", sound.mp3(call), call, **told)
+        made.talk(f"{stem}.mp3", sound.mp3(call, 2), call, **told)
         made.beside(f"{stem}.mp3_metadata.json", about, call)
     else:
         made.talk(f"{stem}.opus", sound.opus(call, 2), call, **told)

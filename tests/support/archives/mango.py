@@ -36,7 +36,7 @@ def _one(made, rows, call):
         return
     rows.append(row)
     for part, recording in enumerate(ids):
-        content = sound.mp3(call, 1 + part)  # the second part has another sound
+        content = sound.mp3(sound.part(call, part))
         made.talk(f"{call.local():%Y-%m}/{_file(recording)}.mp3", content, call)
 
 

@@ -27,7 +27,7 @@ def _one(made, call):
     elif number % 60 == 11:
         made.defect(path, b"", call, "empty")
     else:
-        made.talk(path, sound.mp3(call, 2 if number % 10 == 5 else 1), call, **told)
+        made.talk(path, sound.mp3(call), call, **told)
 
 
 def _tag(call):

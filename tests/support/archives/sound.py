@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import numpy as np
 import soundfile
@@ -14,6 +15,11 @@ def wav(call, channels=1):
     """What nearly all of them can write."""
     data = samples(call.number, call.seconds, channels)
     return riff(chunk(b"fmt ", fmt(channels, RATE)), chunk(b"data", data))
+
+
+def part(call, number):
+    """The call whose sound a further recording of this one has."""
+    return replace(call, number=call.number + 10_000 * number)
 
 
 def nothing():
@@ -51,9 +57,9 @@ def wav49(call):
     return _encoded(call, "WAV", "GSM610")
 
 
-def mulaw_wav(call):
+def mulaw_wav(call, channels=1):
     """A WAV of mu-law, as telephones speak it."""
-    return _encoded(call, "WAV", "ULAW")
+    return _encoded(call, "WAV", "ULAW", channels)
 
 
 def raw_gsm(call):

@@ -49,7 +49,8 @@ def _one(made, rows, call):
     rows.append(row)
     told = {"client_name": row["contact_full_name"] or call.client}
     for part, record in enumerate(records):
-        made.talk(f"{communication}/{record}.mp3", sound.mp3(call, 1 + part), call, **told)
+        content = sound.mp3(sound.part(call, part))
+        made.talk(f"{communication}/{record}.mp3", content, call, **told)
 
 
 def _employee(who, *, talked):

@@ -36,7 +36,7 @@ def _one(made, day, call):
         "file_name": name,
     }
     if call.number % 50 == 30:
-        made.lost(f"{day}/{name}", sound.mp3(call), call)
+        made.lost(f"{day}/{name}", sound.mp3(call, 2), call)
         return []
     if call.number % 50 == 31:
         return [record]  # it was never stored

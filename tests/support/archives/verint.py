@@ -47,6 +47,6 @@ def _one(made, call):
     told = {"operator_id": who.login, "operator_name": about["metadata"]["employeeName"]}
     told["operator_name"] = told["operator_name"] or who.login
     if number % 50 == 44:
-        made.refused(f"{stem}.wav", sound.mulaw_wav(call), call, **told)
+        made.refused(f"{stem}.wav", sound.mulaw_wav(call, 2), call, **told)
     else:
         made.talk(f"{stem}.wav", sound.wav(call, 2), call, **told)
