@@ -204,9 +204,9 @@ class Preparer(Struct, frozen=True):
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
         if isinstance(found, Conversion):
-            made = convert(handle, listed, found)
+            made = convert(handle, listed, found, self.rules.audio)
             require_rest(self.source, handle, listed, opened)
-            return (made,) if isinstance(made, Defect) else self._made(bundle, metadata, info, made)
+            return (made,) if isinstance(made, Defect) else self._made(bundle, metadata, made)
         digests = Digests(essence.begin(handle, listed.size, info))
         kept = None
         if listed.size <= whole_limit:
@@ -218,10 +218,8 @@ class Preparer(Struct, frozen=True):
         recording = self._recording(bundle, metadata, info, *digests.digest())
         return Prepared.of(recording, handle, kept)
 
-    def _made(
-        self, bundle: Bundle, metadata: Metadata, info: AudioInfo, made: Converted
-    ) -> Prepared:
-        recording = self._recording(bundle, metadata, info, made.sha256, made.heard)
+    def _made(self, bundle: Bundle, metadata: Metadata, made: Converted) -> Prepared:
+        recording = self._recording(bundle, metadata, made.info, made.sha256, made.heard)
         sent = made.sent
         payload = Payload(bundle.path, sent.sha256, sent.size, made.file, made.content)
         return Prepared(replace(recording, sent=sent), payload)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tempfile
 
 import numpy as np
@@ -50,14 +51,14 @@ def converted(content, extension, rules=RULES):
     if isinstance(seen, AudioInfo):
         return content, seen
     found = instead(handle, entry, seen, rules)
-    made = convert(handle, entry, found) if isinstance(found, Conversion) else found
+    made = convert(handle, entry, found, rules) if isinstance(found, Conversion) else found
     if isinstance(made, Defect):
         return made
     if made.file is None:
-        return made.content, found.info
+        return made.content, made.info
     with made.file as file:
         file.seek(0)
-        return file.read(), found.info
+        return file.read(), made.info
 
 
 def decoded(content, extension="wav"):
@@ -180,3 +181,90 @@ def test_no_space_for_the_temporary_file_is_told(monkeypatch, tmp_path):
 
     with pytest.raises(SourceError, match="cannot be converted: no temporary file"):
         converted(content, extension)
+
+
+BY_FFMPEG = {
+    "WebM": ("webm", "-c:a", "libopus"),
+    "MP4": ("m4a", "-c:a", "aac"),
+    "AAC": ("aac", "-c:a", "aac"),
+    "WMA": ("wma", "-c:a", "wmav2"),
+    "Speex": ("ogg", "-c:a", "libspeex"),
+    "G.726": ("wav", "-c:a", "g726"),
+    "G.723.1": ("wav", "-c:a", "g723_1", "-b:a", "6300"),
+    "G.722 in WAV": ("wav", "-c:a", "adpcm_g722", "-ar", "16000"),
+    "G.722": ("g722", "-c:a", "g722", "-ar", "16000"),
+    "MP3 in Matroska": ("webm", "-f", "matroska", "-c:a", "libmp3lame"),
+}
+ROUNDS = {"MP4", "AAC", "WMA"}
+TAKEN_OUT = {"WebM": Container.OGG_OPUS, "MP3 in Matroska": Container.MP3}
+PLAIN = {"mp3": ("-write_xing", "0")}
+"""Without the header that tells players to leave out the encoder's padding."""
+SHOW_NO_END = {"AAC", "WMA", "G.722"}
+
+
+def by_ffmpeg(codec, seconds=1.5):
+    extension, *options = BY_FFMPEG[codec]
+    return ffmpeg(call_wav(8, seconds), "wav", extension, *options), extension
+
+
+@pytest.mark.parametrize("codec", BY_FFMPEG)
+def test_the_extra_decodes_what_libsndfile_does_not_know(codec):
+    content, extension = by_ffmpeg(codec)
+
+    made, info = converted(content, extension)
+
+    assert info.container is TAKEN_OUT.get(codec, Container.WAV)
+    assert info.duration == pytest.approx(1.5, abs=0.2), "with the padding of its encoder"
+    assert converted(content, extension)[0] == made, "the same bytes"
+    if codec not in TAKEN_OUT:
+        expected, got = decoded(content, extension), decoded(made)
+        assert len(expected) == len(got)
+        assert np.abs(expected - got).max() <= (codec in ROUNDS)
+
+
+@pytest.mark.parametrize("codec", TAKEN_OUT)
+def test_packets_that_the_service_takes_are_taken_out_as_they_are(codec):
+    content, extension = by_ffmpeg(codec)
+    made, info = converted(content, extension)
+    target = "opus" if info.container is Container.OGG_OPUS else "mp3"
+    expected = ffmpeg(content, extension, target, "-c", "copy", *PLAIN.get(target, ()))
+
+    assert (decoded(made, target) == decoded(expected, target)).all()
+
+
+@pytest.mark.parametrize("codec", sorted(BY_FFMPEG.keys() - SHOW_NO_END))
+@given(data=st.data())
+def test_what_is_cut_off_is_not_sent_by_the_extra(codec, data):
+    content, extension = by_ffmpeg(codec)
+    kept = data.draw(st.integers(1, len(content) - 1))
+
+    result = converted(content[:kept], extension)
+
+    if isinstance(result, Defect):
+        return
+    made, _info = result
+    whole, _ = converted(content, extension)
+    kind = {Container.MP3: "mp3", Container.OGG_OPUS: "opus"}.get(_info.container, "wav")
+    assert (decoded(made, kind) == decoded(whole, kind)).all()
+
+
+@pytest.mark.parametrize("rate", [6_000, 96_000])
+def test_another_sample_rate_is_resampled(rate):
+    content = ffmpeg(call_wav(9, 2), "wav", "wav", "-ar", str(rate))
+
+    _made, info = converted(content, "wav")
+
+    assert info.sample_rate == min(max(rate, 8_000), 48_000)
+    assert info.duration == pytest.approx(2, abs=0.01)
+
+
+def test_without_the_extra_the_cure_is_to_install_it(monkeypatch):
+    content, extension = by_ffmpeg("MP4")
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr("batch_uploader.prepare.convert.AVAILABLE", False)
+
+    defect = converted(content, extension)
+
+    assert defect.kind == DefectKind.FORMAT
+    assert "pip install 'batch-uploader[codecs]'" in defect.cure
+    assert "ffmpeg" in defect.cure

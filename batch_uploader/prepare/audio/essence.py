@@ -26,6 +26,7 @@ WHOLE = b"f"
 Block: TypeAlias = bytes | memoryview
 
 _COMPARED = 4096
+_ENDLESS = 1 << 62
 _SAMPLE_BYTES = 2
 
 _PAGE = struct.Struct("<4sB21xB")
@@ -67,9 +68,13 @@ def begin(handle: Readable, size: int, info: AudioInfo) -> Essence:
     return _Region(PCM, start, end - (end - start) % frame, frame)
 
 
-def of_samples(nbytes: int, channels: int) -> Essence:
-    """What makes the essence of so many bytes of 16-bit samples, and of nothing else."""
-    return _Region(PCM, 0, nbytes, channels * _SAMPLE_BYTES)
+def of_made(info: AudioInfo) -> Essence:
+    """What makes the essence of audio that is made of a file: samples, MP3 frames, or an Ogg."""
+    if info.container is Container.OGG_OPUS:
+        return _Packets(OPUS, _ENDLESS)
+    if info.container is Container.MP3:
+        return _Region(MP3, 0, _ENDLESS)
+    return _Region(PCM, 0, _ENDLESS, info.channels * _SAMPLE_BYTES)
 
 
 class _Region:

@@ -66,7 +66,7 @@ def by_magic(content: Content, start: int) -> Foreign | None:
 
 def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
     """AAC and GSM by the sync words of their frames, others by the extension alone."""
-    if _is_adts(content, start):
+    if is_adts(content, start):
         return Foreign("AAC", to_pcm())
     if is_gsm(content):
         extension = ".gsm"
@@ -76,7 +76,8 @@ def by_frames(content: Content, start: int, extension: str) -> Foreign | None:
     return None
 
 
-def _is_adts(content: Content, start: int) -> bool:
+def is_adts(content: Content, start: int) -> bool:
+    """Whether AAC frames begin here."""
     for _ in range(3):
         head = content.at(start, _ADTS_HEADER)
         sync = int.from_bytes(head[:2], "big") & _ADTS_MASK

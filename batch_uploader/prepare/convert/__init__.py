@@ -15,34 +15,40 @@ from io import BytesIO
 from typing import BinaryIO, Final, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry, Sent
 from batch_uploader.core.ports import Source
+from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import AudioRules, Convert, essence, mpeg, require_fit
 from batch_uploader.prepare.audio.content import Content
-from batch_uploader.prepare.audio.refusal import DefectKind, Refusal
+from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal
+from batch_uploader.prepare.convert.codecs import AVAILABLE, INSTALL, CodecDecoder
 from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Decoder, Region, Undecodable
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
-_CONVERTED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT})
+_CONVERTED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE})
 _WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _LARGEST: Final = 0xFFFF_FFFF - _WAV_HEADER.size
 _IN_MEMORY = 256 * 1024
+_ROUNDED = 0.1
+"""Seconds that a header may announce too many: encoders count padding, or round."""
 _BLOCK = 256 * 1024
 
 
 class Conversion(Struct, frozen=True):
     """How a file becomes what the service takes.
 
-    ``info`` is what goes up, ``nbytes`` the size of its audio; ``codec`` is what the file has.
+    ``info`` is what goes up; its duration may be a little wrong, or 0, where only decoding tells.
+    ``codec`` is what the file has, ``seconds`` its length by its header, None if it tells none.
     """
 
     way: Way
     info: AudioInfo
     codec: str
-    nbytes: int
+    seconds: float | None
 
 
 class Converted(Struct, frozen=True):
@@ -52,6 +58,7 @@ class Converted(Struct, frozen=True):
     """
 
     sent: Sent
+    info: AudioInfo
     sha256: bytes
     heard: bytes
     content: bytes | None
@@ -87,9 +94,10 @@ def instead(
         found = None if way is None or way.patches else _look(handle, way, rules)
         if found is None:
             return defect
-        require_fit(found.info, rules)
+        if found.seconds is not None:
+            require_fit(found.info, rules)
     except Undecodable:
-        return defect
+        return defect if AVAILABLE else _installable(defect)
     except Refusal as refusal:
         growing = refusal.kind in {DefectKind.TRUNCATED, DefectKind.NO_END_MARK}
         return refusal.defect(
@@ -113,71 +121,92 @@ def examine(
     return found
 
 
+def _installable(defect: Defect) -> Defect:
+    return replace(defect, cure=f"install what decodes it with `{INSTALL}`, or {defect.cure}")
+
+
 def _look(handle: BinaryIO, way: Way, rules: AudioRules) -> Conversion | None:
-    region = Region(handle, way.size, way.start, way.patches)
     if way.copied:
-        content = Content(region, way.size)
+        content = Content(Region(handle, way.size, way.start), way.size)
         info = mpeg.read(content, mpeg.after_tags(content), rules.max_duration)
-        return None if info is None else Conversion(way, info, "MP3 in WAV", way.size)
-    with Decoder(region, way.headerless) as decoder:
-        nbytes = decoder.frames * decoder.channels * FRAME_BYTES
-        if not 0 < nbytes <= _LARGEST:
-            return None
-        seconds = decoder.frames / decoder.sample_rate
-        info = AudioInfo(
-            Container.WAV, decoder.channels, decoder.sample_rate, seconds, way.shows_end
-        )
-        return Conversion(way, info, f"{decoder.codec} in {decoder.format}", nbytes)
+        return None if info is None else Conversion(way, info, "MP3 in WAV", info.duration)
+    if not way.foreign:
+        try:
+            with _decoder(handle, way) as decoder:
+                if SLOWEST <= decoder.sample_rate <= FASTEST:
+                    return _found(way, decoder)
+        except Undecodable:
+            pass
+        way = replace(way, foreign=True)
+    with _decoder(handle, way) as decoder:
+        return _found(way, decoder)
 
 
-def convert(handle: BinaryIO, entry: Entry, conversion: Conversion) -> Converted | Defect:
-    """Convert a file; a defect if it ends before its header says.
+def _found(way: Way, decoder: "Decoder | CodecDecoder") -> Conversion:
+    info = AudioInfo(
+        decoder.container,
+        decoder.channels,
+        decoder.sample_rate,
+        decoder.seconds or 0,
+        way.shows_end,
+    )
+    return Conversion(way, info, f"{decoder.codec} in {decoder.format}", decoder.seconds)
+
+
+def _decoder(handle: BinaryIO, way: Way) -> "Decoder | CodecDecoder":
+    region = Region(handle, way.size, way.start, way.patches)
+    return CodecDecoder(region, way.form) if way.foreign else Decoder(region, way.headerless)
+
+
+def convert(
+    handle: BinaryIO, entry: Entry, conversion: Conversion, rules: AudioRules
+) -> Converted | Defect:
+    """Convert a file; a defect if it ends before its header says, or does not fit the rules.
 
     Blocking: it takes as long as decoding does. Raises OSError, SourceChanged if the file is
     shorter than it was listed, and SourceError if there is no space for what is made.
     """
-    info = conversion.info
-    with _Spool(entry.path, conversion.nbytes) as spool:
-        sent = hashlib.sha256()
-
-        def keep(block: bytes) -> None:
-            sent.update(block)
-            spool.write(block)
-
-        digests = decode(handle, entry, conversion, keep)
+    with _Spool(entry.path, conversion) as spool:
+        digests = decode(handle, entry, conversion, spool.write)
         if isinstance(digests, Defect):
             return digests
+        info = _probe_made(spool.finish(), spool.size, entry, conversion, rules)
+        if isinstance(info, Defect):
+            return info
+        sent = Sent(info.container, spool.size, spool.digest(), conversion.codec)
         content, file = spool.take()
-    made = Sent(info.container, spool.size, sent.digest(), conversion.codec)
-    return Converted(made, *digests, content, file)
+    return Converted(sent, info, *digests, content, file)
+
+
+def _probe_made(
+    file: BinaryIO, size: int, entry: Entry, conversion: Conversion, rules: AudioRules
+) -> AudioInfo | Defect:
+    """What was made, if it is what was promised."""
+    info = audio.probe(file, entry.path, size, rules)
+    if isinstance(info, Defect):
+        return info
+    missing = (conversion.seconds or 0) - info.duration
+    if missing > _ROUNDED:
+        return _cut_off(entry, f"{missing:.2f} s before its announced end")
+    return replace(info, shows_end=conversion.info.shows_end)
 
 
 def decode(
     handle: BinaryIO, entry: Entry, conversion: Conversion, keep: Callable[[bytes], None]
 ) -> tuple[bytes, bytes] | Defect:
-    """Tell ``keep`` what goes up. Returns SHA-256 and essence of the file.
+    """Tell ``keep`` the audio that goes up. Returns SHA-256 and essence of the file.
 
     Raises as ``convert`` does.
     """
-    way, info, nbytes = conversion.way, conversion.info, conversion.nbytes
-    if info.container is Container.MP3:
-        heard = essence.begin(Region(handle, way.size, way.start), way.size, info)
-    else:
-        heard = essence.of_samples(nbytes, info.channels)
-        keep(wav_header(info, nbytes))
     digest = hashlib.sha256()
     read(handle, entry, digest.update)
-    written = 0
+    heard = essence.of_made(conversion.info)
     try:
-        for block in _blocks(handle, conversion):
+        for block in _blocks(handle, conversion.way):
             heard.update(block)
             keep(block)
-            written += len(block)
     except Undecodable as error:
         return _cut_off(entry, f"where it cannot be decoded any further ({error})")
-    if written != nbytes:
-        seconds = (nbytes - written) / FRAME_BYTES / info.channels / info.sample_rate
-        return _cut_off(entry, f"{seconds:.2f} s before its announced end")
     return digest.digest(), heard.digest()
 
 
@@ -185,16 +214,15 @@ def _cut_off(entry: Entry, where: str) -> Defect:
     return cut_off("the audio", where).defect(entry.path, entry.path, may_grow=True)
 
 
-def _blocks(handle: BinaryIO, conversion: Conversion) -> Iterator[bytes]:
-    way = conversion.way
-    region = Region(handle, way.size, way.start, way.patches)
+def _blocks(handle: BinaryIO, way: Way) -> Iterator[bytes]:
     if way.copied:
+        region = Region(handle, way.size, way.start)
         while block := region.read(_BLOCK):
             yield block
         if region.error:
             raise region.error
         return
-    with Decoder(region, way.headerless) as decoder:
+    with _decoder(handle, way) as decoder:
         yield from decoder.blocks()
 
 
@@ -209,29 +237,49 @@ def wav_header(info: AudioInfo, nbytes: int) -> bytes:
 
 
 class _Spool:
-    """Where converted audio is kept: in memory, or in a temporary file if it is large."""
+    """Where what is made is kept: in memory, or in a temporary file once it is large."""
 
-    def __init__(self, path: str, nbytes: int) -> None:
+    def __init__(self, path: str, conversion: Conversion) -> None:
         self._path = path
-        self.size = 0
+        self._info = conversion.info
+        self._header = self._info.container is Container.WAV
+        self._file: BinaryIO = BytesIO()
         self._taken = False
-        with self._explaining():
-            self._file: BinaryIO = (
-                BytesIO()
-                if nbytes <= _IN_MEMORY
-                else tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
-            )
+        self.size = 0
+        if self._header:
+            self.write(bytes(_WAV_HEADER.size))
 
     def write(self, block: bytes) -> None:
-        """Append. Raises SourceError."""
-        with self._explaining():
-            self._file.write(block)
+        """Append. Raises SourceError, and Undecodable for more than a WAV can hold."""
         self.size += len(block)
+        if self.size > _LARGEST:
+            raise Undecodable("it is larger than a WAV file can be")
+        with self._explaining():
+            if self.size > _IN_MEMORY and isinstance(self._file, BytesIO):
+                before = self._file.getvalue()
+                self._file = tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
+                self._file.write(before)
+            self._file.write(block)
+
+    def finish(self) -> BinaryIO:
+        """What was made, with its header. Raises SourceError."""
+        with self._explaining():
+            if self._header:
+                self._file.seek(0)
+                self._file.write(wav_header(self._info, self.size - _WAV_HEADER.size))
+            self._file.flush()
+        return self._file
+
+    def digest(self) -> bytes:
+        """The SHA-256 of what was made."""
+        digest = hashlib.sha256()
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK):
+            digest.update(block)
+        return digest.digest()
 
     def take(self) -> tuple[bytes | None, BinaryIO | None]:
-        """The content, or the file, which is the caller's from now on. Raises SourceError."""
-        with self._explaining():
-            self._file.flush()
+        """The content, or the file, which is the caller's from now on."""
         if isinstance(self._file, BytesIO):
             return self._file.getvalue(), None
         self._taken = True

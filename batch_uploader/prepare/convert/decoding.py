@@ -8,6 +8,8 @@ from typing import BinaryIO, Self
 
 from msgspec import Struct
 
+from batch_uploader.core.model import Container
+
 FRAME_BYTES = 2
 """The bytes of one decoded sample of one channel."""
 
@@ -32,8 +34,7 @@ class Undecodable(Exception):  # noqa: N818 - a verdict, not a mistake
 class Decoder(AbstractContextManager["Decoder"]):
     """A sound that is decoded once, from its first sample to its last one.
 
-    ``frames`` is how many samples a channel has by the header. Raises Undecodable, and the OSError
-    of the handle.
+    ``seconds`` is its length by the header. Raises Undecodable, and the OSError of the handle.
     """
 
     def __init__(self, region: "Region", headerless: Headerless | None = None) -> None:
@@ -52,9 +53,11 @@ class Decoder(AbstractContextManager["Decoder"]):
             self._file = soundfile.SoundFile(region, **form)
         except Exception as error:
             raise region.error or Undecodable(str(error)) from error
+        self.container = Container.WAV
         self.channels: int = self._file.channels
         self.sample_rate: int = self._file.samplerate
-        self.frames: int = self._file.frames
+        self._frames: int = self._file.frames
+        self.seconds = self._frames / self.sample_rate
         self.codec: str = self._file.subtype
         self.format: str = self._file.format
 
@@ -64,7 +67,7 @@ class Decoder(AbstractContextManager["Decoder"]):
         Ends early, without an error, where the file does. Raises Undecodable and OSError.
         """
         floats = self.codec in _OF_FLOATS
-        left = self.frames
+        left = self._frames
         while left > 0:
             try:
                 block = self._file.read(

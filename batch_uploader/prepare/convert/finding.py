@@ -17,6 +17,9 @@ from batch_uploader.prepare.convert.decoding import Headerless
 _AU, _FLAC, _RF64 = b".snd", b"fLaC", b"RF64"
 _W64: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA: Final = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+_EBML: Final = bytes.fromhex("1a45dfa3")
+_SEGMENT: Final = bytes.fromhex("18538067")
+_ASF: Final = bytes.fromhex("3026b2758e66cf11")
 _UNKNOWN_SIZE = 0xFFFF_FFFF
 _MOST_CHUNKS = 1000
 _GSM_FRAME = 33
@@ -30,14 +33,17 @@ HEADERLESS: Final = {
     ".ulaw": Headerless("ULAW", 8_000),
 }
 """Codecs that have one sample rate, by the extensions that say them. (G.711 and GSM 06.10.)"""
+_BY_FFMPEG: Final = {".g722": "g722", ".g729": "g729"}
+"""FFmpeg's names of others."""
 
 
 class Way(Struct, frozen=True):
     """How to read the audio: the bytes from ``start`` on, ``size`` of them.
 
     ``patches`` are bytes that are read in place of others, by offset from ``start``. ``headerless``
-    is None if the bytes have a header. With ``copied`` they are an MP3 already. ``shows_end`` is as
-    in ``AudioInfo``.
+    is None if the bytes have a header. With ``copied`` they are an MP3 already. What is ``foreign``
+    to libsndfile is read by FFmpeg, as this ``form`` if it has no header. ``shows_end`` is as in
+    ``AudioInfo``.
     """
 
     start: int
@@ -45,6 +51,8 @@ class Way(Struct, frozen=True):
     patches: tuple[tuple[int, bytes], ...] = ()
     headerless: Headerless | None = None
     copied: bool = False
+    form: str | None = None
+    foreign: bool = False
     shows_end: bool = True
 
 
@@ -58,8 +66,8 @@ def find(content: Content, path: str, *, require_end: bool) -> Way | None:
         return _wav(content)
     if head.startswith(ogg.MAGIC):
         return _ogg(content, require_end=require_end)
-    reader = next((each for magic, each in _BY_MAGIC if head.startswith(magic)), _headerless)
-    return reader(content, path)
+    readers = (each for at, magic, each in _BY_MAGIC if head.startswith(magic, at))
+    return next(readers, _headerless)(content, path)
 
 
 def _headerless(content: Content, path: str) -> Way | None:
@@ -67,7 +75,10 @@ def _headerless(content: Content, path: str) -> Way | None:
     form = GSM if foreign.is_gsm(content) else HEADERLESS.get(extension)
     if form is GSM and content.size % _GSM_FRAME:
         raise cut_off("the GSM file", "in the middle of a frame")
-    return None if form is None else Way(0, content.size, headerless=form, shows_end=False)
+    if form is not None:
+        return Way(0, content.size, headerless=form, shows_end=False)
+    named = "aac" if foreign.is_adts(content, 0) else _BY_FFMPEG.get(extension)
+    return Way(0, content.size, form=named, foreign=True, shows_end=False) if named else None
 
 
 def _wav(content: Content) -> Way:
@@ -125,7 +136,55 @@ def _w64(content: Content, _: str) -> Way | None:
     return None
 
 
-_BY_MAGIC: Final = ((_AU, _au), (_FLAC, _flac), (_RF64, _rf64), (_W64, _w64))
+def _webm(content: Content, _: str) -> Way | None:
+    at, _header = 4, None
+    for wanted in (None, _SEGMENT):
+        if wanted is not None:
+            if content.at(at, 4) != wanted:
+                return None
+            at += 4
+        first = content.at(at, 1)
+        width = 9 - first[0].bit_length() if first and first[0] else 0
+        if not width:
+            return None
+        size = int.from_bytes(content.at(at, width), "big") & (1 << 7 * width) - 1
+        at += width
+        if wanted is None:
+            at += size
+    live = size == (1 << 7 * width) - 1
+    if not live:
+        _require_whole(content, at + size, "WebM")
+    return Way(0, content.size, foreign=True, shows_end=not live)
+
+
+def _mp4(content: Content, _: str) -> Way | None:
+    offset = 0
+    for _box in range(_MOST_CHUNKS):
+        size = int.from_bytes(content.at(offset, 4), "big")
+        if size == 1:
+            size = int.from_bytes(content.at(offset + 8, 8), "big")
+        if size < 8:  # noqa: PLR2004 - the file ends, or the last box has no size
+            break
+        offset += size
+    _require_whole(content, offset, "MP4")
+    return Way(0, content.size, foreign=True, shows_end=offset == content.size)
+
+
+def _foreign(content: Content, _: str) -> Way:
+    return Way(0, content.size, foreign=True, shows_end=False)
+
+
+_BY_MAGIC: Final = (
+    (0, _AU, _au),
+    (0, _FLAC, _flac),
+    (0, _RF64, _rf64),
+    (0, _W64, _w64),
+    (0, _EBML, _webm),
+    (4, b"ftyp", _mp4),
+    (0, b"#!AMR", _foreign),
+    (0, b"ADIF", _foreign),
+    (0, _ASF, _foreign),
+)
 
 
 def _require_whole(content: Content, end: int, name: str) -> None:
