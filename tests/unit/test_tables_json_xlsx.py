@@ -61,7 +61,7 @@ def test_a_list_larger_than_what_is_read_at_once_has_its_lines(folder):
     folder.write("calls.json", json.dumps(rows, indent=1, ensure_ascii=False).encode("utf-16"))
     [first, last], faults, count = found(folder, "calls.json", "0.wav", "19999.wav")
     assert first.origin == "calls.json, line 2"
-    assert last.origin == "calls.json, line 79,998"
+    assert last.origin == "calls.json, line 79998"
     assert last.fields == rows[-1]
     assert (faults, count) == ([], 20_000)
 

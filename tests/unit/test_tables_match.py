@@ -223,6 +223,21 @@ def test_two_candidates_are_a_defect_that_names_both(folder):
     assert "cdr.csv, line 2 and cdr.csv, line 3" in defect.message
 
 
+def test_a_condition_says_which_rows_are_candidates(folder):
+    rows = [
+        ["2026-03-27 09:25:17", "79001234567", "1"],
+        ["2026-03-27 09:25:20", "79001234567", "2"],
+    ]
+    folder.write("cdr.csv", as_csv([BY_TIME["header"], *rows]))
+    recording = wanted("a.wav", client="79001234567", start="20260327092518")
+    more = {"match": BY_TIME["match"], "compiled": lambda _: lambda row: row["dst"] == "2"}
+    with folder.table("cdr.csv", choose=["dst == '2'"], **more) as table:
+        assert table.about(recording).origin == "cdr.csv, line 3"
+    with folder.table("cdr.csv", choose=["longest dst"], **more) as table:
+        [defect] = table.about(recording)  # the longest of two calls is no answer
+        assert defect.kind == "table-ambiguous"
+
+
 def test_one_row_for_two_recordings_is_a_defect_of_both(folder):
     rows = [["2026-03-27 09:25:17", "79001234567", "204"]]
     paths = ["79001234567_20260327092518.wav", "89001234567_20260327092520.wav"]

@@ -306,3 +306,38 @@ def test_two_processes_refresh_one_table_in_turn(folder):
     processes = [start_refresh(folder) for _ in range(3)]
     assert [each.communicate()[0].strip() for each in processes] == [b"20000"] * 3
     assert not list(folder.indexes.glob("*.new*"))
+
+
+def test_damage_that_shows_late_costs_one_run(folder):
+    folder.write("cdr.csv", as_csv([HEADER, *rows(*range(5000))]))
+    with folder.table("cdr.csv") as table:
+        [path] = folder.indexes.glob("*.db")
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE blocks SET data = x'00' WHERE id > 10")
+        connection.close()
+        assert uids(table, 1) == ["u1"]
+        with pytest.raises(OSError, match="run it again"):
+            uids(table, 4999)
+    with folder.table("cdr.csv") as table:
+        assert uids(table, 1, 4999) == ["u1", "u4999"]
+
+
+def test_changes_are_known_for_some_generations_and_not_too_many(folder, monkeypatch):
+    folder.write("cdr.csv", as_csv([HEADER, *rows(*range(10))]))
+    with folder.table("cdr.csv") as table:
+        first = table.generation
+    for number in range(10, 75):
+        folder.append("cdr.csv", as_csv(rows(number)))
+        with folder.table("cdr.csv") as table:
+            if number == 20:
+                later = table.generation
+    assert changed_whole(folder, first) is None
+    assert len(changed_whole(folder, later)) == 54
+    monkeypatch.setattr("batch_uploader.prepare.about.tables.index._MOST_CHANGES", 100)
+    folder.write("cdr.csv", as_csv([HEADER, *rows(*range(80), uid="new")]))
+    assert changed_whole(folder, later) is None
+
+
+def changed_whole(folder, since):
+    with folder.table("cdr.csv") as table:
+        return table.changed_since(since).keys

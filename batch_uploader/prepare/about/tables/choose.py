@@ -50,12 +50,13 @@ def choose(rows: Sequence[Found], by: Sequence[Rule]) -> Sequence[Found]:
 
 
 def _extreme(rows: Sequence[Found], rule: Rule) -> Sequence[Found]:
-    if missing := [row for row in rows if rule.column not in row.fields]:
-        there = ", ".join(missing[0].fields)
+    # Rows of JSON may lack what others have.
+    if all(rule.column not in row.fields for row in rows):
+        there = ", ".join(rows[0].fields)
         raise ConfigError(
             f"choose: there is no column {rule.column}", hint=f"its columns are {there}"
         )
-    values = [_comparable(row.fields[rule.column]) for row in rows]
+    values = [_comparable(row.fields.get(rule.column)) for row in rows]
     pick = max if rule.word in {"longest", "last"} else min
     best = pick(values)
     return [row for row, value in zip(rows, values, strict=True) if value == best]

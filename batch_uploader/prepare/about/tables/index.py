@@ -27,6 +27,8 @@ _BLOCKS_CACHED: Final = 64
 _LEVEL: Final = 1
 _BUSY_SECONDS: Final = 60.0
 _CACHE_KIB: Final = 32 * 1024
+_GENERATIONS: Final = 60
+"""For so many of them, what has changed is known."""
 _MOST_CHANGES: Final = 500_000
 """More changed keys than that are told as a change of everything."""
 
@@ -126,9 +128,9 @@ class Index:
                     self._connection.execute("INSERT INTO state VALUES (?)", (json.encode(create),))
                 [[raw]] = self._connection.execute("SELECT json FROM state").fetchall()
                 self.state = json.decode(raw, type=State)
-        except (Unusable, ValueError, MsgspecError) as error:
+        except BaseException:
             self._connection.close()
-            raise Unusable(str(error)) from error
+            raise
         if self.state.version != VERSION:
             self._connection.close()
             raise Unusable(f"version {self.state.version}")
@@ -142,12 +144,15 @@ class Index:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                code = error.sqlite_errorcode & 0xFF if error.sqlite_errorcode else 0
-                if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}:
-                    raise OSError(f"{self.path}: {error}") from error
-            raise Unusable(str(error)) from error
+        except (sqlite3.DatabaseError, zlib.error, MsgspecError, ValueError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            # A table that is missing is an OperationalError as well.
+            if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+                raise OSError(f"{self.path}: {error}") from error  # the disk, or somebody's lock
+            # It is read no more: the next run makes it again from the table.
+            with suppress(OSError):
+                self.path.unlink()
+            raise Unusable(f"{self.path} was damaged, and is removed: run it again") from error
 
     # Writing
 
@@ -230,10 +235,21 @@ class Index:
                     connection.execute(
                         "INSERT INTO changes SELECT DISTINCT ?, key FROM"  # noqa: S608 - ours
                         f" (SELECT key, digest FROM {one}.places"
-                        f" EXCEPT SELECT key, digest FROM {other}.places)",
-                        (generation,),
+                        f" EXCEPT SELECT key, digest FROM {other}.places) LIMIT ?",
+                        (generation, _MOST_CHANGES + 1),
                     )
             self._connection.execute("DETACH older")
+
+    def forget_changes(self, state: State) -> State:
+        """Forget changes that nobody will ask for; the state says since when they are known."""
+        oldest = max(state.oldest, state.generation - _GENERATIONS)
+        with self._lock, self._translated(), self._transaction() as connection:
+            connection.execute("DELETE FROM changes WHERE generation <= ?", (oldest,))
+            [[left]] = connection.execute("SELECT count(*) FROM changes").fetchall()
+            if left > _MOST_CHANGES:
+                connection.execute("DELETE FROM changes")
+                oldest = state.generation
+        return replace(state, oldest=oldest)
 
     def _record(self, state: State) -> None:
         self._connection.execute("UPDATE state SET json = ?", (json.encode(state),))
@@ -298,9 +314,9 @@ class Index:
         if generation < self.state.oldest:
             return None
         with self._lock, self._translated():
-            query = "SELECT DISTINCT key FROM changes WHERE generation > ? LIMIT ?"
-            found = self._connection.execute(query, (generation, _MOST_CHANGES + 1)).fetchall()
-        return None if len(found) > _MOST_CHANGES else frozenset(key for (key,) in found)
+            query = "SELECT DISTINCT key FROM changes WHERE generation > ?"
+            found = self._connection.execute(query, (generation,)).fetchall()
+        return frozenset(key for (key,) in found)
 
     # Recordings that are found by number and time
 

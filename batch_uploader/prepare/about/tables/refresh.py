@@ -105,7 +105,7 @@ def _refreshed(wanted: Wanted, index: Index | None, file: BinaryIO, open_reader:
             # A killed refresh goes on from its last commit, since the size is recorded at the end.
             index.drop_loose()
             filling.fill(index, open_reader(file, index.state.form or None), changed=True)
-            index.commit(filling.ended(index.state, look))
+            index.commit(index.forget_changes(filling.ended(index.state, look)))
             return index
     new = _continued(wanted, filling) or _created(wanted)
     reader = open_reader(file, new.state.form or None)
@@ -162,6 +162,7 @@ def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
             generation = known.generation + 1
             new.note_changes_from(older, generation)
             state = replace(state, id=known.id, generation=generation, oldest=known.oldest)
+            state = new.forget_changes(state)
             older.close()
         new.commit(replace(state, finished=True))
     _remove(wanted.path)

@@ -59,6 +59,7 @@ class Table:
         self._folder = folder
         self._base = base
         self._rules = rules(spec.choose, compiled)
+        self._conditions = [rule for rule in self._rules if rule.condition is not None]
         self._matcher = matcher(spec.match, spec.zone())
         self._parts: list[_Part] = []
 
@@ -130,9 +131,13 @@ class Table:
                     # The first of identical rows: exports overlap.
                     found.setdefault(msgpack.encode(row.fields, order="sorted"), (part, row))
         groups = self._matcher.fitting(wanted, [row for _, row in found.values()])
+        if len(groups) > 1 and self.spec.match.time is not None:
+            # Rows that are meant by no condition are no candidates.
+            meant = choose([row for rows in groups for row in rows], self._conditions)
+            groups = [[row] for row in meant]
         if not groups:
             return None
-        origins = {id(row): f"{part.name}, line {row.line:,}" for part, row in found.values()}
+        origins = {id(row): f"{part.name}, line {row.line}" for part, row in found.values()}
         if len(groups) > 1:
             named = [origins[id(rows[0])] for rows in groups]
             return (_several_calls(wanted.path, named),)
@@ -216,7 +221,7 @@ class Table:
             if part.index.state.rows and not part.index.state.kept
         ]
         return unmatched + [
-            Defect(part.name, kind, f"line {line:,}: {message}", cure, field)
+            Defect(part.name, kind, f"line {line}: {message}", cure, field)
             for part in self._parts
             for line, kind, message, cure, field in part.index.faults()
         ]
