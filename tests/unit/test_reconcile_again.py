@@ -227,7 +227,12 @@ async def test_what_was_touched_meanwhile_has_failed_until_it_is_at_rest():
     async with harness.uploader() as uploader:
         planner = uploader._engine._feed._planner
         young = type(planner)(
-            planner.source, planner.ledger, planner.policy, 60.0, clock=lambda: intake_now(harness)
+            planner.source,
+            planner.ledger,
+            planner.describer,
+            planner.policy,
+            60.0,
+            clock=lambda: intake_now(harness),
         )
         uploader._engine._feed._planner = young
         summary = await uploader.run()
