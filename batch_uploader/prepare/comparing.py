@@ -15,7 +15,7 @@ from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.convert import Conversion, decode, examine
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.prepare import Preparer
-from batch_uploader.prepare.reading import Digests, explaining, read, require_rest, rest_of
+from batch_uploader.prepare.reading import ContentDigests, explaining, read, require_rest, rest_of
 
 
 class Comparer(Struct, frozen=True):
@@ -85,7 +85,7 @@ class Comparer(Struct, frozen=True):
                 if isinstance(decoded, tuple):
                     return decoded
             elif isinstance(found, AudioInfo):
-                digests = Digests(essence.begin(handle, entry.size, found))
+                digests = ContentDigests(essence.begin(handle, entry.size, found))
                 read(handle, entry, digests.update)
                 return digests.digest()
             digest = hashlib.sha256()

@@ -29,7 +29,7 @@ from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.reading import (
-    Digests,
+    ContentDigests,
     explaining,
     read,
     require_rest,
@@ -171,7 +171,7 @@ class Preparer(Struct, frozen=True):
             return left
         if isinstance(metadata, tuple) or isinstance(info, Defect):
             return _all_defects(metadata, info)
-        digests = Digests(essence.begin(handle, len(content), info))
+        digests = ContentDigests(essence.begin(handle, len(content), info))
         digests.update(content)
         return self._recording(bundle, metadata, info, *digests.digest())
 
@@ -207,7 +207,7 @@ class Preparer(Struct, frozen=True):
             made = convert(handle, listed, found, self.rules.audio)
             require_rest(self.source, handle, listed, opened)
             return (made,) if isinstance(made, Defect) else self._made(bundle, metadata, made)
-        digests = Digests(essence.begin(handle, listed.size, info))
+        digests = ContentDigests(essence.begin(handle, listed.size, info))
         kept = None
         if listed.size <= whole_limit:
             room = len(envelope(self._recording(bundle, metadata, info, _NO_DIGEST)))

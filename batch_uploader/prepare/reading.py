@@ -18,7 +18,7 @@ from batch_uploader.prepare.payload import changed
 _HASH_STEP = 1024 * 1024
 
 
-class Digests:
+class ContentDigests:
     """The SHA-256 and the essence of a file, in one pass over its blocks."""
 
     def __init__(self, heard: Essence) -> None:
