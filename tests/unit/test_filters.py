@@ -10,15 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.engine_harness import OPTIONS, CountsOpening, Harness, recordings, sidecar, wav
+from support.engine_harness import (
+    OPTIONS,
+    CountsOpening,
+    Harness,
+    of_call,
+    recordings,
+    sidecar,
+    wav,
+)
+from support.ledger_changes import settle
 
 from batch_uploader.app.check import check_directory
 from batch_uploader.app.status import directory_status
 from batch_uploader.app.uploader import Uploader
-from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.errors import BadValue, ConfigError, InDoubt, NotSent, Rejected
 from batch_uploader.core.events import FolderPlanned
-from batch_uploader.core.model import Failure, Outcome, Version
-from batch_uploader.core.states import Status
+from batch_uploader.core.model import RESEND, Failure, Outcome, Version
+from batch_uploader.core.states import FORGETTABLE, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.filters import (
     Filter,
@@ -177,6 +186,71 @@ async def test_what_is_uploaded_stays_so_whatever_the_filters_and_its_times():
         summary = await harness.run(rules=rules)
         assert (of(summary), summary.already_there) == ({}, 4)
     assert set((await harness.statuses()).values()) == {Status.UPLOADED}
+
+
+async def brought_to(status):
+    """A recording in this state, in a source of its own."""
+    harness = Harness(recordings(1))
+    path = "0/call-0.wav"
+    if status in {Status.IN_DOUBT, Status.CONFLICT, Status.GIVEN_UP}:
+        harness.sink.lose_next(InDoubt("no answer", code="DEADLINE_EXCEEDED"))
+    if status in {Status.REJECTED, Status.ACKNOWLEDGED}:
+        harness.sink.fail_next(Rejected("bad", code="INVALID_ARGUMENT"))
+    if status is Status.FAILED:
+        harness.sink.fail_next(*[NotSent("busy", code="UNAVAILABLE")] * 3)
+    await harness.run()
+    if status is Status.DUPLICATE:
+        path = "1/copy.wav"
+        harness.source.put(path, recordings(1)["0/call-0.wav"])
+        harness.source.put("1/copy.json", of_call(0))
+        await harness.run()
+    if status is Status.POSSIBLE_DUPLICATE:
+        harness.source.put(path, wav(77))
+        await harness.run()
+    async with harness.ledger as ledger:
+        known = (await ledger.get([path]))[path]
+        if known.status is not status:
+            await settle(ledger, replace(known.outcome, status=status), policy=Rules().digest())
+    assert (await harness.statuses())[path] is status
+    return harness, path
+
+
+OF_TALKS_AND_PEOPLE = [
+    each
+    for each in Status
+    if each not in {Status.CLAIMED, Status.FAILED, Status.INVALID, Status.LEFT_OUT}
+]
+
+
+@pytest.mark.parametrize("status", OF_TALKS_AND_PEOPLE)
+@pytest.mark.parametrize("filters", [{"min_length": 9.0}, {"sample": Sample(percent=1e-9)}])
+async def test_no_filter_changes_what_is_stored_held_or_decided(status, filters):
+    harness, path = await brought_to(status)
+    for _ in range(2):
+        summary = await harness.run(rules=by(**filters))
+        assert (await harness.statuses())[path] is status
+        assert not summary.counts.get(Status.LEFT_OUT)
+    harness.source.touch(path)
+    await harness.run(rules=by(**filters))
+    now = (await harness.statuses())[path]
+    # What is touched is a new file of what is not stored, and is left out as any other.
+    assert now is status or (status in FORGETTABLE and now is Status.LEFT_OUT)
+    assert len(harness.sink.talks) == (status not in {Status.REJECTED, Status.ACKNOWLEDGED})
+
+
+async def test_what_failed_is_left_out_unless_somebody_said_that_it_is_to_be_sent():
+    harness, path = await brought_to(Status.FAILED)
+    assert of(await harness.run(rules=by(min_length=9.0))) == {"left_out": 1}
+    harness, path = await brought_to(Status.IN_DOUBT)
+    harness.sink.talks.clear()
+    async with harness.ledger as ledger:
+        known = (await ledger.get([path]))[path]
+        resent = replace(known.outcome, status=Status.FAILED, failure=RESEND)
+        await settle(ledger, resent)
+    for rules in (by(min_length=9.0, sample=Sample(percent=1e-9)), by(since=1 << 62)):
+        await harness.run(rules=rules)
+        assert await harness.statuses() == {path: Status.UPLOADED}
+    assert len(harness.sink.talks) == 1
 
 
 async def test_other_audio_at_the_path_of_a_talk_may_be_left_out():
