@@ -28,6 +28,18 @@ def test_fault_44_an_empty_file():
     assert look(b"").kind == "empty"
 
 
+@pytest.mark.parametrize("form", [make.fmt(), make.fmt(tag=6, bits=8), make.fmt(tag=0x31), b""])
+@pytest.mark.parametrize("after", [b"", make.chunk(b"LIST", b"INFOISFT")])
+def test_a_header_without_audio_is_empty_whatever_its_codec(form, after):
+    """A call that nobody answered."""
+    whole = make.riff(make.chunk(b"fmt ", form), make.chunk(b"data", b""), after)
+    assert look(whole).kind == "empty"
+    unfinished = make.riff(make.chunk(b"fmt ", form), make.chunk(b"data", b""), size=0)
+    assert look(unfinished).kind == "empty"
+    more = make.riff(make.chunk(b"fmt ", form), make.chunk(b"data", b""), bytes(4000), size=0)
+    assert look(more).kind != "empty"
+
+
 @pytest.mark.parametrize("byte", [b"\0", b"R", b"O", b"\xff"])
 def test_fault_44_a_file_of_one_byte(byte):
     assert look(byte).kind == "unknown"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from support import audio_makers as make
 from support.engine_harness import (
     OPTIONS,
     CountsOpening,
@@ -29,6 +30,7 @@ from batch_uploader.core.events import FolderPlanned
 from batch_uploader.core.model import RESEND, Failure, Outcome, Version
 from batch_uploader.core.states import FORGETTABLE, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
+from batch_uploader.prepare.audio import AudioRules, Convert
 from batch_uploader.prepare.filters import (
     Filter,
     Filters,
@@ -163,6 +165,24 @@ async def test_what_is_left_out_is_counted_by_filter_and_not_opened_again():
     last = await harness.run()
     assert of(last) == {"invalid": 3}
     assert len(harness.sink.talks) == 6
+
+
+@pytest.mark.parametrize("convert", Convert)
+async def test_what_is_converted_is_left_out_by_its_length_and_emptiness_too(convert):
+    gsm = make.encoded("WAV", "GSM610")
+    empty = make.riff(make.chunk(b"fmt ", make.fmt(tag=0x31)), make.chunk(b"data", b""))
+    files = {"gsm.wav": gsm, "gsm.json": sidecar(n="1"), "no.wav": empty, "no.json": sidecar(n="2")}
+    audio = AudioRules(convert=convert)
+
+    async def left_out_by(**filters):
+        rules = Rules(audio=audio, filters=Filters(**filters))
+        return (await Harness(files).run(rules=rules)).left_out_by
+
+    assert await left_out_by(skip_empty=True) == {"skip-empty": 1}
+    converts = convert is Convert.NEEDED
+    assert await left_out_by(min_length=100.0) == {"min-length": 1 + converts}
+    longer = {"max-length": 1} if converts else {}
+    assert await left_out_by(max_length=0.01) == longer
 
 
 async def test_what_was_a_defect_is_left_out_once_a_filter_says_so():

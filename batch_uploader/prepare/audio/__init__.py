@@ -30,6 +30,7 @@ from batch_uploader.prepare.audio.refusal import (
     CureCommand,
     DefectKind,
     Refusal,
+    empty,
     to_pcm,
 )
 
@@ -149,7 +150,7 @@ def probe(
 
 def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
     if not content.size:
-        raise _empty()
+        raise empty()
     head = content.at(0, 12)
     if riff.matches(head):
         return riff.read(content)
@@ -210,7 +211,7 @@ def require_fit(info: AudioInfo, rules: AudioRules) -> None:
     """Raise Refusal for complete audio that the service or the connection does not accept."""
     linear = info.container in {Container.WAV, Container.RAW}
     if info.duration <= 0:
-        raise _empty()
+        raise empty()
     if linear and not SLOWEST <= info.sample_rate <= FASTEST:
         raise Refusal(
             DefectKind.SAMPLE_RATE,
@@ -271,15 +272,6 @@ def _input_options(info: AudioInfo) -> str:
     if info.container is not Container.RAW:
         return ""
     return f"-f s16le -ar {info.sample_rate} -ac {info.channels}"
-
-
-def _empty() -> Refusal:
-    return Refusal(
-        DefectKind.EMPTY,
-        "it contains no audio",
-        "copy it again if it should have some; a call that nobody answered is left out with"
-        " --skip-empty, or acknowledged once with resolve --acknowledge",
-    )
 
 
 def _format(found: foreign.Foreign) -> Refusal:

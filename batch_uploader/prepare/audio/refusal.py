@@ -120,3 +120,13 @@ class Refusal(Exception):  # noqa: N818 - a verdict, not a mistake
         """The defect, with the cure for this file."""
         cure = self.cure if isinstance(self.cure, str) else self.cure(user_path)
         return Defect(path, self.kind.value, self.message, cure, may_grow=may_grow)
+
+
+def empty() -> Refusal:
+    """The refusal of a file without any audio."""
+    return Refusal(
+        DefectKind.EMPTY,
+        "it contains no audio",
+        "copy it again if it should have some; a call that nobody answered is left out with"
+        " --skip-empty, or acknowledged once with resolve --acknowledge",
+    )

@@ -21,6 +21,7 @@ from batch_uploader.prepare.audio.refusal import (
     CureCommand,
     DefectKind,
     Refusal,
+    empty,
     salvage,
     to_pcm,
 )
@@ -107,6 +108,8 @@ class _Pcm(NamedTuple):
 def read(content: Content) -> AudioInfo:
     """What is in the WAV. Raises Refusal."""
     layout = _layout(content)
+    if _has_no_audio(content, layout):
+        raise empty()
     pcm = _format(content, layout.form)
     if layout.unpadded or pcm.block != pcm.frame:
         raise _misleading(content, layout, pcm)
@@ -114,6 +117,14 @@ def read(content: Content) -> AudioInfo:
     samples = (end - layout.data.start) // pcm.frame
     complete = _fits(content, layout, stray)
     return AudioInfo(Container.WAV, pcm.channels, pcm.rate, samples / pcm.rate, shows_end=complete)
+
+
+def _has_no_audio(content: Content, layout: _Layout) -> bool:
+    """Whether the header is all there is, whatever the codec."""
+    data = layout.data
+    alone = content.size == data.start
+    complete = layout.announced == content.size == _last_end(content, data)
+    return not data.size and (alone or complete)
 
 
 def shows_end(content: Content) -> bool:
