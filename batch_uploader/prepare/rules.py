@@ -11,6 +11,7 @@ from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
+from batch_uploader.prepare.convert.codecs import AVAILABLE
 from batch_uploader.prepare.filters import Filters
 from batch_uploader.prepare.sidecar import Schema
 
@@ -65,8 +66,9 @@ class Rules(Struct, frozen=True):
     def digest(self) -> bytes:
         """The digest of the rules: under the same rules, invalid files stay so until they change.
 
-        It includes the version of the program, so that a newer one inspects again what an older one
-        found invalid. ``Filters.digest`` adds the filters.
+        It includes the version of the program, and whether the extra for codecs is installed, so
+        that what was invalid for want of them is inspected again. ``Filters.digest`` adds the
+        filters.
         """
         schema = self.schema
         form: tuple[object, ...] = (
@@ -77,6 +79,7 @@ class Rules(Struct, frozen=True):
             None if schema.declared is None else sorted(schema.declared),
             schema.stamp_field,
             self.audio,
+            AVAILABLE,
             self.sidecar,
             sorted(self.call_ids.named),
             self.call_ids.default,
