@@ -185,6 +185,7 @@ class FolderPlanner(Struct, frozen=True):
 
     async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
+        self.others.begin()
         async with aclosing(self._listings(counted=True)) as listings:
             async for listing in listings:
                 yield await self._planned(listing)

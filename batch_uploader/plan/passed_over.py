@@ -5,8 +5,9 @@ kind must not cost a million opens in each run.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Final, TypeVar, TypeVarTuple
 
 from anyio import to_thread
 from msgspec import Struct
@@ -17,6 +18,9 @@ from batch_uploader.core.model import Listing, PassedOver
 from batch_uploader.core.naming import is_sidecar, stem, without_sidecars_of
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.audio.sniff import Form, named, sniff
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 _IN_A_FOLDER, _OF_A_KIND, _IN_A_RUN = 2, 32, 256
 """The most files that are opened; after them two of each new kind."""
@@ -49,33 +53,31 @@ class _Kind(Struct):
 class OtherFiles:
     """Sorts out the files of each folder that are not taken, and counts those that look like audio.
 
-    For one run: what was opened once is not opened again.
+    What was opened once is not opened again in the same walk.
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin another walk."""
         self._kinds: dict[str, _Kind] = {}
         self._seen: dict[tuple[str, str], bool] = {}
         self._opened = 0
 
     async def sort_out(self, source: Source, listing: Listing, *, counted: bool) -> Listing:
-        """The listing without the sidecars of files that are not taken; ``counted`` once a run."""
+        """The listing without the sidecars of files that are not taken; ``counted`` once a walk."""
         if not listing.others:
             return listing
-        if len(listing.others) > _MOST_ON_THE_LOOP:
-            groups = self._few(await to_thread.run_sync(_groups, listing))
-        else:
-            groups = self._few(_groups(listing))
+        large = len(listing.others) > _MOST_ON_THE_LOOP
+        groups = self._few(await _run(_groups, listing, in_thread=large))
         due = [(kind, path) for kind in groups for path in self._due(listing, kind, groups[kind])]
         if due:
             await to_thread.run_sync(self._look, source, listing.folder, due)
         audio = {kind: groups[kind] for kind in groups if self._is_audio(listing, kind)}
-        if not audio:
-            return listing
-        if counted:
-            self._count(listing, audio)
-        entries = list(listing.entries)
-        kept = without_sidecars_of((path for each in audio.values() for path in each), entries)
-        return replace(listing, entries=tuple(kept))
+        if audio and counted:
+            await _run(self._count, listing, audio, in_thread=large)
+        return await _run(_without_sidecars, listing, audio, in_thread=large)
 
     def found(self) -> tuple[PassedOver, ...]:
         """What was counted, the most first."""
@@ -125,7 +127,7 @@ class OtherFiles:
         kind = self._kinds.get(name, _Kind())
         return self._seen.get((listing.folder, name), kind.hits * 2 > kind.looks)
 
-    def _count(self, listing: Listing, groups: dict[str, list[str]]) -> None:
+    def _count(self, listing: Listing, groups: Mapping[str, list[str]]) -> None:
         taken = {stem(entry.path) for entry in listing.entries if not is_sidecar(entry.path)}
         for name, paths in groups.items():
             kind = self._kinds.setdefault(name, _Kind())
@@ -135,6 +137,20 @@ class OtherFiles:
             if not kind.first or (kind.first_is_beside and alone):
                 kind.first = min(alone or paths)
                 kind.first_is_beside = not alone
+
+
+async def _run(function: Callable[[*_Args], _T], *args: *_Args, in_thread: bool) -> _T:
+    """Call it, in a thread if it takes long."""
+    return await to_thread.run_sync(function, *args) if in_thread else function(*args)
+
+
+def _without_sidecars(listing: Listing, audio: Mapping[str, list[str]]) -> Listing:
+    """The listing without the sidecars of these files."""
+    if not audio:
+        return listing
+    paths = chain.from_iterable(audio.values())
+    kept = without_sidecars_of(paths, list(listing.entries))
+    return replace(listing, entries=tuple(kept))
 
 
 def _groups(listing: Listing) -> dict[str, list[str]]:

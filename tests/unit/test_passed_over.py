@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.audio_makers import encoded, gsm, mp3, opus, wav
+from support.engine_harness import Harness, recordings
 
+from batch_uploader.core.events import FilesPassedOver
 from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -165,6 +167,17 @@ async def test_a_directory_tells_the_same_and_what_cannot_be_opened_is_left(tmp_
         kinds, left = await sorted_out(source)
     assert {kind: each.files for kind, each in kinds.items()} == {".m4a": 1, ".dat": 1}
     assert left == []
+
+
+async def test_a_second_run_of_the_same_uploader_counts_what_is_there_then():
+    harness = Harness({**recordings(2), "a.m4a": M4A, "b.m4a": M4A})
+    async with harness.uploader() as uploader:
+        first = (await uploader.run()).passed_over
+        harness.source.remove("a.m4a")
+        second = (await uploader.run()).passed_over
+    assert [(each.kind, each.files, each.new) for each in first] == [(".m4a", 2, True)]
+    assert [(each.kind, each.files, each.new) for each in second] == [(".m4a", 1, False)]
+    assert [event.kinds for event in harness.events(FilesPassedOver)] == [first, second]
 
 
 NAMES = st.sampled_from(["a", "b", "c", "A"])
