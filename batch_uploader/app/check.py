@@ -38,6 +38,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.convert import Conversion
+from batch_uploader.prepare.describer import Refreshed
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
@@ -214,6 +215,9 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         decided = await decide(known.reader if isinstance(known, OnRecord) else None, rules)
         rules, summary.unconverted = decided.rules, decided.waiting
         preparer = preparer_of(source, connection, rules)
+        if isinstance(preparer.describer, Refreshed):
+            stack.callback(preparer.describer.close)
+            await to_thread.run_sync(preparer.describer.refresh, "")
         planner = FolderPlanner(
             source,
             known,

@@ -18,7 +18,7 @@ from batch_uploader.app.places import (
     require_none_lost,
     require_replaceable,
 )
-from batch_uploader.app.preparing import sidecar_patterns
+from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patterns
 from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
@@ -141,11 +141,13 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     await require_recordings(places, source, allowed=allowed)
     belonging = Belonging(places.ledger, places.root)
     decided = await _decide(places, connection_id, rules or Rules())
+    ruled = _with_stamp(decided.rules, stamp_field)
     uploader = Uploader(
         source=source,
         sink=sink,
         ledger=SqliteLedger(places.ledger, connection_id),
-        rules=_with_stamp(decided.rules, stamp_field),
+        rules=ruled,
+        describer=describer_of(source, ruled, indexes_of(places.ledger)),
         options=options,
         manifest=places.manifest,
         belonging=belonging,

@@ -1,5 +1,6 @@
 """Chooses what prepares the recordings of a run, and what describes them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_uploader.core.checks import require_type
@@ -19,14 +20,19 @@ def preparer_of(
     return Preparer(source, connection_id, rules, describer or describer_of(source, rules))
 
 
-def describer_of(source: Source, rules: Rules) -> Describer:
-    """What describes recordings by these rules. Raises ConfigError."""
+def describer_of(source: Source, rules: Rules, folder: Path | None = None) -> Describer:
+    """What describes recordings by these rules; ``folder`` is for indexes. Raises ConfigError."""
     if rules.about is None:
         return Sidecars(source, rules.schema, rules.sidecar)
-    return many_sources(source, rules)
+    return many_sources(source, rules, folder)
 
 
-def many_sources(source: Source, rules: Rules) -> "ManySources":
+def indexes_of(ledger: Path) -> Path:
+    """Where the indexes of the tables are that a ledger's recordings have rows in."""
+    return ledger.with_name(f"{ledger.stem}-tables")
+
+
+def many_sources(source: Source, rules: Rules, folder: Path | None = None) -> "ManySources":
     """What describes recordings by tables, names, sidecars of any form. Raises ConfigError."""
     from batch_uploader.prepare.about.describer import ManySources  # most runs do without
     from batch_uploader.prepare.about.rules import MetadataRules
@@ -40,6 +46,7 @@ def many_sources(source: Source, rules: Rules) -> "ManySources":
         about,
         ids=rules.call_ids.named,
         optional=rules.sidecar is SidecarMode.OPTIONAL,
+        folder=folder,
     )
 
 

@@ -17,7 +17,7 @@ from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.converting import AGREED
 from batch_uploader.app.guard import RootGuard
-from batch_uploader.app.preparing import preparer_of
+from batch_uploader.app.preparing import describer_of, preparer_of
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
@@ -40,7 +40,7 @@ from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.audio import Convert
-from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.describer import Describer, Refreshed
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -100,7 +100,7 @@ class Uploader:
         self._listeners = listeners
         self._clock = clock or Clock()
         self._rules = rules
-        self._describer = describer
+        self._describer = describer or describer_of(source, rules)
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         # Not with the run's clock: the pacer waits by the event loop's clock, and must read the
@@ -171,6 +171,9 @@ class Uploader:
             # The directory may have been replaced just now, and then the ledger is another's.
             await self._require_same_source()
             await stack.enter_async_context(self._sink)
+            if isinstance(self._describer, Refreshed):
+                stack.callback(self._describer.close)
+                await self._refresh(self._describer)
             await self._books.begin()
             if self._guard is not None:
                 self.adopted = await self._guard.settle(self._ledger)
@@ -217,6 +220,8 @@ class Uploader:
     async def _run(self) -> Summary:
         if self._has_run:
             await self._books.go_on()
+            if isinstance(self._describer, Refreshed):
+                await self._refresh(self._describer)
             self._set_up_run()
         self._has_run = True
         started = self._clock.monotonic()
@@ -226,6 +231,7 @@ class Uploader:
             await self._run_record.begin(run_id)
             await self._engine.run()
             await self._require_same_source()
+            await self._remember_described()
             await self._ledger.check()
         except LedgerGone as error:
             await self._books.save(error)
@@ -270,6 +276,22 @@ class Uploader:
         converts = self._rules.audio.convert is Convert.NEEDED
         if converts and await self._ledger.fact(AGREED) is None:
             await apply_one(self._ledger, Remember(AGREED, "1"))
+
+    async def _refresh(self, describer: Refreshed) -> None:
+        """Bring tables up to date; what changed in them since the last whole run is planned."""
+        seen = await self._ledger.fact(self._described) or ""
+        await to_thread.run_sync(describer.refresh, seen)
+
+    async def _remember_described(self) -> None:
+        if isinstance(self._describer, Refreshed) and self._engine.ending is Ending.COMPLETED:
+            state = self._describer.state
+            if state != await self._ledger.fact(self._described):
+                await apply_one(self._ledger, Remember(self._described, state))
+
+    @property
+    def _described(self) -> str:
+        """The fact of the ledger that says what the tables of this connection were."""
+        return f"described:{self._ledger.connection_id}"
 
     async def _require_same_source(self) -> None:
         if isinstance(self._source, Anchored):

@@ -1,7 +1,7 @@
 """Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -53,6 +53,27 @@ class Describer(Protocol):
 
     def describe_cached(self, bundle: Bundle) -> Metadata | tuple[Defect, ...] | None:
         """The same without waiting for a disk, in a tenth of a millisecond; None if it would."""
+
+
+@runtime_checkable
+class Refreshed(Protocol):
+    """What a describer has that reads something besides the listed files, such as tables."""
+
+    def refresh(self, seen: str) -> None:
+        """Bring that up to date, before each run; ``seen`` is the ``state`` of the last whole one.
+
+        Blocking. Raises ConfigError, SourceError.
+        """
+
+    @property
+    def state(self) -> str:
+        """What it read, for ``seen`` of the next run."""
+
+    def faults(self) -> list[Defect]:
+        """What is wrong with it and is no recording's fault, as far as it is worth showing."""
+
+    def close(self) -> None:
+        """Let go of all that it opened; more than once is fine."""
 
 
 class Sidecars(Struct, frozen=True):

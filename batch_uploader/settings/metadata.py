@@ -2,6 +2,8 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import ValidationError, convert
@@ -10,26 +12,30 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import functions, times
 from batch_uploader.prepare.about.foreign import DeclaredSidecar
+from batch_uploader.prepare.about.lookups import LookupSpec
 from batch_uploader.prepare.about.mapping import FieldMap
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
+from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.sql import sqlite_path
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
-_KEYS = frozenset({"order", "names", "timezone", "sidecar", "map"})
+_Spec = TypeVar("_Spec", DeclaredSidecar, TableSpec, LookupSpec)
+_KEYS = frozenset({"order", "names", "timezone", "sidecar", "table", "lookup", "map"})
 _ALSO_FLAGS = frozenset({"names", "timezone"})
 _TABLE_HINT = "write it as [NAME], with a line for each key"
 
 
 def read_about(layers: ChainMap[str, RawSetting]) -> MetadataRules:
     """The rules of these settings. Raises ConfigError."""
-    if "metadata" in layers and isinstance(layers["metadata"].value, list):
-        layers["metadata"].refuse("tables cannot be read yet", "leave it out")
     found = _Found(layers)
     rules = MetadataRules(
         names=found.read("names", _pattern),
         timezone=found.read("timezone", _zone),
-        sidecars=found.read("sidecar", _sidecars) or (),
+        sidecars=found.read("sidecar", partial(_each, DeclaredSidecar)) or (),
+        tables=_tables(found, layers.get("metadata")),
+        lookups=found.read("lookup", partial(_each, LookupSpec)) or (),
     )
     order = found.read("order", lambda given: replace(rules, order=given.texts()).order)
     return replace(rules, order=order or (), map=_map(found, rules))
@@ -104,8 +110,38 @@ def _zone(given: RawSetting) -> str:
     return name
 
 
-def _sidecars(given: RawSetting) -> tuple[DeclaredSidecar, ...]:
+def _tables(found: _Found, files: RawSetting | None) -> tuple[TableSpec, ...]:
+    """The tables, with the files of ``--metadata`` in place of those of the same name."""
+    tables = list(found.read("table", partial(_each, TableSpec)) or ())
+    if files is None or not isinstance(files.value, list):
+        return tuple(tables)
+    for text in files.texts():
+        file = str(files.base / Path(text).expanduser())
+        with_files = [each for each in tables if each.file is not None]
+        alike = [each for each in with_files if Path(str(each.file)).name == Path(file).name]
+        replaced = alike or with_files
+        if len(replaced) != 1:
+            files.refuse(
+                f"which table {text} is remains unclear",
+                "declare it as [[metadata.table]], with how its rows are matched, or a --layout",
+            )
+        tables[tables.index(replaced[0])] = replace(replaced[0], file=file)
+    return tuple(tables)
+
+
+def _each(kind: type[_Spec], given: RawSetting) -> tuple[_Spec, ...]:
+    """The values of a list of tables. Paths become absolute."""
     try:
-        return convert(given.value, tuple[DeclaredSidecar, ...])
+        specs: Any = convert(given.value, tuple[kind, ...])  # type: ignore[valid-type]
     except ValidationError as error:
-        given.refuse(str(error), "write it as [[metadata.sidecar]], with name, format and records")
+        given.refuse(str(error), "docs/metadata.md has an example")
+    return tuple(_absolute(each, given.base) for each in specs)
+
+
+def _absolute(spec: _Spec, base: Path) -> _Spec:
+    if isinstance(spec, DeclaredSidecar):
+        return spec
+    if spec.file is not None:
+        return replace(spec, file=str(base / Path(spec.file).expanduser()))
+    path = sqlite_path(str(spec.database))
+    return spec if path is None else replace(spec, database=f"sqlite:{base / path}")

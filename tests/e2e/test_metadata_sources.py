@@ -280,3 +280,129 @@ def test_wrong_settings_are_told_where_they_stand(archive, upload, settings, sai
     assert result.code == 2
     assert said in result.err
     assert "batch-uploader.toml" in result.err
+
+
+CDR = "calldate,src,dst,disposition,billsec,did,uniqueid,recordingfile\n"
+
+
+def cdr(*rows):
+    return CDR + "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+TABLE = """
+    call-id = ["uniqueid"]
+    [metadata]
+    timezone = "Europe/Moscow"
+    [[metadata.table]]
+    file = "cdr.csv"
+    as = "cdr"
+    match = { column = "recordingfile", with = "stem" }
+    choose = ["disposition == 'ANSWERED'", "longest billsec"]
+    [[metadata.lookup]]
+    file = "operators.csv"
+    as = "operators"
+    key = "extension"
+    value = "name"
+    [metadata.map]
+    date = "calldate | time"
+    client_id = "cdr.src | phone"
+    operator_id = "dst"
+    operator_name = "dst | lookup('operators') or dst"
+"""
+
+
+def row(name, day=27, billsec=31, disposition="ANSWERED", dst=204):
+    return (
+        f"2026-03-{day} 09:25:17",
+        "8 900 123-45-67",
+        *(dst, disposition, billsec, "74950000001", f"17745927{day}.5", f"{name}.wav"),
+    )
+
+
+@pytest.fixture
+def tables(archive, program):
+    """Writes the tables, where the settings file is."""
+
+    def write(*rows, names="extension;name\n204;Анна Иванова\n"):
+        (program.directory / "cdr.csv").write_text(cdr(*rows), encoding="utf-8-sig")
+        (program.directory / "operators.csv").write_text(names, encoding="cp1251")
+
+    archive.settings(TABLE)
+    return write
+
+
+def test_rows_of_a_table(archive, tables):
+    """Rows without files are none of our business, and a queue's tries are chosen among."""
+    for name in ("a.mp3", "2026/b.wav", "lost.wav"):
+        archive.recording(name)
+    tables(
+        row("a"),
+        row("b", 28, 0, "NO ANSWER", 205),
+        row("b", 28, 20, "ANSWERED", 206),
+        row("b", 28, 40, "ANSWERED"),
+        row("elsewhere", 29),
+    )
+    found = archive.upload(code=1)
+    right = {"client_id": "79001234567", "operator_id": "204", "operator_name": "Анна Иванова"}
+    assert found.pop("lost.wav")["code"] == "row-missing"
+    assert found == {
+        "a.mp3": {**right, "date": "2026-03-27T09:25:17+03:00"},
+        "2026/b.wav": {**right, "date": "2026-03-28T09:25:17+03:00"},
+    }
+
+
+def test_a_table_that_grows_makes_nothing_else_look_changed(archive, tables, calls, upload):
+    for name in ("one/a.wav", "two/b.wav"):
+        archive.recording(name)
+    tables(row("a"))
+    archive.upload(code=1)
+    before = calls.manifest()["one/a.wav"]
+    tables(row("a"), row("b", 28), row("x", 29))
+    found = archive.upload()
+    assert found["two/b.wav"]["date"] == "2026-03-28T09:25:17+03:00"
+    assert calls.manifest()["one/a.wav"] == before
+    tables(row("x", 30), row("a", dst=205), row("b", 28), row("x", 29))
+    assert "outdated 1" in upload().said
+
+
+def test_a_table_named_by_a_flag_takes_the_place_of_that_of_a_layout(
+    archive, tables, program, calls, tmp_path
+):
+    archive.recording("out-79001234567-204-20260327-092517-1774592717.512.wav")
+    archive.settings('layout = "freepbx"\n')
+    named = "out-79001234567-204-20260327-092517-1774592717.512"
+    columns = (
+        "calldate,uniqueid,did,channel,dstchannel,cnum,cnam,src,dst,dst_cnam,disposition,billsec"
+    )
+    values = (
+        "2026-03-27 09:25:17,1774592717.512,,PJSIP/204-1,PJSIP/t-2,204,Anna"
+        ",204,79001234567,,ANSWERED,5"
+    )
+    (tmp_path / "export.csv").write_text(f"{columns},recordingfile\n{values},{named}.wav\n")
+    found = archive.upload("--metadata", tmp_path / "export.csv")
+    assert found[f"{named}.wav"] == {
+        "date": "2026-03-27T09:25:17+03:00",
+        "operator_id": "204",
+        "operator_name": "Anna",
+        "client_id": "79001234567",
+        "client_name": "79001234567",
+        "direction_outgoing": "true",
+        "language": "ru-RU",
+    }
+
+
+def test_check_reads_tables_and_leaves_no_trace(archive, tables, calls, program):
+    archive.recording("a.wav")
+    tables(row("a"))
+    result = program("check", calls)
+    assert result.code == 0, result.said
+    assert "1 recording," in result.out
+    assert [each.name for each in calls.folder.iterdir()] == ["a.wav"]
+
+
+def test_a_table_that_is_not_there_is_a_wrong_setting(archive, upload, calls):
+    archive.recording("a.wav")
+    archive.settings(TABLE)
+    result = upload()
+    assert result.code == 2
+    assert "cdr.csv: there is no such file" in result.err

@@ -1,46 +1,30 @@
 """Makes metadata of all that describes a recording, with the origin of each value."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batch_uploader.core.errors import SourceGone
+from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Defect, Entry, Listing, Metadata
 from batch_uploader.core.naming import stem
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about import functions, times
+from batch_uploader.prepare.about.alltables import Tables
 from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, Made
 from batch_uploader.prepare.about.foreign import SidecarReader, tags
 from batch_uploader.prepare.about.foreign.gathering import gather, sidecars_of, version_of_more
 from batch_uploader.prepare.about.mapping import FieldMap, Scope
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, MetadataRules
+from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.pairing import Orphan
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
-
-
-class Table(Protocol):
-    """A table that says something about recordings."""
-
-    @property
-    def source(self) -> str:
-        """Its name in expressions."""
-
-    @property
-    def where(self) -> str:
-        """Its name for people: ``cdr.csv``."""
-
-    def values(self, path: str, groups: Mapping[str, str]) -> Values | tuple[Defect, ...] | None:
-        """What it says about the recording at a path, whose name has these groups."""
-
-    def settled(self, listing: Listing) -> bool:
-        """Whether it surely says of these recordings what it said when they were recorded."""
 
 
 class Explained(Struct, frozen=True):
@@ -81,16 +65,15 @@ class ManySources:
         *,
         ids: frozenset[str] = frozenset(),
         optional: bool = False,
-        tables: Sequence[Table] = (),
-        lookups: Mapping[str, functions.Lookup] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._source = source
         self._rules = rules
         self._optional = optional
-        self._tables = tables
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
         where = None if rules.timezone is None else times.zone(rules.timezone)
-        known = functions.of(where, lookups or {})
+        self._tables = Tables(source, rules, folder, functions.of(where, {}))
+        known = functions.of(where, self._tables.lookups)
         mapped = FieldMap(rules.map, rules.sources, known)
         self._fields = Fields(schema, mapped, functions.Clock(where), ids)
         self._reader = SidecarReader(
@@ -100,11 +83,35 @@ class ManySources:
         used = {path[0] for target in mapped.targets for path in mapped.uses(target)}
         self._reads_tags = TAGS in rules.in_order or TAGS in used
 
+    def refresh(self, seen: str) -> None:
+        """Bring the tables up to date. Blocking. Raises ConfigError, SourceError."""
+        try:
+            self._tables.refresh(seen)
+        except OSError as error:
+            raise SourceError(
+                f"the tables of the settings cannot be read ({error.strerror})",
+                hint="check the disk and the modes of their files",
+            ) from error
+
+    @property
+    def state(self) -> str:
+        """What the tables were, to tell later what has changed since."""
+        return self._tables.state
+
+    def close(self) -> None:
+        """Close the tables."""
+        self._tables.close()
+
+    def faults(self) -> list[Defect]:
+        """The first rows of tables that cannot be used."""
+        return self._tables.faults()
+
     def gather(
         self, listing: Listing, is_audio: Callable[[str], bool]
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair recordings and sidecars by name, those of other systems included."""
         bundles, orphans = gather(listing, is_audio, self._rules.sidecars)
+        self._tables.announce(each.path for each in bundles)
         return [self._with_version(each) for each in bundles], orphans
 
     def find(self, audio: Entry, sidecar: str | None) -> Bundle:
@@ -120,7 +127,7 @@ class ManySources:
     def _with_version(self, bundle: Bundle) -> Bundle:
         """The bundle with a digest of its rows, and of its sidecars but the first."""
         more = version_of_more(bundle.about)
-        rows = [said for _, said in self._rows(bundle) if isinstance(said, Values)]
+        rows = [said for _, said in self._tables.rows_of(bundle.path) if isinstance(said, Values)]
         if not rows:
             return bundle if more is None else replace(bundle, about_version=more)
         others = [] if more is None else [Values("more", {"digest": more.hex()}, "")]
@@ -130,7 +137,7 @@ class ManySources:
         """Whether neither rows nor further sidecars can have changed."""
         if any(each.of_folder for each in self._rules.sidecars) or len(self._rules.sidecars) > 1:
             return False
-        return all(each.settled(listing) for each in self._tables)
+        return self._tables.unchanged([entry.path for entry in listing.entries])
 
     def describe(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
         """The metadata of all sources, or all defects. Blocking. Raises SourceError."""
@@ -180,7 +187,7 @@ class ManySources:
         if self._optional or not self._needs_more_than_a_name():
             return False
         said = {each.source for each in gathered.said}
-        return not said & {SIDECAR, *self._rules.tables}
+        return not said & {SIDECAR, *self._rules.table_names}
 
     def _needs_more_than_a_name(self) -> bool:
         rules = self._rules
@@ -188,14 +195,13 @@ class ManySources:
 
     def _lacking(self, bundle: Bundle, gathered: _Gathered) -> Defect | None:
         """The defect of a recording that a source should describe and does not."""
-        for table in self._tables:
+        for table in self._rules.tables:
             if table.source in gathered.absent:
                 return Defect(
                     bundle.path,
                     "row-missing",
                     gathered.absent[table.source],
-                    f"add its row to {table.where}, or correct how they are matched"
-                    " ([[metadata.table]])",
+                    "add its row, or correct how rows are matched ([[metadata.table]])",
                 )
         if SIDECAR in gathered.absent and (self._rules.sidecars or self._lacks_all(gathered)):
             name, path = stem(bundle.path), bundle.path
@@ -221,11 +227,11 @@ class ManySources:
         if not said:
             absent[SIDECAR] = "it has no sidecar"
         wrong: list[Defect] = []
-        for table, row in self._rows(bundle):
+        for table, row in self._tables.rows_of(bundle.path):
             if isinstance(row, Values):
                 said.append(row)
             elif row is None:
-                absent[table.source] = f"no row of {table.where} is about it"
+                absent[table.source] = f"no row of {_shown(table)} is about it"
             else:
                 wrong += row
         named = self._named(bundle)
@@ -255,17 +261,6 @@ class ManySources:
                 own = found[0]
         return tuple(wrong) or _Sidecars(said, own)
 
-    def _rows(self, bundle: Bundle) -> list[tuple[Table, Values | tuple[Defect, ...] | None]]:
-        if not self._tables:
-            return []
-        named = self._named(bundle)
-        groups = (
-            {}
-            if named is None
-            else {key: value for key, value in named.fields.items() if isinstance(value, str)}
-        )
-        return [(table, table.values(bundle.path, groups)) for table in self._tables]
-
     def _named(self, bundle: Bundle) -> Values | None:
         return None if self._pattern is None else self._pattern.values(bundle.path)
 
@@ -280,6 +275,10 @@ class _Sidecars(Struct, frozen=True):
 
     said: list[Values]
     own: Values | None
+
+
+def _shown(table: TableSpec) -> str:
+    return table.source if table.file is None else Path(table.file).name
 
 
 def _file(bundle: Bundle) -> Values:

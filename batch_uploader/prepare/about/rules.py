@@ -1,7 +1,7 @@
 """What the settings say about where metadata come from: ``[metadata]``."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -10,12 +10,13 @@ from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import names, times
 from batch_uploader.prepare.about.foreign import DeclaredSidecar, reader, tags
+from batch_uploader.prepare.about.lookups import LookupSpec
+from batch_uploader.prepare.about.tables.spec import TableSpec
 
 SIDECAR: Final = reader.SOURCE
 NAME: Final = names.SOURCE
 TAGS: Final = tags.SOURCE
 FILE: Final = "file"
-TABLE: Final = "table"
 
 
 class MetadataRules(Struct, frozen=True):
@@ -24,33 +25,25 @@ class MetadataRules(Struct, frozen=True):
     ``order`` are the sources by which an expression finds a field that it names alone; those left
     out count only by name (``tags.title``). Without it: sidecars, tables as they are declared, the
     name. ``names`` is the pattern of names, ``timezone`` the IANA zone of times without an offset.
-    ``sidecars`` are those of other systems, ``tables`` the names of tables in expressions. ``map``
-    has an expression for each field that it makes.
+    ``sidecars`` are those of other systems, ``lookups`` second tables; their paths are absolute.
+    ``map`` has an expression for each field that it makes.
     """
 
     order: tuple[str, ...] = ()
     names: str | None = None
     timezone: str | None = None
     sidecars: tuple[DeclaredSidecar, ...] = ()
-    tables: tuple[str, ...] = ()
+    tables: tuple[TableSpec, ...] = ()
+    lookups: tuple[LookupSpec, ...] = ()
     map: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
-        for name in ("order", "tables"):
-            require_texts(name, getattr(self, name))
-        for each in self.sidecars:
-            require_type("sidecars", each, DeclaredSidecar)
-        for name in self.tables:
-            if not name.isidentifier() or name in {SIDECAR, NAME, TAGS, FILE}:
-                raise ConfigError(
-                    f"a table is named {name!r}",
-                    hint="give it a name of letters, like cdr, that no other source has",
-                )
-        if len(set(self.tables)) < len(self.tables):
-            raise ConfigError(
-                "two tables have the same name",
-                hint='name each for expressions, like as = "cdr"',
-            )
+        require_texts("order", self.order)
+        for name, kind in _KINDS.items():
+            for each in getattr(self, name):
+                require_type(name, each, kind)
+        _require_own_names(self.table_names)
+        _require_own_names([each.source for each in self.lookups])
         for name in self.order:
             if name not in self.sources:
                 raise ConfigError(
@@ -63,9 +56,14 @@ class MetadataRules(Struct, frozen=True):
             times.zone(self.timezone)
 
     @property
+    def table_names(self) -> tuple[str, ...]:
+        """The names of the tables in expressions."""
+        return tuple(each.source for each in self.tables)
+
+    @property
     def sources(self) -> frozenset[str]:
         """The names that an expression may put before a field."""
-        return frozenset({SIDECAR, NAME, TAGS, FILE, *self.tables})
+        return frozenset({SIDECAR, NAME, TAGS, FILE, *self.table_names})
 
     @property
     def sidecar_patterns(self) -> tuple[str, ...]:
@@ -75,7 +73,7 @@ class MetadataRules(Struct, frozen=True):
     @property
     def in_order(self) -> tuple[str, ...]:
         """The sources by which a field is found that is named alone."""
-        return self.order or (SIDECAR, *self.tables, NAME)
+        return self.order or (SIDECAR, *self.table_names, NAME)
 
     def digest(self) -> bytes:
         """The digest of all of it: other rules may make other metadata of the same files."""
@@ -85,6 +83,23 @@ class MetadataRules(Struct, frozen=True):
             self.timezone,
             self.sidecars,
             self.tables,
+            self.lookups,
             sorted(self.map.items()),
         )
         return hashlib.sha256(repr(form).encode(errors="backslashreplace")).digest()
+
+
+_KINDS: Final = {"sidecars": DeclaredSidecar, "tables": TableSpec, "lookups": LookupSpec}
+
+
+def _require_own_names(named: Sequence[str]) -> None:
+    for name in named:
+        if not name.isidentifier() or name in {SIDECAR, NAME, TAGS, FILE}:
+            raise ConfigError(
+                f"a table is named {name!r}",
+                hint="give it a name of letters, like cdr, that no other source has",
+            )
+    if len(set(named)) < len(named):
+        raise ConfigError(
+            "two tables have the same name", hint='name each for expressions, like as = "cdr"'
+        )

@@ -1,0 +1,163 @@
+"""The tables of the settings: brought up to date before a run, asked for rows during it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import json
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.model import Defect
+from batch_uploader.core.ports import Source
+from batch_uploader.prepare.about.expressions import Absent, Language
+from batch_uploader.prepare.about.functions import Lookup as LookupFunction
+from batch_uploader.prepare.about.lookups import Lookup
+from batch_uploader.prepare.about.names import NamePattern
+from batch_uploader.prepare.about.rules import MetadataRules
+from batch_uploader.prepare.about.tables.choose import Condition
+from batch_uploader.prepare.about.tables.match import Wanted
+from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.table import Changed, Table
+from batch_uploader.prepare.about.values import Unfit, Values
+
+Said = Values | tuple[Defect, ...] | None
+"""What a table says of a recording; None if it has no row of it."""
+
+
+class Tables:
+    """The tables and second tables of the settings.
+
+    ``folder`` is for their indexes; without one they are temporary. ``known`` are the functions of
+    the conditions that choose among rows. Blocking; threads may ask at the same time.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        rules: MetadataRules,
+        folder: Path | None,
+        known: Mapping[str, Callable[..., object]],
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
+        language = Language(frozenset(), known)
+        self._compiled = lambda text: _condition(language, text)
+        self._specs = [
+            each if each.timezone else replace(each, timezone=rules.timezone)
+            for each in rules.tables
+        ]
+        self._lookup_specs = rules.lookups
+        self._resources = ExitStack()
+        self._tables: list[Table] = []
+        self._lookups: dict[str, Lookup] = {}
+        self._changed: list[Changed] = []
+
+    def __bool__(self) -> bool:
+        """Whether there are tables."""
+        return bool(self._specs)
+
+    @property
+    def lookups(self) -> dict[str, LookupFunction]:
+        """The second tables by name, which may be opened later."""
+        return {spec.source: partial(self._look_up, spec.source) for spec in self._lookup_specs}
+
+    def _look_up(self, name: str, key: str) -> object:
+        return self._lookups[name](key)
+
+    def refresh(self, seen: str) -> None:
+        """Bring all up to date; ``seen`` is the ``state`` of the last complete run.
+
+        Raises ConfigError, OSError.
+        """
+        self.close()
+        with ExitStack() as stack:
+            folder = self._folder or Path(stack.enter_context(TemporaryDirectory()))
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._tables = [
+                stack.enter_context(Table(spec, folder, Path(), self._compiled))
+                for spec in self._specs
+            ]
+            self._lookups = {
+                spec.source: stack.enter_context(Lookup(spec, folder))
+                for spec in self._lookup_specs
+            }
+            before = json.decode(seen, type=list[str]) if seen else []
+            if len(before) != len(self._tables):
+                before = [""] * len(self._tables)
+            self._changed = [
+                table.changed_since(state)
+                for table, state in zip(self._tables, before, strict=True)
+            ]
+            self._resources = stack.pop_all()
+
+    def close(self) -> None:
+        """Close all; more than once is fine."""
+        self._resources.close()
+        self._tables, self._lookups, self._changed = [], {}, []
+
+    @property
+    def state(self) -> str:
+        """What was read, to tell later what has changed since."""
+        return json.encode([table.generation for table in self._tables]).decode()
+
+    def announce(self, paths: Iterable[str]) -> None:
+        """Remember recordings, so that no two of them get one row by number and time."""
+        wanted = [self._wanted(path) for path in paths]
+        for table in self._tables:
+            table.announce(wanted)
+
+    def rows_of(self, path: str) -> list[tuple[TableSpec, Said]]:
+        """What each table says about the recording at a path."""
+        wanted = self._wanted(path)
+        return [(table.spec, table.about(wanted, self._exists)) for table in self._tables]
+
+    def unchanged(self, paths: Sequence[str]) -> bool:
+        """Whether these recordings surely have the rows that they had in the last run."""
+        changed = [
+            (table, each) for table, each in zip(self._tables, self._changed, strict=True) if each
+        ]
+        if not changed:
+            return True
+        wanted = [self._wanted(path) for path in paths]
+        return not any(table.touches(each, one) for table, each in changed for one in wanted)
+
+    def faults(self) -> list[Defect]:
+        """The first rows that cannot be used."""
+        return [defect for table in self._tables for defect in table.faults()]
+
+    def _wanted(self, path: str) -> Wanted:
+        named = None if self._pattern is None else self._pattern.values(path)
+        if named is None:
+            return Wanted(path)
+        return Wanted(
+            path, {key: text for key, text in named.fields.items() if isinstance(text, str)}
+        )
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self._source.stat(path)
+        except SourceError:
+            return False
+        return True
+
+
+def _condition(language: Language, text: str) -> Condition:
+    """A condition of ``choose`` over the columns of a row. Raises ConfigError."""
+    expression = language.compile(text, "choose")
+
+    def holds(row: Mapping[str, object]) -> object:
+        try:
+            return expression(row, {})
+        except Absent:
+            raise ConfigError(
+                f"choose: {text!r} names a column that is not there",
+                hint=f"its columns are {', '.join(row)}",
+            ) from None
+        except Unfit:
+            return False
+
+    return holds
