@@ -15,7 +15,7 @@ from bench.lab import FAR_ADDRESS, Lab, NotPossible
 from bench.measuring import measure, upload
 from bench.network import HERE, THERE, inside, link
 from bench.report import Section, Target, put
-from bench.works import essence, second_run, slope, stalls
+from bench.works import essence, second_run, slope, stalls, tables
 from e2e.conftest import emulator
 
 COUNT = 3
@@ -106,6 +106,17 @@ def test_an_essence_is_measured_for_each_kind_of_audio(lab):
     assert [row[0].partition(",")[0] for row in section.rows] == [
         kind for kind in ("WAV", "MP3", "Ogg Opus") for _ in essence.TIMES
     ]
+
+
+def test_each_recording_has_its_row_and_the_second_night_reads_what_was_appended(lab):
+    # The script fails unless each recording has its row, and as many changed as were appended.
+    section = tables.run(lab, runs=1)
+    assert [row[0] for row in section.rows] == [
+        "reading its bytes (cat)",
+        "first night",
+        "second night",
+    ]
+    assert all(target.value > 0 for target in section.targets)
 
 
 def test_the_heartbeat_is_in_the_program_s_own_loop(lab, folder, tmp_path):
