@@ -170,7 +170,7 @@ _READING: Final = (
         "--since",
         "Leave out recordings from before this date, or date and time, by their metadata's date, or"
         " by the time of the file if that is missing or cannot be read. Without an offset it is in"
-        " this machine's time zone. [default: no limit]",
+        " the zone of --timezone, or else of this machine. [default: no limit]",
         Panel.WHAT,
         "DATE",
     ),

@@ -7,7 +7,7 @@ without opening a file, the date by the sidecar, the length by the audio's heade
 import hashlib
 import re
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -114,7 +114,8 @@ class Filters(Struct, frozen=True):
     Lengths are in seconds. ``skip_empty`` leaves out files without any audio, which are defects
     otherwise. ``since`` is the first moment that is taken, ``until`` the first that is not, both in
     UTC nanoseconds since the epoch; they are compared with the metadata's ``date``, or with the
-    file's modification time where there is no date that can be read.
+    file's modification time where there is no date that can be read. ``timezone`` is the IANA zone
+    of dates without an offset, None for this machine's.
     """
 
     min_length: float | None = None
@@ -123,6 +124,7 @@ class Filters(Struct, frozen=True):
     since: int | None = None
     until: int | None = None
     sample: Sample | None = None
+    timezone: str | None = None
 
     def __post_init__(self) -> None:
         require_number("min_length", self.min_length, above=0, optional=True)
@@ -133,6 +135,14 @@ class Filters(Struct, frozen=True):
             if moment is not None and abs(moment) >= _EARLIEST:
                 raise ConfigError(f"{name} is no moment in nanoseconds since the epoch")
         require_type("sample", self.sample, Sample, optional=True)
+        if self.timezone is not None:
+            try:
+                _zone(self.timezone)
+            except (ValueError, OSError, KeyError) as error:
+                raise ConfigError(
+                    f"{self.timezone!r} is not the IANA name of a time zone",
+                    hint="write it like Europe/Moscow",
+                ) from error
         for low, high, names in (
             (self.min_length, self.max_length, "min_length and max_length"),
             (self.since, self.until, "since and until"),
@@ -155,7 +165,7 @@ class Filters(Struct, frozen=True):
         if self.since is None and self.until is None:
             return None
         told = None if isinstance(metadata, tuple) else metadata.fields.get(_DATE_FIELD)
-        moment = None if told is None else moment_of(told)
+        moment = None if told is None else moment_of(told, self.timezone)
         # Without its value: that is metadata, which the manifest does not have.
         what = "its date" if moment is not None else "the time of its file, which has no date,"
         if moment is None:
@@ -263,21 +273,32 @@ def _sortable(moment: int) -> bytes:
     return (moment + _EARLIEST).to_bytes(_MOMENT_SIZE)
 
 
-def moment_of(text: str) -> int | None:
+def moment_of(text: str, timezone: str | None = None) -> int | None:
     """The moment of a date in ISO 8601, in UTC nanoseconds; None if it cannot be read.
 
-    Without an offset it is in this machine's time zone; a date without a time begins its day.
+    Without an offset it is in this time zone, or in this machine's; a date without a time begins
+    its day.
     """
     try:
-        moment = datetime.fromisoformat(text.strip()).astimezone()
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None and timezone is not None:
+            moment = moment.replace(tzinfo=_zone(timezone))
+        moment = moment.astimezone()
     except (ValueError, OverflowError, OSError):
         return None
     return _nanoseconds(moment)
 
 
-def parse_since(text: str) -> int:
+@lru_cache(maxsize=4)
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # most runs do without
+
+    return ZoneInfo(name)
+
+
+def parse_since(text: str, timezone: str | None = None) -> int:
     """The first moment of a date, or of a date and time. Raises BadValue."""
-    moment = moment_of(text)
+    moment = moment_of(text, timezone)
     if moment is None:
         raise BadValue(
             f"{text!r} is not a date", hint="write it like 2025-04-24 or 2025-04-24T14:30:00+03:00"
@@ -285,17 +306,17 @@ def parse_since(text: str) -> int:
     return moment
 
 
-def parse_until(text: str) -> int:
+def parse_until(text: str, timezone: str | None = None) -> int:
     """The first moment after a date, or a date and time itself. Raises BadValue."""
     bare = text.strip()
-    begins = parse_since(bare)
+    begins = parse_since(bare, timezone)
     if _DAY.fullmatch(bare) is None:
         return begins
     try:
         day = date.fromisoformat(bare) + timedelta(days=1)
     except OverflowError:
         return begins
-    return parse_since(day.isoformat())
+    return parse_since(day.isoformat(), timezone)
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from batch_uploader.core.errors import ConfigError
@@ -45,7 +46,7 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end, convert=convert)
     about = _about(layers)
     ids = _call_ids(layers, schema, only_fields=about is None)
-    return Rules(schema, audio, sidecar, ids, _filters(layers), about)
+    return Rules(schema, audio, sidecar, ids, _filters(layers, about), about)
 
 
 def _about(layers: ChainMap[str, RawSetting]) -> "MetadataRules | None":
@@ -56,14 +57,18 @@ def _about(layers: ChainMap[str, RawSetting]) -> "MetadataRules | None":
     return read_about(layers)
 
 
-def _filters(layers: ChainMap[str, RawSetting]) -> Filters:
+def _filters(layers: ChainMap[str, RawSetting], about: "MetadataRules | None") -> Filters:
+    dated = "since" in layers or "until" in layers
+    timezone = about.timezone if about is not None and dated else None
+
     def given(name: str, parse: Callable[[str], _T]) -> _T | None:
         return layers[name].read(parse) if name in layers else None
 
     def length(name: str) -> float | None:
         return layers[name].limit(parse_duration) if name in layers else None
 
-    since, until = given("since", parse_since), given("until", parse_until)
+    since = given("since", partial(parse_since, timezone=timezone))
+    until = given("until", partial(parse_until, timezone=timezone))
     shortest, longest = length("min-length"), length("max-length")
     if since is not None and until is not None and since >= until:
         layers["until"].refuse("it ends before --since begins", "specify a later one")
@@ -76,6 +81,7 @@ def _filters(layers: ChainMap[str, RawSetting]) -> Filters:
         since,
         until,
         given("sample", Sample.parse),
+        timezone,
     )
 
 

@@ -74,6 +74,7 @@ def test_the_settings_file_has_them_and_says_where_a_wrong_one_is(calls, upload,
     )
     result = upload("--since", "2025-02-01", "--until", "2025-01-01")
     assert (result.code, "before --since begins" in result.err) == (2, True)
+    assert upload("--since", "2025-02-01", "--timezone", "Asia/Tokyo").code == 1
     result = upload("--min-length", "1h", "--max-length", "1m")
     assert (result.code, "less than --min-length" in result.err) == (2, True)
     result = upload("--since", "yesterday")

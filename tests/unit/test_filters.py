@@ -93,6 +93,9 @@ def test_a_date_includes_its_day_and_a_moment_is_one(monkeypatch):
     moment = "2025-04-24T14:34:19.5+03:00"
     assert parse_since(moment) == parse_until(moment) == moment_of("2025-04-24 11:34:19.5Z")
     assert parse_since(moment) % SECOND == SECOND // 2
+    assert parse_since("2025-04-24", "Asia/Tokyo") == parse_since("2025-04-23T15:00Z")
+    assert parse_until("2025-04-24", "Asia/Tokyo") == parse_since("2025-04-24T15:00Z")
+    assert parse_since(moment, "Asia/Tokyo") == parse_since(moment)
     for wrong in ("", "yesterday", "24.04.2025", "2025-13-01"):
         with pytest.raises(BadValue):
             parse_since(wrong)
@@ -101,6 +104,9 @@ def test_a_date_includes_its_day_and_a_moment_is_one(monkeypatch):
 def test_filters_that_leave_nothing_are_refused():
     for filters in ({"min_length": 2.0, "max_length": 1.0}, {"since": 2, "until": 1}):
         with pytest.raises(ConfigError, match="nothing is between"):
+            Filters(**filters)
+    for filters in ({"timezone": "Moscow"}, {"since": 1 << 80}, {"sample": 3}):
+        with pytest.raises(ConfigError):
             Filters(**filters)
 
 
@@ -302,6 +308,9 @@ async def test_a_date_is_that_of_the_metadata_or_else_of_the_file():
     moment = parse_since("2025-04-22T00:00:00Z")
     summary = await harness.run(rules=by(since=moment))
     assert summary.left_out_by == {"since": 4}
+    local = Harness({"a.wav": wav(1), "a.json": sidecar(date="2025-04-22T00:30:00")})
+    for zone, left in (("Asia/Tokyo", {"since": 1}), ("Etc/UTC", {})):
+        assert (await local.run(rules=by(since=moment, timezone=zone))).left_out_by == left
     assert {row.path for row in await harness.rows() if row.failure is None} == {"after.wav"}
     rest = await harness.run(rules=by(until=moment))
     assert of(rest) == {"uploaded": 3, "invalid": 1}, "what is uploaded is not looked at"
