@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -14,18 +15,20 @@ from batch_uploader import layouts
 from batch_uploader.app.channels import kind_of
 from batch_uploader.app.heads import head_of, near
 from batch_uploader.app.learned import learn_fields
+from batch_uploader.app.preview import preview
 from batch_uploader.app.proposal import Answers, compose, needs_timezone
 from batch_uploader.app.recognition import LIKELY, SURE, Fit, fit, recognise
 from batch_uploader.app.survey import Survey, survey
 from batch_uploader.cli import output
 from batch_uploader.cli.again import command_line, settings_of
 from batch_uploader.cli.output import ExitCode
-from batch_uploader.core.errors import ConfigError, SourceError
+from batch_uploader.core.errors import ConfigError, SourceError, UploaderError
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about import times
 from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import FILE_NAME, Settings
+from batch_uploader.ui.preview import preview_lines
 from batch_uploader.ui.stream import Line, Span
 
 _WRITTEN = (
@@ -37,6 +40,7 @@ _PATHS = frozenset(
     {"ca-file", "api-key-file", "iam-token-file", "service-account-key-file", "ledger", "manifest"}
 )
 _MOST_OTHERS = 3
+_LOOKED_AT = 50
 
 
 class Asked(Struct, frozen=True):
@@ -80,6 +84,12 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     title = f"Settings for {printable(os.fspath(settings.directory))}"
     text = compose(best.layout if best else None, answers, title)
     await to_thread.run_sync(_write, target, text)
+    with _noting(target):
+        reading = Settings(settings.directory, {"config": target}).reading()
+        shown = await preview(
+            settings.directory, reading.rules, _LOOKED_AT, reading.include, reading.exclude
+        )
+    output.data(preview_lines(shown))
     output.data(_next(settings, asked, target, answers))
     return ExitCode.FINE
 
@@ -224,6 +234,16 @@ def _write(target: Path, text: str) -> None:
             f"{target} cannot be written ({error.strerror})",
             hint="specify another file with --output",
         ) from error
+
+
+@contextmanager
+def _noting(target: Path) -> Iterator[None]:
+    """Say of an error that the file was written all the same."""
+    try:
+        yield
+    except UploaderError as error:
+        error.add_note(f"{target} was written; correct it there, or remove it and run init again")
+        raise
 
 
 def _next(settings: Settings, asked: Asked, target: Path, answers: Answers) -> Iterator[Line]:

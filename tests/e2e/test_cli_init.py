@@ -1,8 +1,10 @@
 """``init``: an unknown directory becomes a settings file, and says what it lacks."""
 
+import json
 import os
 import pty
 import tomllib
+from datetime import datetime
 
 import pytest
 from support import archives
@@ -40,6 +42,38 @@ def test_an_archive_is_recognised_and_its_settings_are_written(program, archive)
     written = settings_in(program.directory)
     assert written["metadata"]["table"][0]["file"] == str(made.tables["cdr.csv"])
     assert written["metadata"]["map"] == layouts.load("freepbx").settings["metadata"]["map"]
+
+
+def test_five_recordings_are_shown_with_the_metadata_that_they_would_get(program, archive):
+    made = archive("vendor")
+    result = program("init", made.root, "--timezone", "Europe/Moscow")
+    assert result.code == 0, result.err
+    shown = [line for line in result.out.splitlines() if line in made.talks]
+    assert len(shown) == 5
+    for path in shown:
+        _, _, after = result.out.partition(f"\n{path}\n")
+        of_it = [line.split(None, 1) for line in after.splitlines()[:7]]
+        told = {name: rest.rpartition("  (")[0].strip() for name, rest in of_it}
+        date = made.talks[path]["date"]
+        assert datetime.fromisoformat(told.pop("date")) == datetime.fromisoformat(date)
+        assert told.items() <= made.talks[path].items()
+        assert all("of metadata.json, metadata[" in rest for _, rest in of_it)
+    assert "of 20 recordings that were looked at, 20 have all that is required" in result.out
+
+
+def test_what_is_missing_is_shown_with_its_cure(program, archive):
+    made = archive("vendor")
+    table = next(made.root.rglob("metadata.json"))
+    whole = json.loads(table.read_text())
+    for record in whole["metadata"]:
+        del record["client_id"]
+    whole["metadata"][0]["file_name"] = "other.mp3"
+    table.write_text(json.dumps(whole))
+    result = program("init", made.root, "--timezone", "Europe/Moscow")
+    assert result.code == 0, result.err
+    assert "client_id: client_id is missing" in result.out
+    assert "0 have all that is required" in result.out
+    assert "  metadata-missing of client_id: " in result.out
 
 
 def test_tables_beside_it_are_found_by_their_names(program, archive):
