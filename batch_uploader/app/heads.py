@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ TABLES: Final = DATABASES | {".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xls
 
 _JSON = frozenset({".json", ".jsonl", ".ndjson"})
 _SHEETS = frozenset({".xlsx", ".xlsm"})
-_MOST_ROWS = 20
+_MOST_ROWS = 20_000
 _MOST_COLUMNS = 10_000
 _COLUMNS = """
     SELECT DISTINCT column.name AS name
@@ -53,7 +54,7 @@ def head_of(path: Path, given: str) -> Head:
             reader = JsonListReader(file, None, None) if listed else JsonLinesReader(file, None)
             fields = [row for row in _rows(reader, _MOST_ROWS) if isinstance(row, Mapping)]
         named = tuple(dict.fromkeys(name for each in fields for name in each))
-        return Head(given, named, len(named))
+        return Head(given, named, len(named), tuple(fields))
     except OSError as error:
         raise ConfigError(
             f"{given} cannot be read ({error.strerror})", hint="check its name and mode"
@@ -82,20 +83,21 @@ def near(directory: Path, layouts: Sequence[Layout]) -> list[str]:
 
 def _with_or_without_header(given: str, opened: Callable[[Written], Reader]) -> Head:
     try:
-        columns = opened(Written()).columns or ()
+        reader = opened(Written())
     except ConfigError:
         # Read as if it had one, to know how many there are.
         columns = opened(Written(header=True)).columns or ()
         return Head(given, (), len(columns))
-    return Head(given, columns, len(columns))
+    columns = reader.columns or ()
+    rows = [
+        dict(zip(columns, row, strict=False))
+        for row in _rows(reader, _MOST_ROWS)
+        if not isinstance(row, Mapping)
+    ]
+    return Head(given, columns, len(columns), tuple(rows))
 
 
 def _rows(reader: Reader, most: int) -> list[Sequence[object] | Mapping[str, object]]:
     """The values of the first rows."""
-    found: list[Sequence[object] | Mapping[str, object]] = []
-    for each in reader.read(Place()):
-        if isinstance(each, Row):
-            found.append(each.values)
-        if len(found) == most:
-            break
-    return found
+    found = (each.values for each in reader.read(Place()) if isinstance(each, Row))
+    return list(islice(found, most))

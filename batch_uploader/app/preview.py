@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from batch_uploader.app.preparing import many_sources, sidecar_patterns
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.model import Defect
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.sources.directory import DirectorySource
@@ -21,9 +22,13 @@ _MOST_GATHERED = 2_000
 
 
 class Preview(Struct, frozen=True):
-    """What a sample of recordings would get: each path with what is made of it."""
+    """What a sample of recordings would get: each path with what is made of it.
+
+    ``faults`` are those of tables.
+    """
 
     explained: tuple[tuple[str, "Explained"], ...]
+    faults: tuple[Defect, ...] = ()
 
     @property
     def whole(self) -> int:
@@ -43,9 +48,14 @@ async def preview(
         directory, include=include, exclude=exclude, sidecars=sidecar_patterns(rules)
     ) as source:
         describer = many_sources(source, rules)
-        bundles = await _gathered(source, describer)
-        some = bundles[:: max(len(bundles) // most, 1)][:most]
-        return Preview(tuple(await to_thread.run_sync(_explained, describer, some)))
+        try:
+            await to_thread.run_sync(describer.refresh, "")
+            bundles = await _gathered(source, describer)
+            some = bundles[:: max(len(bundles) // most, 1)][:most]
+            explained = await to_thread.run_sync(_explained, describer, some)
+            return Preview(tuple(explained), tuple(describer.faults()))
+        finally:
+            describer.close()
 
 
 async def _gathered(source: DirectorySource, describer: "ManySources") -> list[Bundle]:

@@ -36,12 +36,13 @@ _MOST_NAMED: Final = 4
 class Head(Struct, frozen=True):
     """The beginning of a table: its path as given, the names of its columns, how many there are.
 
-    ``columns`` are empty if it has no header.
+    ``columns`` are empty if it has no header. ``rows`` are some by the names of the columns.
     """
 
     path: str
     columns: tuple[str, ...]
     width: int
+    rows: tuple[Mapping[str, object], ...] = ()
 
 
 class Beside(Struct, frozen=True):

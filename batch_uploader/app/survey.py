@@ -9,6 +9,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.app.recognition import Beside, Head, Seen, declared_by
+from batch_uploader.app.shapes import PATTERNS, Shape, shape_of
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Listing
 from batch_uploader.layouts import Layout
@@ -30,7 +31,7 @@ class Survey(Struct, frozen=True):
     """What was found in a directory, or in the first folders of a large one.
 
     ``bundles`` are its recordings, ``extensions`` says how many there are of each kind, ``more`` is
-    whether it was not read to its end.
+    whether it was not read to its end, ``shape`` the sidecars that most of them have.
     """
 
     seen: Seen
@@ -38,6 +39,7 @@ class Survey(Struct, frozen=True):
     extensions: Counter[str]
     folders: int
     more: bool
+    shape: Shape | None = None
 
     @property
     def described(self) -> float:
@@ -49,16 +51,23 @@ async def survey(directory: Path, layouts: Sequence[Layout], tables: Iterable[He
     """Read a sample of a directory. Raises SourceError."""
     kinds = {layout.name: declared_by(layout) for layout in layouts}
     include = [pattern for layout in layouts for pattern in layout.settings.get("include", ())]
-    patterns = sorted({each.pattern for declared in kinds.values() for each in declared})
+    known = {each.pattern for declared in kinds.values() for each in declared}
+    patterns = sorted({*known, *PATTERNS})
     with DirectorySource(directory, include=include, sidecars=patterns) as source:
         listings, more = await _listings(source)
         beside = await to_thread.run_sync(_beside_all, source, listings, kinds)
+        shape = await to_thread.run_sync(
+            shape_of,
+            listings,
+            source.is_audio,
+            lambda entry, limit: read_small(source, entry, limit),
+        )
         bundles = [each for listing in listings for each in gather(listing, source.is_audio, ())[0]]
     paths = tuple(bundle.path for bundle in bundles)
     extensions = Counter(path[path.rfind(".") :].lower() for path in paths)
     folders = sum(any(source.is_audio(e.path) for e in each.entries) for each in listings)
     seen = Seen(paths, beside, tuple(tables))
-    return Survey(seen, tuple(bundles), extensions, folders, more)
+    return Survey(seen, tuple(bundles), extensions, folders, more, shape)
 
 
 async def _listings(source: DirectorySource) -> tuple[list[Listing], bool]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batch_uploader import layouts
 from batch_uploader.app.channels import kind_of
+from batch_uploader.app.guessing import GUESSED, guessed, is_ours
 from batch_uploader.app.heads import head_of, near
 from batch_uploader.app.learned import learn_fields
 from batch_uploader.app.preview import preview
@@ -112,9 +113,10 @@ def _chosen(found: Survey, chosen: Sequence[Layout], asked: Asked) -> Fit | None
     if asked.layout:
         return fit(found.seen, chosen[0])
     fits = recognise(found.seen, chosen)
-    if fits and fits[0].score < SURE and found.described >= SURE:
-        return None
-    return fits[0] if fits else None
+    if fits and (fits[0].score >= SURE or found.described < SURE):
+        return fits[0]
+    # Our own sidecars need no layout; others, or a table, may be guessed.
+    return None if is_ours(found) else guessed(found)
 
 
 def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Iterator[Line]:
@@ -125,8 +127,11 @@ def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Ite
         yield _line("none of the known layouts fits")
         return
     layout, score = best.layout, best.score
-    sure = "sure" if score >= SURE else "likely" if score >= LIKELY else "it does not seem so"
-    yield [Span(f"{layout.title} ("), Span(layout.name, "bold"), Span(f"): {sure}, {score:.0%}")]
+    if layout.name == GUESSED:
+        yield [Span(layout.title)]
+    else:
+        sure = "sure" if score >= SURE else "likely" if score >= LIKELY else "it does not seem so"
+        yield [Span(f"{layout.title} ("), Span(layout.name, "bold"), Span(f"): {sure}")]
     yield from (_line(f"  {each}") for each in best.evidence)
     others = [each for each in recognise(found.seen, known) if each.layout != layout]
     names = [f"{each.layout.name} {each.score:.0%}" for each in others[:_MOST_OTHERS]]

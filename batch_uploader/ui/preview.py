@@ -23,6 +23,9 @@ def preview_lines(found: Preview) -> Iterator[Line]:
     for path, explained in some[:: max(len(some) // _SHOWN, 1)][:_SHOWN]:
         yield [Span(f"{sentence(path)}", "bold")]
         yield from explained_lines(explained)
+    for fault in found.faults[:_MOST_DEFECTS]:
+        yield [Span(sentence(fault.path), "bold")]
+        yield from _defect(fault)
     looked_at = plural(len(some), "recording")
     yield [Span(f"of {looked_at} that were looked at, {found.whole:,} have all that is required")]
     causes = Counter((defect.kind, defect.field) for _, each in some for defect in each.defects)

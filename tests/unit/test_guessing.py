@@ -1,0 +1,146 @@
+"""What init makes of archives of systems that it does not know."""
+
+import json
+import tomllib
+from functools import partial
+
+import anyio
+import pytest
+from support.audio_makers import wav
+
+from batch_uploader.app.guessing import Examples, guess, guessed, is_ours
+from batch_uploader.app.heads import head_of
+from batch_uploader.app.shapes import matching_column
+from batch_uploader.app.survey import survey
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Writes recordings with what is beside them, and surveys them."""
+
+    def make(beside, tables=(), count=6, name="call{n}.wav"):
+        root = tmp_path / "records"
+        for number in range(count):
+            path = root / f"{number % 2}" / name.format(n=number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wav(0.1))
+            for file, text in beside(path.stem, path.name, number):
+                (path.parent / file).write_text(text)
+        heads = []
+        for file, text in tables:
+            (tmp_path / file).write_text(text)
+            heads.append(head_of(tmp_path / file, str(tmp_path / file)))
+        return anyio.run(partial(survey, root, (), heads))
+
+    return make
+
+
+def about(number):
+    return {
+        "employeeId": f"{number}",
+        "direction": ["in", "out"][number % 2],
+        "respondentNumber": f"7900123456{number}",
+        "dateTime": "2026-03-27T09:25:17Z",
+        "language": "ru",
+    }
+
+
+def metadata(found):
+    fit = guessed(found)
+    assert fit is not None
+    assert fit.layout.settings == tomllib.loads(fit.layout.text)
+    return fit.layout.settings["metadata"]
+
+
+@pytest.mark.parametrize(
+    "name", ["{stem}.json", "{name}.json", "{name}_meta.json", "rec-{stem}.cdr.json"]
+)
+def test_unknown_sidecars_are_found_by_their_names(archive, name):
+    def beside(stem, full, number):
+        file = name.replace("{stem}", stem).replace("{name}", full)
+        return [(file, json.dumps(about(number))), ("notes.txt", "x")]
+
+    found = metadata(archive(beside))
+    assert found["sidecar"] == [{"name": name}]
+    assert found["map"] == {
+        "date": "sidecar.dateTime | time",
+        "direction_outgoing": "sidecar.direction | outgoing",
+        "operator_id": "sidecar.employeeId",
+        "operator_name": "sidecar.employeeId",
+        "client_id": "(sidecar.respondentNumber) | phone or 'unknown'",
+        "client_name": "(sidecar.respondentNumber) | phone or 'unknown'",
+    }
+
+
+def test_xml_and_nested_fields_are_found(archive):
+    def beside(stem, _full, number):
+        agent = f"<agent><name>Anna</name><ext>20{number}</ext></agent>"
+        client = "<client-phone>7</client-phone>"
+        return [(f"{stem}.xml", f"<c><start>1774592717</start>{agent}{client}</c>")]
+
+    found = metadata(archive(beside))
+    assert found["sidecar"] == [{"name": "{stem}.xml"}]
+    assert found["map"]["date"] == "sidecar.start | epoch"
+    assert found["map"]["operator_id"] == "sidecar.agent.ext"
+    assert found["map"]["operator_name"] == "sidecar.agent.name"
+    assert found["map"]["client_id"] == "(sidecar['client-phone']) | phone or 'unknown'"
+
+
+def test_a_file_for_a_folder_is_found_with_its_records(archive):
+    def beside(_stem, _full, number):
+        names = [f"call{n}.wav" for n in range(number % 2, 6, 2)]
+        calls = [{"audio": {"x": 1}, "file": each, **about(0)} for each in names]
+        return [("index.json", json.dumps({"export": {"calls": calls}}))]
+
+    found = metadata(archive(beside))
+    assert found["sidecar"] == [{"name": "index.json", "records": "export.calls", "match": "file"}]
+
+
+def test_a_table_is_found_by_the_column_that_names_recordings(archive):
+    rows = "id;File;Кто звонил;Кому звонили;Направление;Дата\n" + "".join(
+        f"{n};/old/call{n}.mp3;20{n};7900123456{n};Исходящий;27.03.2026 09:25:17\n"
+        for n in range(90)
+    )
+    found = archive(lambda *_: (), [("export.csv", rows)])
+    fit = guessed(found)
+    assert "its column File names 6 recordings" in fit.evidence
+    described = metadata(found)
+    assert described["table"] == [
+        {"file": "export.csv", "match": {"column": "File", "with": "stem"}}
+    ]
+    out = "(table['Направление'] | outgoing)"
+    assert described["map"] == {
+        "date": "table['Дата'] | time",
+        "direction_outgoing": "table['Направление'] | outgoing",
+        "operator_id": f"table['Кто звонил'] if {out} else table['Кому звонили']",
+        "operator_name": f"table['Кто звонил'] if {out} else table['Кому звонили']",
+        "client_id": f"(table['Кому звонили'] if {out} else table['Кто звонил'])"
+        " | phone or 'unknown'",
+        "client_name": f"(table['Кому звонили'] if {out} else table['Кто звонил'])"
+        " | phone or 'unknown'",
+    }
+    assert '# timezone = "Europe/Moscow"' in fit.layout.text
+
+
+def test_what_is_not_found_stays_a_comment():
+    example = {"begin": "2026-03-27T09:25:17Z", "way": "7", "colour": "red", "list": [1]}
+    layout = guess(Examples("sidecar", (example,)), [], "title")
+    assert layout.settings["metadata"]["map"] == {"date": "sidecar.begin | time"}
+    assert '# direction_outgoing = "..."  # not found among begin, way, colour' in layout.text
+    assert "timezone" not in layout.text
+    assert guess(Examples("sidecar", ({"colour": "red"},)), [], "title") is None
+
+
+def test_sidecars_in_our_own_form_are_not_guessed(archive):
+    def beside(stem, _full, number):
+        ours = {"operator_id": "7", "client_id": "8", "x": str(number)}
+        return [(f"{stem}.json", json.dumps(ours))]
+
+    assert is_ours(archive(beside))
+
+
+def test_without_sidecars_or_tables_nothing_is_guessed(archive):
+    assert guessed(archive(lambda *_: ())) is None
+    other = archive(lambda *_: (), [("t.csv", "file,date\nx.wav,2026-03-27\n")])
+    assert guessed(other) is None
+    assert matching_column([], ["a.wav"]) is None
