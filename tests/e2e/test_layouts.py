@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 
 import pytest
-from support.archives import make
+from support.archives import MAKERS, make
 
 
 @pytest.fixture
@@ -32,10 +32,14 @@ def uploaded(program, service, calls, tmp_path):
     return run
 
 
-WITHOUT_TABLES = ("vendor", "3cx", "verint", "trunk-recorder")
+AT_ONCE = {"freepbx", "mikopbx", "megafon", "genesys-cloud", "vendor"}
+ALL = [
+    pytest.param(name, marks=() if name in AT_ONCE else pytest.mark.slow, id=name)
+    for name in MAKERS
+]
 
 
-@pytest.mark.parametrize("layout", WITHOUT_TABLES)
+@pytest.mark.parametrize("layout", ALL)
 def test_an_archive_becomes_talks_with_the_right_fields(layout, uploaded):
     made, result, lines, talks = uploaded(layout)
     assert result.code == 1, result.said

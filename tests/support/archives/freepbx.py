@@ -41,7 +41,7 @@ def _one(made, rows, call):
     client = "unknown" if _hidden(call) else call.client
     told = {"client_id": client, "client_name": (row["did"] and row["cnam"]) or client}
     if number % 25 == 3:
-        rows.append(row | {"disposition": "NO ANSWER", "billsec": 0, "dstchannel": ""})
+        rows.append(row | {"disposition": "NO ANSWER", "billsec": 0})
         made.defect(f"{path}.wav", sound.nothing(), call, "empty")
     elif number % 40 == 4:
         rows.append(row | {"recordingfile": f"{stem}.wav49"})

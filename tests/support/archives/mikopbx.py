@@ -1,7 +1,7 @@
 """MikoPBX: WebM of two channels, MP3 before that, and the SQLite database of its CDR.
 
 Known errors: a recording whose row has no ``recordingfile``, rows that still name the ``.wav`` or
-``.mp3`` of before a conversion. The service takes no WebM, so those files are defects for now.
+``.mp3`` of before a conversion.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ def _one(made, rows, call):
     if number % 7 == 3:
         rows.append(row | {"recordingfile": f"{STORAGE}/{path}.webm"})
         tags = [("CALL_UNIQUEID", row["UNIQUEID"]), ("CALL_SRC_NUM", row["src_num"])]
-        made.defect(f"{path}.webm", sound.webm(call, tags), call, "format")
+        made.refused(f"{path}.webm", sound.webm(call, tags), call, "format", **told)
     elif number % 50 == 12:
         made.lost(f"{path}.mp3", sound.mp3(call, 2), call)
     elif number % 40 == 13:

@@ -73,7 +73,7 @@ def raw_mulaw(call):
 
 
 def webm(call, tags=()):
-    """WebM with an Opus track and tags, as a converter writes it; all of it silence."""
+    """WebM with a stereo Opus track and tags, as a converter writes it."""
     track = _element(0xD7, b"\1") + _element(0x73C5, b"\1") + _element(0x83, b"\2")
     track += _element(0x86, b"A_OPUS") + _element(0x63A2, opus_head(2))
     track += _element(0xE1, _element(0xB5, struct.pack(">d", 48000)) + _element(0x9F, b"\2"))
@@ -82,8 +82,8 @@ def webm(call, tags=()):
         for name, value in tags
     )
     blocks = b"".join(
-        _element(0xA3, b"\x81" + struct.pack(">hB", 20 * n, 0x80) + b"\xfc\xff\xfe")
-        for n in range(round(call.seconds * 50))
+        _element(0xA3, b"\x81" + struct.pack(">hB", 20 * n, 0x80) + packet)
+        for n, packet in enumerate(_packets(opus(call, 2))[2:])
     )
     head = _element(0x4286, b"\1") + _element(0x42F7, b"\1") + _element(0x42F2, b"\4")
     head += _element(0x42F3, b"\x08") + _element(0x4282, b"webm")
@@ -94,6 +94,20 @@ def webm(call, tags=()):
     segment += _element(0x1254C367, _element(0x7373, _element(0x63C0, b"") + simple))
     segment += _element(0x1F43B675, _element(0xE7, b"\0") + blocks)
     return _element(0x1A45DFA3, head) + _element(0x18538067, segment)
+
+
+def _packets(ogg):
+    """The packets of an Ogg file with one stream."""
+    packets, packet, at = [], b"", 0
+    while at < len(ogg):
+        lacing = ogg[at + 27 : at + 27 + ogg[at + 26]]
+        at += 27 + len(lacing)
+        for size in lacing:
+            packet, at = packet + ogg[at : at + size], at + size
+            if size < 255:
+                packets.append(packet)
+                packet = b""
+    return packets
 
 
 def _element(name, body):
