@@ -79,19 +79,30 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt
         " found, and count as to be uploaded.",
         is_flag=True,
     ),
+    Flag(
+        "--explain",
+        "Show where the metadata of the recording at this path in DIRECTORY come from, value by"
+        " value, and what else is said of it.",
+        metavar="PATH",
+    ),
     flags=READING,
     examples=(
         "batch-uploader check calls/",
         "batch-uploader check calls/ --kind two-channel --require ticket_id",
         "batch-uploader check calls/ --json | jq '.defects[] | .path'",
+        "batch-uploader check calls/ --explain 2026/03/27/a.wav",
     ),
 )
-def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool) -> int:
+def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool, explain: str | None) -> int:
     """Inspect everything and send nothing: what would be uploaded, and each defect with its cure.
 
     Needs neither network nor credentials, and writes nothing. It reads what is new to the end, to
     find copies, as upload does. The exit code is 1 if something needs attention.
     """
+    if explain is not None:
+        from batch_uploader.cli.explain import explain as run_explain
+
+        return run_explain(directory, flags, explain, as_json=as_json)
     from batch_uploader.cli.check import check as run
 
     return run(directory, flags, as_json=as_json, fast=fast)

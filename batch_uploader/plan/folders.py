@@ -28,7 +28,7 @@ from batch_uploader.plan.decide import filter_of, is_left_out, left_out, may_be_
 from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, version_of
-from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.describer import Describer, Refreshed
 from batch_uploader.prepare.filters import Digests, Filter, Filters
 from batch_uploader.prepare.pairing import Orphan
 
@@ -263,7 +263,8 @@ class FolderPlanner(Struct, frozen=True):
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
     async def _off_the_loop(self, listing: Listing, known: dict[str, Record]) -> Batch:
-        if len(listing.entries) <= _SMALL_FOLDER:
+        # What is asked of tables has to be waited for.
+        if len(listing.entries) <= _SMALL_FOLDER and not isinstance(self.describer, Refreshed):
             return self._plan(listing, known)
         return await to_thread.run_sync(self._plan, listing, known)
 

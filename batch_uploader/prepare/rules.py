@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -31,6 +32,10 @@ class MetadataSources(Protocol):
     @property
     def sidecar_patterns(self) -> tuple[str, ...]:
         """Patterns of the names of other systems' sidecars."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of its tables."""
 
     def digest(self) -> bytes:
         """The digest of all of it."""

@@ -198,6 +198,11 @@ class Settings:
             wait_for_doubt=self._waits_for_doubt(),
         )
 
+    def tables(self) -> tuple[Path, ...]:
+        """The files of tables, which may be called like sidecars."""
+        about = read_rules(self._layers).about
+        return () if about is None else about.files
+
     def patterns(self, name: str) -> tuple[str, ...]:
         """A list of patterns, empty if not given."""
         given = self._layers.get(name)

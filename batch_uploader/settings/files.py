@@ -24,7 +24,7 @@ def own_files(settings: Settings) -> list[Path]:
     """The files that may be among the recordings and are not recordings."""
     places = settings.places()
     files = (places.ledger, places.manifest, settings.path("log-file"), settings.file)
-    return [file for file in files if file is not None]
+    return [*(file for file in files if file is not None), *settings.tables()]
 
 
 def require_places(settings: Settings, output: Path | None = None) -> Places:

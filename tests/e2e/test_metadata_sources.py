@@ -406,3 +406,40 @@ def test_a_table_that_is_not_there_is_a_wrong_setting(archive, upload, calls):
     result = upload()
     assert result.code == 2
     assert "cdr.csv: there is no such file" in result.err
+
+
+def test_explain_shows_each_value_with_its_origin(archive, tables, calls, program):
+    archive.recording("2026/a.wav")
+    archive.recording("lost.wav")
+    tables(row("x", 29), row("a"))
+    result = program("check", calls, "--explain", "2026/a.wav")
+    assert result.code == 0, result.said
+    assert "  client_id = 79001234567  (src of cdr.csv, line 3)\n" in result.out
+    assert "  operator_name = Анна Иванова  (dst of cdr.csv, line 3)\n" in result.out
+    assert "cdr: cdr.csv, line 3\n  calldate = 2026-03-27 09:25:17\n" in result.out
+    assert "  folder = 2026\n" in result.out
+    told = json.loads(program("check", calls, "--explain", calls.folder / "lost.wav", "--json").out)
+    assert [each["code"] for each in told["defects"]] == ["row-missing"]
+    assert told["path"] == "lost.wav"
+    missing = program("check", calls, "--explain", "nowhere.wav")
+    assert missing.code == 2
+    assert "nowhere.wav: there is no such recording" in missing.err
+
+
+def test_explain_of_a_sidecar_of_our_own(archive, calls, program):
+    archive.recording("a.wav")
+    archive.file("a.json", {"ticket": "7"})
+    result = program("check", calls, "--explain", "a.wav", "--default", "language=ru-RU")
+    assert result.code == 0, result.said
+    assert "  ticket = 7  (a.json)\n" in result.out
+    assert "  language = ru-RU  (a default of the settings)\n" in result.out
+
+
+def test_a_table_among_the_recordings_is_no_sidecar(archive, tables, calls, program):
+    archive.recording("a.wav")
+    tables()
+    rows = [{"recordingfile": "a.wav", "src": "79001234567", "dst": "204", "uniqueid": "1"}]
+    archive.file("calls.json", [{**each, "calldate": "2026-03-27 09:25:17"} for each in rows])
+    archive.settings(TABLE.replace("cdr.csv", "x.json").replace("choose", "# choose"))
+    found = archive.upload("--metadata", calls.folder / "calls.json")
+    assert found["a.wav"]["operator_name"] == "Анна Иванова"

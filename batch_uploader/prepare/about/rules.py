@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -69,6 +70,12 @@ class MetadataRules(Struct, frozen=True):
     def sidecar_patterns(self) -> tuple[str, ...]:
         """Patterns of the names of other systems' sidecars, as ``--include`` takes them."""
         return tuple(each.pattern for each in self.sidecars)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the tables."""
+        named = [*(each.file for each in self.tables), *(each.file for each in self.lookups)]
+        return tuple(Path(file) for file in named if file is not None)
 
     @property
     def in_order(self) -> tuple[str, ...]:
