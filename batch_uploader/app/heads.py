@@ -9,6 +9,7 @@ from typing import Final
 from batch_uploader.app.recognition import Head
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.layouts import Layout
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader, Written
 from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
 from batch_uploader.prepare.about.tables.lines import SAMPLE
@@ -39,7 +40,7 @@ def head_of(path: Path, given: str) -> Head:
     ending = path.suffix.lower()
     try:
         if ending in DATABASES:
-            found = _rows(SqlReader(f"sqlite:{path}", _COLUMNS), _MOST_COLUMNS)
+            found = _rows(SqlReader(Address(f"sqlite:{path}"), _COLUMNS), _MOST_COLUMNS)
             names = tuple(str(row[0]) for row in found if not isinstance(row, Mapping))
             return Head(given, names, len(names))
         if ending in _SHEETS:

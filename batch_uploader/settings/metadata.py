@@ -16,8 +16,8 @@ from batch_uploader.prepare.about.lookups import LookupSpec
 from batch_uploader.prepare.about.mapping import FieldMap
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.sql import sqlite_path
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
@@ -143,5 +143,5 @@ def _absolute(spec: _Spec, base: Path) -> _Spec:
         return spec
     if spec.file is not None:
         return replace(spec, file=str(base / Path(spec.file).expanduser()))
-    path = sqlite_path(str(spec.database))
+    path = Address(spec.database or "").file
     return spec if path is None else replace(spec, database=f"sqlite:{base / path}")

@@ -9,6 +9,8 @@ from support.database_servers import mysql, postgresql
 from support.table_harness import Folder, wanted
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about.lookups import LookupSpec
+from batch_uploader.prepare.about.tables.spec import Match, TableSpec
 
 QUERY = "SELECT calldate, src, billsec, recordingfile FROM cdr ORDER BY id"
 COUNT = 5000
@@ -215,3 +217,16 @@ def test_a_server_that_is_not_there(folder):
     ):
         pass
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("password", ["secret", "se:cr@et", "s/e", "p%40ss"])
+def test_no_password_is_shown(password):
+    address = f"postgresql://me:{password}@host/calls"
+    specs = [
+        TableSpec(Match("file"), database=address, query="SELECT 1"),
+        LookupSpec("operators", "key", "value", database=address, query="SELECT 1"),
+    ]
+    for spec in specs:
+        assert spec.database == address
+        assert password not in repr(spec)
+        assert "'postgresql://me:***@host/calls'" in repr(spec)

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.match import Wanted
 from batch_uploader.prepare.about.tables.spec import Match, TableSpec
 from batch_uploader.prepare.about.tables.table import Table
@@ -35,6 +37,8 @@ class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
     records: str | None = None
 
     def __post_init__(self) -> None:
+        if self.database is not None:
+            force_setattr(self, "database", Address(self.database))
         _ = self.table
 
     @property

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 from msgspec import json
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader
 from batch_uploader.prepare.about.tables.index import Index, Source
 from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
@@ -16,7 +17,7 @@ from batch_uploader.prepare.about.tables.match import Matcher
 from batch_uploader.prepare.about.tables.refresh import Wanted, look_of, refresh_file, refresh_whole
 from batch_uploader.prepare.about.tables.rows import Reader
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.sql import SqlReader, sqlite_path, without_password
+from batch_uploader.prepare.about.tables.sql import SqlReader
 from batch_uploader.prepare.about.tables.xlsx import XlsxReader
 
 _JSON: Final = (".json", ".jsonl", ".ndjson")
@@ -24,10 +25,10 @@ _SHEETS: Final = (".xlsx", ".xlsm")
 _NOT_READ: Final = (".xls", ".ods")
 
 
-def refreshed(spec: TableSpec, where: Path | str, path: Path, matcher: Matcher) -> Index:
+def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Matcher) -> Index:
     """The index at ``path`` of a file or a database, up to date. Raises ConfigError, OSError."""
     wanted = Wanted(path, _made_of(spec), matcher.keys_of)
-    if isinstance(where, str):
+    if isinstance(where, Address):
         return refresh_whole(
             wanted, _look_of_database(where), lambda: SqlReader(where, str(spec.query))
         )
@@ -65,14 +66,14 @@ def _is_list(spec: TableSpec, where: Path) -> bool:
 
 def _made_of(spec: TableSpec) -> str:
     """A digest of all that decides what is in an index; what chooses among rows does not."""
-    database = spec.database and without_password(spec.database)
+    database = spec.address and spec.address.shown
     parts = [json.encode(spec.match), spec.written(), spec.sheet, spec.records, spec.timezone]
     return blake2b(json.encode([*parts, database, spec.query]), digest_size=16).hexdigest()
 
 
-def _look_of_database(database: str) -> Source | None:
+def _look_of_database(database: Address) -> Source | None:
     """What shows that an SQLite file is unchanged; servers are always asked."""
-    file = sqlite_path(database)
+    file = database.file
     if file is None or not file.is_file():
         return None
     look = look_of(file.stat())

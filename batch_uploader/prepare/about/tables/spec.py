@@ -5,9 +5,11 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, ValidationError, convert
+from msgspec.structs import force_setattr
 
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_duration
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import Written
 from batch_uploader.prepare.about.tables.lines import known
 
@@ -88,6 +90,13 @@ class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source
             if sign is not None and len(sign) != 1:
                 raise ConfigError(f"{name} is {sign!r}", hint="write one character")
         self.zone()
+        if self.database is not None:
+            force_setattr(self, "database", Address(self.database))
+
+    @property
+    def address(self) -> Address | None:
+        """Its database, which shows no password; None if it is a file."""
+        return None if self.database is None else Address(self.database)
 
     @classmethod
     def of(cls, raw: Mapping[str, object]) -> Self:

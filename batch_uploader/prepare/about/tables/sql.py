@@ -2,7 +2,6 @@
 
 import datetime as dt
 import os
-import re
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -12,30 +11,17 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.text import sentence
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.rows import Fault, Place, Row, Whole, unique
 
 _AT_A_TIME: Final = 1000
 _CONNECT_SECONDS: Final = 30
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
-
-
-def without_password(database: str) -> str:
-    """The address of a database as it can be shown."""
-    return _PASSWORD.sub(r"\1:***", database)
-
-
-def sqlite_path(database: str) -> Path | None:
-    """The file of ``sqlite:cdr.db``; None for a server."""
-    scheme, _, rest = database.partition(":")
-    if scheme != "sqlite":
-        return None
-    return Path(rest.removeprefix("//"))
 
 
 class SqlReader(Whole):
     """The answer to a query. It is not kept open: each reading asks once more."""
 
-    def __init__(self, database: str, query: str) -> None:
+    def __init__(self, database: Address, query: str) -> None:
         self._database = database
         self._query = query
         self.columns: tuple[str, ...] = ()
@@ -55,8 +41,8 @@ class SqlReader(Whole):
 
 
 @contextmanager
-def _asked(database: str, query: str) -> Generator[Any]:
-    if path := sqlite_path(database):
+def _asked(database: Address, query: str) -> Generator[Any]:
+    if path := database.file:
         with _asked_sqlite(path, query) as cursor:
             yield cursor
         return
@@ -69,7 +55,7 @@ def _asked(database: str, query: str) -> Generator[Any]:
     }.get(address.scheme)
     if ask is None:
         raise ConfigError(
-            f"{without_password(database)} is not a database that can be read",
+            f"{database.shown} is not a database that can be read",
             hint="write it as sqlite:cdr.db, postgresql://user@host/name or mysql://user@host/name",
         )
     with ask(address, query) as cursor:
@@ -111,7 +97,7 @@ def _asked_postgresql(address: SplitResult, query: str) -> Generator[Any]:
                 cursor.execute(query.encode())
                 yield cursor
     except psycopg.Error as error:
-        raise _refused(without_password(address.geturl()), error) from None
+        raise _refused(Address(address.geturl()).shown, error) from None
 
 
 @contextmanager
@@ -146,7 +132,7 @@ def _asked_mysql(address: SplitResult, query: str) -> Generator[Any]:
             yield cursor
             cursor.close()
     except (pymysql.Error, OSError) as error:
-        raise _refused(without_password(address.geturl()), error) from None
+        raise _refused(Address(address.geturl()).shown, error) from None
 
 
 def _needed(library: str, extra: str) -> ConfigError:

@@ -11,13 +11,13 @@ from msgspec import Struct, json, msgpack
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural
+from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
 from batch_uploader.prepare.about.tables.index import Found, Index
 from batch_uploader.prepare.about.tables.match import Wanted, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
 from batch_uploader.prepare.about.tables.rows import shown
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.sql import sqlite_path, without_password
 from batch_uploader.prepare.about.values import Values
 
 _NAMED: Final = 5
@@ -84,13 +84,13 @@ class Table:
             part.index.close()
         self._parts.clear()
 
-    def _sources(self) -> list[tuple[str, Path | str]]:
+    def _sources(self) -> list[tuple[str, Path | Address]]:
         """What it is read from: names for people, and files or a database."""
         if self.spec.file is None:
-            database = str(self.spec.database)
-            if file := sqlite_path(database):
-                return [(file.name, f"sqlite:{self._base / file}")]
-            return [(without_password(database), database)]
+            address = Address(self.spec.database or "")
+            if file := address.file:
+                return [(file.name, Address(f"sqlite:{self._base / file}"))]
+            return [(address.shown, address)]
         path = self._base / Path(self.spec.file).expanduser()
         if path.exists() or not glob.has_magic(self.spec.file):
             return [(path.name, path)]
@@ -102,13 +102,13 @@ class Table:
             )
         return [(Path(each).name, Path(each)) for each in found]
 
-    def _index_path(self, where: Path | str) -> Path:
+    def _index_path(self, where: Path | Address) -> Path:
         if isinstance(where, Path):
             identity = json.encode([str(where.absolute())])
             name = where.stem
         else:
             # The digest of a password would be one to guess it by.
-            identity = json.encode([without_password(where), self.spec.query])
+            identity = json.encode([where.shown, self.spec.query])
             name = "query"
         digest = blake2b(identity, digest_size=8).hexdigest()
         plain = "".join(each if each.isalnum() else "-" for each in name)[:40]
