@@ -7,6 +7,7 @@ from batch_uploader.core.errors import CommandHint
 from batch_uploader.core.model import PassedOver
 from batch_uploader.core.naming import stem
 from batch_uploader.core.text import format_count, plural, printable, quote
+from batch_uploader.prepare.convert.codecs import INSTALL
 from batch_uploader.sources.names import path_parts
 
 _MOST_KINDS = 4
@@ -40,9 +41,10 @@ def ways_to_take(kinds: Sequence[PassedOver], directory: str) -> Iterator[str]:
         yield CommandHint(f"to take {' and '.join(patterns)}", "upload", *flags)
     convertible = [each for each in left_out if each.decoder is not None]
     for each in convertible[:_MOST_COMMANDS]:
+        codecs = f"take it with `{INSTALL}` and --include '*{each.kind}', or "
         yield (
-            f"the service does not accept {each.form}: convert each file, as in"
-            f" `{_command(each, directory)}`"
+            f"the service does not accept {each.form}: {codecs if each.with_codecs else ''}convert"
+            f" each file, as in `{_command(each, directory)}`"
         )
     rest = [each for each in left_out if not (each.include or each in convertible)]
     if rest:

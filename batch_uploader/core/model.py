@@ -91,9 +91,10 @@ class PassedOver(Struct, frozen=True):
 
     ``kind`` is their extension, ``""`` for names without one that tells; ``form`` is what is in
     them; ``first`` is the path of one of them. ``beside`` of the ``files`` have a recording of the
-    same name beside them, which is taken. ``include`` is the pattern with which they are taken,
-    None if the service does not accept what is in them; then ``decoder`` are the options of ffmpeg
-    to read them, None if these are not known. ``new``: the run before met none of this kind.
+    same name beside them, which is taken. ``include`` is the pattern with which they are taken, as
+    they are or converted, None if they cannot be; ``with_codecs`` if they would be with the extra
+    for codecs. ``decoder`` are the options of ffmpeg to read them, None if these are not known.
+    ``new``: the run before met none of this kind.
     """
 
     kind: str
@@ -103,6 +104,7 @@ class PassedOver(Struct, frozen=True):
     first: str
     include: str | None
     decoder: str | None
+    with_codecs: bool = False
     new: bool = False
 
 

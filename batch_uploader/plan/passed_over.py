@@ -18,6 +18,7 @@ from batch_uploader.core.model import Listing, PassedOver
 from batch_uploader.core.naming import is_sidecar, stem, without_sidecars_of
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.audio.sniff import Form, named, sniff
+from batch_uploader.prepare.convert.codecs import AVAILABLE
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -171,13 +172,15 @@ def _groups(listing: Listing) -> dict[str, list[str]]:
 
 def _told(name: str, kind: _Kind) -> PassedOver:
     form = kind.form or named(name) or Form("audio")
-    includable = form.taken and name and name not in _SET_ASIDE
+    taken = form.taken or (form.with_codecs and AVAILABLE)
+    named_so = name and name not in _SET_ASIDE
     return PassedOver(
         name,
         kind.files,
         kind.beside,
         form.name,
         kind.first,
-        f"*{name}" if includable else None,
-        None if form.taken else form.decoder,
+        f"*{name}" if taken and named_so else None,
+        None if taken else form.decoder,
+        with_codecs=bool(form.with_codecs and named_so and not AVAILABLE),
     )

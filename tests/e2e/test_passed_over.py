@@ -8,7 +8,7 @@ from support.audio_makers import encoded, gsm, mp3, opus
 from support.cures import shell
 
 M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42" + bytes(3000)
-AMR = b"#!AMR\n" + bytes(999)
+CAF = encoded("CAF")
 WEBM = bytes.fromhex("1a45dfa3") + bytes(3000)
 
 
@@ -27,8 +27,8 @@ def recorder(calls):
     ):
         calls.put(name, content)
         describe(calls, name)
-    for name in ("nosidecar/b.amr", "nosidecar/c.amr"):
-        calls.put(name, AMR)
+    for name in ("nosidecar/b.caf", "nosidecar/c.caf"):
+        calls.put(name, CAF)
 
 
 def words(text):
@@ -39,7 +39,7 @@ def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
     calls, upload, program, service
 ):
     recorder(calls)
-    told = "5 files look like audio and are not taken: 2 .amr (AMR), 1 .dat (MP3)"
+    told = "5 files look like audio and are not taken: 2 .caf (CAF), 1 .dat (MP3)"
     foretold = program("check", calls)
     assert foretold.code == 0, foretold.said
     assert "1 recording," in foretold.out
@@ -54,20 +54,20 @@ def test_it_is_counted_by_kind_everywhere_and_its_sidecars_are_no_orphans(
     for each in (foretold, result, status):
         assert f"batch-uploader upload {calls}" in each.err
         assert "--include '*.dat'" in each.err
-        assert f"`ffmpeg -n -i {calls}/nosidecar/b.amr -c:a pcm_s16le" in each.err
+        assert f"`ffmpeg -n -i {calls}/nosidecar/b.caf -c:a pcm_s16le" in each.err
 
     kinds = json.loads(program("status", calls, "--json").out)["passed_over"]
     assert {each["kind"]: (each["files"], each["include"]) for each in kinds} == {
-        ".amr": (2, None),
+        ".caf": (2, None),
         ".dat": (1, "*.dat"),
-        ".m4a": (1, None),
-        ".webm": (1, None),
+        ".m4a": (1, "*.m4a"),
+        ".webm": (1, "*.webm"),
     }
     assert upload("--include", "*.dat").code == 0
     assert service.counts(calls) == {"voice.oga": 1, "old/line.dat": 1}
     again = upload("--include", "*.dat")
     assert "Nothing new" in again.err
-    assert ".dat" not in again.err
+    assert "1 .dat" not in again.err
 
 
 def test_the_flag_takes_what_it_says(calls, upload, service):
@@ -93,7 +93,7 @@ def test_without_a_display_a_kind_is_told_of_when_it_is_new(calls, upload):
     assert (first.code, second.code) == (0, 0)
     assert "5 files look like audio and are not taken" in first.err
     assert second.said == ""
-    calls.put("more.amr", AMR)
+    calls.put("more.caf", CAF)
     assert upload(*silent).said == ""
     calls.put("more.aac", encoded("WAV"))
     third = upload(*silent)
@@ -102,16 +102,16 @@ def test_without_a_display_a_kind_is_told_of_when_it_is_new(calls, upload):
 
 def test_as_json_it_is_an_event_and_in_the_last_line(calls, upload):
     calls.write("a.wav")
-    calls.put("b.amr", AMR)
+    calls.put("b.caf", CAF)
     lines = list(map(json.loads, upload("--progress", "json").out.splitlines()))
     (event,) = [line for line in lines if line["event"] == "files_passed_over"]
     assert event["passed_over"] == lines[-1]["passed_over"]
     assert event["passed_over"][0] == {
-        "kind": ".amr",
+        "kind": ".caf",
         "files": 1,
         "beside": 0,
-        "form": "AMR",
-        "first": "b.amr",
+        "form": "CAF",
+        "first": "b.caf",
         "include": None,
         "new": True,
     }
@@ -121,11 +121,11 @@ def test_as_json_it_is_an_event_and_in_the_last_line(calls, upload):
 def test_a_directory_with_nothing_else_is_like_an_empty_one(calls, upload, program, command):
     calls.put("tg.m4a", M4A)
     describe(calls, "tg.m4a")
-    calls.put("sub/b.amr", AMR)
+    calls.put("sub/b.caf", CAF)
     before = sorted(calls.folder.rglob("*"))
     result = upload() if command == "upload" else program("check", calls)
     assert result.code == 4, result.said
-    problem = "has no recordings: 2 files look like audio and are not taken: 1 .amr"
+    problem = "has no recordings: 2 files look like audio and are not taken: 1 .caf"
     assert problem in words(result.err)
     assert "ffmpeg -n" in result.err
     assert sorted(calls.folder.rglob("*")) == before

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from support.audio_makers import encoded, gsm, mp3, opus, wav
 from support.engine_harness import Harness, recordings
 
+from batch_uploader.app.passed_over import ways_to_take
 from batch_uploader.core.events import FilesPassedOver
+from batch_uploader.plan import passed_over
 from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -68,10 +70,25 @@ async def only(name, content, **more):
         ("a.wma", b"", "Windows Media Audio"),
     ],
 )
-async def test_what_the_service_does_not_accept_is_counted_with_its_format(name, content, form):
+@pytest.mark.parametrize("codecs", [True, False])
+async def test_what_the_service_does_not_accept_is_counted_with_its_format(
+    monkeypatch, codecs, name, content, form
+):
+    monkeypatch.setattr(passed_over, "AVAILABLE", codecs)
     found = await only(name, content)
-    assert (found.kind, found.files, found.form) == (f".{name[2:].lower()}", 1, form)
-    assert found.include is None
+    kind = f".{name[2:].lower()}"
+    assert (found.kind, found.files, found.form) == (kind, 1, form)
+    decoded = form not in {"AIFF", "Dialogic ADPCM"}
+    assert found.include == (f"*{kind}" if codecs and decoded else None)
+    assert found.with_codecs == (decoded and not codecs)
+    (way,) = ways_to_take([found], "calls")
+    if form == "Dialogic ADPCM":
+        assert "calls" not in way
+    elif codecs and decoded:
+        assert f"--include '*{kind}'" in way
+    else:
+        assert f"`ffmpeg -n -i calls/{name} -c:a pcm_s16le calls/a.wav`" in way
+        assert ("pip install" in way and f"--include '*{kind}'" in way) == decoded
 
 
 @pytest.mark.parametrize("sound", SOUND)

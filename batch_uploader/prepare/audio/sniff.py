@@ -16,50 +16,58 @@ from batch_uploader.prepare.audio.content import Content
 class Form(Struct, frozen=True):
     """A format: its name for people, and whether it is sent, as it is or converted.
 
-    ``decoder`` are ffmpeg's options to read it, None if ffmpeg needs to be told more.
+    ``with_codecs``: it is converted if the extra for codecs is installed. ``decoder`` are ffmpeg's
+    options to read it, None if ffmpeg needs to be told more.
     """
 
     name: str
     taken: bool = False
+    with_codecs: bool = False
     decoder: str | None = ""
 
 
 _CONVERTED: Final = frozenset({"A-law", "AU", "FLAC", "GSM 06.10", "RF64", "W64", "mu-law"})
+_WITH_CODECS: Final = frozenset(
+    {
+        *("3GPP", "AAC", "AMR", "G.722", "G.729", "MPEG-4", "MPEG-4 audio"),
+        *("Matroska", "WebM", "WebM or Matroska", "Windows Media Audio"),
+    }
+)
 
 
 def _form(name: str, decoder: str = "") -> Form:
     """A format that the service does not accept."""
-    return Form(name, name in _CONVERTED, decoder)
+    return Form(name, name in _CONVERTED, name in _WITH_CODECS, decoder)
 
 
 RAW: Final = Form("perhaps raw PCM", taken=True)
 _NAMED: Final = {
     **{f".{each}": RAW for each in ("raw", "pcm", "lpcm", "s16", "s16le", "sln", "sln16")},
-    ".m4a": Form("MPEG-4 audio"),
-    ".m4b": Form("MPEG-4 audio"),
-    ".mp4": Form("MPEG-4"),
-    ".3gp": Form("3GPP"),
-    ".3ga": Form("3GPP"),
-    ".aac": Form("AAC"),
-    ".amr": Form("AMR"),
-    ".awb": Form("AMR"),
-    ".webm": Form("WebM"),
-    ".mka": Form("Matroska"),
-    ".weba": Form("WebM"),
-    ".wma": Form("Windows Media Audio"),
-    ".flac": Form("FLAC", taken=True),
-    ".au": Form("AU", taken=True),
-    ".snd": Form("AU", taken=True),
-    ".aif": Form("AIFF"),
-    ".aiff": Form("AIFF"),
-    ".caf": Form("CAF"),
-    ".spx": Form("Speex"),
-    ".mp2": Form("MPEG audio"),
-    ".mpga": Form("MPEG audio"),
+    ".m4a": _form("MPEG-4 audio"),
+    ".m4b": _form("MPEG-4 audio"),
+    ".mp4": _form("MPEG-4"),
+    ".3gp": _form("3GPP"),
+    ".3ga": _form("3GPP"),
+    ".aac": _form("AAC"),
+    ".amr": _form("AMR"),
+    ".awb": _form("AMR"),
+    ".webm": _form("WebM"),
+    ".mka": _form("Matroska"),
+    ".weba": _form("WebM"),
+    ".wma": _form("Windows Media Audio"),
+    ".flac": _form("FLAC"),
+    ".au": _form("AU"),
+    ".snd": _form("AU"),
+    ".aif": _form("AIFF"),
+    ".aiff": _form("AIFF"),
+    ".caf": _form("CAF"),
+    ".spx": _form("Speex"),
+    ".mp2": _form("MPEG audio"),
+    ".mpga": _form("MPEG audio"),
     ".wav49": Form("WAV", taken=True),
     ".wave": Form("WAV", taken=True),
-    ".w64": Form("W64", taken=True),
-    ".rf64": Form("RF64", taken=True),
+    ".w64": _form("W64"),
+    ".rf64": _form("RF64"),
     ".vox": Form("Dialogic ADPCM", decoder=None),
     ".g723": Form("G.723.1", decoder=None),
     ".g726": Form("G.726", decoder=None),
