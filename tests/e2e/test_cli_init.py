@@ -67,11 +67,14 @@ def test_what_is_missing_is_shown_with_its_cure(program, archive):
     whole = json.loads(table.read_text())
     for record in whole["metadata"]:
         del record["client_id"]
-    whole["metadata"][0]["file_name"] = "other.mp3"
+    first = min(record["file_name"] for record in whole["metadata"])
+    whole["metadata"] = [each for each in whole["metadata"] if each["file_name"] > first]
     table.write_text(json.dumps(whole))
     result = program("init", made.root, "--timezone", "Europe/Moscow")
     assert result.code == 0, result.err
     assert "client_id: client_id is missing" in result.out
+    assert "no record of metadata.json is about it" in result.out
+    assert "add its record there" in result.out
     assert "0 have all that is required" in result.out
     assert "  metadata-missing of client_id: " in result.out
 

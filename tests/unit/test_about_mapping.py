@@ -74,8 +74,9 @@ def made(expression, within=None):
         (
             "src ~ '/' ~ name.uid",
             "8 (900) 123-45-67/1774592717.512",
-            "src of cdr.csv, line 1203, uid of its name",
+            "src of cdr.csv, line 1203; uid of its name",
         ),
+        ("src.strip() and type", "Входящий", "src, type of cdr.csv, line 1203"),
         ("empty", "x", "empty of its name"),
         ("nothing", None, "nothing of cdr.csv, line 1203"),
         ("missing | default('-')", "-", CONSTANT),

@@ -206,8 +206,11 @@ class ManySources:
         if SIDECAR in gathered.absent and (self._rules.sidecars or self._lacks_all(gathered)):
             name, path = stem(bundle.path), bundle.path
             cure = f"write its metadata to {name}.json or {path}.json"
-            if self._rules.sidecars:
-                cure = "write " + " or ".join(each.name for each in self._rules.sidecars)
+            if bundle.sidecar is not None:
+                cure = "add its record there, or correct match in [[metadata.sidecar]]"
+            elif self._rules.sidecars:
+                names = (each.beside(path.rpartition("/")[2]) for each in self._rules.sidecars)
+                cure = f"write {' or '.join(names)} beside it"
             return Defect(path, "sidecar-missing", gathered.absent[SIDECAR], cure)
         if NAME in gathered.absent:
             return Defect(
@@ -225,7 +228,7 @@ class ManySources:
             return sidecars
         said, own = sidecars.said, sidecars.own
         if not said:
-            absent[SIDECAR] = "it has no sidecar"
+            absent[SIDECAR] = _without_sidecar(bundle)
         wrong: list[Defect] = []
         for table, row in self._tables.rows_of(bundle.path):
             if isinstance(row, Values):
@@ -279,6 +282,13 @@ class _Sidecars(Struct, frozen=True):
 
 def _shown(table: TableSpec) -> str:
     return table.source if table.file is None else Path(table.file).name
+
+
+def _without_sidecar(bundle: Bundle) -> str:
+    """Why no sidecar says anything: one for the whole folder may have no record of it."""
+    if bundle.sidecar is None:
+        return "it has no sidecar"
+    return f"no record of {bundle.sidecar.path.rpartition('/')[2]} is about it"
 
 
 def _file(bundle: Bundle) -> Values:

@@ -67,12 +67,18 @@ class Scope:
             return value
         return None
 
-    def origin(self, path: Path) -> str | None:
-        """Where a name of an expression comes from, None if it is not there."""
-        for source in self._of(path):
-            within = path[1:] if path[0] == source.source and len(path) > 1 else path
-            return f"{'.'.join(within)} of {source.origin}"
-        return None
+    def has(self, path: Path) -> bool:
+        """Whether a name of an expression is there."""
+        return bool(self._of(path))
+
+    def origin(self, paths: Iterable[Path]) -> str:
+        """Where names of an expression come from, source by source; "" if none is there."""
+        found: dict[str, dict[str, None]] = {}
+        for path in paths:
+            for source in self._of(path)[:1]:
+                within = path[1:] if path[0] == source.source and len(path) > 1 else path
+                found.setdefault(source.origin, {})[".".join(within)] = None
+        return "; ".join(f"{', '.join(names)} of {origin}" for origin, names in found.items())
 
     def lacking(self, path: Path) -> str:
         """Says that a name is not there, and what is."""
@@ -127,8 +133,7 @@ class FieldMap:
     def make(self, target: str, scope: Scope) -> Made | Problem:
         """The value of one field, or what is wrong with it."""
         expression = self._expressions[target]
-        used = [origin for path in expression.uses if (origin := scope.origin(path)) is not None]
-        origin = ", ".join(dict.fromkeys(used))
+        origin = scope.origin(expression.uses)
         try:
             value = expression(scope.values(path[0] for path in expression.uses), scope.sources)
             return Made(text_of(value), origin or CONSTANT, constant=not expression.uses)
@@ -141,7 +146,7 @@ class FieldMap:
 
 
 def _missing(expression: Expression, scope: Scope) -> Problem:
-    lacking = [path for path in expression.uses if scope.origin(path) is None]
+    lacking = [path for path in expression.uses if not scope.has(path)]
     message = scope.lacking(lacking[0]) if lacking else "a part of it is missing"
     return Problem(
         "metadata-missing",
