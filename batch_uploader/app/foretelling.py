@@ -151,8 +151,6 @@ class Foretelling:
             left = self._filtering.after_all(job, recording)
             if left is None:
                 return recording
-            if job.known is not None and job.known.status in POSSIBLE:
-                return Foretold(job.path, job.size)
             prepared = left
         return unsent(job, prepared)
 
@@ -167,6 +165,8 @@ def _without_made_up(example: DuplicateExample) -> DuplicateExample:
 
 def unsent(job: Job, why: Unsent) -> Foretold:
     """A recording that a filter leaves out, or that has defects."""
+    if isinstance(why, LeftOut) and job.known is not None and job.known.status in POSSIBLE:
+        return Foretold(job.path, job.size)  # what is held stays so
     if isinstance(why, LeftOut):
         return Foretold(job.path, job.size, outcome=outcome_of(job, why))
     return Foretold(job.path, job.size, defects=why)

@@ -109,6 +109,14 @@ def filter_of(left: Record | Outcome) -> str:
     return left.failure.code if left.failure is not None else ""
 
 
+def explained(decision: Decision, before: Record | None) -> Decision:
+    """With the reason for which it was left out before, if it still is."""
+    still = decision.action is Action.SKIP and before is not None and is_left_out(before)
+    if not still or before is None or before.failure is None:
+        return decision
+    return Decision(decision.action, before.failure.message)
+
+
 def _touched(status: Status) -> Decision:
     if status in AT_REST:
         return _COMPARE

@@ -18,13 +18,22 @@ from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import (
     AT_REST,
+    FILTERED,
     FORGETTABLE,
+    FOUND_AGAIN,
     UNRESOLVED,
     Action,
     Decision,
     Status,
 )
-from batch_uploader.plan.decide import filter_of, is_left_out, left_out, may_be_left_out, plan
+from batch_uploader.plan.decide import (
+    explained,
+    filter_of,
+    is_left_out,
+    left_out,
+    may_be_left_out,
+    plan,
+)
 from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, version_of
@@ -312,12 +321,13 @@ class FolderPlanner(Struct, frozen=True):
         """Whether others may need the record of a missing file.
 
         What is new at the place of a possible duplicate may be made of that. If the file is
-        excluded in this run, a defect needs none: a run that does not exclude it finds it again.
+        excluded in this run, a defect needs none: a run that does not exclude it finds it again,
+        and so it is with what a filter left out.
         """
         if left.status is Status.POSSIBLE_DUPLICATE and stem(path) in undecided:
             return True
         excluded = not (self.source.is_audio(path) or is_sidecar(path))
-        return excluded and left.status is not Status.INVALID
+        return excluded and left.status not in FILTERED & FOUND_AGAIN
 
     def _leaves_out(self, batch: Batch, path: str, now: Version, before: Record | None) -> bool:
         """Whether it is outside the sample."""
@@ -353,7 +363,7 @@ class FolderPlanner(Struct, frozen=True):
         if before is not None and before.cause is Cause.LEG and decision.action is Action.HOLD:
             decision = _ALONE
         if self.explain:
-            batch.decisions.append((bundle.path, decision))
+            batch.decisions.append((bundle.path, explained(decision, before)))
         if before is not None and before.stat.is_like(stat):
             self._compare(batch, before, stat)
         if decision.action is Action.COMPARE:

@@ -154,6 +154,11 @@ class Filters(Struct, frozen=True):
         """The digests of these filters and of the rules that this digest is of."""
         return _digests(self, rules)
 
+    @property
+    def dated(self) -> bool:
+        """Whether dates count."""
+        return self.since is not None or self.until is not None
+
     def by_sample(self, path: str, drawn: Collection[int] | None) -> LeftOut | None:
         """Whether a recording is left out, by its path alone."""
         if self.sample is None or self.sample.takes(path, drawn):
@@ -162,7 +167,7 @@ class Filters(Struct, frozen=True):
 
     def by_date(self, metadata: Metadata | tuple[Defect, ...], mtime_ns: int) -> LeftOut | None:
         """Whether a recording is left out, by its metadata and the time of its file."""
-        if self.since is None and self.until is None:
+        if not self.dated:
             return None
         told = None if isinstance(metadata, tuple) else metadata.fields.get(_DATE_FIELD)
         moment = None if told is None else moment_of(told, self.timezone)

@@ -114,6 +114,8 @@ class Preparer(Struct, frozen=True):
         listed = bundle.audio
         with explaining(listed.path), ExitStack() as stack:
             before = rest_of(self.source, bundle.about)
+            if self.rules.filters.dated and (left := self._by_date(bundle)) is not None:
+                return left
             handle = stack.enter_context(self.source.open(listed.path))
             if listed.size <= _AT_ONCE:
                 # The audio is read from the disk while the sidecar is.
@@ -223,6 +225,11 @@ class Preparer(Struct, frozen=True):
         sent = made.sent
         payload = Payload(bundle.path, sent.sha256, sent.size, made.file, made.content)
         return Prepared(replace(recording, sent=sent), payload)
+
+    def _by_date(self, bundle: Bundle) -> LeftOut | None:
+        """Before the audio is opened: most recordings of an archive may be too old."""
+        metadata = self.describer.describe(bundle)
+        return self.rules.filters.by_date(metadata, bundle.audio.mtime_ns)
 
     def left_out(
         self, bundle: Bundle, metadata: Metadata | tuple[Defect, ...], info: AudioInfo | Defect

@@ -26,6 +26,7 @@ from batch_uploader.core.errors import (
 )
 from batch_uploader.core.events import (
     AlreadyThere,
+    Decided,
     Listener,
     Paused,
     ReturnedUnsent,
@@ -166,19 +167,21 @@ class Workers:
             if left is None:
                 return prepared
             prepared.close()
-            await self._leave_other_out(job, left)
+            await self._leave_out(job, left)
         elif isinstance(prepared, LeftOut):
-            await self._settle_and_wait(outcome_of(job, prepared))
+            await self._leave_out(job, prepared)
         else:
             await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
         return None
 
-    async def _leave_other_out(self, job: Job, left: LeftOut) -> None:
-        """Other audio at the path of a talk is left out; what is held stays so."""
+    async def _leave_out(self, job: Job, left: LeftOut) -> None:
+        """Record that a filter leaves it out; what is held stays so."""
         if job.known is not None and job.known.status is Status.POSSIBLE_DUPLICATE:
             self._publish(SetAside(job.path, job.size))
-        else:
-            await self._settle_and_wait(outcome_of(job, left))
+            return
+        if self._options.explain:
+            self._publish(Decided(job.path, Action.SKIP, left.message))
+        await self._settle_and_wait(outcome_of(job, left))
 
     async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
         """Record what could not be prepared, unless a lost ledger may have had more."""

@@ -23,7 +23,7 @@ def left_out(result):
 
 @pytest.mark.parametrize("flags", [["--skip-empty"], ["--min-length", "50ms"]], ids=str)
 def test_calls_that_nobody_answered_alarm_nobody(flags, calls, upload, inside, service):
-    """Each night there are three more; none of them is opened twice or hides a real defect."""
+    """Fault 111: each night there are three more; none of them hides a real defect."""
     by = flags[0].removeprefix("--")
     answered = [night(calls, 1)]
     result = upload()

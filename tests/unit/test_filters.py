@@ -26,7 +26,7 @@ from batch_uploader.app.check import check_directory
 from batch_uploader.app.status import directory_status
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import BadValue, ConfigError, InDoubt, NotSent, Rejected
-from batch_uploader.core.events import FolderPlanned
+from batch_uploader.core.events import Decided, FolderPlanned
 from batch_uploader.core.model import RESEND, Failure, Outcome, Version
 from batch_uploader.core.states import FORGETTABLE, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
@@ -308,6 +308,7 @@ async def test_a_date_is_that_of_the_metadata_or_else_of_the_file():
     moment = parse_since("2025-04-22T00:00:00Z")
     summary = await harness.run(rules=by(since=moment))
     assert summary.left_out_by == {"since": 4}
+    assert {path for path in harness.source.opened if path.endswith("wav")} == {"after.wav"}
     local = Harness({"a.wav": wav(1), "a.json": sidecar(date="2025-04-22T00:30:00")})
     for zone, left in (("Asia/Tokyo", {"since": 1}), ("Etc/UTC", {})):
         assert (await local.run(rules=by(since=moment, timezone=zone))).left_out_by == left
@@ -498,3 +499,7 @@ async def test_with_explanations_each_is_told(filters):
     for _ in range(2):
         summary = await harness.run(rules=by(**filters), options=options)
         assert {Filter(name).value.replace("-", "_") for name in summary.left_out_by} == {*filters}
+        told = {event.path: event.reason for event in harness.events(Decided)}
+        left = {row.path: row.failure for row in await harness.rows() if row.status == "left_out"}
+        assert left
+        assert {told[path] for path in left} == {each.message for each in left.values()}

@@ -58,7 +58,8 @@ async def with_invalid(*paths):
 async def with_each_status(extension):
     ledger = MemoryLedger("c")
     async with ledger:
-        for status in (Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE):
+        left = Status.INVALID, Status.FAILED, Status.REJECTED, Status.DUPLICATE, Status.LEFT_OUT
+        for status in left:
             failure = Failure("CODE", "a reason")
             outcome = Outcome(f"{status}.{extension}", status, Version(1, 1), failure=failure)
             await settle(ledger, outcome)
@@ -90,7 +91,7 @@ async def test_a_little_in_the_future_is_the_clock_of_a_machine_that_may_be_writ
 async def test_what_is_gone_is_told_of_what_is_not_stored_alone():
     ledger = await with_each_status("wav")
     found = await batch(Listing("", ()), ledger)
-    assert set(found.gone) == {"invalid.wav", "failed.wav", "rejected.wav"}
+    assert set(found.gone) == {"invalid.wav", "failed.wav", "rejected.wav", "left_out.wav"}
 
 
 async def test_of_what_is_left_out_a_defect_alone_is_dropped():
@@ -101,7 +102,7 @@ async def test_of_what_is_left_out_a_defect_alone_is_dropped():
         source = OneListing(listing, exclude=["*.mp3"])
         planner = FolderPlanner(source, opened, SIDECARS, b"rules", 2.0, False, lambda: NOW)
         (found,) = [each async for each in planner.batches()]
-    assert found.gone == ["invalid.mp3"]
+    assert found.gone == ["invalid.mp3", "left_out.mp3"]
 
 
 async def test_what_is_gone_is_told():
