@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.converting import decide
+from batch_uploader.app.converting import choose_conversion
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent
@@ -212,8 +212,10 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         await require_recordings(places, source, allowed=options.allow_empty)
         stack.enter_context(source)
         await to_thread.run_sync(roots.require_none, source)
-        decided = await decide(known.reader if isinstance(known, OnRecord) else None, rules)
-        rules, summary.unconverted = decided.rules, decided.waiting
+        choice = await choose_conversion(
+            known.reader if isinstance(known, OnRecord) else None, rules
+        )
+        rules, summary.unconverted = choice.rules, choice.waiting
         preparer = preparer_of(source, connection, rules)
         if isinstance(preparer.describer, Refreshed):
             stack.callback(preparer.describer.close)

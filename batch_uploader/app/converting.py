@@ -17,7 +17,7 @@ AGREED: Final = "converts"
 _REFUSED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT})
 
 
-class Remembers(Protocol):
+class RefusalsOnRecord(Protocol):
     """What is needed of a ledger, or of its reader."""
 
     async def fact(self, name: str) -> str | None:
@@ -27,24 +27,24 @@ class Remembers(Protocol):
         """The records in these states."""
 
 
-class Decided(Struct, frozen=True):
+class ConversionChoice(Struct, frozen=True):
     """The rules of a run. ``waiting`` recordings could be sent if somebody asked to convert."""
 
     rules: Rules
     waiting: int = 0
 
 
-async def decide(ledger: Remembers | None, rules: Rules) -> Decided:
+async def choose_conversion(ledger: RefusalsOnRecord | None, rules: Rules) -> ConversionChoice:
     """Decide whether to convert if the settings do not say.
 
     An upgrade must not send all at once what earlier versions refused. Raises LedgerError.
     """
     if rules.audio.convert is not None:
-        return Decided(rules)
+        return ConversionChoice(rules)
     waiting = 0
     if ledger is not None and await ledger.fact(AGREED) is None:
         async with aclosing(ledger.rows(frozenset({Status.INVALID}))) as rows:
             async for row in rows:
                 waiting += row.failure is not None and row.failure.code in _REFUSED
     mode = Convert.OFF if waiting else Convert.NEEDED
-    return Decided(replace(rules, audio=replace(rules.audio, convert=mode)), waiting)
+    return ConversionChoice(replace(rules, audio=replace(rules.audio, convert=mode)), waiting)

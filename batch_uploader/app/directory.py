@@ -8,7 +8,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.converting import Decided, decide
+from batch_uploader.app.converting import ConversionChoice, choose_conversion
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.places import (
@@ -140,8 +140,8 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     allowed = options is not None and options.allow_empty
     await require_recordings(places, source, allowed=allowed)
     belonging = Belonging(places.ledger, places.root)
-    decided = await _decide(places, connection_id, rules or Rules())
-    ruled = _with_stamp(decided.rules, stamp_field)
+    choice = await _decide(places, connection_id, rules or Rules())
+    ruled = _with_stamp(choice.rules, stamp_field)
     uploader = Uploader(
         source=source,
         sink=sink,
@@ -154,15 +154,15 @@ async def directory_uploader(  # noqa: PLR0913 - as above
         guard=RootGuard(places, belonging, roots, source, adopts=adopt),
         listeners=listeners,
     )
-    uploader.unconverted = decided.waiting
+    uploader.unconverted = choice.waiting
     return uploader
 
 
-async def _decide(places: Places, connection_id: str, rules: Rules) -> Decided:
+async def _decide(places: Places, connection_id: str, rules: Rules) -> ConversionChoice:
     if not places.ledger.exists():
-        return await decide(None, rules)
+        return await choose_conversion(None, rules)
     async with LedgerReader(places.ledger, connection_id) as reader:
-        return await decide(reader, rules)
+        return await choose_conversion(reader, rules)
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:

@@ -3,6 +3,7 @@
 import io
 import shlex
 
+import numpy as np
 import pytest
 from support import audio_makers as make
 
@@ -272,3 +273,14 @@ def test_a_defect_is_a_plain_value():
     assert isinstance(defect, Defect)
     assert defect.path == "d/a.wav"
     assert type(defect.kind) is str
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("a.sln16", 16_000), ("b.SLN44", 44_100), ("c.sln12", 12_000)]
+)
+def test_asterisks_names_say_the_rate_of_raw_pcm(name, rate):
+    content = np.random.default_rng(rate).normal(0, 3000, rate).astype("<i2").tobytes()
+    declared = AudioRules(raw=RawFormat(8_000, 2))
+    for rules in (AudioRules(), declared):
+        info = probe(io.BytesIO(content), name, len(content), rules)
+        assert info == AudioInfo(Container.RAW, 1, rate, 1.0, shows_end=False)

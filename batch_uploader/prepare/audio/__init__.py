@@ -48,7 +48,16 @@ __all__ = [
 _SAMPLE_BYTES = 2
 _TAKEN = "the service accepts only WAV, MP3 and Ogg Opus"
 _EXTENSIONS_WITH_HEADER = frozenset({".wav", ".mp3", ".ogg", ".oga", ".opus"})
-_EXTENSIONS_OF_RAW = frozenset({".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln"})
+_NAMED_RATES = {
+    ".sln12": 12_000,
+    ".sln16": 16_000,
+    ".sln24": 24_000,
+    ".sln32": 32_000,
+    ".sln44": 44_100,
+    ".sln48": 48_000,
+}
+"""Asterisk's names for raw PCM of one channel that say its sample rate."""
+_EXTENSIONS_OF_RAW = {".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln", *_NAMED_RATES}
 
 
 _OF_WHOLE_FILES = frozenset(
@@ -166,6 +175,8 @@ def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
 
 def _without_header(content: Content, start: int, path: str, raw: RawFormat | None) -> AudioInfo:
     extension = PurePosixPath(path).suffix.lower()
+    if extension in _NAMED_RATES:
+        raw = RawFormat(_NAMED_RATES[extension], 1)
     may_be_raw = extension in _EXTENSIONS_OF_RAW or (
         raw is not None and extension not in _EXTENSIONS_WITH_HEADER
     )
