@@ -38,7 +38,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.convert import Conversion
-from batch_uploader.prepare.describer import Refreshed
+from batch_uploader.prepare.describer import Faults, Refreshed
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
@@ -106,7 +106,7 @@ class CheckSummary(Struct):
     counts what filters leave out, by filter. ``passed_over`` are the files that look like audio and
     are not taken, by kind. ``to_convert`` of ``to_send`` are
     converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions
-    refused them.
+    refused them. ``faults`` are rows of tables that cannot be used.
     """
 
     to_send: int = 0
@@ -129,6 +129,7 @@ class CheckSummary(Struct):
     gone: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
     passed_over: tuple[PassedOver, ...] = ()
+    faults: Faults = Faults()
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -220,6 +221,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         if isinstance(preparer.describer, Refreshed):
             stack.callback(preparer.describer.close)
             await to_thread.run_sync(preparer.describer.refresh, "")
+            summary.faults = preparer.describer.faults()
         planner = FolderPlanner(
             source,
             known,

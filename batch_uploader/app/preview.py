@@ -53,7 +53,7 @@ async def preview(
             bundles = await _gathered(source, describer)
             some = bundles[:: max(len(bundles) // most, 1)][:most]
             explained = await to_thread.run_sync(_explained, describer, some)
-            return Preview(tuple(explained), tuple(describer.faults()))
+            return Preview(tuple(explained), describer.faults().first)
         finally:
             describer.close()
 

@@ -40,7 +40,7 @@ from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.audio import Convert
-from batch_uploader.prepare.describer import Describer, Refreshed
+from batch_uploader.prepare.describer import Describer, Faults, Refreshed
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -101,6 +101,8 @@ class Uploader:
         self._clock = clock or Clock()
         self._rules = rules
         self._describer = describer or describer_of(source, rules)
+        self.faults = Faults()
+        """What of tables cannot be used, once entered."""
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
         # Not with the run's clock: the pacer waits by the event loop's clock, and must read the
@@ -281,6 +283,7 @@ class Uploader:
         """Bring tables up to date; what changed in them since the last whole run is planned."""
         seen = await self._ledger.fact(self._described) or ""
         await to_thread.run_sync(describer.refresh, seen)
+        self.faults = describer.faults()
 
     async def _remember_described(self) -> None:
         if isinstance(self._describer, Refreshed) and self._engine.ending is Ending.COMPLETED:

@@ -69,7 +69,8 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
         listeners=[_explain, account.take],
         fast=fast,
     )
-    show([warning(risk) for risk in risks_of(places.ledger)], sys.stderr)
+    risks = [*risks_of(places.ledger), *map(printable, summary.faults.lines())]
+    show([warning(risk) for risk in risks], sys.stderr)
     account.print(summary)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
@@ -224,6 +225,7 @@ class _JsonAccount:
             "gone": total.gone,
             "left_out_by": dict(total.left_out_by),
             "passed_over": [passed_over_fields(each) for each in total.passed_over],
+            "unusable_rows": total.faults.count,
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

@@ -142,6 +142,7 @@ async def upload_as_told(
                 *secrets_told(settings),
                 *_limits(options, wanted),
                 *unconverted_lines(uploader.unconverted),
+                *map(printable, uploader.faults.lines()),
             ):
                 say(text)
         proxy = proxy_in_use(sending.endpoint)

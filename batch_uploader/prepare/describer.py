@@ -55,6 +55,21 @@ class Describer(Protocol):
         """The same without waiting for a disk, in a tenth of a millisecond; None if it would."""
 
 
+class Faults(Struct, frozen=True):
+    """How much of what describes recordings cannot be used, and the first of that."""
+
+    count: int = 0
+    first: tuple[Defect, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """All of it in one line, none if there is nothing."""
+        if not self.first:
+            return ()
+        first = self.first[0]
+        rows = "a row cannot be used" if self.count == 1 else f"{self.count:,} rows cannot be used"
+        return (f"{rows}: {first.path}, {first}",)
+
+
 @runtime_checkable
 class Refreshed(Protocol):
     """What a describer has that reads something besides the listed files, such as tables."""
@@ -69,8 +84,8 @@ class Refreshed(Protocol):
     def state(self) -> str:
         """What it read, for ``seen`` of the next run."""
 
-    def faults(self) -> list[Defect]:
-        """What is wrong with it and is no recording's fault, as far as it is worth showing."""
+    def faults(self) -> Faults:
+        """What in it cannot be used, and is no recording's fault."""
 
     def close(self) -> None:
         """Let go of all that it opened; more than once is fine."""

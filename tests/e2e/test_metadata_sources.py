@@ -443,3 +443,15 @@ def test_a_table_among_the_recordings_is_no_sidecar(archive, tables, calls, prog
     archive.settings(TABLE.replace("cdr.csv", "x.json").replace("choose", "# choose"))
     found = archive.upload("--metadata", calls.folder / "calls.json")
     assert found["a.wav"]["operator_name"] == "Анна Иванова"
+
+
+def test_a_row_that_cannot_be_used_is_told_and_stops_nothing(archive, tables, calls, program):
+    archive.recording("a.wav")
+    tables(row("a"))
+    table = program.directory / "cdr.csv"
+    table.write_text(table.read_text("utf-8") + 'broken,"row\n', "utf-8")
+    result = program("check", calls)
+    assert result.code == 0, result.said
+    assert "a row cannot be used: cdr.csv, line 3: " in result.err
+    assert json.loads(program("check", calls, "--json").out)["unusable_rows"] == 1
+    assert archive.upload()["a.wav"]["operator_id"] == "204"

@@ -22,6 +22,7 @@ from batch_uploader.prepare.about.tables.match import Wanted
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.tables.table import Changed, Table
 from batch_uploader.prepare.about.values import Unfit, Values
+from batch_uploader.prepare.describer import Faults
 
 Said = Values | tuple[Defect, ...] | None
 """What a table says of a recording; None if it has no row of it."""
@@ -125,9 +126,11 @@ class Tables:
         wanted = [self._wanted(path) for path in paths]
         return not any(table.touches(each, one) for table, each in changed for one in wanted)
 
-    def faults(self) -> list[Defect]:
-        """The first rows that cannot be used."""
-        return [defect for table in self._tables for defect in table.faults()]
+    def faults(self) -> Faults:
+        """The rows that cannot be used."""
+        count = sum(table.fault_count for table in self._tables)
+        first = tuple(defect for table in self._tables for defect in table.faults())
+        return Faults(count, first)
 
     def _wanted(self, path: str) -> Wanted:
         named = None if self._pattern is None else self._pattern.values(path)

@@ -22,6 +22,7 @@ from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, Metada
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
+from batch_uploader.prepare.describer import Faults
 from batch_uploader.prepare.pairing import Orphan
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
@@ -102,8 +103,8 @@ class ManySources:
         """Close the tables."""
         self._tables.close()
 
-    def faults(self) -> list[Defect]:
-        """The first rows of tables that cannot be used."""
+    def faults(self) -> Faults:
+        """The rows of tables that cannot be used."""
         return self._tables.faults()
 
     def gather(
