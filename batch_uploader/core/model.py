@@ -253,6 +253,17 @@ class Sent(Struct, frozen=True):
     sha256: bytes
     codec: str
 
+    def as_json(self) -> str:
+        """For the ledger and the manifest."""
+        return json.dumps(
+            {
+                "format": self.container.value,
+                "size": self.size,
+                "sha256": self.sha256.hex(),
+                "converted_from": self.codec,
+            }
+        )
+
 
 class Recording(Struct, frozen=True):
     """An audio file with its metadata, inspected and hashed, ready to be claimed and sent.

@@ -132,7 +132,8 @@ class Record(Struct, frozen=True):
     it is being sent, and for claims of older versions.
 
     ``essence``, ``default_id`` and ``named_id`` are as in ``Identity``, None where an older version
-    recorded none, and ``cause`` is as in ``Outcome``.
+    recorded none, and ``cause`` is as in ``Outcome``. ``sent`` is what went up if that was not the
+    file itself: a ``Sent`` as JSON.
     """
 
     connection_id: str
@@ -162,6 +163,7 @@ class Record(Struct, frozen=True):
     essence: bytes | None = None
     default_id: bytes | None = None
     named_id: bytes | None = None
+    sent: str | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -166,6 +166,7 @@ def _as_record(store: Store, asked: Claim, now: int) -> Record:
         essence=recording.identity.essence,
         default_id=recording.identity.default_id,
         named_id=recording.identity.named_id,
+        sent=None if recording.sent is None else recording.sent.as_json(),
     )
 
 

@@ -335,7 +335,8 @@ def _json_lines(rows: Sequence[Record]) -> bytes:
 
 def _json_object(row: Record) -> dict[str, object]:
     error = row.failure and {"code": row.failure.code, "message": row.failure.message}
-    return {**_shared(row), "error": error}
+    sent = {} if row.sent is None else {"sent": json.loads(row.sent)}
+    return {**_shared(row), "error": error, **sent}
 
 
 def _csv_lines(guard: Callable[[str], str], rows: Sequence[Record]) -> bytes:

@@ -61,6 +61,11 @@ def test_each_goes_up_once_as_pcm(archive, upload, service, inside):
         content = (archive.folder / name).read_bytes()
         assert manifest[name]["sha256"] == hashlib.sha256(content).hexdigest(), "of the file"
         assert manifest[name]["size"] == len(content)
+        went_up = manifest[name]["sent"]
+        assert went_up["sha256"] == sent[name].sha256.hex()
+        assert (went_up["size"], went_up["format"]) == (sent[name].size, "wav")
+    assert manifest["mu-law.wav"]["sent"]["converted_from"] == "ULAW in WAV"
+    assert "sent" not in manifest["plain.wav"]
     assert upload(*TAKEN).code == 0
     assert len(service.talks(archive)) == len(CODECS) + 1
 

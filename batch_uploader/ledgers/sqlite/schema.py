@@ -63,7 +63,7 @@ _SINCE_5: Final = (
 )
 _SINCE_6: Final = ("owner INTEGER",)
 _SINCE_7: Final = ("cause TEXT", "essence BLOB", "default_id BLOB", "named_id BLOB")
-_SINCE_8: Final = ("about BLOB",)
+_SINCE_8: Final = ("about BLOB", "sent TEXT")
 
 AUDIO: Final = "substr(sha256, 1, 5)"
 METADATA: Final = "substr(metadata, 1, 3)"
@@ -182,7 +182,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             " WHERE duplicate_of IS NOT NULL"
         ),
     ),
-    # 8: what describes a recording besides its sidecar, as a digest.
+    # 8: what describes a recording besides its sidecar, as a digest, and what was sent instead.
     (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_8),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_8),
