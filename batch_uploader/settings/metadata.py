@@ -88,16 +88,16 @@ def _entries(given: RawSetting) -> Iterator[tuple[str, RawSetting]]:
 
 def _map(found: _Found, rules: MetadataRules) -> dict[str, str]:
     """The expressions by field; those of a higher layer take the place of others."""
-    merged: dict[str, str] = {}
-    for layer in reversed(list(found.all("map"))):
-        for name, given in _entries(layer):
-            expression: Any = given.value
-            try:
-                FieldMap({name: expression}, rules.sources, functions.of(None, {}))
-            except ConfigError as error:
-                given.refuse(error.problem.removeprefix(f"metadata.map.{name}: "), error.hints)
-            merged[name] = expression
-    return merged
+    layers = reversed(list(found.all("map")))
+    merged = {name: given for layer in layers for name, given in _entries(layer)}
+    texts: dict[str, Any] = {name: given.value for name, given in merged.items()}
+    try:
+        FieldMap(texts, rules.sources, functions.of(None, {}))
+    except ConfigError as error:
+        setting = error.setting or ""
+        problem = error.problem.removeprefix(f"{setting}: ")
+        merged[setting.removeprefix("metadata.map.")].refuse(problem, error.hints)
+    return texts
 
 
 def _pattern(given: RawSetting) -> str:

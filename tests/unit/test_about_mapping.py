@@ -271,6 +271,44 @@ EXPRESSIONS = [
         "v | rejectattr(w) | join",
     ),
 ]
+
+
+def test_a_part_is_no_field_and_stands_for_its_expression():
+    parts = {
+        "_who": "_channel | extension",
+        "operator_id": "_who",
+        "operator_name": "_agent.name or _who",
+        "_channel": "dstchannel",
+        "_agent": "sidecar.agent",
+    }
+    mapped = FieldMap(parts, SOURCES, KNOWN)
+    assert mapped.targets == ("operator_id", "operator_name")
+    assert mapped.uses("operator_id") == (("dstchannel",),)
+    found = mapped.make("operator_id", scope())
+    assert found == Made("204", "dstchannel of cdr.csv, line 1203", constant=False)
+    assert mapped.make("operator_name", scope()).text == "Олег"
+
+
+def test_a_column_may_begin_as_a_part_does():
+    row = Values("table", {"_id": "17"}, "cdr.csv, line 2")
+    assert made("_id", scope(row)).text == "17"
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ({"_a": "_a"}, "_a is made of itself"),
+        ({"_a": "_b ~ 'x'", "_b": "src or _a"}, "is made of itself"),
+        ({f"_{n}": f"_{n + 1} ~ _{n + 1}" for n in range(30)} | {"_30": "src"}, "too many parts"),
+        ({"_a": "src ||"}, "metadata.map._a: "),
+    ],
+)
+def test_parts_that_cannot_be_put_together_are_told(parts, problem):
+    with pytest.raises(ConfigError) as caught:
+        FieldMap(parts, SOURCES, KNOWN)
+    assert problem in caught.value.problem
+
+
 EVERY = FieldMap({str(number): text for number, text in enumerate(EXPRESSIONS)}, SOURCES, KNOWN)
 PLAIN = Schema()
 

@@ -20,6 +20,7 @@ from jinja2 import (
 )
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import functions
@@ -29,6 +30,7 @@ from batch_uploader.prepare.about.values import Unfit
 _LENGTH_LIMIT: Final = 4000
 _NUMBER_LIMIT: Final = 10**30
 _LIST_LIMIT: Final = 1000
+_PARTS_LIMIT: Final = 200
 _FILTERS: Final = (
     *("abs", "capitalize", "count", "d", "default", "first", "last", "length", "list", "lower"),
     *("map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort"),
@@ -122,19 +124,14 @@ class Language:
         self._known = known
         self._environment = _Sandbox(known)
 
-    def compile(self, text: str, setting: str) -> Expression:
-        """An expression. Raises ConfigError."""
+    def compile(
+        self, text: str, setting: str, parts: Mapping[str, str] | None = None
+    ) -> Expression:
+        """An expression, in which names may stand for other ones. Raises ConfigError."""
         if len(text) > _LENGTH_LIMIT:
             raise _wrong(setting, f"it is longer than {_LENGTH_LIMIT:,} characters", "shorten it")
         try:
-            parser = Parser(self._environment, text, state="variable")
-            tree = parser.parse_expression()
-            if not parser.stream.eos:
-                raise _wrong(
-                    setting,
-                    f"{text!r}: {parser.stream.current.value!r} follows where it should end",
-                    "join values with ~, and calls of functions with |",
-                )
+            tree = _Inlining(self._parsed, parts or {}).visit(self._parsed(text))
             marking = _Marking(self._sources, self._known)
             marking.mark(tree)
             tree.set_environment(self._environment)
@@ -154,7 +151,19 @@ class Language:
             raise _wrong(setting, f"{text!r}: {error}", "write it in another way") from None
         return Expression(text, template, tuple(marking.uses))
 
+    def _parsed(self, text: str) -> nodes.Expr:
+        parser = Parser(self._environment, text, state="variable")
+        tree = parser.parse_expression()
+        if not parser.stream.eos:
+            follows = parser.stream.current
+            raise TemplateSyntaxError(
+                f"{follows.value!r} follows where it should end", follows.lineno
+            )
+        return tree
+
     def _hint(self, error: TemplateSyntaxError) -> str:
+        if "follows" in (error.message or ""):
+            return "join values with ~, and calls of functions with |"
         if re.search("filter|function", error.message or ""):
             return f"the functions are {', '.join(sorted(self._environment.filters))}"
         return "see docs/metadata.md"
@@ -264,6 +273,30 @@ def _needing(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*given, **named)
 
     return needing
+
+
+class _Inlining(NodeTransformer):
+    """Puts expressions in the place of their names."""
+
+    def __init__(self, parse: Callable[[str], nodes.Expr], parts: Mapping[str, str]) -> None:
+        self._parse = parse
+        self._parts = parts
+        self._within: list[str] = []
+        self._count = 0
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - as Jinja calls it
+        """What stands behind the name, if it is one of ours."""
+        if node.name not in self._parts:
+            return node
+        self._count += 1
+        if node.name in self._within:
+            raise TemplateSyntaxError(f"{node.name} is made of itself", node.lineno)
+        if self._count > _PARTS_LIMIT:
+            raise TemplateSyntaxError("it is made of too many parts", node.lineno)
+        self._within.append(node.name)
+        found: nodes.Node = self.visit(self._parse(self._parts[node.name]))
+        self._within.pop()
+        return found
 
 
 class _Marking:

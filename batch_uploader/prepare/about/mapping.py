@@ -13,6 +13,7 @@ from batch_uploader.prepare.sidecar.tree import Problem, shown
 
 CONSTANT: Final = "the settings"
 _MOST_SHOWN: Final = 12
+_PART: Final = "_"
 
 
 class Made(NamedTuple):
@@ -106,6 +107,7 @@ class Scope:
 class FieldMap:
     """The compiled expressions of all targets. Raises ConfigError.
 
+    One whose name begins with ``_`` is no field, but a part that others may use by that name.
     ``sources`` are the names that an expression may put before a field.
     """
 
@@ -116,10 +118,13 @@ class FieldMap:
         functions: Mapping[str, Callable[..., object]],
     ) -> None:
         language = Language(frozenset(sources), functions)
-        self._expressions = {
-            name: language.compile(_required_text(name, text), f"metadata.map.{name}")
-            for name, text in targets.items()
+        texts = {name: _required_text(name, text) for name, text in targets.items()}
+        parts = {name: text for name, text in texts.items() if name.startswith(_PART)}
+        compiled = {
+            name: language.compile(text, f"metadata.map.{name}", parts)
+            for name, text in texts.items()
         }
+        self._expressions = {name: each for name, each in compiled.items() if name not in parts}
 
     @property
     def targets(self) -> tuple[str, ...]:
