@@ -37,7 +37,7 @@ def test_each_function_has_an_example():
 
 def test_the_settings_that_it_shows_are_settings(tmp_path):
     shown = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for number, block in enumerate(shown):
         file = tmp_path / f"{number}.toml"
         file.write_text(block, "utf-8")
