@@ -1,19 +1,20 @@
-"""Guesses which fields of an unknown sidecar or table are which: a layout to look over.
+"""Guesses what describes the recordings of an unknown system: a layout to look over.
 
-Fields are known by their names, in the words that systems use, and by what is in them. What is not
-found stays a comment, so that nothing is made up.
+Fields are known by their names and by what is in them. What is not found stays a comment, so that
+nothing is made up.
 """
 
-# ruff: noqa: RUF001 - Russian words
-
-import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from batch_uploader.app import meanings
+from batch_uploader.app.meanings import Meanings, Path
+from batch_uploader.app.nameparts import Parts, parts_of
+from batch_uploader.app.proposal import quoted
 from batch_uploader.app.recognition import Fit
 from batch_uploader.app.shapes import matching_column
 from batch_uploader.app.survey import Survey
@@ -24,70 +25,39 @@ from batch_uploader.prepare.about.functions import boolean, outgoing
 from batch_uploader.prepare.about.values import Unfit
 from batch_uploader.prepare.sidecar import Kind, Schema
 
-_DATE: Final = """
-    datetime starttime startstamp startdatetime starttimegmt inittimegmt startedat startat start
-    callstart callstarttime callstartdate callstartedat calldate calltime date begin begintime
-    initiationtimestamp connectedtosystemtimestamp createdat created timestamp starttimestamp
-    startepoch датавремя датаивремя дата времяначала начало время time
-"""
-_OPERATOR_ID: Final = """
-    operatorid agentid employeeid userid operatorlogin agentlogin operator agent employee user login
-    username extension operatorextension agentextension ext localparty owner операторid кодоператора
-    оператор сотрудник менеджер
-"""
-_OPERATOR_NAME: Final = """
-    operatorname agentname employeename employeefullname operatorfullname agentfullname userfullname
-    operator agent employee owner manager имяоператора фиооператора фио оператор сотрудник менеджер
-"""
-_CLIENT_ID: Final = """
-    clientid clientphone clientnumber customerphone customernumber customerid respondentnumber
-    contactphonenumber contactphone phonenumber phone remoteparty externalnumber externalphone
-    client customer clientphonenumber номерклиента телефонклиента телефон клиент абонент номер
-"""
-_CLIENT_NAME: Final = """
-    clientname clientfullname customername contactname contactfullname respondentname имяклиента
-    фиоклиента
-"""
-_DIRECTION: Final = """
-    directionoutgoing direction calldirection calltype direct dir flow way inout type направление
-    типзвонка тип
-"""
-_CALLER: Final = """
-    caller callernumber callingnumber callerid calleridnumber callerphone callerphonenumber from
-    fromnumber src srcnum source sourcenumber ani anum numbera звонящий ктозвонил
-"""
-_CALLEE: Final = """
-    callee calleenumber callednumber calledid dialednumber dialedphonenumber to tonumber dst dstnum
-    destination destinationnumber dnis bnum numberb комузвонили
-"""
-_LANGUAGE: Final = "language lang locale язык"
-_ID: Final = """
-    recordingid recordid recordfileid recorduuid recuuid callid calluuid uniqueid uuid guid id
-    exttrackingid extid
-"""
-_DEPTH: Final = 3
-_EPOCH: Final = re.compile(r"1\d{9}(?:\.\d+)?|1\d{12}|1\d{15}")
-_ZONED: Final = re.compile(r".*\d(?:Z|[+-]\d\d:?\d\d)", re.IGNORECASE)
-_MOST_LISTED: Final = 12
-
-Path = tuple[str, ...]
-
 GUESSED: Final = "guessed"
 """The name of a layout that is a guess."""
+
 _OURS: Final = frozenset({"{stem}.json", "{name}.json"})
+_EPOCH: Final = re.compile(r"1\d{9}(?:\.\d+)?|1\d{12}|1\d{15}")
+_ZONED: Final = re.compile(r"(?:.*\d(?:Z|[+-]\d\d:?\d\d))|" + _EPOCH.pattern, re.IGNORECASE)
+_LANGUAGE: Final = re.compile(r"[a-z]{2}-[A-Z]{2}")
+_FEW: Final = 0.2
+"""The share of words that may be unknown if the others say the direction."""
 
 
-class Examples(Struct, frozen=True):
-    """What one source says about some recordings; ``source`` is its name in expressions."""
+class Guess(Struct, frozen=True):
+    """The expressions by field, None for what was not found, and what else a layout says.
 
-    source: str
-    fields: tuple[Mapping[str, object], ...]
+    ``zoned`` is whether its times say their zone, ``fields`` what there is, for people.
+    """
+
+    made: Mapping[str, str | None]
+    zoned: bool
+    fields: str
+    call_id: str | None = None
+
+    @property
+    def says_enough(self) -> bool:
+        """Whether it is worth looking over."""
+        made = self.made
+        return made["date"] is not None or bool(made["operator_id"] and made["client_id"])
 
 
 def guessed(found: Survey) -> Fit | None:
-    """A layout for a table that names recordings, else for the sidecars beside them.
+    """A layout for a table that names recordings, else for sidecars beside them, else for names.
 
-    None if neither is there, or nothing is known of their fields.
+    None if none of these says anything that is known.
     """
     for head in found.seen.tables:
         matched = matching_column(head.rows, found.seen.recordings)
@@ -95,19 +65,26 @@ def guessed(found: Survey) -> Fit | None:
             continue
         column, rows = matched
         file = head.path.rpartition("/")[2]
-        title = f"No known system: {printable(file)} describes the recordings"
-        layout = guess(Examples("table", tuple(rows)), table_lines(file, column), title)
-        if layout is not None:
+        guess = of_fields("table", rows)
+        if guess.says_enough:
             told = f"its column {printable(column)} names {plural(len(rows), 'recording')}"
+            title = f"No known system: {printable(file)} describes the recordings"
+            layout = layout_of(guess, _table(file, column), title)
             return Fit(layout, 0.0, (told,), (), {file: head.path}, ())
-    shape = found.shape
-    if shape is None:
-        return None
-    name = shape.declared.name
-    title = f"No known system: the recordings have {printable(name)}"
-    layout = guess(Examples("sidecar", shape.examples), sidecar_lines(shape.declared), title)
-    told = f"{shape.share:.0%} of the recordings have one"
-    return None if layout is None else Fit(layout, 0.0, (told,), (), {}, ())
+    if (shape := found.shape) is not None:
+        guess = of_fields("sidecar", shape.examples)
+        if guess.says_enough:
+            title = f"No known system: the recordings have {printable(shape.declared.name)}"
+            layout = layout_of(guess, _sidecar(shape.declared), title)
+            told = f"{shape.share:.0%} of the recordings have one"
+            return Fit(layout, 0.0, (told,), (), {}, ())
+    if (parts := parts_of(found.seen.recordings)) is not None:
+        guess = _of_names(parts)
+        if guess.says_enough:
+            title = "No known system: names say something about the recordings"
+            layout = layout_of(guess, [f"names = {quoted(parts.pattern)}"], title)
+            return Fit(layout, 0.0, (f"{parts.share:.0%} of the names are alike",), (), {}, ())
+    return None
 
 
 def is_ours(found: Survey) -> bool:
@@ -119,126 +96,94 @@ def is_ours(found: Survey) -> bool:
     return all("fields" in each or len(ours & each.keys()) > 1 for each in shape.examples)
 
 
-def guess(examples: Examples, where: Sequence[str], title: str) -> Layout | None:
-    """A layout; ``where`` are the lines that say what it reads. None if nothing is known of it."""
-    found = _Found(examples)
-    date = found.path(_DATE)
-    outward, direction = _direction(found)
-    caller, callee = found.path(_CALLER), found.path(_CALLEE)
-    sides = _sides(found, outward, caller, callee)
-    operator = found.term(_OPERATOR_ID) or sides[0]
-    client = found.term(_CLIENT_ID) or sides[1]
-    if date is None and not (operator and client):
-        return None
+def of_fields(source: str, examples: Iterable[Mapping[str, object]]) -> Guess:
+    """What the fields of a source are; ``source`` is its name in expressions."""
+    found = Meanings(source, examples)
+    date, identity = found.path(meanings.DATE), found.path(meanings.ID)
+    direction = _direction(found)
+    operator = found.term(meanings.OPERATOR_ID)
+    client = found.term(meanings.CLIENT_ID)
+    client_name = found.term(meanings.CLIENT_NAME)
+    if direction is not None:
+        caller, callee = found.term(meanings.CALLER), found.term(meanings.CALLEE)
+        if caller and callee:
+            operator = operator or f"{caller} if ({direction}) else {callee}"
+            client = client or f"{callee} if ({direction}) else {caller}"
+        caller, callee = found.term(meanings.CALLER_NAME), found.term(meanings.CALLEE_NAME)
+        if caller and callee and not client_name:
+            client_name = f"{callee} if ({direction}) else {caller}"
     client = client and f"({client}) | phone or 'unknown'"
+    language = found.path(meanings.LANGUAGE)
     made = {
-        "date": None if date is None else found.moment(date),
+        "date": None if date is None else f"{found.written(date)} | {_clock(found, date)}",
         "direction_outgoing": direction,
         "operator_id": operator,
-        "operator_name": found.term(_OPERATOR_NAME) or operator,
+        "operator_name": found.term(meanings.OPERATOR_NAME) or operator,
         "client_id": client,
-        "client_name": found.term(_CLIENT_NAME) or client,
-        "language": found.term(_LANGUAGE, fits=re.compile(r"[a-z]{2}-[A-Z]{2}")),
+        "client_name": f"({client_name}) or ({client})" if client_name and client else client,
+        "language": found.written(language)
+        if language is not None and found.are(language, _LANGUAGE)
+        else None,
     }
-    zoned = date is None or all(map(_has_zone, found.texts(date)))
-    text = "\n".join(_lines(made, found, where, title, zoned=zoned))
+    apart = identity is not None and found.tells_apart(identity)
+    call_id = ".".join(identity) if identity is not None and apart else None
+    return Guess(made, date is None or found.are(date, _ZONED), found.listed(), call_id)
+
+
+def _of_names(parts: Parts) -> Guess:
+    """What the parts of names are."""
+    made: dict[str, str | None] = dict.fromkeys(
+        ("date", "direction_outgoing", "operator_id", "operator_name", "client_id", "client_name")
+    )
+    made["language"] = None
+    if parts.clock is not None:
+        made["date"] = f"start | {parts.clock}"
+    if parts.has_way:
+        made["direction_outgoing"] = "way | outgoing"
+    if parts.one_is_short:
+        # Of two numbers the short one is an extension; the one that called comes first.
+        made["operator_id"] = made["operator_name"] = "first if first | length < 7 else second"
+        client = "(second if first | length < 7 else first) | phone or 'unknown'"
+        made["client_id"] = made["client_name"] = client
+        made["direction_outgoing"] = made["direction_outgoing"] or "first | length < 7"
+    elif parts.numbers == 1:
+        made["client_id"] = made["client_name"] = "first | phone or 'unknown'"
+    return Guess(made, parts.clock in {None, "epoch"}, ", ".join(parts.groups))
+
+
+def layout_of(guess: Guess, where: Sequence[str], title: str) -> Layout:
+    """A layout with a guess; ``where`` are the lines that say what it reads."""
+    text = "\n".join(_lines(guess, where, title))
     return Layout(GUESSED, title, text, tomllib.loads(text))
 
 
-def _lines(
-    made: Mapping[str, str | None],
-    found: "_Found",
-    where: Sequence[str],
-    title: str,
-    *,
-    zoned: bool,
-) -> Iterable[str]:
-    yield f"# {title}"
-    yield "#"
-    yield "# Guessed from names: look at each line of [metadata.map]."
-    yield ""
-    identity = found.path(_ID)
-    if identity is not None:
-        yield f"call-id = [{json.dumps('.'.join(identity))}]"
-        yield ""
-    if made["language"] is None:
+def _lines(guess: Guess, where: Sequence[str], title: str) -> Iterator[str]:
+    yield from (f"# {title}", "#", "# Guessed: look at each line of [metadata.map].", "")
+    if guess.call_id is not None:
+        yield from (f"call-id = [{quoted(guess.call_id)}]", "")
+    if guess.made["language"] is None:
         yield from ("[defaults]", 'language = "ru-RU"', "")
     yield "[metadata]"
-    if not zoned:
+    if not guess.zoned:
         yield '# timezone = "Europe/Moscow"'
-    yield ""
-    yield from where
-    yield ""
-    yield "[metadata.map]"
-    for name, expression in made.items():
+    yield from (*where, "", "[metadata.map]")
+    for name, expression in guess.made.items():
         if expression is not None:
-            yield f"{name} = {json.dumps(expression, ensure_ascii=False)}"
+            yield f"{name} = {quoted(expression)}"
         elif name != "language":
-            yield f'# {name} = "..."  # not found among {found.listed()}'
+            yield f'# {name} = "..."  # not found among {guess.fields}'
     yield ""
 
 
-class _Found:
-    """The fields of the examples, by what their names mean."""
-
-    def __init__(self, examples: Examples) -> None:
-        self._source = examples.source
-        self._examples = [dict(_flat(fields)) for fields in examples.fields]
-        paths = dict.fromkeys(path for each in self._examples for path in each)
-        self._paths = [path for path in paths if self.texts(path)]
-
-    def path(self, words: str, fits: re.Pattern[str] | None = None) -> Path | None:
-        """The field with the first of these names; the whole path counts before its end."""
-        for word in words.split():
-            for name in (_whole, _last):
-                for path in self._paths:
-                    if name(path) == word and (
-                        fits is None or all(map(fits.fullmatch, self.texts(path)))
-                    ):
-                        return path
-        return None
-
-    def term(self, words: str, fits: re.Pattern[str] | None = None) -> str | None:
-        """The same as it is written in an expression."""
-        path = self.path(words, fits)
-        return None if path is None else self.written(path)
-
-    def written(self, path: Path) -> str:
-        """A field as it is written in an expression."""
-        steps = (f".{step}" if _is_word(step) else f"[{step!r}]" for step in path)
-        return self._source + "".join(steps)
-
-    def moment(self, path: Path) -> str:
-        """A field with a time, as it is written in an expression."""
-        return f"{self.written(path)} | {_clock(self.texts(path))}"
-
-    def texts(self, path: Path) -> list[str]:
-        """Its values, without the empty ones."""
-        values = (each.get(path) for each in self._examples)
-        return [str(value) for value in values if value not in (None, "")]
-
-    def values(self, path: Path) -> list[object]:
-        """The same as they are."""
-        values = (each.get(path) for each in self._examples)
-        return [value for value in values if value not in (None, "")]
-
-    def listed(self) -> str:
-        """The names of all fields, for people."""
-        names = [".".join(path) for path in self._paths]
-        more = ", ..." if len(names) > _MOST_LISTED else ""
-        return " ".join((", ".join(names[:_MOST_LISTED]) + more).split())
-
-
-def _direction(found: _Found) -> tuple[str | None, str | None]:
-    """The expression for outgoing calls; once as it is used in others."""
-    path = found.path(_DIRECTION)
-    if path is None:
-        return None, None
-    for function in (outgoing, boolean):
-        if all(_takes(function, value) for value in found.values(path)):
-            made = f"{found.written(path)} | {function.__name__}"
-            return f"({made})", made
-    return None, None
+def _direction(found: Meanings) -> str | None:
+    """The expression for outgoing calls."""
+    for path in found.all(meanings.DIRECTION):
+        values = found.values(path)
+        for function in (outgoing, boolean):
+            known = sum(_takes(function, value) for value in values)
+            if known and known >= (1 - _FEW) * len(values):
+                return f"{found.written(path)} | {function.__name__}"
+    return None
 
 
 def _takes(function: object, value: object) -> bool:
@@ -248,59 +193,18 @@ def _takes(function: object, value: object) -> bool:
         return False
 
 
-def _sides(
-    found: _Found, outward: str | None, caller: Path | None, callee: Path | None
-) -> tuple[str | None, str | None]:
-    """Operator and client, if it is known who called whom and in which direction."""
-    if caller is None or callee is None or outward is None:
-        return None, None
-    one, other = found.written(caller), found.written(callee)
-    return f"{one} if {outward} else {other}", f"{other} if {outward} else {one}"
+def _clock(found: Meanings, path: Path) -> str:
+    return "epoch" if found.are(path, _EPOCH) else "time"
 
 
-def _clock(texts: Iterable[str]) -> str:
-    return "epoch" if all(map(_EPOCH.fullmatch, texts)) else "time"
-
-
-def _has_zone(text: str) -> bool:
-    return bool(_EPOCH.fullmatch(text) or _ZONED.fullmatch(text))
-
-
-def _flat(fields: Mapping[str, object], above: Path = ()) -> Iterable[tuple[Path, object]]:
-    """The single values with their paths."""
-    for name, value in fields.items():
-        path = (*above, name)
-        if isinstance(value, Mapping):
-            if len(path) < _DEPTH:
-                yield from _flat(value, path)
-        elif not isinstance(value, list):
-            yield path, value
-
-
-def _whole(path: Path) -> str:
-    return _plain("".join(path))
-
-
-def _last(path: Path) -> str:
-    return _plain(path[-1])
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
-
-
-def _is_word(name: str) -> bool:
-    return name.isidentifier() and name.isascii()
-
-
-def sidecar_lines(declared: DeclaredSidecar) -> list[str]:
+def _sidecar(declared: DeclaredSidecar) -> list[str]:
     """The lines of the settings that declare a sidecar."""
     keys = {"name": declared.name, "records": declared.records, "match": declared.match}
-    lines = [f"{key} = {json.dumps(text)}" for key, text in keys.items() if text is not None]
-    return ["[[metadata.sidecar]]", *lines]
+    lines = [f"{key} = {quoted(text)}" for key, text in keys.items() if text is not None]
+    return ["", "[[metadata.sidecar]]", *lines]
 
 
-def table_lines(file: str, column: str, by: str = "stem") -> list[str]:
+def _table(file: str, column: str) -> list[str]:
     """The lines of the settings that declare a table."""
-    match = f'match = {{ column = {json.dumps(column, ensure_ascii=False)}, with = "{by}" }}'
-    return ["[[metadata.table]]", f"file = {json.dumps(file, ensure_ascii=False)}", match]
+    match = f'match = {{ column = {quoted(column)}, with = "stem" }}'
+    return ["", "[[metadata.table]]", f"file = {quoted(file)}", match]

@@ -60,12 +60,12 @@ def _answered(text: str, answers: Answers) -> str:
     """A layout with the files, and the time zone."""
     for name, path in answers.files.items():
         for key in ("file", "database"):
-            was, now = (f"\n{key} = {_quoted(each)}\n" for each in (name, path))
+            was, now = (f"\n{key} = {quoted(each)}\n" for each in (name, path))
             text = text.replace(was, now)
     text = _without_lookups(text, answers.absent)
     if answers.timezone is None:
         return text
-    zone = f"timezone = {_quoted(answers.timezone)}"
+    zone = f"timezone = {quoted(answers.timezone)}"
     if _ZONE.search(text):
         return _ZONE.sub(zone.replace("\\", r"\\"), text, count=1)
     return text.replace("[metadata]\n", f"[metadata]\n{zone}\n", 1)
@@ -75,7 +75,7 @@ def _without_lookups(text: str, absent: Iterable[str]) -> str:
     """Turn what reads a second table that is not there into comments."""
     for name in absent:
         for block in _BLOCK.findall(text):
-            if f"file = {_quoted(name)}\n" not in block:
+            if f"file = {quoted(name)}\n" not in block:
                 continue
             source = re.search(r'^as = "(.*)"$', block, re.MULTILINE)
             commented = "".join(f"# {line}\n" for line in block.splitlines())
@@ -89,21 +89,21 @@ def _without_lookups(text: str, absent: Iterable[str]) -> str:
 def _connection(answers: Answers) -> str:
     lines = []
     if answers.kind is not None:
-        lines += ["[connection]", f"kind = {_quoted(answers.kind)}"]
+        lines += ["[connection]", f"kind = {quoted(answers.kind)}"]
     if answers.fields:
         lines += ["", f"# Learned from the talk {answers.talk_id}.", "[connection.fields]"]
-        lines += [f"{_key(name)} = {_quoted(kind)}" for name, kind in answers.fields.items()]
+        lines += [f"{_key(name)} = {quoted(kind)}" for name, kind in answers.fields.items()]
     return "\n".join(lines).strip("\n")
 
 
 def _key(name: str) -> str:
-    return name if _PLAIN_KEY.fullmatch(name) else _quoted(name)
+    return name if _PLAIN_KEY.fullmatch(name) else quoted(name)
 
 
 def _value(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else _quoted(str(value))
+    return str(value).lower() if isinstance(value, bool) else quoted(str(value))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A basic string of TOML, which JSON's strings are as well."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

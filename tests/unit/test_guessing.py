@@ -8,7 +8,7 @@ import anyio
 import pytest
 from support.audio_makers import wav
 
-from batch_uploader.app.guessing import Examples, guess, guessed, is_ours
+from batch_uploader.app.guessing import guessed, is_ours, layout_of, of_fields
 from batch_uploader.app.heads import head_of
 from batch_uploader.app.shapes import matching_column
 from batch_uploader.app.survey import survey
@@ -124,11 +124,11 @@ def test_a_table_is_found_by_the_column_that_names_recordings(archive):
 
 def test_what_is_not_found_stays_a_comment():
     example = {"begin": "2026-03-27T09:25:17Z", "way": "7", "colour": "red", "list": [1]}
-    layout = guess(Examples("sidecar", (example,)), [], "title")
+    layout = layout_of(of_fields("sidecar", [example]), [], "title")
     assert layout.settings["metadata"]["map"] == {"date": "sidecar.begin | time"}
     assert '# direction_outgoing = "..."  # not found among begin, way, colour' in layout.text
     assert "timezone" not in layout.text
-    assert guess(Examples("sidecar", ({"colour": "red"},)), [], "title") is None
+    assert not of_fields("sidecar", [{"colour": "red"}]).says_enough
 
 
 def test_sidecars_in_our_own_form_are_not_guessed(archive):
@@ -144,3 +144,18 @@ def test_without_sidecars_or_tables_nothing_is_guessed(archive):
     other = archive(lambda *_: (), [("t.csv", "file,date\nx.wav,2026-03-27\n")])
     assert guessed(other) is None
     assert matching_column([], ["a.wav"]) is None
+
+
+def test_names_are_guessed_if_nothing_else_is_there(archive):
+    numbers = "{n}0{n}_7900123456{n}_2026-03-2{n}_09-25-17.wav"
+    fit = guessed(archive(lambda *_: (), name=numbers))
+    assert fit.evidence == ("100% of the names are alike",)
+    described = fit.layout.settings["metadata"]
+    assert described["map"]["date"] == "start | time('%Y-%m-%d_%H-%M-%S')"
+    assert described["map"]["operator_id"] == "first if first | length < 7 else second"
+    assert described["map"]["direction_outgoing"] == "first | length < 7"
+    assert '# timezone = "Europe/Moscow"' in fit.layout.text
+
+    both = "7495123456{n}_7900123456{n}_2026-03-2{n}_09-25-17.wav"
+    text = guessed(archive(lambda *_: (), name=both)).layout.text
+    assert '# operator_id = "..."  # not found among' in text
