@@ -32,6 +32,7 @@ _OURS: Final = frozenset({"{stem}.json", "{name}.json"})
 _EPOCH: Final = re.compile(r"1\d{9}(?:\.\d+)?|1\d{12}|1\d{15}")
 _ZONED: Final = re.compile(r"(?:.*\d(?:Z|[+-]\d\d:?\d\d))|" + _EPOCH.pattern, re.IGNORECASE)
 _LANGUAGE: Final = re.compile(r"[a-z]{2}-[A-Z]{2}")
+_COUNTRIES: Final = {"ru": "RU", "en": "US", "kk": "KZ", "uz": "UZ"}
 _FEW: Final = 0.2
 """The share of words that may be unknown if the others say the direction."""
 
@@ -113,7 +114,6 @@ def of_fields(source: str, examples: Iterable[Mapping[str, object]]) -> Guess:
         if caller and callee and not client_name:
             client_name = f"{callee} if ({direction}) else {caller}"
     client = client and f"({client}) | phone or 'unknown'"
-    language = found.path(meanings.LANGUAGE)
     made = {
         "date": None if date is None else f"{found.written(date)} | {_clock(found, date)}",
         "direction_outgoing": direction,
@@ -121,9 +121,7 @@ def of_fields(source: str, examples: Iterable[Mapping[str, object]]) -> Guess:
         "operator_name": found.term(meanings.OPERATOR_NAME) or operator,
         "client_id": client,
         "client_name": f"({client_name}) or ({client})" if client_name and client else client,
-        "language": found.written(language)
-        if language is not None and found.are(language, _LANGUAGE)
-        else None,
+        "language": _language(found),
     }
     apart = identity is not None and found.tells_apart(identity)
     call_id = ".".join(identity) if identity is not None and apart else None
@@ -184,6 +182,20 @@ def _direction(found: Meanings) -> str | None:
             if known and known >= (1 - _FEW) * len(values):
                 return f"{found.written(path)} | {function.__name__}"
     return None
+
+
+def _language(found: Meanings) -> str | None:
+    """The expression for a language with its country; None if it has to be the same for all."""
+    path = found.path(meanings.LANGUAGE)
+    if path is None:
+        return None
+    if found.are(path, _LANGUAGE):
+        return found.written(path)
+    words = {text.lower() for text in found.texts(path)}
+    if not words <= _COUNTRIES.keys():
+        return None
+    known = ", ".join(f"'{word}': '{word}-{country}'" for word, country in _COUNTRIES.items())
+    return f"{found.written(path)} | choose({{{known}}})"
 
 
 def _takes(function: object, value: object) -> bool:
