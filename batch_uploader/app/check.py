@@ -16,6 +16,7 @@ from batch_uploader.app.converting import choose_conversion
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent
+from batch_uploader.app.newsettings import new_settings
 from batch_uploader.app.onrecord import NoLedger, OnRecord, Presence
 from batch_uploader.app.places import (
     Places,
@@ -106,7 +107,8 @@ class CheckSummary(Struct):
     counts what filters leave out, by filter. ``passed_over`` are the files that look like audio and
     are not taken, by kind. ``to_convert`` of ``to_send`` are
     converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions
-    refused them. ``faults`` are rows of tables that cannot be used.
+    refused them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run
+    would do suddenly with other settings than those of the last one.
     """
 
     to_send: int = 0
@@ -130,6 +132,7 @@ class CheckSummary(Struct):
     left_out_by: Counter[str] = field(default_factory=Counter)
     passed_over: tuple[PassedOver, ...] = ()
     faults: Faults = Faults()
+    surprises: tuple[str, ...] = ()
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -246,6 +249,9 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             for listener in listeners:
                 listener(seen)
         summary.passed_over = planner.others.found()
+        if isinstance(known, OnRecord):
+            other = await new_settings(known.reader, preparer)
+            summary.surprises = () if other is None else other.lines(summary.to_send)
         if presence.listed:
             gone = await presence.find_gone(presence.copies)
             summary.gone = gone.recordings if gone else 0

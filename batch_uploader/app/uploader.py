@@ -17,6 +17,7 @@ from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.converting import AGREED
 from batch_uploader.app.guard import RootGuard
+from batch_uploader.app.newsettings import new_settings, settings_on_record
 from batch_uploader.app.preparing import describer_of, preparer_of
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.changes import Remember
@@ -125,7 +126,7 @@ class Uploader:
             {
                 "source": source.where,
                 "stamp_field": sink.stamp_field,
-                "rules": self._rules.digest().hex(),
+                **settings_on_record(source, self._rules),
                 "options": options,
             },
         )
@@ -138,17 +139,19 @@ class Uploader:
             clock=self._clock,
         )
         preparer = preparer_of(source, ledger.connection_id, self._rules, self._describer)
+        self._preparer = preparer
+        self._planner = FolderPlanner(
+            source,
+            ledger,
+            preparer.describer,
+            self._rules.digest(),
+            options.min_age,
+            options.explain,
+            by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
+            filters=self._rules.filters,
+        )
         self._engine = Engine(
-            FolderPlanner(
-                source,
-                ledger,
-                preparer.describer,
-                self._rules.digest(),
-                options.min_age,
-                options.explain,
-                by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
-                filters=self._rules.filters,
-            ),
+            self._planner,
             preparer,
             sink,
             ledger,
@@ -259,6 +262,18 @@ class Uploader:
         )
         self._publish(RunFinished(summary))
         return summary
+
+    async def surprises(self) -> tuple[str, ...]:
+        """What a run does suddenly, since its settings are not those of the one before.
+
+        That takes a walk if they are others, and reads some metadata. Raises SourceError,
+        LedgerError.
+        """
+        other = await new_settings(self._ledger, self._preparer)
+        if other is None:
+            return ()
+        to_send, _ = await (await self._planner.with_sample()).count(self._planner.clock())
+        return other.lines(to_send)
 
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
         """Drain the run: nothing new begins, what is in flight finishes within the grace.

@@ -69,7 +69,7 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
         listeners=[_explain, account.take],
         fast=fast,
     )
-    risks = [*risks_of(places.ledger), *map(printable, summary.faults.lines())]
+    risks = [*risks_of(places.ledger), *map(printable, summary.faults.lines()), *summary.surprises]
     show([warning(risk) for risk in risks], sys.stderr)
     account.print(summary)
     if summary.found_nothing:

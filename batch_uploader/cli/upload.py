@@ -143,6 +143,7 @@ async def upload_as_told(
                 *_limits(options, wanted),
                 *unconverted_lines(uploader.unconverted),
                 *map(printable, uploader.faults.lines()),
+                *await uploader.surprises(),
             ):
                 say(text)
         proxy = proxy_in_use(sending.endpoint)
