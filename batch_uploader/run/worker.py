@@ -325,7 +325,7 @@ class Workers:
         if payload.size > sink.whole_limit:
             timeout += payload.size / self._pacer.slowest_share()
         if not delivery.started:
-            self._publish(UploadStarted(delivery.recording.path, payload.size))
+            self._publish(UploadStarted(delivery.recording.path, delivery.recording.stat.size))
         attempt = delivery.begin(number, timeout)
         permit.begin()
         try:

@@ -209,9 +209,11 @@ class Tally:
         if (transfer := self.in_flight.get(event.path)) is not None:
             # Bytes sent show that the next attempt has begun.
             transfer.retry_at = None
-            transfer.sent += event.nbytes
-            self._partial += event.nbytes
-            self._pace.add(now, event.nbytes)
+            # What is converted may be larger than its file, by which totals are counted.
+            nbytes = min(event.nbytes, transfer.size - transfer.sent)
+            transfer.sent += nbytes
+            self._partial += nbytes
+            self._pace.add(now, nbytes)
 
     def _attempt_ended(self, event: events.AttemptEnded) -> None:
         transfer = self.in_flight.get(event.path)

@@ -109,6 +109,16 @@ def test_bytes_in_flight_count_and_a_failed_attempt_takes_its_own_back(tally):
     assert list(tally.in_flight) == ["b"]
 
 
+def test_what_grows_as_it_is_converted_counts_by_its_file(tally):
+    tally.hear(planned(2, 200))
+    tally.hear(events.UploadStarted("a", 100))
+    for _ in range(20):
+        tally.hear(events.BytesSent("a", 50))
+    assert tally.done_bytes == 100
+    tally.hear(attempt("a", code="UNAVAILABLE", retry_in=3.0))
+    assert tally.done_bytes == 0
+
+
 def test_the_next_attempt_counts_down_by_the_clock(tally, clock):
     tally.hear(events.UploadStarted("a", 100))
     tally.hear(attempt("a", code="UNAVAILABLE", retry_in=3.0))
