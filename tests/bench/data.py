@@ -72,6 +72,12 @@ def joined(lab, name, *folders):
     return folder
 
 
+def audio_file(path, sound):
+    """A WAV of these bytes, which was written long ago."""
+    path.write_bytes(_head(len(sound)) + sound)
+    os.utime(path, (_WRITTEN, _WRITTEN))
+
+
 def _part(folder, number):
     return folder / f"{number // _PER_FOLDER:04}"
 
