@@ -70,10 +70,10 @@ def test_a_list_within_an_object(folder):
     folder.write("calls.json", json.dumps({"data": {"calls": ROWS}}).encode())
     [one], _, _ = found(folder, "calls.json", "1.wav", records="data.calls")
     assert one.fields == ROWS[0]
-    [none], [fault], _ = found(folder, "calls.json", "1.wav")
-    assert none is None
-    assert fault.kind == "table-unmatched"
-    assert "records" in fault.cure
+    with pytest.raises(ConfigError, match=r"no column file; its columns are data; or .* records"):
+        found(folder, "calls.json", "1.wav")
+    folder.write("null.jsonl", as_lines([{"file": None}, {"file": ""}]))
+    assert found(folder, "null.jsonl", "1.wav") == ([None], [], 2)
     with pytest.raises(ConfigError, match="no list at calls"):
         found(folder, "calls.json", "1.wav", records="calls")
     folder.write("calls.json", json.dumps({"data": ROWS}, indent=1).encode())

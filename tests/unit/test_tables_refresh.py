@@ -15,6 +15,7 @@ from support.table_harness import Folder, age, as_csv, wanted
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables import lines as lines_module
 from batch_uploader.prepare.about.tables import refresh
+from batch_uploader.prepare.about.tables.index import VERSION
 
 HEADER = ("uid", "recordingfile")
 
@@ -98,6 +99,37 @@ def test_the_same_size_and_other_content_is_seen(folder):
         assert uids(table, 1, 2) == ["x1", "u2"]
 
 
+@pytest.mark.parametrize("more", [(), (700,)])
+def test_a_fresh_copy_that_begins_as_the_old_file_is_not_read_again(folder, bytes_read, more):
+    path = folder.write("cdr.csv", as_csv([HEADER, *rows(*range(700))]))
+    with folder.table("cdr.csv") as table:
+        before = table.generation
+    path.rename(path.with_name("old.csv"))
+    folder.write("cdr.csv", as_csv([HEADER, *rows(*range(700), *more)]))
+    bytes_read.clear()
+    with folder.table("cdr.csv") as table:
+        assert len(bytes_read) == len(more)
+        assert changed(table, before, *range(702)) == list(more)
+    bytes_read.clear()
+    with folder.table("cdr.csv") as table:
+        assert table.rows == 700 + len(more)
+    assert not bytes_read
+
+
+def test_a_fresh_copy_that_differs_in_one_row_is_read_whole(folder, monkeypatch):
+    monkeypatch.setattr(refresh, "_HEAD", 100)
+    monkeypatch.setattr(refresh, "_ROWS_A_COMMIT", 100)
+    path = folder.write("cdr.csv", as_csv([HEADER, *rows(*range(700))]))
+    with folder.table("cdr.csv") as table:
+        before = table.generation
+    path.rename(path.with_name("old.csv"))
+    others = as_csv([HEADER, *rows(*range(350)), *rows(350, uid="x"), *rows(*range(351, 701))])
+    folder.write("cdr.csv", others)
+    with folder.table("cdr.csv") as table:
+        assert changed(table, before, *range(702)) == [350, 700]
+        assert uids(table, 350) == ["x350"]
+
+
 def test_a_grown_table_that_begins_otherwise_is_read_whole(folder):
     path = folder.write("cdr.csv", as_csv([HEADER, *rows(1, 2)]))
     with folder.table("cdr.csv"):
@@ -172,8 +204,10 @@ def test_an_index_that_cannot_be_used_is_made_again(folder, harm):
         case "version":
             with sqlite3.connect(path) as connection:
                 connection.execute(
-                    "UPDATE state SET json = replace(json, '\"version\":1', '\"version\":0')"
+                    "UPDATE state SET json = replace(json, ?, ?)",
+                    (f'"version":{VERSION}', f'"version":{VERSION + 1}'),
                 )
+                assert connection.total_changes == 1
             connection.close()
         case "empty":
             path.write_bytes(b"")

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from batch_uploader.host.files import create_private, require_own
 
-VERSION: Final = 1
+VERSION: Final = 2
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
 _BLOCKS_CACHED: Final = 64
@@ -37,6 +37,7 @@ CREATE TABLE state (json BLOB NOT NULL);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE places (key INTEGER NOT NULL, time INTEGER, row INTEGER NOT NULL, digest INTEGER);
 CREATE TABLE changes (generation INTEGER NOT NULL, key INTEGER NOT NULL);
+CREATE TABLE pieces (begin INTEGER NOT NULL, end INTEGER NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE faults (line INTEGER, kind TEXT, message TEXT, cure TEXT, field TEXT);
 CREATE TABLE recordings (path TEXT PRIMARY KEY, key INTEGER, time INTEGER) WITHOUT ROWID;
 CREATE INDEX recordings_by_key ON recordings (key, time);
@@ -65,7 +66,7 @@ class State(Struct, frozen=True):
 
     made_of: str
     id: str
-    version: int = VERSION
+    version: int
     generation: int = 1
     oldest: int = 1
     finished: bool = False
@@ -78,6 +79,14 @@ class State(Struct, frozen=True):
     rows: int = 0
     kept: int = 0
     faults: int = 0
+
+
+class Piece(NamedTuple):
+    """A part of the table's file that was read, and the digest of its bytes."""
+
+    begin: int
+    end: int
+    digest: bytes
 
 
 class Found(NamedTuple):
@@ -161,10 +170,11 @@ class Index:
         state: State,
         rows: Sequence[Kept] = (),
         faults: Iterable[tuple[object, ...]] = (),
+        piece: Piece | None = None,
         *,
         changed: bool = False,
     ) -> None:
-        """Add rows and faults, and what is on record then, in one step.
+        """Add rows and faults, the piece with them, and what is on record then, in one step.
 
         ``changed`` also records that the keys of these rows have changed.
         """
@@ -191,6 +201,8 @@ class Index:
                         [(state.generation, key) for row in block for key, _ in row.keys],
                     )
             connection.executemany("INSERT INTO faults VALUES (?, ?, ?, ?, ?)", faults)
+            if piece is not None:
+                connection.execute("INSERT INTO pieces VALUES (?, ?, ?)", piece)
             self._record(state)
 
     def drop_loose(self) -> None:
@@ -300,6 +312,12 @@ class Index:
             if len(self._cache) > _BLOCKS_CACHED:
                 self._cache.popitem(last=False)
         return cached
+
+    def pieces(self) -> list[Piece]:
+        """The parts of the table's file that were read."""
+        with self._lock, self._translated():
+            found = self._connection.execute("SELECT * FROM pieces ORDER BY begin").fetchall()
+        return [Piece(*row) for row in found]
 
     def faults(self) -> list[tuple[int, str, str, str, str | None]]:
         """The first faults of the table."""

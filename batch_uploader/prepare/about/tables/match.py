@@ -43,6 +43,9 @@ class Matcher(Protocol):
     ) -> Sequence[tuple[int, int | None]] | Fault:
         """What a row is found by; nothing if it is of no recording."""
 
+    def require_columns(self) -> None:
+        """Raise ConfigError if no row that was read has one of the columns."""
+
     def sought(self, wanted: Wanted) -> Sequence[Sought]:
         """What to look up for a recording."""
 
@@ -69,12 +72,17 @@ class _Column:
         self._path = name.split(".")
         self._columns: tuple[str, ...] | None = None
         self._at = 0
+        self._seen = False
+        self._names: Sequence[str] = ()
 
     def of(self, row: Row, columns: tuple[str, ...] | None) -> Iterable[object]:
         """Its values in a row that was just read. Raises ConfigError if there is no such column."""
         values = row.values
         if isinstance(values, Mapping):
-            return self.of_fields(values)
+            found = list(self.of_fields(values))
+            self._seen = self._seen or bool(found)
+            self._names = self._names or list(values)
+            return found
         if columns is not self._columns:
             self._at = self._index(columns or ())
             self._columns = columns
@@ -86,12 +94,20 @@ class _Column:
             return _elements(fields[self.name])
         return (each for value in at(fields, self._path) for each in _elements(value))
 
+    def require(self) -> None:
+        """Raise ConfigError if it was in no row by names, and there were some."""
+        if self._names and not self._seen:
+            raise self._missing(self._names, "; or specify with records where its rows are")
+
     def _index(self, columns: Sequence[str]) -> int:
         if self.name in columns:
             return columns.index(self.name)
-        raise ConfigError(
+        raise self._missing(columns)
+
+    def _missing(self, columns: Sequence[str], more: str = "") -> ConfigError:
+        return ConfigError(
             f"match: it has no column {shown(self.name)}",
-            hint=f"its columns are {', '.join(map(shown, columns))}",
+            hint=f"its columns are {', '.join(map(shown, columns))}{more}",
         )
 
 
@@ -121,6 +137,10 @@ class _ByPath:
         """As ``Matcher`` has it."""
         bases = {names.base(_text(each)) for each in self._column.of(row, columns)}
         return [(names.key(base), None) for base in bases if base]
+
+    def require_columns(self) -> None:
+        """As ``Matcher`` has it."""
+        self._column.require()
 
     def sought(self, wanted: Wanted) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
@@ -162,6 +182,10 @@ class _ById:
         """As ``Matcher`` has it."""
         ids = {_id(each) for each in self._column.of(row, columns)}
         return [(names.key(each), None) for each in ids if each]
+
+    def require_columns(self) -> None:
+        """As ``Matcher`` has it."""
+        self._column.require()
 
     def sought(self, wanted: Wanted) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
@@ -222,6 +246,11 @@ class _ByNumber:
             return Fault(row.line, "table-time", message, "specify its format", self._time.name)
         self._require_one_kind(time)
         return [(names.key(each), round(time * 1000)) for each in sorted(numbers)]
+
+    def require_columns(self) -> None:
+        """As ``Matcher`` has it."""
+        for column in (*self._numbers, self._time):
+            column.require()
 
     def sought(self, wanted: Wanted) -> Sequence[Sought]:
         """As ``Matcher`` has it."""

@@ -27,7 +27,7 @@ _NOT_READ: Final = (".xls", ".ods")
 
 def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Matcher) -> Index:
     """The index at ``path`` of a file or a database, up to date. Raises ConfigError, OSError."""
-    wanted = Wanted(path, _made_of(spec), matcher.keys_of)
+    wanted = Wanted(path, _made_of(spec), matcher.keys_of, matcher.require_columns)
     if isinstance(where, Address):
         return refresh_whole(
             wanted, _look_of_database(where), lambda: SqlReader(where, str(spec.query))

@@ -22,8 +22,10 @@ from batch_uploader.host.files import sync_directory
 from batch_uploader.host.locks import FileLock
 from batch_uploader.prepare.about.tables.index import (
     FAULTS_KEPT,
+    VERSION,
     Index,
     Kept,
+    Piece,
     Source,
     State,
     Unusable,
@@ -55,11 +57,15 @@ def alone(path: Path) -> Iterator[None]:
 
 
 class Wanted(NamedTuple):
-    """The index that is wanted: its file, a digest of its settings, and how rows are found."""
+    """The index that is wanted: its file, a digest of its settings, and how rows are found.
+
+    ``check`` raises ConfigError if none could be found because of the settings.
+    """
 
     path: Path
     made_of: str
     keys_of: Keys
+    check: Callable[[], None]
 
     @property
     def unfinished(self) -> Path:
@@ -101,7 +107,8 @@ def _refreshed(wanted: Wanted, index: Index | None, file: BinaryIO, open_reader:
         if is_like(source, look):
             return index
         grown = source.inode == look.inode and look.size > source.size
-        if grown and filling.fits(index.state):
+        # Another file, such as a fresh copy, may begin as the old one did.
+        if filling.fits(index.state) and (grown or filling.has_all(index)):
             # A killed refresh goes on from its last commit, since the size is recorded at the end.
             index.drop_loose()
             filling.fill(index, open_reader(file, index.state.form or None), changed=True)
@@ -126,7 +133,7 @@ def _existing(wanted: Wanted) -> Index | None:
 
 def _created(wanted: Wanted) -> Index:
     _remove(wanted.unfinished)
-    return Index(wanted.unfinished, create=State(wanted.made_of, uuid.uuid4().hex))
+    return Index(wanted.unfinished, create=State(wanted.made_of, uuid.uuid4().hex, VERSION))
 
 
 def _continued(wanted: Wanted, filling: "_Filling") -> Index | None:
@@ -154,6 +161,8 @@ def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
     """The new index filled, in the place of the older one."""
     with closing(new):
         filling.fill(new, reader)
+        if not new.state.kept:
+            wanted.check()
         state = filling.ended(new.state, look)
         new.arrange()
         if older is not None:
@@ -201,6 +210,10 @@ class _Filling:
         """Whether the file still has what was read of it, by its beginning and end."""
         return self._stamped(state, state.offset).source == state.source
 
+    def has_all(self, index: Index) -> bool:
+        """Whether the file has all bytes that were read of it, compared by their digests."""
+        return all(piece == self._piece(piece.begin, piece.end) for piece in index.pieces())
+
     def ended(self, state: State, look: Source) -> State:
         """The state when all is read; what still has to be read is not counted as seen."""
         size = look.size if self._to_end else state.offset
@@ -242,24 +255,34 @@ class _Filling:
         return Kept(keys, row.line, body, int.from_bytes(digest, "big", signed=True))
 
     def _commit(self, batch: "_Batch") -> None:
-        state = batch.state()
+        state, piece = batch.state(), None
         if self._file is not None:
+            piece = self._piece(batch.index.state.offset, state.offset)
             state = self._stamped(state, state.offset)
-        batch.index.commit(state, batch.rows, batch.faults, changed=batch.changed)
+        batch.index.commit(state, batch.rows, batch.faults, piece, changed=batch.changed)
         batch.clear()
 
     def _stamped(self, state: State, offset: int) -> State:
+        head = self._piece(0, min(_HEAD, offset))
+        tail = self._piece(max(0, offset - _HEAD), offset)
+        if head is None or tail is None:
+            return state
+        source = replace(state.source, head=head.digest, tail=tail.digest)
+        return replace(state, source=source)
+
+    def _piece(self, begin: int, end: int) -> Piece | None:
         file = self._file
         if file is None:
-            return state
+            return None
         place = file.tell()
-        digests = []
-        for begin, end in ((0, min(_HEAD, offset)), (max(0, offset - _HEAD), offset)):
-            file.seek(begin)
-            digests.append(hashlib.blake2b(file.read(end - begin), digest_size=16).digest())
+        file.seek(begin)
+        digest = hashlib.blake2b(digest_size=16)
+        left = end - begin
+        while left > 0 and (block := file.read(min(left, _BUFFER))):
+            digest.update(block)
+            left -= len(block)
         file.seek(place)
-        head, tail = digests
-        return replace(state, source=replace(state.source, head=head, tail=tail))
+        return Piece(begin, end, digest.digest())
 
 
 class _Batch:

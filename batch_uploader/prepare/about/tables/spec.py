@@ -104,7 +104,7 @@ class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source
         try:
             return convert(raw, cls)
         except ValidationError as error:
-            raise BadValue(str(error), hint="docs/tables.md has an example of each") from error
+            raise BadValue(str(error), hint="docs/metadata.md has an example") from error
 
     def zone(self) -> ZoneInfo | None:
         """Its time zone, None if it has none. Raises ConfigError."""

@@ -10,7 +10,6 @@ from msgspec import Struct, json, msgpack
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect
-from batch_uploader.core.text import plural
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
 from batch_uploader.prepare.about.tables.index import Found, Index
@@ -214,27 +213,12 @@ class Table:
         return sum(part.index.state.faults for part in self._parts)
 
     def faults(self) -> list[Defect]:
-        """The first rows that cannot be used, and tables of which no row can be found."""
-        unmatched = [
-            _unmatched(part.name, self.spec, part.index.state.rows)
-            for part in self._parts
-            if part.index.state.rows and not part.index.state.kept
-        ]
-        return unmatched + [
+        """The first rows that cannot be used."""
+        return [
             Defect(part.name, kind, f"line {line}: {message}", cure, field)
             for part in self._parts
             for line, kind, message, cure, field in part.index.faults()
         ]
-
-
-def _unmatched(name: str, spec: TableSpec, rows: int) -> Defect:
-    columns = spec.match.column or f"{spec.match.time} and {', '.join(spec.match.number)}"
-    return Defect(
-        name,
-        "table-unmatched",
-        f"none of its {plural(rows, 'row')} has a value in {columns}",
-        "specify with match which column is, and with records where the rows of JSON are",
-    )
 
 
 def _listed(origins: Sequence[str]) -> str:
