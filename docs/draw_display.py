@@ -79,7 +79,13 @@ async def main() -> None:
                 source=DirectorySource(calls),
                 sink=SpeechSenseSink(endpoint, ApiKey(API_KEY), whole_limit=0),
                 ledger=SqliteLedger(root / "ledger.db", "demo"),
-                options=RunOptions(concurrency=6, min_age=0, retry=RetryPolicy(first_pause=4.0)),
+                options=RunOptions(
+                    concurrency=6,
+                    min_age=0,
+                    min_age_open=0,
+                    sidecar_wait=0,
+                    retry=RetryPolicy(first_pause=4.0),
+                ),
                 listeners=[hear],
             )
             async with uploader:

@@ -15,7 +15,7 @@ from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.converting import choose_conversion
 from batch_uploader.app.duplicates import DuplicateGroup, groups_of
 from batch_uploader.app.emptiness import require_recordings
-from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent
+from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent, waits
 from batch_uploader.app.newsettings import new_settings
 from batch_uploader.app.onrecord import NoLedger, OnRecord, Presence
 from batch_uploader.app.places import (
@@ -69,11 +69,12 @@ class Inspection(Struct, frozen=True):
     """A folder as a run would find it, or the next part of a large one.
 
     ``findings`` are the inspected recordings, ``defects`` all defects, including those of other
-    files, ``defective`` the number of files with defects. ``carried_over`` are what earlier runs
-    left for a human, ``duplicates`` recordings whose call is on record, ``decisions`` all decisions
-    if they were requested. The others count recordings, and ``read_bytes`` what was read of them;
-    ``on_record`` are there and on record, which counts if the folder was ``listed``, and ``copies``
-    may be others that are. ``left_out_by`` counts what filters leave out, by filter.
+    files, ``defective`` the number of files with defects. ``waiting`` are left to the next run,
+    ``carried_over`` are what earlier runs left for a human, ``duplicates`` recordings whose
+    call is on record, ``decisions`` all decisions if they were requested. The others count
+    recordings, and ``read_bytes`` what was read of them; ``on_record`` are there and on record,
+    which counts if the folder was ``listed``, and ``copies`` may be others that are.
+    ``left_out_by`` counts what filters leave out, by filter.
     """
 
     folder: str
@@ -84,7 +85,7 @@ class Inspection(Struct, frozen=True):
     decisions: tuple[tuple[str, Decision], ...] = ()
     already_there: int = 0
     to_compare: int = 0
-    waiting: int = 0
+    waiting: tuple[Outcome, ...] = ()
     in_flight: int = 0
     duplicates: tuple[Outcome, ...] = ()
     read_bytes: int = 0
@@ -98,17 +99,18 @@ class CheckSummary(Struct):
     """The sums of a check; ``carried_over`` is what earlier runs left for a human, by status.
 
     ``to_send_bytes`` and ``to_send_duration``, in seconds, count the ``to_send`` recordings.
-    ``to_compare`` of ``already_there`` have new change times, ``waiting`` are too young to be
-    touched, ``in_flight`` are being sent by another run. ``defective`` counts files with at least
-    one defect. ``duplicates`` are not sent, since their call is on record; ``converted`` of them
-    are in another format. ``possible`` has the possible duplicates, those of earlier runs included,
-    in groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
-    ``gone`` is how many recordings on record are gone, if these are most of them. ``left_out_by``
-    counts what filters leave out, by filter. ``passed_over`` are the files that look like audio and
-    are not taken, by kind. ``to_convert`` of ``to_send`` are
-    converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions
-    refused them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run
-    would do suddenly with other settings than those of the last one.
+    ``to_compare`` of ``already_there`` have new change times, ``waiting`` may not be complete
+    yet (``waiting_for`` has their numbers by what they wait for, as a ``Wait``), ``in_flight``
+    are being sent by another run. ``defective`` counts files with at least one defect.
+    ``duplicates`` are not sent, since their call is on record; ``converted`` of them are in
+    another format. ``possible`` has the possible duplicates, those of earlier runs included, in
+    groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
+    ``gone`` is how many recordings on record are gone, if these are most of them.
+    ``left_out_by`` counts what filters leave out, by filter. ``passed_over`` are the files that
+    look like audio and are not taken, by kind. ``to_convert`` of ``to_send`` are converted,
+    ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
+    them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run would do
+    suddenly with other settings than those of the last one.
     """
 
     to_send: int = 0
@@ -133,6 +135,7 @@ class CheckSummary(Struct):
     passed_over: tuple[PassedOver, ...] = ()
     faults: Faults = Faults()
     surprises: tuple[str, ...] = ()
+    waiting_for: Counter[str] = field(default_factory=Counter)
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -145,7 +148,8 @@ class CheckSummary(Struct):
                 self.to_convert_duration += finding.audio.duration * finding.converts
         self.already_there += seen.already_there
         self.to_compare += seen.to_compare
-        self.waiting += seen.waiting
+        self.waiting += len(seen.waiting)
+        self.waiting_for.update(each.failure.code for each in seen.waiting if each.failure)
         self.in_flight += seen.in_flight
         self.carried_over.update(outcome.status for outcome in seen.carried_over)
         self.defective += seen.defective
@@ -186,10 +190,11 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
     """Check what an upload would send, and report every defect with its cure; sends nothing.
 
     The parameters are those of ``upload_directory``; of ``options`` only ``min_age``,
-    ``trust_times``, ``allow_empty`` and ``explain`` have an effect. ``ignore`` are files in the
-    directory that are not recordings. ``listeners`` receive the details, folder by folder. With
-    ``fast`` only headers are read, so that no copies are found. Needs no network, changes nothing,
-    and works during a run. Raises ConfigError, SourceError or LedgerError.
+    ``min_age_open``, ``sidecar_wait``, ``trust_times``, ``allow_empty`` and ``explain`` have an
+    effect. ``ignore`` are files in the directory that are not recordings. ``listeners`` receive
+    the details, folder by folder. With ``fast`` only headers are read, so that no copies are
+    found. Needs no network, changes nothing, and works during a run. Raises ConfigError,
+    SourceError or LedgerError.
     """
     rules, options = rules or Rules(), options or RunOptions()
     require_type("rules", rules, Rules)
@@ -230,7 +235,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             known,
             preparer.describer,
             rules.digest(),
-            options.min_age,
+            options.ages,
             options.explain,
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
             filters=rules.filters,
@@ -312,6 +317,9 @@ class _Fast(Struct, frozen=True):
             seen = self.filtering.preparer_for(job).inspect(job.bundle)
         except SourceError as error:
             return unreadable(job, error)
+        found = seen.info if isinstance(seen, Conversion) else seen
+        if (wait := job.due.wait(found)) is not None:
+            return waits(job, wait)
         if isinstance(seen, Conversion):
             return Foretold(job.path, job.size, seen.info, converts=True)
         if isinstance(seen, AudioInfo):
@@ -388,33 +396,36 @@ async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerato
     """Each folder's decisions, with its recordings inspected, some at a time."""
     async with aclosing(planner.batches()) as batches:
         async for batch in batches:
-            async for seen in _told(batch, teller, planner.ledger):
+            async for seen in _told(batch, teller):
                 yield seen
     again = await teller.end()
     if again:
         if isinstance(planner.ledger, OnRecord):
             planner.ledger.freed.update(again)
-        async for seen in _told(await planner.again(again), teller, planner.ledger):
+        async for seen in _told(await planner.again(again), teller):
             yield seen
         await teller.end()
     await teller.sum_up()
 
 
-async def _told(batch: Batch, teller: _Teller, known: Remembers) -> AsyncGenerator[Inspection]:
+async def _told(batch: Batch, teller: _Teller) -> AsyncGenerator[Inspection]:
     jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]), known)
+    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
     for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
         rest = Batch(batch.folder)
-        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]), known)
+        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))
 
 
-def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Inspection:
+def _inspection(batch: Batch, told: Sequence[Foretold]) -> Inspection:
     defective = [each for each in told if each.defects]
     carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
     outcomes = [each.outcome for each in told if each.outcome is not None]
+    outcomes += [each.outcome for each in batch.waits]
     duplicates = [each for each in outcomes if each.status is Status.DUPLICATE]
     left = [each for each in outcomes if each.status is Status.LEFT_OUT]
-    carried_over += [each for each in outcomes if each not in duplicates and each not in left]
+    waiting = [each for each in outcomes if each.status is Status.WAITING]
+    told_apart = {id(each) for each in (*duplicates, *left, *waiting)}
+    carried_over += [each for each in outcomes if id(each) not in told_apart]
     return Inspection(
         batch.folder,
         tuple(
@@ -435,12 +446,12 @@ def _inspection(batch: Batch, told: Sequence[Foretold], known: Remembers) -> Ins
         + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
         + sum(each.already_there for each in told),
         len(batch.looks),
-        batch.waiting + sum(each.waiting for each in told),
+        tuple(waiting),
         # What is being sent needs no human.
         sum(each.status is Status.CLAIMED for each in batch.held),
         tuple(duplicates),
         sum(each.nbytes for each in told),
-        batch.on_record + (known.count_invalid(batch) if isinstance(known, OnRecord) else 0),
+        batch.on_record,
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
         batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),

@@ -13,6 +13,7 @@ from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import Places
 from batch_uploader.core.errors import CommandHint, LedgerError, SourceError
 from batch_uploader.core.model import PassedOver
+from batch_uploader.core.states import WAITS
 from batch_uploader.core.text import plural, printable
 from batch_uploader.ledgers.sqlite import LedgerReader
 from batch_uploader.plan.passed_over import OtherFiles
@@ -60,7 +61,7 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
             totals = await reader.counts()
     except LedgerError:
         return  # the run says what is wrong with it
-    known = sum(each.recordings for each in totals.values())
+    known = sum(totals[each].recordings for each in totals if each not in WAITS)
     if known:
         raise SourceError(
             f"the directory {directory} has no recordings, and its ledger has"

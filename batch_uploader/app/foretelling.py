@@ -1,5 +1,6 @@
 """Foretells what a run does with recordings: they are claimed in a copy of the ledger."""
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +18,10 @@ from batch_uploader.core.events import Listener
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import POSSIBLE
+from batch_uploader.core.waiting import Wait
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.plan.patience import left
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.filters import LeftOut
@@ -32,9 +35,8 @@ from batch_uploader.run.lookout import Lookout
 class Foretold(Struct, frozen=True):
     """What a run does with one recording: it has audio to send, defects, or an outcome.
 
-    Without any of them it is on record, or ``waiting`` since its file is changing, or it is set
-    aside until the end of the scan. ``nbytes`` are those that were read. ``converts`` if its file
-    is converted first.
+    Without any of them it is on record, or set aside until the end of the scan. ``nbytes`` are
+    those that were read. ``converts`` if its file is converted first.
     """
 
     path: str
@@ -43,7 +45,6 @@ class Foretold(Struct, frozen=True):
     defects: tuple[Defect, ...] = ()
     outcome: Outcome | None = None
     already_there: bool = False
-    waiting: bool = False
     nbytes: int = 0
     converts: bool = False
 
@@ -142,9 +143,13 @@ class Foretelling:
         try:
             prepared = self._filtering.preparer_for(job).prepare(job.bundle, 0, lambda _: b"")
         except SourceChanged:
-            return Foretold(job.path, job.size, waiting=True)
+            return waits(job, Wait.READING)
         except SourceError as error:
             return unreadable(job, error)
+        if (wait := job.due.wait(prepared)) is not None:
+            if isinstance(prepared, Prepared):
+                prepared.close()
+            return waits(job, wait)
         if isinstance(prepared, Prepared):
             with closing(prepared):
                 recording = prepared.recording
@@ -170,6 +175,12 @@ def unsent(job: Job, why: Unsent) -> Foretold:
     if isinstance(why, LeftOut):
         return Foretold(job.path, job.size, outcome=outcome_of(job, why))
     return Foretold(job.path, job.size, defects=why)
+
+
+def waits(job: Job, wait: Wait) -> Foretold:
+    """A recording that a run would leave to the next one."""
+    told = left(job.path, version_of(job.bundle), wait, job.known, time.time_ns())
+    return Foretold(job.path, job.size, outcome=told.outcome)
 
 
 def unreadable(job: Job, error: SourceError) -> Foretold:

@@ -11,7 +11,7 @@ from batch_uploader.core.model import Entry
 from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running
-from batch_uploader.plan.folders import Batch, Remembers
+from batch_uploader.plan.folders import Remembers
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.run.absence import Gone, find_gone
 
@@ -45,23 +45,15 @@ class NoLedger:
 
 
 class OnRecord(Struct, frozen=True):
-    """A ledger without its invalid recordings, so that they are inspected and reported again.
+    """A ledger that does not say what is wrong with invalid recordings: it is found out again.
 
     If no run goes on, a claim is shown as the doubt that the next run will make of it.
     """
 
     reader: LedgerReader
     path: Path
-    invalid: set[str] = field(default_factory=set)
-    """The paths of those that were left out, in the folder that was asked for last."""
     freed: set[str] = field(default_factory=set)
     """The paths of possible duplicates that a run would find free, and so drop."""
-
-    def count_invalid(self, batch: Batch) -> int:
-        """How many of those are there."""
-        paths = [job.path for job in batch.jobs] + [each.entry.path for each in batch.orphans]
-        paths += [each.path for each in batch.outside]
-        return sum(path in self.invalid for path in paths)
 
     async def known(self, folder: str) -> dict[str, Record]:
         """The records of a folder, by path."""
@@ -71,10 +63,7 @@ class OnRecord(Struct, frozen=True):
             # Read again: a run may just have ended and settled its claims.
             again = await self.reader.known(folder)
             known = {path: _doubted(each) for path, each in again.items()}
-        self.invalid.clear()
-        self.invalid.update(path for path in known if known[path].status is Status.INVALID)
-        without = self.invalid | self.freed
-        return {path: each for path, each in known.items() if path not in without}
+        return {path: _unjudged(each) for path, each in known.items() if path not in self.freed}
 
     async def unchanged(
         self,
@@ -93,6 +82,12 @@ class OnRecord(Struct, frozen=True):
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
         """As ``ports.Ledger``."""
         return self.reader.rows(statuses)
+
+
+def _unjudged(known: Record) -> Record:
+    if known.status is not Status.INVALID:
+        return known
+    return replace(known, policy=None, failure=None, sha256=None)
 
 
 def _doubted(known: Record) -> Record:

@@ -145,8 +145,9 @@ class Uploader:
             ledger,
             preparer.describer,
             self._rules.digest(),
-            options.min_age,
+            options.ages,
             options.explain,
+            clock=lambda: self._clock.now().wall_ns,
             by=Likeness.MTIME if options.trust_times else Likeness.CTIME,
             filters=self._rules.filters,
         )

@@ -20,7 +20,7 @@ from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.model import Defect
-from batch_uploader.core.states import NEEDS_ATTENTION
+from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.run.options import RunOptions
@@ -37,6 +37,7 @@ from batch_uploader.ui.summary import (
     warn_of_nothing,
 )
 from batch_uploader.ui.text import format_hours
+from batch_uploader.ui.waiting import waiting_line
 
 _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024
@@ -61,7 +62,9 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
         ignore=own_files(settings),
         rules=reading.rules,
         options=RunOptions(
-            min_age=reading.min_age,
+            min_age=reading.ages.still,
+            min_age_open=reading.ages.still_open,
+            sidecar_wait=reading.ages.sidecar,
             trust_times=settings.switch("trust-times"),
             allow_empty=settings.switch("allow-empty"),
             explain=settings.switch("verbose"),
@@ -141,11 +144,12 @@ class _TextAccount:
             (total.converted, "of these in another format"),
             (total.to_compare, "of these with new change times (upload compares them last)"),
             (total.left_out_by.total(), left_out_words(total.left_out_by)),
-            (total.waiting, "waiting: changed within --min-age, the next run takes them"),
             (total.in_flight, "in progress (another run)"),
         ):
             if number:
                 yield [Span(f"{number:,} {words}")]
+        if waits := waiting_line(total.waiting, total.waiting_for):
+            yield [Span(waits)]
         for status, number in total.carried_over.items():
             held = "held: " if status in NEEDS_ATTENTION else ""
             yield [Span(f"{number:,} {held}{status.label}")]
@@ -211,7 +215,7 @@ class _JsonAccount:
             "to_send_bytes": total.to_send_bytes,
             "to_send_duration": finite(total.to_send_duration),
             "already_there": total.already_there,
-            "waiting": total.waiting,
+            Status.WAITING.value: total.waiting,
             "in_flight": total.in_flight,
             "duplicates": total.duplicates,
             "to_convert": total.to_convert,
@@ -226,6 +230,7 @@ class _JsonAccount:
             "left_out_by": dict(total.left_out_by),
             "passed_over": [passed_over_fields(each) for each in total.passed_over],
             "unusable_rows": total.faults.count,
+            "waiting_for": dict(total.waiting_for),
         }
         with data_on_stdout(), self._carried_over as carried_over, self._defects as defects:
             sys.stdout.write(json.dumps(sums)[:-1])

@@ -196,6 +196,22 @@ _READING: Final = (
         Panel.WHAT,
         "DURATION",
     ),
+    Flag(
+        "--min-age-open",
+        "The same for recordings that do not show where they end, since their recorder may go on"
+        " after a pause: MP3, raw PCM, Ogg without its end mark, WAV with an unfinished header."
+        " [default: 5m]",
+        Panel.WHAT,
+        "DURATION",
+    ),
+    Flag(
+        "--sidecar-wait",
+        "How long a recording without its sidecar, or a sidecar without its recording, is waiting"
+        " before that is a defect; counted from when it was modified, put there or first seen."
+        " [default: 10m]",
+        Panel.WHAT,
+        "DURATION",
+    ),
     _switch(
         "--allow-empty",
         "Files leave this directory on purpose, so it may be empty, and most of it may be gone at"

@@ -3,8 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -17,14 +18,22 @@ from batch_uploader.app.status import DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
+from batch_uploader.core.model import Timestamp
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, UNDECIDED, Status, Verdict
+from batch_uploader.core.states import (
+    NEEDS_ATTENTION,
+    POSSIBLE,
+    UNDECIDED,
+    WAITS,
+    Status,
+    Verdict,
+)
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
 from batch_uploader.core.units import format_size
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.duplicates import duplicate_lines
-from batch_uploader.ui.fields import error_fields, finite, passed_over_fields
+from batch_uploader.ui.fields import error_fields, finite, moment, passed_over_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import left_out_words, most_gone
@@ -105,6 +114,8 @@ async def _print_text(report: _Report) -> None:
         known = each is Status.IN_DOUBT and report.status.kept_aside
         if totals.recordings and not known:
             await _print_state(report, each, totals.recordings)
+    if waiting := report.status.totals[Status.WAITING].recordings:
+        await _print_state(report, Status.WAITING, waiting)
 
 
 def _nothing(status: DirectoryStatus) -> str:
@@ -115,7 +126,9 @@ def _nothing(status: DirectoryStatus) -> str:
 
 
 async def _print_state(report: _Report, state: Status, count: int) -> None:
-    output.data([[], [Span(state.label, "bold yellow"), Span(f": {state.state.attention}")]])
+    style = "bold yellow" if state in NEEDS_ATTENTION else "bold"
+    about = state.state.attention or f"the next run {state.state.then}"
+    output.data([[], [Span(state.label, style), Span(f": {about}")]])
     if state is Status.POSSIBLE_DUPLICATE:
         several = len(report.status.connections) > 1
         groups = await possible_duplicates(report.status.places)
@@ -144,6 +157,8 @@ def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
         reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"
         lines.append([Span(f"    {reason}", "dim")])
+    if state in WAITS and row.since is not None:
+        lines.append([Span(f"    since {_minute(row.since)}", "dim")])
     if state in UNDECIDED:
         lines.append([Span(f"    {_command(report, row)} --talk-id ID")])
         if state is Status.IN_DOUBT and row.stamp_field is not None:
@@ -153,6 +168,14 @@ def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
     elif Verdict.RESEND in state.state.verdicts:
         lines.append([Span(f"    {_command(report, row)} --resend")])
     return lines
+
+
+def _minute(since: Timestamp) -> str:
+    return _moment(since).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _moment(since: Timestamp) -> datetime:
+    return datetime.fromtimestamp(since.wall_ns // 1_000_000_000, UTC)
 
 
 async def _print_json(report: _Report) -> None:
@@ -177,13 +200,19 @@ async def _print_json(report: _Report) -> None:
     }
     with data_on_stdout():
         sys.stdout.write(json.dumps(head)[:-1] + ', "attention": [')
-        comma = ""
-        for each in _TOLD:
-            async with aclosing(report.status.records(each)) as rows:
-                async for row in rows:
-                    sys.stdout.write(comma + json.dumps(_row_fields(report, row, each)))
-                    comma = ", "
+        await _write_rows(report, _TOLD)
+        sys.stdout.write(f'], "{Status.WAITING.value}": [')
+        await _write_rows(report, [Status.WAITING])
         sys.stdout.write("]}\n")
+
+
+async def _write_rows(report: _Report, states: Sequence[Status]) -> None:
+    comma = ""
+    for each in states:
+        async with aclosing(report.status.records(each)) as rows:
+            async for row in rows:
+                sys.stdout.write(comma + json.dumps(_row_fields(report, row, each)))
+                comma = ", "
 
 
 def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object]:
@@ -194,6 +223,7 @@ def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object
         "size": row.stat.size,
         "duration": finite(row.duration),
         "error": error_fields(row.failure),
+        "since": moment(_moment(row.since)) if state in WAITS and row.since else None,
         "duplicate_of": row.duplicate_of,
         "cause": row.cause,
         "stamp_field": row.stamp_field if state in UNDECIDED else None,

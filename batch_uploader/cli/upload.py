@@ -56,6 +56,7 @@ from batch_uploader.ui.summary import (
     unconverted_lines,
     warn_of_nothing,
 )
+from batch_uploader.ui.waiting import waiting_line
 
 _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
@@ -247,6 +248,8 @@ def _tell_troubles(
         output.error(summary.reason or summary.ending, *summary.hints)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(settings.directory))
+    if summary.only_waits:
+        show([[Span(waiting_line(summary.waiting, summary.waiting_for))]], sys.stderr)
     for outcome in stats.first_unreadable:
         output.error(
             f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}"

@@ -23,9 +23,10 @@ class RunStarted(Struct, frozen=True):
 class FolderPlanned(Struct, frozen=True):
     """A folder was listed and compared with the ledger: ``to_send`` recordings are to be sent.
 
-    ``waiting`` are too young to be sent. ``forgotten`` were never stored and their files are gone.
-    ``left_out_by`` counts those that a filter leaves out, by filter: those outside the sample, of
-    which ``recorded`` are new as such, and what an earlier run inspected.
+    ``waiting`` may not be complete yet, ``waiting_for`` has their numbers by what they wait for (a
+    ``Wait``). ``forgotten`` were never stored and their files are gone. ``left_out_by`` counts
+    those that a filter leaves out, by filter: those outside the sample, and what an earlier run
+    inspected. ``recorded`` of both are new as such.
     """
 
     folder: str
@@ -36,6 +37,7 @@ class FolderPlanned(Struct, frozen=True):
     forgotten: int = 0
     left_out_by: Mapping[str, int] = field(default_factory=dict)
     recorded: int = 0
+    waiting_for: Mapping[str, int] = field(default_factory=dict)
 
 
 class Decided(Struct, frozen=True):
@@ -191,10 +193,14 @@ class Compared(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A recording counted in ``to_send`` is still being written; the next run checks it again."""
+    """A recording counted in ``to_send`` may not be complete yet; the next run checks it again.
+
+    ``code`` is what it waits for (a ``Wait``), None if another run has it.
+    """
 
     path: str
     size: int
+    code: str | None = None
 
 
 class ReturnedUnsent(Struct, frozen=True):

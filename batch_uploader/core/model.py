@@ -21,6 +21,11 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(","
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 
+SIDECAR_MISSING: Final = "sidecar-missing"
+ORPHAN_SIDECAR: Final = "orphan-sidecar"
+_COUNTERPARTS: Final = frozenset({SIDECAR_MISSING, ORPHAN_SIDECAR})
+
+
 class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
     """A moment by two clocks, since the wall clock can be set and the other ends with a reboot.
 
@@ -79,6 +84,11 @@ class Defect(Struct, frozen=True):
     cure: str
     field: str | None = None
     may_grow: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the file that is missing may come later."""
+        return self.kind in _COUNTERPARTS
 
     def __str__(self) -> str:
         """The problem and its cure in one line, without the path."""
@@ -362,16 +372,17 @@ class Summary(Struct, frozen=True):
     """The counts of a run, and the first recordings that need a human.
 
     ``counts`` are the recordings settled or carried over by this run, by status. ``already_there``
-    were uploaded before, ``waiting`` were too young to be touched, ``outdated`` have a sidecar that
-    changed after their talk was uploaded (the talk keeps the old metadata). ``uploaded_bytes`` and
-    ``uploaded_duration``, in seconds of audio, count what this run uploaded. ``attention`` is cut
-    to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change times
-    or inodes, ``compared`` of these were compared by content, and ``changed`` of those hold
-    different audio or metadata. ``converted`` of the duplicates are calls in another format.
-    ``gone`` is how many recordings on record are gone, if these are more than half of them.
-    ``left_out_by`` counts those that a filter left out, by filter, which are among ``counts``.
-    ``passed_over`` are the files that look like audio and are not taken, by kind. ``reason`` says
-    why the run ended like that, ``hints`` what to do about it.
+    were uploaded before, ``waiting`` may not be complete yet (``waiting_for`` has their numbers
+    by what they wait for, as a ``Wait``), ``outdated`` have a sidecar that changed after their
+    talk was uploaded (the talk keeps the old metadata). ``uploaded_bytes`` and
+    ``uploaded_duration``, in seconds of audio, count what this run uploaded. ``attention`` is
+    cut to fit a screen; the ledger has all. ``to_compare`` of ``already_there`` have new change
+    times or inodes, ``compared`` of these were compared by content, and ``changed`` of those
+    hold different audio or metadata. ``converted`` of the duplicates are calls in another
+    format. ``gone`` is how many recordings on record are gone, if these are more than half of
+    them. ``left_out_by`` counts those that a filter left out, by filter, which are among
+    ``counts``. ``passed_over`` are the files that look like audio and are not taken, by kind.
+    ``reason`` says why the run ended like that, ``hints`` what to do about it.
     """
 
     ending: Ending
@@ -392,12 +403,18 @@ class Summary(Struct, frozen=True):
     gone: int = 0
     left_out_by: Mapping[str, int] = field(default_factory=dict)
     passed_over: tuple[PassedOver, ...] = ()
+    waiting_for: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found_nothing(self) -> bool:
         """Whether the source has no recordings at all, as when a share is not mounted."""
         seen = self.already_there + self.waiting + sum(self.counts.values())
         return self.ending is Ending.COMPLETED and not seen
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether all that there is waits for the next run."""
+        return bool(self.waiting) and not self.already_there + sum(self.counts.values())
 
     @property
     def needs_attention(self) -> int:

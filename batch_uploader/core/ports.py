@@ -248,7 +248,7 @@ class Ledger(Protocol):
         """
 
     async def count(self) -> int:
-        """The number of paths that are on record."""
+        """The number of paths that are on record, without those that wait."""
 
     async def known(self, folder: str) -> dict[str, Record]:
         """The records of a folder (not of those below), by path, in one range query."""

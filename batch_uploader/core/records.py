@@ -122,7 +122,8 @@ class Record(Struct, frozen=True):
     ``settled_at_ns`` is None while the recording is being sent. ``policy`` is the digest of the
     rules by which it was found invalid. ``stamp_field`` is the field that its key was sent in, None
     if it was sent without a stamp. For a doubt, ``since`` is when it arose, None if unknown, and
-    ``first_miss`` when a search that counts first missed it.
+    ``first_miss`` when a search that counts first missed it; for what waits, ``since`` is when it
+    was first seen, and ``settled_at_ns`` when it was first seen as it is.
 
     ``claimed_seq``, ``answered_seq`` and ``doubt_seq`` are sequence numbers of the ledger, which do
     not depend on clocks: of the claim, of the service's answer that it is stored, and of the doubt.

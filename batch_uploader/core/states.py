@@ -30,6 +30,8 @@ class Action(StrEnum):
     """Nothing is to be done; no file is opened."""
     COMPARE = "compare"
     """Nothing is to be done unless its content changed: compare it when all else has been sent."""
+    WAIT = "wait"
+    """It may not be complete yet: the next run looks again."""
     HOLD = "hold"
     """A human must act before a run touches it again."""
 
@@ -62,13 +64,15 @@ class State(Struct, frozen=True, kw_only=True):
     to do, None if there is nothing to do.
 
     ``stored`` says whether the service holds it, ``forgotten`` that its record is dropped once its
-    file is gone. ``unchanged`` is what a run does while the files are unchanged; ``new_sidecar``,
-    if set, when only the sidecar changed; ``other_rules``, if set, when the digest of the rules
-    changed. After any other change it is sent, unless it may be stored. ``filtered``: a filter may
-    leave it out though its files are unchanged, and then the digest of the rules has the filters.
-    ``verdicts`` are what a human may decide. ``attempted``: an attempt that is proved to have
-    stored nothing may end in this state; otherwise only an inspection of the files or a decision
-    does. ``at_zero``: its count is shown even if it is 0.
+    file is gone. ``unchanged`` is what a run does while the files are unchanged;
+    ``new_sidecar``, if set, when only the sidecar changed; ``other_rules``, if set, when the
+    digest of the rules changed. After any other change it is sent, unless it may be stored.
+    ``filtered``: a filter may leave it out though its files are unchanged, and then the digest
+    of the rules has the filters. ``verdicts`` are what a human may decide. ``attempted``: an
+    attempt that is proved to have stored nothing may end in this state; otherwise only an
+    inspection of the files or a decision does. ``at_zero``: its count is shown even if it is 0.
+    ``waits``: it may become ready without anybody's doing, and is no result yet, so the
+    manifest does not have it.
     """
 
     means: str
@@ -84,6 +88,7 @@ class State(Struct, frozen=True, kw_only=True):
     verdicts: frozenset[Verdict] = frozenset()
     attempted: bool = False
     at_zero: bool = False
+    waits: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a row that would let a talk be forgotten, or sent twice."""
@@ -140,6 +145,31 @@ class Status(StrEnum):
             ),
             forgotten=False,
             at_zero=True,
+        ),
+    )
+    WAITING = (
+        "waiting",
+        State(
+            means="it may still be being written, or its sidecar may come later",
+            then="looks again, and sends it as soon as it is ready",
+            stored=Stored.NO,
+            attention=None,
+            unchanged=Decision(Action.UPLOAD, "it was waiting"),
+            forgotten=True,
+            waits=True,
+        ),
+    )
+    STUCK = (
+        "stuck",
+        State(
+            label="waiting too long",
+            means="two runs that were 20 hours apart or more saw it waiting",
+            then="looks again, and sends it as soon as it is ready",
+            stored=Stored.NO,
+            attention="these have been waiting for a day: see what for, and since when",
+            unchanged=Decision(Action.UPLOAD, "it was waiting"),
+            forgotten=True,
+            waits=True,
         ),
     )
     INVALID = (
@@ -311,6 +341,10 @@ BY_RULES: Final = _where(lambda row: row.other_rules is not None)
 """Other rules may decide these differently: the digest of the rules is on record."""
 FILTERED: Final = _where(lambda row: row.filtered)
 """A filter may leave these out: the digest of the rules on record includes the filters."""
+WAITS: Final = _where(lambda row: row.waits)
+"""These may become ready without anybody's doing."""
+MAY_WAIT: Final = WAITS | {Status.INVALID}
+"""In place of these it goes on record that a recording waits; of others more is known."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 """These need a human."""
 

@@ -27,7 +27,7 @@ from batch_uploader.core.cells import defuse, escape_json
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Version
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import WAITS, Status
 from batch_uploader.host.files import (
     create_private,
     read_own,
@@ -195,7 +195,7 @@ async def export(
     form: Format,
     guard: Callable[[str], str] = defuse,
 ) -> int:
-    """Write a line for each row, for CSV after a header. Returns the number of rows.
+    """Write a line for each result, for CSV after a header. Returns the number of lines.
 
     ``guard`` defuses formulas in CSV; JSON needs no guard. Errors of the stream are raised as they
     are: only the caller knows what the stream is.
@@ -206,6 +206,8 @@ async def export(
     count = 0
     batch: list[Record] = []
     async for row in rows:
+        if row.status in WAITS:
+            continue
         batch.append(row)
         if len(batch) == _ROWS_AT_ONCE:
             await to_thread.run_sync(_write_batch, stream, encode, batch)

@@ -137,9 +137,9 @@ class MemoryLedger:
         return Counter(each.code for each in left if each is not None)
 
     async def count(self) -> int:
-        """The number of paths that are on record."""
+        """The number of paths that are on record, without those that wait."""
         await checkpoint()
-        return len(list(self._store.records()))
+        return sum(record.status not in states.WAITS for record in self._store.records())
 
     async def doubts(self) -> list[Record]:
         """Every recording in doubt, sorted by path."""

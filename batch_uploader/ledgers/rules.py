@@ -46,6 +46,7 @@ from batch_uploader.core.states import (
     MAYBE_STORED,
     UNDECIDED,
     UNRESOLVED,
+    WAITS,
     Status,
 )
 from batch_uploader.ledgers.adoption import adopt
@@ -163,6 +164,8 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
             store.supersede(outcome.path)
         current = Record(store.connection_id, outcome.path, outcome.status, outcome.stat)
     doubtful = outcome.status is Status.IN_DOUBT
+    waits = outcome.status in WAITS
+    first = _waiting_since(store.current(outcome.path), now) if waits else now
     # Settling a doubt by a search or a human does not show how current Search's index is.
     answered = outcome.status is Status.UPLOADED and before is Status.CLAIMED
     # A doubt that is reported again keeps its age.
@@ -181,13 +184,20 @@ def settle(store: Store, change: Settle, now: Timestamp, owner: int | None) -> O
             failure=outcome.failure,
             settled_at_ns=now.wall_ns,
             owner=None,
-            since=current.since if still else now if doubtful else None,
+            since=current.since if still else first if doubtful or waits else None,
             first_miss=current.first_miss if still else None,
             answered_seq=store.tick() if answered else None,
             doubt_seq=current.doubt_seq if still else store.tick() if doubtful else None,
         )
     )
     return outcome
+
+
+def _waiting_since(current: Record | None, now: Timestamp) -> Timestamp:
+    """When what waits was first seen waiting; a clock that was ahead then does not count."""
+    if current is None or current.status not in WAITS or current.since is None:
+        return now
+    return min(current.since, now, key=lambda each: each.wall_ns)
 
 
 def _is_seen_again(current: Record, outcome: Outcome) -> bool:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeGuard
 
 from anyio import to_thread
 from msgspec import Struct, field
@@ -22,10 +22,12 @@ from batch_uploader.core.states import (
     FORGETTABLE,
     FOUND_AGAIN,
     UNRESOLVED,
+    WAITS,
     Action,
     Decision,
     Status,
 )
+from batch_uploader.core.waiting import Wait
 from batch_uploader.plan.decide import (
     explained,
     filter_of,
@@ -35,8 +37,9 @@ from batch_uploader.plan.decide import (
     plan,
 )
 from batch_uploader.plan.passed_over import OtherFiles
+from batch_uploader.plan.patience import Ages, Due, Left, Patience, any_young, left
 from batch_uploader.plan.sampling import draw, is_drawn
-from batch_uploader.prepare.bundle import Bundle, version_of
+from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed
 from batch_uploader.prepare.filters import Digests, Filter, Filters
 from batch_uploader.prepare.pairing import Orphan
@@ -47,7 +50,6 @@ _DRAWN = Decision(Action.UPLOAD, "it was outside the sample")
 _ALONE = Decision(Action.UPLOAD, "the mix that it was one side of is gone")
 _MOST_COPIES = 4
 """More files of one size and time are no copies: that comes from what wrote them."""
-_FAR_FUTURE_NS = 24 * 3600 * 1_000_000_000
 
 
 class Remembers(Protocol):
@@ -75,13 +77,15 @@ class Remembers(Protocol):
 class Job(Struct, frozen=True):
     """A recording to inspect, and the record of its path.
 
-    ``then`` may be the same call, and comes after this one.
+    ``then`` may be the same call, and comes after this one. ``due`` is what it
+    still waits for, depending on what is found in it.
     """
 
     bundle: Bundle
     action: Action
     known: Record | None
     then: "Job | None" = None
+    due: Due = Due()
 
     @property
     def path(self) -> str:
@@ -107,8 +111,9 @@ class Batch(Struct):
     among ``already_there``, are compared when all else is done; ``by_inode`` are those whose only
     reason is an inode. ``kept`` counts the recordings with unchanged inodes, ``moved`` those with
     other inodes and nothing else new. ``learned`` had no recorded values that would show that they
-    were touched. ``on_record`` counts the files that have a record, which only means something if
-    the folder was ``listed``.
+    were touched. ``waits`` are left to the next run, and of these ``gone_waiting`` no longer exist.
+    ``on_record`` counts the files that have a record of more than waiting, which only means
+    something if the folder was ``listed``.
     """
 
     folder: str
@@ -125,12 +130,28 @@ class Batch(Struct):
     outside: list[Outcome] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     dropped: list[str] = field(default_factory=list)
+    waits: list[Left] = field(default_factory=list)
+    gone_waiting: list[str] = field(default_factory=list)
     already_there: int = 0
-    waiting: int = 0
     kept: int = 0
     moved: int = 0
     on_record: int = 0
     listed: bool = True
+
+    @property
+    def waiting(self) -> int:
+        """How many wait, without those that have been waiting too long."""
+        return sum(self.waiting_for.values())
+
+    @property
+    def waiting_for(self) -> Counter[str]:
+        """How many of these wait for what."""
+        waits = [each.outcome for each in self.waits]
+        return Counter(
+            each.failure.code
+            for each in waits
+            if each.status is Status.WAITING and each.failure is not None
+        )
 
 
 def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
@@ -160,18 +181,18 @@ def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
 class FolderPlanner(Struct, frozen=True):
     """Plans a whole source against a ledger.
 
-    ``min_age`` is in seconds; a younger file is waiting. ``policy`` is ``Rules.digest()``. With
-    ``explain`` the batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is
-    compared for files with the same sizes and times; with ``watches_inodes``, changed inodes are at
-    least counted. ``drawn`` is the sample, if that is a number of recordings: see ``draw``.
-    ``others`` counts the files that look like audio and are not taken.
+    What is younger than ``ages`` waits. ``policy`` is ``Rules.digest()``. With ``explain`` the
+    batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is compared for
+    files with the same sizes and times; with ``watches_inodes``, changed inodes are at least
+    counted. ``drawn`` is the sample, if that is a number of recordings: see ``draw``. ``others``
+    counts the files that look like audio and are not taken.
     """
 
     source: Source
     ledger: Remembers
     describer: Describer
     policy: bytes
-    min_age: float
+    ages: Ages
     explain: bool = False
     clock: Callable[[], int] = time.time_ns
     by: Likeness = Likeness.CTIME
@@ -257,7 +278,7 @@ class FolderPlanner(Struct, frozen=True):
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by, still)
             if (
                 unchanged
-                and not self._young(self.clock(), *listing.entries)
+                and not any_young(listing.entries, self.ages, self.clock())
                 and not (self.drawn and any(is_drawn(self.drawn, listing.entries)))
             ):
                 kept = unchanged if by is Likeness.INODE else 0
@@ -282,7 +303,7 @@ class FolderPlanner(Struct, frozen=True):
     ) -> Batch:
         batch = Batch(
             listing.folder,
-            on_record=sum(entry.path in known for entry in listing.entries),
+            on_record=sum(is_result(known.get(entry.path)) for entry in listing.entries),
             # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
@@ -294,28 +315,40 @@ class FolderPlanner(Struct, frozen=True):
         undecided: set[str] = set()
         for each in bundles:
             before = known.pop(each.path, None)
-            if before is None or before.status is Status.POSSIBLE_DUPLICATE:
+            if not is_result(before) or before.status is Status.POSSIBLE_DUPLICATE:
                 undecided.add(stem(each.path))
-            if self._young(now, each.audio, each.sidecar):
-                batch.waiting += 1
-            elif not self._leaves_out(batch, each.path, version_of(each), before):
-                self._decide(batch, each, before)
+            self._plan_bundle(batch, each, Patience(self.ages, now, version_of(each), before))
         for orphan in orphans:
+            seen = version_of(bundle_of(orphan.entry))
             before = known.pop(orphan.entry.path, None)
-            if self._young(now, orphan.entry):
-                batch.waiting += 1
-            else:
-                self._report(batch, orphan, before)
+            self._plan_orphan(batch, orphan, Patience(self.ages, now, seen, before))
         for defect in listing.unreadable:
             known.pop(defect.path, None)
             batch.unreadable.append(defect)
         if batch.listed:
-            batch.gone.extend(
-                path
-                for path, left in known.items()
-                if left.status in FORGETTABLE and not self._is_kept(path, left, undecided)
-            )
+            for path, last in known.items():
+                if last.status in FORGETTABLE and not self._is_kept(path, last, undecided):
+                    (batch.gone if is_result(last) else batch.gone_waiting).append(path)
         return batch
+
+    def _plan_bundle(self, batch: Batch, bundle: Bundle, patience: Patience) -> None:
+        if (wait := patience.still(*bundle.parts, *bundle.about)) is not None:
+            self._wait(batch, bundle.path, patience, wait)
+        elif self._leaves_out(batch, bundle.path, patience.version, patience.before):
+            pass
+        elif bundle.mix is not None and not _is_another_call(patience.before):
+            self._hold_leg(batch, bundle, bundle.mix, patience)
+        else:
+            self._decide(batch, bundle, patience)
+
+    def _plan_orphan(self, batch: Batch, orphan: Orphan, patience: Patience) -> None:
+        wait = patience.still(orphan.entry)
+        if wait is None and orphan.defect.may_pass:
+            wait = patience.counterpart(orphan.entry, Wait.RECORDING)
+        if wait is not None:
+            self._wait(batch, orphan.entry.path, patience, wait)
+        else:
+            self._report(batch, orphan, patience.before)
 
     def _is_kept(self, path: str, left: Record, undecided: Collection[str]) -> bool:
         """Whether others may need the record of a missing file.
@@ -327,7 +360,12 @@ class FolderPlanner(Struct, frozen=True):
         if left.status is Status.POSSIBLE_DUPLICATE and stem(path) in undecided:
             return True
         excluded = not (self.source.is_audio(path) or is_sidecar(path))
-        return excluded and left.status not in FILTERED & FOUND_AGAIN
+        return excluded and left.status not in (FILTERED & FOUND_AGAIN) | WAITS
+
+    def _wait(self, batch: Batch, path: str, patience: Patience, wait: Wait) -> None:
+        if self.explain:
+            batch.decisions.append((path, Decision(Action.WAIT, wait.message)))
+        batch.waits.append(left(path, patience.version, wait, patience.before, patience.now))
 
     def _leaves_out(self, batch: Batch, path: str, now: Version, before: Record | None) -> bool:
         """Whether it is outside the sample."""
@@ -348,14 +386,8 @@ class FolderPlanner(Struct, frozen=True):
             batch.outside.append(outcome)
         return True
 
-    def _decide(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
-        if bundle.mix is not None and not _is_another_call(before):
-            self._hold_leg(batch, bundle, bundle.mix, before)
-        else:
-            self._decide_by_version(batch, bundle, before)
-
-    def _decide_by_version(self, batch: Batch, bundle: Bundle, before: Record | None) -> None:
-        stat = version_of(bundle)
+    def _decide(self, batch: Batch, bundle: Bundle, patience: Patience) -> None:
+        stat, before = patience.version, patience.before
         decision = plan(stat, before, self.policy, self.by, self.digests)
         if before is not None and is_left_out(before) and filter_of(before) == Filter.SAMPLE:
             # It is in the sample now.
@@ -378,10 +410,11 @@ class FolderPlanner(Struct, frozen=True):
         elif decision.action in {Action.HOLD, Action.SKIP} and before is not None:
             batch.held.append(before.outcome)
         else:
-            batch.jobs.append(Job(bundle, decision.action, before))
+            batch.jobs.append(Job(bundle, decision.action, before, due=patience.due(bundle.audio)))
 
-    def _hold_leg(self, batch: Batch, leg: Bundle, mix: str, before: Record | None) -> None:
+    def _hold_leg(self, batch: Batch, leg: Bundle, mix: str, patience: Patience) -> None:
         """Keep one side of a call from being billed beside the mix of both."""
+        before = patience.before
         outcome = Outcome(
             leg.path,
             Status.POSSIBLE_DUPLICATE,
@@ -392,7 +425,7 @@ class FolderPlanner(Struct, frozen=True):
         )
         if before is not None and before.status in AT_REST:
             # It was uploaded before its mix came; perhaps its file is another one now.
-            self._decide_by_version(batch, leg, before)
+            self._decide(batch, leg, patience)
         elif before is not None and (before.status in UNRESOLVED or _is_held_leg(before, outcome)):
             batch.held.append(before.outcome)
         else:
@@ -422,15 +455,10 @@ class FolderPlanner(Struct, frozen=True):
         else:
             batch.orphans.append(orphan)
 
-    def _young(self, now: int, *entries: Entry | None) -> bool:
-        youngest = now - self.min_age * 1e9
-        # A time a little in the future comes from another machine's clock, and its file may still
-        # be written; one far in the future is wrong, and must not make the run wait for ever.
-        return any(
-            youngest < entry.mtime_ns < now + _FAR_FUTURE_NS
-            for entry in entries
-            if entry is not None
-        )
+
+def is_result(before: Record | None) -> TypeGuard[Record]:
+    """Whether it is on record as more than waiting."""
+    return before is not None and before.status not in WAITS
 
 
 def is_acknowledged(before: Record | None) -> bool:

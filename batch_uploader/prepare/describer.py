@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Defect, Entry, Listing, Metadata
+from batch_uploader.core.model import SIDECAR_MISSING, Defect, Entry, Listing, Metadata
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.bundle import Bundle, bundle_of
@@ -139,10 +139,11 @@ class Sidecars(Struct, frozen=True):
         return (
             Defect(
                 path,
-                "sidecar-missing",
+                SIDECAR_MISSING,
                 "it has no sidecar",
                 f"write its metadata to {stem}.json or {path}.json, "
-                "or allow recordings without one with --sidecar optional",
+                "or upload all that have none without metadata (--sidecar optional): a sidecar"
+                " that comes later then never reaches its talk",
             ),
         )
 

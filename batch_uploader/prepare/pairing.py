@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Defect, Entry, Listing
+from batch_uploader.core.model import ORPHAN_SIDECAR, Defect, Entry, Listing
 from batch_uploader.core.naming import described, fold, is_sidecar, stem
 from batch_uploader.core.text import quote
 from batch_uploader.prepare.bundle import Bundle, bundle_of
@@ -199,7 +199,7 @@ def _generation(name: str) -> int:
 def _orphan(entry: Entry) -> Defect:
     return Defect(
         entry.path,
-        "orphan-sidecar",
+        ORPHAN_SIDECAR,
         "the recording that it belongs to is missing",
         "put the recording beside it, remove the sidecar, or exclude it",
     )

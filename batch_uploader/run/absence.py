@@ -89,6 +89,7 @@ class Absence:
         self._absent: dict[str, int] = {}
         self._complete = True
         self._forgettable: list[str] = []
+        self._waited: list[str] = []
         self._gone: Gone | None = None
 
     async def begin(self) -> None:
@@ -104,6 +105,7 @@ class Absence:
         self._seen += batch.on_record
         self._complete &= batch.listed
         self._forgettable += batch.gone[: _MOST_FORGOTTEN - len(self._forgettable)]
+        self._waited += batch.gone_waiting[: _MOST_FORGOTTEN - len(self._waited)]
 
     async def walked(self) -> None:
         """After the walk: forget what is gone and was never stored, unless most is gone."""
@@ -112,12 +114,12 @@ class Absence:
             self._gone = _gone(self._on_record - before, self._seen)
         if self._gone is not None:
             return
-        changes = [Forget(path) for path in self._forgettable]
+        changes = [Forget(path) for path in (*self._forgettable, *self._waited)]
         # A drain does not interrupt it: the folders were told with what is forgotten.
         with CancelScope(shield=True):
             if changes:
                 await apply_all(self._ledger, changes)
-            self._on_record -= len(changes)
+            self._on_record -= len(self._forgettable)
             await self._keep()
 
     async def judge(self, moved: int) -> Gone | None:

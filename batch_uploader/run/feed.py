@@ -141,6 +141,10 @@ class Feed:
                 self._fail(error)
             ahead.cancel_scope.cancel()
 
+    def now(self) -> int:
+        """The time by which files are young, in UTC nanoseconds."""
+        return self._planner.clock()
+
     def begun(self) -> None:
         """A part of a job continues after its worker has taken another one."""
         self._unfinished += 1
@@ -274,10 +278,15 @@ class Feed:
             if outcome.status is not Status.POSSIBLE_DUPLICATE:
                 self._publish(CarriedOver(outcome))
         orphans = [orphaned(each) for each in batch.orphans]
-        await self._record([*orphans, *batch.legs, *batch.outside])
+        waits = [each.outcome for each in batch.waits if each.new]
+        await self._record([*orphans, *batch.legs, *batch.outside, *waits])
         self._absence.add(batch)
         for outcome in orphans:
             self._publish(ProblemFound(outcome))
+        for wait in batch.waits:
+            if wait.outcome.status is not Status.WAITING:
+                told = ProblemFound if wait.new else CarriedOver
+                self._publish(told(wait.outcome))
         for defect in batch.unreadable:
             self._publish(Unreadable(invalid(defect.path, Version(0, 0), [defect])))
         self._kept += batch.kept
@@ -296,7 +305,8 @@ class Feed:
                 waiting=batch.waiting,
                 forgotten=len(batch.gone),
                 left_out_by=batch.left_out + Counter(map(filter_of, batch.outside)),
-                recorded=len(batch.outside),
+                recorded=len(batch.outside) + len(waits),
+                waiting_for=batch.waiting_for,
             )
         )
         if len(self._learned) >= _LEARNED_AT_ONCE:

@@ -49,6 +49,8 @@ class RunStats:
         self.uploaded_bytes = 0
         self.uploaded_duration = 0.0
         self.already_there = self.waiting = self.outdated = 0
+        self.waiting_for: Counter[str] = Counter()
+        """What those that wait are waiting for, as far as it is known."""
         self.carried_over = self.returned_unsent = self.retries = 0
         self.to_compare = self.compared = self.changed = 0
         self.converted = 0
@@ -136,6 +138,7 @@ class RunStats:
             gone=self.gone,
             left_out_by=dict(self.left_out_by),
             passed_over=self.passed_over,
+            waiting_for=dict(self.waiting_for),
         )
 
     # Totals
@@ -146,6 +149,7 @@ class RunStats:
         self._add_up()
         self.already_there += event.already_there
         self.waiting += event.waiting
+        self.waiting_for.update(event.waiting_for)
         self.left_out_by.update(event.left_out_by)
         self.counts[Status.LEFT_OUT] += sum(event.left_out_by.values())
         self.wrote |= event.forgotten + event.recorded > 0
@@ -189,7 +193,10 @@ class RunStats:
         self._finish(event.size)
 
     def _left_waiting(self, event: events.Waiting) -> None:
+        self.wrote = True
         self.waiting += 1
+        if event.code is not None:
+            self.waiting_for[event.code] += 1
         self._finish(event.size)
 
     def _returned(self, _event: events.ReturnedUnsent) -> None:

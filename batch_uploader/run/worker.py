@@ -40,9 +40,11 @@ from batch_uploader.core.ports import Sink
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
+from batch_uploader.core.waiting import Wait
 from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.plan.patience import left
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.filters import LeftOut
@@ -155,24 +157,38 @@ class Workers:
                     preparer.prepare, job.bundle, whole_limit, self._sink.envelope
                 )
         except SourceChanged:
-            self._publish(Waiting(job.path, job.size))
+            await self._leave(job, Wait.READING)
             return None
         except SourceError as error:
             failure = Failure("UNREADABLE", str(error))
             outcome = Outcome(job.path, Status.FAILED, version_of(job.bundle), failure=failure)
             await self._settle_unsound(job, outcome)
             return None
-        if isinstance(prepared, Prepared):
-            left = self._filtering.after_all(job, prepared.recording)
-            if left is None:
+        if (wait := job.due.wait(prepared)) is not None:
+            if isinstance(prepared, Prepared):
+                prepared.close()
+            await self._leave(job, wait)
+        elif isinstance(prepared, Prepared):
+            left_out = self._filtering.after_all(job, prepared.recording)
+            if left_out is None:
                 return prepared
             prepared.close()
-            await self._leave_out(job, left)
+            await self._leave_out(job, left_out)
         elif isinstance(prepared, LeftOut):
             await self._leave_out(job, prepared)
         else:
             await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
         return None
+
+    async def _leave(self, job: Job, wait: Wait) -> None:
+        """Leave it to the next run, on record unless more is known of it."""
+        now = left(job.path, version_of(job.bundle), wait, job.known, self._feed.now())
+        if now.new:
+            await self._recorder.ask(Settle(now.outcome))
+        if now.outcome.status is Status.WAITING:
+            self._publish(Waiting(job.path, job.size, wait.value))
+        else:
+            self._publish(Settled(now.outcome))
 
     async def _leave_out(self, job: Job, left: LeftOut) -> None:
         """Record that a filter leaves it out; what is held stays so."""

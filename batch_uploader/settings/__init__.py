@@ -19,6 +19,7 @@ from batch_uploader.app.places import Places
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.pace import Timetable
+from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
@@ -64,12 +65,12 @@ _MOST_RECORDINGS = 10**12
 
 
 class Reading(Struct, frozen=True):
-    """Which files of a directory are read, and by which rules; ``min_age`` is in seconds."""
+    """Which files of a directory are read, and by which rules."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     rules: Rules
-    min_age: float
+    ages: Ages
 
 
 class Settings:
@@ -162,7 +163,7 @@ class Settings:
             self.patterns("include"),
             self.patterns("exclude"),
             read_rules(layers),
-            self.duration("min-age", RunOptions().min_age),
+            self._ages(),
         )
 
     def sending(self) -> "Sending":
@@ -189,7 +190,9 @@ class Settings:
             ),
             max_audio=layers["max-audio"].limit(parse_hours) if "max-audio" in layers else None,
             max_outage=self.limit("max-outage") or usual.max_outage,
-            min_age=self.duration("min-age", usual.min_age),
+            min_age=(ages := self._ages()).still,
+            min_age_open=ages.still_open,
+            sidecar_wait=ages.sidecar,
             grace=self.duration("grace", usual.grace),
             trust_times=self.switch("trust-times"),
             allow_empty=self.switch("allow-empty"),
@@ -214,6 +217,14 @@ class Settings:
         except ConfigError as error:
             given.refuse(error.problem, error.hints)
         return patterns
+
+    def _ages(self) -> Ages:
+        usual = RunOptions()
+        return Ages(
+            self.duration("min-age", usual.min_age),
+            self.duration("min-age-open", usual.min_age_open),
+            self.duration("sidecar-wait", usual.sidecar_wait),
+        )
 
     def _hold(self, default: float) -> float:
         hold = self.duration("hold", default)

@@ -16,6 +16,7 @@ from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Failure, Outcome, PassedOver, Summary
 from batch_uploader.core.states import Status
+from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.tally import Tally
 
 _COUNTED = [status for status in Status if status is not Status.CLAIMED]
@@ -107,9 +108,9 @@ def progress_fields(tally: Tally) -> dict[str, Any]:
         "in_flight": len(tally.in_flight),
         "retries": tally.stats.retries,
         "resumes_in": finite(pause.seconds) if pause else None,
-        "counts": _counts(tally.stats.counts),
+        "counts": _counts(tally.stats),
         "already_there": tally.stats.already_there,
-        "waiting": tally.stats.waiting,
+        Status.WAITING.value: tally.stats.waiting,
         "outdated": tally.stats.outdated,
         "converted": tally.stats.converted,
         "carried_over": tally.stats.carried_over,
@@ -123,9 +124,9 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
     return {
         "ending": summary.ending,
         "reason": "; ".join((summary.reason, *summary.hints)) if summary.reason else None,
-        "counts": _counts(summary.counts),
+        "counts": _counts(summary),
         "already_there": summary.already_there,
-        "waiting": summary.waiting,
+        Status.WAITING.value: summary.waiting,
         "outdated": summary.outdated,
         "needs_attention": summary.needs_attention,
         "uploaded_bytes": summary.uploaded_bytes,
@@ -138,6 +139,7 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "gone": summary.gone,
         "left_out_by": dict(summary.left_out_by),
         "passed_over": [passed_over_fields(each) for each in summary.passed_over],
+        "waiting_for": dict(summary.waiting_for),
     }
 
 
@@ -154,8 +156,9 @@ def passed_over_fields(each: PassedOver) -> dict[str, Any]:
     }
 
 
-def _counts(counts: Mapping[Status, int]) -> dict[str, int]:
-    return {status.value: counts.get(status, 0) for status in _COUNTED}
+def _counts(of: RunStats | Summary) -> dict[str, int]:
+    counts = {status.value: of.counts.get(status, 0) for status in _COUNTED}
+    return counts | {Status.WAITING.value: of.waiting}
 
 
 def finite(value: Any) -> Any:

@@ -127,7 +127,7 @@ def count_words(tally: Tally) -> tuple[list[tuple[str, int]], list[tuple[str, in
         [
             *((each.label, counts[each]) for each in always if each not in NEEDS_ATTENTION),
             ("already there", tally.stats.already_there),
-            ("waiting", tally.stats.waiting),
+            (Status.WAITING.label, tally.stats.waiting),
             *((each.label, counts[each]) for each in rare if each not in NEEDS_ATTENTION),
             *([("outdated", tally.stats.outdated)] if tally.stats.outdated else []),
         ],

@@ -35,6 +35,7 @@ from batch_uploader.ui.text import (
     shorten,
     wrap,
 )
+from batch_uploader.ui.waiting import waiting_line
 
 MOST_ROWS = 10
 
@@ -108,6 +109,7 @@ def summary_lines(
         *_looks(summary),
         *_converted(summary),
         *_left_out(summary, width),
+        *_waiting(summary, width),
         *_gone(summary, width),
         *_passed_over(summary, width),
     ]
@@ -291,7 +293,7 @@ def _others(summary: Summary, width: int) -> list[Line]:
     """The counts of what is neither new nor wrong."""
     pairs = [
         ("already there", summary.already_there),
-        ("waiting", summary.waiting),
+        (Status.WAITING.label, summary.waiting),
         *_counts(summary, frozenset(Status) - NEEDS_ATTENTION - {Status.UPLOADED}),
         ("outdated", summary.outdated),
         *_counts(summary, NEEDS_ATTENTION),
@@ -356,6 +358,11 @@ def most_gone(gone: int) -> str:
         f"{format_count(gone)} {are} gone, more than half of what the last run saw;"
         " nothing was forgotten"
     )
+
+
+def _waiting(summary: Summary, width: int) -> Iterator[Line]:
+    if text := waiting_line(summary.waiting, summary.waiting_for):
+        yield from ([Span(line)] for line in wrap(text, width, 3))
 
 
 def _gone(summary: Summary, width: int) -> Iterator[Line]:

@@ -216,6 +216,11 @@ class Calls:
         path.write_bytes(content)
         self.rest(name)
 
+    def broken(self, name, content=b""):
+        """Write a recording that has a defect, and its sidecar."""
+        self.put(name, content)
+        self.put(str(Path(name).with_suffix(".json")), b"{}")
+
     def rest(self, *names):
         """Make files an hour old."""
         for name in names:

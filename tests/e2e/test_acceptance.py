@@ -107,7 +107,7 @@ def test_a_directory_of_one_of_every_defect(calls, upload, program, service):
     expected = {*DEFECTS, "two.wav", "orphan.json", "link.wav", "fifo.wav"}
     calls.write("sound.wav", "sub/also sound [bold].wav")
 
-    reading = ("--include", "*.pcm", "--convert", "off")
+    reading = ("--include", "*.pcm", "--convert", "off", "--sidecar-wait", "0")
     checked = program("check", calls, *reading, "--json")
     assert checked.code == 1
     defects = json.loads(checked.out)["defects"]

@@ -35,7 +35,7 @@ class TestText:
             calls.write(f"{number}.wav")
             (calls.folder / f"{number}.json").unlink()
         calls.put("lonely.json", b"{}")
-        result = inside("check", calls)
+        result = inside("check", calls, "--sidecar-wait", "0")
         assert result.code == 1
         assert "1 recording, " in result.out
         assert "sidecar-missing: 5 files" in result.out
@@ -87,7 +87,7 @@ class TestText:
     def test_names_are_made_harmless(self, calls, inside):
         """fault 63, fault 64"""
         calls.put("[red]\x1b[31m\r.wav", b"")
-        result = inside("check", calls)
+        result = inside("check", calls, "--sidecar-wait", "0")
         assert result.code == 1
         assert "  [red]\\x1b[31m\\r.wav\n" in result.out
         assert "\x1b" not in result.out
@@ -117,7 +117,7 @@ class TestWithLedger:
     ):
         calls.put("a.wav", b"")
         calls.put("b.json", b"{}")
-        assert upload().code == 1
+        assert upload("--sidecar-wait", "0").code == 1
         result = program("check", calls, "--json")
         assert result.code == 1
         document = json.loads(result.out)
@@ -227,12 +227,16 @@ class TestJson:
             "waiting",
             "in_flight",
             "duplicates",
+            "to_convert",
+            "to_convert_duration",
+            "unconverted",
             "converted",
             "possible_duplicates",
             "read_bytes",
             "gone",
             "left_out_by",
             "passed_over",
+            "waiting_for",
             "carried_over",
             "defects",
         ]

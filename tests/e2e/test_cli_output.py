@@ -62,7 +62,7 @@ def test_names_that_act_on_what_shows_them(calls, upload, program, service, tmp_
     """Faults 63, 64 and 65: up under their own name, and harmless wherever they are shown."""
     calls.write(*NAMES)
     for name in NAMES:
-        calls.put(f"empty/{name}", b"")
+        calls.broken(f"empty/{name}")
     log = tmp_path / "log"
     with Screen() as screen:
         flags = ("-v", "--progress", "rich", "--log-file", log)

@@ -100,7 +100,7 @@ class TestExitCodes:
         calls.write("a.wav", "b.wav")
         (calls.folder / "b.json").write_text('{"x": null}')
         calls.rest("b.json")
-        calls.put("c.wav", b"")
+        calls.broken("c.wav")
         result = upload()
         assert result.code == 1
         assert "2 recordings need attention" in result.err

@@ -99,7 +99,7 @@ class TestOutput:
     def test_no_progress_is_silence_unless_something_needs_a_human(self, calls, upload):
         calls.write("a.wav")
         assert upload("--progress", "none").said == ""
-        calls.put("b.wav", b"")
+        calls.broken("b.wav")
         result = upload("--progress", "none")
         assert result.code == 1
         assert result.err == (
@@ -109,7 +109,7 @@ class TestOutput:
 
     def test_a_command_that_is_named_runs_as_it_stands(self, calls, upload, program, tmp_path):
         """With the flags that were given by hand, wherever they lead."""
-        calls.put("b.wav", b"")
+        calls.broken("b.wav")
         aside = ("--ledger", tmp_path / "it's aside.db", "--manifest", tmp_path / "m.jsonl")
         for progress in ("none", "plain"):
             told = upload("--progress", progress, *aside).err
@@ -128,7 +128,7 @@ class TestOutput:
         assert "attention" not in result.err
         for number in range(30):
             os.mkfifo(calls.folder / f"{number:02}.mp3")
-        calls.put("z.wav", b"")
+        calls.broken("z.wav")
         result = upload("--progress", "none")
         assert result.err.count("error: ") == 22
         check = f"batch-uploader check {calls} --connection-id calls"

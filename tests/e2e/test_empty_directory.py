@@ -46,7 +46,7 @@ def test_with_the_ledger_elsewhere_nothing_is_made_and_nothing_is_forgotten(
 ):
     ledger = ("--ledger", calls.folder.with_name("of-calls.db"))
     calls.write(*NAMES)
-    calls.put("bad.wav", b"no audio")
+    calls.broken("bad.wav", b"no audio")
     assert upload(*ledger).code == 1
     before = program("manifest", calls, *ledger).out
     unmount(calls)
@@ -91,9 +91,9 @@ def test_a_directory_may_be_empty_at_first(calls, upload, service):
 
 def test_files_may_leave_on_purpose(calls, upload, program):
     calls.write(*NAMES)
-    calls.put("bad.wav", b"no audio")
+    calls.broken("bad.wav", b"no audio")
     assert upload().code == 1
-    for path in (*calls.folder.glob("*.wav"), *calls.folder.glob("?.json")):
+    for path in (*calls.folder.glob("*.wav"), *calls.folder.glob("*.json")):
         path.unlink()
     assert upload().code == 4
     assert program("check", calls).code == 4
@@ -123,8 +123,8 @@ def test_what_is_no_recording_does_not_count(calls, inside, left):
 @pytest.mark.parametrize(
     ("left", "flags", "code"),
     [
-        ("deep/er/a.wav", (), 1),
-        ("a.json", (), 1),
+        ("deep/er/a.wav", ("--sidecar-wait", "0"), 1),
+        ("a.json", ("--sidecar-wait", "0"), 1),
         ("a.pcm", ("--include", "*.pcm", "--sidecar", "optional"), 1),
         ("a.wav", ("--exclude", "*.wav"), 0),
         ("drafts/a.wav", ("--exclude", "drafts/**"), 0),
@@ -149,7 +149,7 @@ class TestMostIsGone:
     @pytest.fixture
     def half_mounted(self, calls, upload):
         calls.write(*NAMES)
-        calls.put("bad.wav", b"no audio")
+        calls.broken("bad.wav", b"no audio")
         assert upload().code == 1
         for name in ("bad.wav", *NAMES[:3]):
             (calls.folder / name).unlink()

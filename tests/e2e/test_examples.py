@@ -257,7 +257,7 @@ def test_the_line_for_cron(calls, service, program, tmp_path):
     log = (tmp_path / "log.jsonl").read_text().splitlines()
     codes = [json.loads(line).get("code") for line in log]
     assert "OK" in codes
-    calls.put("bad.wav", b"no audio")
+    calls.broken("bad.wav", b"no audio")
     result = program(*settled_in_place(rest[3], calls, service, tmp_path))
     assert result.code == 1
     assert "attention" in result.err

@@ -450,7 +450,7 @@ def test_named_ids_tell_calls_apart_and_bring_them_together(archive, nights):
 def test_the_file_that_was_sent_stays_and_another_format_comes_later(archive, nights):
     with_sidecars_each(archive, 1, "call")
     archive.move("call.mp3", "../call.mp3")
-    nights.night(code=1)
+    nights.night("--sidecar-wait", "0", code=1)
     archive.remove("call.mp3.json")
     nights.night()
     archive.move("../call.mp3", "call.mp3")

@@ -262,7 +262,7 @@ class Archives(RuleBasedStateMachine):
             endpoint=Endpoint.parse(self.emulator.address, security=Security.PLAINTEXT),
             include=["*.raw"],
             rules=self.rules,
-            options=RunOptions(min_age=0),
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
         )
 
     async def _check(self):
@@ -271,7 +271,7 @@ class Archives(RuleBasedStateMachine):
             connection_id="demo",
             include=["*.raw"],
             rules=self.rules,
-            options=RunOptions(min_age=0),
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
         )
 
     def _draw(self, data, fits=lambda _: True):

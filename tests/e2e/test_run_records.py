@@ -28,7 +28,7 @@ def test_each_run_is_on_record_with_its_exit_code_and_no_secret(calls, upload):
     calls.write("a.wav", "b.wav")
     assert upload("--max-recordings", "1").code == 6
     assert upload().code == 0
-    calls.put("bad.wav", b"no audio")
+    calls.broken("bad.wav", b"no audio")
     assert upload("--concurrency", "3").code == 1
     assert ends_of(calls) == [("limit", 6), ("completed", 0), ("completed", 1)]
     *_, last = runs_of(calls)

@@ -21,6 +21,8 @@ KEY = "integration-key"
 OPTIONS = RunOptions(
     concurrency=8,
     min_age=0,
+    min_age_open=0,
+    sidecar_wait=0,
     hold=1.0,
     wait_for_doubt=True,
     retry=RetryPolicy(attempts=5, first_pause=0.01, deadline=1.0),
@@ -101,6 +103,8 @@ async def test_stored_after_our_deadline(emulating):
     ledger = MemoryLedger("calls")
     options = RunOptions(
         min_age=0,
+        min_age_open=0,
+        sidecar_wait=0,
         hold=5.0,
         wait_for_doubt=True,
         retry=RetryPolicy(attempts=2, first_pause=0.01, deadline=0.5),
@@ -126,7 +130,12 @@ async def test_two_talks_of_one_key_are_a_conflict(emulating):
     async with emulating(lose_answer=1.0, lost_answer=LostAnswer.INTERNAL) as emulator:
         for _ in range(2):
             # Another ledger: nobody remembers the first one.
-            await run(emulator, MemoryLedger("calls"), files, options=RunOptions(min_age=0))
+            await run(
+                emulator,
+                MemoryLedger("calls"),
+                files,
+                options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
+            )
         summary = await run(emulator, ledger, files)
         assert summary.counts == {Status.CONFLICT: 1}
         first, second, third = (talk.talk_id for talk in emulator.control.talks())

@@ -37,7 +37,7 @@ async def upload(server, directory, **more):
         connection_id="calls",
         endpoint=server.endpoint,
         credentials=ApiKey("k"),
-        options=RunOptions(min_age=0),
+        options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
         **more,
     )
 
@@ -72,7 +72,7 @@ async def test_strings_are_paths(tmp_path):
         source=DirectorySource(str(tmp_path / "calls")),
         sink=MemorySink(),
         ledger=SqliteLedger(str(tmp_path / "ledger.db"), "calls"),
-        options=RunOptions(min_age=0),
+        options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
     )
     async with uploader:
         assert (await uploader.run()).counts == {Status.UPLOADED: 1}
@@ -160,7 +160,7 @@ async def test_an_upload_that_is_drained_ends_in_order(tmp_path):
             connection_id="calls",
             endpoint=server.endpoint,
             credentials=ApiKey("k"),
-            options=RunOptions(min_age=0),
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
         )
         assert not (tmp_path / ".batch-uploader").exists(), "nothing is made before it is entered"
         async with uploader:
@@ -172,7 +172,7 @@ async def test_an_upload_that_is_drained_ends_in_order(tmp_path):
 
 async def test_a_run_may_follow_a_run_while_the_ledger_is_held(tmp_path):
     write_recording(tmp_path)
-    options = RunOptions(min_age=0)
+    options = RunOptions(min_age=0, min_age_open=0, sidecar_wait=0)
     async with TalkServer() as server:
         uploader = await directory_uploader(
             tmp_path,

@@ -35,7 +35,7 @@ STAMP = "upload_key"
 KEY = "library-key"
 LOST = Faults(lose_answer=1.0, lost_answer=LostAnswer.INTERNAL)
 LOST_UNSEEN = Faults(lose_answer=1.0, lost_answer=LostAnswer.INTERNAL, search_unavailable=1.0)
-OPTIONS = RunOptions(min_age=0, hold=1.0)
+OPTIONS = RunOptions(min_age=0, min_age_open=0, sidecar_wait=0, hold=1.0)
 RESEND = Resolution(Verdict.RESEND)
 GIVE_UP = Resolution(Verdict.GIVE_UP)
 DOUBTS = {Status.IN_DOUBT, Status.CONFLICT}
@@ -158,7 +158,9 @@ class TestCheck:
         await leave_in_doubt(service, calls)
         seen = []
         checked = await check_directory(
-            calls, options=RunOptions(min_age=0, explain=True), listeners=[seen.append]
+            calls,
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0, explain=True),
+            listeners=[seen.append],
         )
         assert checked.carried_over == {Status.IN_DOUBT: 2}
         assert {outcome.path for outcome in seen[0].carried_over} == {"0.wav", "1.wav"}

@@ -85,7 +85,7 @@ class Harness:
             source=self.source,
             sink=SpeechSenseSink(endpoint, ApiKey(self.key)),
             ledger=self.ledger,
-            options=RunOptions(min_age=0, **options),
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0, **options),
             listeners=[run.hear],
         )
 

@@ -65,7 +65,7 @@ async def test_a_message_that_is_larger_than_the_server_takes_is_sent_once(tmp_p
             connection_id="calls",
             endpoint=server.endpoint,
             credentials=ApiKey("k"),
-            options=RunOptions(min_age=0),
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0),
             listeners=[hear],
         )
         assert server.talks == []

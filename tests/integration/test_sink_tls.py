@@ -135,7 +135,9 @@ async def test_any_other_certificate_is_refused(authority, tmp_path, hosts, unti
         write_recording(tmp_path / "calls")
         run = {"connection_id": "calls", "credentials": ApiKey("k"), "endpoint": endpoint}
         summary = await upload_directory(
-            tmp_path / "calls", **run, options=RunOptions(min_age=0, max_outage=1.0)
+            tmp_path / "calls",
+            **run,
+            options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0, max_outage=1.0),
         )
         assert (summary.ending, summary.counts) == (Ending.UNREACHABLE, {})
         assert server.calls == []

@@ -41,6 +41,8 @@ async def main(folder, address, ca_file, *, deadline, hold):
             ledger=SqliteLedger(ledger, "demo"),
             options=RunOptions(
                 min_age=0,
+                min_age_open=0,
+                sidecar_wait=0,
                 hold=hold,
                 wait_for_doubt=True,
                 retry=RetryPolicy(deadline=deadline),

@@ -15,7 +15,9 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.memory import MemorySink
 from batch_uploader.sources.memory import MemorySource
 
-OPTIONS = RunOptions(concurrency=4, retry=RetryPolicy(attempts=3, first_pause=0.001))
+OPTIONS = RunOptions(
+    concurrency=4, sidecar_wait=0, retry=RetryPolicy(attempts=3, first_pause=0.001)
+)
 
 
 def wav(seed: int, frames: int = 800) -> bytes:

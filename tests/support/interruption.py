@@ -23,7 +23,13 @@ from support.ledger_changes import settle
 
 CONNECTION = "calls"
 OPTIONS = RunOptions(
-    concurrency=2, min_age=0, grace=0.05, hold=1, retry=RetryPolicy(first_pause=0.001)
+    concurrency=2,
+    min_age=0,
+    min_age_open=0,
+    sidecar_wait=0,
+    grace=0.05,
+    hold=1,
+    retry=RetryPolicy(first_pause=0.001),
 )
 HANGS_AFTER = 60
 _STRUCK = ContextVar("_STRUCK", default=None)

@@ -197,7 +197,10 @@ async def test_a_directory_goes_with_its_own_ledger_or_not_at_all(tmp_path, when
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     with pytest.raises(SourceError, match="became another directory"):
-        await harness.run(source=DirectorySource(root), options=replace(OPTIONS, min_age=0))
+        await harness.run(
+            source=DirectorySource(root),
+            options=replace(OPTIONS, min_age=0, min_age_open=0, sidecar_wait=0),
+        )
     assert harness.sink.attempts == 0
 
 

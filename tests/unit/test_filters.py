@@ -28,7 +28,7 @@ from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import BadValue, ConfigError, InDoubt, NotSent, Rejected
 from batch_uploader.core.events import Decided, FolderPlanned
 from batch_uploader.core.model import RESEND, Failure, Outcome, Version
-from batch_uploader.core.states import FORGETTABLE, Status
+from batch_uploader.core.states import FORGETTABLE, WAITS, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.audio import AudioRules, Convert
 from batch_uploader.prepare.filters import (
@@ -244,7 +244,7 @@ async def brought_to(status):
 OF_TALKS_AND_PEOPLE = [
     each
     for each in Status
-    if each not in {Status.CLAIMED, Status.FAILED, Status.INVALID, Status.LEFT_OUT}
+    if each not in {Status.CLAIMED, Status.FAILED, Status.INVALID, Status.LEFT_OUT} | WAITS
 ]
 
 

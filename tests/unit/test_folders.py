@@ -11,6 +11,7 @@ from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, 
 from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.memory import MemoryLedger
 from batch_uploader.plan.folders import FolderPlanner, Job, in_turn
+from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.describer import Sidecars
 from batch_uploader.prepare.rules import SidecarMode
@@ -33,10 +34,13 @@ class OneListing(MemorySource):
         yield self.listing
 
 
-async def batch(listing, ledger=None, min_age=2.0, explain=False):
+USUAL = Ages(2.0)
+
+
+async def batch(listing, ledger=None, ages=USUAL, explain=False):
     async with ledger or MemoryLedger("c") as opened:
         planner = FolderPlanner(
-            OneListing(listing), opened, SIDECARS, b"rules", min_age, explain, lambda: NOW
+            OneListing(listing), opened, SIDECARS, b"rules", ages, explain, lambda: NOW
         )
         (only,) = [each async for each in planner.batches()]
         return only
@@ -100,7 +104,7 @@ async def test_of_what_is_left_out_a_defect_alone_is_dropped():
     listing = Listing("", (entry("a.wav"),))
     async with ledger as opened:
         source = OneListing(listing, exclude=["*.mp3"])
-        planner = FolderPlanner(source, opened, SIDECARS, b"rules", 2.0, False, lambda: NOW)
+        planner = FolderPlanner(source, opened, SIDECARS, b"rules", Ages(2.0), False, lambda: NOW)
         (found,) = [each async for each in planner.batches()]
     assert found.gone == ["invalid.mp3", "left_out.mp3"]
 
@@ -131,7 +135,7 @@ async def test_what_is_planned_again_is_paired_anew_and_nothing_beside_it_is():
     files = {"d/a.wav": b"a", "d/a.wav.json": b"{}", "d/b.wav": b"b", "d/b.json": b"{}"}
     source = MemorySource({**files, "e/c.wav": b"c", "e/c.wav.json": b"{}", "e/c.json": b"{}"})
     async with MemoryLedger("c") as ledger:
-        planner = FolderPlanner(source, ledger, SIDECARS, b"rules", 2.0)
+        planner = FolderPlanner(source, ledger, SIDECARS, b"rules", Ages(2.0))
         again = await planner.again(["d/a.wav", "d/gone.wav", "e/c.wav", "f/x.wav"])
     assert [(job.path, job.bundle.sidecar.path) for job in again.jobs] == [
         ("d/a.wav", "d/a.wav.json")

@@ -475,7 +475,7 @@ def test_a_run_needs_a_thread_for_its_first_recording_alone(tmp_path):
     source, sink = CountingDirectory(tmp_path), MemorySink()
 
     async def run():
-        options = RunOptions(concurrency=1, min_age=0)
+        options = RunOptions(concurrency=1, min_age=0, min_age_open=0, sidecar_wait=0)
         ledger = MemoryLedger("conn")
         async with Uploader(source=source, sink=sink, ledger=ledger, options=options) as uploader:
             return await uploader.run()

@@ -14,6 +14,7 @@ from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
 from batch_uploader.doubts import Patience, Reconciler
 from batch_uploader.plan.folders import FolderPlanner
+from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.sinks.memory import MemorySink
 
@@ -86,7 +87,7 @@ async def kill_while_sending(harness, *, stored):
     rules = Rules()
     preparer = preparer_of(harness.source, harness.ledger.connection_id, rules)
     planner = FolderPlanner(
-        harness.source, harness.ledger, preparer.describer, rules.digest(), min_age=0
+        harness.source, harness.ledger, preparer.describer, rules.digest(), Ages()
     )
     async with harness.ledger as ledger:
         async for batch in planner.batches():

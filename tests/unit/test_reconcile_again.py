@@ -12,6 +12,7 @@ from batch_uploader.core.errors import InDoubt, SearchFailed
 from batch_uploader.core.ports import Match
 from batch_uploader.core.states import Status
 from batch_uploader.doubts.loop import MAX_RESENDS
+from batch_uploader.plan.patience import Ages
 from batch_uploader.sinks.memory import MemorySink
 
 DAY = 24 * HOUR
@@ -231,7 +232,7 @@ async def test_what_was_touched_meanwhile_has_failed_until_it_is_at_rest():
             planner.ledger,
             planner.describer,
             planner.policy,
-            60.0,
+            Ages(60.0),
             clock=lambda: intake_now(harness),
         )
         uploader._engine._feed._planner = young
@@ -240,7 +241,8 @@ async def test_what_was_touched_meanwhile_has_failed_until_it_is_at_rest():
 
 
 def intake_now(harness):
-    return harness.source.stat("d/1.wav").mtime_ns + 10**9
+    """A second after the last file came."""
+    return max(harness.source.stat(path).mtime_ns for path in harness.source._files) + 10**9
 
 
 async def test_what_is_sent_again_has_the_sidecar_that_it_has_by_now():

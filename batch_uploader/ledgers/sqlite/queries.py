@@ -7,7 +7,7 @@ from typing import Final
 
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, FORGETTABLE, MAYBE_STORED, Status
+from batch_uploader.core.states import AT_REST, FORGETTABLE, MAYBE_STORED, WAITS, Status
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
 from batch_uploader.ledgers.sqlite.schema import (
     AUDIO,
@@ -63,7 +63,7 @@ _SAME_METADATA: Final = (
 )
 
 SELECT_CURRENT: Final = f"SELECT {COLUMNS} FROM recordings WHERE {_MINE}"
-COUNT: Final = "SELECT count(*) FROM recordings WHERE connection_id = ?"
+COUNT: Final = f"SELECT count(*) FROM recordings WHERE connection_id = ? AND NOT {among(WAITS)}"
 SELECT_FOLDER: Final = f"SELECT {COLUMNS} FROM recordings WHERE connection_id = ? AND folder = ?"
 _IN_FOLDER: Final = "FROM recordings WHERE connection_id = ? AND folder = ?"
 _AUDIO_MARKS: Final = (

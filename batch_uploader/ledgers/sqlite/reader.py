@@ -141,7 +141,10 @@ class LedgerReader:
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
     async def count(self) -> int:
-        """The number of paths that are on record. For a reader of one connection."""
+        """The number of paths that are on record, without those that wait.
+
+        For a reader of one connection.
+        """
         ((number,),) = await self._fetch(queries.COUNT, (self._connection_id,))
         return int(number)
 

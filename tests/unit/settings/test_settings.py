@@ -7,6 +7,7 @@ from support.settings_harness import SECRET, refused
 
 from batch_uploader.cli.flags import UPLOAD
 from batch_uploader.pace import Timetable
+from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.audio import RawFormat
 from batch_uploader.prepare.rules import SidecarMode
 from batch_uploader.prepare.sidecar import FieldType
@@ -21,7 +22,7 @@ class TestPrecedence:
         assert places.ledger == Path("calls/.batch-uploader/ledger.db")
         assert places.manifest == Path("calls/manifest.jsonl")
         assert places.connection_id is None
-        assert (reading.include, reading.exclude, reading.min_age) == ((), (), 2.0)
+        assert (reading.include, reading.exclude, reading.ages) == ((), (), Ages(2.0, 300.0, 600.0))
         assert reading.rules.sidecar is SidecarMode.REQUIRED
         assert (options.concurrency, options.grace, options.min_age) == (32, 60.0, 2.0)
         assert (options.hold, options.wait_for_doubt) == (1800.0, False)
