@@ -43,12 +43,14 @@ class NewSettings(Struct, frozen=True):
     """What settings do that are not those of the run that began at ``since``.
 
     ``differing`` of the ``compared`` talks, drawn from ``on_record``, would have other metadata.
+    ``call_ids`` are those of before and of now, if they are others.
     """
 
     since: datetime
     on_record: int
     compared: int
     differing: int
+    call_ids: tuple[str, str] | None = None
 
     def lines(self, to_send: int) -> tuple[str, ...]:
         """What is worth saying before so many recordings are sent."""
@@ -60,6 +62,12 @@ class NewSettings(Struct, frozen=True):
                 f"{self.differing:,} of {self.compared:,} talks on record that were compared would"
                 " have other metadata (they keep what they have)"
             )
+        if self.call_ids is not None:
+            before, now = (each or "that of the default" for each in self.call_ids)
+            said.append(
+                f"the call ID was {before} and is {now}, so what is on record is compared with new"
+                " recordings without it"
+            )
         if not said:
             return ()
         when = f"{self.since:%Y-%m-%d %H:%M} UTC"
@@ -70,7 +78,11 @@ def settings_on_record(source: Source, rules: Rules) -> dict[str, str]:
     """What decides which recordings are sent, as a run records it; without dates that move on."""
     takes = source.takes if isinstance(source, Selective) else ""
     filters = replace(rules.filters, since=None, until=None)
-    return {"rules": rules.digest().hex(), "selection": f"{takes} {filters!r}"}
+    return {
+        "rules": rules.digest().hex(),
+        "selection": f"{takes} {filters!r}",
+        "call_id": rules.call_ids.text,
+    }
 
 
 async def new_settings(past: Past, preparer: Preparer) -> NewSettings | None:
@@ -92,7 +104,9 @@ async def new_settings(past: Past, preparer: Preparer) -> NewSettings | None:
     made = await to_thread.run_sync(_made, preparer, drawn)
     differing = sum(metadata.digest() != record.metadata for record, metadata in made)
     since = datetime.fromtimestamp(runs[0].began_at_ns / 1e9, UTC)
-    return NewSettings(since, on_record, len(made), differing)
+    call_ids = before.get("call_id", now["call_id"]), now["call_id"]
+    others = call_ids if call_ids[0] != call_ids[1] else None
+    return NewSettings(since, on_record, len(made), differing, others)
 
 
 async def _drawn(past: Past) -> tuple[list[Record], int]:

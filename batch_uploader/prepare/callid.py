@@ -69,6 +69,11 @@ class CallIds(Struct, frozen=True):
             raise BadValue(f"{', '.join(twice)}: named twice", hint="name it once")
         return cls(frozenset(names))
 
+    @property
+    def text(self) -> str:
+        """What ``parse`` takes, "" for the default."""
+        return ",".join(sorted(self.named)) or ("" if self.default else _NONE)
+
     def default_id(self, metadata: Metadata) -> bytes:
         """The digest of date, operator_id and client_id, ``NO_ID`` unless the sidecar has all.
 

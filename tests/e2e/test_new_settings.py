@@ -48,3 +48,13 @@ def test_new_recordings_under_the_same_settings_are_no_surprise(archive, upload)
     for number in range(COUNT):
         archive.write(f"new/{number}.wav", client=f"n{number}")
     assert not told(upload("--exclude", "more", "--call-id", "client"))
+
+
+def test_another_call_id_is_said(archive, upload, program):
+    flags = ("--exclude", "more", "--call-id", "note")
+    said = (
+        "the call ID was client and is note, so what is on record is compared with new recordings"
+    )
+    assert said in told(program("check", archive, *flags))
+    assert said in told(upload(*flags))
+    assert not told(upload(*flags))
