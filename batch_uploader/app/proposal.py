@@ -82,7 +82,10 @@ def _without_lookups(text: str, absent: Iterable[str]) -> str:
             hint = "# A table of names; then put | lookup behind what it is about, below.\n"
             text = text.replace(block, hint + commented)
             if source is not None:
-                text = text.replace(f" | lookup('{source[1]}')", "")
+                call = re.escape(f" | lookup('{source[1]}')")
+                # Layouts have the key itself where the table lacks it.
+                text = re.sub(rf"(\w+){call} or \1\b", r"\1", text)
+                text = re.sub(call, "", text)
     return text
 
 

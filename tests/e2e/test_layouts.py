@@ -54,6 +54,19 @@ def test_an_archive_becomes_talks_with_the_right_fields(layout, uploaded):
     }
 
 
+def test_a_layout_whose_second_table_is_not_there_says_what_it_has_to_have(program, tmp_path):
+    made = make("megafon", tmp_path / "archive", 3)
+    made.tables["operators.csv"].unlink()
+    program.directory = made.root.parent
+    zone = ("--timezone", "Europe/Moscow")
+    result = program("check", "records", "--layout", "megafon", *zone)
+    assert result.code == 2
+    assert "operators.csv" in result.err
+    assert "the columns login and name" in " ".join(result.err.split())
+    assert program("init", "records", "--connection-id", "calls", *zone).code == 0
+    assert program("check", "records").code == 0
+
+
 def comparable(fields):
     """Fields whose date is a moment, however it is written."""
     return fields | {"date": datetime.fromisoformat(fields["date"])}

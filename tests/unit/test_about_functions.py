@@ -59,6 +59,8 @@ def test_a_phone_that_a_spreadsheet_rounded_is_told(damaged):
         ("PJSIP/204-0000001a", "204"),
         ("SIP/204-000000b2", "204"),
         ("Local/204@from-queue-0000000d;1", "204"),
+        ("Local/FMPR-204@from-internal-00000045;1", "204"),
+        ("Local/FMGL-79001234567#@from-internal-00000046;1", None),
         ("IAX2/1004-5", "1004"),
         ("sip/204", "204"),
         ("204", "204"),

@@ -1,5 +1,6 @@
 """The settings file that init writes: a layout with the answers of its owner."""
 
+import re
 import tomllib
 
 import pytest
@@ -65,6 +66,7 @@ def test_without_its_second_tables_a_layout_reads_none(layout):
     found = tomllib.loads(text)
     assert not lookups(found)
     assert "lookup(" not in str(found["metadata"]["map"])
+    assert not re.search(r"(\w+) or \1\b", str(found["metadata"]["map"]))
     assert all(f'# file = "{name}"' in text for name in absent)
     assert "# connection-id" in text
 

@@ -30,7 +30,7 @@ _SIP = re.compile(
 _DIAL = re.compile(r"\+?[\d\s().\-/\u2010-\u2015\xa0]+")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+")
 _CHANNEL = re.compile(
-    r"(?:PJSIP|SIP|IAX2|SCCP|DAHDI|Agent|Local)/(?P<extension>\d{2,8})"
+    r"(?:PJSIP|SIP|IAX2|SCCP|DAHDI|Agent|Local)/(?:FM(?:PR|GL)-)?(?P<extension>\d{2,8})"
     r"(?:[@-].*|;.*|/.*)?",
     re.DOTALL | re.IGNORECASE,
 )

@@ -1,6 +1,7 @@
 """Second tables: the value of a key, such as the name of an operator by their extension."""
 
 from collections.abc import Callable, Mapping
+from glob import has_magic
 from pathlib import Path
 from typing import Final, Self
 
@@ -68,6 +69,13 @@ class Lookup:
 
     def __enter__(self) -> Self:
         """Bring its index up to date. Blocking. Raises ConfigError, OSError."""
+        spec = self._spec
+        if spec.file is not None and not Path(spec.file).exists() and not has_magic(spec.file):
+            raise ConfigError(
+                f"{spec.file}, the table for lookup('{spec.source}'), does not exist",
+                hint=f"write it, with the columns {spec.key} and {spec.value}; or do without:"
+                " batch-uploader init writes such settings",
+            )
         self._table.__enter__()
         return self
 

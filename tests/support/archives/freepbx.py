@@ -67,6 +67,10 @@ def _row(call):
     channel = f"PJSIP/{who.extension}-{call.number:08x}"
     trunk = f"PJSIP/trunk_msk-{call.number + 1:08x}"
     queued = f"Local/{who.extension}@from-queue-{call.number:08x};1"
+    if call.number % 20 == 1:
+        queued = f"Local/FMPR-{who.extension}@from-internal-{call.number:08x};1"
+    if call.number % 20 == 13:  # to the mobile phone that somebody set
+        queued = f"Local/9161234567#@from-internal-{call.number:08x};1"
     return {
         "calldate": f"{call.local():%Y-%m-%d %H:%M:%S}",
         "clid": f'"{who.name}" <{who.extension}>' if out else f'"{name}, A" <{call.client}>',
@@ -105,7 +109,7 @@ def _named(call):
         return kind, told, who.extension
     return (
         ("q", "501", told),
-        ("external", who.extension, told),
+        ("external" if number % 8 == 1 else "exten", who.extension, told),
         ("rg", "600", f"8-{told[-10:-7]}-{told[-7:]}" if number % 20 == 18 else told),
         ("in", DID, told),
     )[number % 4]
