@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from batch_uploader.host.files import create_private, require_own
 
-VERSION: Final = 2
+VERSION: Final = 3
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
-_BLOCKS_CACHED: Final = 64
+_BLOCKS_CACHED: Final = 512
 _LEVEL: Final = 1
 _BUSY_SECONDS: Final = 60.0
 _CACHE_KIB: Final = 32 * 1024

@@ -6,9 +6,9 @@ case or Unicode form, a ``:`` that Windows refuses, folders of another machine b
 
 import re
 import unicodedata
-from hashlib import blake2b
 from typing import Final
 from urllib.parse import unquote
+from zlib import crc32
 
 _ENDINGS: Final = frozenset(
     (
@@ -17,7 +17,7 @@ _ENDINGS: Final = frozenset(
         *("g723", "spx", "amr", "3gp", "vox", "raw", "pcm", "sln", "sln16", "slin", "caf"),
     )
 )
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./+=@,()-]*")
+_ODD: Final = re.compile(r"[^A-Za-z0-9_./+=@,()-]")
 _QUERY: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^?#]*", re.IGNORECASE)
 _NUMBER: Final = 10
 _SHORTEST: Final = 2
@@ -25,7 +25,7 @@ _SHORTEST: Final = 2
 
 def parts(text: str) -> tuple[str, ...]:
     """The parts of a path as they are compared: folders, and the name without its extension."""
-    if not _PLAIN.fullmatch(text):
+    if _ODD.search(text):
         text = text.strip()
         if url := _QUERY.match(text):
             text = url[0]
@@ -41,7 +41,7 @@ def parts(text: str) -> tuple[str, ...]:
 
 def base(text: str) -> str:
     """The name that a path ends with as it is compared; "" if it has none."""
-    if _PLAIN.fullmatch(text) and (last := text[text.rfind("/") + 1 :]) not in {"", "."}:
+    if not _ODD.search(text) and (last := text[text.rfind("/") + 1 :]) not in {"", "."}:
         return _stem(last.lower())
     found = parts(text)
     return found[-1] if found else ""
@@ -67,9 +67,8 @@ def number(text: str) -> str:
 
 
 def key(text: str) -> int:
-    """The number that a text is found by; other texts may have it, too."""
-    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    """The number that a text is found by; a few others have it, too."""
+    return crc32(text.encode(errors="surrogatepass"))
 
 
 def in_common(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -200,7 +200,7 @@ class Table:
         """Whether a recording may have another row than before."""
         if changed.keys is None:
             return True
-        return any(sought.key in changed.keys for sought in self._matcher.sought(wanted))
+        return not changed.keys.isdisjoint([each.key for each in self._matcher.sought(wanted)])
 
     @property
     def rows(self) -> int:
