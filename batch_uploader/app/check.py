@@ -39,7 +39,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
 from batch_uploader.prepare.convert import Conversion
-from batch_uploader.prepare.describer import Faults, Refreshed
+from batch_uploader.prepare.describer import Refreshed, UnusableRows
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
@@ -133,7 +133,7 @@ class CheckSummary(Struct):
     gone: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
     passed_over: tuple[PassedOver, ...] = ()
-    faults: Faults = Faults()
+    faults: UnusableRows = UnusableRows()
     surprises: tuple[str, ...] = ()
     waiting_for: Counter[str] = field(default_factory=Counter)
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from batch_uploader.core.text import plural, printable
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about import functions
-from batch_uploader.prepare.about.foreign import DeclaredSidecar, Format
+from batch_uploader.prepare.about.foreign import DeclaredSidecar, SidecarFormat
 from batch_uploader.prepare.about.mapping import FieldMap
 from batch_uploader.prepare.about.names import NamePattern
 
@@ -175,7 +175,7 @@ class _Needs:
 def _declared(raw: Mapping[str, Any]) -> DeclaredSidecar:
     return DeclaredSidecar(
         raw["name"],
-        Format(raw["format"]) if "format" in raw else None,
+        SidecarFormat(raw["format"]) if "format" in raw else None,
         raw.get("records"),
         raw.get("match"),
         raw.get("encoding"),

@@ -22,7 +22,7 @@ from batch_uploader.core.checks import require_number, require_word
 from batch_uploader.core.events import Event, Listener
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
-from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.doubts import Reconciler, SearchPatience
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.run.options import SHORTEST_HOLD, RunOptions
 from batch_uploader.run.stats import RunStats
@@ -86,7 +86,7 @@ async def search_doubts(  # noqa: PLR0913 - where to ask, in whose name, and abo
         books = Bookkeeping(opened, places.manifest, Belonging(places.ledger, places.root))
         await require_not_adopted(opened)
         await books.begin()
-        patience = Patience(hold, last_look=math.inf)
+        patience = SearchPatience(hold, last_look=math.inf)
         reconciler = Reconciler(sink, opened, hear, patience=patience)
         with looking or CancelScope():
             while await reconciler.after():

@@ -11,7 +11,7 @@ from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import stem
 from batch_uploader.prepare.about.foreign import (
     DeclaredSidecar,
-    Format,
+    SidecarFormat,
     SidecarReader,
     gather,
     sidecars_of,
@@ -19,7 +19,7 @@ from batch_uploader.prepare.about.foreign import (
 from batch_uploader.prepare.about.foreign.tree import limit_of, read_tree
 from batch_uploader.prepare.sidecar.tree import MalformedSidecar
 
-PATTERNS = tuple(f"*.{kind}" for kind in Format)
+PATTERNS = tuple(f"*.{kind}" for kind in SidecarFormat)
 """What a source must list for them to be found."""
 
 _ENDS = re.compile(r"[._\-]")

@@ -36,12 +36,12 @@ from batch_uploader.core.model import Ending, Outcome, Summary, Version
 from batch_uploader.core.ports import Anchored, Ledger, Sink, Source, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import UNDECIDED
-from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.doubts import Reconciler, SearchPatience
 from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.audio import Convert
-from batch_uploader.prepare.describer import Describer, Faults, Refreshed
+from batch_uploader.prepare.describer import Describer, Refreshed, UnusableRows
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -102,7 +102,7 @@ class Uploader:
         self._clock = clock or Clock()
         self._rules = rules
         self._describer = describer or describer_of(source, rules)
-        self.faults = Faults()
+        self.faults = UnusableRows()
         """What of tables cannot be used, once entered."""
         self._options = options
         caps = Caps(options.concurrency, options.rate, options.bandwidth)
@@ -134,7 +134,7 @@ class Uploader:
             sink,
             ledger,
             self._publish,
-            patience=Patience(options.hold),
+            patience=SearchPatience(options.hold),
             waits=options.wait_for_doubt,
             clock=self._clock,
         )

@@ -27,7 +27,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
-    Patience,
+    SearchPatience,
     SearchResult,
     SearchVerdict,
     Stays,
@@ -79,14 +79,14 @@ class Reconciler:
         ledger: Ledger,
         publish: Listener,
         *,
-        patience: Patience | None = None,
+        patience: SearchPatience | None = None,
         waits: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._sink = sink
         self._ledger = ledger
         self._publish = publish
-        self._patience = patience or Patience()
+        self._patience = patience or SearchPatience()
         self._waits = waits
         self._clock = clock or Clock()
         self._reported: set[str] = set()

@@ -36,7 +36,7 @@ SEARCHED = frozenset(
 """The codes of doubts that stay after a successful Search: each was sent with a stamp."""
 
 
-class Patience(Struct, frozen=True):
+class SearchPatience(Struct, frozen=True):
     """The seconds after a doubt arose for which a miss proves nothing.
 
     ``last_look`` is how many seconds, besides the pause before a second miss, a run that does not
@@ -139,7 +139,7 @@ def judge(
     answer: SearchResult | SearchFailed,
     connection_id: str,
     now: Timestamp,
-    wait: Patience,
+    wait: SearchPatience,
 ) -> SearchVerdict:
     """The verdict on one doubt; ``now`` is when the search began."""
     if isinstance(answer, SearchFailed):
@@ -171,7 +171,9 @@ def _astray(doubt: Record, answer: SearchResult) -> SearchVerdict:
     return _stays(doubt, "SEARCH_ASTRAY", f"{reason}; {_run(doubt)} searches again")
 
 
-def _missed(doubt: Record, answer: SearchResult, now: Timestamp, wait: Patience) -> SearchVerdict:
+def _missed(
+    doubt: Record, answer: SearchResult, now: Timestamp, wait: SearchPatience
+) -> SearchVerdict:
     age = passed(doubt.since, now) if doubt.since else None
     if _expired(doubt, now):
         days = round(_KEPT / 86400)

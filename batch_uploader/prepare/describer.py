@@ -55,7 +55,7 @@ class Describer(Protocol):
         """The same without waiting for a disk, in a tenth of a millisecond; None if it would."""
 
 
-class Faults(Struct, frozen=True):
+class UnusableRows(Struct, frozen=True):
     """How much of what describes recordings cannot be used, and the first of that."""
 
     count: int = 0
@@ -84,7 +84,7 @@ class Refreshed(Protocol):
     def state(self) -> str:
         """What it read, for ``seen`` of the next run."""
 
-    def faults(self) -> Faults:
+    def faults(self) -> UnusableRows:
         """What in it cannot be used, and is no recording's fault."""
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from batch_uploader.core.states import Action, Status, Verdict
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
-    Patience,
+    SearchPatience,
     SearchResult,
     Stays,
     Up,
@@ -134,7 +134,9 @@ def settled(ledger: Ledger, outcome: Outcome) -> Ledger:
 
 
 @cache
-def judged(ledger: Ledger, record: Record, search: Search, after: float, wait: Patience) -> Ledger:
+def judged(
+    ledger: Ledger, record: Record, search: Search, after: float, wait: SearchPatience
+) -> Ledger:
     """What a search so many seconds after the doubt arose leaves."""
     canaries = ledger.store().canaries(STAMP, 3)
     found = [Match(talk_id, "c", record.key) for talk_id in search.hits]

@@ -45,7 +45,7 @@ from batch_uploader.core.errors import InDoubt, LedgerError, NotSent, Rejected, 
 from batch_uploader.core.model import Outcome, Receipt
 from batch_uploader.core.records import ClaimResult, Record
 from batch_uploader.core.states import MAYBE_STORED, Action, Status
-from batch_uploader.doubts.policy import Patience
+from batch_uploader.doubts.policy import SearchPatience
 from batch_uploader.pace import retry
 
 HOLD = 1800.0
@@ -54,7 +54,7 @@ HOLD = 1800.0
 What arrived after the doubt arose is seen by Search by then as well. Of all else nothing is known:
 Search sees talks in the order in which they were stored, and may stand still for any time.
 """
-WAIT = Patience(HOLD)
+WAIT = SearchPatience(HOLD)
 _NOT_SENT = NotSent("refused", code="UNAVAILABLE")
 _REJECTED = Rejected("bad", code="INVALID_ARGUMENT")
 _SILENCE = InDoubt("no answer", code="DEADLINE_EXCEEDED")
@@ -90,7 +90,7 @@ class Model:
     calls: frozenset[tuple[str, Content]] = frozenset()
     strict: bool = True
     may_repeat: Callable[[BaseException], bool] = retry.may_repeat
-    wait: Patience = WAIT
+    wait: SearchPatience = WAIT
 
     def steps(self, world: World) -> Iterator[Step]:
         """Every step that may be next, with its name."""

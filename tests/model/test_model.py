@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import InDoubt
 from batch_uploader.core.states import MAYBE_STORED, Status
 from batch_uploader.doubts import policy
-from batch_uploader.doubts.policy import Patience
+from batch_uploader.doubts.policy import SearchPatience
 from batch_uploader.ledgers import rules
 from batch_uploader.ledgers.memory import _MemoryStore
 from batch_uploader.pace.retry import may_repeat
@@ -65,7 +65,7 @@ MUTANTS = {
     "no lock": Model(lock=False, strict=False),
     "no hold": Model(hold=False, strict=False),
     "Search at once": Model(patient=False, strict=False),
-    "a search without a hold": Model(wait=Patience(0.0), strict=False),
+    "a search without a hold": Model(wait=SearchPatience(0.0), strict=False),
     "doubt is sent again blindly": Model(looks=False, strict=False),
     "doubt is retried": Model(may_repeat=_repeats_doubt, strict=False),
 }

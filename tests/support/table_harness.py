@@ -6,8 +6,8 @@ import os
 import time
 
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader, Written
-from batch_uploader.prepare.about.tables.match import Wanted
-from batch_uploader.prepare.about.tables.rows import Fault, Place
+from batch_uploader.prepare.about.tables.match import WantedRows
+from batch_uploader.prepare.about.tables.rows import Place, RowFault
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.tables.table import Table
 
@@ -25,8 +25,8 @@ def read(path, **written):
     with path.open("rb") as file:
         reader = DelimitedReader(file, Written(**written))
         found = list(reader.read(Place()))
-    rows = [item for item in found if not isinstance(item, Fault)]
-    return reader.columns, rows, [item for item in found if isinstance(item, Fault)]
+    rows = [item for item in found if not isinstance(item, RowFault)]
+    return reader.columns, rows, [item for item in found if isinstance(item, RowFault)]
 
 
 class Folder:
@@ -63,4 +63,4 @@ def _no_expression(text):
 
 
 def wanted(path, **groups):
-    return Wanted(path, groups)
+    return WantedRows(path, groups)

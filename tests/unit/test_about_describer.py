@@ -15,13 +15,13 @@ from batch_uploader.prepare.about.fields import Fields
 from batch_uploader.prepare.about.foreign import DeclaredSidecar
 from batch_uploader.prepare.about.mapping import FieldMap, Scope
 from batch_uploader.prepare.about.rules import MetadataRules
-from batch_uploader.prepare.about.tables.spec import Match, TableSpec
+from batch_uploader.prepare.about.tables.spec import RowMatch, TableSpec
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.sources.directory import DirectorySource
 
 pytestmark = pytest.mark.anyio
-TABLE = TableSpec(Match(column="file", by="name"), file="")
+TABLE = TableSpec(RowMatch(column="file", by="name"), file="")
 SCHEMA = Schema(
     {"language": "ru-RU"}, types={"date": FieldType.DATE, "outgoing": FieldType.BOOLEAN}
 )
@@ -245,7 +245,7 @@ MAPPED = FieldMap(
 @given(st.dictionaries(NAMES | st.text(max_size=5), VALUES), st.booleans())
 def test_any_values_become_metadata_or_defects(values, own):
     said = Values("sidecar", values, "x.json")
-    fields = Fields(Schema.for_kind(Kind.TWO_CHANNEL), MAPPED, functions.Clock(None))
+    fields = Fields(Schema.for_kind(Kind.TWO_CHANNEL), MAPPED, functions.TimeFunctions(None))
     made = fields.make("x.wav", Scope([said], ("sidecar",), {}), said if own else None)
     if isinstance(made.metadata, Metadata):
         assert all(isinstance(text, str) for text in made.metadata.fields.values())

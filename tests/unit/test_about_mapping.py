@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import functions
-from batch_uploader.prepare.about.mapping import CONSTANT, FieldMap, Made, Scope
+from batch_uploader.prepare.about.mapping import CONSTANT, FieldMap, MappedValue, Scope
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.sidecar import Schema
 from batch_uploader.prepare.sidecar.tree import Problem
@@ -103,8 +103,8 @@ def test_of_several_sidecars_the_first_counts():
     within = scope(
         Values("sidecar", {"a": 1}, "one.json"), Values("sidecar", {"a": 2, "b": 3}, "two.xml")
     )
-    assert made("sidecar.a", within) == Made("1", "a of one.json", constant=False)
-    assert made("b", within) == Made("3", "b of two.xml", constant=False)
+    assert made("sidecar.a", within) == MappedValue("1", "a of one.json", constant=False)
+    assert made("b", within) == MappedValue("3", "b of two.xml", constant=False)
 
 
 def test_only_what_uses_no_source_is_constant():
@@ -285,7 +285,7 @@ def test_a_part_is_no_field_and_stands_for_its_expression():
     assert mapped.targets == ("operator_id", "operator_name")
     assert mapped.uses("operator_id") == (("dstchannel",),)
     found = mapped.make("operator_id", scope())
-    assert found == Made("204", "dstchannel of cdr.csv, line 1203", constant=False)
+    assert found == MappedValue("204", "dstchannel of cdr.csv, line 1203", constant=False)
     assert mapped.make("operator_name", scope()).text == "Олег"
 
 
@@ -318,7 +318,7 @@ def test_any_value_through_any_function_is_a_text_or_a_problem(value, other):
     within = scope(Values("table", {"v": value, "w": other}, "t, line 1"))
     for target in EVERY.targets:
         result = EVERY.make(target, within)
-        if isinstance(result, Made):
+        if isinstance(result, MappedValue):
             assert result.text is None or isinstance(result.text, str)
             if result.text is not None:
                 PLAIN.check_value(target, result.text)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from batch_uploader.core.errors import BadValue
 from batch_uploader.prepare.about import times
-from batch_uploader.prepare.about.functions import Clock
+from batch_uploader.prepare.about.functions import TimeFunctions
 from batch_uploader.prepare.about.values import Unfit
 from batch_uploader.prepare.sidecar import FieldType, Schema
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 BERLIN = ZoneInfo("Europe/Berlin")
-CLOCK = Clock(MOSCOW)
+CLOCK = TimeFunctions(MOSCOW)
 LOCAL = "2026-03-27T09:25:17+03:00"
 ZONES = [
     *("Europe/Moscow", "Europe/Berlin", "Asia/Yekaterinburg", "Asia/Kolkata", "America/New_York"),
@@ -102,10 +102,12 @@ def test_a_wrong_format_is_told_as_such():
 
 def test_a_local_time_needs_a_zone():
     with pytest.raises(Unfit) as caught:
-        Clock(None).time("2026-03-27 09:25:17")
+        TimeFunctions(None).time("2026-03-27 09:25:17")
     assert "--timezone" in caught.value.cure
-    assert Clock(None).time("2026-03-27T09:25:17Z") == "2026-03-27T09:25:17+00:00"
-    assert Clock(None).time("2026-03-27 06:25:17", zone="UTC") == "2026-03-27T06:25:17+00:00"
+    assert TimeFunctions(None).time("2026-03-27T09:25:17Z") == "2026-03-27T09:25:17+00:00"
+    assert (
+        TimeFunctions(None).time("2026-03-27 06:25:17", zone="UTC") == "2026-03-27T06:25:17+00:00"
+    )
 
 
 def test_what_says_nothing_stays_as_it_is():
@@ -122,13 +124,13 @@ def test_the_zone_is_that_of_the_day():
     ]
     assert offsets == ["+03:00", "+04:00", "+04:00", "+04:00", "+04:00"]
     assert CLOCK.time("2014-10-27 12:00:00")[-6:] == "+03:00"
-    saratov = Clock(ZoneInfo("Europe/Saratov"))
+    saratov = TimeFunctions(ZoneInfo("Europe/Saratov"))
     assert saratov.time("2016-06-01 12:00:00")[-6:] == "+03:00"
     assert saratov.time("2017-06-01 12:00:00")[-6:] == "+04:00"
 
 
 def test_a_time_that_was_twice_is_chosen_and_not_guessed():
-    clock = Clock(BERLIN)
+    clock = TimeFunctions(BERLIN)
     with pytest.raises(Unfit, match="was twice in Europe/Berlin"):
         clock.time("2026-10-25 02:30:00")
     assert clock.time("2026-10-25 02:30:00", fold="first") == "2026-10-25T02:30:00+02:00"
@@ -141,13 +143,13 @@ def test_a_time_that_was_twice_is_chosen_and_not_guessed():
 
 def test_a_time_that_never_was_is_told():
     with pytest.raises(Unfit, match="never was in Europe/Berlin"):
-        Clock(BERLIN).time("2026-03-29 02:30:00", fold="first")
+        TimeFunctions(BERLIN).time("2026-03-29 02:30:00", fold="first")
     with pytest.raises(Unfit, match="never was"):
         CLOCK.time("2011-03-27 02:30:00")
 
 
 def test_the_unique_id_of_asterisk_tells_the_zone_and_which_of_two():
-    nowhere, berlin = Clock(None), Clock(BERLIN)
+    nowhere, berlin = TimeFunctions(None), TimeFunctions(BERLIN)
     assert nowhere.time("20260327-092517", utc="1774592717.512") == LOCAL
     assert nowhere.time("20260327-092519", utc="pbx-1-1774592717.512") == LOCAL.replace("17", "19")
     assert nowhere.time("20260327-115517", utc=1774592717).endswith("+05:30")
@@ -160,10 +162,10 @@ def test_the_unique_id_of_asterisk_tells_the_zone_and_which_of_two():
 @pytest.mark.parametrize(
     ("clock", "utc", "message"),
     [
-        (Clock(None), "1774592117.512", "cannot be derived"),
-        (Clock(None), "1774000000.1", "cannot be derived"),
-        (Clock(None), "tomorrow", "cannot be read"),
-        (Clock(BERLIN), "1774592717.512", "not that of its UTC seconds in Europe/Berlin"),
+        (TimeFunctions(None), "1774592117.512", "cannot be derived"),
+        (TimeFunctions(None), "1774000000.1", "cannot be derived"),
+        (TimeFunctions(None), "tomorrow", "cannot be read"),
+        (TimeFunctions(BERLIN), "1774592717.512", "not that of its UTC seconds in Europe/Berlin"),
     ],
 )
 def test_a_unique_id_that_does_not_fit_is_told(clock, utc, message):
@@ -175,7 +177,7 @@ def test_epoch_counts_what_it_says():
     assert CLOCK.epoch("1774592717") == LOCAL
     assert CLOCK.epoch(1774592717123) == LOCAL.replace("17+", "17.123+")
     assert CLOCK.epoch("1774592717,5", "s") == LOCAL.replace("17+", "17.500+")
-    assert Clock(None).epoch(1774592717) == "2026-03-27T06:25:17+00:00"
+    assert TimeFunctions(None).epoch(1774592717) == "2026-03-27T06:25:17+00:00"
     for value, unit in (("17745927170", None), ("x", None), ("1774592717", "h"), ("123456", "s")):
         with pytest.raises(Unfit):
             CLOCK.epoch(value, unit)
@@ -214,7 +216,7 @@ def test_every_moment_comes_back_from_its_local_time(utc, name, form):
     moment = utc.replace(tzinfo=UTC)
     here = moment.astimezone(ZoneInfo(name))
     written = here.strftime(form)
-    clock = Clock(ZoneInfo(name))
+    clock = TimeFunctions(ZoneInfo(name))
     other = here.replace(fold=1 - here.fold)
     made = clock.time(written, utc=int(moment.timestamp()))
     assert datetime.fromisoformat(made) == moment
@@ -231,7 +233,7 @@ def test_every_moment_comes_back_from_its_local_time(utc, name, form):
 def test_a_local_time_is_a_moment_of_that_zone_or_is_told(local, name):
     zone = ZoneInfo(name)
     try:
-        made = datetime.fromisoformat(Clock(zone).time(local.isoformat(sep=" ")))
+        made = datetime.fromisoformat(TimeFunctions(zone).time(local.isoformat(sep=" ")))
     except Unfit:
         there = {local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
         assert len(there) == 2

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect, Entry
-from batch_uploader.prepare.about.foreign import DeclaredSidecar, Format, Sidecar, SidecarReader
+from batch_uploader.prepare.about.foreign import (
+    DeclaredSidecar,
+    Sidecar,
+    SidecarFormat,
+    SidecarReader,
+)
 
 
 class Disk:
@@ -271,7 +276,7 @@ def test_several_sidecars_of_a_recording_all_say_something():
     disk = Disk(**{"a.wav_metadata.json": b'{"a": 1}', "a.xml": b"<c><b>2</b></c>"})
     sidecars = [
         Sidecar(DeclaredSidecar("{name}_metadata.json"), Entry("a.wav_metadata.json", 8, 1)),
-        Sidecar(DeclaredSidecar("{stem}.xml", Format.XML), Entry("a.xml", 8, 1)),
+        Sidecar(DeclaredSidecar("{stem}.xml", SidecarFormat.XML), Entry("a.xml", 8, 1)),
     ]
     found = SidecarReader(disk).values("a.wav", sidecars)
     assert [(each.source, each.fields, each.origin) for each in found] == [

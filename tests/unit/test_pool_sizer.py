@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from batch_uploader.sinks.speechsense.pool_sizer import MOST, START, PoolSizer, Sample
+from batch_uploader.sinks.speechsense.pool_sizer import MOST, START, Measurement, PoolSizer
 
 MB = 1_000_000
 STEP = 0.02  # seconds
@@ -179,7 +179,7 @@ def test_calls_that_all_fail_are_no_reason():
 
 def test_which_calls_count_is_settled_when_they_begin():
     """Or the slow ones would be missing, and few channels look better than they are."""
-    sample = Sample(2)
+    sample = Measurement(2)
     assert [sample.takes() for _ in range(5)] == [False, False, True, True, False]
 
     sample.add(1.0, 4 * MB, 8)

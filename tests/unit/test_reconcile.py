@@ -12,7 +12,7 @@ from batch_uploader.core import events
 from batch_uploader.core.errors import LedgerError, SearchFailed
 from batch_uploader.core.model import Ending
 from batch_uploader.core.states import Status
-from batch_uploader.doubts import Patience, Reconciler
+from batch_uploader.doubts import Reconciler, SearchPatience
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.rules import Rules
@@ -269,7 +269,7 @@ async def test_the_first_look_holds_the_uploads_up_for_a_while_at_most(monkeypat
     await harness.run()
     monkeypatch.setattr("batch_uploader.doubts.loop._HEAD_START", 0.05)
     reconciler = Reconciler(
-        Endless(stamp_field=STAMP), harness.ledger, harness.heard.append, patience=Patience()
+        Endless(stamp_field=STAMP), harness.ledger, harness.heard.append, patience=SearchPatience()
     )
     async with harness.ledger:
         with anyio.fail_after(5):

@@ -15,7 +15,7 @@ from batch_uploader.core.states import Status
 from batch_uploader.doubts.policy import (
     Absent,
     Contradiction,
-    Patience,
+    SearchPatience,
     SearchResult,
     Stays,
     Up,
@@ -28,7 +28,7 @@ HOUR = 3600
 DAY = 24 * HOUR
 YEAR = 365 * DAY
 START = Timestamp(1_700_000_000 * 10**9, "this boot", 5_000 * 10**9)
-WAIT = Patience(1800.0)
+WAIT = SearchPatience(1800.0)
 PLACE = 5
 CANARY = Canary("canary", "talk-w", PLACE + 1)
 BEFORE = Canary("before", "talk-b", PLACE)

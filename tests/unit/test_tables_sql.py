@@ -10,7 +10,7 @@ from support.table_harness import Folder, wanted
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.lookups import LookupSpec
-from batch_uploader.prepare.about.tables.spec import Match, TableSpec
+from batch_uploader.prepare.about.tables.spec import RowMatch, TableSpec
 
 QUERY = "SELECT calldate, src, billsec, recordingfile FROM cdr ORDER BY id"
 COUNT = 5000
@@ -223,7 +223,7 @@ def test_a_server_that_is_not_there(folder):
 def test_no_password_is_shown(password):
     address = f"postgresql://me:{password}@host/calls"
     specs = [
-        TableSpec(Match("file"), database=address, query="SELECT 1"),
+        TableSpec(RowMatch("file"), database=address, query="SELECT 1"),
         LookupSpec("operators", "key", "value", database=address, query="SELECT 1"),
     ]
     for spec in specs:

@@ -12,17 +12,17 @@ from msgspec.structs import replace
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.model import Defect
 from batch_uploader.core.ports import Source
-from batch_uploader.prepare.about.expressions import Absent, Language
+from batch_uploader.prepare.about.expressions import AbsentValue, Language
 from batch_uploader.prepare.about.functions import Lookup as LookupFunction
-from batch_uploader.prepare.about.lookups import Lookup
+from batch_uploader.prepare.about.lookups import LookupTable
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.choose import Condition
-from batch_uploader.prepare.about.tables.match import Wanted
+from batch_uploader.prepare.about.tables.match import WantedRows
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.tables.table import Changed, Table
 from batch_uploader.prepare.about.values import Unfit, Values
-from batch_uploader.prepare.describer import Faults
+from batch_uploader.prepare.describer import UnusableRows
 
 Said = Values | tuple[Defect, ...] | None
 """What a table says of a recording; None if it has no row of it."""
@@ -54,7 +54,7 @@ class Tables:
         self._lookup_specs = rules.lookups
         self._resources = ExitStack()
         self._tables: list[Table] = []
-        self._lookups: dict[str, Lookup] = {}
+        self._lookups: dict[str, LookupTable] = {}
         self._changed: list[Changed] = []
 
     def __bool__(self) -> bool:
@@ -83,7 +83,7 @@ class Tables:
                 for spec in self._specs
             ]
             self._lookups = {
-                spec.source: stack.enter_context(Lookup(spec, folder))
+                spec.source: stack.enter_context(LookupTable(spec, folder))
                 for spec in self._lookup_specs
             }
             before = json.decode(seen, type=list[str]) if seen else []
@@ -126,17 +126,17 @@ class Tables:
         wanted = [self._wanted(path) for path in paths]
         return not any(table.touches(each, one) for table, each in changed for one in wanted)
 
-    def faults(self) -> Faults:
+    def faults(self) -> UnusableRows:
         """The rows that cannot be used."""
         count = sum(table.fault_count for table in self._tables)
         first = tuple(defect for table in self._tables for defect in table.faults())
-        return Faults(count, first)
+        return UnusableRows(count, first)
 
-    def _wanted(self, path: str) -> Wanted:
+    def _wanted(self, path: str) -> WantedRows:
         named = None if self._pattern is None else self._pattern.values(path)
         if named is None:
-            return Wanted(path)
-        return Wanted(
+            return WantedRows(path)
+        return WantedRows(
             path, {key: text for key, text in named.fields.items() if isinstance(text, str)}
         )
 
@@ -155,7 +155,7 @@ def _condition(language: Language, text: str) -> Condition:
     def holds(row: Mapping[str, object]) -> object:
         try:
             return expression(row, {})
-        except Absent:
+        except AbsentValue:
             raise ConfigError(
                 f"choose: {text!r} names a column that is not there",
                 hint=f"its columns are {', '.join(row)}",

@@ -13,7 +13,7 @@ from batch_uploader.core.naming import stem
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about import functions, times
 from batch_uploader.prepare.about.alltables import Tables
-from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, Made
+from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, MadeMetadata
 from batch_uploader.prepare.about.foreign import SidecarReader, tags
 from batch_uploader.prepare.about.foreign.gathering import gather, sidecars_of, version_of_more
 from batch_uploader.prepare.about.mapping import FieldMap, Scope
@@ -22,7 +22,7 @@ from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, Metada
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
-from batch_uploader.prepare.describer import Faults
+from batch_uploader.prepare.describer import UnusableRows
 from batch_uploader.prepare.pairing import Orphan
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
@@ -76,7 +76,7 @@ class ManySources:
         self._tables = Tables(source, rules, folder, functions.of(where, {}))
         known = functions.of(where, self._tables.lookups)
         mapped = FieldMap(rules.map, rules.sources, known)
-        self._fields = Fields(schema, mapped, functions.Clock(where), ids)
+        self._fields = Fields(schema, mapped, functions.TimeFunctions(where), ids)
         self._reader = SidecarReader(
             lambda entry, limit: read_small(source, entry, limit),
             lambda path: user_path(source, path),
@@ -103,7 +103,7 @@ class ManySources:
         """Close the tables."""
         self._tables.close()
 
-    def faults(self) -> Faults:
+    def faults(self) -> UnusableRows:
         """The rows of tables that cannot be used."""
         return self._tables.faults()
 
@@ -166,7 +166,7 @@ class ManySources:
         )
         return Explained(gathered.said, tuple(fields), ())
 
-    def _made(self, bundle: Bundle, gathered: _Gathered) -> Made:
+    def _made(self, bundle: Bundle, gathered: _Gathered) -> MadeMetadata:
         scope = Scope(gathered.said, self._rules.in_order, gathered.absent)
         own = bundle.sidecar if gathered.own is not None else None
         made = self._fields.make(own.path if own else bundle.path, scope, gathered.own)
@@ -176,12 +176,12 @@ class ManySources:
         if lacking is None:
             return made
         if isinstance(made.metadata, Metadata):
-            return Made((lacking,), made.origins)
+            return MadeMetadata((lacking,), made.origins)
         # One cause need not be told for each field.
         rest = [each for each in made.metadata if each.kind not in {MISSING, REQUIRED}]
         if len(rest) == len(made.metadata) and not self._lacks_all(gathered):
             return made
-        return Made((lacking, *rest), made.origins)
+        return MadeMetadata((lacking, *rest), made.origins)
 
     def _lacks_all(self, gathered: _Gathered) -> bool:
         """Whether it has neither row nor sidecar, and needs one."""

@@ -64,7 +64,7 @@ _UNFITTING: Final = (
 )
 
 
-class Absent(Exception):  # noqa: N818 - the state of a value, not a mistake
+class AbsentValue(Exception):  # noqa: N818 - the state of a value, not a mistake
     """Something that an expression needs is not there."""
 
 
@@ -98,7 +98,7 @@ class Expression:
         self._known = dict(template.globals)
 
     def __call__(self, values: Mapping[str, object], sources: Mapping[str, object]) -> object:
-        """The value, with these fields and sources. Raises Unfit, or Absent."""
+        """The value, with these fields and sources. Raises Unfit, or AbsentValue."""
         names = {**self._known, **values}
         names.update((_SOURCE + name, fields) for name, fields in sources.items())
         # Shared: Jinja would copy its globals each time, which takes longer than all the rest.
@@ -107,7 +107,7 @@ class Expression:
             for _ in self._template.root_render_func(context):
                 pass
         except UndefinedError:
-            raise Absent from None
+            raise AbsentValue from None
         except _UNFITTING:
             raise Unfit(
                 "its values do not fit the expression",
@@ -115,7 +115,7 @@ class Expression:
             ) from None
         result = context.vars["result"]
         if isinstance(result, Undefined):
-            raise Absent
+            raise AbsentValue
         return result
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from batch_uploader.core.model import Defect, Metadata
-from batch_uploader.prepare.about.functions import Clock, boolean
+from batch_uploader.prepare.about.functions import TimeFunctions, boolean
 from batch_uploader.prepare.about.mapping import FieldMap, Scope, text_of
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.sidecar import FieldType, Schema
@@ -18,7 +18,7 @@ REQUIRED: Final = "metadata-required"
 MISSING: Final = "metadata-missing"
 
 
-class Made(Struct, frozen=True):
+class MadeMetadata(Struct, frozen=True):
     """Metadata, or what is wrong with it, and the origin of each field."""
 
     metadata: Metadata | tuple[Defect, ...]
@@ -36,10 +36,10 @@ class Fields(Struct, frozen=True):
 
     schema: Schema
     mapped: FieldMap
-    clock: Clock
+    clock: TimeFunctions
     ids: frozenset[str] = frozenset()
 
-    def make(self, path: str, scope: Scope, own: Values | None) -> Made:
+    def make(self, path: str, scope: Scope, own: Values | None) -> MadeMetadata:
         """The fields of the recording at this path; ``own`` is its sidecar in our own form."""
         making = _Making(self, scope)
         kept, users = _kept(own)
@@ -59,11 +59,11 @@ class Fields(Struct, frozen=True):
         if isinstance(found, tuple):
             wrong += [each for each in found if each.field not in making.wrong]
         if wrong or isinstance(found, tuple):
-            return Made(tuple(wrong), making.origins)
+            return MadeMetadata(tuple(wrong), making.origins)
         constant = found.defaulted | (making.constant & found.fields.keys())
         origins = making.origins | dict.fromkeys(found.defaulted, DEFAULT)
         ids = {name: text for name in self.ids if (text := _id(scope, name)) is not None}
-        return Made(Metadata(found.fields, found.users, constant, ids), origins)
+        return MadeMetadata(Metadata(found.fields, found.users, constant, ids), origins)
 
     def _known(self) -> frozenset[str]:
         schema = self.schema

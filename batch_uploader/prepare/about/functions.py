@@ -215,7 +215,7 @@ def round_to(value: object, digits: object = 0) -> object:
         raise Unfit("it is not a number that can be rounded", "leave out round") from None
 
 
-class Clock:
+class TimeFunctions:
     """The functions of times, for a clock in a zone if that is known."""
 
     def __init__(self, where: tzinfo | None) -> None:
@@ -278,7 +278,7 @@ def looking_up(tables: Mapping[str, Lookup]) -> Callable[[object, object], objec
 
 def of(where: tzinfo | None, lookups: Mapping[str, Lookup]) -> dict[str, Callable[..., object]]:
     """All functions by their names, with a time zone and the second tables."""
-    clock = Clock(where)
+    clock = TimeFunctions(where)
     return {
         "boolean": boolean,
         "choose": choose,

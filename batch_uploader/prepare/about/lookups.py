@@ -10,8 +10,8 @@ from msgspec.structs import force_setattr
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.address import Address
-from batch_uploader.prepare.about.tables.match import Wanted
-from batch_uploader.prepare.about.tables.spec import Match, TableSpec
+from batch_uploader.prepare.about.tables.match import WantedRows
+from batch_uploader.prepare.about.tables.spec import RowMatch, TableSpec
 from batch_uploader.prepare.about.tables.table import Table
 from batch_uploader.prepare.about.values import Unfit, Values
 
@@ -46,7 +46,7 @@ class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
     def table(self) -> TableSpec:
         """The same as a table whose rows are found by the key."""
         return TableSpec(
-            Match(column=self.key, by=_KEY),
+            RowMatch(column=self.key, by=_KEY),
             file=self.file,
             database=self.database,
             query=self.query,
@@ -60,7 +60,7 @@ class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
         )
 
 
-class Lookup:
+class LookupTable:
     """An open second table."""
 
     def __init__(self, spec: LookupSpec, folder: Path) -> None:
@@ -85,7 +85,7 @@ class Lookup:
 
     def __call__(self, key: str) -> object:
         """The value of a key, None if there is none. Raises Unfit."""
-        found = self._table.about(Wanted("", {_KEY: key}))
+        found = self._table.about(WantedRows("", {_KEY: key}))
         if found is None:
             return None
         if not isinstance(found, Values):

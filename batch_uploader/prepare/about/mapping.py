@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import times
-from batch_uploader.prepare.about.expressions import Absent, Expression, Language, Path
+from batch_uploader.prepare.about.expressions import AbsentValue, Expression, Language, Path
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.sidecar.tree import Problem, shown
 
@@ -16,7 +16,7 @@ _MOST_SHOWN: Final = 12
 _PART: Final = "_"
 
 
-class Made(NamedTuple):
+class MappedValue(NamedTuple):
     """A value of a field, None if it has none, and where it comes from.
 
     ``constant`` is whether it says nothing about this recording.
@@ -135,18 +135,18 @@ class FieldMap:
         """The names in the expression of a field."""
         return self._expressions[target].uses
 
-    def make(self, target: str, scope: Scope) -> Made | Problem:
+    def make(self, target: str, scope: Scope) -> MappedValue | Problem:
         """The value of one field, or what is wrong with it."""
         expression = self._expressions[target]
         origin = scope.origin(expression.uses)
         try:
             value = expression(scope.values(path[0] for path in expression.uses), scope.sources)
-            return Made(text_of(value), origin or CONSTANT, constant=not expression.uses)
+            return MappedValue(text_of(value), origin or CONSTANT, constant=not expression.uses)
         except Unfit as error:
             return Problem(
                 "metadata-value", f"{error.message} ({_context(expression, origin)})", error.cure
             )
-        except Absent:
+        except AbsentValue:
             return _missing(expression, scope)
 
 

@@ -46,7 +46,7 @@ _JUMP = 3600
 """Seconds between the positions of two pages that are no pause of a recorder any more."""
 
 
-class Page(Struct, frozen=True):
+class OggPage(Struct, frozen=True):
     """The header of a page, and where it is."""
 
     flags: int
@@ -108,7 +108,7 @@ def shows_end(content: Content) -> bool:
     return bool(last.flags & _END)
 
 
-def _page(content: Content, offset: int) -> Page:
+def _page(content: Content, offset: int) -> OggPage:
     """The page at this offset, which must be one."""
     page = whole_page(content, offset)
     if page is None:
@@ -119,19 +119,19 @@ def _page(content: Content, offset: int) -> Page:
     return page
 
 
-def whole_page(content: Content, offset: int) -> Page | None:
+def whole_page(content: Content, offset: int) -> OggPage | None:
     """The page at this offset, None if none begins there or it is cut off."""
     raw = content.at(offset, _HEADER.size + 255)
     if len(raw) < _HEADER.size:
         return None
     magic, version, flags, position, serial, _, _, segments = _HEADER.unpack_from(raw)
     lacing = raw[_HEADER.size : _HEADER.size + segments]
-    page = Page(flags, position, serial, lacing, offset)
+    page = OggPage(flags, position, serial, lacing, offset)
     whole = len(lacing) == segments and page.end <= content.size
     return page if whole and magic == MAGIC and not version else None
 
 
-def _first_audio_page(content: Content, first: Page) -> Page:
+def _first_audio_page(content: Content, first: OggPage) -> OggPage:
     """The page after the comment header, which may be megabytes of pictures."""
     page, complete = first, False
     for _ in range(_MOST_HEADER_PAGES):
@@ -152,7 +152,7 @@ def _first_audio_page(content: Content, first: Page) -> Page:
     raise _damaged("its headers do not end")
 
 
-def _last_page(content: Content, serial: int) -> tuple[Page, int]:
+def _last_page(content: Content, serial: int) -> tuple[OggPage, int]:
     """The last page, and the position in samples of the last page that has one."""
     offset = max(content.size - _LONGEST_PAGE - STRAY, 0)
     tail = content.at(offset, content.size - offset)
@@ -179,7 +179,7 @@ def _begins_page(content: Content, offset: int) -> bool:
     return bool(stray) and MAGIC.startswith(stray)
 
 
-def _refuse_jump(content: Content, first: Page, last: Page) -> None:
+def _refuse_jump(content: Content, first: OggPage, last: OggPage) -> None:
     """Raise Refusal if the positions jump by hours from one page to the next.
 
     Each step looks into the half in which they advance more, so a jump longer than all the rest is
@@ -196,7 +196,7 @@ def _refuse_jump(content: Content, first: Page, last: Page) -> None:
         raise _untimed(f"jump by {format_duration(gap)} at byte {format_count(high.start)}")
 
 
-def _page_within(content: Content, start: int, end: int, serial: int) -> Page | None:
+def _page_within(content: Content, start: int, end: int, serial: int) -> OggPage | None:
     """A page with a position that begins between the offsets, near the middle if there is one."""
     while start < end:
         middle = (start + end) // 2
@@ -211,12 +211,12 @@ def _page_within(content: Content, start: int, end: int, serial: int) -> Page | 
     return None
 
 
-def _start_of_audio(content: Content, page: Page) -> int:
+def _start_of_audio(content: Content, page: OggPage) -> int:
     """The position before the first packet: not 0 if a stream was joined in the middle."""
     return max(page.position - _played(content, page), 0)
 
 
-def _played(content: Content, page: Page) -> int:
+def _played(content: Content, page: OggPage) -> int:
     """The duration of the packets that end on this page, in samples."""
     samples, offset, length = 0, page.body, 0
     for segment in page.lacing:
@@ -281,7 +281,7 @@ def _untimed(what: str, times: str = "") -> Refusal:
     )
 
 
-def _side_by_side(content: Content, first: Page) -> Refusal:
+def _side_by_side(content: Content, first: OggPage) -> Refusal:
     count, page = 1, _page(content, first.end)
     while page.flags & _BEGIN and count < _MOST_STREAMS:
         count, page = count + 1, _page(content, page.end)

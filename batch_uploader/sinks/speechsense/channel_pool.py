@@ -10,7 +10,7 @@ import grpc
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.sinks.speechsense.channel import Endpoint, channel_credentials, open_channel
-from batch_uploader.sinks.speechsense.pool_sizer import PoolSizer, Sample
+from batch_uploader.sinks.speechsense.pool_sizer import Measurement, PoolSizer
 
 _STALE_AFTER: Final = 180.0
 _BUSY: Final = 256 * 1024
@@ -102,7 +102,7 @@ class ChannelPool:
             self._channels.append(pooled)
         return pooled
 
-    def _measured(self, sample: Sample, began: float, delivered: int) -> None:
+    def _measured(self, sample: Measurement, began: float, delivered: int) -> None:
         now = self._clock()
         running = sum(len(each.calls) for each in (*self._channels, *self._retired))
         self._sizer.ended(now, sample, now - began, delivered, running)
@@ -142,7 +142,7 @@ class Call:
     def __init__(self, pool: ChannelPool, nbytes: int) -> None:
         self.nbytes = nbytes
         self.began = 0.0
-        self.sample: Sample | None = None
+        self.sample: Measurement | None = None
         self.delivered = False
         self.cancel: Callable[[], None] = _nothing
         """Ends the call; a gRPC channel ends only the calls made by its own methods."""

@@ -22,12 +22,12 @@ class PoolSizer:
     def __init__(self) -> None:
         self.channels = START
         """How many channels are allowed now."""
-        self._few: Sample | None = None
+        self._few: Measurement | None = None
         """The sample of few channels, while many are tried."""
-        self._many: Sample | None = None
+        self._many: Measurement | None = None
         """The sample of many channels, while few are measured again."""
         self._rests_until = 0.0
-        self._sample = Sample(START, passing=2 * START)
+        self._sample = Measurement(START, passing=2 * START)
 
     @property
     def proved(self) -> bool:
@@ -38,12 +38,12 @@ class PoolSizer:
         """A call found all allowed channels busy."""
         self._sample.crowded = True
 
-    def began(self) -> "Sample | None":
+    def began(self) -> "Measurement | None":
         """A call with bytes to deliver begins. Returns the sample that its end belongs to."""
         return self._sample if self._sample.takes() else None
 
     def ended(
-        self, now: float, sample: "Sample", seconds: float, nbytes: int, running: int
+        self, now: float, sample: "Measurement", seconds: float, nbytes: int, running: int
     ) -> None:
         """A call of the sample took ``seconds`` for ``nbytes`` (0 if it failed).
 
@@ -67,17 +67,17 @@ class PoolSizer:
             self._few = sample
             self.channels = MOST
         # One sample is as many calls as run concurrently.
-        self._sample = Sample(max(START, min(MOST, round(sample.running))))
+        self._sample = Measurement(max(START, min(MOST, round(sample.running))))
 
     def failed(self, now: float) -> None:
         """New channels fail: the trial ends, and there is none for minutes."""
         if self._few is not None:
             self.channels = START
-            self._sample = Sample(START)
+            self._sample = Measurement(START)
         self._few = self._many = None
         self._rests_until = now + _REST
 
-    def _pays(self, now: float, sample: "Sample") -> bool:
+    def _pays(self, now: float, sample: "Measurement") -> bool:
         return (
             self.channels < MOST
             and now >= self._rests_until
@@ -86,7 +86,7 @@ class PoolSizer:
         )
 
 
-class Sample:
+class Measurement:
     """A measurement of ``calls`` calls, from their beginning to the end of the last.
 
     Skips as many calls before, or ``passing``: new channels are still connecting, and old ones

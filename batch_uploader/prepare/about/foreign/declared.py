@@ -15,7 +15,7 @@ from batch_uploader.core.naming import stem
 _SLOT: Final = re.compile(r"\{(name|stem)\}")
 
 
-class Format(StrEnum):
+class SidecarFormat(StrEnum):
     """How a sidecar is written."""
 
     JSON = "json"
@@ -33,14 +33,14 @@ class DeclaredSidecar(Struct, frozen=True):
     """
 
     name: str
-    format: Format | None = None
+    format: SidecarFormat | None = None
     records: str | None = None
     match: str | None = None
     encoding: str | None = None
 
     def __post_init__(self) -> None:
         require_type("a sidecar's name", self.name, str)
-        require_type("a sidecar's format", self.format, Format, optional=True)
+        require_type("a sidecar's format", self.format, SidecarFormat, optional=True)
         for name in ("records", "match", "encoding"):
             require_type(f"a sidecar's {name}", getattr(self, name), str, optional=True)
         rest = _SLOT.sub("", self.name)
@@ -71,9 +71,9 @@ class DeclaredSidecar(Struct, frozen=True):
         return not _parts(self.name).slot
 
     @property
-    def written_as(self) -> Format:
+    def written_as(self) -> SidecarFormat:
         """The format that is declared, else that of the extension."""
-        return self.format or _format_of(self.name) or Format.JSON
+        return self.format or _format_of(self.name) or SidecarFormat.JSON
 
     @property
     def pattern(self) -> str:
@@ -120,9 +120,9 @@ def _parts(name: str) -> _Parts:
     return _Parts(name[: slot.start()], slot[1], name[slot.end() :].lower())
 
 
-def _format_of(name: str) -> Format | None:
+def _format_of(name: str) -> SidecarFormat | None:
     extension = name.rpartition(".")[2].lower()
-    return Format(extension) if extension in list(Format) else None
+    return SidecarFormat(extension) if extension in list(SidecarFormat) else None
 
 
 def _is_text_encoding(name: str) -> bool:

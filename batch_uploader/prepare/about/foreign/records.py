@@ -18,7 +18,7 @@ from batch_uploader.prepare.sidecar.tree import MalformedSidecar, Problem, shown
 _MOST_NAMED: Final = 3
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """The fields of a record, and where it is in its file (``metadata[2]``)."""
 
     fields: Mapping[str, object]
@@ -27,30 +27,30 @@ class Found(NamedTuple):
 
 class _Record(NamedTuple):
     folders: tuple[str, ...]
-    found: Found
+    found: FoundRecord
 
 
 class Records:
     """The records of one file. Raises MalformedSidecar if it has none where they should be."""
 
     def __init__(self, tree: object, declared: DeclaredSidecar) -> None:
-        self._everyones: Found | None = None
+        self._everyones: FoundRecord | None = None
         self._by_name: dict[tuple[int, str], list[_Record]] = {}
         if declared.records is None and declared.match is None:
             if not isinstance(tree, dict):
                 raise _no_object(tree)
-            self._everyones = Found(tree, "")
+            self._everyones = FoundRecord(tree, "")
             return
         path = declared.records or ""
         inner, rest = _take(tree, path.split(".") if path else [])
         for name, record, where in _records(inner, path, declared.match):
             file = _last(name)
             # What stands beside the records is about each of them.
-            each = _Record(file[:-1], Found({**rest, **record}, where))
+            each = _Record(file[:-1], FoundRecord({**rest, **record}, where))
             for key in _keys(file[-1]):
                 self._by_name.setdefault(key, []).append(each)
 
-    def of(self, recording: str) -> Found | Problem | None:
+    def of(self, recording: str) -> FoundRecord | Problem | None:
         """The record of the recording at this path, None if there is none."""
         if self._everyones is not None:
             return self._everyones
@@ -61,7 +61,7 @@ class Records:
         return None
 
 
-def _closest(records: list[_Record], folders: list[str]) -> Found | Problem:
+def _closest(records: list[_Record], folders: list[str]) -> FoundRecord | Problem:
     most = max(_fit(each.folders, folders) for each in records)
     best = [each.found for each in records if _fit(each.folders, folders) == most]
     if all(each.fields == best[0].fields for each in best[1:]):

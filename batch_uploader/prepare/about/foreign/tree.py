@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 from urllib.parse import unquote
 
-from batch_uploader.prepare.about.foreign.declared import DeclaredSidecar, Format
+from batch_uploader.prepare.about.foreign.declared import DeclaredSidecar, SidecarFormat
 from batch_uploader.prepare.about.foreign.xmltree import load_xml
 from batch_uploader.prepare.sidecar.tree import (
     SIZE_LIMIT,
@@ -56,7 +56,7 @@ def read_tree(data: bytes, declared: DeclaredSidecar, user_path: Callable[[], st
 def _read(data: bytes, declared: DeclaredSidecar, user_path: Callable[[], str]) -> object:
     if declared.encoding is not None:
         data = _recoded(data, declared.encoding)
-    if declared.written_as is Format.JSON:
+    if declared.written_as is SidecarFormat.JSON:
         return _plain(load(decode(data, user_path, limit_of(declared))), "")
     if not data.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")) and (
         declared.encoding is not None or not _DECLARES_ENCODING.match(data)

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.prepare.about.tables.index import Found
+from batch_uploader.prepare.about.tables.index import FoundRow
 
 _ORDER: Final = re.compile(r"(longest|shortest|first|last)\s+(.+)")
 Condition = Callable[[Mapping[str, object]], object]
@@ -37,7 +37,7 @@ def rules(texts: Sequence[str], compiled: Callable[[str], Condition]) -> tuple[R
     return tuple(found)
 
 
-def choose(rows: Sequence[Found], by: Sequence[Rule]) -> Sequence[Found]:
+def choose(rows: Sequence[FoundRow], by: Sequence[Rule]) -> Sequence[FoundRow]:
     """The rows that are left by the rules, in turn; one that no row meets is passed over."""
     for rule in by:
         if len(rows) <= 1:
@@ -49,7 +49,7 @@ def choose(rows: Sequence[Found], by: Sequence[Rule]) -> Sequence[Found]:
     return rows
 
 
-def _extreme(rows: Sequence[Found], rule: Rule) -> Sequence[Found]:
+def _extreme(rows: Sequence[FoundRow], rule: Rule) -> Sequence[FoundRow]:
     # Rows of JSON may lack what others have.
     if all(rule.column not in row.fields for row in rows):
         there = ", ".join(rows[0].fields)

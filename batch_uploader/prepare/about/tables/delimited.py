@@ -13,7 +13,7 @@ from msgspec import Struct, convert, to_builtins
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.lines import SAMPLE, Lines, recognise
-from batch_uploader.prepare.about.tables.rows import Fault, Place, Row, shown, unique
+from batch_uploader.prepare.about.tables.rows import Place, Row, RowFault, shown, unique
 
 _DELIMITERS: Final = ",;\t|"
 _LINES_SAMPLED: Final = 200
@@ -95,7 +95,7 @@ class DelimitedReader:
         """As ``Reader`` has it."""
         return Place(self._lines.end, self._lines.line + 1)
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """As ``Reader`` has it."""
         form = self._form
         if begin.offset < form.begin:
@@ -127,7 +127,7 @@ class DelimitedReader:
             else:
                 given.clear()  # a blank line
 
-    def _checked(self, values: list[str]) -> Row | Fault:
+    def _checked(self, values: list[str]) -> Row | RowFault:
         form, lines = self._form, self._lines
         width = len(form.columns)
         if lines.invalid:
@@ -146,15 +146,15 @@ class DelimitedReader:
         for name, value in zip(form.columns, values, strict=True):
             if _EXCEL.fullmatch(value):
                 message = f"{value} is a number that Excel has rounded"
-                return Fault(first, "table-rounded", message, _EXPORT_AGAIN, name)
+                return RowFault(first, "table-rounded", message, _EXPORT_AGAIN, name)
         return Row(first, values)
 
-    def _fault(self, kind: str, message: str, cure: str) -> Fault:
+    def _fault(self, kind: str, message: str, cure: str) -> RowFault:
         if not self._lines.whole:
             self.unfinished = self._lines.begin
         # Perhaps only the first of the lines is wrong: the others are read again.
         self._lines.back_to_second()
-        return Fault(self._lines.line, kind, message, cure)
+        return RowFault(self._lines.line, kind, message, cure)
 
 
 def _misquoted(error: str) -> tuple[str, str]:

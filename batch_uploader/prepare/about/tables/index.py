@@ -45,7 +45,7 @@ CREATE INDEX recordings_by_key ON recordings (key, time);
 _BY_KEY: Final = "CREATE INDEX IF NOT EXISTS places_by_key ON places (key, time)"
 
 
-class Source(Struct, frozen=True):
+class FileLook(Struct, frozen=True):
     """What a table's file looked like when it was read, and how its beginning and end are."""
 
     size: int = 0
@@ -55,7 +55,7 @@ class Source(Struct, frozen=True):
     tail: bytes = b""
 
 
-class State(Struct, frozen=True):
+class IndexState(Struct, frozen=True):
     """How far an index is.
 
     ``made_of`` is a digest of the settings, ``id`` tells this index from any other, ``oldest`` is
@@ -72,7 +72,7 @@ class State(Struct, frozen=True):
     finished: bool = False
     columns: tuple[str, ...] | None = None
     form: Mapping[str, object] = {}
-    source: Source = Source()
+    source: FileLook = FileLook()
     offset: int = 0
     line: int = 1
     loose: int | None = None
@@ -89,7 +89,7 @@ class Piece(NamedTuple):
     digest: bytes
 
 
-class Found(NamedTuple):
+class FoundRow(NamedTuple):
     """A row as it was found: its line, and its values by column."""
 
     line: int
@@ -112,7 +112,7 @@ class Unusable(OSError):  # noqa: N818 - a state, not a mistake
 class Index:
     """An open index. Threads may look rows up at the same time. Raises Unusable, OSError."""
 
-    def __init__(self, path: Path, *, create: State | None = None) -> None:
+    def __init__(self, path: Path, *, create: IndexState | None = None) -> None:
         self.path = path
         self._lock = Lock()
         self._cache: OrderedDict[int, tuple[list[int], list[bytes]]] = OrderedDict()
@@ -136,7 +136,7 @@ class Index:
                     self._connection.executescript(_SCHEMA)
                     self._connection.execute("INSERT INTO state VALUES (?)", (json.encode(create),))
                 [[raw]] = self._connection.execute("SELECT json FROM state").fetchall()
-                self.state = json.decode(raw, type=State)
+                self.state = json.decode(raw, type=IndexState)
         except BaseException:
             self._connection.close()
             raise
@@ -167,7 +167,7 @@ class Index:
 
     def commit(
         self,
-        state: State,
+        state: IndexState,
         rows: Sequence[Kept] = (),
         faults: Iterable[tuple[object, ...]] = (),
         piece: Piece | None = None,
@@ -252,7 +252,7 @@ class Index:
                     )
             self._connection.execute("DETACH older")
 
-    def forget_changes(self, state: State) -> State:
+    def forget_changes(self, state: IndexState) -> IndexState:
         """Forget changes that nobody will ask for; the state says since when they are known."""
         oldest = max(state.oldest, state.generation - _GENERATIONS)
         with self._lock, self._translated(), self._transaction() as connection:
@@ -263,7 +263,7 @@ class Index:
                 oldest = state.generation
         return replace(state, oldest=oldest)
 
-    def _record(self, state: State) -> None:
+    def _record(self, state: IndexState) -> None:
         self._connection.execute("UPDATE state SET json = ?", (json.encode(state),))
         self.state = state
 
@@ -282,7 +282,7 @@ class Index:
 
     def rows(
         self, key: int, columns: Sequence[str] | None, between: tuple[int, int] | None = None
-    ) -> list[Found]:
+    ) -> list[FoundRow]:
         """The rows that may have a key, and a time between these, in the order of the table."""
         query = "SELECT row FROM places WHERE key = ?"
         values: tuple[int, ...] = (key,)
@@ -293,13 +293,13 @@ class Index:
             found = self._connection.execute(f"{query} ORDER BY row", values).fetchall()
             return [self._row(row, columns) for (row,) in found]
 
-    def _row(self, row: int, columns: Sequence[str] | None) -> Found:
+    def _row(self, row: int, columns: Sequence[str] | None) -> FoundRow:
         block, at = divmod(row, ROWS_A_BLOCK)
         lines, bodies = self._block(block)
         values = msgpack.decode(bodies[at])
         if columns is not None:
             values = dict(zip(columns, values, strict=True))
-        return Found(lines[at], values)
+        return FoundRow(lines[at], values)
 
     def _block(self, number: int) -> tuple[list[int], list[bytes]]:
         cached = self._cache.get(number)

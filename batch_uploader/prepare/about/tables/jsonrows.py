@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.lines import SAMPLE, Lines, recognise
-from batch_uploader.prepare.about.tables.rows import Fault, Place, Row, Whole
+from batch_uploader.prepare.about.tables.rows import Place, Row, RowFault, Whole
 
 _LARGEST: Final = 64 * 1024 * 1024
 """Bytes of a list within an object, which is read at once."""
@@ -77,7 +77,7 @@ class JsonLinesReader:
         """As ``Reader`` has it."""
         return Place(self._lines.end, self._lines.line + 1)
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """As ``Reader`` has it."""
         if begin.offset >= self._lines.end:
             self._lines = Lines(self._file, self._lines.encoding, begin)
@@ -92,12 +92,12 @@ class JsonLinesReader:
             if invalid:
                 message = f"it is not {lines.encoding}"
                 cure = "write it again, or specify encoding"
-                yield Fault(lines.line, "table-encoding", message, cure)
+                yield RowFault(lines.line, "table-encoding", message, cure)
                 continue
             try:
                 values = _DECODER.decode(text)
             except (ValueError, RecursionError) as error:
-                yield Fault(lines.line, "table-json", _said(error), _FIX)
+                yield RowFault(lines.line, "table-json", _said(error), _FIX)
                 continue
             yield _row(values, lines.line)
 
@@ -112,7 +112,7 @@ class JsonListReader(Whole):
         self._encoding = encoding
         self._records = records
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """As ``Reader`` has it; always from the beginning."""
         del begin
         self._file.seek(0)
@@ -123,7 +123,7 @@ class JsonListReader(Whole):
             return
         yield from _streamed(lines)
 
-    def _within(self, lines: Lines) -> Iterator[Row | Fault]:
+    def _within(self, lines: Lines) -> Iterator[Row | RowFault]:
         texts = []
         for text in lines:
             texts.append(text)
@@ -136,7 +136,7 @@ class JsonListReader(Whole):
         try:
             found = _DECODER.decode("".join(texts))
         except (ValueError, RecursionError) as error:
-            yield Fault(1, "table-json", _said(error), _FIX)
+            yield RowFault(1, "table-json", _said(error), _FIX)
             return
         for name in filter(None, str(self._records).split(".")):
             found = found.get(name) if isinstance(found, dict) else None
@@ -150,7 +150,7 @@ class JsonListReader(Whole):
             yield _row(values, number)
 
 
-def _streamed(lines: Lines) -> Iterator[Row | Fault]:
+def _streamed(lines: Lines) -> Iterator[Row | RowFault]:
     """The objects of a list, which may be larger than the memory."""
     text = _Text(lines)
     begins = text.next()
@@ -162,13 +162,13 @@ def _streamed(lines: Lines) -> Iterator[Row | Fault]:
     text.at += 1
     while begins and (begins := text.next()) != "]":
         if not begins:
-            yield Fault(text.line, "table-json", "it ends within its list", "it is cut off")
+            yield RowFault(text.line, "table-json", "it ends within its list", "it is cut off")
             return
         try:
             values = text.value()
         except (ValueError, RecursionError) as error:
             rest = "; what follows is not read"
-            yield Fault(text.line, "table-json", _said(error, text.base) + rest, _FIX)
+            yield RowFault(text.line, "table-json", _said(error, text.base) + rest, _FIX)
             return
         yield _row(values, text.line)
 
@@ -226,11 +226,11 @@ class _Text:
         return True
 
 
-def _row(values: object, line: int) -> Row | Fault:
+def _row(values: object, line: int) -> Row | RowFault:
     if isinstance(values, dict):
         return Row(line, values)
     message = "it is not an object"
-    return Fault(line, "table-json", message, 'write {"column": "value", ...}')
+    return RowFault(line, "table-json", message, 'write {"column": "value", ...}')
 
 
 def _said(error: Exception, begin: int = 1) -> str:

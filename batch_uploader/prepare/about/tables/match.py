@@ -10,10 +10,10 @@ from msgspec import Struct
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.units import parse_duration
 from batch_uploader.prepare.about.tables import names
-from batch_uploader.prepare.about.tables.index import Found
+from batch_uploader.prepare.about.tables.index import FoundRow
 from batch_uploader.prepare.about.tables.jsonrows import at
-from batch_uploader.prepare.about.tables.rows import Fault, Row, shown
-from batch_uploader.prepare.about.tables.spec import Match
+from batch_uploader.prepare.about.tables.rows import Row, RowFault, shown
+from batch_uploader.prepare.about.tables.spec import RowMatch
 from batch_uploader.prepare.about.tables.times import Moment, moment
 
 _LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
@@ -21,8 +21,8 @@ _SAFE: Final = str.maketrans({**dict.fromkeys('/\\:*?"<>|', "_"), "+": "-"})
 """How IDs are made fit for the name of a file, those in base64 too."""
 
 
-class Wanted(Struct, frozen=True):
-    """A recording to find rows for: its path, and the groups of the pattern of names."""
+class WantedRows(Struct, frozen=True):
+    """The rows of a recording: its path, and the groups of the pattern of names."""
 
     path: str
     groups: Mapping[str, str] = {}
@@ -40,23 +40,23 @@ class Matcher(Protocol):
 
     def keys_of(
         self, row: Row, columns: tuple[str, ...] | None
-    ) -> Sequence[tuple[int, int | None]] | Fault:
+    ) -> Sequence[tuple[int, int | None]] | RowFault:
         """What a row is found by; nothing if it is of no recording."""
 
     def require_columns(self) -> None:
         """Raise ConfigError if no row that was read has one of the columns."""
 
-    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+    def sought(self, wanted: WantedRows) -> Sequence[Sought]:
         """What to look up for a recording."""
 
-    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+    def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """The rows that are the recording's, apart if they are of different recordings."""
 
-    def others(self, row: Found) -> Sequence[Sought]:
+    def others(self, row: FoundRow) -> Sequence[Sought]:
         """Where recordings would be that a row may be of, if no two of them may share one."""
 
 
-def matcher(match: Match, zone: ZoneInfo | None) -> Matcher:
+def matcher(match: RowMatch, zone: ZoneInfo | None) -> Matcher:
     """The matcher that the settings ask for."""
     if match.time is not None:
         return _ByNumber(match, match.time, zone)
@@ -133,7 +133,7 @@ class _ByPath:
 
     def keys_of(
         self, row: Row, columns: tuple[str, ...] | None
-    ) -> Sequence[tuple[int, int | None]] | Fault:
+    ) -> Sequence[tuple[int, int | None]] | RowFault:
         """As ``Matcher`` has it."""
         bases = {names.base(_text(each)) for each in self._column.of(row, columns)}
         return [(names.key(base), None) for base in bases if base]
@@ -142,14 +142,14 @@ class _ByPath:
         """As ``Matcher`` has it."""
         self._column.require()
 
-    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+    def sought(self, wanted: WantedRows) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
         return [Sought(names.key(names.base(wanted.path)))]
 
-    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+    def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """As ``Matcher`` has it."""
         mine = names.parts(wanted.path)
-        ranked: dict[tuple[int, bool], dict[tuple[str, ...], list[Found]]] = {}
+        ranked: dict[tuple[int, bool], dict[tuple[str, ...], list[FoundRow]]] = {}
         for row in rows:
             for text in {_text(each) for each in self._column.of_fields(row.fields)}:
                 theirs = names.parts(text)
@@ -163,7 +163,7 @@ class _ByPath:
                 by_path.setdefault(theirs, []).append(row)
         return list(ranked[max(ranked)].values()) if ranked else []
 
-    def others(self, row: Found) -> Sequence[Sought]:
+    def others(self, row: FoundRow) -> Sequence[Sought]:
         """As ``Matcher`` has it: recordings of one name or id may share a row."""
         del row
         return ()
@@ -178,7 +178,7 @@ class _ById:
 
     def keys_of(
         self, row: Row, columns: tuple[str, ...] | None
-    ) -> Sequence[tuple[int, int | None]] | Fault:
+    ) -> Sequence[tuple[int, int | None]] | RowFault:
         """As ``Matcher`` has it."""
         ids = {_id(each) for each in self._column.of(row, columns)}
         return [(names.key(each), None) for each in ids if each]
@@ -187,15 +187,15 @@ class _ById:
         """As ``Matcher`` has it."""
         self._column.require()
 
-    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+    def sought(self, wanted: WantedRows) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
         found = _id(wanted.groups.get(self._group))
         return [Sought(names.key(found))] if found else []
 
-    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+    def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """As ``Matcher`` has it."""
         text = _text(wanted.groups.get(self._group))
-        alike: dict[str, list[Found]] = {}
+        alike: dict[str, list[FoundRow]] = {}
         for row in rows:
             for each in {_text(value) for value in self._column.of_fields(row.fields)}:
                 if _id(each) == _id(text):
@@ -203,7 +203,7 @@ class _ById:
         # Some ids differ by case alone.
         return [alike[text]] if text in alike else list(alike.values())
 
-    def others(self, row: Found) -> Sequence[Sought]:
+    def others(self, row: FoundRow) -> Sequence[Sought]:
         """As ``Matcher`` has it: recordings of one name or id may share a row."""
         del row
         return ()
@@ -218,7 +218,7 @@ def _id(value: object) -> str:
 class _ByNumber:
     """By a telephone number, and a time within a window."""
 
-    def __init__(self, match: Match, time: str, zone: ZoneInfo | None) -> None:
+    def __init__(self, match: RowMatch, time: str, zone: ZoneInfo | None) -> None:
         self._numbers = [_Column(name) for name in match.number]
         self._time = _Column(time)
         self._match = match
@@ -228,7 +228,7 @@ class _ByNumber:
 
     def keys_of(
         self, row: Row, columns: tuple[str, ...] | None
-    ) -> Sequence[tuple[int, int | None]] | Fault:
+    ) -> Sequence[tuple[int, int | None]] | RowFault:
         """As ``Matcher`` has it."""
         numbers = {
             names.number(_text(each))
@@ -243,7 +243,7 @@ class _ByNumber:
         time = moment(texts[0], self._match.format, self._zone)
         if time is None:
             message = f"{shown(texts[0])} is not a time that is recognised"
-            return Fault(row.line, "table-time", message, "specify its format", self._time.name)
+            return RowFault(row.line, "table-time", message, "specify its format", self._time.name)
         self._require_one_kind(time)
         return [(names.key(each), round(time * 1000)) for each in sorted(numbers)]
 
@@ -252,7 +252,7 @@ class _ByNumber:
         for column in (*self._numbers, self._time):
             column.require()
 
-    def sought(self, wanted: Wanted) -> Sequence[Sought]:
+    def sought(self, wanted: WantedRows) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
         match = self._match
         number = names.number(wanted.groups.get(match.name_number, ""))
@@ -262,12 +262,12 @@ class _ByNumber:
         self._require_one_kind(time)
         return [Sought(names.key(number), self._around(time))]
 
-    def fitting(self, wanted: Wanted, rows: Sequence[Found]) -> list[list[Found]]:
+    def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """As ``Matcher`` has it: each row is a call of its own."""
         number = names.number(wanted.groups.get(self._match.name_number, ""))
         return [[row] for row in rows if number in self._numbers_of(row)]
 
-    def others(self, row: Found) -> Sequence[Sought]:
+    def others(self, row: FoundRow) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
         texts = list(self._time.of_fields(row.fields))
         time = moment(texts[0], self._match.format, self._zone) if texts else None
@@ -282,7 +282,7 @@ class _ByNumber:
         at, window = round(time * 1000), round(self._window * 1000)
         return at - window, at + window
 
-    def _numbers_of(self, row: Found) -> Iterator[str]:
+    def _numbers_of(self, row: FoundRow) -> Iterator[str]:
         for column in self._numbers:
             for each in column.of_fields(row.fields):
                 yield names.number(_text(each))

@@ -10,11 +10,16 @@ from msgspec import json
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader
-from batch_uploader.prepare.about.tables.index import Index, Source
+from batch_uploader.prepare.about.tables.index import FileLook, Index
 from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
 from batch_uploader.prepare.about.tables.lines import SAMPLE
 from batch_uploader.prepare.about.tables.match import Matcher
-from batch_uploader.prepare.about.tables.refresh import Wanted, look_of, refresh_file, refresh_whole
+from batch_uploader.prepare.about.tables.refresh import (
+    WantedIndex,
+    look_of,
+    refresh_file,
+    refresh_whole,
+)
 from batch_uploader.prepare.about.tables.rows import Reader
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.tables.sql import SqlReader
@@ -27,7 +32,7 @@ _NOT_READ: Final = (".xls", ".ods")
 
 def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Matcher) -> Index:
     """The index at ``path`` of a file or a database, up to date. Raises ConfigError, OSError."""
-    wanted = Wanted(path, _made_of(spec), matcher.keys_of, matcher.require_columns)
+    wanted = WantedIndex(path, _made_of(spec), matcher.keys_of, matcher.require_columns)
     if isinstance(where, Address):
         return refresh_whole(
             wanted, _look_of_database(where), lambda: SqlReader(where, str(spec.query))
@@ -71,7 +76,7 @@ def _made_of(spec: TableSpec) -> str:
     return blake2b(json.encode([*parts, database, spec.query]), digest_size=16).hexdigest()
 
 
-def _look_of_database(database: Address) -> Source | None:
+def _look_of_database(database: Address) -> FileLook | None:
     """What shows that an SQLite file is unchanged; servers are always asked."""
     file = database.file
     if file is None or not file.is_file():
@@ -81,4 +86,4 @@ def _look_of_database(database: Address) -> Source | None:
     if not log.exists():
         return look
     more = look_of(log.stat())
-    return Source(look.size + more.size, max(look.mtime_ns, more.mtime_ns), look.inode)
+    return FileLook(look.size + more.size, max(look.mtime_ns, more.mtime_ns), look.inode)

@@ -23,14 +23,14 @@ from batch_uploader.host.locks import FileLock
 from batch_uploader.prepare.about.tables.index import (
     FAULTS_KEPT,
     VERSION,
+    FileLook,
     Index,
+    IndexState,
     Kept,
     Piece,
-    Source,
-    State,
     Unusable,
 )
-from batch_uploader.prepare.about.tables.rows import Fault, Place, Reader, Row
+from batch_uploader.prepare.about.tables.rows import Place, Reader, Row, RowFault
 
 _ROWS_A_COMMIT: Final = 20_000
 _HEAD: Final = 64 * 1024
@@ -39,7 +39,7 @@ _FRESH_SECONDS: Final = 60.0
 """A last line without an end is believed if the table has not been written for that long."""
 _LOCK_SECONDS: Final = 0.1
 
-Keys = Callable[[Row, tuple[str, ...] | None], Sequence[tuple[int, int | None]] | Fault]
+Keys = Callable[[Row, tuple[str, ...] | None], Sequence[tuple[int, int | None]] | RowFault]
 Open = Callable[[BinaryIO, Mapping[str, object] | None], Reader]
 _ENCODER: Final = msgpack.Encoder()
 
@@ -56,7 +56,7 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-class Wanted(NamedTuple):
+class WantedIndex(NamedTuple):
     """The index that is wanted: its file, a digest of its settings, and how rows are found.
 
     ``check`` raises ConfigError if none could be found because of the settings.
@@ -73,7 +73,7 @@ class Wanted(NamedTuple):
         return self.path.with_name(f"{self.path.name}.new")
 
 
-def refresh_file(wanted: Wanted, table: Path, open_reader: Open) -> Index:
+def refresh_file(wanted: WantedIndex, table: Path, open_reader: Open) -> Index:
     """The index of a file, up to date. Raises ConfigError, OSError."""
     with alone(wanted.path), _opened(table) as file:
         index = _existing(wanted)
@@ -87,17 +87,23 @@ def refresh_file(wanted: Wanted, table: Path, open_reader: Open) -> Index:
             return _refreshed(wanted, None, file, open_reader)
 
 
-def refresh_whole(wanted: Wanted, look: Source | None, open_reader: Callable[[], Reader]) -> Index:
+def refresh_whole(
+    wanted: WantedIndex, look: FileLook | None, open_reader: Callable[[], Reader]
+) -> Index:
     """The index of what can only be read as a whole; ``look`` shows whether it is unchanged."""
     with alone(wanted.path):
         index = _existing(wanted)
         if index is not None and look is not None and is_like(index.state.source, look):
             return index
         filling = _Filling(None, wanted.keys_of)
-        return _replaced(wanted, index, _created(wanted), filling, open_reader(), look or Source())
+        return _replaced(
+            wanted, index, _created(wanted), filling, open_reader(), look or FileLook()
+        )
 
 
-def _refreshed(wanted: Wanted, index: Index | None, file: BinaryIO, open_reader: Open) -> Index:
+def _refreshed(
+    wanted: WantedIndex, index: Index | None, file: BinaryIO, open_reader: Open
+) -> Index:
     status = os.fstat(file.fileno())
     look = look_of(status)
     fresh = time.time() - status.st_mtime < _FRESH_SECONDS
@@ -119,7 +125,7 @@ def _refreshed(wanted: Wanted, index: Index | None, file: BinaryIO, open_reader:
     return _replaced(wanted, index, new, filling, reader, look)
 
 
-def _existing(wanted: Wanted) -> Index | None:
+def _existing(wanted: WantedIndex) -> Index | None:
     """The index if it can be used for these settings, else None."""
     try:
         index = Index(wanted.path)
@@ -131,12 +137,12 @@ def _existing(wanted: Wanted) -> Index | None:
     return None
 
 
-def _created(wanted: Wanted) -> Index:
+def _created(wanted: WantedIndex) -> Index:
     _remove(wanted.unfinished)
-    return Index(wanted.unfinished, create=State(wanted.made_of, uuid.uuid4().hex, VERSION))
+    return Index(wanted.unfinished, create=IndexState(wanted.made_of, uuid.uuid4().hex, VERSION))
 
 
-def _continued(wanted: Wanted, filling: "_Filling") -> Index | None:
+def _continued(wanted: WantedIndex, filling: "_Filling") -> Index | None:
     """What a killed refresh has left, if the table still begins like that."""
     try:
         left = Index(wanted.unfinished)
@@ -151,12 +157,12 @@ def _continued(wanted: Wanted, filling: "_Filling") -> Index | None:
 
 
 def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
-    wanted: Wanted,
+    wanted: WantedIndex,
     older: Index | None,
     new: Index,
     filling: "_Filling",
     reader: Reader,
-    look: Source,
+    look: FileLook,
 ) -> Index:
     """The new index filled, in the place of the older one."""
     with closing(new):
@@ -180,12 +186,12 @@ def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
     return Index(wanted.path)
 
 
-def look_of(status: os.stat_result) -> Source:
+def look_of(status: os.stat_result) -> FileLook:
     """What shows that a file is unchanged."""
-    return Source(status.st_size, status.st_mtime_ns, status.st_ino or None)
+    return FileLook(status.st_size, status.st_mtime_ns, status.st_ino or None)
 
 
-def is_like(one: Source, other: Source) -> bool:
+def is_like(one: FileLook, other: FileLook) -> bool:
     """Whether a file was not written in between."""
     return (one.size, one.mtime_ns, one.inode) == (other.size, other.mtime_ns, other.inode)
 
@@ -206,7 +212,7 @@ class _Filling:
         self._fresh = fresh
         self._to_end = True
 
-    def fits(self, state: State) -> bool:
+    def fits(self, state: IndexState) -> bool:
         """Whether the file still has what was read of it, by its beginning and end."""
         return self._stamped(state, state.offset).source == state.source
 
@@ -214,7 +220,7 @@ class _Filling:
         """Whether the file has all bytes that were read of it, compared by their digests."""
         return all(piece == self._piece(piece.begin, piece.end) for piece in index.pieces())
 
-    def ended(self, state: State, look: Source) -> State:
+    def ended(self, state: IndexState, look: FileLook) -> IndexState:
         """The state when all is read; what still has to be read is not counted as seen."""
         size = look.size if self._to_end else state.offset
         source = replace(state.source, size=size, mtime_ns=look.mtime_ns, inode=look.inode)
@@ -232,25 +238,25 @@ class _Filling:
                     break
                 self._commit(batch)
                 batch.loose = index.next_block()
-            found = item if isinstance(item, Fault) else self._kept(item, reader.columns)
+            found = item if isinstance(item, RowFault) else self._kept(item, reader.columns)
             batch.add(found)
             if batch.read == _ROWS_A_COMMIT:
                 self._commit(batch)
         self._commit(batch)
 
-    def _kept(self, row: Row, columns: tuple[str, ...] | None) -> Kept | Fault | None:
+    def _kept(self, row: Row, columns: tuple[str, ...] | None) -> Kept | RowFault | None:
         """A row as it is kept, None if nothing can be found by it."""
         keys = self._keys_of(row, columns)
-        if isinstance(keys, Fault):
+        if isinstance(keys, RowFault):
             return keys
         if not keys:
             return None
         try:
             body = _ENCODER.encode(row.values)
         except UnicodeEncodeError:
-            return Fault(row.line, "table-text", "it has half of a character", "write it again")
+            return RowFault(row.line, "table-text", "it has half of a character", "write it again")
         except (TypeError, OverflowError) as error:
-            return Fault(row.line, "table-value", str(error), "write the value as text")
+            return RowFault(row.line, "table-value", str(error), "write the value as text")
         digest = hashlib.blake2b(body, digest_size=8).digest()
         return Kept(keys, row.line, body, int.from_bytes(digest, "big", signed=True))
 
@@ -262,7 +268,7 @@ class _Filling:
         batch.index.commit(state, batch.rows, batch.faults, piece, changed=batch.changed)
         batch.clear()
 
-    def _stamped(self, state: State, offset: int) -> State:
+    def _stamped(self, state: IndexState, offset: int) -> IndexState:
         head = self._piece(0, min(_HEAD, offset))
         tail = self._piece(max(0, offset - _HEAD), offset)
         if head is None or tail is None:
@@ -302,17 +308,17 @@ class _Batch:
         self.read = 0
         self._faulty = 0
 
-    def add(self, found: Kept | Fault | None) -> None:
+    def add(self, found: Kept | RowFault | None) -> None:
         """Add a row, or what is wrong with one."""
         self.read += 1
         if isinstance(found, Kept):
             self.rows.append(found)
-        elif isinstance(found, Fault):
+        elif isinstance(found, RowFault):
             self._faulty += 1
             if self.index.state.faults + self._faulty <= FAULTS_KEPT:
                 self.faults.append(tuple(found))
 
-    def state(self) -> State:
+    def state(self) -> IndexState:
         """The state of the index when this is committed."""
         state, reader = self.index.state, self._reader
         place = reader.unfinished or reader.place

@@ -19,7 +19,7 @@ class Row(NamedTuple):
     values: Sequence[object] | Mapping[str, object]
 
 
-class Fault(NamedTuple):
+class RowFault(NamedTuple):
     """A row that cannot be used, and why; the next ones can. ``column`` is the one at fault."""
 
     line: int
@@ -59,7 +59,7 @@ class Reader(Protocol):
     def unfinished(self) -> Place | None:
         """Where the last row or fault begins if its line has no end, so that it may be longer."""
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """The rows and faults from there on."""
 
 

@@ -16,7 +16,7 @@ from batch_uploader.prepare.about.tables.lines import known
 _BY_PATH = ("path", "name", "stem")
 
 
-class Match(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "with"}):
+class RowMatch(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "with"}):
     """How the rows of a recording are found: by a column, or by number and time.
 
     ``column`` (of JSON rows: a path like ``Recordings.Location``) is compared with the recording's
@@ -59,7 +59,7 @@ class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source
     ``timezone`` is that of times without an offset, also of those in names. Raises ConfigError.
     """
 
-    match: Match
+    match: RowMatch
     file: str | None = None
     database: str | None = None
     query: str | None = None

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.text import sentence
 from batch_uploader.prepare.about.tables.address import Address
-from batch_uploader.prepare.about.tables.rows import Fault, Place, Row, Whole, unique
+from batch_uploader.prepare.about.tables.rows import Place, Row, RowFault, Whole, unique
 
 _AT_A_TIME: Final = 1000
 _CONNECT_SECONDS: Final = 30
@@ -26,7 +26,7 @@ class SqlReader(Whole):
         self._query = query
         self.columns: tuple[str, ...] = ()
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """As ``Reader`` has it; always from the beginning. Raises ConfigError."""
         del begin
         with _asked(self._database, self._query) as cursor:

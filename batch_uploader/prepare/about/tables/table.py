@@ -12,8 +12,8 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
-from batch_uploader.prepare.about.tables.index import Found, Index
-from batch_uploader.prepare.about.tables.match import Wanted, matcher
+from batch_uploader.prepare.about.tables.index import FoundRow, Index
+from batch_uploader.prepare.about.tables.match import WantedRows, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
 from batch_uploader.prepare.about.tables.rows import shown
 from batch_uploader.prepare.about.tables.spec import TableSpec
@@ -116,13 +116,13 @@ class Table:
     # What recordings ask
 
     def about(
-        self, wanted: Wanted, exists: Callable[[str], bool] = lambda _: True
+        self, wanted: WantedRows, exists: Callable[[str], bool] = lambda _: True
     ) -> Values | tuple[Defect, ...] | None:
         """What its row says of a recording; defects if it is unclear which one; None without one.
 
         ``exists`` is asked about another recording that the row may be of.
         """
-        found: dict[bytes, tuple[_Part, Found]] = {}
+        found: dict[bytes, tuple[_Part, FoundRow]] = {}
         for part in self._parts:
             columns = part.index.state.columns
             for key, between in self._matcher.sought(wanted):
@@ -148,7 +148,7 @@ class Table:
             return (_shared(wanted.path, origins[id(row)], sharing),)
         return Values(self.spec.source, row.fields, origins[id(row)])
 
-    def announce(self, recordings: Iterable[Wanted]) -> None:
+    def announce(self, recordings: Iterable[WantedRows]) -> None:
         """Remember recordings before any is asked about, so that no two of them get one row.
 
         Does nothing unless they are found by number and time.
@@ -165,7 +165,9 @@ class Table:
             ]
         )
 
-    def _sharing(self, wanted: Wanted, row: Found, exists: Callable[[str], bool]) -> list[str]:
+    def _sharing(
+        self, wanted: WantedRows, row: FoundRow, exists: Callable[[str], bool]
+    ) -> list[str]:
         found = {
             path
             for key, between in self._matcher.others(row)
@@ -196,7 +198,7 @@ class Table:
             keys |= changed
         return Changed(None if before else frozenset(keys))
 
-    def touches(self, changed: Changed, wanted: Wanted) -> bool:
+    def touches(self, changed: Changed, wanted: WantedRows) -> bool:
         """Whether a recording may have another row than before."""
         if changed.keys is None:
             return True

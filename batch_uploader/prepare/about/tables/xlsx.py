@@ -8,7 +8,7 @@ from typing import Final
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.delimited import Written, has_header
-from batch_uploader.prepare.about.tables.rows import Fault, Place, Row, Whole, unique
+from batch_uploader.prepare.about.tables.rows import Place, Row, RowFault, Whole, unique
 
 _DIGITS: Final = 15
 """Excel keeps so many of a number."""
@@ -53,7 +53,7 @@ class XlsxReader(Whole):
         if not header and first:
             self._rows = chain([(number, first)], self._rows)  # type: ignore[assignment]
 
-    def read(self, begin: Place) -> Iterator[Row | Fault]:
+    def read(self, begin: Place) -> Iterator[Row | RowFault]:
         """As ``Reader`` has it; always from the beginning."""
         del begin
         width = len(self.columns)
@@ -68,18 +68,18 @@ class XlsxReader(Whole):
         """Close the file."""
         self._book.close()
 
-    def _damaged(self, number: int, cells: tuple[object, ...]) -> Fault | None:
+    def _damaged(self, number: int, cells: tuple[object, ...]) -> RowFault | None:
         if any(each not in (None, "") for each in cells[len(self.columns) :]):
             message = f"it has values beyond the last of {len(self.columns):,} columns"
-            return Fault(number, "table-columns", message, "name that column in the first row")
+            return RowFault(number, "table-columns", message, "name that column in the first row")
         for name, value in zip(self.columns, cells, strict=False):
             if isinstance(value, str) and value.startswith("#") and value.rstrip("!?").isupper():
                 message = f"{value} is an error of a formula"
-                return Fault(number, "table-formula", message, "fix it in Excel", name)
+                return RowFault(number, "table-formula", message, "fix it in Excel", name)
             if isinstance(value, int | float) and abs(value) >= 10**_DIGITS:
                 message = f"Excel keeps {_DIGITS} digits of a number, and this one is longer"
                 cure = "export the table as CSV, or format the column as text before"
-                return Fault(number, "table-rounded", message, cure, name)
+                return RowFault(number, "table-rounded", message, cure, name)
         return None
 
 
