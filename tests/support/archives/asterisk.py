@@ -14,7 +14,7 @@ COLUMNS = columns(
 
 
 def make(folder, count=200):
-    made = archive(folder, timezone="UTC")
+    made = archive(folder)
     rows = []
     for call in calls(count, seed=18):
         _one(made, rows, call)

@@ -39,7 +39,7 @@ def _one(made, rows, call):
     if number % 50 == 38:
         made.lost(path, sound.mp3(call), call)
     else:
-        rows.append(row)
+        rows += [row] * (2 if number % 9 == 0 else 1)  # two exports overlap
         made.talk(path, sound.mp3(call), call, client_name=name, date=date)
 
 
