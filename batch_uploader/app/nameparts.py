@@ -72,16 +72,24 @@ def parts_of(recordings: Sequence[str]) -> Parts | None:
     share = count / len(recordings)
     if share < _LEAST_SHARE or not (kinds["time"] or kinds["number"]):
         return None
-    if kinds["time"] > 1 or kinds["number"] > len(_NAMES) or kinds["way"] > 1:
+    times = sorted((part for part in parts if part.kind == "time"), key=_is_local)
+    if kinds["number"] > len(_NAMES) or kinds["way"] > 1 or len(set(times)) < len(times):
         return None
     numbers = iter(_NAMES)
     pattern = ""
     for part in parts:
         group = next(numbers) if part.kind == "number" else _GROUPS.get(part.kind)
+        if part.kind == "time" and part != times[0]:
+            group = None
         pattern += f"(?P<{group}>{part.pattern})" if group else part.pattern
-    clock = next((part.clock for part in parts if part.kind == "time"), None)
+    clock = times[0].clock if times else None
     short = _is_one_short(re.compile(pattern), recordings)
     return Parts(pattern, share, clock, kinds["number"], bool(kinds["way"]), short)
+
+
+def _is_local(part: _Part) -> bool:
+    """Whether a time needs a zone; one that does not is preferred."""
+    return part.clock != "epoch"
 
 
 def _is_one_short(pattern: re.Pattern[str], recordings: Iterable[str]) -> bool:

@@ -12,10 +12,11 @@ from batch_uploader.app.places import Places
 from batch_uploader.cli import output
 from batch_uploader.cli.again import settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.text import printable, sentence
+from batch_uploader.core.text import printable
 from batch_uploader.prepare.about.describer import Explained
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
+from batch_uploader.ui.preview import explained_lines
 from batch_uploader.ui.stream import Line, Span
 
 
@@ -53,15 +54,7 @@ def _within(places: Places, path: str) -> str:
 
 def _lines(path: str, explained: Explained) -> Iterator[Line]:
     yield [Span(printable(path), "bold")]
-    for name, value, origin in explained.fields:
-        yield [
-            Span(f"  {printable(name)} = {printable(value)}"),
-            Span(f"  ({printable(origin)})", "dim"),
-        ]
-    for defect in explained.defects:
-        field = f"{defect.field}: " if defect.field else ""
-        yield [Span(f"  {defect.kind}", "yellow"), Span(f": {field}{printable(defect.message)}")]
-        yield [Span(f"    {sentence(printable(defect.cure))}", "dim")]
+    yield from explained_lines(explained)
     for each in explained.said:
         yield []
         yield [Span(f"{each.source}: {printable(each.origin)}", "bold")]

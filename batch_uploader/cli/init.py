@@ -69,7 +69,8 @@ def init(directory: Path, flags: Mapping[str, object], asked: Asked) -> int:
 
 async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     known = [layouts.load(name) for name in layouts.names()]
-    chosen = [layouts.load(asked.layout)] if asked.layout else known
+    named = asked.layout not in {None, GUESSED}
+    chosen = [layouts.load(str(asked.layout))] if named else known
     tables = list(asked.tables) or await to_thread.run_sync(near, settings.directory, chosen)
     heads = [await to_thread.run_sync(head_of, Path(each), each) for each in tables]
     found = await survey(settings.directory, known, heads)
@@ -82,7 +83,9 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     best = _chosen(found, chosen, asked)
     output.data(_recognised(best, found, known))
     answers = await _answers(settings, asked, found, best, target)
-    title = f"Settings for {printable(os.fspath(settings.directory))}"
+    title = f"Settings for {printable(os.fspath(settings.directory))}."
+    if best is None and found.described < LIKELY:
+        title += "\n# What describes its recordings is not known: say so in [metadata]."
     text = compose(best.layout if best else None, answers, title)
     await to_thread.run_sync(_write, target, text)
     with _noting(target):
@@ -110,6 +113,8 @@ def _seen(directory: Path, found: Survey, tables: Sequence[str]) -> Iterator[Lin
 
 def _chosen(found: Survey, chosen: Sequence[Layout], asked: Asked) -> Fit | None:
     """The layout to use; None if there is none, or sidecars in our own form say all."""
+    if asked.layout == GUESSED:
+        return guessed(found)
     if asked.layout:
         return fit(found.seen, chosen[0])
     fits = recognise(found.seen, chosen)
@@ -124,7 +129,7 @@ def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Ite
         yield _line(f"{found.described:.0%} of the recordings have a sidecar (call.json)")
         return
     if best is None:
-        yield _line("none of the known layouts fits")
+        yield _line("what describes the recordings is not known: no layout fits, and no guess")
         return
     layout, score = best.layout, best.score
     if layout.name == GUESSED:
@@ -145,8 +150,10 @@ async def _answers(
     if best is not None and best.lacks:
         raise ConfigError(
             f"{best.layout.name} needs {' and '.join(best.lacks)}",
-            hint="specify it with --metadata FILE, whatever its name is; docs/layouts.md says what"
-            " has to be in it",
+            hint=(
+                "specify it with --metadata FILE, whatever its name is; see docs/layouts.md",
+                f"or do without it, as far as that goes: --layout {GUESSED}",
+            ),
         )
     layout = best.layout if best else None
     zone = asked.timezone

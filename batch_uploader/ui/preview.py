@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_uploader.app.preview import Preview
 from batch_uploader.core.model import Defect
-from batch_uploader.core.text import plural, sentence
+from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.ui.stream import Line, Span
 
 if TYPE_CHECKING:
@@ -14,37 +14,36 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _MOST_DEFECTS = 3
-_LONGEST = 60
 
 
 def preview_lines(found: Preview) -> Iterator[Line]:
     """The lines: first some recordings, then the sums."""
     some = found.explained
     for path, explained in some[:: max(len(some) // _SHOWN, 1)][:_SHOWN]:
-        yield [Span(f"{sentence(path)}", "bold")]
+        yield [Span(printable(path), "bold")]
         yield from explained_lines(explained)
     for fault in found.faults[:_MOST_DEFECTS]:
-        yield [Span(sentence(fault.path), "bold")]
+        yield [Span(printable(fault.path), "bold")]
         yield from _defect(fault)
     looked_at = plural(len(some), "recording")
     yield [Span(f"of {looked_at} that were looked at, {found.whole:,} have all that is required")]
     causes = Counter((defect.kind, defect.field) for _, each in some for defect in each.defects)
     for (kind, field), count in causes.most_common(_MOST_DEFECTS):
-        yield [Span(f"  {kind}{f' of {sentence(field)}' if field else ''}: {count:,}")]
+        yield [Span(f"  {kind}{f' of {printable(field)}' if field else ''}: {count:,}")]
 
 
 def explained_lines(explained: "Explained") -> Iterator[Line]:
     """The fields of one recording with their origins, or what is wrong with it."""
-    width = max((len(name) for name, _, _ in explained.fields), default=0)
-    for name, text, origin in explained.fields:
-        value = sentence(text)
-        short = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
-        yield [Span(f"  {sentence(name):{width}}  {short}"), Span(f"  ({sentence(origin)})", "dim")]
+    for name, value, origin in explained.fields:
+        yield [
+            Span(f"  {printable(name)} = {printable(value)}"),
+            Span(f"  ({printable(origin)})", "dim"),
+        ]
     for defect in explained.defects:
         yield from _defect(defect)
 
 
 def _defect(defect: Defect) -> Iterator[Line]:
-    where = f"{sentence(defect.field)}: " if defect.field else ""
-    yield [Span(f"  {where}{sentence(defect.message)}", "red")]
+    field = f"{printable(defect.field)}: " if defect.field else ""
+    yield [Span(f"  {defect.kind}", "yellow"), Span(f": {field}{printable(defect.message)}")]
     yield [Span(f"    {sentence(defect.cure)}", "dim")]

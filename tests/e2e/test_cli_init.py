@@ -52,8 +52,8 @@ def test_five_recordings_are_shown_with_the_metadata_that_they_would_get(program
     assert len(shown) == 5
     for path in shown:
         _, _, after = result.out.partition(f"\n{path}\n")
-        of_it = [line.split(None, 1) for line in after.splitlines()[:7]]
-        told = {name: rest.rpartition("  (")[0].strip() for name, rest in of_it}
+        of_it = [line.strip().split(" = ", 1) for line in after.splitlines()[:7]]
+        told = {name: rest.rpartition("  (")[0] for name, rest in of_it}
         date = made.talks[path]["date"]
         assert datetime.fromisoformat(told.pop("date")) == datetime.fromisoformat(date)
         assert told.items() <= made.talks[path].items()
@@ -145,6 +145,11 @@ def test_a_layout_that_lacks_its_table_says_so(program, archive):
     assert result.code == 2
     assert "freepbx needs its table, cdr.csv" in result.err
     assert "--metadata FILE" in result.err
+    assert "--layout guessed" in result.err
+    result = program("init", made.root, "--layout", "guessed", "-o", "other.toml")
+    assert result.code == 0, result.err
+    assert "what describes the recordings is not known" in result.out
+    assert "say so in [metadata]" in (program.directory / "other.toml").read_text()
     result = program("init", made.root, "--metadata", made.root.parent / "export-27.csv")
     assert result.code == 0, result.err
 
