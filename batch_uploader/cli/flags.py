@@ -206,9 +206,9 @@ _READING: Final = (
     ),
     Flag(
         "--sidecar-wait",
-        "How long a recording without its sidecar, or a sidecar without its recording, is waiting"
-        " before that is a defect; counted from when it was modified, put there or first seen."
-        " [default: 10m]",
+        "How long a recording without its sidecar or its row in a table, or a sidecar without its"
+        " recording, is waiting before that is a defect; counted from when it was modified, put"
+        " there or first seen. [default: 10m]",
         Panel.WHAT,
         "DURATION",
     ),

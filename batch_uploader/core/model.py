@@ -23,7 +23,8 @@ _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 
 SIDECAR_MISSING: Final = "sidecar-missing"
 ORPHAN_SIDECAR: Final = "orphan-sidecar"
-_COUNTERPARTS: Final = frozenset({SIDECAR_MISSING, ORPHAN_SIDECAR})
+ROW_MISSING: Final = "row-missing"
+_COUNTERPARTS: Final = frozenset({SIDECAR_MISSING, ORPHAN_SIDECAR, ROW_MISSING})
 
 
 class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ class Wait(StrEnum):
         "--min-age-open",
     )
     SIDECAR = ("NO_SIDECAR_YET", "its sidecar is not there yet", "--sidecar-wait")
+    ROW = ("NO_ROW_YET", "its row in the table is not there yet", "--sidecar-wait")
     RECORDING = (
         "NO_RECORDING_YET",
         "the recording that it describes is not there yet",

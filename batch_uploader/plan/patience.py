@@ -5,7 +5,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from batch_uploader.core.model import AudioInfo, Entry, Failure, Outcome, Version
+from batch_uploader.core.model import (
+    ROW_MISSING,
+    AudioInfo,
+    Entry,
+    Failure,
+    Outcome,
+    Version,
+)
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAY_WAIT, WAITS, Status
 from batch_uploader.core.waiting import Wait
@@ -55,8 +62,9 @@ class Due(Struct, frozen=True):
             seen = found.recording.audio if isinstance(found, Prepared) else found
             info = seen.audio if isinstance(seen, LeftOut) else seen
             return None if info is None or info.shows_end else self.end
-        if self.sidecar is not None and any(defect.may_pass for defect in found):
-            return self.sidecar
+        kinds = {defect.kind for defect in found if defect.may_pass}
+        if self.sidecar is not None and kinds:
+            return Wait.ROW if ROW_MISSING in kinds else self.sidecar
         return self.end if any(defect.may_grow for defect in found) else None
 
 

@@ -10,6 +10,7 @@ _WORDS: Final = {
     Wait.STILLNESS: "changed a moment ago",
     Wait.END: "may still be being written",
     Wait.SIDECAR: "without a sidecar yet",
+    Wait.ROW: "without a row in the table yet",
     Wait.RECORDING: "with only a sidecar yet",
     Wait.CLOCK: "with a time in the future: check the clocks",
     Wait.READING: "changed while being read",

@@ -9,6 +9,9 @@ from datetime import datetime
 import pytest
 from support.archives import MAKERS, make
 
+PATIENCE = ("--sidecar-wait", "0")
+"""What was never described is told at once."""
+
 
 @pytest.fixture
 def uploaded(program, service, calls, tmp_path):
@@ -20,9 +23,9 @@ def uploaded(program, service, calls, tmp_path):
         zone = ("--timezone", made.answers["timezone"]) if made.answers else ()
         written = program("init", "records", *service.flags, *zone)
         assert written.code == 0, written.said
-        result = program("upload", "records", "--api-key-file", calls.key_file)
+        result = program("upload", "records", *PATIENCE, "--api-key-file", calls.key_file)
         count = len(service.talks())
-        again = program("upload", "records", "--api-key-file", calls.key_file)
+        again = program("upload", "records", *PATIENCE, "--api-key-file", calls.key_file)
         assert (again.code, len(service.talks())) == (1, count), again.said
         text = (made.root / "manifest.jsonl").read_text("utf-8")
         lines = [json.loads(line) for line in text.splitlines()]

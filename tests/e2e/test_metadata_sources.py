@@ -25,7 +25,7 @@ def archive(calls, program, upload, service):
             (program.directory / "batch-uploader.toml").write_text(text)
 
         def upload(self, *flags, code=0):
-            result = upload(*flags, "--progress", "plain")
+            result = upload(*flags, "--progress", "plain", "--sidecar-wait", "0")
             assert result.code == code, result.said
             talks = {talk.talk_id: dict(talk.fields) for talk in service.talks()}
             return {
@@ -454,4 +454,14 @@ def test_a_row_that_cannot_be_used_is_told_and_stops_nothing(archive, tables, ca
     assert result.code == 0, result.said
     assert "a row cannot be used: cdr.csv, line 3: " in result.err
     assert json.loads(program("check", calls, "--json").out)["unusable_rows"] == 1
+    assert archive.upload()["a.wav"]["operator_id"] == "204"
+
+
+def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
+    archive.recording("a.wav")
+    tables()
+    result = upload("--progress", "plain")
+    assert result.code == 0, result.said
+    assert "1 without a row in the table yet (--sidecar-wait)" in result.err
+    tables(row("a"))
     assert archive.upload()["a.wav"]["operator_id"] == "204"

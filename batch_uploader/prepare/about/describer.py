@@ -8,7 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError, SourceGone
-from batch_uploader.core.model import Defect, Entry, Listing, Metadata
+from batch_uploader.core.model import (
+    ROW_MISSING,
+    SIDECAR_MISSING,
+    Defect,
+    Entry,
+    Listing,
+    Metadata,
+)
 from batch_uploader.core.naming import stem
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about import functions, times
@@ -200,7 +207,7 @@ class ManySources:
             if table.source in gathered.absent:
                 return Defect(
                     bundle.path,
-                    "row-missing",
+                    ROW_MISSING,
                     gathered.absent[table.source],
                     "add its row, or correct how rows are matched ([[metadata.table]])",
                 )
@@ -212,7 +219,7 @@ class ManySources:
             elif self._rules.sidecars:
                 names = (each.beside(path.rpartition("/")[2]) for each in self._rules.sidecars)
                 cure = f"write {' or '.join(names)} beside it"
-            return Defect(path, "sidecar-missing", gathered.absent[SIDECAR], cure)
+            return Defect(path, SIDECAR_MISSING, gathered.absent[SIDECAR], cure)
         if NAME in gathered.absent:
             return Defect(
                 bundle.path,
