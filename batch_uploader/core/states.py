@@ -91,7 +91,9 @@ class State(Struct, frozen=True, kw_only=True):
     waits: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a row that would let a talk be forgotten, or sent twice."""
+        """Raise ValueError for a row that would let a talk be forgotten, or sent unasked."""
+        if self.unchanged.action is Action.UPLOAD and not self.filtered:
+            raise ValueError("what is sent by itself may be left out by a filter")
         if self.stored is Stored.NO:
             return
         if self.forgotten:
@@ -157,6 +159,7 @@ class Status(StrEnum):
             unchanged=Decision(Action.UPLOAD, "it was waiting"),
             forgotten=True,
             waits=True,
+            filtered=True,
         ),
     )
     STUCK = (
@@ -170,6 +173,7 @@ class Status(StrEnum):
             unchanged=Decision(Action.UPLOAD, "it was waiting"),
             forgotten=True,
             waits=True,
+            filtered=True,
         ),
     )
     INVALID = (

@@ -28,7 +28,7 @@ from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.errors import BadValue, ConfigError, InDoubt, NotSent, Rejected
 from batch_uploader.core.events import Decided, FolderPlanned
 from batch_uploader.core.model import RESEND, Failure, Outcome, Version
-from batch_uploader.core.states import FORGETTABLE, WAITS, Status
+from batch_uploader.core.states import FILTERED, FORGETTABLE, Status
 from batch_uploader.ledgers.sqlite import SqliteLedger
 from batch_uploader.prepare.audio import AudioRules, Convert
 from batch_uploader.prepare.filters import (
@@ -241,11 +241,7 @@ async def brought_to(status):
     return harness, path
 
 
-OF_TALKS_AND_PEOPLE = [
-    each
-    for each in Status
-    if each not in {Status.CLAIMED, Status.FAILED, Status.INVALID, Status.LEFT_OUT} | WAITS
-]
+OF_TALKS_AND_PEOPLE = [each for each in Status if each not in FILTERED | {Status.CLAIMED}]
 
 
 @pytest.mark.parametrize("status", OF_TALKS_AND_PEOPLE)
@@ -262,6 +258,16 @@ async def test_no_filter_changes_what_is_stored_held_or_decided(status, filters)
     # What is touched is a new file of what is not stored, and is left out as any other.
     assert now is status or (status in FORGETTABLE and now is Status.LEFT_OUT)
     assert len(harness.sink.talks) == (status not in {Status.REJECTED, Status.ACKNOWLEDGED})
+
+
+@pytest.mark.parametrize("filters", [{"min_length": 9.0}, {"sample": Sample(percent=1e-9)}])
+async def test_what_was_waiting_is_left_out_as_anything_new(filters):
+    harness = Harness(recordings(3))
+    waits = await harness.run(options=replace(OPTIONS, min_age=1e12))
+    assert (waits.waiting, {*(await harness.statuses()).values()}) == (3, {Status.WAITING})
+    for _ in range(2):
+        assert of(await harness.run(rules=by(**filters))) == {"left_out": 3}
+    assert not harness.sink.talks
 
 
 async def test_what_failed_is_left_out_unless_somebody_said_that_it_is_to_be_sent():

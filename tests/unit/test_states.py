@@ -103,6 +103,7 @@ UNSAFE = """    HELD_BACK = (
         ),
     )
 """
+UNFILTERED = UNSAFE.replace("Stored.MAYBE", "Stored.NO")
 WHOLE = """    HELD_BACK = (
         "held_back",
         State(
@@ -147,7 +148,11 @@ def harness(tmp_path):
     [
         (WITHOUT_A_ROW, "TypeError: held_back has no row"),
         (INCOMPLETE, "TypeError: Missing required argument 'stored'"),
-        (UNSAFE, "ValueError: what the service may hold is not sent again"),
+        (UNFILTERED, "ValueError: what is sent by itself may be left out by a filter"),
+        (
+            UNSAFE.replace("attention=None", "attention=None, filtered=True"),
+            "ValueError: what the service may hold is not sent again",
+        ),
     ],
 )
 def test_a_state_that_lacks_a_part_of_its_row_is_refused(row, complaint, harness):
