@@ -37,7 +37,7 @@ from batch_uploader.plan.decide import (
     plan,
 )
 from batch_uploader.plan.passed_over import OtherFiles
-from batch_uploader.plan.patience import Ages, Due, Left, Patience, any_young, left
+from batch_uploader.plan.patience import Ages, Due, Left, Patience, left
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed
@@ -276,11 +276,7 @@ class FolderPlanner(Struct, frozen=True):
             by = Likeness.INODE if self.watches_inodes else self.by
             still = self.digests.leaving_out
             unchanged = await self.ledger.unchanged(listing.folder, listing.entries, by, still)
-            if (
-                unchanged
-                and not any_young(listing.entries, self.ages, self.clock())
-                and not (self.drawn and any(is_drawn(self.drawn, listing.entries)))
-            ):
+            if unchanged and not (self.drawn and any(is_drawn(self.drawn, listing.entries))):
                 kept = unchanged if by is Likeness.INODE else 0
                 left = Counter(await self.ledger.left_out(listing.folder) if still else {})
                 return Batch(

@@ -1,6 +1,5 @@
 """What is left to the next run, since it may still be being written or come later: pure."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -14,7 +13,7 @@ from batch_uploader.core.model import (
     Version,
 )
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import MAY_WAIT, WAITS, Status
+from batch_uploader.core.states import MAY_WAIT, WAITS, Action, Status
 from batch_uploader.core.waiting import Wait
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.prepare import Prepared, Unsent
@@ -35,12 +34,6 @@ class Ages(Struct, frozen=True):
     still: float = 0.0
     still_open: float = 0.0
     sidecar: float = 0.0
-
-
-def any_young(entries: Iterable[Entry], ages: Ages, now: int) -> bool:
-    """Whether any of these files may wait because of its time."""
-    youngest = now - ages.still * _SECOND_NS
-    return any(youngest < entry.mtime_ns < now + _FAR_FUTURE_NS for entry in entries)
 
 
 class Left(Struct, frozen=True):
@@ -78,6 +71,8 @@ class Patience(Struct, frozen=True):
 
     def still(self, *entries: Entry | None) -> Wait | None:
         """What any of these files waits for, whatever is in it."""
+        if self._same and not self._is_sent_again:
+            return None  # a run has dealt with these very files
         for entry in entries:
             # A time far in the future is wrong, and a little of it another machine's clock.
             if entry is None or entry.mtime_ns >= self.now + _FAR_FUTURE_NS:
@@ -107,6 +102,10 @@ class Patience(Struct, frozen=True):
     @property
     def _same(self) -> bool:
         return self.before is not None and self.before.stat.is_like(self.version)
+
+    @property
+    def _is_sent_again(self) -> bool:
+        return self.before is None or self.before.status.state.unchanged.action is Action.UPLOAD
 
     def _since(self) -> int:
         """When it was first seen."""

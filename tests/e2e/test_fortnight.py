@@ -1,0 +1,244 @@
+"""A fortnight of nights at a PBX, and what whoever is on duty finds in the morning.
+
+The program's clock is moved from night to night; nothing else of it is. Each night ``check`` is
+asked first, and ends as the run does.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.audio_makers import mp3
+from support.shims import compile_shim
+
+DAY, HOUR, MINUTE = 86_400, 3_600, 60
+RULES = ("--skip-empty",)
+EMPTY = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0"
+"""A call that nobody answered: 44 bytes, a header and nothing else."""
+M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42" + bytes(3000)
+
+
+class Night(NamedTuple):
+    """What happened before the run, and what the morning must show.
+
+    ``waits`` and ``left_out`` count recordings on record, ``talks`` what the service has so far.
+    """
+
+    happens: str
+    code: int
+    talks: int
+    left_out: int
+    waits: int
+    words: tuple[str, ...]
+
+
+AWAY = ("has no recordings", "check the mount")
+FORTNIGHT = (
+    Night("calls arrive", 0, 2, 3, 0, ("Uploaded 2 recordings", "left out: 3")),
+    Night("calls arrive", 0, 4, 6, 0, ("Uploaded 2 recordings", "already there 2")),
+    Night(
+        "a call is being recorded",
+        *(0, 6, 9, 1),
+        ("1 file left to the next run: 1 may still be being written (--min-age-open)",),
+    ),
+    Night("it has ended", 0, 9, 12, 0, ("Uploaded 3 recordings",)),
+    Night("the share is away", 4, 9, 12, 0, AWAY),
+    Night("the share is back", 0, 13, 18, 0, ("Uploaded 4 recordings",)),
+    Night(
+        "a sidecar is late",
+        *(0, 15, 21, 1),
+        ("1 file left to the next run: 1 without a sidecar yet (--sidecar-wait)",),
+    ),
+    Night("the sidecar has come", 0, 18, 24, 0, ("Uploaded 3 recordings",)),
+    Night(
+        "the clock of a recorder is ahead",
+        *(0, 20, 27, 1),
+        ("1 with a time in the future: check the clocks",),
+    ),
+    Night(
+        "our clock is two days behind",
+        *(0, 23, 30, 1),
+        (
+            "already there 20 ",
+            "1 file left to the next run: 1 with a time in the future: check the",
+        ),
+    ),
+    Night("our clock is right again", 0, 26, 33, 0, ("Uploaded 3 recordings",)),
+    Night(
+        "half of the share is away",
+        *(1, 28, 36, 0),
+        ("are gone, more than half of what the last run saw", "nothing was forgotten"),
+    ),
+    Night(
+        "a new kind of file, and a recorder that hangs",
+        *(0, 30, 39, 1),
+        ("2 files look like audio and are not taken: 2 .m4a (MPEG-4 audio)", "--include '*.m4a'"),
+    ),
+    Night("the recorder hangs", 1, 32, 42, 1, ("1 recording needs attention", "waiting too long")),
+    Night("it has been restarted", 0, 35, 45, 0, ("Uploaded 3 recordings",)),
+    Night("nothing happens", 0, 35, 45, 0, ("Nothing new", "2 .m4a")),
+)
+
+
+class Pbx:
+    """The archive of a PBX, and the program on a machine beside it, by their simulated clocks."""
+
+    def __init__(self, calls, program, service, shim):
+        self.calls, self.program, self.service = calls, program, service
+        self.shim = str(shim)
+        self.number = self.behind = 0
+        self.aside = calls.folder.with_name("share")
+        self.whole = mp3(9)
+        self.hung = mp3(12)
+
+    @property
+    def now(self):
+        return time.time() + self.number * DAY
+
+    def put(self, name, content, age=5 * HOUR):
+        """A file that was written so long before the run."""
+        self.calls.put(name, content)
+        self.touch(name, age)
+
+    def touch(self, name, age):
+        os.utime(self.calls.folder / name, (self.now - age,) * 2)
+
+    def describe(self, name, age=5 * HOUR):
+        fields = {"origin": str(self.calls), "name": name}
+        self.put(f"{name.rpartition('.')[0]}.json", json.dumps(fields).encode(), age)
+
+    def run(self, command, *flags):
+        shift = self.number * DAY - self.behind
+        env = {"LD_PRELOAD": self.shim, "CLOCK_SHIFT": str(shift)}
+        return self.program(command, self.calls, *flags, env=env)
+
+    def upload(self):
+        key = ("--api-key-file", self.calls.key_file)
+        return self.run("upload", *self.service.flags, *key, *RULES)
+
+    def on_record(self):
+        """How many recordings are on record, by status."""
+        told = json.loads(self.run("status", "--json").out)["totals"]
+        return {status: each["recordings"] for status, each in told.items()}
+
+    def happens(self, what):
+        self.number += 1
+        getattr(self, what.replace(",", "").replace(" ", "_"))()
+
+    def calls_arrive(self, day=None):
+        """Two calls, and three that nobody answered."""
+        folder = f"{day or self.number:02}"
+        unanswered = [f"{folder}/unanswered{n}.wav" for n in range(3)]
+        names = [f"{folder}/call{n}.wav" for n in range(2)] + unanswered
+        self.calls.write(*names)
+        for name in unanswered:
+            self.calls.put(name, EMPTY)
+        for name in names:
+            self.touch(name, 5 * HOUR)
+            self.touch(name.replace(".wav", ".json"), 5 * HOUR)
+
+    def a_call_is_being_recorded(self):
+        self.calls_arrive()
+        self.put("night.mp3", self.whole[:2000], 20)
+        self.describe("night.mp3", 20)
+
+    def it_has_ended(self):
+        self.calls_arrive()
+        self.put("night.mp3", self.whole, 23 * HOUR)
+
+    def the_share_is_away(self):
+        shutil.move(self.calls.folder, self.aside)
+        self.calls.folder.mkdir()
+
+    def the_share_is_back(self):
+        self.calls.folder.rmdir()
+        shutil.move(self.aside, self.calls.folder)
+        self.calls_arrive(self.number - 1)
+        self.calls_arrive()
+
+    def a_sidecar_is_late(self):
+        self.calls_arrive()
+        self.calls.write("late.wav")
+        self.touch("late.wav", 3 * MINUTE)
+        (self.calls.folder / "late.json").unlink()
+
+    def the_sidecar_has_come(self):
+        self.calls_arrive()
+        self.describe("late.wav")
+
+    def the_clock_of_a_recorder_is_ahead(self):
+        self.calls_arrive()
+        self.calls.write("ahead.wav")
+        self.touch("ahead.wav", -2 * HOUR)
+        self.touch("ahead.json", -2 * HOUR)
+
+    def our_clock_is_two_days_behind(self):
+        self.calls_arrive()
+        self.put("behind.mp3", mp3(7))
+        self.describe("behind.mp3")
+        self.behind = 2 * DAY
+
+    def our_clock_is_right_again(self):
+        self.calls_arrive()
+        self.behind = 0
+
+    def half_of_the_share_is_away(self):
+        self.calls_arrive()
+        self.aside.mkdir()
+        for number in range(1, self.number - 2):
+            if (folder := self.calls.folder / f"{number:02}").exists():
+                shutil.move(folder, self.aside)
+
+    def a_new_kind_of_file_and_a_recorder_that_hangs(self):
+        for folder in self.aside.iterdir():
+            shutil.move(folder, self.calls.folder)
+        self.calls_arrive()
+        for name in ("new/a.m4a", "new/b.m4a"):
+            self.put(name, M4A)
+            self.describe(name)
+        self.put("hung.mp3", self.hung[:3000], 20)
+        self.describe("hung.mp3")
+
+    def the_recorder_hangs(self):
+        self.calls_arrive()
+        self.put("hung.mp3", self.hung[:6000], 20)
+
+    def it_has_been_restarted(self):
+        self.calls_arrive()
+        self.put("hung.mp3", self.hung)
+
+    def nothing_happens(self):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the shim is preloaded as on Linux")
+def test_each_morning_shows_what_the_table_says(calls, program, service, tmp_path):
+    """Faults 13, 61, 105."""
+    pbx = Pbx(calls, program, service, compile_shim(Path(__file__).with_name("clock.c"), tmp_path))
+    for night in FORTNIGHT:
+        pbx.happens(night.happens)
+        where = f"night {pbx.number}, {night.happens}"
+        foretold = pbx.run("check", *RULES)
+        result = pbx.upload()
+        said = " ".join(result.err.split())
+        assert (result.code, foretold.code) == (night.code, night.code), where
+        for words in night.words:
+            assert words in said, where
+        talks = service.counts(calls)
+        assert (len(talks), set(talks.values())) == (night.talks, {1}), where
+        if calls.ledger.exists():
+            told = pbx.on_record()
+            assert told["uploaded"] == night.talks, where
+            assert told["left_out"] == night.left_out, where
+            assert told["waiting"] + told["stuck"] == night.waits, where
+            assert pbx.run("status").code == night.code, where
+    digests = {talk.fields["name"]: talk.sha256 for talk in service.talks(calls)}
+    assert digests["night.mp3"] == hashlib.sha256(pbx.whole).digest()
+    assert digests["hung.mp3"] == hashlib.sha256(pbx.hung).digest()
