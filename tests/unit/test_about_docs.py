@@ -37,12 +37,12 @@ def test_each_function_has_an_example():
 
 def test_the_settings_that_it_shows_are_settings(tmp_path):
     shown = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for number, block in enumerate(shown):
         file = tmp_path / f"{number}.toml"
         file.write_text(block, "utf-8")
         about = Settings(tmp_path, {"config": file}, {}, tmp_path).reading().rules.about
-        assert about.map or about.sidecars
+        assert about.map or about.sidecars or about.tables
 
 
 def test_the_sources_that_it_lists_are_all():

@@ -112,6 +112,15 @@ SEVERAL = [
     ["ANSWERED", "PJSIP/205-1", "100", "call.wav"],
     ["BUSY", "", "1000", "call.wav"],
 ]
+
+
+def test_a_column_that_is_the_same_for_all_is_not_read_into_memory(folder):
+    rows = [[str(number), "recording.wav"] for number in range(1500)]
+    [defect] = about(folder, rows, "recording.wav", choose=["longest uid"])
+    assert defect.kind == "table-several"
+    assert "cdr.csv has 1,000 rows or more" in defect.message
+
+
 STATES = ("disposition", "dstchannel", "billsec", "recordingfile")
 
 

@@ -1,7 +1,7 @@
 """The tables of the settings: brought up to date before a run, asked for rows during it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,7 +67,8 @@ class Tables:
         return {spec.source: partial(self._look_up, spec.source) for spec in self._lookup_specs}
 
     def _look_up(self, name: str, key: str) -> object:
-        return self._lookups[name](key)
+        with _explaining():
+            return self._lookups[name](key)
 
     def refresh(self, seen: str) -> None:
         """Bring all up to date; ``seen`` is the ``state`` of the last complete run.
@@ -108,13 +109,15 @@ class Tables:
     def announce(self, paths: Iterable[str]) -> None:
         """Remember recordings, so that no two of them get one row by number and time."""
         wanted = [self._wanted(path) for path in paths]
-        for table in self._tables:
-            table.announce(wanted)
+        with _explaining():
+            for table in self._tables:
+                table.announce(wanted)
 
     def rows_of(self, path: str) -> list[tuple[TableSpec, Said]]:
         """What each table says about the recording at a path."""
         wanted = self._wanted(path)
-        return [(table.spec, table.about(wanted, self._exists)) for table in self._tables]
+        with _explaining():
+            return [(table.spec, table.about(wanted, self._exists)) for table in self._tables]
 
     def unchanged(self, paths: Sequence[str]) -> bool:
         """Whether these recordings surely have the rows that they had in the last run."""
@@ -146,6 +149,18 @@ class Tables:
         except SourceError:
             return False
         return True
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Turns errors of the disk into SourceError."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"the index of a table cannot be used ({error.strerror})",
+            hint="run it again; the index may be deleted at any time",
+        ) from error
 
 
 def _condition(language: Language, text: str) -> Condition:

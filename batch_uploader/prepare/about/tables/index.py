@@ -4,6 +4,7 @@ Rows are kept as compressed blocks in the order of the table. An index is believ
 finished by this version for these settings; anything else is made once more from the table.
 """
 
+import errno
 import os
 import sqlite3
 import sys
@@ -23,6 +24,8 @@ from batch_uploader.host.files import create_private, require_own
 VERSION: Final = 3
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
+MOST_ROWS: Final = 1000
+"""So many rows of one recording are too many to choose from."""
 _BLOCKS_CACHED: Final = 512
 _LEVEL: Final = 1
 _BUSY_SECONDS: Final = 60.0
@@ -142,7 +145,7 @@ class Index:
             raise
         if self.state.version != VERSION:
             self._connection.close()
-            raise Unusable(f"version {self.state.version}")
+            raise Unusable(errno.EIO, f"it is of version {self.state.version}", str(path))
 
     def close(self) -> None:
         """Close the file; more than once is fine."""
@@ -157,11 +160,13 @@ class Index:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             # A table that is missing is an OperationalError as well.
             if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
-                raise OSError(f"{self.path}: {error}") from error  # the disk, or somebody's lock
+                # The disk, or somebody's lock.
+                raise OSError(errno.EIO, str(error), str(self.path)) from error
             # It is read no more: the next run makes it again from the table.
             with suppress(OSError):
                 self.path.unlink()
-            raise Unusable(f"{self.path} was damaged, and is removed: run it again") from error
+            said = "it was damaged, and is removed: run it again"
+            raise Unusable(errno.EIO, said, str(self.path)) from error
 
     # Writing
 
@@ -283,14 +288,19 @@ class Index:
     def rows(
         self, key: int, columns: Sequence[str] | None, between: tuple[int, int] | None = None
     ) -> list[FoundRow]:
-        """The rows that may have a key, and a time between these, in the order of the table."""
+        """The first rows that may have a key, and a time between these, as they are in the table.
+
+        ``MOST_ROWS`` of them at most.
+        """
         query = "SELECT row FROM places WHERE key = ?"
         values: tuple[int, ...] = (key,)
         if between is not None:
             query += " AND time BETWEEN ? AND ?"
             values += between
         with self._lock, self._translated():
-            found = self._connection.execute(f"{query} ORDER BY row", values).fetchall()
+            found = self._connection.execute(
+                f"{query} ORDER BY row LIMIT {MOST_ROWS}", values
+            ).fetchall()
             return [self._row(row, columns) for (row,) in found]
 
     def _row(self, row: int, columns: Sequence[str] | None) -> FoundRow:

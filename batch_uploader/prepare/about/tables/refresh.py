@@ -46,10 +46,11 @@ _ENCODER: Final = msgpack.Encoder()
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process refreshes this index."""
+    """Wait until no other process refreshes this index, where the file system has locks."""
     lock = FileLock(path.with_name(f"{path.name}.lock"))
-    while not lock.acquire():
-        time.sleep(_LOCK_SECONDS)
+    with suppress(OSError):
+        while not lock.acquire():
+            time.sleep(_LOCK_SECONDS)
     try:
         yield
     finally:

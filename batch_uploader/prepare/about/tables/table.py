@@ -12,7 +12,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
-from batch_uploader.prepare.about.tables.index import FoundRow, Index
+from batch_uploader.prepare.about.tables.index import MOST_ROWS, FoundRow, Index
 from batch_uploader.prepare.about.tables.match import WantedRows, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
 from batch_uploader.prepare.about.tables.rows import shown
@@ -126,7 +126,10 @@ class Table:
         for part in self._parts:
             columns = part.index.state.columns
             for key, between in self._matcher.sought(wanted):
-                for row in part.index.rows(key, columns, between):
+                there = part.index.rows(key, columns, between)
+                if len(there) == MOST_ROWS:
+                    return (_too_many(wanted.path, part.name),)
+                for row in there:
                     # The first of identical rows: exports overlap.
                     found.setdefault(msgpack.encode(row.fields, order="sorted"), (part, row))
         groups = self._matcher.fitting(wanted, [row for _, row in found.values()])
@@ -244,6 +247,15 @@ def _several_rows(path: str, origins: Sequence[str]) -> Defect:
         "table-several",
         f"it has several rows: {_listed(origins)}",
         "specify with choose which one counts, or remove the others",
+    )
+
+
+def _too_many(path: str, table: str) -> Defect:
+    return Defect(
+        path,
+        "table-several",
+        f"{table} has {MOST_ROWS:,} rows or more that may be its own",
+        "match by a column that is different for each recording",
     )
 
 
