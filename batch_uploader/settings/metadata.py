@@ -3,6 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,9 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
-_Spec = TypeVar("_Spec", DeclaredSidecar, TableSpec, LookupSpec)
+_Declared = TypeVar("_Declared", DeclaredSidecar, TableSpec, LookupSpec)
+_Spec = TypeVar("_Spec", TableSpec, LookupSpec)
+_MOST_DIGESTED = 16 * 1024 * 1024
 _KEYS = frozenset({"order", "names", "timezone", "sidecar", "table", "lookup", "map"})
 _ALSO_FLAGS = frozenset({"names", "timezone"})
 _TABLE_HINT = "write it as [NAME], with a line for each key"
@@ -30,12 +33,13 @@ _TABLE_HINT = "write it as [NAME], with a line for each key"
 def read_about(layers: ChainMap[str, RawSetting]) -> MetadataRules:
     """The rules of these settings. Raises ConfigError."""
     found = _Found(layers)
+    tables, lookups = _tables(found, layers.get("metadata"))
     rules = MetadataRules(
         names=found.read("names", _pattern),
         timezone=found.read("timezone", _zone),
         sidecars=found.read("sidecar", partial(_each, DeclaredSidecar)) or (),
-        tables=_tables(found, layers.get("metadata")),
-        lookups=found.read("lookup", partial(_each, LookupSpec)) or (),
+        tables=tables,
+        lookups=tuple(replace(each, content=_content(each)) for each in lookups),
     )
     order = found.read("order", lambda given: replace(rules, order=given.texts()).order)
     return replace(rules, order=order or (), map=_map(found, rules))
@@ -110,26 +114,57 @@ def _zone(given: RawSetting) -> str:
     return name
 
 
-def _tables(found: _Found, files: RawSetting | None) -> tuple[TableSpec, ...]:
-    """The tables, with the files of ``--metadata`` in place of those of the same name."""
+def _tables(
+    found: _Found, files: RawSetting | None
+) -> tuple[tuple[TableSpec, ...], tuple[LookupSpec, ...]]:
+    """The tables and second tables, with the files of ``--metadata`` in place of theirs."""
     tables = list(found.read("table", partial(_each, TableSpec)) or ())
-    if files is None or not isinstance(files.value, list):
-        return tuple(tables)
-    for text in files.texts():
-        file = str(files.base / Path(text).expanduser())
-        with_files = [each for each in tables if each.file is not None]
-        alike = [each for each in with_files if Path(str(each.file)).name == Path(file).name]
-        replaced = alike or with_files
-        if len(replaced) != 1:
-            files.refuse(
-                f"which table {text} is remains unclear",
-                "declare it as [[metadata.table]], with how its rows are matched, or a --layout",
-            )
-        tables[tables.index(replaced[0])] = replace(replaced[0], file=file)
-    return tuple(tables)
+    lookups = list(found.read("lookup", partial(_each, LookupSpec)) or ())
+    if files is not None and isinstance(files.value, list):
+        for text in files.texts():
+            file = str(files.base / Path(text).expanduser())
+            if not (_renamed(lookups, file) or _renamed(tables, file) or _only(tables, file)):
+                files.refuse(
+                    f"which table {text} is remains unclear",
+                    "declare it as [[metadata.table]] with how its rows are matched, or a --layout",
+                )
+    return tuple(tables), tuple(lookups)
 
 
-def _each(kind: type[_Spec], given: RawSetting) -> tuple[_Spec, ...]:
+def _renamed(specs: list[_Spec], file: str) -> bool:
+    """Put a file in the place of the one that has the same name, if there is just one."""
+    alike = [
+        number
+        for number, each in enumerate(specs)
+        if each.file is not None and Path(each.file).name == Path(file).name
+    ]
+    return _replaced(specs, alike, file)
+
+
+def _only(specs: list[TableSpec], file: str) -> bool:
+    """Put a file in the place of the only one."""
+    return _replaced(specs, [n for n, each in enumerate(specs) if each.file is not None], file)
+
+
+def _replaced(specs: list[_Spec], places: list[int], file: str) -> bool:
+    if len(places) != 1:
+        return False
+    specs[places[0]] = replace(specs[places[0]], file=file)
+    return True
+
+
+def _content(lookup: LookupSpec) -> str:
+    """A digest of a second table; its errors are for those who read it."""
+    if lookup.file is None:
+        return ""
+    try:
+        with Path(lookup.file).open("rb") as file:
+            return blake2b(file.read(_MOST_DIGESTED), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+def _each(kind: type[_Declared], given: RawSetting) -> tuple[_Declared, ...]:
     """The values of a list of tables. Paths become absolute."""
     try:
         specs: Any = convert(given.value, tuple[kind, ...])  # type: ignore[valid-type]
@@ -138,7 +173,7 @@ def _each(kind: type[_Spec], given: RawSetting) -> tuple[_Spec, ...]:
     return tuple(_absolute(each, given.base) for each in specs)
 
 
-def _absolute(spec: _Spec, base: Path) -> _Spec:
+def _absolute(spec: _Declared, base: Path) -> _Declared:
     if isinstance(spec, DeclaredSidecar):
         return spec
     if spec.file is not None:

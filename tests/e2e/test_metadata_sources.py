@@ -465,3 +465,23 @@ def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
     assert "1 without a row in the table yet (--sidecar-wait)" in result.err
     tables(row("a"))
     assert archive.upload()["a.wav"]["operator_id"] == "204"
+
+
+def test_what_a_second_table_lacked_goes_up_once_it_is_there(archive, tables, calls):
+    archive.recording("a.wav")
+    tables(row("a", dst=205))
+    archive.settings(
+        TABLE.replace(" or dst", "") + "[connection.fields]\noperator_name = {required = true}\n"
+    )
+    assert archive.upload(code=1)["a.wav"]["code"] == "metadata-required"
+    tables(row("a", dst=205), names="extension;name\n204;Анна\n205;Пётр\n")
+    assert archive.upload()["a.wav"]["operator_name"] == "Пётр"
+
+
+def test_flags_name_second_tables_by_their_names(archive, tables, tmp_path):
+    archive.recording("a.wav")
+    tables(row("a"))
+    (tmp_path / "operators.csv").write_text("extension,name\n204,Ольга\n")
+    (tmp_path / "export.csv").write_text(cdr(row("a")))
+    flags = ("--metadata", tmp_path / "operators.csv", "--metadata", tmp_path / "export.csv")
+    assert archive.upload(*flags)["a.wav"]["operator_name"] == "Ольга"

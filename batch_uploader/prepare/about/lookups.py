@@ -21,7 +21,8 @@ _KEY: Final = "key"
 class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "as"}):
     """A second table: ``key`` and ``value`` are columns, ``source`` is its name in expressions.
 
-    What is read is as in ``TableSpec``. Raises ConfigError.
+    What is read is as in ``TableSpec``. ``content`` is a digest of the file: with another one, what
+    was invalid for want of a name is looked at again. Raises ConfigError.
     """
 
     source: str
@@ -36,6 +37,7 @@ class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
     columns: tuple[str, ...] = ()
     sheet: str | None = None
     records: str | None = None
+    content: str = ""
 
     def __post_init__(self) -> None:
         if self.database is not None:
