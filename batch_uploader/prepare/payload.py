@@ -20,11 +20,17 @@ Content: TypeAlias = bytes | BytesIO
 class Payload:
     """What is sent of a recording, from its open file: the ``ports.Audio`` for a sink. Close it.
 
-    If ``content`` has the whole audio, no file is needed.
+    If ``content`` has the whole audio, no file is needed. ``sha256`` is None for a file that nobody
+    else can change.
     """
 
     def __init__(
-        self, path: str, sha256: bytes, size: int, handle: BinaryIO | None, content: Content | None
+        self,
+        path: str,
+        sha256: bytes | None,
+        size: int,
+        handle: BinaryIO | None,
+        content: Content | None,
     ) -> None:
         self._path = path
         self._sha256 = sha256
@@ -60,9 +66,10 @@ class Payload:
                 piece = bytes(view) if read_cached(self._handle, offset, view) else None
             if piece is None:
                 piece = await to_thread.run_sync(self._read, offset, length)
-            digest.update(piece)
-            if offset + length == self.size and digest.digest() != self._sha256:
-                raise changed(self._path)
+            if self._sha256 is not None:
+                digest.update(piece)
+                if offset + length == self.size and digest.digest() != self._sha256:
+                    raise changed(self._path)
             yield piece
 
     def _read(self, offset: int, length: int) -> bytes:

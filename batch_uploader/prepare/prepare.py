@@ -223,7 +223,7 @@ class Preparer(Struct, frozen=True):
     def _made(self, bundle: Bundle, metadata: Metadata, made: Converted) -> Prepared:
         recording = self._recording(bundle, metadata, made.info, made.sha256, made.heard)
         sent = made.sent
-        payload = Payload(bundle.path, sent.sha256, sent.size, made.file, made.content)
+        payload = Payload(bundle.path, None, sent.size, made.file, made.content)
         return Prepared(replace(recording, sent=sent), payload)
 
     def _by_date(self, bundle: Bundle) -> LeftOut | None:
