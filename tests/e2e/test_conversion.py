@@ -124,3 +124,31 @@ def test_a_ledger_without_such_recordings_needs_no_flag_after_an_upgrade(archive
 
     assert upload(*TAKEN).code == 0
     assert len(service.talks(archive)) == len(CODECS) + 1
+
+
+def unfinished(content):
+    """A WAV whose recorder was killed: its header announces nothing."""
+    at = content.index(b"data")
+    return content[:4] + bytes(4) + content[8 : at + 4] + bytes(4) + content[at + 8 :]
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_mulaw"])
+def test_a_header_that_was_never_finished_is_finished_once_the_file_is_still(
+    calls, upload, service, inside, codec
+):
+    whole = ffmpeg(call_wav(5, 2), "wav", "wav", "-c:a", codec)
+    calls.put("call.json", json.dumps({"origin": str(calls), "name": "call.wav"}).encode())
+    calls.put("call.wav", unfinished(whole)[:-3000])
+    (calls.folder / "call.wav").touch()
+    for command in (("check", calls), ("check", calls, "--fast")):
+        told = json.loads(inside(*command, "--json").out)
+        assert (told["waiting"], told["defects"]) == (1, [])
+    result = upload("--min-age", "0")
+    assert (result.code, service.counts(calls)) == (0, {}), "it may still be being written"
+
+    calls.put("call.wav", unfinished(whole))
+    result = upload()
+    assert result.code == 0, result.err
+    (talk,) = service.talks(calls)
+    assert talk.duration == pytest.approx(2)
+    assert talk.sha256 == pcm_of(calls, "call.wav")

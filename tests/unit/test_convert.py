@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sound_makers import call_wav, ffmpeg
+from support.sound_makers import call_wav, ffmpeg, samples
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry
@@ -116,6 +116,31 @@ def test_an_mp3_in_a_wav_is_taken_out_as_it_is():
 
     assert info.container is Container.MP3
     assert made.strip(b"\0") == mp3.strip(b"\0")
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFF_F000, 0xFFFF_FFFF])
+@pytest.mark.parametrize("codec", ["mu-law", "A-law"])
+def test_a_header_that_was_never_completed_is_completed(codec, size):
+    content, extension = encoded(codec)
+    at = content.index(b"data")
+    total = (0 if size == 0 else size).to_bytes(4, "little")
+    broken = content[:4] + total + content[8 : at + 4] + total + content[at + 8 :]
+
+    made, info = converted(broken, extension)
+
+    assert made == converted(content, extension)[0]
+    assert not info.shows_end  # it may still be being written
+
+
+def test_linear_pcm_with_such_a_header_is_sent_whole_as_well():
+    whole = call_wav(7)
+    at = whole.index(b"data")
+    broken = whole[:4] + bytes(4) + whole[8 : at + 4] + bytes(4) + whole[at + 8 :]
+
+    made, info = converted(broken, "wav")
+
+    assert made[44:] == samples(7)
+    assert not info.shows_end
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -29,7 +29,9 @@ from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Decoder, Region
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
-_CONVERTED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE})
+_CONVERTED: Final = frozenset(
+    {DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE, DefectKind.UNFINISHED}
+)
 _WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _LARGEST: Final = 0xFFFF_FFFF - _WAV_HEADER.size
 _IN_MEMORY = 256 * 1024
@@ -90,8 +92,7 @@ def instead(
         return defect
     try:
         way = find(Content(handle, entry.size), entry.path, require_end=rules.needs_end_mark)
-        # A header that was never finished may be of a file that is still being written.
-        found = None if way is None or way.patches else _look(handle, way, rules)
+        found = None if way is None else _look(handle, way, rules)
         if found is None:
             return defect
         if found.seconds is not None:
