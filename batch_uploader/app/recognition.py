@@ -28,7 +28,7 @@ _DECOYS: Final = (
 )
 """Names that say nothing: a pattern that fits one of these is no evidence."""
 _WITHOUT_TABLE: Final = 0.6
-"""How well a layout fits by its table if none was given."""
+"""How well a layout fits by its table if that was not given."""
 _OWN: Final = frozenset({"name", "file", "tags"})
 _MOST_NAMED: Final = 4
 
@@ -77,6 +77,12 @@ class Fit(Struct, frozen=True):
     files: Mapping[str, str]
     absent: tuple[str, ...]
 
+    @property
+    def described(self) -> bool:
+        """Whether it reads a table or sidecars."""
+        metadata = self.layout.settings.get("metadata", {})
+        return "table" in metadata or "sidecar" in metadata
+
 
 def recognise(seen: Seen, layouts: Iterable[Layout]) -> list[Fit]:
     """The layouts that may be meant, the best one first."""
@@ -97,15 +103,14 @@ def fit(seen: Seen, layout: Layout) -> Fit:
         parts.append(_by_sidecars(needs, seen.beside.get(layout.name), evidence))
     for table in needs.tables:
         best = _best(table, seen.tables, needs.of_table(table))
-        if best is None:
+        if best is None or best[1] < LIKELY:
             lacks.append(f"its table, {needs.file(table)}")
             parts.append(_WITHOUT_TABLE if any(part >= SURE for part in parts) else 0.0)
             continue
         head, share, told = best
         parts.append(share)
-        if share >= LIKELY:
-            files[needs.file(table)] = head.path
-            evidence.append(told)
+        files[needs.file(table)] = head.path
+        evidence.append(told)
     absent = []
     for lookup in needs.lookups:
         found = _lookup(lookup, seen.tables)

@@ -18,7 +18,7 @@ from batch_uploader.app.heads import head_of, near
 from batch_uploader.app.learned import learn_fields
 from batch_uploader.app.preview import preview
 from batch_uploader.app.proposal import Answers, compose, needs_timezone
-from batch_uploader.app.recognition import LIKELY, SURE, Fit, fit, recognise
+from batch_uploader.app.recognition import LIKELY, SURE, Fit, Head, fit, recognise
 from batch_uploader.app.survey import Survey, survey
 from batch_uploader.cli import output
 from batch_uploader.cli.again import command_line, settings_of
@@ -82,6 +82,10 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     output.data(_seen(settings.directory, found, tables))
     best = _chosen(found, chosen, asked)
     output.data(_recognised(best, found, known))
+    while best is not None and best.lacks:
+        heads.append(await to_thread.run_sync(_ask_table, best))
+        found = await survey(settings.directory, known, heads)
+        best = fit(found.seen, best.layout)
     answers = await _answers(settings, asked, found, best, target)
     title = f"Settings for {printable(os.fspath(settings.directory))}."
     if best is None and found.described < LIKELY:
@@ -118,10 +122,13 @@ def _chosen(found: Survey, chosen: Sequence[Layout], asked: Asked) -> Fit | None
     if asked.layout:
         return fit(found.seen, chosen[0])
     fits = recognise(found.seen, chosen)
-    if fits and (fits[0].score >= SURE or found.described < SURE):
+    if fits and fits[0].score >= SURE:
         return fits[0]
-    # Our own sidecars need no layout; others, or a table, may be guessed.
-    return None if is_ours(found) else guessed(found)
+    if is_ours(found):
+        return None
+    # A table or sidecars that are there count more than a table that a layout lacks.
+    guess = guessed(found)
+    return guess if guess is not None and (guess.described or not fits) else next(iter(fits), None)
 
 
 def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Iterator[Line]:
@@ -147,14 +154,6 @@ def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Ite
 async def _answers(
     settings: Settings, asked: Asked, found: Survey, best: Fit | None, target: Path
 ) -> Answers:
-    if best is not None and best.lacks:
-        raise ConfigError(
-            f"{best.layout.name} needs {' and '.join(best.lacks)}",
-            hint=(
-                "specify it with --metadata FILE, whatever its name is; see docs/layouts.md",
-                f"or do without it, as far as that goes: --layout {GUESSED}",
-            ),
-        )
     layout = best.layout if best else None
     zone = asked.timezone
     if zone is None and needs_timezone(layout):
@@ -192,6 +191,21 @@ async def _fields(
         )
     sending = settings.sending()
     return await learn_fields(connection, asked.talk_id, sending.endpoint, sending.credentials)
+
+
+def _ask_table(best: Fit) -> Head:
+    """The head of the table that a layout lacks."""
+    needed = f"{best.layout.name} needs {' and '.join(best.lacks)}"
+    path = _ask(f"{needed}. Where is it")
+    if path is None:
+        raise ConfigError(
+            needed,
+            hint=(
+                "specify it with --metadata FILE, whatever its name is; see docs/layouts.md",
+                f"or do without it, as far as that goes: --layout {GUESSED}",
+            ),
+        )
+    return head_of(Path(path).expanduser(), path)
 
 
 def _ask_timezone() -> str:

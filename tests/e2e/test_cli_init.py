@@ -179,6 +179,37 @@ def test_on_a_terminal_it_asks_what_it_cannot_find(program, archive):
     assert written["connection-id"] == "c7"
 
 
+def test_on_a_terminal_it_asks_for_the_table_that_a_layout_lacks(program, archive):
+    made = archive("freepbx")
+    made.tables["cdr.csv"].rename(made.root.parent / "export.csv")
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{made.root.parent / 'export.csv'}\n\n".encode())
+    process = program.start("init", made.root, stdin=theirs, redirection=f"2>{os.ttyname(theirs)}")
+    result = program.finish(process)
+    os.close(theirs)
+    asked = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert result.code == 0, asked
+    assert "freepbx needs its table, cdr.csv. Where is it" in asked
+    table = settings_in(program.directory)["metadata"]["table"][0]
+    assert table["file"] == str(made.root.parent / "export.csv")
+
+
+def test_another_table_is_guessed_instead_of_what_a_layout_lacks(program, archive):
+    made = archive("freepbx")
+    made.tables["cdr.csv"].unlink()
+    rows = [
+        f"{path},{fields['date']},{fields['operator_id']},{fields['client_id']},in"
+        for path, fields in made.talks.items()
+    ]
+    table = made.root.parent / "mine.csv"
+    table.write_text("\n".join(["file,start,agent,phone,direction", *rows]))
+    result = program("init", made.root, "--metadata", table)
+    assert result.code == 0, result.said
+    assert "No known system: mine.csv describes the recordings" in result.out
+    assert settings_in(program.directory)["metadata"]["table"][0]["file"] == str(table)
+
+
 def test_our_own_sidecars_need_no_layout(program, calls):
     calls.write("a.wav", "b/c.wav", operator_id="7")
     result = program("init", calls)
