@@ -37,21 +37,14 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
         return
     directory = printable(os.fspath(places.directory))
     others = await _others_in(source)
-    if others and not places.ledger.exists():
-        raise SourceError(
-            f"the directory {directory} has no recordings: {looks_like_audio(others)}",
-            hint=[
-                *ways_to_take(others, os.fspath(places.directory)),
-                CommandHint("if it is to have none at first", "upload", "--allow-empty"),
-            ],
-        )
+    what = f": {looks_like_audio(others)}" if others else ""
+    ways = ways_to_take(others, os.fspath(places.directory))
     if not places.ledger.exists():
         raise SourceError(
-            f"the directory {directory} has no recordings",
+            f"the directory {directory} has no recordings{what}",
             hint=[
-                MOUNT,
-                _NAMES,
-                CommandHint("if it is to be empty at first", "upload", "--allow-empty"),
+                *(ways if others else (MOUNT, _NAMES)),
+                CommandHint("if it is to have none at first", "upload", "--allow-empty"),
             ],
         )
     try:
@@ -65,8 +58,8 @@ async def require_recordings(places: Places, source: DirectorySource, *, allowed
     if known:
         raise SourceError(
             f"the directory {directory} has no recordings, and its ledger has"
-            f" {plural(known, 'recording')} on record",
-            hint=[MOUNT, ON_PURPOSE],
+            f" {plural(known, 'recording')} on record{what}",
+            hint=[MOUNT, *ways, ON_PURPOSE],
         )
 
 

@@ -134,6 +134,22 @@ def test_a_directory_with_nothing_else_is_like_an_empty_one(calls, upload, progr
     assert "2 files look like audio" in words(allowed.err)
 
 
+def test_a_recorder_that_changed_its_format_is_named_once_the_old_files_are_gone(
+    calls, upload, tmp_path
+):
+    calls.write("a.wav")
+    ledger = ("--ledger", tmp_path / "of-calls.db")
+    assert upload(*ledger).code == 0
+    for path in (*calls.folder.glob("a.*"), calls.folder / "manifest.jsonl"):
+        path.unlink()
+    calls.put("b.m4a", M4A)
+    result = upload(*ledger)
+    assert result.code == 4, result.said
+    problem = "and its ledger has 1 recording on record: 1 file looks like audio and is not taken"
+    assert problem in words(result.err)
+    assert "--include '*.m4a'" in result.err
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("b.aiff", encoded("AIFF")), ("it's 5.caf", encoded("CAF"))],
