@@ -51,8 +51,9 @@ def archive(calls):
     return calls
 
 
-def defects(program, calls, *flags):
-    result = program("check", calls, "--json", *flags)
+def defects(program, calls):
+    """All defects, those included that conversion would mend without a word."""
+    result = program("check", calls, "--json", "--convert", "off")
     return json.loads(result.out)["defects"]
 
 
