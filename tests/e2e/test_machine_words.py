@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from support import audio_makers as make
 from support.event_samples import SAMPLES
 
 from batch_uploader.ui.fields import event_fields, progress_fields
@@ -14,8 +15,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="ut
 WORDS = set(
     re.findall(r"^\| `(\w+)` \| [^|]+ \|$", PAGE[PAGE.index("## The words") :], re.MULTILINE)
 )
-BY_STATUS = {"counts", "totals"}
-"""What has a status word for a key."""
+BY_CODE = {"counts", "totals", "left_out_by", "waiting_for"}
+"""What has a status, or the code of an error, for a key."""
 
 
 def keys(value):
@@ -25,8 +26,7 @@ def keys(value):
     if not isinstance(value, dict):
         return set()
     below = [
-        keys(list(each.values())) if name in BY_STATUS else keys(each)
-        for name, each in value.items()
+        keys(list(each.values())) if name in BY_CODE else keys(each) for name, each in value.items()
     ]
     return set(value).union(*below)
 
@@ -34,16 +34,18 @@ def keys(value):
 def test_all_surfaces_share_one_vocabulary(calls, upload, program, start_service, tmp_path):
     calls.write("a.wav", "b.wav")
     calls.put("c.wav", b"")
+    calls.write("converted.wav").put("converted.wav", make.encoded("WAV", "GSM610"))
     log = tmp_path / "attempts.log"
     with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
         result = upload("--progress", "json", "-v", "--log-file", log, to=service)
     assert result.code == 1
-    calls.write("d.wav")
+    calls.write("d.wav").write("long.wav", seconds=2)
     calls.put("e.json", b"{}")
+    at_once = ("--sidecar-wait", "0", "--min-age-open", "0", "--max-length", "1s")
     surfaces = {
         "events": [json.loads(line) for line in result.out.splitlines()],
         "log": [json.loads(line) for line in log.read_text("ascii").splitlines()],
-        "check": json.loads(program("check", calls, "--json").out),
+        "check": json.loads(program("check", calls, "--json", *at_once).out),
         "status": json.loads(program("status", calls, "--json").out),
         "manifest": [
             json.loads(line) for line in program("manifest", calls).out.splitlines() if line
