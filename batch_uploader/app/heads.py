@@ -4,14 +4,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from batch_uploader.app.recognition import Head
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader, Written
-from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
+from batch_uploader.prepare.about.tables.jsonrows import (
+    JsonLinesReader,
+    JsonListReader,
+    is_list,
+    list_within,
+)
 from batch_uploader.prepare.about.tables.lines import SAMPLE
 from batch_uploader.prepare.about.tables.rows import Place, Reader, Row
 from batch_uploader.prepare.about.tables.sql import SqlReader
@@ -50,9 +55,7 @@ def head_of(path: Path, given: str) -> Head:
                 return _with_or_without_header(
                     given, lambda written: DelimitedReader(file, written)
                 )
-            listed = is_list(file.read(SAMPLE), None)
-            file.seek(0)
-            reader = JsonListReader(file, None, None) if listed else JsonLinesReader(file, None)
+            reader = _json(file, path)
             fields = [row for row in _rows(reader, _MOST_ROWS) if isinstance(row, Mapping)]
         named = tuple(dict.fromkeys(name for each in fields for name in each))
         return Head(given, named, len(named), tuple(fields))
@@ -62,6 +65,15 @@ def head_of(path: Path, given: str) -> Head:
         ) from error
     except ConfigError as error:
         raise ConfigError(f"{given}: {error.problem}", hint=error.hints) from error
+
+
+def _json(file: BinaryIO, path: Path) -> JsonListReader | JsonLinesReader:
+    # A .json that is one object is an answer with rows in it, not a row.
+    records = list_within(file, None) if path.suffix.lower() == ".json" else None
+    file.seek(0)
+    if records is not None or is_list(file.read(SAMPLE), None):
+        return JsonListReader(file, None, records)
+    return JsonLinesReader(file, None)
 
 
 def near(directory: Path, layouts: Sequence[Layout]) -> list[str]:

@@ -1,7 +1,7 @@
 """Where metadata come from, as ``MetadataRules``: ``[metadata]``, layouts and their flags."""
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -22,24 +22,31 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
+_Table = TableSpec | LookupSpec
 _Declared = TypeVar("_Declared", DeclaredSidecar, TableSpec, LookupSpec)
-_Spec = TypeVar("_Spec", TableSpec, LookupSpec)
 _MOST_DIGESTED = 16 * 1024 * 1024
 _KEYS = frozenset({"order", "names", "timezone", "sidecar", "table", "lookup", "map"})
 _ALSO_FLAGS = frozenset({"names", "timezone"})
+_DATABASES = frozenset({".db", ".sqlite", ".sqlite3"})
 _TABLE_HINT = "write it as [NAME], with a line for each key"
 
 
 def read_about(layers: ChainMap[str, RawSetting]) -> MetadataRules:
     """The rules of these settings. Raises ConfigError."""
     found = _Found(layers)
-    tables, lookups = _tables(found, layers.get("metadata"))
+    declared: list[_Table] = [
+        *(found.read("table", partial(_each, TableSpec)) or ()),
+        *(found.read("lookup", partial(_each, LookupSpec)) or ()),
+    ]
+    specs = _with_files(declared, layers.get("metadata"))
     rules = MetadataRules(
         names=found.read("names", _pattern),
         timezone=found.read("timezone", _zone),
         sidecars=found.read("sidecar", partial(_each, DeclaredSidecar)) or (),
-        tables=tables,
-        lookups=tuple(replace(each, content=_content(each)) for each in lookups),
+        tables=tuple(each for each in specs if isinstance(each, TableSpec)),
+        lookups=tuple(
+            replace(each, content=_content(each)) for each in specs if isinstance(each, LookupSpec)
+        ),
     )
     order = found.read("order", lambda given: replace(rules, order=given.texts()).order)
     return replace(rules, order=order or (), map=_map(found, rules))
@@ -114,43 +121,49 @@ def _zone(given: RawSetting) -> str:
     return name
 
 
-def _tables(
-    found: _Found, files: RawSetting | None
-) -> tuple[tuple[TableSpec, ...], tuple[LookupSpec, ...]]:
-    """The tables and second tables, with the files of ``--metadata`` in place of theirs."""
-    tables = list(found.read("table", partial(_each, TableSpec)) or ())
-    lookups = list(found.read("lookup", partial(_each, LookupSpec)) or ())
-    if files is not None and isinstance(files.value, list):
-        for text in files.texts():
-            file = str(files.base / Path(text).expanduser())
-            if not (_renamed(lookups, file) or _renamed(tables, file) or _only(tables, file)):
-                files.refuse(
-                    f"which table {text} is remains unclear",
-                    "declare it as [[metadata.table]] with how its rows are matched, or a --layout",
-                )
-    return tuple(tables), tuple(lookups)
+def _with_files(specs: Sequence[_Table], files: RawSetting | None) -> list[_Table]:
+    """Tables and lookups, with the files of ``--metadata`` in place of their own.
+
+    One of another name is that of the only table.
+    """
+    found = list(specs)
+    taken: set[int] = set()
+    texts = files.texts() if files is not None and isinstance(files.value, list) else ()
+    for text in texts:
+        assert files is not None  # noqa: S101 - it has texts
+        path = files.base / Path(text).expanduser()
+        alike = _meant(specs, path)
+        if len(alike) != 1:
+            files.refuse(
+                f"which table {text} is remains unclear",
+                "declare it as [[metadata.table]], with how its rows are matched, or a --layout",
+            )
+        [at] = alike
+        if at in taken:
+            files.refuse(
+                f"{text} is another file of the same table",
+                "specify all of its files as one pattern, in quotes, like 'cdr*.csv'",
+            )
+        taken.add(at)
+        is_file = found[at].file is not None
+        found[at] = replace(found[at], **{"file": str(path)} if is_file else _sqlite(path))
+    return found
 
 
-def _renamed(specs: list[_Spec], file: str) -> bool:
-    """Put a file in the place of the one that has the same name, if there is just one."""
-    alike = [
-        number
-        for number, each in enumerate(specs)
-        if each.file is not None and Path(each.file).name == Path(file).name
-    ]
-    return _replaced(specs, alike, file)
+def _meant(specs: Sequence[_Table], path: Path) -> list[int]:
+    """Which of them a file may be: those of its name, else all tables that are read like it."""
+    names = {
+        at: Path(spec.file or Address(spec.database or "").file or "").name
+        for at, spec in enumerate(specs)
+        if (spec.file is None) == (path.suffix.lower() in _DATABASES)
+    }
+    named = [at for at, name in names.items() if name == path.name]
+    tables = [at for at in names if isinstance(specs[at], TableSpec)]
+    return named or tables or list(names)
 
 
-def _only(specs: list[TableSpec], file: str) -> bool:
-    """Put a file in the place of the only one."""
-    return _replaced(specs, [n for n, each in enumerate(specs) if each.file is not None], file)
-
-
-def _replaced(specs: list[_Spec], places: list[int], file: str) -> bool:
-    if len(places) != 1:
-        return False
-    specs[places[0]] = replace(specs[places[0]], file=file)
-    return True
+def _sqlite(path: Path) -> dict[str, str]:
+    return {"database": f"sqlite:{path}"}
 
 
 def _content(lookup: LookupSpec) -> str:
@@ -179,4 +192,4 @@ def _absolute(spec: _Declared, base: Path) -> _Declared:
     if spec.file is not None:
         return replace(spec, file=str(base / Path(spec.file).expanduser()))
     path = Address(spec.database or "").file
-    return spec if path is None else replace(spec, database=f"sqlite:{base / path}")
+    return spec if path is None else replace(spec, **_sqlite(base / path))

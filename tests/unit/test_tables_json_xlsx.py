@@ -44,6 +44,29 @@ def test_a_list_and_an_object_a_line(folder, name, indent):
         assert (one.origin, two.origin) == ("calls.jsonl, line 1", "calls.jsonl, line 2")
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"result": ROWS, "total": 3},
+        {"jsonrpc": "2.0", "result": {"metadata": {"tags": [{"n": 1}]}, "data": ROWS}},
+        {"list": [], "names": ["x"], "pages": {"first": {"calls": ROWS}}},
+    ],
+)
+def test_the_answer_of_an_api_as_it_was_saved(folder, answer, indent):
+    folder.write("calls.json", json.dumps(answer, indent=indent).encode())
+    [one, none], faults, count = found(folder, "calls.json", "1.mp3", "3.wav")
+    assert (one.fields, none, faults, count) == (ROWS[0], None, [], 3)
+
+
+@pytest.mark.parametrize("name", ["calls.json", "calls.jsonl"])
+def test_a_single_row_with_a_list_in_it_is_no_answer(folder, name):
+    row = {"file": "1.wav", "employees": [{"file": "2.wav"}]}
+    folder.write(name, as_lines([row]))
+    [one, two], faults, count = found(folder, name, "1.mp3", "2.mp3")
+    assert (one.fields, two, faults, count) == (row, None, [], 1)
+
+
 def test_objects_a_line_may_be_in_a_json_file(folder):
     folder.write("calls.json", as_lines(ROWS))
     with folder.table("calls.json", column="file") as table:
@@ -70,15 +93,15 @@ def test_a_list_within_an_object(folder):
     folder.write("calls.json", json.dumps({"data": {"calls": ROWS}}).encode())
     [one], _, _ = found(folder, "calls.json", "1.wav", records="data.calls")
     assert one.fields == ROWS[0]
-    with pytest.raises(ConfigError, match=r"no column file; its columns are data; or .* records"):
-        found(folder, "calls.json", "1.wav")
+    with pytest.raises(ConfigError, match=r"no column other; its columns are data; or .* records"):
+        found(folder, "calls.json", "1.wav", column="other")
     folder.write("null.jsonl", as_lines([{"file": None}, {"file": ""}]))
     assert found(folder, "null.jsonl", "1.wav") == ([None], [], 2)
     with pytest.raises(ConfigError, match="no list at calls"):
         found(folder, "calls.json", "1.wav", records="calls")
     folder.write("calls.json", json.dumps({"data": ROWS}, indent=1).encode())
     with pytest.raises(ConfigError, match="where its list is with records"):
-        found(folder, "calls.json", "1.wav")
+        found(folder, "calls.json", "1.wav", column="other")
 
 
 def test_a_column_within_lists_and_objects(folder):

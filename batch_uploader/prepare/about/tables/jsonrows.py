@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.lines import SAMPLE, Lines, recognise
@@ -15,6 +15,9 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 _PIECE: Final = 256 * 1024
 _LONGEST_ROW: Final = 4 * 1024 * 1024
 _FIX: Final = "fix it there"
+_NEXT_OBJECT: Final = re.compile(r"\n\{")
+_DEEPEST: Final = 4
+"""So deep within an answer its list may be."""
 
 
 class _Refused(ValueError):  # noqa: N818 - internal
@@ -48,6 +51,42 @@ def is_list(sample: bytes, encoding: str | None) -> bool:
     except ValueError:
         return True
     return False
+
+
+def list_within(
+    file: BinaryIO,
+    encoding: str | None,
+    is_row: Callable[[Mapping[str, object]], bool] | None = None,
+) -> str | None:
+    """Where the rows are in a file that is one object, as an API answers: ``result.data``.
+
+    None if the object is a row itself, if no list within it has rows, or if the file is no such
+    object. Without ``is_row`` only what is within may be a row, any object there.
+    """
+    file.seek(0)
+    sample = file.read(SAMPLE)
+    name, mark = recognise(sample, encoding)
+    begin = sample[mark:].decode(name, "ignore").lstrip()
+    if not begin.startswith("{") or _NEXT_OBJECT.search(begin):
+        return None
+    data = sample + file.read(_LARGEST - len(sample))
+    try:
+        found = _DECODER.decode(data[mark:].decode(name))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or (is_row is not None and is_row(found)):
+        return None
+    paths: list[tuple[str, ...]] = [(each,) for each in found]
+    for path in paths:
+        inner: Any = found
+        for step in path:
+            inner = inner[step]
+        first = inner[0] if isinstance(inner, list) and inner else None
+        if isinstance(first, dict) and (is_row is None or is_row(first)):
+            return ".".join(path)
+        if isinstance(inner, dict) and len(path) < _DEEPEST:
+            paths += [(*path, each) for each in inner]
+    return None
 
 
 class JsonLinesReader:

@@ -11,7 +11,12 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader
 from batch_uploader.prepare.about.tables.index import FileLook, Index
-from batch_uploader.prepare.about.tables.jsonrows import JsonLinesReader, JsonListReader, is_list
+from batch_uploader.prepare.about.tables.jsonrows import (
+    JsonLinesReader,
+    JsonListReader,
+    is_list,
+    list_within,
+)
 from batch_uploader.prepare.about.tables.lines import SAMPLE
 from batch_uploader.prepare.about.tables.match import Matcher
 from batch_uploader.prepare.about.tables.refresh import (
@@ -46,13 +51,13 @@ def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Match
         look = look_of(where.stat())
         written = spec.written()
         return refresh_whole(wanted, look, lambda: XlsxReader(where, written, spec.sheet))
-    if ending in _JSON and _is_list(spec, where):
+    if ending in _JSON:
         with where.open("rb") as file:
-            return refresh_whole(
-                wanted,
-                look_of(where.stat()),
-                lambda: JsonListReader(file, spec.encoding, spec.records),
-            )
+            records = spec.records or list_within(file, spec.encoding, spec.match.is_in)
+            if records is not None or _is_list(spec, file):
+                look = look_of(where.stat())
+                reader = JsonListReader(file, spec.encoding, records)
+                return refresh_whole(wanted, look, lambda: reader)
 
     def opened(file: BinaryIO, form: Mapping[str, object] | None) -> Reader:
         if ending in _JSON:
@@ -62,11 +67,9 @@ def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Match
     return refresh_file(wanted, where, opened)
 
 
-def _is_list(spec: TableSpec, where: Path) -> bool:
-    if spec.records is not None:
-        return True
-    with where.open("rb") as file:
-        return is_list(file.read(SAMPLE), spec.encoding)
+def _is_list(spec: TableSpec, file: BinaryIO) -> bool:
+    file.seek(0)
+    return is_list(file.read(SAMPLE), spec.encoding)
 
 
 def _made_of(spec: TableSpec) -> str:

@@ -46,6 +46,11 @@ class RowMatch(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "w
             raise ConfigError("match: a time alone is not enough", hint="specify number as well")
         parse_duration(self.window)
 
+    def is_in(self, fields: Mapping[str, object]) -> bool:
+        """Whether an object has what rows are found by."""
+        wanted = [self.column] if self.column is not None else [self.time, *self.number[:1]]
+        return all(name in fields or str(name).partition(".")[0] in fields for name in wanted)
+
     @property
     def group(self) -> str | None:
         """The group of the names that the column is compared with, None if it is a path."""
