@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from batch_uploader.ledgers.sqlite import SqliteLedger
     from batch_uploader.pace import Timetable
     from batch_uploader.pace.retry import RetryPolicy
+    from batch_uploader.prepare.about.foreign import DeclaredSidecar, SidecarFormat
+    from batch_uploader.prepare.about.lookups import LookupSpec
+    from batch_uploader.prepare.about.rules import MetadataRules
+    from batch_uploader.prepare.about.tables.spec import RowMatch, TableSpec
     from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
     from batch_uploader.prepare.callid import CallIds
     from batch_uploader.prepare.filters import Filters, Sample
@@ -81,6 +85,7 @@ __all__ = [
     "ConfigError",
     "Container",
     "Credentials",
+    "DeclaredSidecar",
     "DirectorySource",
     "DirectoryStatus",
     "DuplicateExample",
@@ -99,9 +104,11 @@ __all__ = [
     "Kind",
     "LedgerError",
     "LedgerLocked",
+    "LookupSpec",
     "MemoryLedger",
     "MemorySink",
     "MemorySource",
+    "MetadataRules",
     "Outcome",
     "PassedOver",
     "PathDecision",
@@ -112,6 +119,7 @@ __all__ = [
     "Resolution",
     "Resolved",
     "RetryPolicy",
+    "RowMatch",
     "Rules",
     "RunOptions",
     "RunStats",
@@ -120,12 +128,14 @@ __all__ = [
     "Searched",
     "Security",
     "ServiceAccountKey",
+    "SidecarFormat",
     "SidecarMode",
     "SourceError",
     "SpeechSenseSink",
     "SqliteLedger",
     "Status",
     "Summary",
+    "TableSpec",
     "Timetable",
     "Unavailable",
     "Uploader",
@@ -160,6 +170,10 @@ _MODULES = {
     "core.model": ("Container", "Ending", "Failure", "Outcome", "PassedOver", "Summary"),
     "core.states": ("Status", "Verdict"),
     "pace": ("Timetable",),
+    "prepare.about.foreign": ("DeclaredSidecar", "SidecarFormat"),
+    "prepare.about.lookups": ("LookupSpec",),
+    "prepare.about.rules": ("MetadataRules",),
+    "prepare.about.tables.spec": ("RowMatch", "TableSpec"),
     "prepare.audio": ("AudioRules", "EndMark", "RawFormat"),
     "prepare.callid": ("CallIds",),
     "prepare.filters": ("Filters", "Sample"),

@@ -8,6 +8,7 @@ from anyio import to_thread
 from hypothesis import given
 from hypothesis import strategies as st
 
+import batch_uploader
 from batch_uploader.core.model import Metadata
 from batch_uploader.prepare.about import functions
 from batch_uploader.prepare.about.describer import ManySources
@@ -252,3 +253,22 @@ def test_any_values_become_metadata_or_defects(values, own):
     else:
         assert made.metadata
         assert all(each.cure for each in made.metadata)
+
+
+async def test_programs_have_what_the_settings_have(archive):
+    archive.put("a.wav")
+    archive.spec("a.wav,79001234567,x\n")
+    rules = batch_uploader.Rules(
+        about=batch_uploader.MetadataRules(
+            tables=(
+                batch_uploader.TableSpec(
+                    batch_uploader.RowMatch(column="file", by="stem"), file=str(archive.table)
+                ),
+            ),
+            map={"client_id": "src"},
+        ),
+        call_ids=batch_uploader.CallIds(frozenset({"more"})),
+    )
+    seen = []
+    await batch_uploader.check_directory(archive.folder, rules=rules, listeners=[seen.append])
+    assert [defect.kind for each in seen for defect in each.defects] == ["empty"]
