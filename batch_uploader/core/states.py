@@ -169,7 +169,7 @@ class Status(StrEnum):
             means="two runs that were 20 hours apart or more saw it waiting",
             then="looks again, and sends it as soon as it is ready",
             stored=Stored.NO,
-            attention="these have been waiting for a day: see what for, and since when",
+            attention="these have waited for a day: see what for, or leave them out (--exclude)",
             unchanged=Decision(Action.UPLOAD, "it was waiting"),
             forgotten=True,
             waits=True,
