@@ -25,7 +25,13 @@ from batch_uploader.app.places import (
     find_places,
     require_none_lost,
 )
-from batch_uploader.app.preparing import preparer_of, sidecar_patterns
+from batch_uploader.app.preparing import (
+    described_fact,
+    describer_of,
+    indexes_of,
+    preparer_of,
+    sidecar_patterns,
+)
 from batch_uploader.app.roots import Roots
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
@@ -221,15 +227,16 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         await require_recordings(places, source, allowed=options.allow_empty)
         stack.enter_context(source)
         await to_thread.run_sync(roots.require_none, source)
-        choice = await choose_conversion(
-            known.reader if isinstance(known, OnRecord) else None, rules
-        )
+        reader = known.reader if isinstance(known, OnRecord) else None
+        choice = await choose_conversion(reader, rules)
         rules, summary.unconverted = choice.rules, choice.waiting
-        preparer = preparer_of(source, connection, rules)
-        if isinstance(preparer.describer, Refreshed):
-            stack.callback(preparer.describer.close)
-            await to_thread.run_sync(preparer.describer.refresh, "")
-            summary.faults = preparer.describer.faults()
+        describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
+        preparer = preparer_of(source, connection, rules, describer)
+        if isinstance(describer, Refreshed):
+            stack.callback(describer.close)
+            before = None if reader is None else await reader.fact(described_fact(connection))
+            await to_thread.run_sync(describer.refresh, before or "")
+            summary.faults = describer.faults()
         planner = FolderPlanner(
             source,
             known,

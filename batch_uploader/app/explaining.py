@@ -7,7 +7,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_uploader.app.places import Places
-from batch_uploader.app.preparing import describer_of, sidecar_patterns
+from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patterns
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Listing
 from batch_uploader.core.ports import Source
@@ -40,7 +40,8 @@ async def explain_recording(
         sidecars=sidecar_patterns(rules),
     ) as source:
         listing = await _folder_of(source, path)
-        return await to_thread.run_sync(_explained, source, rules, listing, path)
+        describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
+        return await to_thread.run_sync(_explained, source, describer, listing, path)
 
 
 async def _folder_of(source: Source, path: str) -> Listing:
@@ -54,8 +55,7 @@ async def _folder_of(source: Source, path: str) -> Listing:
     )
 
 
-def _explained(source: Source, rules: Rules, listing: Listing, path: str) -> Explained:
-    describer = describer_of(source, rules)
+def _explained(source: Source, describer: Describer, listing: Listing, path: str) -> Explained:
     try:
         if isinstance(describer, Refreshed):
             describer.refresh("")

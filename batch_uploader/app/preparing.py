@@ -20,11 +20,16 @@ def preparer_of(
     return Preparer(source, connection_id, rules, describer or describer_of(source, rules))
 
 
-def describer_of(source: Source, rules: Rules, folder: Path | None = None) -> Describer:
-    """What describes recordings by these rules; ``folder`` is for indexes. Raises ConfigError."""
+def describer_of(
+    source: Source, rules: Rules, folder: Path | None = None, *, keep: bool = True
+) -> Describer:
+    """What describes recordings by these rules. Raises ConfigError.
+
+    ``folder`` is for indexes; unless it is to ``keep`` them, those in it are copied and left alone.
+    """
     if rules.about is None:
         return Sidecars(source, rules.schema, rules.sidecar)
-    return many_sources(source, rules, folder)
+    return many_sources(source, rules, folder, keep=keep)
 
 
 def indexes_of(ledger: Path) -> Path:
@@ -32,7 +37,14 @@ def indexes_of(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.stem}-tables")
 
 
-def many_sources(source: Source, rules: Rules, folder: Path | None = None) -> "ManySources":
+def described_fact(connection_id: str) -> str:
+    """The name of the ledger's fact that says what the tables of a connection were."""
+    return f"described:{connection_id}"
+
+
+def many_sources(
+    source: Source, rules: Rules, folder: Path | None = None, *, keep: bool = True
+) -> "ManySources":
     """What describes recordings by tables, names, sidecars of any form. Raises ConfigError."""
     from batch_uploader.prepare.about.describer import ManySources  # most runs do without
     from batch_uploader.prepare.about.rules import MetadataRules
@@ -47,6 +59,7 @@ def many_sources(source: Source, rules: Rules, folder: Path | None = None) -> "M
         ids=rules.call_ids.named,
         optional=rules.sidecar is SidecarMode.OPTIONAL,
         folder=folder,
+        keep=keep,
     )
 
 

@@ -18,7 +18,7 @@ from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.converting import AGREED
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.newsettings import new_settings, settings_on_record
-from batch_uploader.app.preparing import describer_of, preparer_of
+from batch_uploader.app.preparing import described_fact, describer_of, preparer_of
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
@@ -310,7 +310,7 @@ class Uploader:
     @property
     def _described(self) -> str:
         """The fact of the ledger that says what the tables of this connection were."""
-        return f"described:{self._ledger.connection_id}"
+        return described_fact(self._ledger.connection_id)
 
     async def _require_same_source(self) -> None:
         if isinstance(self._source, Anchored):

@@ -400,6 +400,25 @@ def test_check_reads_tables_and_leaves_no_trace(archive, tables, calls, program)
     assert [each.name for each in calls.folder.iterdir()] == ["a.wav"]
 
 
+def test_check_and_explain_know_what_is_new_in_a_table_and_leave_its_index_alone(
+    archive, tables, calls, program
+):
+    for name in ("one/a.wav", "two/b.wav"):
+        archive.recording(name)
+    tables(row("a"), row("x", 29))
+    archive.upload(code=1)
+    [index] = calls.folder.rglob("*-tables/cdr-*.db")
+    before = index.read_bytes(), calls.manifest()
+    tables(row("a"), row("x", 29), row("b", 28))
+    result = program("check", calls)
+    assert result.code == 0, result.said
+    assert "1 recording," in result.out
+    explained = program("check", calls, "--explain", "two/b.wav")
+    assert "cdr.csv, line 4" in explained.out
+    assert (index.read_bytes(), calls.manifest()) == before
+    assert archive.upload()["two/b.wav"]["operator_id"] == "204"
+
+
 def test_a_table_that_is_not_there_is_a_wrong_setting(archive, upload, calls):
     archive.recording("a.wav")
     archive.settings(TABLE)

@@ -16,6 +16,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about.tables import lines as lines_module
 from batch_uploader.prepare.about.tables import refresh
 from batch_uploader.prepare.about.tables.index import VERSION
+from batch_uploader.prepare.about.tables.table import Table
 
 HEADER = ("uid", "recordingfile")
 
@@ -375,3 +376,22 @@ def test_changes_are_known_for_some_generations_and_not_too_many(folder, monkeyp
 def changed_whole(folder, since):
     with folder.table("cdr.csv") as table:
         return table.changed_since(since).keys
+
+
+def test_a_copied_index_is_brought_up_to_date_and_its_origin_left_alone(folder, bytes_read):
+    folder.write("cdr.csv", as_csv([HEADER, *rows(*range(300))]))
+    with folder.table("cdr.csv") as table:
+        before = table.generation
+    [origin] = folder.indexes.glob("*.db")
+    content = origin.read_bytes()
+    folder.append("cdr.csv", as_csv(rows(300)))
+    bytes_read.clear()
+    copies = folder.path / "copies"
+    with Table(folder.table("cdr.csv").spec, copies, folder.path, None, folder.indexes) as table:
+        assert len(bytes_read) == 1
+        assert changed(table, before, 299, 300) == [300]
+        assert uids(table, 0, 300) == ["u0", "u300"]
+    assert origin.read_bytes() == content
+    origin.write_bytes(content[: len(content) // 2])
+    with Table(folder.table("cdr.csv").spec, copies, folder.path, None, folder.indexes) as table:
+        assert uids(table, 0, 300) == ["u0", "u300"]

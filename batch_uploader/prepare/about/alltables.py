@@ -31,7 +31,8 @@ Said = Values | tuple[Defect, ...] | None
 class Tables:
     """The tables and second tables of the settings.
 
-    ``folder`` is for their indexes; without one they are temporary. ``known`` are the functions of
+    ``folder`` is for their indexes; without one they are temporary, and unless it is to ``keep``
+    them they are copies of those in it. ``known`` are the functions of
     the conditions that choose among rows. Blocking; threads may ask at the same time.
     """
 
@@ -41,9 +42,12 @@ class Tables:
         rules: MetadataRules,
         folder: Path | None,
         known: Mapping[str, Callable[..., object]],
+        *,
+        keep: bool = True,
     ) -> None:
         self._source = source
-        self._folder = folder
+        self._folder = folder if keep else None
+        self._origin = None if keep else folder
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
         language = Language(frozenset(), known)
         self._compiled = lambda text: _condition(language, text)
@@ -80,11 +84,11 @@ class Tables:
             folder = self._folder or Path(stack.enter_context(TemporaryDirectory()))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tables = [
-                stack.enter_context(Table(spec, folder, Path(), self._compiled))
+                stack.enter_context(Table(spec, folder, Path(), self._compiled, self._origin))
                 for spec in self._specs
             ]
             self._lookups = {
-                spec.source: stack.enter_context(LookupTable(spec, folder))
+                spec.source: stack.enter_context(LookupTable(spec, folder, self._origin))
                 for spec in self._lookup_specs
             }
             before = json.decode(seen, type=list[str]) if seen else []

@@ -74,13 +74,14 @@ class ManySources:
         ids: frozenset[str] = frozenset(),
         optional: bool = False,
         folder: Path | None = None,
+        keep: bool = True,
     ) -> None:
         self._source = source
         self._rules = rules
         self._optional = optional
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
         where = None if rules.timezone is None else times.zone(rules.timezone)
-        self._tables = Tables(source, rules, folder, functions.of(where, {}))
+        self._tables = Tables(source, rules, folder, functions.of(where, {}), keep=keep)
         known = functions.of(where, self._tables.lookups)
         mapped = FieldMap(rules.map, rules.sources, known)
         self._fields = Fields(schema, mapped, functions.TimeFunctions(where), ids)

@@ -65,9 +65,9 @@ class LookupSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
 class LookupTable:
     """An open second table."""
 
-    def __init__(self, spec: LookupSpec, folder: Path) -> None:
+    def __init__(self, spec: LookupSpec, folder: Path, origin: Path | None = None) -> None:
         self._spec = spec
-        self._table = Table(spec.table, folder, Path(), _no_condition)
+        self._table = Table(spec.table, folder, Path(), _no_condition, origin)
 
     def __enter__(self) -> Self:
         """Bring its index up to date. Blocking. Raises ConfigError, OSError."""

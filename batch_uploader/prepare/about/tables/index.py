@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -110,6 +110,20 @@ class Kept(NamedTuple):
 
 class Unusable(OSError):  # noqa: N818 - a state, not a mistake
     """An index that is damaged, or of another version."""
+
+
+def copy_index(origin: Path, path: Path) -> None:
+    """Copy an index, also while it is written; without a usable one there is none."""
+    if not origin.is_file():
+        return
+    try:
+        with (
+            closing(sqlite3.connect(f"{origin.absolute().as_uri()}?mode=ro", uri=True)) as old,
+            closing(sqlite3.connect(path)) as copy,
+        ):
+            old.backup(copy)
+    except sqlite3.Error:
+        path.unlink(missing_ok=True)
 
 
 class Index:

@@ -12,7 +12,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
-from batch_uploader.prepare.about.tables.index import MOST_ROWS, FoundRow, Index
+from batch_uploader.prepare.about.tables.index import MOST_ROWS, FoundRow, Index, copy_index
 from batch_uploader.prepare.about.tables.match import WantedRows, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
 from batch_uploader.prepare.about.tables.rows import shown
@@ -43,7 +43,8 @@ class _Part(Struct):
 class Table:
     """A table of the settings. ``folder`` is for its indexes, ``base`` for relative paths.
 
-    ``compiled`` makes a condition of an expression. Threads may ask at the same time. Everything
+    ``origin`` is a folder with indexes that are copied first, and left as they are. ``compiled``
+    makes a condition of an expression. Threads may ask at the same time. Everything
     here blocks; it raises ConfigError, and OSError if the disk does.
     """
 
@@ -53,10 +54,12 @@ class Table:
         folder: Path,
         base: Path,
         compiled: Callable[[str], Condition],
+        origin: Path | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
         self._base = base
+        self._origin = origin
         self._rules = rules(spec.choose, compiled)
         self._conditions = [rule for rule in self._rules if rule.condition is not None]
         self._matcher = matcher(spec.match, spec.zone())
@@ -67,8 +70,11 @@ class Table:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             for name, where in self._sources():
+                path = self._index_path(where)
+                if self._origin is not None:
+                    copy_index(self._origin / path.name, path)
                 try:
-                    index = refreshed(self.spec, where, self._index_path(where), self._matcher)
+                    index = refreshed(self.spec, where, path, self._matcher)
                 except ConfigError as error:
                     raise ConfigError(f"{name}: {error.problem}", hint=error.hints) from None
                 self._parts.append(_Part(name, index))
