@@ -10,8 +10,8 @@ ELLIPSIS = "…"
 
 _OURS = r"\bbatch-uploader (?:upload|check|status|resolve|manifest|emulator|demo)\b"
 _COMMAND = re.compile(rf"`[^`]+`|{_OURS}")
-_TOKEN = re.compile(rf"`[^`]+`[^\s`]*|{_OURS}.*|\S+")
-"""A command or a word."""
+_TOKEN = re.compile(rf"{_OURS}.*|(?:`[^`]+`|\S)+")
+"""A command or a word, with all that is joined to it."""
 
 # A Hangul vowel or final joins the syllable before it, as macOS decomposes Korean names.
 _HANGUL_JOINING = range(0x1160, 0x1200)

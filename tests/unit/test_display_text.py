@@ -131,6 +131,12 @@ def test_a_line_is_folded_between_words_in_its_colours():
     assert texts(fold([Span("    batch-uploader check x")], 8)) == ["    batch-uploader check x"]
 
 
+def test_what_is_joined_to_a_command_stays_with_it():
+    told = "of `a b`/`c d`, or (`e f`)`"
+    rows = ["of", "`a b`/`c d`,", "or", "(`e f`)`"]
+    assert wrap(told, 6, 9) == texts(fold([Span(told)], 6)) == rows
+
+
 @given(st.lists(any_text, min_size=1, max_size=4), st.integers(4, 60))
 def test_folding_breaks_no_word_and_loses_none(parts, width):
     line = [Span(sentence(part), str(number)) for number, part in enumerate(parts)]
