@@ -504,3 +504,29 @@ def test_flags_name_second_tables_by_their_names(archive, tables, tmp_path):
     (tmp_path / "export.csv").write_text(cdr(row("a")))
     flags = ("--metadata", tmp_path / "operators.csv", "--metadata", tmp_path / "export.csv")
     assert archive.upload(*flags)["a.wav"]["operator_name"] == "Ольга"
+
+
+def test_a_row_that_the_rule_cannot_judge_is_a_defect_of_its_recording_alone(archive, calls):
+    for name in ("a.wav", "b.wav"):
+        archive.recording(name)
+    rows = [
+        {"file": "a.wav", "state": "done", "id": 1},
+        {"file": "a.wav", "state": "lost", "id": 2},
+        {"file": "b.wav", "state": "done", "id": 3},
+        {"file": "b.wav", "id": 4},
+    ]
+    archive.file("rows.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+    archive.settings(
+        f"""
+        [[metadata.table]]
+        file = "{calls.folder / "rows.jsonl"}"
+        match = {{ column = "file", with = "name" }}
+        choose = ["state == 'done'"]
+        [metadata.map]
+        id = "table.id"
+        """
+    )
+    found = archive.upload(code=1)
+    assert found["a.wav"] == {"id": "1"}
+    assert found["b.wav"]["code"] == "table-rule"
+    assert "names a column that is not there; its columns are" in found["b.wav"]["message"]

@@ -121,7 +121,15 @@ class Tables:
         """What each table says about the recording at a path."""
         wanted = self._wanted(path)
         with _explaining():
-            return [(table.spec, table.about(wanted, self._exists)) for table in self._tables]
+            return [(table.spec, self._said(table, wanted)) for table in self._tables]
+
+    def _said(self, table: Table, wanted: WantedRows) -> Said:
+        try:
+            return table.about(wanted, self._exists)
+        except ConfigError as error:
+            # A row of JSON may lack a column that the others have: no reason to end a run.
+            cure = "; ".join(error.hints) or "correct [[metadata.table]]"
+            return (Defect(wanted.path, "table-rule", error.problem, cure),)
 
     def unchanged(self, paths: Sequence[str]) -> bool:
         """Whether these recordings surely have the rows that they had in the last run."""
