@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -25,7 +25,7 @@ class Answers(Struct, frozen=True):
     those of the connection, ``talk_id`` the talk that these were learned from.
     """
 
-    settings: Mapping[str, str | bool] = field(default_factory=dict)
+    settings: Mapping[str, str | bool | Sequence[str]] = field(default_factory=dict)
     timezone: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
@@ -104,7 +104,11 @@ def _key(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else quoted(str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return quoted(str(value))
 
 
 def quoted(text: str) -> str:

@@ -22,6 +22,7 @@ from batch_uploader.prepare.about.foreign import (
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.reading import read_small
 from batch_uploader.sources.directory import DirectorySource
+from batch_uploader.sources.selection import FileKind, Selection, literal
 
 _MOST_RECORDINGS = 2_000
 _MOST_READ = 5
@@ -40,6 +41,13 @@ class Survey(Struct, frozen=True):
     folders: int
     more: bool
     shape: Shape | None = None
+
+    @property
+    def included(self) -> list[str]:
+        """The patterns with which those are taken that are not without."""
+        usual = Selection()
+        kinds = [kind for kind in self.extensions if usual.kind(f"x{kind}") is not FileKind.AUDIO]
+        return [f"*{literal(kind)}" for kind in sorted(kinds)]
 
     @property
     def described(self) -> float:

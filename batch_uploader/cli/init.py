@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batch_uploader import layouts
 from batch_uploader.app.channels import kind_of
+from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guessing import GUESSED, guessed, is_ours
 from batch_uploader.app.heads import head_of, near
 from batch_uploader.app.learned import learn_fields
@@ -29,6 +30,7 @@ from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about import times
 from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import FILE_NAME, Settings
+from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.preview import preview_lines
 from batch_uploader.ui.stream import Line, Span
 
@@ -75,10 +77,9 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     heads = [await to_thread.run_sync(head_of, Path(each), each) for each in tables]
     found = await survey(settings.directory, known, heads)
     if not found.bundles:
-        raise SourceError(
-            f"{settings.directory} has no recordings",
-            hint="check the directory; *.wav, *.mp3, *.ogg, *.oga and *.opus are taken",
-        )
+        with DirectorySource(settings.directory) as source:
+            await require_recordings(settings.places(), source, allowed=False)
+        raise SourceError(f"{settings.directory} has no recordings", hint="check the directory")
     output.data(_seen(settings.directory, found, tables))
     best = _chosen(found, chosen, asked)
     output.data(_recognised(best, found, known))
@@ -158,12 +159,16 @@ async def _answers(
     zone = asked.timezone
     if zone is None and needs_timezone(layout):
         zone = _ask_timezone()
-    given = {name: settings.flags[name] for name in _WRITTEN if name in settings.flags}
+    given: dict[str, object] = {
+        name: settings.flags[name] for name in _WRITTEN if name in settings.flags
+    }
     connection = settings.places().connection_id
     if connection is None:
         connection = _ask("ID of the SpeechSense connection (empty: later)", optional=True)
     if connection:
         given["connection-id"] = connection
+    if found.included and (layout is None or layout.name == GUESSED):
+        given["include"] = found.included
     fields = await _fields(settings, asked, connection)
     if "kind" in settings.flags:
         kind: Kind | None = settings.one_of("kind", Kind.TWO_CHANNEL)
@@ -233,9 +238,11 @@ def _ask(question: str, *, optional: bool = False) -> str | None:
     return answer.strip() or None
 
 
-def _as_written(name: str, value: object, target: Path) -> str | bool:
+def _as_written(name: str, value: object, target: Path) -> str | bool | Sequence[str]:
     if isinstance(value, bool):
         return value
+    if isinstance(value, list):
+        return list(map(str, value))
     return _relative(str(value), target) if name in _PATHS else str(value)
 
 

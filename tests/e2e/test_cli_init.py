@@ -161,6 +161,24 @@ def test_a_directory_without_recordings_is_an_error(program, tmp_path):
     assert "no recordings" in result.err
 
 
+def test_files_that_are_passed_over_are_told_if_there_are_no_others(program, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    result = program("init", tmp_path / "other")
+    assert result.code == 4
+    assert "1 .m4a" in result.err
+
+
+def test_recordings_that_have_to_be_included_are(program, calls, service):
+    calls.write("a.wav", "b.wav")
+    for name in ("a", "b"):
+        (calls.folder / f"{name}.wav").rename(calls.folder / f"{name}.webm")
+    result = program("init", calls, *service.flags)
+    assert result.code == 0, result.said
+    assert settings_in(program.directory)["include"] == ["*.webm"]
+    assert "of 2 recordings that were looked at" in result.out
+
+
 def test_on_a_terminal_it_asks_what_it_cannot_find(program, archive):
     made = archive("megafon")
     ours, theirs = pty.openpty()
