@@ -41,7 +41,10 @@ def needs_timezone(layout: Layout | None) -> bool:
 
 def compose(layout: Layout | None, answers: Answers, title: str) -> str:
     """The text of the settings file, with a comment at its top."""
-    text = "" if layout is None else _answered(layout.text, answers)
+    text = "" if layout is None else layout.text
+    if layout is None and answers.timezone is not None:
+        text = "[metadata]\n"
+    text = _answered(text, answers)
     first = _TABLES_BEGIN.search(text)
     keys, tables = (text[: first.start()], text[first.start() :]) if first else (text, "")
     parts = [

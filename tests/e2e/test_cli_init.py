@@ -251,3 +251,18 @@ def test_the_fields_of_the_connection_are_learned_from_a_talk(program, calls, se
         "ticket": "string",
     }
     assert program("check", calls).code == 0
+
+
+def test_local_dates_of_our_own_sidecars_get_the_zone_that_is_given(program, calls, service):
+    rest = {"operator_id": "7", "operator_name": "A", "client_name": "B", "language": "ru-RU"}
+    rest["direction_outgoing"] = "true"
+    for number, date in enumerate(["2025-04-24 14:34:19", "24.04.2025 14:34:19"]):
+        calls.write(f"{number}.wav", date=date, client_id=str(number), **rest)
+    given = ("--timezone", "Asia/Yekaterinburg", "--connection-id", "calls")
+    result = program("init", calls, *given)
+    assert (result.code, result.err) == (0, "")
+    assert "time zone" not in result.out
+    sent = program("upload", calls, *service.flags, "--api-key-file", calls.key_file)
+    assert sent.code == 0, sent.err
+    dates = {datetime.fromisoformat(talk.fields["date"]) for talk in service.talks(calls)}
+    assert dates == {datetime.fromisoformat("2025-04-24T14:34:19+05:00")}

@@ -85,5 +85,4 @@ def test_any_answer_is_what_the_file_has(path, name):
         found = tomllib.loads(compose(layout, answers, "of records"))
         assert found["ledger"] == path
         assert found["connection"]["fields"] == {name: "json"}
-        if layout is not None:
-            assert found["metadata"]["timezone"] == path
+        assert found["metadata"]["timezone"] == path

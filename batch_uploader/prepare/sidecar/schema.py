@@ -196,7 +196,10 @@ _TYPES: Final[Mapping[FieldType, tuple[Callable[[str], object], str]]] = {
     FieldType.BOOLEAN: (frozenset({"true", "false"}).__contains__, "true or false"),
     FieldType.DATE: (
         _is_date,
-        "a date and time with Z or an offset like 2025-04-24T14:34:19+03:00",
+        (
+            "a date and time with Z or an offset like 2025-04-24T14:34:19+03:00, or specify the"
+            " zone of its clock with --timezone"
+        ),
     ),
     FieldType.JSON: (is_json, "JSON in a string"),
 }
