@@ -332,7 +332,7 @@ def tables(archive, program):
 
 
 def test_rows_of_a_table(archive, tables):
-    """Rows without files are none of our business, and a queue's tries are chosen among."""
+    """Fault 115: rows without files do not matter, and a queue's tries are chosen among."""
     for name in ("a.mp3", "2026/b.wav", "lost.wav"):
         archive.recording(name)
     tables(
@@ -352,6 +352,7 @@ def test_rows_of_a_table(archive, tables):
 
 
 def test_a_table_that_grows_makes_nothing_else_look_changed(archive, tables, calls, upload):
+    """Fault 116."""
     for name in ("one/a.wav", "two/b.wav"):
         archive.recording(name)
     tables(row("a"))
@@ -465,6 +466,7 @@ def test_a_table_among_the_recordings_is_no_sidecar(archive, tables, calls, prog
 
 
 def test_a_row_that_cannot_be_used_is_told_and_stops_nothing(archive, tables, calls, program):
+    """Fault 115."""
     archive.recording("a.wav")
     tables(row("a"))
     table = program.directory / "cdr.csv"
@@ -477,6 +479,7 @@ def test_a_row_that_cannot_be_used_is_told_and_stops_nothing(archive, tables, ca
 
 
 def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
+    """Fault 115."""
     archive.recording("a.wav")
     tables()
     result = upload("--progress", "plain")

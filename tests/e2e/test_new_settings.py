@@ -22,6 +22,7 @@ def told(result):
 
 
 def test_a_larger_selection_is_said_before_it_is_sent(archive, upload, program):
+    """Fault 119."""
     foretold = told(program("check", archive, "--call-id", "client"))
     assert f"{COUNT} recordings are to be sent, {COUNT} are on record" in foretold
     result = upload("--call-id", "client")

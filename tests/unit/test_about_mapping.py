@@ -188,6 +188,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_expression_and_origin(expres
     ],
 )
 def test_a_wrong_expression_is_a_wrong_setting(expression, message):
+    """Fault 118."""
     with pytest.raises(ConfigError) as caught:
         FieldMap({"x": expression}, SOURCES, KNOWN)
     assert caught.value.problem.startswith("metadata.map.x: ")
@@ -213,6 +214,7 @@ def test_no_attribute_but_fields_is_reached(expression):
 
 
 def test_nothing_runs_or_grows_without_end():
+    """Fault 118."""
     long = Values("table", {"a": "x" * 60_000, "l": ["y"] * 100_000}, "t")
     before = time.perf_counter()
     for expression in (
@@ -315,6 +317,7 @@ PLAIN = Schema()
 
 @given(VALUES, VALUES)
 def test_any_value_through_any_function_is_a_text_or_a_problem(value, other):
+    """Fault 118."""
     within = scope(Values("table", {"v": value, "w": other}, "t, line 1"))
     for target in EVERY.targets:
         result = EVERY.make(target, within)

@@ -76,7 +76,7 @@ def test_other_ways_are_read_by_their_format(written, form):
         ("yesterday", "written in an unknown way"),
         ("2026-02-30 10:00:00", "no such date"),
         ("2026-03-27 25:00:00", "no such date"),
-        ("0026-03-27 10:00:00", "year is not between 1980 and 2100"),
+        ("0026-03-27 10:00:00", "year is not between 1980 and 2099"),
         ("46108.39", "rounded by a spreadsheet"),
         ("99999999999999", "seconds or milliseconds is unclear"),
         (True, "not a time"),
@@ -130,6 +130,7 @@ def test_the_zone_is_that_of_the_day():
 
 
 def test_a_time_that_was_twice_is_chosen_and_not_guessed():
+    """Fault 117."""
     clock = TimeFunctions(BERLIN)
     with pytest.raises(Unfit, match="was twice in Europe/Berlin"):
         clock.time("2026-10-25 02:30:00")
@@ -142,6 +143,7 @@ def test_a_time_that_was_twice_is_chosen_and_not_guessed():
 
 
 def test_a_time_that_never_was_is_told():
+    """Fault 117."""
     with pytest.raises(Unfit, match="never was in Europe/Berlin"):
         TimeFunctions(BERLIN).time("2026-03-29 02:30:00", fold="first")
     with pytest.raises(Unfit, match="never was"):
@@ -202,7 +204,7 @@ def test_a_zone_that_does_not_exist_is_told_with_those_that_are_close(name):
 
 
 @given(
-    st.datetimes(datetime(1981, 1, 2), datetime(2100, 1, 1)).map(
+    st.datetimes(datetime(1981, 1, 2), datetime(2099, 12, 30)).map(
         lambda at: at.replace(microsecond=0)
     ),
     st.sampled_from(ZONES),
@@ -227,7 +229,7 @@ def test_every_moment_comes_back_from_its_local_time(utc, name, form):
     assert datetime.fromisoformat(made) == moment
 
 
-@given(st.datetimes(datetime(1981, 1, 2), datetime(2100, 1, 1)), st.sampled_from(ZONES))
+@given(st.datetimes(datetime(1981, 1, 2), datetime(2099, 12, 30)), st.sampled_from(ZONES))
 @example(datetime(2011, 3, 27, 2, 30), "Europe/Moscow")
 @example(datetime(2011, 12, 30, 12, 0), "Pacific/Apia")
 def test_a_local_time_is_a_moment_of_that_zone_or_is_told(local, name):
@@ -242,7 +244,7 @@ def test_a_local_time_is_a_moment_of_that_zone_or_is_told(local, name):
 
 
 @given(
-    st.datetimes(datetime(1981, 1, 2), datetime(2100, 1, 1)).map(
+    st.datetimes(datetime(1981, 1, 2), datetime(2099, 12, 30)).map(
         lambda at: at.replace(microsecond=0)
     ),
     st.integers(-23, 27),

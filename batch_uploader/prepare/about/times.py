@@ -20,7 +20,7 @@ SETTING: Final = "timezone"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel counts local days
-_YEARS: Final = range(1980, 2101)
+_YEARS: Final = range(1980, 2100)
 _STEP: Final = timedelta(minutes=30)
 """Nearly all zones differ from UTC by a multiple of this; a rarer one has to be named."""
 _EARLIER: Final = timedelta(seconds=5)
