@@ -236,6 +236,7 @@ class TestJson:
             "gone",
             "left_out_by",
             "passed_over",
+            "unusable_rows",
             "waiting_for",
             "carried_over",
             "defects",
