@@ -7,7 +7,6 @@ digest are the file's.
 
 import hashlib
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -257,6 +256,8 @@ class _Spool:
             raise Undecodable("it is larger than a WAV file can be")
         with self._explaining():
             if self.size > _IN_MEMORY and isinstance(self._file, BytesIO):
+                import tempfile  # only what is large needs it
+
                 before = self._file.getvalue()
                 self._file = tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
                 self._file.write(before)
@@ -291,6 +292,8 @@ class _Spool:
         try:
             yield
         except OSError as error:
+            import tempfile
+
             raise SourceError(
                 f"{self._path} cannot be converted: no temporary file can be written in"
                 f" {tempfile.gettempdir()} ({error.strerror})",
