@@ -54,6 +54,8 @@ def text(value, code=1):
         ("opus", (), True),
         ("ogg", ("-c:a", "libopus"), True),
         ("wav", (), False),
+        ("webm", ("-c:a", "libopus"), True),
+        ("mka", ("-c:a", "libopus"), True),
     ],
 )
 def test_tags_that_ffmpeg_writes_are_read(tmp_path, extension, options, invented):
@@ -209,7 +211,40 @@ def test_pictures_and_audio_are_not_read():
     assert Counting.total < 20_000
 
 
+def element(ident, body, size=None):
+    length = len(body) if size is None else size
+    return ident.to_bytes((ident.bit_length() + 7) // 8) + (length | 1 << 56).to_bytes(8) + body
+
+
+def matroska(*parts):
+    return element(0x1A45DFA3, b"") + element(0x18538067, b"".join(parts))
+
+
+def simple(name, value):
+    inner = element(0x45A3, name.encode()) + element(0x4487, value.encode())
+    return element(0x7373, element(0x67C8, inner))
+
+
+def test_the_tags_of_a_webm_may_be_behind_its_audio():
+    tagged = element(0x1254C367, simple("CALL_ID", "7") + simple("call_id", "8"))
+    audio = element(0x1F43B675, bytes(300_000))
+    assert tags_in(matroska(tagged, audio)) == {"call_id": ["7", "8"]}
+    assert tags_in(matroska(audio, tagged)) is None  # audio is not walked through
+
+    def seeking(position):
+        number = position.to_bytes(8)
+        ident = element(0x53AB, (0x1254C367).to_bytes(4))
+        return element(0x114D9B74, element(0x4DBB, ident + element(0x53AC, number)))
+
+    behind = len(seeking(0)) + len(audio)
+    assert tags_in(matroska(seeking(behind), audio, tagged)) == {"call_id": ["7", "8"]}
+    assert tags_in(matroska(seeking(behind + 1), audio, tagged)) is None
+    endless = element(0x1254C367, simple("a", "b"), size=(1 << 56) - 1)
+    assert tags_in(matroska(endless)) == {"a": "b"}
+
+
 SEEDS = [
+    matroska(element(0x1254C367, simple("CALL_ID", "7")), bytes(30)),
     id3(frame(b"TIT2", text(NAME)), frame(b"TXXX", text("a\0b", 3)), version=4),
     id3(frame(b"COMM", b"\0eng\0free"), flags=0xC0),
     page(opus_head(), flags=2) + page(comments("a=b", "c=d")),

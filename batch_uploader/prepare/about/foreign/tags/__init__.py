@@ -1,4 +1,4 @@
-"""What the tags inside a recording say: ID3 of MP3, comments of Ogg, INFO of WAV.
+"""What the tags inside a recording say: ID3 of MP3, comments of Ogg, INFO of WAV, WebM's own.
 
 The names are in lower case, and those that ID3 and INFO abbreviate are written out as Ogg's are:
 ``title``, ``artist``, ``album``, ``date``, ``comment``. A tag that a program invented (ID3's TXXX)
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import BinaryIO, Final
 
-from batch_uploader.prepare.about.foreign.tags import id3, info, vorbis
+from batch_uploader.prepare.about.foreign.tags import id3, info, vorbis, webm
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.audio import ogg, riff
 from batch_uploader.prepare.audio.content import Content
@@ -38,6 +38,8 @@ def _tags(content: Content) -> Iterable[tuple[str, str]]:
         return info.tags(content)
     if head.startswith(ogg.MAGIC):
         return vorbis.tags(content)
+    if head.startswith(webm.MAGIC):
+        return webm.tags(content)
     return id3.tags(content)
 
 
