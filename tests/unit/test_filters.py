@@ -425,7 +425,7 @@ def drawn_filters(data):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 async def test_sent_and_left_out_and_defects_are_all_and_a_wider_run_sends_the_rest(data):
     """Any archive, any filters."""
@@ -459,7 +459,7 @@ class Opened(CountsOpening, DirectorySource):
         return None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.data())
 async def test_a_check_foretells_what_filters_do_in_a_directory_night_after_night(data):
     """Filters that change from night to night, over one ledger."""
@@ -471,7 +471,7 @@ async def test_a_check_foretells_what_filters_do_in_a_directory_night_after_nigh
             (root / path).write_bytes(content)
             os.utime(root / path, (1_700_000_000, 1_700_000_000))
         sink, uploaded = MemorySink(), set()
-        for _ in range(3):
+        for _ in range(2):
             rules = Rules(filters=drawn_filters(data))
             for twice in (False, True):
                 told = await check_directory(root, connection_id="c", rules=rules)
