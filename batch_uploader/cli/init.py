@@ -44,6 +44,7 @@ _PATHS = frozenset(
 )
 _MOST_OTHERS = 3
 _LOOKED_AT = 50
+_LARGE = 100_000_000
 
 
 class Asked(Struct, frozen=True):
@@ -93,6 +94,8 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
         title += "\n# What describes its recordings is not known: say so in [metadata]."
     text = compose(best.layout if best else None, answers, title)
     await to_thread.run_sync(_write, target, text)
+    if large := [head.path for head in heads if _size(head.path) > _LARGE]:
+        output.hint(f"reading {', '.join(large)}, which may take minutes")
     with _noting(target):
         reading = Settings(settings.directory, {"config": target}).reading()
         shown = await preview(
@@ -256,6 +259,13 @@ def _relative(path: str, target: Path) -> str:
     """A path from the folder of the settings file, if it is below that."""
     absolute, folder = Path(path).absolute(), target.absolute().parent
     return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).expanduser().stat().st_size
+    except OSError:
+        return 0
 
 
 def _write(target: Path, text: str) -> None:

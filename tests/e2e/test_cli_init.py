@@ -90,6 +90,7 @@ def test_tables_beside_it_are_found_by_their_names(program, archive):
 
 
 def test_it_overwrites_nothing(program, archive):
+    """Fault 121"""
     made = archive("trunk-recorder")
     (program.directory / "batch-uploader.toml").write_text("verbose = true\n")
     result = program("init", made.root)
@@ -139,6 +140,7 @@ def test_a_wrong_answer_is_an_error_with_a_hint(program, archive):
 
 
 def test_a_layout_that_lacks_its_table_says_so(program, archive):
+    """Fault 121: told with both ways on."""
     made = archive("freepbx")
     made.tables["cdr.csv"].rename(made.root.parent / "export-27.csv")
     result = program("init", made.root)

@@ -87,6 +87,7 @@ def test_the_records_of_freeswitch(calls, sent):
 
 
 def test_a_sidecar_that_cannot_be_used_stops_no_other(calls, sent):
+    """Fault 120: what cannot be used is named, and all others are uploaded."""
     bomb = '<!DOCTYPE c [<!ENTITY a "aaaa">]><c><agent>&a;</agent></c>'
     for name, about in {
         "bomb": bomb.encode(),

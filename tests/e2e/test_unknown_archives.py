@@ -110,6 +110,7 @@ KINDS = [sidecars, nested, named, exported]
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_unknown_archive_becomes_talks(program, service, calls, tmp_path, kind):
+    """Fault 121: what its files and fields are called says enough."""
     root = tmp_path / "records"
     root.mkdir()
     wanted = {}

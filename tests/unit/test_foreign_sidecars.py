@@ -245,6 +245,7 @@ BOMB = """<!DOCTYPE c [<!ENTITY a "aaaaaaaaaa">
     ],
 )
 def test_xml_that_cannot_be_used_is_named(text, kind):
+    """Fault 120"""
     began = time.process_time()
     (defect,) = xml(text)
     assert defect.kind == kind
