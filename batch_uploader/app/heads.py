@@ -86,10 +86,11 @@ def near(directory: Path, layouts: Sequence[Layout]) -> list[str]:
     }
     folders = (directory, directory.absolute().parent, Path())
     found = {
-        os.path.realpath(folder / name): folder / name
+        os.path.realpath(path): path
         for folder in folders
-        for name in sorted(names)
-        if name and (folder / name).is_file()
+        for name in sorted(names - {""})
+        for path in sorted(folder.glob(name))
+        if path.is_file()
     }
     return [os.fspath(path) for path in found.values()]
 

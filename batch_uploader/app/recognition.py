@@ -6,6 +6,7 @@ pattern that fits any name says nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -109,7 +110,7 @@ def fit(seen: Seen, layout: Layout) -> Fit:
             continue
         head, share, told = best
         parts.append(share)
-        files[needs.file(table)] = head.path
+        files[needs.file(table)] = _all_of(needs.file(table), head, seen.tables)
         evidence.append(told)
     absent = []
     for lookup in needs.lookups:
@@ -223,13 +224,25 @@ def _shared(table: Mapping[str, Any], head: Head, wanted: frozenset[str]) -> tup
     name = printable(head.path)
     if table.get("header") is False:
         columns = len(table.get("columns", ()))
-        like = head.path.rpartition("/")[2].lower() == str(table.get("file", "")).lower()
+        like = _is_like(head.path, str(table.get("file", "")))
         if head.columns or head.width < columns:
             return 0.0, ""
         told = f"{name} has no header and {plural(head.width, 'column')}"
         return (1.0 if like or head.width == columns else LIKELY), told
     there = wanted & frozenset(head.columns)
     return len(there) / max(len(wanted), 1), f"{name} has the columns {_some(there)}"
+
+
+def _is_like(path: str, pattern: str) -> bool:
+    return fnmatchcase(path.rpartition("/")[2].lower(), pattern.lower())
+
+
+def _all_of(pattern: str, head: Head, heads: Sequence[Head]) -> str:
+    """The path of a table; the pattern itself if it fits more files beside the table."""
+    folder, slash, _ = head.path.rpartition("/")
+    beside = [each.path for each in heads if each.path.rpartition("/")[0] == folder]
+    alike = [path for path in beside if _is_like(path, pattern)]
+    return f"{folder}{slash}{pattern}" if head.path in alike and len(alike) > 1 else head.path
 
 
 def _lookup(lookup: Mapping[str, Any], heads: Sequence[Head]) -> Head | None:

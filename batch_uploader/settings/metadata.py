@@ -2,6 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -157,7 +158,7 @@ def _meant(specs: Sequence[_Table], path: Path) -> list[int]:
         for at, spec in enumerate(specs)
         if (spec.file is None) == (path.suffix.lower() in _DATABASES)
     }
-    named = [at for at, name in names.items() if name == path.name]
+    named = [at for at, name in names.items() if name and fnmatchcase(path.name, name)]
     tables = [at for at in names if isinstance(specs[at], TableSpec)]
     return named or tables or list(names)
 

@@ -145,7 +145,7 @@ def test_a_layout_that_lacks_its_table_says_so(program, archive):
     made.tables["cdr.csv"].rename(made.root.parent / "export-27.csv")
     result = program("init", made.root)
     assert result.code == 2
-    assert "freepbx needs its table, cdr.csv" in result.err
+    assert "freepbx needs its table, cdr*.csv" in result.err
     assert "--metadata FILE" in result.err
     assert "--layout guessed" in result.err
     result = program("init", made.root, "--layout", "guessed", "-o", "other.toml")
@@ -210,7 +210,7 @@ def test_on_a_terminal_it_asks_for_the_table_that_a_layout_lacks(program, archiv
     asked = os.read(ours, 10_000).decode()
     os.close(ours)
     assert result.code == 0, asked
-    assert "freepbx needs its table, cdr.csv. Where is it" in asked
+    assert "freepbx needs its table, cdr*.csv. Where is it" in asked
     table = settings_in(program.directory)["metadata"]["table"][0]
     assert table["file"] == str(made.root.parent / "export.csv")
 

@@ -17,8 +17,9 @@ PATIENCE = ("--sidecar-wait", "0")
 def uploaded(program, service, calls, tmp_path):
     """Makes an archive and uploads it: the truth, the manifest by path, the talks by their ID."""
 
-    def run(layout):
+    def run(layout, change=lambda made: None):
         made = make(layout, tmp_path / "archive")
+        change(made)
         program.directory = made.root.parent
         zone = ("--timezone", made.answers["timezone"]) if made.answers else ()
         written = program("init", "records", *service.flags, *zone)
@@ -55,6 +56,20 @@ def test_an_archive_becomes_talks_with_the_right_fields(layout, uploaded):
     assert made.defects.items() >= {
         (path, code) for path, code in refused.items() if path in made.defects
     }
+
+
+def test_all_exports_of_a_table_are_read_together(uploaded):
+    def split(made):
+        """As the web interface names them; they overlap."""
+        header, *rows = made.tables["cdr.csv"].read_text("utf-8").splitlines(keepends=True)
+        made.tables["cdr.csv"].unlink()
+        for number, part in enumerate((rows[:200], rows[150:])):
+            target = made.root.parent / f"cdr__{1774602717 + number}pbx.csv"
+            target.write_text(header + "".join(part), "utf-8")
+
+    made, _, lines, _ = uploaded("freepbx", split)
+    sent = {path for path, line in lines.items() if line["talk_id"]}
+    assert sent == {*made.talks, *made.converted}
 
 
 def test_a_layout_whose_second_table_is_not_there_says_what_it_has_to_have(program, tmp_path):
