@@ -8,7 +8,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.converting import ConversionChoice, choose_conversion
+from batch_uploader.app.converting import ConversionChoice, choose_conversion, do_not_convert
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.places import (
@@ -22,7 +22,7 @@ from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patte
 from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import ConfigError, LedgerError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
 from batch_uploader.ledgers.places import LEDGER_FOLDER
@@ -161,8 +161,12 @@ async def directory_uploader(  # noqa: PLR0913 - as above
 async def _decide(places: Places, connection_id: str, rules: Rules) -> ConversionChoice:
     if not places.ledger.exists():
         return await choose_conversion(None, rules)
-    async with LedgerReader(places.ledger, connection_id) as reader:
-        return await choose_conversion(reader, rules)
+    try:
+        async with LedgerReader(places.ledger, connection_id) as reader:
+            return await choose_conversion(reader, rules)
+    except LedgerError:
+        # The run says what is wrong with it, or mends it; nothing new is converted meanwhile.
+        return do_not_convert(rules)
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:
