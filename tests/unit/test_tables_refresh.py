@@ -187,6 +187,7 @@ def test_a_header_that_is_still_being_written_is_none(folder):
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "noise", "other", "version", "empty"])
 def test_an_index_that_cannot_be_used_is_made_again(folder, harm):
+    """Fault 122: the recordings still have their rows, and all are looked at again."""
     folder.write("cdr.csv", as_csv([HEADER, *rows(*range(3000))]))
     with folder.table("cdr.csv") as table:
         before = table.generation
@@ -274,7 +275,7 @@ def start_refresh(folder, pause=0):
 
 @pytest.mark.parametrize("how", ["first", "appended", "written again"])
 def test_killed_at_any_moment_it_is_never_half_believed(folder, how):
-    """SIGKILL at ten moments of one refresh after another; then all of it is there, once."""
+    """Fault 122: SIGKILL at ten moments of refresh after refresh; then each row is there, once."""
     count = 12_000
     first = as_csv([HEADER, *rows(*range(count))])
     folder.write("cdr.csv", first if how == "first" else as_csv([HEADER, *rows(0)]))
