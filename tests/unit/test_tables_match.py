@@ -130,6 +130,15 @@ def test_several_rows_of_a_recording_are_a_defect_that_names_them(folder):
     assert all(f"cdr.csv, line {line}" in defect.message for line in (2, 3, 4, 5))
 
 
+def test_only_the_pattern_is_one_whatever_folders_are_called(tmp_path):
+    (tmp_path / "calls [2026]*").mkdir()
+    folder = Folder(tmp_path / "calls [2026]*")
+    folder.write("cdr-1.csv", as_csv([("uid", "recordingfile"), ["a", "x.wav"]]))
+    for pattern in ("cdr-*.csv", str(folder.path / "cdr-?.csv")):
+        with folder.table(pattern) as table:
+            assert table.about(wanted("x.wav")).origin == "cdr-1.csv, line 2"
+
+
 def test_identical_rows_are_one(folder):
     folder.write("cdr-1.csv", as_csv([("uid", "recordingfile"), ["a", "x.wav"], ["a", "x.wav"]]))
     folder.write("cdr-2.csv", as_csv([("uid", "recordingfile"), ["b", "y.wav"], ["a", "x.wav"]]))

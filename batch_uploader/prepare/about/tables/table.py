@@ -99,13 +99,14 @@ class Table:
         path = self._base / Path(self.spec.file).expanduser()
         if path.exists() or not glob.has_magic(self.spec.file):
             return [(path.name, path)]
-        # Not Path.glob, which has no absolute patterns.
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+        # A folder that exists is no pattern, whatever is in its name.
+        root = next(folder for folder in path.parents if folder.is_dir())
+        found = sorted(root.glob(str(path.relative_to(root))))
         if not found:
             raise ConfigError(
                 f"{self.spec.file}: there is no such file", hint="specify where the table is"
             )
-        return [(Path(each).name, Path(each)) for each in found]
+        return [(each.name, each) for each in found]
 
     def _index_path(self, where: Path | Address) -> Path:
         if isinstance(where, Path):
