@@ -1,7 +1,7 @@
 """Which files are sidecars by their names, and of which recordings; which names are alike."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ def stem(path: str) -> str:
     return path[:dot] if dot > path.rfind("/") + 1 else path
 
 
-def without_sidecars_of(left_out: Iterable[str], entries: "list[Entry]") -> "list[Entry]":
+def without_sidecars_of(
+    left_out: Iterable[str], entries: "list[Entry]", is_audio: Callable[[str], bool]
+) -> "list[Entry]":
     """Drop the sidecars of one folder that belong only to recordings that are left out."""
-    kept = _described_by(entry.path for entry in entries if not is_sidecar(entry.path))
+    kept = _described_by(entry.path for entry in entries if is_audio(entry.path))
     dropped = _described_by(left_out) - kept
     if not dropped:
         return entries
@@ -45,6 +47,11 @@ def _described_by(recordings: Iterable[str]) -> set[str]:
     return {key for path in recordings for key in (path, stem(path))}
 
 
+def composed(path: str) -> str:
+    """What is equal for names that differ only in the composition of their letters."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
 def fold(path: str) -> str:
     """What is equal for names that differ only in case, or in the composition of their letters.
 
@@ -52,16 +59,13 @@ def fold(path: str) -> str:
     """
     if "\\" in path:
         return path
-    if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).lower())
+    return composed(composed(path).lower())
 
 
 def difference(one: str, other: str) -> str:
     """In what two names differ for which ``fold`` is equal; the end of "they differ only in"."""
-    composed = [unicodedata.normalize("NFC", each) for each in (one, other)]
     letters = "the composition of their letters (NFC and NFD)"
-    if composed[0] == composed[1]:
+    if composed(one) == composed(other):
         return letters
     for form in ("NFC", "NFD"):
         if all(unicodedata.is_normalized(form, each) for each in (one, other)):

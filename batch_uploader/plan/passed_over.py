@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Listing, PassedOver
-from batch_uploader.core.naming import is_sidecar, stem, without_sidecars_of
+from batch_uploader.core.naming import stem, without_sidecars_of
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.audio.sniff import Form, named, sniff
 from batch_uploader.prepare.convert.codecs import AVAILABLE
@@ -77,8 +77,8 @@ class OtherFiles:
             await to_thread.run_sync(self._look, source, listing.folder, due)
         audio = {kind: groups[kind] for kind in groups if self._is_audio(listing, kind)}
         if audio and counted:
-            await _run(self._count, listing, audio, in_thread=large)
-        return await _run(_without_sidecars, listing, audio, in_thread=large)
+            await _run(self._count, listing, audio, source.is_audio, in_thread=large)
+        return await _run(_without_sidecars, listing, audio, source.is_audio, in_thread=large)
 
     def found(self) -> tuple[PassedOver, ...]:
         """What was counted, the most first."""
@@ -128,8 +128,13 @@ class OtherFiles:
         kind = self._kinds.get(name, _Kind())
         return self._seen.get((listing.folder, name), kind.hits * 2 > kind.looks)
 
-    def _count(self, listing: Listing, groups: Mapping[str, list[str]]) -> None:
-        taken = {stem(entry.path) for entry in listing.entries if not is_sidecar(entry.path)}
+    def _count(
+        self,
+        listing: Listing,
+        groups: Mapping[str, list[str]],
+        is_audio: Callable[[str], bool],
+    ) -> None:
+        taken = {stem(entry.path) for entry in listing.entries if is_audio(entry.path)}
         for name, paths in groups.items():
             kind = self._kinds.setdefault(name, _Kind())
             alone = [path for path in paths if stem(path) not in taken]
@@ -145,12 +150,14 @@ async def _run(function: Callable[[*_Args], _T], *args: *_Args, in_thread: bool)
     return await to_thread.run_sync(function, *args) if in_thread else function(*args)
 
 
-def _without_sidecars(listing: Listing, audio: Mapping[str, list[str]]) -> Listing:
+def _without_sidecars(
+    listing: Listing, audio: Mapping[str, list[str]], is_audio: Callable[[str], bool]
+) -> Listing:
     """The listing without the sidecars of these files."""
     if not audio:
         return listing
     paths = chain.from_iterable(audio.values())
-    kept = without_sidecars_of(paths, list(listing.entries))
+    kept = without_sidecars_of(paths, list(listing.entries), is_audio)
     return replace(listing, entries=tuple(kept))
 
 

@@ -155,7 +155,7 @@ class DirectorySource:
                 self._sort_out(item, path, kind, found)
                 if kind is not FileKind.OTHER or found.unreadable:
                     return True
-        return bool(without_sidecars_of(found.others, sidecars))
+        return bool(without_sidecars_of(found.others, sidecars, self.is_audio))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, as ``ports.Source`` says; its reads raise OSError."""
@@ -258,7 +258,9 @@ class DirectorySource:
                     pass  # removed since the folder was read
                 except OSError as error:
                     found.unreadable.append(_defect(path, error))
-        kept = without_sidecars_of(found.excluded, entries) if found.excluded else entries
+        kept = entries
+        if found.excluded:
+            kept = without_sidecars_of(found.excluded, entries, self.is_audio)
         return Listing(folder, tuple(kept), tuple(found.unreadable), tuple(found.others))
 
     def _sort_out(self, item: os.DirEntry[str], path: str, kind: FileKind, found: "_Found") -> None:

@@ -118,7 +118,7 @@ class MemorySource:
                 excluded.append(path)
             elif path in self._files and kind in {FileKind.AUDIO, FileKind.SIDECAR}:
                 entries.append(_entry(path, self._files[path]))
-        return without_sidecars_of(excluded, entries)
+        return without_sidecars_of(excluded, entries, self.is_audio)
 
     def _file(self, path: str) -> _File:
         try:

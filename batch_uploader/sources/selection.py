@@ -2,7 +2,8 @@
 
 A pattern without ``/`` is matched with a name, in any folder; one with ``/`` with the whole path
 from the root. ``*`` and ``?`` do not match ``/``, ``**`` does, ``[abc]`` and ``[!abc]`` match one
-character. Case is ignored. A pattern that excludes a folder excludes all below it.
+character. Case and the composition of letters are ignored. A pattern that excludes a folder
+excludes all below it.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.naming import composed
 
 
 class FileKind(Enum):
@@ -65,6 +67,7 @@ class Selection:
     def kind(self, path: str) -> FileKind:
         """The kind of a file. An excluded folder has an excluded kind, whatever its name."""
         kind = _KNOWN.get(path[path.rfind(".") :].lower(), FileKind.OTHER)
+        path = composed(path)
         if self._sidecars is not None and kind is FileKind.OTHER and self._sidecars.fullmatch(path):
             kind = FileKind.SIDECAR
         if self._include is not None and kind is FileKind.OTHER and self._include.fullmatch(path):
@@ -82,7 +85,7 @@ class Selection:
 def matches(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Whether a path fits one of these patterns, or a folder above it does. Raises ConfigError."""
     regex = _compile(patterns, "(?:/.*)?")
-    return lambda path: regex is not None and regex.fullmatch(path) is not None
+    return lambda path: regex is not None and regex.fullmatch(composed(path)) is not None
 
 
 def literal(text: str) -> str:
@@ -105,7 +108,8 @@ def _regex(pattern: str) -> str:
     if not pattern.strip("/"):
         raise ConfigError(f"the pattern {pattern!r} matches nothing", hint="leave it out")
     where = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
-    regex = where + "".join(map(_translate, _TOKEN.finditer(pattern.strip("/"))))
+    tokens = _TOKEN.finditer(composed(pattern.strip("/")))
+    regex = where + "".join(map(_translate, tokens))
     try:
         re.compile(regex)
     except re.error as error:

@@ -140,6 +140,12 @@ async def test_the_sidecar_of_such_a_file_is_no_orphan():
     assert sorted(left) == ["b.json", "d.json", "d.wav", "e.json"]
 
 
+async def test_what_describes_in_another_form_is_no_recording_of_the_same_name():
+    files = {"a.m4a": M4A, "a.xml": b"<a/>", "a.json": b"{}"}
+    kinds, left = await sorted_out(MemorySource(files, sidecars=["*.xml"]))
+    assert (kinds[".m4a"].beside, left) == (0, ["a.xml"])
+
+
 async def test_excluded_and_hidden_files_are_not_told_of():
     files = {"a.m4a": M4A, ".b.m4a": M4A, "old/c.m4a": M4A}
     assert await sorted_out(MemorySource(files, exclude=["old", "a.*"])) == ({}, [])

@@ -1,5 +1,7 @@
 """Which files matter, by their names."""
 
+import unicodedata
+
 import pytest
 
 from batch_uploader.sources.selection import FileKind, Selection, literal, matches
@@ -11,6 +13,19 @@ def test_a_literal_matches_itself_alone(ending):
     selection = Selection([f"*.{literal(ending)}"])
     assert selection.kind(f"a/b.{ending}") is FileKind.AUDIO
     assert selection.kind("a/b.xyz") is FileKind.OTHER
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+@pytest.mark.parametrize("pattern", ["Звонок й*.wav", "звонок ?.WAV", "папка й", "*[йё].wav"])
+def test_a_pattern_fits_a_name_whatever_the_composition_of_either_fault_40(typed, named, pattern):
+    """A recording that was excluded in one form must not be sent in the other."""
+    pattern = unicodedata.normalize(typed, pattern)
+    path = unicodedata.normalize(named, "папка й/Звонок й.wav")
+    assert Selection(exclude=[pattern]).kind(path.rpartition("/")[0]).name.startswith("EXCL") or (
+        Selection(exclude=[pattern]).kind(path) is FileKind.EXCLUDED_AUDIO
+    )
+    assert matches([pattern])(path)
 
 
 @pytest.mark.parametrize(
