@@ -5,6 +5,8 @@ read as a settings file beneath all others, and is a starting point to copy. Its
 the system.
 """
 
+import difflib
+import re
 import tomllib
 from functools import lru_cache
 from importlib import resources
@@ -36,9 +38,17 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Layout:
     """The layout of that name. Raises ConfigError."""
     if name not in names():
-        raise ConfigError(
-            f"there is no layout {name!r}", hint=f"the layouts are {', '.join(names())}"
-        )
+        known = f"the layouts are {', '.join(names())}"
+        meant = ", ".join(f"{each} ({load(each).title})" for each in _alike(name))
+        hint = f"did you mean {meant}? If not, {known}" if meant else known
+        raise ConfigError(f"there is no layout {name!r}", hint=hint)
     text = resources.files(__name__).joinpath(name + _SUFFIX).read_text("utf-8")
     title = text.partition("\n")[0].removeprefix("#").strip()
     return Layout(name, title, text, tomllib.loads(text))
+
+
+def _alike(name: str) -> list[str]:
+    """The layouts of a system that is also called that, or whose names are almost that."""
+    word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    also = [each for each in names() if word.search(load(each).title)]
+    return also or difflib.get_close_matches(name, names())

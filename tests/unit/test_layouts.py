@@ -16,10 +16,20 @@ def test_there_is_a_made_up_archive_for_each_layout():
     assert set(layouts.names()) == set(MAKERS)
 
 
-def test_an_unknown_layout_is_told_with_the_known_ones():
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("freepbxx", "freepbx"), ("Issabel", "freepbx"), ("beeline", "megafon"), ("oreka", "orecx")],
+)
+def test_an_unknown_layout_is_told_with_what_is_meant(name, meant):
     with pytest.raises(ConfigError) as caught:
-        layouts.load("freepbxx")
-    assert "freepbx" in caught.value.hints[0]
+        layouts.load(name)
+    assert caught.value.hints[0].startswith(f"did you mean {meant} (")
+
+
+def test_an_unknown_layout_is_told_with_all_that_are_known():
+    with pytest.raises(ConfigError) as caught:
+        layouts.load("x")
+    assert caught.value.hints == (f"the layouts are {', '.join(layouts.names())}",)
 
 
 @pytest.mark.parametrize("name", layouts.names())
