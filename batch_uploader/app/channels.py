@@ -15,8 +15,8 @@ _MOST = 20
 _ANY = AudioRules()
 
 
-def kind_of(directory: Path, bundles: Sequence[Bundle]) -> Kind | None:
-    """The kind for which a sample of recordings has the channels; None if they differ."""
+def kinds_of(directory: Path, bundles: Sequence[Bundle]) -> frozenset[Kind]:
+    """The kinds for which a sample of recordings has the channels. Blocking."""
     kinds: set[Kind] = set()
     with DirectorySource(directory) as source:
         for bundle in bundles[:: max(len(bundles) // _MOST, 1)][:_MOST]:
@@ -27,4 +27,4 @@ def kind_of(directory: Path, bundles: Sequence[Bundle]) -> Kind | None:
                 continue
             if not isinstance(info, Defect):
                 kinds.update(kind for kind in Kind if kind.channels == info.channels)
-    return kinds.pop() if len(kinds) == 1 else None
+    return frozenset(kinds)

@@ -12,7 +12,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader import layouts
-from batch_uploader.app.channels import kind_of
+from batch_uploader.app.channels import kinds_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guessing import GUESSED, guessed, is_ours
 from batch_uploader.app.heads import head_of, near
@@ -174,15 +174,20 @@ async def _answers(
         given["include"] = found.included
     fields = await _fields(settings, asked, connection)
     if "kind" in settings.flags:
-        kind: Kind | None = settings.one_of("kind", Kind.TWO_CHANNEL)
+        kinds = frozenset({settings.one_of("kind", Kind.TWO_CHANNEL)})
     else:
-        kind = await to_thread.run_sync(kind_of, settings.directory, found.bundles)
+        kinds = await to_thread.run_sync(kinds_of, settings.directory, found.bundles)
+    if len(kinds) > 1:
+        output.hint(
+            "the recordings have one and two channels, so the kind of the connection is left open:"
+            f" specify --kind {' or '.join(sorted(kinds))}"
+        )
     return Answers(
         {name: _as_written(name, value, target) for name, value in given.items()},
         zone,
         {name: _file(name, path, target) for name, path in (best.files if best else {}).items()},
         frozenset(best.absent if best else ()),
-        kind,
+        next(iter(kinds)) if len(kinds) == 1 else None,
         fields,
         asked.talk_id,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 from support import archives
+from support.audio_makers import wav
 
 from batch_uploader import layouts
 
@@ -236,6 +237,15 @@ def test_our_own_sidecars_need_no_layout(program, calls):
     assert result.code == 0, result.err
     assert "100% of the recordings have a sidecar" in result.out
     assert settings_in(program.directory) == {"connection": {"kind": "two-channel"}}
+
+
+def test_the_kind_is_left_open_if_the_channels_differ(program, calls):
+    calls.write("a.wav", "b.wav")
+    calls.put("b.wav", wav(0.2))
+    result = program("init", calls)
+    assert result.code == 0
+    assert "specify --kind one-channel or two-channel" in result.err
+    assert settings_in(program.directory) == {}
 
 
 def test_the_fields_of_the_connection_are_learned_from_a_talk(program, calls, service, upload):
