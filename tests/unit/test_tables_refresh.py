@@ -90,6 +90,20 @@ def test_a_table_that_is_written_again_changes_only_what_differs(folder):
         assert changed(table, between, *range(103)) == [50]
 
 
+def test_a_new_export_changes_only_what_it_has_rows_for(folder):
+    folder.write("cdr-1.csv", as_csv([HEADER, *rows(*range(50))]))
+    with folder.table("cdr-*.csv") as table:
+        before = table.generation
+    folder.write("cdr-2.csv", as_csv([HEADER, *rows(*range(45, 55))]))
+    with folder.table("cdr-*.csv") as table:
+        assert changed(table, before, *range(60)) == list(range(45, 55))
+        assert changed(table, "", 0, 59) == [0, 59]
+        between = table.generation
+    (folder.path / "cdr-1.csv").unlink()
+    with folder.table("cdr-*.csv") as table:
+        assert changed(table, between, 0, 59) == [0, 59]
+
+
 def test_the_same_size_and_other_content_is_seen(folder):
     path = folder.write("cdr.csv", as_csv([HEADER, *rows(1, 2)]))
     with folder.table("cdr.csv"):

@@ -360,6 +360,13 @@ class Index:
             found = self._connection.execute(query, (generation,)).fetchall()
         return frozenset(key for (key,) in found)
 
+    def keys(self) -> frozenset[int] | None:
+        """The keys of all rows; None if there are too many to tell."""
+        with self._lock, self._translated():
+            query = "SELECT DISTINCT key FROM places LIMIT ?"
+            found = self._connection.execute(query, (_MOST_CHANGES + 1,)).fetchall()
+        return None if len(found) > _MOST_CHANGES else frozenset(key for (key,) in found)
+
     # Recordings that are found by number and time
 
     def announce(self, recordings: Iterable[tuple[str, int, int]]) -> None:

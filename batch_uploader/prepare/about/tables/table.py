@@ -200,13 +200,15 @@ class Table:
         before = dict(each.split(":") for each in generation.split() if ":" in each)
         keys: set[int] = set()
         for part in self._parts:
-            # A new part changes what it has rows for.
             known = before.pop(part.index.state.id, None)
-            changed = part.index.changed_since(int(known or 0)) if generation else None
+            # A new part changes what it has rows for.
+            index = part.index
+            changed = index.keys() if known is None else index.changed_since(int(known))
             if changed is None:
                 return Changed(None)
             keys |= changed
-        return Changed(None if before else frozenset(keys))
+        # What the rows of a part were that is gone is not known any more.
+        return Changed(None if before or not generation else frozenset(keys))
 
     def touches(self, changed: Changed, wanted: WantedRows) -> bool:
         """Whether a recording may have another row than before."""
