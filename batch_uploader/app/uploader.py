@@ -291,7 +291,7 @@ class Uploader:
         self._engine.cancel()
 
     async def _remember_conversion(self) -> None:
-        converts = self._rules.audio.convert is Convert.NEEDED
+        converts = self._rules.audio.convert not in {None, Convert.OFF}
         if converts and await self._ledger.fact(AGREED) is None:
             await apply_one(self._ledger, Remember(AGREED, "1"))
 

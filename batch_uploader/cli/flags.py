@@ -307,10 +307,11 @@ _READING: Final = (
         "--convert",
         "Whether audio that the service refuses (mu-law, A-law, GSM, FLAC, Vorbis and others) is"
         " decoded to 16-bit PCM and sent. If an earlier version refused recordings for that, it is"
-        " not done before you say so once. [default: needed]",
+        " not done before you say so once. opus: all PCM is sent as Opus, in a tenth of its size."
+        " [default: needed]",
         Panel.SOUND,
-        "needed|off",
-        words=("needed", "off"),
+        "needed|opus|off",
+        words=("needed", "opus", "off"),
     ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )

@@ -24,7 +24,14 @@ from batch_uploader.host.beneath import read_ahead
 from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import TakesLonger, essence
 from batch_uploader.prepare.bundle import Bundle, version_of
-from batch_uploader.prepare.convert import Conversion, Converted, convert, examine, may_help
+from batch_uploader.prepare.convert import (
+    Conversion,
+    Converted,
+    convert,
+    examine,
+    may_help,
+    may_shrink,
+)
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
@@ -144,12 +151,14 @@ class Preparer(Struct, frozen=True):
             sound = self._judge(bundle, metadata, content, at_once=True)
         except TakesLonger:
             return None
-        if isinstance(sound, Recording):
-            return Prepared.of(sound, None, content)
-        return None if self._may_convert(sound) else sound
+        if self._converts(sound):
+            return None
+        return Prepared.of(sound, None, content) if isinstance(sound, Recording) else sound
 
-    def _may_convert(self, why: Unsent) -> bool:
-        return isinstance(why, tuple) and any(may_help(each, self.rules.audio) for each in why)
+    def _converts(self, sound: Recording | Unsent) -> bool:
+        if isinstance(sound, Recording):
+            return may_shrink(sound.audio, self.rules.audio)
+        return isinstance(sound, tuple) and any(may_help(each, self.rules.audio) for each in sound)
 
     def _judge(
         self,
@@ -194,9 +203,9 @@ class Preparer(Struct, frozen=True):
                 raise changed(listed.path)
             require_rest(self.source, handle, listed, opened)
             sound = self._judge(bundle, metadata, content)
-            if isinstance(sound, Recording):
-                return Prepared.of(sound, handle, content)
-            if not self._may_convert(sound):
+            if not self._converts(sound):
+                if isinstance(sound, Recording):
+                    return Prepared.of(sound, handle, content)
                 return sound
         # A large one that is not sent need not be read.
         found = examine(self.source, handle, listed, self.rules.audio)

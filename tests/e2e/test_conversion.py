@@ -152,3 +152,19 @@ def test_a_header_that_was_never_finished_is_finished_once_the_file_is_still(
     (talk,) = service.talks(calls)
     assert talk.duration == pytest.approx(2)
     assert talk.sha256 == pcm_of(calls, "call.wav")
+
+
+def test_opus_makes_all_pcm_small_and_sends_nothing_twice(archive, upload, service):
+    first = upload(*TAKEN, "--convert", "opus", "--max-recordings", "4")
+    assert first.code == 6, first.err
+    for mode in ("opus", "needed", "opus"):
+        result = upload(*TAKEN, "--convert", mode)
+        assert result.code == 0, result.err
+    assert service.counts(archive) == dict.fromkeys([*CODECS, "plain.wav"], 1)
+    manifest = archive.manifest()
+    sent = {talk.fields["name"]: talk for talk in service.talks(archive)}
+    small = [name for name, line in manifest.items() if line["format"] == "ogg-opus"]
+    assert len(small) >= 4
+    for name in small:
+        assert manifest[name]["sent"]["sha256"] == sent[name].sha256.hex()
+        assert sent[name].duration == pytest.approx(manifest[name]["duration"], abs=0.01)

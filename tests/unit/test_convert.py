@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.sound_makers import call_wav, ffmpeg, samples
 
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry
-from batch_uploader.prepare.audio import AudioRules, Convert, DefectKind, EndMark, probe
-from batch_uploader.prepare.convert import Conversion, convert, instead
+from batch_uploader.prepare.audio import (
+    AudioRules,
+    Convert,
+    DefectKind,
+    EndMark,
+    RawFormat,
+    essence,
+    probe,
+)
+from batch_uploader.prepare.convert import Conversion, convert, instead, shrunk
 
 RULES = AudioRules(convert=Convert.NEEDED)
 CODECS = {
@@ -293,3 +302,38 @@ def test_without_the_extra_the_cure_is_to_install_it(monkeypatch):
     assert defect.kind == DefectKind.FORMAT
     assert "pip install 'batch-uploader[codecs]'" in defect.cure
     assert "ffmpeg" in defect.cure
+
+
+@pytest.mark.parametrize("codec", ["PCM", "mu-law", "FLAC", "raw"])
+def test_pcm_is_shrunk_to_opus_on_request(codec):
+    rules = AudioRules(convert=Convert.OPUS, raw=RawFormat(8_000, 1))
+    content, extension = call_wav(4, 30), "wav"
+    if codec == "raw":
+        content, extension = content[44:], "pcm"
+    elif codec != "PCM":
+        content, extension = encoded(codec, seconds=30, call=4)
+    handle, entry = io.BytesIO(content), Entry(f"a.{extension}", len(content), 0)
+    seen = probe(handle, entry.path, entry.size, rules)
+    isdefect = isinstance(seen, Defect)
+    found = (instead if isdefect else shrunk)(handle, entry, seen, rules)
+
+    made = convert(handle, entry, found, rules)
+
+    assert made.info.container is Container.OGG_OPUS
+    assert made.info.duration == pytest.approx(30, abs=0.01)
+    assert made.sent.size < len(samples(4, 30)) / 5
+    plain = replace(rules, convert=Convert.NEEDED)
+    sound = probe(io.BytesIO(call_wav(4, 30)), "a.wav", len(call_wav(4, 30)), plain)
+    if codec in {"PCM", "raw", "FLAC"}:
+        whole = essence.begin(io.BytesIO(call_wav(4, 30)), len(call_wav(4, 30)), sound)
+        whole.update(call_wav(4, 30))
+        assert made.heard == whole.digest(), "it is the call that it was"
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus"])
+def test_what_is_small_already_is_not_shrunk(kind):
+    content = ffmpeg(call_wav(4, 3), "wav", kind)
+    rules = AudioRules(convert=Convert.OPUS)
+    handle, entry = io.BytesIO(content), Entry(f"a.{kind}", len(content), 0)
+    info = probe(handle, entry.path, entry.size, rules)
+    assert shrunk(handle, entry, info, rules) is info

@@ -97,6 +97,8 @@ class Convert(StrEnum):
 
     NEEDED = "needed"
     """What the service refuses is decoded to 16-bit PCM, if it is complete."""
+    OPUS = "opus"
+    """The same, and all linear PCM is sent as Opus, in a tenth of its size."""
     OFF = "off"
     """What the service refuses is invalid."""
 

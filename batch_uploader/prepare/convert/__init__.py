@@ -20,11 +20,19 @@ from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry, Sent
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare import audio
-from batch_uploader.prepare.audio import AudioRules, Convert, essence, mpeg, require_fit
+from batch_uploader.prepare.audio import AudioRules, Convert, essence, mpeg, require_fit, riff
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal
 from batch_uploader.prepare.convert.codecs import AVAILABLE, INSTALL, CodecDecoder
-from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Decoder, Region, Undecodable
+from batch_uploader.prepare.convert.decoding import (
+    FRAME_BYTES,
+    OPUS_RATES,
+    Decoder,
+    Headerless,
+    OpusEncoder,
+    Region,
+    Undecodable,
+)
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
@@ -44,12 +52,14 @@ class Conversion(Struct, frozen=True):
 
     ``info`` is what goes up; its duration may be a little wrong, or 0, where only decoding tells.
     ``codec`` is what the file has, ``seconds`` its length by its header, None if it tells none.
+    With ``shrinks`` the PCM that ``info`` says is made Opus.
     """
 
     way: Way
     info: AudioInfo
     codec: str
     seconds: float | None
+    shrinks: bool = False
 
 
 class Converted(Struct, frozen=True):
@@ -73,7 +83,7 @@ class Converted(Struct, frozen=True):
 
 def may_help(defect: Defect, rules: AudioRules) -> bool:
     """Whether a file with this defect may be sent if it is converted."""
-    return rules.convert is Convert.NEEDED and defect.kind in _CONVERTED
+    return rules.convert in {Convert.NEEDED, Convert.OPUS} and defect.kind in _CONVERTED
 
 
 def instead(
@@ -115,10 +125,32 @@ def examine(
     """
     info = probe(source, handle, entry, rules)
     if not isinstance(info, Defect):
-        return info
+        return shrunk(handle, entry, info, rules)
     found = instead(handle, entry, info, rules, partial(user_path, source))
     require_rest(source, handle, entry)
     return found
+
+
+def may_shrink(info: AudioInfo, rules: AudioRules) -> bool:
+    """Whether sound audio is made Opus."""
+    linear = info.container in {Container.WAV, Container.RAW}
+    return rules.convert is Convert.OPUS and linear and info.sample_rate in OPUS_RATES
+
+
+def shrunk(
+    handle: BinaryIO, entry: Entry, info: AudioInfo, rules: AudioRules
+) -> AudioInfo | Conversion:
+    """How sound PCM is made Opus, if that is wanted. Blocking. Raises OSError."""
+    if not may_shrink(info, rules):
+        return info
+    if info.container is Container.RAW:
+        form = Headerless("PCM_16", info.sample_rate, info.channels)
+        way = Way(0, entry.size, headerless=form, shows_end=info.shows_end)
+    else:
+        patches = riff.any_codec(Content(handle, entry.size)).patches
+        way = Way(0, entry.size, patches, shows_end=info.shows_end)
+    info = replace(info, container=Container.WAV)
+    return Conversion(way, info, "16-bit PCM", info.duration, shrinks=True)
 
 
 def _installable(defect: Defect) -> Defect:
@@ -134,15 +166,15 @@ def _look(handle: BinaryIO, way: Way, rules: AudioRules) -> Conversion | None:
         try:
             with _decoder(handle, way) as decoder:
                 if SLOWEST <= decoder.sample_rate <= FASTEST:
-                    return _found(way, decoder)
+                    return _found(way, decoder, rules)
         except Undecodable:
             pass
         way = replace(way, foreign=True)
     with _decoder(handle, way) as decoder:
-        return _found(way, decoder)
+        return _found(way, decoder, rules)
 
 
-def _found(way: Way, decoder: "Decoder | CodecDecoder") -> Conversion:
+def _found(way: Way, decoder: "Decoder | CodecDecoder", rules: AudioRules) -> Conversion:
     info = AudioInfo(
         decoder.container,
         decoder.channels,
@@ -150,7 +182,9 @@ def _found(way: Way, decoder: "Decoder | CodecDecoder") -> Conversion:
         decoder.seconds or 0,
         way.shows_end,
     )
-    return Conversion(way, info, f"{decoder.codec} in {decoder.format}", decoder.seconds)
+    shrinks = may_shrink(info, rules)
+    codec = f"{decoder.codec} in {decoder.format}"
+    return Conversion(way, info, codec, decoder.seconds, shrinks)
 
 
 def _decoder(handle: BinaryIO, way: Way) -> "Decoder | CodecDecoder":
@@ -167,7 +201,8 @@ def convert(
     shorter than it was listed, and SourceError if there is no space for what is made.
     """
     with _Spool(entry.path, conversion) as spool:
-        digests = decode(handle, entry, conversion, spool.write)
+        with spool.keeping() as keep:
+            digests = decode(handle, entry, conversion, keep)
         if isinstance(digests, Defect):
             return digests
         info = _probe_made(spool.finish(), spool.size, entry, conversion, rules)
@@ -242,12 +277,22 @@ class _Spool:
     def __init__(self, path: str, conversion: Conversion) -> None:
         self._path = path
         self._info = conversion.info
-        self._header = self._info.container is Container.WAV
+        self._shrinks = conversion.shrinks
+        self._header = self._info.container is Container.WAV and not self._shrinks
         self._file: BinaryIO = BytesIO()
         self._taken = False
         self.size = 0
         if self._header:
             self.write(bytes(_WAV_HEADER.size))
+
+    @contextmanager
+    def keeping(self) -> Iterator[Callable[[bytes], None]]:
+        """What takes the audio."""
+        if not self._shrinks:
+            yield self.write
+            return
+        with OpusEncoder(self.write, self._info) as encoder:
+            yield encoder.encode
 
     def write(self, block: bytes) -> None:
         """Append. Raises SourceError, and Undecodable for more than a WAV can hold."""

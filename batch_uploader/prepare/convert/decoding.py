@@ -1,7 +1,7 @@
 """Decodes by libsndfile, as 16-bit samples, block by block."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from io import BufferedReader, FileIO
 from types import TracebackType
@@ -9,10 +9,13 @@ from typing import BinaryIO, Self
 
 from msgspec import Struct
 
-from batch_uploader.core.model import Container
+from batch_uploader.core.model import AudioInfo, Container
 
 FRAME_BYTES = 2
 """The bytes of one decoded sample of one channel."""
+
+OPUS_RATES = frozenset({8_000, 12_000, 16_000, 24_000, 48_000})
+"""The sample rates that Opus has."""
 
 _BLOCK = 64 * 1024
 _FULL_SCALE = 32768.0
@@ -110,6 +113,72 @@ class Decoder(AbstractContextManager["Decoder"]):
         self._file.close()
         if self._descriptor is not None:
             os.lseek(self._descriptor, self._offset, os.SEEK_SET)
+
+
+class OpusEncoder(AbstractContextManager["OpusEncoder"]):
+    """Makes an Ogg with Opus of 16-bit samples, and tells ``write`` its bytes."""
+
+    def __init__(self, write: Callable[[bytes], None], info: AudioInfo) -> None:
+        import soundfile
+
+        self._channels = info.channels
+        self._sink = _Sink(write)
+        self._file = soundfile.SoundFile(
+            self._sink, "w", info.sample_rate, info.channels, format="OGG", subtype="OPUS"
+        )
+
+    def encode(self, block: bytes) -> None:
+        """Take whole samples of all channels. Raises what ``write`` does."""
+        self._file.buffer_write(block, "int16")
+        self._sink.check()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write the end. Raises what ``write`` does."""
+        self._file.close()
+        if error is None:
+            self._sink.check()
+
+
+class _Sink:
+    """A file that libsndfile writes; an error is kept, since none must pass through libsndfile."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._size = 0
+        self._error: Exception | None = None
+
+    def check(self) -> None:
+        """Raise the error that was kept."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        """As of any file."""
+        data = bytes(data)
+        if self._error is None:
+            try:
+                self._write(data)
+            except Exception as error:  # noqa: BLE001 - raised by check
+                self._error = error
+        self._size += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: ARG002 - of an Ogg all is appended
+        """Stay at the end."""
+        return self._size
+
+    def tell(self) -> int:
+        """The end."""
+        return self._size
 
 
 class Region:
