@@ -47,13 +47,4 @@ async def choose_conversion(ledger: RefusalsOnRecord | None, rules: Rules) -> Co
             async for row in rows:
                 waiting += row.failure is not None and row.failure.code in _REFUSED
     mode = Convert.OFF if waiting else Convert.NEEDED
-    return ConversionChoice(_with(mode, rules), waiting)
-
-
-def do_not_convert(rules: Rules) -> ConversionChoice:
-    """The choice if the ledger cannot be asked, unless the settings say."""
-    return ConversionChoice(rules if rules.audio.convert is not None else _with(Convert.OFF, rules))
-
-
-def _with(mode: Convert, rules: Rules) -> Rules:
-    return replace(rules, audio=replace(rules.audio, convert=mode))
+    return ConversionChoice(replace(rules, audio=replace(rules.audio, convert=mode)), waiting)

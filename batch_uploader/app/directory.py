@@ -8,11 +8,9 @@ from anyio import to_thread
 from msgspec.structs import replace
 
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.converting import ConversionChoice, choose_conversion, do_not_convert
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.places import (
-    Places,
     Where,
     find_places,
     require_none_lost,
@@ -22,12 +20,11 @@ from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patte
 from batch_uploader.app.roots import Roots
 from batch_uploader.app.uploader import Uploader
 from batch_uploader.core.checks import require_texts, require_word
-from batch_uploader.core.errors import ConfigError, LedgerError
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Summary
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import SqliteLedger
-from batch_uploader.ledgers.sqlite.reader import LedgerReader
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
@@ -140,9 +137,8 @@ async def directory_uploader(  # noqa: PLR0913 - as above
     allowed = options is not None and options.allow_empty
     await require_recordings(places, source, allowed=allowed)
     belonging = Belonging(places.ledger, places.root)
-    choice = await _decide(places, connection_id, rules or Rules())
-    ruled = _with_stamp(choice.rules, stamp_field)
-    uploader = Uploader(
+    ruled = _with_stamp(rules or Rules(), stamp_field)
+    return Uploader(
         source=source,
         sink=sink,
         ledger=SqliteLedger(places.ledger, connection_id),
@@ -154,19 +150,6 @@ async def directory_uploader(  # noqa: PLR0913 - as above
         guard=RootGuard(places, belonging, roots, source, adopts=adopt),
         listeners=listeners,
     )
-    uploader.unconverted = choice.waiting
-    return uploader
-
-
-async def _decide(places: Places, connection_id: str, rules: Rules) -> ConversionChoice:
-    if not places.ledger.exists():
-        return await choose_conversion(None, rules)
-    try:
-        async with LedgerReader(places.ledger, connection_id) as reader:
-            return await choose_conversion(reader, rules)
-    except LedgerError:
-        # The run says what is wrong with it, or mends it; nothing new is converted meanwhile.
-        return do_not_convert(rules)
 
 
 def _with_stamp(rules: Rules, stamp_field: str | None) -> Rules:

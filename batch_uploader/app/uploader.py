@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
-from batch_uploader.app.converting import AGREED
+from batch_uploader.app.converting import AGREED, choose_conversion
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.newsettings import new_settings, settings_on_record
 from batch_uploader.app.preparing import described_fact, describer_of, preparer_of
@@ -117,9 +117,21 @@ class Uploader:
 
     def _set_up_run(self) -> None:
         """Create what belongs to a single run."""
-        source, sink, ledger, options = self._source, self._sink, self._ledger, self._options
         self._broken: list[Listener] = []
         self.stats = RunStats()
+        self._reconciler = Reconciler(
+            self._sink,
+            self._ledger,
+            self._publish,
+            patience=SearchPatience(self._options.hold),
+            waits=self._options.wait_for_doubt,
+            clock=self._clock,
+        )
+        self._set_up_engine()
+
+    def _set_up_engine(self) -> None:
+        """Create what depends on the rules."""
+        source, sink, ledger, options = self._source, self._sink, self._ledger, self._options
         self._run_record = RunRecord(
             ledger,
             self.stats,
@@ -129,14 +141,6 @@ class Uploader:
                 **settings_on_record(source, self._rules),
                 "options": options,
             },
-        )
-        self._reconciler = Reconciler(
-            sink,
-            ledger,
-            self._publish,
-            patience=SearchPatience(options.hold),
-            waits=options.wait_for_doubt,
-            clock=self._clock,
         )
         preparer = preparer_of(source, ledger.connection_id, self._rules, self._describer)
         self._preparer = preparer
@@ -171,7 +175,6 @@ class Uploader:
             if self._guard is not None:
                 await stack.enter_async_context(self._guard)
             await stack.enter_async_context(self._ledger)
-            await self._remember_conversion()
             if self._guard is not None:
                 await self._guard.require(self._ledger)
             # The directory may have been replaced just now, and then the ledger is another's.
@@ -184,6 +187,7 @@ class Uploader:
             if self._guard is not None:
                 self.adopted = await self._guard.settle(self._ledger)
                 self._books.stale |= bool(self.adopted)
+            await self._choose_conversion()
             self._resources = stack.pop_all()
         return self
 
@@ -290,8 +294,17 @@ class Uploader:
         """End the run at once: what is in flight is in doubt."""
         self._engine.cancel()
 
-    async def _remember_conversion(self) -> None:
-        converts = self._rules.audio.convert not in {None, Convert.OFF}
+    async def _choose_conversion(self) -> None:
+        choice = await choose_conversion(self._ledger, self._rules)
+        self.unconverted = choice.waiting
+        if choice.rules != self._rules:
+            asked = self._engine
+            self._rules = choice.rules
+            self._set_up_engine()
+            if asked.ending is not Ending.COMPLETED:
+                # It was interrupted while it was entered.
+                self._engine.drain(asked.ending, asked.reason or "")
+        converts = self._rules.audio.convert is not Convert.OFF
         if converts and await self._ledger.fact(AGREED) is None:
             await apply_one(self._ledger, Remember(AGREED, "1"))
 
