@@ -166,3 +166,33 @@ def test_tags_in_the_audio(calls, sent):
         }
     }
     assert "it has no tags" in errors["bare.mp3"]["message"]
+
+
+def test_a_file_for_a_folder_that_grows_makes_no_other_recording_look_changed(
+    calls, program, service, tmp_path
+):
+    """Fault 116: a folder's file may grow each night like a table."""
+    file = tmp_path / "settings.toml"
+    declared = '[[metadata.sidecar]]\nname = "all.json"\nrecords = "calls"\nmatch = "file"\n'
+    file.write_text(f'{SETTINGS}{declared}[metadata.map]\noperator_id = "agent"\n')
+    flags = (*service.flags, "--api-key-file", calls.key_file, "--config", file)
+    rows = []
+    for night in range(3):
+        recording(calls, f"{night}.wav")
+        rows.insert(0, {"file": f"{night}.wav", "agent": f"a{night}"})
+        calls.put("all.json", json.dumps({"calls": rows}, indent=night).encode())
+        before = len(service.talks())
+        result = program("upload", calls, *flags, "--progress", "json")
+        assert result.code == 0, result.said
+        assert len(service.talks()) == before + 1
+        assert json.loads(result.out.splitlines()[-1])["outdated"] == 0
+    talks = {talk.talk_id: talk.fields for talk in service.talks()}
+    told = {path: talks[each["talk_id"]]["operator_id"] for path, each in calls.manifest().items()}
+    assert told == {"0.wav": "a0", "1.wav": "a1", "2.wav": "a2"}
+
+    rows[-1]["agent"] = "corrected"
+    calls.put("all.json", json.dumps({"calls": rows}).encode())
+    before = len(service.talks())
+    result = program("upload", calls, *flags, "--progress", "json")
+    assert len(service.talks()) == before
+    assert json.loads(result.out.splitlines()[-1])["outdated"] == 1
