@@ -424,9 +424,10 @@ def test_nothing_is_ever_sent_twice_by_itself(calls, upload, program, in_doubt, 
 def test_what_is_forgotten_is_in_the_manifest_no_more(calls, upload, program):
     """Fault 12: what the ledger does not know any more nobody is told to mend."""
     calls.write("a.wav")
-    calls.put("bad.wav", b"no audio")
+    calls.broken("bad.wav", b"no audio")
     assert upload().code == 1
     (calls.folder / "bad.wav").unlink()
+    (calls.folder / "bad.json").unlink()
     assert upload().code == 0
     assert calls.manifest().keys() == {"a.wav"}
     assert counts(program, calls) == {"uploaded": 1}
