@@ -151,7 +151,7 @@ class _Needs:
         }
         sources = ["sidecar", *_OWN, *self._sources]
         mapped = FieldMap(metadata.get("map", {}), sources, functions.of(None, lookups))
-        self._uses = {path for target in mapped.targets for path in mapped.uses(target)}
+        self._uses = {path for target in mapped.targets for path in mapped.needs(target)}
 
     def of_table(self, table: Mapping[str, Any]) -> frozenset[str]:
         """The columns that it uses of a table; they may be in names or sidecars as well."""

@@ -291,6 +291,14 @@ def test_a_part_is_no_field_and_stands_for_its_expression():
     assert mapped.make("operator_name", scope()).text == "Олег"
 
 
+def test_what_has_a_default_is_not_needed():
+    text = "(cnum | default('') or src) ~ (d | d(e)) ~ (f if g else h.i)[0]"
+    mapped = FieldMap({"x": text}, SOURCES, KNOWN)
+    uses = [("cnum",), ("src",), ("d",), ("e",), ("f",), ("g",), ("h", "i")]
+    assert set(mapped.uses("x")) == set(uses)
+    assert set(mapped.needs("x")) == {("src",), ("f",), ("g",), ("h", "i")}
+
+
 def test_a_column_may_begin_as_a_part_does():
     row = Values("table", {"_id": "17"}, "cdr.csv, line 2")
     assert made("_id", scope(row)).text == "17"

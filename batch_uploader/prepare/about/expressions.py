@@ -88,12 +88,15 @@ class Expression:
     """A compiled expression.
 
     ``uses`` are the names that it has, each with the fields within it, as far as they are written
-    out.
+    out; ``needs`` are those among them without a default.
     """
 
-    def __init__(self, text: str, template: Any, uses: tuple[Path, ...]) -> None:
+    def __init__(
+        self, text: str, template: Any, uses: tuple[Path, ...], needs: tuple[Path, ...]
+    ) -> None:
         self.text = text
         self.uses = uses
+        self.needs = needs
         self._template = template
         self._known = dict(template.globals)
 
@@ -152,7 +155,7 @@ class Language:
             SyntaxError,
         ) as error:
             raise _wrong(setting, f"{text!r}: {error}", "write it in another way") from None
-        return Expression(text, template, tuple(marking.uses))
+        return Expression(text, template, tuple(marking.uses), tuple(marking.needs))
 
     def _parsed(self, text: str) -> nodes.Expr:
         parser = Parser(self._environment, text, state="variable")
@@ -307,6 +310,8 @@ class _Marking:
 
     def __init__(self, sources: frozenset[str], known: Mapping[str, object]) -> None:
         self.uses: dict[Path, None] = {}
+        self.needs: dict[Path, None] = {}
+        self._with_default = 0
         self._sources = sources
         self._known = known
 
@@ -314,7 +319,7 @@ class _Marking:
         """Mark a tree; ``fields`` are taken from what it is, ``within`` if any are."""
         match node:
             case nodes.Name():
-                self.uses[node.name, *fields] = None
+                self._note((node.name, *fields))
                 if within and node.name in self._sources:
                     node.name = _SOURCE + node.name
             case nodes.Call(node=nodes.Name() as function) if function.name in self._known:
@@ -333,7 +338,15 @@ class _Marking:
                 self.mark(node.node, within=True)
                 self.mark(node.arg)
             case _:
+                has_default = isinstance(node, nodes.Filter) and node.name in {"default", "d"}
+                self._with_default += has_default
                 self._mark_all(node.iter_child_nodes())
+                self._with_default -= has_default
+
+    def _note(self, path: Path) -> None:
+        self.uses[path] = None
+        if not self._with_default:
+            self.needs[path] = None
 
     def _mark_all(self, parts: Iterable[nodes.Node]) -> None:
         for each in parts:

@@ -135,6 +135,10 @@ class FieldMap:
         """The names in the expression of a field."""
         return self._expressions[target].uses
 
+    def needs(self, target: str) -> tuple[Path, ...]:
+        """Those among them without a default."""
+        return self._expressions[target].needs
+
     def make(self, target: str, scope: Scope) -> MappedValue | Problem:
         """The value of one field, or what is wrong with it."""
         expression = self._expressions[target]
