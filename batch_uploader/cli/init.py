@@ -12,15 +12,15 @@ from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader import layouts
-from batch_uploader.app.channels import kinds_of
 from batch_uploader.app.emptiness import require_recordings
-from batch_uploader.app.guessing import GUESSED, guessed, is_ours
-from batch_uploader.app.heads import head_of, near
-from batch_uploader.app.learned import learn_fields
-from batch_uploader.app.preview import preview
-from batch_uploader.app.proposal import Answers, compose, needs_timezone
-from batch_uploader.app.recognition import LIKELY, SURE, Fit, Head, fit, recognise
-from batch_uploader.app.survey import Survey, survey
+from batch_uploader.app.init.channels import kinds_of
+from batch_uploader.app.init.guessing import GUESSED, guessed, is_ours
+from batch_uploader.app.init.heads import head_of, near
+from batch_uploader.app.init.learned import learn_fields
+from batch_uploader.app.init.preview import preview
+from batch_uploader.app.init.proposal import Answers, compose, needs_timezone
+from batch_uploader.app.init.recognition import LIKELY, SURE, Fit, Head, fit, recognise
+from batch_uploader.app.init.survey import Survey, survey
 from batch_uploader.cli import output
 from batch_uploader.cli.again import command_line, settings_of
 from batch_uploader.cli.output import ExitCode

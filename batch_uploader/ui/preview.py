@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from batch_uploader.app.preview import Preview
+from batch_uploader.app.init.preview import Preview
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.ui.stream import Line, Span

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from support.emulator_client import metadata, refused, running, upload, violations, wav
 
-from batch_uploader.app.learned import learn_fields
+from batch_uploader.app.init.learned import learn_fields
 from batch_uploader.core.errors import ConfigError, Unauthorized
 from batch_uploader.emulator import API_KEY, Connection, Faults
 from batch_uploader.prepare.sidecar import FieldType

@@ -8,10 +8,10 @@ import anyio
 import pytest
 from support.audio_makers import wav
 
-from batch_uploader.app.guessing import guessed, is_ours, layout_of, of_fields
-from batch_uploader.app.heads import head_of
-from batch_uploader.app.shapes import matching_column
-from batch_uploader.app.survey import survey
+from batch_uploader.app.init.guessing import guessed, is_ours, layout_of, of_fields
+from batch_uploader.app.init.heads import head_of
+from batch_uploader.app.init.shapes import matching_column
+from batch_uploader.app.init.survey import survey
 
 
 @pytest.fixture

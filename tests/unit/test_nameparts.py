@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_uploader.app.nameparts import parts_of
+from batch_uploader.app.init.nameparts import parts_of
 from batch_uploader.prepare.about.names import NamePattern
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_uploader import layouts
-from batch_uploader.app.proposal import Answers, compose, needs_timezone
+from batch_uploader.app.init.proposal import Answers, compose, needs_timezone
 from batch_uploader.prepare.sidecar import FieldType, Kind
 
 LAYOUTS = [layouts.load(name) for name in layouts.names()]

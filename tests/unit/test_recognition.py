@@ -5,9 +5,9 @@ import pytest
 from support import archives
 
 from batch_uploader import layouts
-from batch_uploader.app.heads import head_of
-from batch_uploader.app.recognition import LIKELY, SURE, Beside, Head, Seen, recognise
-from batch_uploader.app.survey import survey
+from batch_uploader.app.init.heads import head_of
+from batch_uploader.app.init.recognition import LIKELY, SURE, Beside, Head, Seen, recognise
+from batch_uploader.app.init.survey import survey
 
 LAYOUTS = [layouts.load(name) for name in layouts.names()]
 

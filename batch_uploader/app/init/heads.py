@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from batch_uploader.app.recognition import Head
+from batch_uploader.app.init.recognition import Head
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.tables.address import Address

@@ -11,13 +11,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from batch_uploader.app import meanings
-from batch_uploader.app.meanings import Meanings, Path
-from batch_uploader.app.nameparts import Parts, parts_of
-from batch_uploader.app.proposal import quoted
-from batch_uploader.app.recognition import Fit
-from batch_uploader.app.shapes import matching_column
-from batch_uploader.app.survey import Survey
+from batch_uploader.app.init import meanings
+from batch_uploader.app.init.meanings import Meanings, Path
+from batch_uploader.app.init.nameparts import Parts, parts_of
+from batch_uploader.app.init.proposal import quoted
+from batch_uploader.app.init.recognition import Fit
+from batch_uploader.app.init.shapes import matching_column
+from batch_uploader.app.init.survey import Survey
 from batch_uploader.core.text import plural, printable
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.foreign import DeclaredSidecar

@@ -8,8 +8,8 @@ from pathlib import Path
 from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.app.recognition import Beside, Head, Seen, declared_by
-from batch_uploader.app.shapes import PATTERNS, Shape, shape_of
+from batch_uploader.app.init.recognition import Beside, Head, Seen, declared_by
+from batch_uploader.app.init.shapes import PATTERNS, Shape, shape_of
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Listing
 from batch_uploader.layouts import Layout
