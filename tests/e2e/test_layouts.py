@@ -5,7 +5,8 @@ Nothing is told but what only a human knows, the zone of the clocks. The tables 
 
 import csv
 import json
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 
 import pytest
 from support.archives import MAKERS, make
@@ -60,6 +61,25 @@ def test_an_archive_becomes_talks_with_the_right_fields(layout, uploaded):
     }
 
 
+@pytest.mark.slow
+def test_master_csv_may_be_in_local_time(uploaded):
+    def shift(made):
+        text = made.tables["Master.csv"].read_text("utf-8")
+        made.table("Master.csv", re.sub(r"2026-\d\d-\d\d \d\d:\d\d:\d\d", in_omsk, text))
+
+    made, _, lines, talks = uploaded("asterisk", shift)
+    sent = {path: talks[line["talk_id"]] for path, line in lines.items() if line["talk_id"]}
+    assert {path: comparable(fields) for path, fields in sent.items()} == {
+        path: comparable(fields) for path, fields in (made.talks | made.converted).items()
+    }
+
+
+def in_omsk(time):
+    """A time in UTC on clocks that are six hours ahead."""
+    return str(datetime.fromisoformat(time[0]) + timedelta(hours=6))
+
+
+@pytest.mark.slow
 def test_all_exports_of_a_table_are_read_together(uploaded):
     def split(made):
         """As the web interface names them; they overlap."""
@@ -80,6 +100,7 @@ LACKING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LACKING)
 def test_columns_that_some_exports_lack_are_no_defects(layout, uploaded):
     name, lacking = LACKING[layout]
