@@ -42,8 +42,9 @@ from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
+from batch_uploader.plan.batch import Batch, Job, orphaned
 from batch_uploader.plan.decide import filter_of
-from batch_uploader.plan.folders import Batch, FolderPlanner, Job, Remembers, orphaned
+from batch_uploader.plan.folders import FolderPlanner, Remembers
 from batch_uploader.prepare.convert import Conversion
 from batch_uploader.prepare.describer import Refreshed, UnusableRows
 from batch_uploader.prepare.prepare import Preparer

@@ -20,7 +20,7 @@ from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import POSSIBLE
 from batch_uploader.core.waiting import Wait
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
-from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.plan.batch import Job, invalid
 from batch_uploader.plan.patience import left
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer

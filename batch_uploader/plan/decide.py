@@ -104,6 +104,11 @@ def is_left_out(before: Record) -> bool:
     return before.status is Status.LEFT_OUT
 
 
+def is_acknowledged(before: Record | None) -> bool:
+    """Whether a human has seen what is wrong with it."""
+    return before is not None and before.status is Status.ACKNOWLEDGED
+
+
 def filter_of(left: Record | Outcome) -> str:
     """Which filter left it out."""
     return left.failure.code if left.failure is not None else ""

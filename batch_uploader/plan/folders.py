@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Protocol, Self, TypeGuard
 
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.calls import possible
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
-from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Version
+from batch_uploader.core.model import Entry, Listing, Outcome, Version
 from batch_uploader.core.naming import is_sidecar, stem
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Likeness, Record
@@ -28,16 +28,18 @@ from batch_uploader.core.states import (
     Status,
 )
 from batch_uploader.core.waiting import Wait
+from batch_uploader.plan.batch import Batch, Job, orphaned
 from batch_uploader.plan.decide import (
     explained,
     filter_of,
+    is_acknowledged,
     is_left_out,
     left_out,
     may_be_left_out,
     plan,
 )
 from batch_uploader.plan.passed_over import OtherFiles
-from batch_uploader.plan.patience import Ages, Due, Left, Patience, left
+from batch_uploader.plan.patience import Ages, Patience, left
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed
@@ -48,8 +50,6 @@ _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
 _DRAWN = Decision(Action.UPLOAD, "it was outside the sample")
 _ALONE = Decision(Action.UPLOAD, "the mix that it was one side of is gone")
-_MOST_COPIES = 4
-"""More files of one size and time are no copies: that comes from what wrote them."""
 
 
 class Remembers(Protocol):
@@ -72,110 +72,6 @@ class Remembers(Protocol):
 
     def rows(self, statuses: frozenset[Status] | None = None) -> AsyncGenerator[Record]:
         """Every record (in these states)."""
-
-
-class Job(Struct, frozen=True):
-    """A recording to inspect, and the record of its path.
-
-    ``then`` may be the same call, and comes after this one. ``due`` is what it
-    still waits for, depending on what is found in it.
-    """
-
-    bundle: Bundle
-    action: Action
-    known: Record | None
-    then: "Job | None" = None
-    due: Due = Due()
-
-    @property
-    def path(self) -> str:
-        """The recording's path."""
-        return self.bundle.path
-
-    @property
-    def size(self) -> int:
-        """The audio's size in bytes."""
-        return self.bundle.audio.size
-
-
-class Batch(Struct):
-    """The decisions for one folder.
-
-    ``held`` are what earlier runs left for a human. ``legs`` are sides of calls that lie beside
-    their mix, and that the ledger does not have yet. ``orphans`` are defects that are known without
-    inspecting the audio and that the ledger does not have yet; ``unreadable`` those too vague for a
-    ledger. ``outside`` are recordings outside the sample that the ledger does not have as such yet,
-    ``left_out`` counts those that a filter left out before. ``gone`` are paths that no longer exist
-    and of which nothing is stored, ``dropped`` those that were to be planned again and are not to
-    be sent as they are now. ``looks``, which are
-    among ``already_there``, are compared when all else is done; ``by_inode`` are those whose only
-    reason is an inode. ``kept`` counts the recordings with unchanged inodes, ``moved`` those with
-    other inodes and nothing else new. ``learned`` had no recorded values that would show that they
-    were touched. ``waits`` are left to the next run, and of these ``gone_waiting`` no longer exist.
-    ``on_record`` counts the files that have a record of more than waiting, which only means
-    something if the folder was ``listed``.
-    """
-
-    folder: str
-    jobs: list[Job] = field(default_factory=list)
-    looks: list[Job] = field(default_factory=list)
-    by_inode: list[Job] = field(default_factory=list)
-    learned: list[tuple[str, Version]] = field(default_factory=list)
-    decisions: list[tuple[str, Decision]] = field(default_factory=list)
-    held: list[Outcome] = field(default_factory=list)
-    legs: list[Outcome] = field(default_factory=list)
-    orphans: list[Orphan] = field(default_factory=list)
-    unreadable: list[Defect] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    outside: list[Outcome] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    dropped: list[str] = field(default_factory=list)
-    waits: list[Left] = field(default_factory=list)
-    gone_waiting: list[str] = field(default_factory=list)
-    already_there: int = 0
-    kept: int = 0
-    moved: int = 0
-    on_record: int = 0
-    listed: bool = True
-
-    @property
-    def waiting(self) -> int:
-        """How many wait, without those that have been waiting too long."""
-        return sum(self.waiting_for.values())
-
-    @property
-    def waiting_for(self) -> Counter[str]:
-        """How many of these wait for what."""
-        waits = [each.outcome for each in self.waits]
-        return Counter(
-            each.failure.code
-            for each in waits
-            if each.status is Status.WAITING and each.failure is not None
-        )
-
-
-def in_turn(jobs: Sequence[Job]) -> Iterator[Job]:
-    """The jobs of a folder, with those that look like copies of one file behind the first of them.
-
-    So the first is sent, however fast each of them is read. What is on record comes before what is
-    compared with that, since its sidecar may have been corrected.
-    """
-    jobs = sorted(jobs, key=lambda job: job.action is Action.UPLOAD)
-    names = Counter(stem(job.path) for job in jobs)
-    groups: dict[object, list[Job]] = {}
-    for job in jobs:
-        name = stem(job.path)
-        key = name if names[name] > 1 else (job.size, job.bundle.audio.mtime_ns)
-        groups.setdefault(key, []).append(job)
-    for group in groups.values():
-        if len(group) > _MOST_COPIES:
-            yield from group
-            continue
-        *before, first = reversed(group)
-        then: Job | None = None
-        for job in before:
-            then = replace(job, then=then)
-        yield first if then is None else replace(first, then=then)
 
 
 class FolderPlanner(Struct, frozen=True):
@@ -457,11 +353,6 @@ def is_result(before: Record | None) -> TypeGuard[Record]:
     return before is not None and before.status not in WAITS
 
 
-def is_acknowledged(before: Record | None) -> bool:
-    """Whether a human has seen what is wrong with it."""
-    return before is not None and before.status is Status.ACKNOWLEDGED
-
-
 def _as_found(outcome: Outcome) -> Outcome:
     """An acknowledged defect as it was found."""
     if outcome.status is not Status.ACKNOWLEDGED:
@@ -481,15 +372,3 @@ def _is_held_leg(before: Record, now: Outcome) -> bool:
         now.duplicate_of,
     )
     return same and before.stat.is_like(now.stat)
-
-
-def invalid(path: str, stat: Version, defects: Sequence[Defect]) -> Outcome:
-    """The outcome of an invalid recording: all defects in one sentence."""
-    text = ". ".join(str(defect) for defect in defects)
-    return Outcome(path, Status.INVALID, stat, failure=Failure(defects[0].kind, text))
-
-
-def orphaned(orphan: Orphan) -> Outcome:
-    """The outcome of a file without a counterpart, or with several."""
-    entry = orphan.entry
-    return invalid(entry.path, Version(entry.size, entry.mtime_ns), [orphan.defect])

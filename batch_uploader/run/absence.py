@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from batch_uploader.core.changes import Forget, Remember
 from batch_uploader.core.ports import Ledger, Selective, Source, apply_all
-from batch_uploader.plan.folders import Batch
+from batch_uploader.plan.batch import Batch
 
 ALLOWS_EMPTY: Final = "allows_empty"
 """The ledger's fact that files leave its source on purpose."""

@@ -31,8 +31,9 @@ from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import Action, Status
 from batch_uploader.doubts import Reconciler
+from batch_uploader.plan.batch import Batch, Job, in_turn, invalid, orphaned
 from batch_uploader.plan.decide import filter_of
-from batch_uploader.plan.folders import Batch, FolderPlanner, Job, in_turn, invalid, orphaned
+from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.run.absence import Absence
 from batch_uploader.run.held import HeldBack
 from batch_uploader.run.passed_over import note_passed_over

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from batch_uploader.core.model import Outcome, Recording
 from batch_uploader.core.states import COMPARED, POSSIBLE, UNRESOLVED
+from batch_uploader.plan.batch import Job
 from batch_uploader.plan.decide import left_out, may_be_left_out
-from batch_uploader.plan.folders import Job
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.filters import Digests, Filters, LeftOut
 from batch_uploader.prepare.prepare import Preparer

@@ -11,7 +11,8 @@ from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import Fingerprint, Outcome, Recording, Version
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
-from batch_uploader.plan.folders import Job, is_acknowledged
+from batch_uploader.plan.batch import Job
+from batch_uploader.plan.decide import is_acknowledged
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.prepare import Preparer

@@ -43,7 +43,7 @@ from batch_uploader.core.units import format_duration
 from batch_uploader.core.waiting import Wait
 from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
-from batch_uploader.plan.folders import Job, invalid
+from batch_uploader.plan.batch import Job, invalid
 from batch_uploader.plan.patience import left
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer

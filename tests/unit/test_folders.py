@@ -10,7 +10,8 @@ from support.ledger_changes import claim_all, settle
 from batch_uploader.core.model import Defect, Entry, Failure, Listing, Outcome, Version
 from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.plan.folders import FolderPlanner, Job, in_turn
+from batch_uploader.plan.batch import Job, in_turn
+from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.plan.patience import Ages
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.describer import Sidecars
