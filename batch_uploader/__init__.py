@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batch_uploader.app.check import CheckSummary, Finding, Inspection, check_directory
+    from batch_uploader.app.check import check_directory
     from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
     from batch_uploader.app.directory import directory_uploader, upload_directory
     from batch_uploader.app.duplicates import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         DuplicateGroup,
         possible_duplicates,
     )
+    from batch_uploader.app.inspection import CheckSummary, Finding, Inspection
     from batch_uploader.app.manifest import export_manifest
     from batch_uploader.app.places import Places
     from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
@@ -201,7 +202,8 @@ _MODULES = {
     "app.resolve": ("Resolved", "resolve_recordings"),
     "app.search": ("Searched", "search_doubts"),
     "app.status": ("DirectoryStatus", "directory_status"),
-    "app.check": ("CheckSummary", "Finding", "Inspection", "check_directory"),
+    "app.check": ("check_directory",),
+    "app.inspection": ("CheckSummary", "Finding", "Inspection"),
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
 }

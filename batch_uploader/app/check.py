@@ -1,21 +1,21 @@
 """Tells what a run would do, without sending."""
 
 import os
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Protocol
 
 from anyio import to_thread
-from msgspec import Struct, field
+from msgspec import Struct
 
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.converting import choose_conversion
-from batch_uploader.app.duplicates import DuplicateGroup, groups_of
+from batch_uploader.app.duplicates import groups_of
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent, waits
+from batch_uploader.app.inspection import CheckSummary, Inspection, inspection_of
 from batch_uploader.app.newsettings import new_settings
 from batch_uploader.app.onrecord import NoLedger, OnRecord, Presence
 from batch_uploader.app.places import (
@@ -37,147 +37,23 @@ from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.events import DefaultIdsOff, Event, Judged
 from batch_uploader.core.identity import Cause
-from batch_uploader.core.model import AudioInfo, Defect, Outcome, PassedOver
+from batch_uploader.core.model import AudioInfo, Outcome
 from batch_uploader.core.records import Likeness
-from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
+from batch_uploader.core.states import Action, Status
 from batch_uploader.ledgers.places import LEDGER_FOLDER
 from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.batch import Batch, Job, orphaned
-from batch_uploader.plan.decide import filter_of
 from batch_uploader.plan.folders import FolderPlanner, Remembers
 from batch_uploader.prepare.convert import Conversion
-from batch_uploader.prepare.describer import Refreshed, UnusableRows
+from batch_uploader.prepare.describer import Refreshed
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sources.directory import DirectorySource
 
-_ELSEWHERE = POSSIBLE | {Status.CLAIMED}
-"""What is held in these states is told of in other numbers."""
 _AT_ONCE = 64
 """Inspecting a file takes less time than a thread hop, so a hop is shared by many."""
-
-
-class Finding(Struct, frozen=True):
-    """The result of inspecting one recording: audio that would be sent, or defects.
-
-    ``converts`` if its file is converted first.
-    """
-
-    path: str
-    size: int
-    audio: AudioInfo | None
-    defects: tuple[Defect, ...] = ()
-    converts: bool = False
-
-
-class Inspection(Struct, frozen=True):
-    """A folder as a run would find it, or the next part of a large one.
-
-    ``findings`` are the inspected recordings, ``defects`` all defects, including those of other
-    files, ``defective`` the number of files with defects. ``waiting`` are left to the next run,
-    ``carried_over`` are what earlier runs left for a human, ``duplicates`` recordings whose
-    call is on record, ``decisions`` all decisions if they were requested. The others count
-    recordings, and ``read_bytes`` what was read of them; ``on_record`` are there and on record,
-    which counts if the folder was ``listed``, and ``copies`` may be others that are.
-    ``left_out_by`` counts what filters leave out, by filter.
-    """
-
-    folder: str
-    findings: tuple[Finding, ...] = ()
-    defects: tuple[Defect, ...] = ()
-    defective: int = 0
-    carried_over: tuple[Outcome, ...] = ()
-    decisions: tuple[tuple[str, Decision], ...] = ()
-    already_there: int = 0
-    to_compare: int = 0
-    waiting: tuple[Outcome, ...] = ()
-    in_flight: int = 0
-    duplicates: tuple[Outcome, ...] = ()
-    read_bytes: int = 0
-    on_record: int = 0
-    listed: bool = True
-    copies: int = 0
-    left_out_by: Mapping[str, int] = field(default_factory=dict)
-
-
-class CheckSummary(Struct):
-    """The sums of a check; ``carried_over`` is what earlier runs left for a human, by status.
-
-    ``to_send_bytes`` and ``to_send_duration``, in seconds, count the ``to_send`` recordings.
-    ``to_compare`` of ``already_there`` have new change times, ``waiting`` may not be complete
-    yet (``waiting_for`` has their numbers by what they wait for, as a ``Wait``), ``in_flight``
-    are being sent by another run. ``defective`` counts files with at least one defect.
-    ``duplicates`` are not sent, since their call is on record; ``converted`` of them are in
-    another format. ``possible`` has the possible duplicates, those of earlier runs included, in
-    groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
-    ``gone`` is how many recordings on record are gone, if these are most of them.
-    ``left_out_by`` counts what filters leave out, by filter. ``passed_over`` are the files that
-    look like audio and are not taken, by kind. ``to_convert`` of ``to_send`` are converted,
-    ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
-    them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run would do
-    suddenly with other settings than those of the last one.
-    """
-
-    to_send: int = 0
-    to_send_bytes: int = 0
-    to_send_duration: float = 0.0
-    already_there: int = 0
-    to_compare: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    carried_over: Counter[Status] = field(default_factory=Counter)
-    defective: int = 0
-    duplicates: int = 0
-    converted: int = 0
-    possible: tuple[DuplicateGroup, ...] = ()
-    default_ids_off: DefaultIdsOff | None = None
-    unconverted: int = 0
-    to_convert: int = 0
-    to_convert_duration: float = 0.0
-    read_bytes: int = 0
-    gone: int = 0
-    left_out_by: Counter[str] = field(default_factory=Counter)
-    passed_over: tuple[PassedOver, ...] = ()
-    faults: UnusableRows = UnusableRows()
-    surprises: tuple[str, ...] = ()
-    waiting_for: Counter[str] = field(default_factory=Counter)
-
-    def add(self, seen: Inspection) -> None:
-        """Add a folder."""
-        for finding in seen.findings:
-            if finding.audio is not None:
-                self.to_send += 1
-                self.to_send_bytes += finding.size
-                self.to_send_duration += finding.audio.duration
-                self.to_convert += finding.converts
-                self.to_convert_duration += finding.audio.duration * finding.converts
-        self.already_there += seen.already_there
-        self.to_compare += seen.to_compare
-        self.waiting += len(seen.waiting)
-        self.waiting_for.update(each.failure.code for each in seen.waiting if each.failure)
-        self.in_flight += seen.in_flight
-        self.carried_over.update(outcome.status for outcome in seen.carried_over)
-        self.defective += seen.defective
-        self.duplicates += len(seen.duplicates)
-        self.converted += sum(each.cause is Cause.CONVERTED for each in seen.duplicates)
-        self.read_bytes += seen.read_bytes
-        self.left_out_by.update(seen.left_out_by)
-
-    @property
-    def found_nothing(self) -> bool:
-        """Whether the directory has no recordings at all, as when a share is not mounted."""
-        seen = self.to_send + self.already_there + self.waiting + self.in_flight
-        seen += self.left_out_by.total()
-        return not seen + self.duplicates + self.needs_attention
-
-    @property
-    def needs_attention(self) -> int:
-        """How many recordings and files need a human."""
-        held = sum(group.recordings for group in self.possible)
-        left = sum(self.carried_over[status] for status in NEEDS_ATTENTION)
-        return left + self.defective + held
 
 
 async def check_directory(  # noqa: PLR0913 - all parameters of a check in one call
@@ -418,49 +294,7 @@ async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerato
 
 async def _told(batch: Batch, teller: _Teller) -> AsyncGenerator[Inspection]:
     jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-    yield _inspection(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
+    yield inspection_of(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
     for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
         rest = Batch(batch.folder)
-        yield _inspection(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))
-
-
-def _inspection(batch: Batch, told: Sequence[Foretold]) -> Inspection:
-    defective = [each for each in told if each.defects]
-    carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
-    outcomes = [each.outcome for each in told if each.outcome is not None]
-    outcomes += [each.outcome for each in batch.waits]
-    duplicates = [each for each in outcomes if each.status is Status.DUPLICATE]
-    left = [each for each in outcomes if each.status is Status.LEFT_OUT]
-    waiting = [each for each in outcomes if each.status is Status.WAITING]
-    told_apart = {id(each) for each in (*duplicates, *left, *waiting)}
-    carried_over += [each for each in outcomes if id(each) not in told_apart]
-    return Inspection(
-        batch.folder,
-        tuple(
-            Finding(each.path, each.size, each.audio, each.defects, each.converts)
-            for each in told
-            if each.audio is not None or each.defects
-        ),
-        (
-            *(orphan.defect for orphan in batch.orphans),
-            *batch.unreadable,
-            *(defect for each in defective for defect in each.defects),
-        ),
-        len(batch.orphans) + len(batch.unreadable) + len(defective),
-        tuple(carried_over),
-        tuple(batch.decisions),
-        # These are uploaded; whether their sidecars have changed is for the run to find out.
-        batch.already_there
-        + sum(job.action is Action.COMPARE_METADATA for job in batch.jobs)
-        + sum(each.already_there for each in told),
-        len(batch.looks),
-        tuple(waiting),
-        # What is being sent needs no human.
-        sum(each.status is Status.CLAIMED for each in batch.held),
-        tuple(duplicates),
-        sum(each.nbytes for each in told),
-        batch.on_record,
-        batch.listed,
-        sum(each.duplicate_of is not None for each in outcomes),
-        batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),
-    )
+        yield inspection_of(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))

@@ -11,9 +11,10 @@ from typing import IO
 import anyio
 from msgspec import Struct
 
-from batch_uploader.app.check import CheckSummary, Inspection, check_directory
+from batch_uploader.app.check import check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.inspection import CheckSummary, Inspection
 from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
