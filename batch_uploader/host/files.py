@@ -23,6 +23,7 @@ PRIVATE = 0o600
 OTHERS = 0o077
 _WRITABLE = 0o022
 _PIECE = 1024 * 1024
+_ROOM = 64 * 1024
 # Each of these flags is missing on some system; where that matters there is a fallback.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 COMMON = (
@@ -182,6 +183,24 @@ def create_once(path: Path, content: bytes) -> bool:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
     return True
+
+
+def why_not_written(folder: Path) -> int | None:
+    """The errno that keeps a small new file there from being written; None if nothing does."""
+    name = temporary_name(folder / "room")
+    try:
+        descriptor = create_private(name)
+    except OSError:
+        return None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(bytes(_ROOM))
+    except OSError as error:
+        return error.errno
+    finally:
+        with suppress(OSError):
+            name.unlink()
+    return None
 
 
 def temporary_name(path: Path) -> Path:

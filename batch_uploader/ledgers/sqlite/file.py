@@ -23,6 +23,7 @@ from batch_uploader.host.files import (
     sync_directory,
     temporary_name,
     unshare,
+    why_not_written,
 )
 from batch_uploader.host.locks import locks_ranges
 from batch_uploader.ledgers.sqlite import schema
@@ -105,6 +106,8 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The low byte is the primary code. Errors of the sqlite3 module itself have no code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR:  # what its processes share cannot grow, perhaps
+            code = _SYSTEM_CURES.get(why_not_written(path.parent) or 0, code)
         raise _error(path, code, error) from error
     except NotOurs as error:
         raise LedgerError(

@@ -331,3 +331,21 @@ async def test_a_disk_that_takes_no_more_bytes_is_an_error_that_says_so(path):
 def test_what_the_system_says_is_translated(number, cure):
     with pytest.raises(LedgerError, match=cure), translated(Path("ledger.db")):
         raise OSError(number, os.strerror(number))
+
+
+@posix
+def test_an_error_of_reading_or_writing_is_what_keeps_files_from_growing(tmp_path):
+    resource = pytest.importorskip("resource")
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    path = tmp_path / "ledger.db"
+    with pytest.raises(LedgerError, match="check the disk"), translated(path):
+        raise error
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(LedgerError, match="raise the limit"), translated(path):
+            raise error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
