@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batch_uploader
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Metadata
 from batch_uploader.prepare.about import functions
 from batch_uploader.prepare.about.describer import ManySources
@@ -272,3 +273,22 @@ async def test_programs_have_what_the_settings_have(archive):
     seen = []
     await batch_uploader.check_directory(archive.folder, rules=rules, listeners=[seen.append])
     assert [defect.kind for each in seen for defect in each.defects] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("match", "names", "told"),
+    [
+        ({"column": "id", "with": "pth"}, None, "with is 'pth', .*no pattern"),
+        ({"column": "id", "with": "uid"}, "(?P<id>.*)", "with is 'uid', .*names has id"),
+        ({"number": ["src"], "time": "start"}, "(?P<client>.*)", "name_time is 'start', .*client"),
+        (
+            {"number": ["src"], "time": "start", "name_number": "tel"},
+            "(?P<client>.*)_(?P<start>.*)",
+            "name_number is 'tel', .*names has client, start",
+        ),
+    ],
+)
+def test_rows_found_by_a_group_that_names_do_not_have_are_an_error(match, names, told):
+    table = TableSpec.of({"file": "cdr.csv", "match": match})
+    with pytest.raises(ConfigError, match=told):
+        MetadataRules(names=names, tables=(table,))

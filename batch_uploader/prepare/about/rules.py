@@ -12,7 +12,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.about import names, times
 from batch_uploader.prepare.about.foreign import DeclaredSidecar, reader, tags
 from batch_uploader.prepare.about.lookups import LookupSpec
-from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.spec import BY_PATH, TableSpec
 
 SIDECAR: Final = reader.SOURCE
 NAME: Final = names.SOURCE
@@ -51,10 +51,23 @@ class MetadataRules(Struct, frozen=True):
                     f"order names {name!r}, which no source has",
                     hint=f"the sources are {', '.join(sorted(self.sources))}",
                 )
-        if self.names is not None:
-            names.NamePattern.parse(self.names)
+        self._require_groups()
         if self.timezone is not None:
             times.zone(self.timezone)
+
+    def _require_groups(self) -> None:
+        """A part of names by which rows are found must be in their pattern: else none ever is."""
+        groups = () if self.names is None else names.NamePattern.parse(self.names).groups
+        for table in self.tables:
+            for setting, group in table.match.groups.items():
+                if group in groups:
+                    continue
+                there = f"names has {', '.join(groups)}" if groups else "there is no pattern"
+                others = f"{', '.join(BY_PATH)} or " if setting == "with" else ""
+                raise ConfigError(
+                    f"match: {setting} is {group!r}, which is not a group of names ({there})",
+                    hint=f"write {others}a group of names, like (?P<{group}>[0-9]+)",
+                )
 
     @property
     def table_names(self) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import Written
 from batch_uploader.prepare.about.tables.lines import known
 
-_BY_PATH = ("path", "name", "stem")
+BY_PATH = ("path", "name", "stem")
+"""What of a recording's path a column may have; any other word is a group of names."""
 
 
 class RowMatch(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "with"}):
@@ -54,7 +55,14 @@ class RowMatch(Struct, frozen=True, forbid_unknown_fields=True, rename={"by": "w
     @property
     def group(self) -> str | None:
         """The group of the names that the column is compared with, None if it is a path."""
-        return None if self.by in _BY_PATH else self.by
+        return None if self.by in BY_PATH else self.by
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """The groups of the names that rows are found by, each by its setting."""
+        if self.time is not None:
+            return {"name_number": self.name_number, "name_time": self.name_time}
+        return {} if self.group is None else {"with": self.group}
 
 
 class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "as"}):
