@@ -96,12 +96,13 @@ def _explain(seen: Inspection) -> None:
 
 
 class _Group(Struct):
-    """Defects of one kind: number, first few paths, first cure, and whether all have that cure."""
+    """Defects of one kind: number, first few paths, the first, and in what all are like it."""
 
     first: Defect
     count: int
     paths: list[str]
-    alike: bool = True
+    one_message: bool = True
+    one_cure: bool = True
 
 
 class _TextAccount:
@@ -119,7 +120,8 @@ class _TextAccount:
                 f"{defect.kind} {defect.field or ''}".strip(), _Group(defect, 0, [])
             )
             group.count += 1
-            group.alike &= (defect.message, defect.cure) == (group.first.message, group.first.cure)
+            group.one_message &= defect.message == group.first.message
+            group.one_cure &= defect.cure == group.first.cure
             if len(group.paths) < _SHOWN:
                 group.paths.append(defect.path)
 
@@ -138,7 +140,7 @@ class _TextAccount:
         ]
         if total.to_convert:
             hours = format_hours(total.to_convert_duration)
-            yield [Span(f"{total.to_convert:,} of these, {hours}, converted to 16-bit PCM")]
+            yield [Span(f"{total.to_convert:,} of these, {hours}, converted first")]
         for number, words in (
             (total.already_there, "already there"),
             (total.duplicates, "not to be sent: their calls are on record"),
@@ -178,8 +180,9 @@ class _TextAccount:
             if group.count > len(group.paths):
                 yield [Span(f"  and {group.count - len(group.paths):,} more")]
             message, cure = sentence(group.first.message), sentence(group.first.cure)
-            if not group.alike:
+            if not group.one_message:
                 message = f"{message} (for the first of them)"
+            if not group.one_cure:
                 # Before the cure, so that a command at its end can be copied.
                 cure = f"for the first of them, --json has each file's own: {cure}"
             yield [Span(f"  {message}", "dim")]

@@ -321,8 +321,8 @@ def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, r
     ),
     Flag(
         "--layout",
-        "Layout of the archive, as docs/layouts.md lists them; guessed: none of them, but what"
-        " names, sidecars and tables say by themselves. [default: the one that fits best]",
+        "Layout to use, of those in docs/layouts.md; guessed: none of them, but what names,"
+        " sidecars and tables say by themselves. [default: the one that fits best]",
         metavar="NAME",
     ),
     Flag(

@@ -237,28 +237,28 @@ _READING: Final = (
     ),
     Flag(
         "--layout",
-        "The archive is that of a known system, such as freepbx: what describes its recordings, as"
-        " docs/layouts.md lists it. What the settings say counts before it.",
+        "Ready-made [metadata] for the archives of a known system, such as freepbx; docs/layouts.md"
+        " lists them. Other settings win over it.",
         Panel.SOUND,
         "NAME",
     ),
     _many(
         "--metadata",
-        "Table with metadata, such as a CDR export: CSV, JSON lines or XLSX. In place of the table"
-        " of a layout, or of one of this name in the settings. Repeatable.",
+        "File of a table that a layout or the settings declare, such as a CDR export; init finds"
+        " out how to declare another one. CSV, JSON, XLSX, SQLite. Repeatable.",
         Panel.SOUND,
         "TABLE",
     ),
     Flag(
         "--names",
-        "Regular expression with named groups for what names say, such as '(?P<src>[0-9]+)-.*'."
-        " One with a / is for folders and name. See docs/metadata.md.",
+        "Regular expression whose named groups are what file names say: '(?P<src>[0-9]+)-.*'."
+        " With a / it is for folders, too. See docs/metadata.md.",
         Panel.SOUND,
         "PATTERN",
     ),
     Flag(
         "--timezone",
-        "IANA time zone of the clocks that wrote times without an offset: Europe/Moscow.",
+        "IANA time zone of times without an offset: Europe/Moscow.",
         Panel.SOUND,
         "ZONE",
     ),

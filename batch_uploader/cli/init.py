@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import anyio
@@ -32,7 +33,8 @@ from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import FILE_NAME, Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.preview import preview_lines
-from batch_uploader.ui.stream import Line, Span
+from batch_uploader.ui.printing import show
+from batch_uploader.ui.stream import Line, Span, warning
 
 _WRITTEN = (
     *("connection-id", "endpoint", "ca-file", "plaintext", "ignore-proxy", "api-key-file"),
@@ -96,6 +98,9 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
     await to_thread.run_sync(_write, target, text)
     if large := [head.path for head in heads if _size(head.path) > _LARGE]:
         output.hint(f"reading {', '.join(large)}, which may take minutes")
+    if unused := _unused(best, asked.tables):
+        show([warning(f"the settings do not use {', '.join(map(printable, unused))}")], sys.stderr)
+        output.hint("to use it, declare it as [[metadata.table]] there; see docs/metadata.md")
     with _noting(target):
         reading = Settings(settings.directory, {"config": target}).reading()
         shown = await preview(
@@ -141,6 +146,7 @@ def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Ite
         return
     if best is None:
         yield _line("what describes the recordings is not known: no layout fits, and no guess")
+        yield _line("  if a table does, specify it: --metadata TABLE")
         return
     layout, score = best.layout, best.score
     if layout.name == GUESSED:
@@ -153,6 +159,12 @@ def _recognised(best: Fit | None, found: Survey, known: Sequence[Layout]) -> Ite
     names = [f"{each.layout.name} {each.score:.0%}" for each in others[:_MOST_OTHERS]]
     if names:
         yield _line(f"  other layouts that may fit (--layout NAME): {', '.join(names)}")
+
+
+def _unused(best: Fit | None, tables: Sequence[str]) -> list[str]:
+    """The tables that were named and say nothing that the settings use."""
+    used = () if best is None else best.files.values()
+    return [each for each in tables if not any(fnmatchcase(each, path) for path in used)]
 
 
 async def _answers(

@@ -134,10 +134,16 @@ def _with_files(specs: Sequence[_Table], files: RawSetting | None) -> list[_Tabl
         assert files is not None  # noqa: S101 - it has texts
         path = files.base / Path(text).expanduser()
         alike = _meant(specs, path)
-        if len(alike) != 1:
+        if not alike:
             files.refuse(
-                f"which table {text} is remains unclear",
-                "declare it as [[metadata.table]], with how its rows are matched, or a --layout",
+                f"nothing says how the rows of {text} belong to recordings",
+                "let batch-uploader init DIRECTORY --metadata TABLE find out, specify a --layout,"
+                " or declare it as [[metadata.table]] in the settings file",
+            )
+        if len(alike) > 1:
+            files.refuse(
+                f"{text} may be any of {len(alike)} tables of the settings",
+                "set it as file of the right one, in [[metadata.table]]",
             )
         [at] = alike
         if at in taken:

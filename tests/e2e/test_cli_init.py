@@ -278,3 +278,13 @@ def test_local_dates_of_our_own_sidecars_get_the_zone_that_is_given(program, cal
     assert sent.code == 0, sent.err
     dates = {datetime.fromisoformat(talk.fields["date"]) for talk in service.talks(calls)}
     assert dates == {datetime.fromisoformat("2025-04-24T14:34:19+05:00")}
+
+
+def test_a_table_that_is_of_no_use_is_told(program, archive):
+    """Nothing that was named is left out in silence."""
+    made = archive("trunk-recorder")
+    (program.directory / "other.csv").write_text("a;b\n1;2\n")
+    result = program("init", made.root, "--metadata", "other.csv")
+    assert result.code == 0, result.err
+    assert "warning: the settings do not use other.csv" in result.err
+    assert "other.csv" not in (program.directory / "batch-uploader.toml").read_text()

@@ -17,7 +17,8 @@ DATE: Final = """
 OPERATOR_ID: Final = """
     operatorid agentid employeeid userid extensionnumber operatorlogin agentlogin operator
     agent employee user login username extension operatorextension agentextension ext localparty
-    owner операторid кодоператора оператор сотрудник менеджер
+    owner операторid кодоператора внутреннийномер внутренний добавочный оператор сотрудник
+    менеджер
 """
 OPERATOR_NAME: Final = """
     operatorname agentname employeename employeefullname operatorfullname agentfullname userfullname
