@@ -21,6 +21,8 @@ ABSENT: Final = "absent"
 """The fact with the number of recordings that a run did not see, by connection and selection."""
 _GONE: Final = "gone"
 """The fact with the numbers that the last run told of, by connection and selection."""
+_OUT_OF: Final = "gone_out_of"
+"""The fact with how many there were when that was first told: new ones do not make it less."""
 _MOST_KEPT = 16
 _MOST_FORGOTTEN = 100_000
 """More are left to the next run, since these paths are kept until the end of the walk."""
@@ -62,11 +64,12 @@ async def find_gone(
     before = json.loads(await ledger.fact(ABSENT) or "{}").get(_key(connection_id, source))
     if before is None or await ledger.fact(ALLOWS_EMPTY) is not None:
         return None
-    return _gone(await ledger.count() - before, seen + moved)
+    told = json.loads(await ledger.fact(_OUT_OF) or "{}").get(_key(connection_id, source))
+    return _gone(await ledger.count() - before, seen + moved, told)
 
 
-def _gone(there: int, seen: int) -> Gone | None:
-    gone = Gone(there - seen, there)
+def _gone(there: int, seen: int, told: int | None) -> Gone | None:
+    gone = Gone(there - seen, there if told is None else min(there, told))
     return gone if gone.most else None
 
 
@@ -87,6 +90,7 @@ class Absence:
         self._allowed = allowed
         self._on_record = self._seen = 0
         self._absent: dict[str, int] = {}
+        self._out_of: dict[str, int] = {}
         self._complete = True
         self._forgettable: list[str] = []
         self._waited: list[str] = []
@@ -99,6 +103,7 @@ class Absence:
         self._allowed = await self._ledger.fact(ALLOWS_EMPTY) is not None
         self._on_record = await self._ledger.count()
         self._absent = json.loads(await self._ledger.fact(ABSENT) or "{}")
+        self._out_of = json.loads(await self._ledger.fact(_OUT_OF) or "{}")
 
     def add(self, batch: Batch) -> None:
         """Take a folder into account."""
@@ -111,7 +116,8 @@ class Absence:
         """After the walk: forget what is gone and was never stored, unless most is gone."""
         before = self._absent.get(self._key)
         if before is not None and not self._allowed:
-            self._gone = _gone(self._on_record - before, self._seen)
+            told = self._out_of.get(self._key)
+            self._gone = _gone(self._on_record - before, self._seen, told)
         if self._gone is not None:
             return
         changes = [Forget(path) for path in (*self._forgettable, *self._waited)]
@@ -129,13 +135,18 @@ class Absence:
             return None
         gone = None
         if self._gone is not None:
-            gone = _gone(self._gone.of, self._gone.of - self._gone.recordings + moved)
+            less = Gone(self._gone.recordings - moved, self._gone.of)
+            gone = less if less.most else None
             if gone is None:
                 await self._keep()
         told = json.loads(await self._ledger.fact(_GONE) or "{}")
-        told.pop(self._key, None)
-        await self._note(_GONE, json.dumps(told | ({self._key: gone.recordings} if gone else {})))
+        await self._tell(_GONE, told, None if gone is None else gone.recordings)
+        await self._tell(_OUT_OF, self._out_of, None if gone is None else gone.of)
         return gone
+
+    async def _tell(self, fact: str, told: dict[str, int], number: int | None) -> None:
+        told.pop(self._key, None)
+        await self._note(fact, json.dumps(told | ({} if number is None else {self._key: number})))
 
     async def _keep(self) -> None:
         if not self._complete:

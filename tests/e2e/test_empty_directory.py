@@ -158,8 +158,10 @@ class TestMostIsGone:
 
     @pytest.mark.parametrize("progress", ["auto", "none"])
     def test_the_run_goes_on_and_tells(self, half_mounted, upload, program, progress):
-        half_mounted.write("new.wav")
-        for _ in range(2):
+        new = []
+        for night in range(2):
+            new += [f"{night}/new{number}.wav" for number in range(4)]
+            half_mounted.write(*new[-4:])
             result = upload("--progress", progress)
             assert result.code == 1, result.said
             said = " ".join(result.err.split())
@@ -172,7 +174,7 @@ class TestMostIsGone:
                 assert "4 recordings on record are gone" in " ".join(told.err.split())
                 assert json.loads(program(command, half_mounted, "--json").out)["gone"] == 4
         lines = half_mounted.manifest()
-        assert lines.keys() == {*NAMES, "bad.wav", "new.wav"}
+        assert lines.keys() == {*NAMES, "bad.wav", *new}
         assert lines["bad.wav"]["status"] == "invalid"
 
     def test_a_check_foretells_it_and_puts_nothing_on_record(self, half_mounted, program):

@@ -67,6 +67,24 @@ async def test_other_recordings_in_their_place_are_no_sign_that_these_are_there(
     assert (summary.counts[Status.UPLOADED], summary.gone) == (10, 3)
 
 
+async def test_new_recordings_each_night_do_not_make_less_of_what_is_gone():
+    harness = await uploaded(5, BAD)
+    remove(harness, 0, 1, 2)
+    for name in BAD:
+        harness.source.remove(name)
+    for night in range(3):
+        for n in range(100 + night * 10, 106 + night * 10):
+            harness.source.put(f"0/new-{n}.wav", wav(n))
+            harness.source.put(f"0/new-{n}.json", sidecar(n=str(n)))
+        assert (await harness.run()).gone == 4
+        assert harness.events(events.MostGone) == [events.MostGone(4, 6)]
+        assert (await harness.statuses())["0/bad.wav"] is Status.INVALID
+    put_back(harness, 0, 1, 2)
+    assert (await harness.run()).gone == 0
+    remove(harness, *range(5))
+    assert (await harness.run()).gone == 0, "5 of 23: what was told of is over"
+
+
 async def test_little_by_little_is_not_at_once():
     harness = await uploaded(9)
     for n in range(8):

@@ -95,7 +95,7 @@ def test_fault_49_a_last_page_that_is_not_marked_as_the_last():
     data = make.opus_pages(960, SECOND, 2 * SECOND)
     whole_pages = data[: data.rindex(b"OggS")]
     defect = look(whole_pages)
-    assert (defect.kind, "-c copy -f opus call.ogg.new" in defect.cure) == ("no-end-mark", True)
+    assert (defect.kind, "-c copy -f ogg call.ogg.new" in defect.cure) == ("no-end-mark", True)
     assert "may be complete" in defect.message
     assert "--ogg-end optional" in defect.cure
     taken = look(whole_pages, AudioRules(ogg_end=EndMark.OPTIONAL))

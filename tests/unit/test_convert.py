@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import tempfile
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from support import ogg_pages
+from support.cures import command_of, shell
 from support.sound_makers import call_wav, ffmpeg, samples
 
 from batch_uploader.core.errors import SourceError
@@ -184,14 +187,40 @@ def test_damaged_bytes_never_raise(data):
     assert isinstance(result, Defect) or len(result[0]) > 0
 
 
-def test_a_vorbis_without_its_end_mark_needs_the_switch():
+def test_a_vorbis_without_its_end_mark_needs_the_switch_or_the_cure(tmp_path):
     content, extension = encoded("Vorbis")
-    last = content.rindex(b"OggS")
-    unmarked = content[: last + 5] + b"\0" + content[last + 6 :]
+    unmarked = ogg_pages.without_end_mark(content)
 
-    assert converted(unmarked, extension).kind == DefectKind.NO_END_MARK
+    defect = converted(unmarked, extension)
+    assert defect.kind == DefectKind.NO_END_MARK
+    (tmp_path / "call.ogg").write_bytes(unmarked)
+    shell(command_of(defect), tmp_path, check=True)
+    marked, _ = converted((tmp_path / "call.ogg").read_bytes(), extension)
+    assert (decoded(marked) == decoded(converted(content, extension)[0])).all()
     rules = AudioRules(convert=Convert.NEEDED, ogg_end=EndMark.OPTIONAL)
     assert converted(unmarked, extension, rules)[1].container is Container.WAV
+
+
+@given(data=st.data())
+def test_a_vorbis_that_is_cut_off_in_a_page_is_not_sent_with_the_switch_either(data):
+    content, extension = encoded("Vorbis")
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    kept = data.draw(st.sampled_from(range(pages[2], len(content))))
+    rules = AudioRules(convert=Convert.NEEDED, ogg_end=EndMark.OPTIONAL)
+
+    result = converted(content[:kept], extension, rules)
+
+    if kept in pages:
+        return  # all that can be known is in whole pages
+    assert (result.kind, result.may_grow) == (DefectKind.TRUNCATED, True)
+
+
+def test_nor_are_several_streams_of_which_one_would_be_heard():
+    content, extension = encoded("Vorbis")
+    rules = AudioRules(convert=Convert.NEEDED, ogg_end=EndMark.OPTIONAL)
+    other = ffmpeg(call_wav(4), "wav", "ogg", "-c:a", "libvorbis", "-serial_offset", "9")
+
+    assert converted(content + other, extension, rules).kind == DefectKind.STREAMS
 
 
 @pytest.mark.parametrize("convert_", [None, Convert.OFF])

@@ -102,9 +102,14 @@ def shows_end(content: Content) -> bool:
     if not content.at(0, 4).startswith(MAGIC):
         return False
     try:
-        last, _ = _last_page(content, _page(content, 0).serial)
+        return is_marked(content)
     except Refusal:
         return False
+
+
+def is_marked(content: Content) -> bool:
+    """Whether the last page is marked as the last. Raises Refusal if there is no whole one."""
+    last, _ = _last_page(content, _page(content, 0).serial)
     return bool(last.flags & _END)
 
 
@@ -250,7 +255,7 @@ def no_end_mark() -> Refusal:
         " between two pages",
         CureCommand(
             "-c copy",
-            ".opus",
+            ".ogg",
             text=f"{WAIT}; if your recorder never marks the end, take all such files with"
             " --ogg-end optional; if only this one is complete, mark it with `{command}`",
         ),
@@ -259,7 +264,7 @@ def no_end_mark() -> Refusal:
 
 def _cut() -> Refusal:
     return Refusal(
-        DefectKind.TRUNCATED, "the Ogg file is cut off in the middle of a page", salvage(".opus")
+        DefectKind.TRUNCATED, "the Ogg file is cut off in the middle of a page", salvage(".ogg")
     )
 
 

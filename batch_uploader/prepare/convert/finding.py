@@ -89,7 +89,7 @@ def _wav(content: Content) -> Way:
 
 
 def _ogg(content: Content, *, require_end: bool) -> Way:
-    if not (marked := ogg.shows_end(content)) and require_end:
+    if not (marked := ogg.is_marked(content)) and require_end:
         raise ogg.no_end_mark()
     return Way(0, content.size, shows_end=marked)
 
