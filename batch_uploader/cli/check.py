@@ -18,12 +18,19 @@ from batch_uploader.app.inspection import CheckSummary, Inspection
 from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import risks_of
 from batch_uploader.cli import output
-from batch_uploader.cli.again import again, held_groups, naming_other_roots, settings_of
+from batch_uploader.cli.again import (
+    again,
+    command_line,
+    held_groups,
+    naming_other_roots,
+    settings_of,
+)
 from batch_uploader.cli.output import ExitCode, data_on_stdout
-from batch_uploader.core.model import Defect
+from batch_uploader.core.model import SIDECAR_MISSING, Defect
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_size
+from batch_uploader.core.waiting import Wait
 from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
@@ -170,6 +177,15 @@ class _TextAccount:
             foretold=True,
         )
         yield from self._defects()
+        if self._is_undescribed(total):
+            command = command_line("init", os.fspath(self._settings.directory))
+            yield hint(f"if another system made these, {command} finds out what describes them")
+
+    def _is_undescribed(self, total: CheckSummary) -> bool:
+        """Whether no recording has a sidecar, and nothing else is said to describe them."""
+        lack = SIDECAR_MISSING in self._groups or total.waiting_for.get(Wait.SIDECAR)
+        known = total.to_send or total.already_there or self._settings.reading().rules.about
+        return bool(lack and not known)
 
     def _defects(self) -> Iterator[Line]:
         for name, group in sorted(self._groups.items(), key=lambda item: -item[1].count):

@@ -42,6 +42,17 @@ class TestText:
         assert "  and 2 more" in result.out
         assert "--sidecar optional" in result.out
         assert "orphan-sidecar: 1 file\n  lonely.json\n" in result.out
+        assert "  it has no sidecar\n" in result.out
+        assert "batch-uploader init" not in result.out
+
+    @pytest.mark.parametrize("flags", [(), ("--sidecar-wait", "0")], ids=["waiting", "defect"])
+    def test_an_archive_that_nothing_describes_leads_to_init(self, calls, inside, flags):
+        for name in ("a", "b"):
+            calls.write(f"{name}.wav")
+            (calls.folder / f"{name}.json").unlink()
+        hint = f"batch-uploader init {calls} finds out what describes them"
+        assert hint in inside("check", calls, *flags).out
+        assert hint not in inside("check", calls, *flags, "--names", "(?P<a>.)").out
 
     def test_a_cure_that_is_not_for_all_of_a_kind_says_so(self, calls, inside):
         """Fault 61: what mends a sidecar in CP1251 garbles one in UTF-16."""

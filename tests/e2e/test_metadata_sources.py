@@ -282,6 +282,31 @@ def test_wrong_settings_are_told_where_they_stand(archive, upload, settings, sai
     assert "batch-uploader.toml" in result.err
 
 
+TABLE = (
+    '[[metadata.table]]\nas = "NAME"\nfile = "NAME.csv"\nmatch = {column = "a", with = "stem"}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("", "nothing says how the rows of cdr.csv belong to recordings"),
+        (
+            TABLE.replace("NAME", "a") + TABLE.replace("NAME", "b"),
+            "cdr.csv may be any of 2 tables of the settings",
+        ),
+    ],
+    ids=["none", "several"],
+)
+def test_a_table_whose_place_is_not_clear_is_told_with_the_cure(archive, upload, settings, said):
+    archive.recording("a.wav")
+    archive.settings(settings)
+    result = upload("--metadata", "cdr.csv")
+    assert result.code == 2
+    assert said in result.err
+    assert "[[metadata.table]]" in result.err
+
+
 CDR = "calldate,src,dst,disposition,billsec,did,uniqueid,recordingfile\n"
 
 
