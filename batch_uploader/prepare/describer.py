@@ -1,12 +1,13 @@
 """Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from batch_uploader.core.model import SIDECAR_MISSING, Defect, Entry, Listing, Metadata
 from batch_uploader.core.ports import Source
+from batch_uploader.core.text import plural
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.pairing import Orphan, pair
@@ -16,6 +17,8 @@ from batch_uploader.prepare.sidecar import Schema
 
 _AT_ONCE = 4096
 """Bytes; a larger sidecar is not read in the event loop."""
+_SHOWN: Final = 3
+"""Rows that cannot be used, of those that are told."""
 
 
 class Describer(Protocol):
@@ -62,12 +65,11 @@ class UnusableRows(Struct, frozen=True):
     first: tuple[Defect, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
-        """All of it in one line, none if there is nothing."""
-        if not self.first:
-            return ()
-        first = self.first[0]
-        rows = "a row cannot be used" if self.count == 1 else f"{self.count:,} rows cannot be used"
-        return (f"{rows}: {first.path}, {first}",)
+        """The first few, and how many more there are."""
+        shown = self.first[:_SHOWN]
+        more = self.count - len(shown)
+        rest = (f"{plural(more, 'further row')} cannot be used",) if shown and more > 0 else ()
+        return (*(f"a row cannot be used: {each.path}, {each}" for each in shown), *rest)
 
 
 @runtime_checkable

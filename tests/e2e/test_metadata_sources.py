@@ -503,6 +503,23 @@ def test_a_row_that_cannot_be_used_is_told_and_stops_nothing(archive, tables, ca
     assert archive.upload()["a.wav"]["operator_id"] == "204"
 
 
+def test_rows_that_cannot_be_used_are_told_one_by_one(archive, tables, calls, program):
+    """Fault 115: the row that a recording lacks may be one of them."""
+    archive.recording("b.wav")
+    tables(row("a"), row("b", dst="7.90012E+10"))
+    table = program.directory / "cdr.csv"
+    broken = "".join(f"broken{number},row\n" for number in range(4))
+    table.write_text(f"{table.read_text('utf-8')}{broken}", "utf-8")
+    result = program("check", calls, "--sidecar-wait", "0s")
+    assert result.code == 1, result.said
+    told = [line for line in result.err.splitlines() if "cannot be used" in line]
+    assert [line.partition(": a row cannot be used: ")[0] for line in told[:3]] == ["warning"] * 3
+    assert "line 3: 7.90012E+10 is a number that Excel has rounded" in told[0]
+    assert "line 4: " in told[1]
+    assert told[3:] == ["warning: 2 further rows cannot be used"]
+    assert "no row of cdr.csv is about it, but 5 rows of it cannot be used" in result.out
+
+
 def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
     """Fault 115."""
     archive.recording("a.wav")

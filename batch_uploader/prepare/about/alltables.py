@@ -141,6 +141,10 @@ class Tables:
         wanted = [self._wanted(path) for path in paths]
         return not any(table.touches(each, one) for table, each in changed for one in wanted)
 
+    def unusable(self, spec: TableSpec) -> int:
+        """How many rows of one table cannot be used."""
+        return sum(table.fault_count for table in self._tables if table.spec is spec)
+
     def faults(self) -> UnusableRows:
         """The rows that cannot be used."""
         count = sum(table.fault_count for table in self._tables)

@@ -18,6 +18,7 @@ from batch_uploader.core.model import (
 )
 from batch_uploader.core.naming import stem
 from batch_uploader.core.ports import Source
+from batch_uploader.core.text import plural
 from batch_uploader.prepare.about import functions, times
 from batch_uploader.prepare.about.alltables import Tables
 from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, MadeMetadata
@@ -243,7 +244,7 @@ class ManySources:
             if isinstance(row, Values):
                 said.append(row)
             elif row is None:
-                absent[table.source] = f"no row of {_shown(table)} is about it"
+                absent[table.source] = self._without_row(table)
             else:
                 wrong += row
         named = self._named(bundle)
@@ -258,6 +259,11 @@ class ManySources:
             absent[TAGS] = "it has no tags"
         said.append(_file(bundle))
         return tuple(wrong) or _Gathered(tuple(said), own, absent)
+
+    def _without_row(self, table: TableSpec) -> str:
+        unusable = self._tables.unusable(table)
+        but = f", but {plural(unusable, 'row')} of it cannot be used" if unusable else ""
+        return f"no row of {_shown(table)} is about it{but}"
 
     def _sidecars(self, bundle: Bundle) -> "_Sidecars | tuple[Defect, ...]":
         said: list[Values] = []
