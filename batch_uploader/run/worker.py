@@ -10,8 +10,6 @@ from contextlib import closing
 from typing import NamedTuple
 
 import anyio
-from anyio import to_thread
-from msgspec.structs import replace
 
 from batch_uploader.core.changes import Claim, Release, Settle
 from batch_uploader.core.errors import (
@@ -20,13 +18,11 @@ from batch_uploader.core.errors import (
     LedgerError,
     NotSent,
     SinkError,
-    SourceChanged,
     SourceError,
     UploaderError,
 )
 from batch_uploader.core.events import (
     AlreadyThere,
-    Decided,
     Listener,
     Paused,
     ReturnedUnsent,
@@ -35,29 +31,25 @@ from batch_uploader.core.events import (
     UploadStarted,
     Waiting,
 )
-from batch_uploader.core.model import LEDGER_LOST, Ending, Failure, Outcome, Receipt
+from batch_uploader.core.model import Ending, Outcome, Receipt
 from batch_uploader.core.ports import Sink
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
 from batch_uploader.core.states import MAYBE_STORED, Action, Status
 from batch_uploader.core.units import format_duration
-from batch_uploader.core.waiting import Wait
 from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimits
 from batch_uploader.pace.retry import may_repeat
-from batch_uploader.plan.batch import Job, invalid
-from batch_uploader.plan.patience import left
-from batch_uploader.prepare.bundle import version_of
+from batch_uploader.plan.batch import Job
 from batch_uploader.prepare.comparing import Comparer
-from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Prepared, Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
 from batch_uploader.run.drain import Drain, Drained
 from batch_uploader.run.feed import Feed, JobQueue
-from batch_uploader.run.filtering import Filtering, outcome_of
 from batch_uploader.run.learning import Learning
 from batch_uploader.run.lookout import Lookout
 from batch_uploader.run.looks import Looks
 from batch_uploader.run.options import RunOptions
+from batch_uploader.run.preparation import Preparation
 from batch_uploader.run.recorder import Made, Recorder
 
 _COPIES = 2.1
@@ -85,16 +77,24 @@ class Workers:
         options: RunOptions,
         publish: Listener,
     ) -> None:
-        self._preparer = preparer
-        self._filtering = Filtering.of(preparer)
+        self._digests = preparer.rules.filters.digests(preparer.rules.digest())
         self._sink = sink
         self._recorder = recorder
         self._looks = Looks(preparer, recorder, publish)
+        self._preparation = Preparation(
+            preparer,
+            sink,
+            recorder,
+            self._looks,
+            now=feed.now,
+            explain=options.explain,
+            publish=publish,
+            heard=self._heard,
+        )
         self._lookout = Lookout(Comparer(preparer))
         self._feed = feed
         self._drain = drain
         self._learning = Learning(preparer, recorder.ledger, publish, drain.check)
-        self._policy = self._filtering.digests.rules
         self._options = options
         self._publish = publish
         self._budget = ByteBudget(options.memory, options.expanded_memory, lambda: sink.expanded)
@@ -134,101 +134,13 @@ class Workers:
             return
         whole = job.size <= self._sink.whole_limit
         async with self._budget.hold(int(job.size * _COPIES) if whole else _STREAM_COST):
-            prepared = await self._prepare(job)
+            prepared = await self._preparation.prepare(job)
             if prepared is None:
                 return
             with closing(prepared):
                 if not await self._looks.still_rejected(job, prepared.recording):
                     await self._learning.before(prepared.recording.identity)
                     await self._send_within_limits(job, prepared)
-
-    # Prepare
-
-    async def _prepare(self, job: Job) -> Prepared | None:
-        """What is to be sent; None if there is none, which is then recorded or published."""
-        whole_limit = self._sink.whole_limit
-        try:
-            if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
-                return None
-            preparer = self._filtering.preparer_for(job)
-            prepared = preparer.prepare_cached(job.bundle, whole_limit)
-            if prepared is None:
-                prepared = await to_thread.run_sync(
-                    preparer.prepare, job.bundle, whole_limit, self._sink.envelope
-                )
-        except SourceChanged:
-            await self._leave(job, Wait.READING)
-            return None
-        except SourceError as error:
-            failure = Failure("UNREADABLE", str(error))
-            outcome = Outcome(job.path, Status.FAILED, version_of(job.bundle), failure=failure)
-            await self._settle_unsound(job, outcome)
-            return None
-        if (wait := job.due.wait(prepared)) is not None:
-            if isinstance(prepared, Prepared):
-                prepared.close()
-            await self._leave(job, wait)
-        elif isinstance(prepared, Prepared):
-            left_out = self._filtering.after_all(job, prepared.recording)
-            if left_out is None:
-                return prepared
-            prepared.close()
-            await self._leave_out(job, left_out)
-        elif isinstance(prepared, LeftOut):
-            await self._leave_out(job, prepared)
-        else:
-            await self._settle_unsound(job, invalid(job.path, version_of(job.bundle), prepared))
-        return None
-
-    async def _leave(self, job: Job, wait: Wait) -> None:
-        """Leave it to the next run, on record unless more is known of it."""
-        now = left(job.path, version_of(job.bundle), wait, job.known, self._feed.now())
-        if now.new:
-            await self._recorder.ask(Settle(now.outcome))
-        if now.outcome.status is Status.WAITING:
-            self._publish(Waiting(job.path, job.size, wait.value))
-        else:
-            self._publish(Settled(now.outcome))
-
-    async def _leave_out(self, job: Job, left: LeftOut) -> None:
-        """Record that a filter leaves it out; what is held stays so."""
-        if job.known is not None and job.known.status is Status.POSSIBLE_DUPLICATE:
-            self._publish(SetAside(job.path, job.size))
-            return
-        if self._options.explain:
-            self._publish(Decided(job.path, Action.SKIP, left.message))
-        await self._settle_and_wait(outcome_of(job, left))
-
-    async def _settle_unsound(self, job: Job, outcome: Outcome) -> None:
-        """Record what could not be prepared, unless a lost ledger may have had more."""
-        if job.known is None or not job.known.unproved:
-            await self._settle_and_wait(outcome)
-            return
-        before = job.known.outcome
-        if before.status is Status.IN_DOUBT and outcome.failure is not None:
-            reason = (
-                f"{LEDGER_LOST.message}; before Search can look for it: {outcome.failure.message}"
-            )
-            self._publish(Settled(replace(before, failure=replace(LEDGER_LOST, message=reason))))
-        else:
-            self._publish(AlreadyThere(job.path, job.size, outdated=True))
-
-    async def _only_touched(self, job: Job) -> bool:
-        """Compare a touched sidecar with the talk's metadata, without opening the audio."""
-        if job.known is None:
-            return False
-        metadata = await to_thread.run_sync(self._preparer.describer.describe, job.bundle)
-        outdated = isinstance(metadata, tuple) or metadata.digest() != job.known.metadata
-        if not outdated:
-            before, now = job.known.stat, version_of(job.bundle)
-            if before.ctime_ns is not None:
-                # The audio was not compared, so its recorded values stay.
-                now = replace(now, ctime_ns=before.ctime_ns, inode=before.inode)
-            await self._recorder.ask(Settle(replace(job.known.outcome, stat=now)))
-        else:
-            await self._looks.correct_ids(job.known, self._preparer.identity(metadata))
-        self._publish(AlreadyThere(job.path, job.size, outdated))
-        return True
 
     # Send
 
@@ -406,7 +318,9 @@ class Workers:
             elif isinstance(answer, LedgerError):
                 answered.set_exception(answer)
 
-        asked = Claim(delivery.recording, self._sink.stamp_field, self._policy, delivery.sights)
+        asked = Claim(
+            delivery.recording, self._sink.stamp_field, self._digests.rules, delivery.sights
+        )
         self._recorder.record(asked, heard)
         return await answered
 
@@ -430,7 +344,7 @@ class Workers:
         then: Callable[[Outcome], None] | None = None,
     ) -> Status:
         """Record the outcome while the worker goes on; the job finishes when it is durable."""
-        policy = self._filtering.digests.of(outcome)
+        policy = self._digests.of(outcome)
         delivery.settling = True
         self._feed.begun()
 
@@ -443,19 +357,6 @@ class Workers:
 
         self._recorder.record(Settle(outcome, policy, delivery.claimed), heard)
         return outcome.status
-
-    async def _settle_and_wait(self, outcome: Outcome) -> None:
-        """Record the outcome and wait, so that instant outcomes do not outrun the ledger."""
-        policy = self._filtering.digests.of(outcome)
-        recorded = asyncio.Event()
-
-        def heard(answer: Made) -> None:
-            # What is recorded is published, even if the caller was cancelled.
-            self._heard(answer)
-            recorded.set()
-
-        self._recorder.record(Settle(outcome, policy), heard)
-        await recorded.wait()
 
     def _release(self, delivery: Delivery) -> None:
         """Release the claim, if there is one, so that a kill leaves no doubt while it waits."""
