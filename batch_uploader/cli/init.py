@@ -27,8 +27,8 @@ from batch_uploader.cli.again import command_line, settings_of
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.core.errors import ConfigError, SourceError, UploaderError
 from batch_uploader.core.text import plural, printable, quote
+from batch_uploader.core.zones import time_zone
 from batch_uploader.layouts import Layout
-from batch_uploader.prepare.about import times
 from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import FILE_NAME, Settings
 from batch_uploader.sources.directory import DirectorySource
@@ -68,7 +68,7 @@ def init(directory: Path, flags: Mapping[str, object], asked: Asked) -> int:
             hint="move it away, or specify another file with --output",
         )
     if asked.timezone is not None:
-        times.zone(asked.timezone)
+        time_zone(asked.timezone)
     return anyio.run(_init, settings_of(directory, flags), asked, target)
 
 
@@ -242,7 +242,7 @@ def _ask_timezone() -> str:
                 hint="specify it: --timezone Europe/Moscow",
             )
         try:
-            times.zone(zone)
+            time_zone(zone)
         except ConfigError as error:
             output.error(error.problem, *error.hints)
         else:

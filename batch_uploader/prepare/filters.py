@@ -7,7 +7,7 @@ without opening a file, the date by the sidecar, the length by the audio's heade
 import hashlib
 import re
 from collections.abc import Collection
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -21,6 +21,7 @@ from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.model import AudioInfo, Defect, Metadata, Outcome
 from batch_uploader.core.states import BY_RULES, FILTERED, Status
 from batch_uploader.core.units import format_duration
+from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.audio import DefectKind
 
 _DATE_FIELD: Final = "date"
@@ -133,16 +134,10 @@ class Filters(Struct, frozen=True):
         for name, moment in (("since", self.since), ("until", self.until)):
             require_type(name, moment, int, optional=True)
             if moment is not None and abs(moment) >= _EARLIEST:
-                raise ConfigError(f"{name} is no moment in nanoseconds since the epoch")
+                raise ConfigError(f"{name} is not a moment in nanoseconds since the epoch")
         require_type("sample", self.sample, Sample, optional=True)
         if self.timezone is not None:
-            try:
-                _zone(self.timezone)
-            except (ValueError, OSError, KeyError) as error:
-                raise ConfigError(
-                    f"{self.timezone!r} is not the IANA name of a time zone",
-                    hint="write it like Europe/Moscow",
-                ) from error
+            time_zone(self.timezone)
         for low, high, names in (
             (self.min_length, self.max_length, "min_length and max_length"),
             (self.since, self.until, "since and until"),
@@ -287,18 +282,11 @@ def moment_of(text: str, timezone: str | None = None) -> int | None:
     try:
         moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is None and timezone is not None:
-            moment = moment.replace(tzinfo=_zone(timezone))
+            moment = moment.replace(tzinfo=time_zone(timezone))
         moment = moment.astimezone()
     except (ValueError, OverflowError, OSError):
         return None
     return _nanoseconds(moment)
-
-
-@lru_cache(maxsize=4)
-def _zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo  # most runs do without
-
-    return ZoneInfo(name)
 
 
 def parse_since(text: str, timezone: str | None = None) -> int:

@@ -12,7 +12,8 @@ from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.prepare.about import functions, times
+from batch_uploader.core.zones import time_zone
+from batch_uploader.prepare.about import functions
 from batch_uploader.prepare.about.foreign import DeclaredSidecar
 from batch_uploader.prepare.about.lookups import LookupSpec
 from batch_uploader.prepare.about.mapping import FieldMap
@@ -118,7 +119,7 @@ def _pattern(given: RawSetting) -> str:
 
 
 def _zone(given: RawSetting) -> str:
-    times.zone(name := given.word())
+    time_zone(name := given.word())
     return name
 
 

@@ -10,6 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from batch_uploader.core.errors import BadValue
+from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import times
 from batch_uploader.prepare.about.functions import TimeFunctions
 from batch_uploader.prepare.about.values import Unfit
@@ -197,7 +198,7 @@ def test_excel_counts_days_of_a_local_clock():
 @pytest.mark.parametrize("name", ["Moscow", "Europe/Moskow", "MSK", "", "../etc/passwd", "Europe"])
 def test_a_zone_that_does_not_exist_is_told_with_those_that_are_close(name):
     with pytest.raises(BadValue) as caught:
-        times.zone(name)
+        time_zone(name)
     assert caught.value.hints
     if name in {"Moscow", "Europe/Moskow"}:
         assert "Europe/Moscow" in caught.value.hints[0]

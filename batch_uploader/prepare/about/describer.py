@@ -19,7 +19,8 @@ from batch_uploader.core.model import (
 from batch_uploader.core.naming import stem
 from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural
-from batch_uploader.prepare.about import functions, times
+from batch_uploader.core.zones import time_zone
+from batch_uploader.prepare.about import functions
 from batch_uploader.prepare.about.alltables import Tables
 from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, MadeMetadata
 from batch_uploader.prepare.about.foreign import SidecarReader, tags
@@ -81,7 +82,7 @@ class ManySources:
         self._rules = rules
         self._optional = optional
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
-        where = None if rules.timezone is None else times.zone(rules.timezone)
+        where = None if rules.timezone is None else time_zone(rules.timezone)
         self._tables = Tables(source, rules, folder, functions.of(where, {}), keep=keep)
         known = functions.of(where, self._tables.lookups)
         mapped = FieldMap(rules.map, rules.sources, known)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import times
 from batch_uploader.prepare.about.patterns import compiled
 from batch_uploader.prepare.about.values import Unfit
@@ -254,7 +255,7 @@ class TimeFunctions:
 
     def _zone(self, name: object) -> tzinfo | None:
         try:
-            return self._where if name is None else times.zone(_text(name))
+            return self._where if name is None else time_zone(_text(name))
         except BadValue as error:
             raise Unfit(error.problem, error.hints[0]) from None
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.prepare.about import names, times
+from batch_uploader.core.zones import time_zone
+from batch_uploader.prepare.about import names
 from batch_uploader.prepare.about.foreign import DeclaredSidecar, reader, tags
 from batch_uploader.prepare.about.lookups import LookupSpec
 from batch_uploader.prepare.about.tables.spec import BY_PATH, TableSpec
@@ -53,7 +54,7 @@ class MetadataRules(Struct, frozen=True):
                 )
         self._require_groups()
         if self.timezone is not None:
-            times.zone(self.timezone)
+            time_zone(self.timezone)
 
     def _require_groups(self) -> None:
         """A part of names by which rows are found must be in their pattern: else none ever is."""

@@ -4,19 +4,13 @@ A local time is read in a time zone by its rules of that day. One that happened 
 clocks were put back) or never is not guessed.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
 
-from batch_uploader.core.errors import BadValue
 from batch_uploader.prepare.about.values import Unfit
-
-SETTING: Final = "timezone"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel counts local days
@@ -25,7 +19,7 @@ _STEP: Final = timedelta(minutes=30)
 """Nearly all zones differ from UTC by a multiple of this; a rarer one has to be named."""
 _EARLIER: Final = timedelta(seconds=5)
 _LATER: Final = timedelta(minutes=5)
-"""A recording begins so much before or after the UTC second that its name has beside its time."""
+"""How much earlier or later a recording begins than the UTC second that its name has as well."""
 _LONGEST: Final = timedelta(minutes=59)
 """The same where the zone is known: a call may have waited in a queue."""
 
@@ -66,24 +60,6 @@ _MONTHS: Final = {
     for word in (english.lower(), *words.split())
 }
 _WORD = re.compile(r"[^\W\d_]{3,}\.?")
-
-
-@lru_cache(maxsize=100)
-def zone(name: str) -> ZoneInfo:
-    """The time zone of this IANA name. Raises BadValue, with the names that are close."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        pass
-    last = name.rpartition("/")[2].casefold()
-    names = {each.rpartition("/")[2].casefold(): each for each in sorted(available_timezones())}
-    close = [names[each] for each in difflib.get_close_matches(last, names, 3)]
-    known = ", ".join(close or ("Europe/Moscow", "Asia/Yekaterinburg", "UTC"))
-    raise BadValue(
-        f"{name!r} is not the IANA name of a time zone",
-        hint=f"did you mean {known}?" if close else f"write it like {known}",
-        setting=SETTING,
-    )
 
 
 def aware(

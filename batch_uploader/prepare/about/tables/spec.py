@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr
 
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_duration
+from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import Written
 from batch_uploader.prepare.about.tables.lines import known
@@ -121,14 +122,7 @@ class TableSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source
 
     def zone(self) -> ZoneInfo | None:
         """Its time zone, None if it has none. Raises ConfigError."""
-        if self.timezone is None:
-            return None
-        try:
-            return ZoneInfo(self.timezone)
-        except (ValueError, OSError, LookupError):
-            raise ConfigError(
-                f"timezone is {self.timezone!r}", hint="write it like Europe/Moscow"
-            ) from None
+        return None if self.timezone is None else time_zone(self.timezone)
 
     def written(self) -> Written:
         """How its file is declared to be written."""
