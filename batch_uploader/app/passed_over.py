@@ -38,7 +38,7 @@ def ways_to_take(kinds: Sequence[PassedOver], directory: str) -> Iterator[str]:
     patterns = [each.include for each in left_out if each.include]
     if patterns:
         flags = [word for each in patterns for word in ("--include", quote(each))]
-        yield CommandHint(f"to take {' and '.join(patterns)}", "upload", *flags)
+        yield CommandHint(f"to take {', '.join(patterns)}", "upload", *flags)
     convertible = [each for each in left_out if each.decoder is not None]
     for each in convertible[:_MOST_COMMANDS]:
         codecs = f"take it with `{INSTALL}` and --include '*{each.kind}', or "
