@@ -23,9 +23,9 @@ from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 
 _FEWEST: Final = 20
-"""Of fewer talks on record nobody is surprised."""
+"""With fewer talks on record nothing is said."""
 _PART: Final = 5
-"""What is more than one of so many of them is said."""
+"""More than one in this many of them is said."""
 _SAMPLE: Final = 200
 
 
@@ -53,7 +53,7 @@ class NewSettings(Struct, frozen=True):
     call_ids: tuple[str, str] | None = None
 
     def lines(self, to_send: int) -> tuple[str, ...]:
-        """What is worth saying before so many recordings are sent."""
+        """What is worth saying before ``to_send`` recordings are sent."""
         said = []
         if to_send * _PART > self.on_record:
             said.append(f"{to_send:,} recordings are to be sent, {self.on_record:,} are on record")

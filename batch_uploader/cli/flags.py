@@ -183,9 +183,9 @@ _READING: Final = (
     ),
     Flag(
         "--sample",
-        "Take only so many of the recordings, or so many percent: always the same, by their paths."
-        " Those on record as uploaded count, and a larger sample includes a smaller one, so a"
-        " trial with 3 is not billed again. [default: all]",
+        "Take only this number of the recordings, or this percentage: always the same, by their"
+        " paths. Those on record as uploaded count, and a larger sample includes a smaller one, so"
+        " a trial with 3 is not billed again. [default: all]",
         Panel.WHAT,
         "N|P%",
     ),

@@ -250,7 +250,7 @@ def _ask_timezone() -> str:
 
 
 def _ask(question: str, *, optional: bool = False) -> str | None:
-    """An answer, None where nobody can give one."""
+    """An answer, None where there is no terminal to ask at."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     default = "" if optional else None

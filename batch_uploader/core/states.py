@@ -71,7 +71,7 @@ class State(Struct, frozen=True, kw_only=True):
     of the rules has the filters. ``verdicts`` are what a human may decide. ``attempted``: an
     attempt that is proved to have stored nothing may end in this state; otherwise only an
     inspection of the files or a decision does. ``at_zero``: its count is shown even if it is 0.
-    ``waits``: it may become ready without anybody's doing, and is no result yet, so the
+    ``waits``: it may become ready by itself, and is not a result yet, so the
     manifest does not have it.
     """
 

@@ -15,7 +15,7 @@ from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.pairing import Orphan
 
 _MOST_COPIES = 4
-"""More files of one size and time are no copies: that comes from what wrote them."""
+"""More files of one size and time are not copies: the program that wrote them made them alike."""
 
 
 class Job(Struct, frozen=True):

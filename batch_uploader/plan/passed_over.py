@@ -168,7 +168,7 @@ def _groups(listing: Listing) -> dict[str, list[str]]:
     for path in listing.others:
         dot = path.rfind(".")
         name = path[dot:].lower() if dot > path.rfind("/") + 1 else ""
-        # The copy of a recording that a cure has set aside is no other call.
+        # The copy of a recording that a cure has set aside is not another call.
         if name in _NO_AUDIO or path[:dot] in taken:
             continue
         if named(name) is None and not _EXTENSION.fullmatch(name):

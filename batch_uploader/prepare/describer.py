@@ -87,7 +87,7 @@ class Refreshed(Protocol):
         """What it read, for ``seen`` of the next run."""
 
     def faults(self) -> UnusableRows:
-        """What in it cannot be used, and is no recording's fault."""
+        """What in it cannot be used, whatever the recording."""
 
     def close(self) -> None:
         """Let go of all that it opened; more than once is fine."""

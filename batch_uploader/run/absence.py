@@ -2,7 +2,7 @@
 
 Then nothing is forgotten, and the run tells, until somebody says that files leave this source on
 purpose. Compared are the recordings on record that the source lists, not the files: other ones in
-their place are no sign that these are still there.
+their place do not prove that these are still there.
 """
 
 import json
@@ -60,7 +60,7 @@ async def told_as_gone(ledger: CountsRecordings, connection_id: str | None) -> i
 async def find_gone(
     ledger: CountsRecordings, connection_id: str, source: Source, seen: int, moved: int
 ) -> Gone | None:
-    """What a run would find gone that sees so many of the recordings on record."""
+    """What a run would find gone that sees this many of the recordings on record."""
     before = json.loads(await ledger.fact(ABSENT) or "{}").get(_key(connection_id, source))
     if before is None or await ledger.fact(ALLOWS_EMPTY) is not None:
         return None

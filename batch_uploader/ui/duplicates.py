@@ -46,7 +46,7 @@ class ShownGroup(NamedTuple):
 def duplicate_lines(
     held: Iterable[ShownGroup], examples: int, *, foretold: bool = False
 ) -> Iterator[Line]:
-    """The lines of all groups, with at most so many examples each; a blank one before each.
+    """The lines of all groups, with at most this many examples each; a blank one before each.
 
     If they are ``foretold``, nothing can be decided before an upload has put them on record.
     """

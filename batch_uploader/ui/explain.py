@@ -36,7 +36,7 @@ def announce(event: Event) -> str | None:
 
 
 def ids_off(event: events.DefaultIdsOff) -> str:
-    """Why the same date, operator and client are no reason any more to hold a recording."""
+    """Why the same date, operator and client no longer hold a recording."""
     values = printable(", ".join(event.values)) or "one of them"
     files = " and ".join(map(printable, event.examples[:2]))
     return (

@@ -204,7 +204,7 @@ def test_what_excel_has_damaged_is_refused_with_line_and_column(folder):
 
 def test_what_is_no_sheet(folder, monkeypatch):
     folder.write("cdr.xlsx", b"PK nonsense")
-    with pytest.raises(ConfigError, match=r"cdr\.xlsx: it is no XLSX file"):
+    with pytest.raises(ConfigError, match=r"cdr\.xlsx: it is not an XLSX file"):
         found(folder, "cdr.xlsx", "1.wav")
     folder.write("cdr.xls", b"")
     with pytest.raises(ConfigError, match="save it as XLSX or CSV"):

@@ -28,7 +28,7 @@ _EPOCHS: Final = r"1[0-9]{9}(?:\.[0-9]+|[0-9]{3})?"
 _WORD: Final = re.compile(r"[^\W_]+")
 _LEAST_SHARE: Final = 0.6
 _LONG: Final = 7
-"""Digits of a number that is no extension."""
+"""The fewest digits of a number that is not an extension."""
 _NAMES: Final = ("first", "second")
 _GROUPS: Final = {"time": "start", "way": "way"}
 

@@ -27,7 +27,7 @@ _DECOYS: Final = (
     *("call", "recording 12", "Anna_2", "0001", "2026/03/27/voice-message"),
     "0f1e2d3c-4b5a-4968-8776-655443322110",
 )
-"""Names that say nothing: a pattern that fits one of these is no evidence."""
+"""Names that say nothing: a pattern that fits one of these proves nothing."""
 _WITHOUT_TABLE: Final = 0.6
 """How well a layout fits by its table if that was not given."""
 _OWN: Final = frozenset({"name", "file", "tags"})

@@ -203,7 +203,7 @@ def number(value: object) -> object:
 
 
 def round_to(value: object, digits: object = 0) -> object:
-    """A number with so many digits after the point."""
+    """A number rounded to that many digits after the point."""
     exact = number(value)
     if is_empty(exact):
         return exact

@@ -107,7 +107,7 @@ class Scope:
 class FieldMap:
     """The compiled expressions of all targets. Raises ConfigError.
 
-    One whose name begins with ``_`` is no field, but a part that others may use by that name.
+    One whose name begins with ``_`` is not a field, but a part that others may use.
     ``sources`` are the names that an expression may put before a field.
     """
 

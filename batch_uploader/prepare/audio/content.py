@@ -16,7 +16,7 @@ class Readable(Protocol):
         """Go to this offset."""
 
     def read(self, count: int, /) -> bytes:
-        """Up to so many bytes; none at the end."""
+        """Up to this many bytes; none at the end."""
 
 
 class Content:

@@ -43,7 +43,7 @@ _CODECS = {
 
 
 _JUMP = 3600
-"""Seconds between the positions of two pages that are no pause of a recorder any more."""
+"""Seconds between the positions of two pages that are too long for a pause of a recorder."""
 
 
 class OggPage(Struct, frozen=True):

@@ -37,7 +37,7 @@ _MOST_CHUNKS = 1000
 _IDS = frozenset({b"fmt ", b"data", b"LIST", b"fact"})
 _TAGS = (b"TAG", b"ID3", b"APE")
 _INAUDIBLE = 0.02
-"""Seconds; what is shorter is told in bytes, and stray bytes of this length are no speech."""
+"""Seconds; what is shorter is told in bytes, and stray bytes of this length are not speech."""
 
 # Codecs found in WAV that libsndfile does not name.
 _CODECS = {

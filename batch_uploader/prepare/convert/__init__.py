@@ -262,7 +262,7 @@ def _blocks(handle: BinaryIO, way: Way) -> Iterator[bytes]:
 
 
 def wav_header(info: AudioInfo, nbytes: int) -> bytes:
-    """The header of a WAV with so many bytes of 16-bit PCM."""
+    """The header of a WAV with ``nbytes`` of 16-bit PCM."""
     frame = info.channels * FRAME_BYTES
     return _WAV_HEADER.pack(
         b"RIFF", nbytes + _WAV_HEADER.size - 8, b"WAVE",

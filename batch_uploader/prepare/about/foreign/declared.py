@@ -82,7 +82,7 @@ class DeclaredSidecar(Struct, frozen=True):
         return f"{prefix}{'*' if slot else ''}{suffix}"
 
     def described(self, file: str) -> str | None:
-        """What a file of this name describes, None if it is no such sidecar.
+        """What a file of this name describes, None if it is not such a sidecar.
 
         The result is comparable with ``key``; only the end of the name ignores case.
         """

@@ -25,13 +25,13 @@ VERSION: Final = 3
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
 MOST_ROWS: Final = 1000
-"""So many rows of one recording are too many to choose from."""
+"""With this many rows of one recording, none is chosen."""
 _BLOCKS_CACHED: Final = 512
 _LEVEL: Final = 1
 _BUSY_SECONDS: Final = 60.0
 _CACHE_KIB: Final = 32 * 1024
 _GENERATIONS: Final = 60
-"""For so many of them, what has changed is known."""
+"""How many of them are kept to tell what has changed."""
 _MOST_CHANGES: Final = 500_000
 """More changed keys than that are told as a change of everything."""
 

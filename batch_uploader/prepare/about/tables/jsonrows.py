@@ -17,7 +17,7 @@ _LONGEST_ROW: Final = 4 * 1024 * 1024
 _FIX: Final = "fix it there"
 _NEXT_OBJECT: Final = re.compile(r"\n\{")
 _DEEPEST: Final = 4
-"""So deep within an answer its list may be."""
+"""How deep within an answer its list may be."""
 
 
 class _Refused(ValueError):  # noqa: N818 - internal
@@ -60,7 +60,7 @@ def list_within(
 ) -> str | None:
     """Where the rows are in a file that is one object, as an API answers: ``result.data``.
 
-    None if the object is a row itself, if no list within it has rows, or if the file is no such
+    None if the object is a row itself, if no list within it has rows, or if the file is not one
     object. Without ``is_row`` only what is within may be a row, any object there.
     """
     file.seek(0)

@@ -99,7 +99,7 @@ class Lines:
     """An iterator over the lines of a file, from a place on; it raises OSError.
 
     ``line`` is the number of the last line given, ``end`` where it ends in bytes. ``given`` are the
-    lines since it was last emptied, ``invalid`` is whether they have bytes that are no text.
+    lines since it was last emptied, ``invalid`` is whether they have bytes that are not text.
     """
 
     def __init__(self, file: BinaryIO, encoding: str, begin: Place) -> None:

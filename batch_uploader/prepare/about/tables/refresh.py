@@ -205,7 +205,7 @@ def _remove(path: Path) -> None:
 
 
 class _Filling:
-    """Reads rows into an index; ``file`` is None if the table is no file that can grow."""
+    """Reads rows into an index; ``file`` is None if the table is not a file that can grow."""
 
     def __init__(self, file: BinaryIO | None, keys_of: Keys, *, fresh: bool = False) -> None:
         self._file = file

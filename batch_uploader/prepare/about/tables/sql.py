@@ -93,7 +93,7 @@ def _asked_postgresql(address: SplitResult, query: str) -> Generator[Any]:
             connection.read_only = True
             with connection.cursor(name="batch_uploader") as cursor:
                 cursor.itersize = _AT_A_TIME
-                # Bytes: what is in the settings is no literal of the program's.
+                # Bytes: what is in the settings is not a literal of the program.
                 cursor.execute(query.encode())
                 yield cursor
     except psycopg.Error as error:

@@ -20,7 +20,7 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values
 
 _NAMED: Final = 5
-"""So many rows are named in a message."""
+"""How many rows a message names."""
 
 
 class Changed(Struct, frozen=True):
@@ -99,7 +99,7 @@ class Table:
         path = self._base / Path(self.spec.file).expanduser()
         if path.exists() or not glob.has_magic(self.spec.file):
             return [(path.name, path)]
-        # A folder that exists is no pattern, whatever is in its name.
+        # A folder that exists is not a pattern, whatever is in its name.
         root = next(folder for folder in path.parents if folder.is_dir())
         found = sorted(root.glob(str(path.relative_to(root))))
         if not found:
@@ -141,7 +141,7 @@ class Table:
                     found.setdefault(msgpack.encode(row.fields, order="sorted"), (part, row))
         groups = self._matcher.fitting(wanted, [row for _, row in found.values()])
         if len(groups) > 1 and self.spec.match.time is not None:
-            # Rows that are meant by no condition are no candidates.
+            # Only rows that a condition means are candidates.
             meant = choose([row for rows in groups for row in rows], self._conditions)
             groups = [[row] for row in meant]
         if not groups:

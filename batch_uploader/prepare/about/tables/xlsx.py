@@ -11,7 +11,7 @@ from batch_uploader.prepare.about.tables.delimited import Written, has_header
 from batch_uploader.prepare.about.tables.rows import Place, Row, RowFault, Whole, unique
 
 _DIGITS: Final = 15
-"""Excel keeps so many of a number."""
+"""How many digits of a number Excel keeps."""
 
 
 class XlsxReader(Whole):
@@ -31,7 +31,7 @@ class XlsxReader(Whole):
             raise
         except Exception as error:  # noqa: BLE001 - what a damaged one raises is not documented
             raise ConfigError(
-                f"it is no XLSX file: {error}", hint="save it again as XLSX or CSV"
+                f"it is not an XLSX file: {error}", hint="save it again as XLSX or CSV"
             ) from None
         self._book = book
         if sheet is not None and sheet not in book.sheetnames:
