@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -100,7 +100,7 @@ async def _init(settings: Settings, asked: Asked, target: Path) -> int:
         output.hint(f"reading {', '.join(large)}, which may take minutes")
     if unused := _unused(best, asked.tables):
         show([warning(f"the settings do not use {', '.join(map(printable, unused))}")], sys.stderr)
-        output.hint("to use it, declare it as [[metadata.table]] there; see docs/metadata.md")
+        output.hint(*_ways_to_use(head for head in heads if head.path in unused))
     with _noting(target):
         reading = Settings(settings.directory, {"config": target}).reading()
         shown = await preview(
@@ -165,6 +165,18 @@ def _unused(best: Fit | None, tables: Sequence[str]) -> list[str]:
     """The tables that were named and say nothing that the settings use."""
     used = () if best is None else best.files.values()
     return [each for each in tables if not any(fnmatchcase(each, path) for path in used)]
+
+
+def _ways_to_use(unused: Iterable[Head]) -> Iterator[str]:
+    """How to declare tables whose use was not found out."""
+    yield (
+        "to use it, declare it there as [[metadata.table]], or as [[metadata.lookup]] if it has"
+        " names for IDs; see docs/metadata.md"
+    )
+    for head in unused:
+        if not head.columns:
+            count = plural(head.width, "column")
+            yield f"{printable(head.path)} has no header: name its {count} with columns = [...]"
 
 
 async def _answers(

@@ -288,3 +288,12 @@ def test_a_table_that_is_of_no_use_is_told(program, archive):
     assert result.code == 0, result.err
     assert "warning: the settings do not use other.csv" in result.err
     assert "other.csv" not in (program.directory / "batch-uploader.toml").read_text()
+
+
+def test_a_table_without_a_header_is_told_as_that(program, archive):
+    made = archive("trunk-recorder")
+    (program.directory / "other.csv").write_text("79001234567;2026-03-27 09:25:17\n" * 3)
+    result = program("init", made.root, "--metadata", "other.csv")
+    assert result.code == 0, result.err
+    assert "other.csv has no header: name its 2 columns with columns = [...]" in result.err
+    assert "[[metadata.lookup]] if it has names for IDs" in result.err

@@ -1,7 +1,9 @@
 """What init makes of archives of systems that it does not know."""
 
 import json
+import sqlite3
 import tomllib
+from contextlib import closing
 from functools import partial
 
 import anyio
@@ -28,7 +30,10 @@ def archive(tmp_path):
                 (path.parent / file).write_text(text)
         heads = []
         for file, text in tables:
-            (tmp_path / file).write_text(text)
+            if callable(text):
+                text(tmp_path / file)
+            else:
+                (tmp_path / file).write_text(text)
             heads.append(head_of(tmp_path / file, str(tmp_path / file)))
         return anyio.run(partial(survey, root, (), heads))
 
@@ -160,3 +165,45 @@ def test_names_are_guessed_if_nothing_else_is_there(archive):
     both = "7495123456{n}_7900123456{n}_2026-03-2{n}_09-25-17.wav"
     text = guessed(archive(lambda *_: (), name=both)).layout.text
     assert '# operator_id = "..."  # not found among' in text
+
+
+def in_database(columns, rows):
+    """Makes a database of a table with a name that has to be quoted, beside others."""
+
+    def make(path):
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("CREATE TABLE agents (id, name)")
+            base.execute(f'CREATE TABLE "call log" ({", ".join(columns)})')
+            base.executemany('INSERT INTO "call log" VALUES (?, ?, ?, ?, ?)', rows)
+
+    return make
+
+
+def test_a_table_of_a_database_is_found_by_what_is_in_it(archive):
+    rows = [
+        (f"C:\\REC\\{n % 2}\\CALL{n}.MP3", "2026-03-27 09:25:17", "in", 204, f"7900123456{n}")
+        for n in range(6)
+    ]
+    columns = ("file_name", "start_time", "direction", "agent_id", "phone")
+    found = metadata(archive(lambda *_: [], [("calls.db", in_database(columns, rows))]))
+    assert found["table"] == [
+        {
+            "database": "sqlite:calls.db",
+            "query": 'SELECT * FROM "call log"',
+            "match": {"column": "file_name", "with": "stem"},
+        }
+    ]
+    assert found["map"]["date"] == "table.start_time | time"
+    assert found["map"]["operator_id"] == "table.agent_id"
+
+
+def test_a_table_that_names_recordings_is_declared_even_if_its_columns_mean_nothing(archive):
+    text = "".join(f"call{n}.wav;x;y\n" for n in range(6))
+    found = archive(lambda *_: [], [("odd.csv", f"q;w;e\n{text}")], name="call{n}.wav")
+    fit = guessed(found)
+    assert metadata(found)["table"] == [
+        {"file": "odd.csv", "match": {"column": "q", "with": "stem"}}
+    ]
+    assert metadata(found)["map"] == {}
+    assert not fit.described
+    assert '# client_id = "..."  # not found among q, w, e' in fit.layout.text

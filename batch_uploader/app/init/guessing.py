@@ -15,7 +15,7 @@ from batch_uploader.app.init import meanings
 from batch_uploader.app.init.meanings import Meanings, Path
 from batch_uploader.app.init.nameparts import Parts, parts_of
 from batch_uploader.app.init.proposal import quoted
-from batch_uploader.app.init.recognition import Fit
+from batch_uploader.app.init.recognition import Fit, Head
 from batch_uploader.app.init.shapes import matching_column
 from batch_uploader.app.init.survey import Survey
 from batch_uploader.core.text import plural, printable
@@ -58,20 +58,19 @@ class Guess(Struct, frozen=True):
 def guessed(found: Survey) -> Fit | None:
     """A layout for a table that names recordings, else for sidecars beside them, else for names.
 
-    None if none of these says anything that is known.
+    Else for a table that names recordings and says nothing that is known; None without one.
     """
-    for head in found.seen.tables:
+    unclear: Fit | None = None
+    for head in (part for each in found.seen.tables for part in each.parts or (each,)):
         matched = matching_column(head.rows, found.seen.recordings)
         if matched is None:
             continue
         column, rows = matched
-        file = head.path.rpartition("/")[2]
         guess = of_fields("table", rows)
+        fit = _of_table(guess, head, column, len(rows))
         if guess.says_enough:
-            told = f"its column {printable(column)} names {plural(len(rows), 'recording')}"
-            title = f"No known system: {printable(file)} describes the recordings"
-            layout = layout_of(guess, _table(file, column), title)
-            return Fit(layout, 0.0, (told,), (), {file: head.path}, ())
+            return fit
+        unclear = unclear or fit
     if (shape := found.shape) is not None:
         guess = of_fields("sidecar", shape.examples)
         if guess.says_enough:
@@ -85,7 +84,17 @@ def guessed(found: Survey) -> Fit | None:
             title = "No known system: names say something about the recordings"
             layout = layout_of(guess, [f"names = {quoted(parts.pattern)}"], title)
             return Fit(layout, 0.0, (f"{parts.share:.0%} of the names are alike",), (), {}, ())
-    return None
+    return unclear
+
+
+def _of_table(guess: Guess, head: Head, column: str, count: int) -> Fit:
+    """A layout for a table whose column names so many recordings."""
+    name = head.path.rpartition("/")[2]
+    file = name if head.query is None else f"sqlite:{name}"
+    told = f"its column {printable(column)} names {plural(count, 'recording')}"
+    title = f"No known system: {printable(name)} describes the recordings"
+    layout = layout_of(guess, _table(file, column, head.query), title)
+    return Fit(layout, 0.0, (told,), (), {file: head.path}, ())
 
 
 def is_ours(found: Survey) -> bool:
@@ -216,7 +225,10 @@ def _sidecar(declared: DeclaredSidecar) -> list[str]:
     return ["", "[[metadata.sidecar]]", *lines]
 
 
-def _table(file: str, column: str) -> list[str]:
+def _table(file: str, column: str, query: str | None) -> list[str]:
     """The lines of the settings that declare a table."""
     match = f'match = {{ column = {quoted(column)}, with = "stem" }}'
-    return ["", "[[metadata.table]]", f"file = {quoted(file)}", match]
+    if query is None:
+        return ["", "[[metadata.table]]", f"file = {quoted(file)}", match]
+    where = (f"database = {quoted(file)}", f"query = {quoted(query)}")
+    return ["", "[[metadata.table]]", *where, match]

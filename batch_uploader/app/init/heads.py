@@ -1,6 +1,7 @@
 """Reads the head of a table: the names of its columns."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -26,15 +27,12 @@ DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
 TABLES: Final = DATABASES | {".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xlsm"}
 """The extensions of files that are tables by their name."""
 
+_PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _JSON = frozenset({".json", ".jsonl", ".ndjson"})
 _SHEETS = frozenset({".xlsx", ".xlsm"})
 _MOST_ROWS = 20_000
-_MOST_COLUMNS = 10_000
-_COLUMNS = """
-    SELECT DISTINCT column.name AS name
-    FROM sqlite_master AS made JOIN pragma_table_info(made.name) AS column
-    WHERE made.type IN ('table', 'view')
-"""
+_MOST_TABLES = 1_000
+_TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
 
 
 def head_of(path: Path, given: str) -> Head:
@@ -45,9 +43,7 @@ def head_of(path: Path, given: str) -> Head:
     ending = path.suffix.lower()
     try:
         if ending in DATABASES:
-            found = _rows(SqlReader(Address(f"sqlite:{path}"), _COLUMNS), _MOST_COLUMNS)
-            names = tuple(str(row[0]) for row in found if not isinstance(row, Mapping))
-            return Head(given, names, len(names))
+            return _database(Address(f"sqlite:{path}"), given)
         if ending in _SHEETS:
             return _with_or_without_header(given, lambda written: XlsxReader(path, written))
         with path.open("rb") as file:
@@ -65,6 +61,23 @@ def head_of(path: Path, given: str) -> Head:
         ) from error
     except ConfigError as error:
         raise ConfigError(f"{given}: {error.problem}", hint=error.hints) from error
+
+
+def _database(address: Address, given: str) -> Head:
+    """Each table and view of a database by itself, and the columns of all of them."""
+    parts = []
+    for (name,) in _rows(SqlReader(address, _TABLES), _MOST_TABLES):
+        written = str(name)
+        if not _PLAIN.fullmatch(written):
+            written = '"{}"'.format(written.replace('"', '""'))
+        query = f"SELECT * FROM {written}"  # noqa: S608 - its own table, quoted
+        reader = SqlReader(address, query)
+        rows = _rows(reader, _MOST_ROWS)
+        columns = reader.columns
+        named = tuple(dict(zip(columns, row, strict=True)) for row in rows)
+        parts.append(Head(given, columns, len(columns), named, query))
+    names = tuple(dict.fromkeys(column for part in parts for column in part.columns))
+    return Head(given, names, len(names), parts=tuple(parts))
 
 
 def _json(file: BinaryIO, path: Path) -> JsonListReader | JsonLinesReader:

@@ -37,13 +37,16 @@ _MOST_NAMED: Final = 4
 class Head(Struct, frozen=True):
     """The beginning of a table: its path as given, the names of its columns, how many there are.
 
-    ``columns`` are empty if it has no header. ``rows`` are some by the names of the columns.
+    ``columns`` are empty if it has no header. ``rows`` are some by the names of the columns. A
+    database has the columns of all its tables, and as ``parts`` each with the ``query`` for it.
     """
 
     path: str
     columns: tuple[str, ...]
     width: int
     rows: tuple[Mapping[str, object], ...] = ()
+    query: str | None = None
+    parts: tuple["Head", ...] = ()
 
 
 class Beside(Struct, frozen=True):
@@ -80,9 +83,9 @@ class Fit(Struct, frozen=True):
 
     @property
     def described(self) -> bool:
-        """Whether it reads a table or sidecars."""
+        """Whether it reads a table or sidecars, and knows what these say."""
         metadata = self.layout.settings.get("metadata", {})
-        return "table" in metadata or "sidecar" in metadata
+        return bool(metadata.get("map")) and ("table" in metadata or "sidecar" in metadata)
 
 
 def recognise(seen: Seen, layouts: Iterable[Layout]) -> list[Fit]:
