@@ -154,6 +154,11 @@ class Filters(Struct, frozen=True):
         """Whether dates count."""
         return self.since is not None or self.until is not None
 
+    @property
+    def measure(self) -> bool:
+        """Whether lengths count."""
+        return self.skip_empty or self.min_length is not None or self.max_length is not None
+
     def by_sample(self, path: str, drawn: Collection[int] | None) -> LeftOut | None:
         """Whether a recording is left out, by its path alone."""
         if self.sample is None or self.sample.takes(path, drawn):

@@ -14,6 +14,7 @@ from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import (
     AudioInfo,
     Defect,
+    Entry,
     Fingerprint,
     Metadata,
     Recording,
@@ -93,12 +94,26 @@ class Preparer(Struct, frozen=True):
         metadata = self.describer.describe(bundle)
         with explaining(bundle.path), self.source.open(bundle.path) as handle:
             found = examine(self.source, handle, bundle.audio, self.rules.audio)
-        info = found.info if isinstance(found, Conversion) else found
+            info: AudioInfo | Defect = found.info if isinstance(found, Conversion) else found
+            if isinstance(found, Conversion) and found.seconds is None:
+                info = self._measured(bundle.audio, handle, found)
         if (left := self.left_out(bundle, metadata, info)) is not None:
             return left
-        if isinstance(metadata, tuple) or isinstance(found, Defect):
+        if isinstance(metadata, tuple) or isinstance(info, Defect) or isinstance(found, Defect):
             return _all_defects(metadata, info)
         return found
+
+    def _measured(
+        self, entry: Entry, handle: BinaryIO, conversion: Conversion
+    ) -> AudioInfo | Defect:
+        """What a file turns out to be that does not say how long it is, if a filter asks."""
+        if not self.rules.filters.measure:
+            return conversion.info
+        made = convert(handle, entry, conversion, self.rules.audio)
+        if isinstance(made, Converted):
+            made.close()
+            return made.info
+        return made
 
     def identity(
         self, metadata: Metadata | tuple[Defect, ...], heard: bytes | None = None
@@ -209,25 +224,47 @@ class Preparer(Struct, frozen=True):
                 return sound
         # A large one that is not sent need not be read.
         found = examine(self.source, handle, listed, self.rules.audio)
-        info = found.info if isinstance(found, Conversion) else found
-        if (left := self.left_out(bundle, metadata, info)) is not None:
-            return left
-        if isinstance(metadata, tuple) or isinstance(info, Defect):
-            return _all_defects(metadata, info)
         if isinstance(found, Conversion):
-            made = convert(handle, listed, found, self.rules.audio)
+            made = self._converted(bundle, metadata, handle, found)
             require_rest(self.source, handle, listed, opened)
-            return (made,) if isinstance(made, Defect) else self._made(bundle, metadata, made)
-        digests = ContentDigests(essence.begin(handle, listed.size, info))
+            return made
+        if (left := self.left_out(bundle, metadata, found)) is not None:
+            return left
+        if isinstance(metadata, tuple) or isinstance(found, Defect):
+            return _all_defects(metadata, found)
+        digests = ContentDigests(essence.begin(handle, listed.size, found))
         kept = None
         if listed.size <= whole_limit:
-            room = len(envelope(self._recording(bundle, metadata, info, _NO_DIGEST)))
+            room = len(envelope(self._recording(bundle, metadata, found, _NO_DIGEST)))
             kept = read_behind(room, handle, listed, digests.update)
         else:
             read(handle, listed, digests.update)
         require_rest(self.source, handle, listed, opened)
-        recording = self._recording(bundle, metadata, info, *digests.digest())
+        recording = self._recording(bundle, metadata, found, *digests.digest())
         return Prepared.of(recording, handle, kept)
+
+    def _converted(
+        self,
+        bundle: Bundle,
+        metadata: Metadata | tuple[Defect, ...],
+        handle: BinaryIO,
+        conversion: Conversion,
+    ) -> Prepared | Unsent:
+        says_length = conversion.seconds is not None
+        if says_length and (left := self.left_out(bundle, metadata, conversion.info)) is not None:
+            return left
+        if isinstance(metadata, tuple):
+            return metadata
+        made = convert(handle, bundle.audio, conversion, self.rules.audio)
+        info = made if isinstance(made, Defect) else made.info
+        # What does not say how long it is must be decoded before it can be left out by that.
+        left = None if says_length else self.left_out(bundle, metadata, info)
+        if isinstance(made, Defect):
+            return left or (made,)
+        if left is not None:
+            made.close()
+            return left
+        return self._made(bundle, metadata, made)
 
     def _made(self, bundle: Bundle, metadata: Metadata, made: Converted) -> Prepared:
         recording = self._recording(bundle, metadata, made.info, made.sha256, made.heard)

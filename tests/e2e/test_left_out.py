@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.sound_makers import call_wav, ffmpeg
 
 EMPTY = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0"
 """44 bytes: a header and nothing else."""
@@ -97,3 +98,29 @@ def test_a_trial_is_a_part_of_what_follows(calls, upload, inside, service):
     assert (result.code, "left out" in result.err) == (0, False)
     assert service.counts(calls) == dict.fromkeys(names, 1)
     assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
+
+
+def test_what_does_not_say_how_long_it_is_is_measured(calls, upload, inside, service):
+    seconds = {"short.aac": 1, "long.aac": 4, "brief.g722": 1, "ample.g722": 4}
+    for name, length in seconds.items():
+        rate = ("-ar", "16000") if name.endswith("g722") else ()
+        calls.put(name, ffmpeg(call_wav(length, length), "wav", name.split(".")[1], *rate))
+        told = {"origin": str(calls), "name": name}
+        calls.put(f"{name}.json", json.dumps(told).encode())
+    calls.put("empty.amr", b"#!AMR\n")
+    calls.put("empty.amr.json", b"{}")
+    rules = ("--min-length", "2", "--include", "*.aac", "--include", "*.g722", "--include", "*.amr")
+    for fast in ((), ("--fast",)):
+        checked = json.loads(inside("check", calls, *rules, *fast, "--json").out)
+        assert (checked["to_send"], checked["left_out_by"]) == (2, {"min-length": 3})
+
+    for _ in range(2):
+        result = upload(*rules)
+        assert result.code == 0, result.err
+        assert "left out: 3 shorter than --min-length" in result.err
+    assert service.counts(calls) == {"long.aac": 1, "ample.g722": 1}
+    assert upload(*rules, "--max-length", "3", "--skip-empty").code == 0
+    result = upload(*rules[2:], "--skip-empty")
+    assert result.code == 0, result.err
+    assert "left out: 1 without audio (--skip-empty)" in result.err
+    assert service.counts(calls) == dict.fromkeys(seconds, 1)

@@ -127,6 +127,12 @@ def test_fault_49_of_a_real_encoder():
     assert kinds == {"truncated"}
 
 
+@pytest.mark.parametrize("tags", [make.id3(200), ID3V1, make.id3(200) + ID3V1])
+def test_tags_alone_are_empty(tags):
+    assert look(tags).kind == "empty"
+    assert look(tags[:-9]).kind != "empty", "cut off"
+
+
 @pytest.mark.parametrize("body", [frames(300), frames(30_000), announced(frames(300), 300)])
 def test_fault_52_8_mb_of_tags_are_already_there(body):
     data = make.id3(8 << 20) + body

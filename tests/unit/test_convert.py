@@ -223,6 +223,28 @@ def test_nor_are_several_streams_of_which_one_would_be_heard():
     assert converted(content + other, extension, rules).kind == DefectKind.STREAMS
 
 
+def headers_of(codec):
+    """A file of this codec that was closed before anything was recorded."""
+    content, extension = encoded(codec)
+    if codec == "FLAC":
+        at, last = 4, 0
+        while not last:
+            last = content[at] & 0x80
+            at += 4 + int.from_bytes(content[at + 1 : at + 4], "big")
+        return content[:21] + bytes([content[21] & 0xF0]) + bytes(4) + content[26:at], extension
+    at = content.index(b"data")
+    if codec == "W64":
+        return content[: at + 16] + (24).to_bytes(8, "little"), extension
+    if codec == "RF64":
+        return content[:28] + bytes(8) + content[36 : at + 8], extension
+    return content[: at + 4] + bytes(4), extension
+
+
+@pytest.mark.parametrize("codec", ["mu-law", "GSM", "float", "FLAC", "W64", "RF64"])
+def test_headers_alone_are_empty(codec):
+    assert converted(*headers_of(codec)).kind == DefectKind.EMPTY
+
+
 @pytest.mark.parametrize("convert_", [None, Convert.OFF])
 def test_without_conversion_it_is_a_defect(convert_):
     content, extension = encoded("mu-law")
@@ -293,6 +315,40 @@ def test_packets_that_the_service_takes_are_taken_out_as_they_are(codec):
     expected = ffmpeg(content, extension, target, "-c", "copy", *PLAIN.get(target, ()))
 
     assert (decoded(made, target) == decoded(expected, target)).all()
+
+
+def live(clusters_have_sizes):
+    """A WebM as it is written to a pipe, and the offsets of its clusters."""
+    content = ffmpeg(call_wav(8, 6), "wav", "webm", "-c:a", "libopus", "-live", "1")
+    segment = content.index(bytes.fromhex("18538067")) + 4
+    content = bytearray(content)
+    content[segment : segment + 8] = b"\x01" + b"\xff" * 7
+    clusters = [match.start() for match in re.finditer(bytes.fromhex("1f43b675"), bytes(content))]
+    if not clusters_have_sizes:
+        for at in clusters:
+            width = 9 - content[at + 4].bit_length()
+            unknown = (1 << 7 * width + 1) - 1
+            content[at + 4 : at + 4 + width] = unknown.to_bytes(width, "big")
+    return bytes(content), clusters
+
+
+@pytest.mark.parametrize("clusters_have_sizes", [True, False])
+@given(data=st.data())
+def test_a_live_webm_is_sent_only_if_it_ends_where_a_block_does(clusters_have_sizes, data):
+    content, clusters = live(clusters_have_sizes)
+    _made, info = converted(content, "webm")
+    assert (info.duration, info.shows_end) == (pytest.approx(6, abs=0.1), False)
+
+    kept = data.draw(st.integers(clusters[1] + 20, len(content) - 1))
+    result = converted(content[:kept], "webm")
+
+    if isinstance(result, Defect):
+        assert (result.kind, result.may_grow) == (DefectKind.TRUNCATED, True)
+        return
+    assert kept in clusters or not clusters_have_sizes
+    # No byte is left over: its packets are all there is.
+    longer = converted(content[: kept + 1], "webm")
+    assert isinstance(longer, Defect)
 
 
 @pytest.mark.parametrize("codec", sorted(BY_FFMPEG.keys() - SHOW_NO_END))

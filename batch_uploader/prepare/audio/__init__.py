@@ -168,6 +168,8 @@ def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
     if head.startswith(ogg.MAGIC):
         return ogg.read(content, require_end=rules.needs_end_mark)
     start = mpeg.after_tags(content)
+    if mpeg.has_tags_alone(content, start):
+        raise empty()
     found = foreign.by_magic(content, start)
     if found:
         raise _format(found)

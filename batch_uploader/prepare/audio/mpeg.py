@@ -87,6 +87,11 @@ def after_tags(content: Content, offset: int = 0) -> int:
     return offset
 
 
+def has_tags_alone(content: Content, start: int) -> bool:
+    """Whether there is nothing between the tags, of which those in front end at ``start``."""
+    return _end_of_audio(content) <= start <= content.size
+
+
 def read(content: Content, start: int, enough: float) -> AudioInfo | None:
     """What is in the MP3 that begins near ``start``, None if there is none. Raises Refusal.
 

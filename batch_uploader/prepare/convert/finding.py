@@ -11,14 +11,13 @@ from msgspec import Struct
 
 from batch_uploader.prepare.audio import foreign, ogg, riff
 from batch_uploader.prepare.audio.content import Content
-from batch_uploader.prepare.audio.refusal import DefectKind, Refusal
+from batch_uploader.prepare.audio.refusal import DefectKind, Refusal, empty
+from batch_uploader.prepare.convert import webm
 from batch_uploader.prepare.convert.decoding import Headerless
 
 _AU, _FLAC, _RF64 = b".snd", b"fLaC", b"RF64"
 _W64: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA: Final = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-_EBML: Final = bytes.fromhex("1a45dfa3")
-_SEGMENT: Final = bytes.fromhex("18538067")
 _ASF: Final = bytes.fromhex("3026b2758e66cf11")
 _UNKNOWN_SIZE = 0xFFFF_FFFF
 _MOST_CHUNKS = 1000
@@ -110,6 +109,8 @@ def _rf64(content: Content, _: str) -> Way | None:
         length = int.from_bytes(content.at(offset + 4, 4), "little")
         if (name := content.at(offset, 4)) == b"data":
             _require_whole(content, offset + 8 + size, "RF64")
+            if offset + 8 >= content.size:
+                raise empty()
             return Way(0, content.size) if size else None
         if len(name) < 4:  # noqa: PLR2004 - the file ends
             break
@@ -120,6 +121,13 @@ def _rf64(content: Content, _: str) -> Way | None:
 def _flac(content: Content, _: str) -> Way | None:
     # Its length is in its header, and decoding shows whether all of it is there.
     samples = int.from_bytes(content.at(21, 5), "big") & (1 << 36) - 1
+    offset, last = 4, 0
+    while not samples and not last and offset < content.size:
+        head = content.at(offset, 4)
+        offset += 4 + int.from_bytes(head[1:], "big")
+        last = head[0] & 0x80
+    if last and offset == content.size:
+        raise empty()
     return Way(0, content.size) if samples else None
 
 
@@ -129,6 +137,8 @@ def _w64(content: Content, _: str) -> Way | None:
         length = int.from_bytes(content.at(offset + 16, 8), "little")
         if (guid := content.at(offset, 16)) == _W64_DATA:
             _require_whole(content, offset + length, "W64")
+            if offset + 24 >= content.size:
+                raise empty()
             return Way(0, content.size) if length > 24 else None  # noqa: PLR2004 - its own header
         if len(guid) < 16 or length < 24:  # noqa: PLR2004 - the file ends, or is damaged
             break
@@ -137,23 +147,13 @@ def _w64(content: Content, _: str) -> Way | None:
 
 
 def _webm(content: Content, _: str) -> Way | None:
-    at, _header = 4, None
-    for wanted in (None, _SEGMENT):
-        if wanted is not None:
-            if content.at(at, 4) != wanted:
-                return None
-            at += 4
-        first = content.at(at, 1)
-        width = 9 - first[0].bit_length() if first and first[0] else 0
-        if not width:
-            return None
-        size = int.from_bytes(content.at(at, width), "big") & (1 << 7 * width) - 1
-        at += width
-        if wanted is None:
-            at += size
-    live = size == (1 << 7 * width) - 1
-    if not live:
-        _require_whole(content, at + size, "WebM")
+    end = webm.end(content)
+    if end is None:
+        return None
+    _require_whole(content, end, "WebM")
+    live = end == webm.LIVE
+    if live and not webm.ends_whole(content):
+        raise cut_off("the WebM file", "in the middle of a block")
     return Way(0, content.size, foreign=True, shows_end=not live)
 
 
@@ -179,7 +179,7 @@ _BY_MAGIC: Final = (
     (0, _FLAC, _flac),
     (0, _RF64, _rf64),
     (0, _W64, _w64),
-    (0, _EBML, _webm),
+    (0, webm.MAGIC, _webm),
     (4, b"ftyp", _mp4),
     (0, b"#!AMR", _foreign),
     (0, b"ADIF", _foreign),
