@@ -61,9 +61,13 @@ def test_a_file_is_that_of_its_name_or_the_only_table(read, toml, files, places)
     ("toml", "files", "problem"),
     [
         (CSV, ["one.csv", "two.csv"], "two.csv is another file of the same table"),
-        (CSV, ["copy.db"], "which table copy.db is"),
-        (CSV + CSV.replace("cdr.csv", 'b.csv"\nas = "b'), ["c.csv"], "which table c.csv is"),
-        ("", ["c.csv"], "which table c.csv is"),
+        (CSV, ["copy.db"], "nothing says how the rows of copy.db belong"),
+        (
+            CSV + CSV.replace("cdr.csv", 'b.csv"\nas = "b'),
+            ["c.csv"],
+            "c.csv may be any of 2 tables",
+        ),
+        ("", ["c.csv"], "nothing says how the rows of c.csv belong"),
     ],
 )
 def test_a_file_that_may_be_several_or_none_is_told(read, toml, files, problem):
