@@ -12,6 +12,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Listing
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about.describer import Explained, ManySources
+from batch_uploader.prepare.about.fields import DEFAULT
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.describer import Describer, Refreshed
@@ -81,9 +82,9 @@ def _of(describer: Describer, bundle: Bundle) -> Explained:
     if isinstance(metadata, tuple):
         return Explained((), (), metadata)
     beside = bundle.sidecar
-    origin = "a default of the settings" if beside is None else beside.path.rpartition("/")[2]
+    origin = DEFAULT if beside is None else beside.path.rpartition("/")[2]
     fields = tuple(
-        (name, text, "a default of the settings" if name in metadata.defaulted else origin)
+        (name, text, DEFAULT if name in metadata.defaulted else origin)
         for name, text in metadata.fields.items()
     )
     said = () if beside is None else (Values("sidecar", dict(metadata.fields), origin),)

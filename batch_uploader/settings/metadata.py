@@ -20,7 +20,7 @@ from batch_uploader.prepare.about.mapping import FieldMap
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.address import Address
-from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.spec import DATABASES, TableSpec
 from batch_uploader.settings.given import RawSetting, closest
 
 _T = TypeVar("_T")
@@ -29,7 +29,6 @@ _Declared = TypeVar("_Declared", DeclaredSidecar, TableSpec, LookupSpec)
 _MOST_DIGESTED = 16 * 1024 * 1024
 _KEYS = frozenset({"order", "names", "timezone", "sidecar", "table", "lookup", "map"})
 _ALSO_FLAGS = frozenset({"names", "timezone"})
-_DATABASES = frozenset({".db", ".sqlite", ".sqlite3"})
 _TABLE_HINT = "write it as [NAME], with a line for each key"
 
 
@@ -163,7 +162,7 @@ def _meant(specs: Sequence[_Table], path: Path) -> list[int]:
     names = {
         at: Path(spec.file or Address(spec.database or "").file or "").name
         for at, spec in enumerate(specs)
-        if (spec.file is None) == (path.suffix.lower() in _DATABASES)
+        if (spec.file is None) == (path.suffix.lower() in DATABASES)
     }
     named = [at for at, name in names.items() if name and fnmatchcase(path.name, name)]
     tables = [at for at in names if isinstance(specs[at], TableSpec)]

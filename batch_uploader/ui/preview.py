@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from batch_uploader.app.init.preview import Preview
+from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.ui.stream import Line, Span
@@ -19,7 +20,7 @@ _MOST_DEFECTS = 3
 def preview_lines(found: Preview) -> Iterator[Line]:
     """The lines: first some recordings, then the sums."""
     some = found.explained
-    for path, explained in some[:: max(len(some) // _SHOWN, 1)][:_SHOWN]:
+    for path, explained in spread(some, _SHOWN):
         yield [Span(printable(path), "bold")]
         yield from explained_lines(explained)
     for fault in found.faults[:_MOST_DEFECTS]:

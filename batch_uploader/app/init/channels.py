@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.bundle import Bundle
@@ -19,7 +20,7 @@ def kinds_of(directory: Path, bundles: Sequence[Bundle]) -> frozenset[Kind]:
     """The kinds for which a sample of recordings has the channels. Blocking."""
     kinds: set[Kind] = set()
     with DirectorySource(directory) as source:
-        for bundle in bundles[:: max(len(bundles) // _MOST, 1)][:_MOST]:
+        for bundle in spread(bundles, _MOST):
             try:
                 with source.open(bundle.path) as handle:
                     info = probe(source, handle, bundle.audio, _ANY)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from batch_uploader.app.init.recognition import Head
 from batch_uploader.core.errors import ConfigError
@@ -20,16 +20,11 @@ from batch_uploader.prepare.about.tables.jsonrows import (
 )
 from batch_uploader.prepare.about.tables.lines import SAMPLE
 from batch_uploader.prepare.about.tables.rows import Place, Reader, Row
+from batch_uploader.prepare.about.tables.spec import DATABASES, JSON, SHEETS
 from batch_uploader.prepare.about.tables.sql import SqlReader
 from batch_uploader.prepare.about.tables.xlsx import XlsxReader
 
-DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
-TABLES: Final = DATABASES | {".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xlsm"}
-"""The extensions of files that are tables by their name."""
-
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_JSON = frozenset({".json", ".jsonl", ".ndjson"})
-_SHEETS = frozenset({".xlsx", ".xlsm"})
 _MOST_ROWS = 20_000
 _MOST_TABLES = 1_000
 _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
@@ -44,10 +39,10 @@ def head_of(path: Path, given: str) -> Head:
     try:
         if ending in DATABASES:
             return _database(Address(f"sqlite:{path}"), given)
-        if ending in _SHEETS:
+        if ending in SHEETS:
             return _with_or_without_header(given, lambda written: XlsxReader(path, written))
         with path.open("rb") as file:
-            if ending not in _JSON:
+            if ending not in JSON:
                 return _with_or_without_header(
                     given, lambda written: DelimitedReader(file, written)
                 )

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from batch_uploader.app.preparing import many_sources, sidecar_patterns
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.rules import Rules
@@ -51,7 +52,7 @@ async def preview(
         try:
             await to_thread.run_sync(describer.refresh, "")
             bundles = await _gathered(source, describer)
-            some = bundles[:: max(len(bundles) // most, 1)][:most]
+            some = spread(bundles, most)
             explained = await to_thread.run_sync(_explained, describer, some)
             return Preview(tuple(explained), describer.faults().first)
         finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect, Entry, Listing
 from batch_uploader.core.naming import stem
 from batch_uploader.prepare.about.foreign import (
@@ -133,7 +134,7 @@ def _tried(
         if (sidecars := [s for s in sidecars_of(bundle, [declared]) if s.declared is declared])
     ]
     examples: list[Mapping[str, object]] = []
-    some = described[:: max(len(described) // _MOST_READ, 1)][:_MOST_READ]
+    some = spread(described, _MOST_READ)
     for path, sidecars in some:
         try:
             said = reader.values(path, sidecars)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from batch_uploader.app.init.recognition import Beside, Head, Seen, declared_by
 from batch_uploader.app.init.shapes import PATTERNS, Shape, shape_of
 from batch_uploader.core.errors import SourceError
+from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect, Listing
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.foreign import (
@@ -115,7 +116,7 @@ def _beside(
         if any(each.declared in declared for each in sidecars_of(bundle, declared))
     ]
     fields: set[str] = set()
-    for bundle in described[:: max(len(described) // _MOST_READ, 1)][:_MOST_READ]:
+    for bundle in spread(described, _MOST_READ):
         try:
             said = reader.values(bundle.path, sidecars_of(bundle, declared))
         except SourceError:

@@ -32,8 +32,8 @@ class Tables:
     """The tables and second tables of the settings.
 
     ``folder`` is for their indexes; without one they are temporary, and unless it is to ``keep``
-    them they are copies of those in it. ``known`` are the functions of
-    the conditions that choose among rows. Blocking; threads may ask at the same time.
+    them they are copies of those in it. ``known`` are the functions of the conditions that choose
+    among rows. Blocking; threads may ask at the same time.
     """
 
     def __init__(

@@ -22,10 +22,10 @@ from batch_uploader.core.text import plural
 from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import functions
 from batch_uploader.prepare.about.alltables import Tables
-from batch_uploader.prepare.about.fields import MISSING, REQUIRED, Fields, MadeMetadata
+from batch_uploader.prepare.about.fields import REQUIRED, Fields, MadeMetadata
 from batch_uploader.prepare.about.foreign import SidecarReader, tags
 from batch_uploader.prepare.about.foreign.gathering import gather, sidecars_of, version_of_more
-from batch_uploader.prepare.about.mapping import FieldMap, Scope
+from batch_uploader.prepare.about.mapping import MISSING, FieldMap, Scope
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, MetadataRules
 from batch_uploader.prepare.about.tables.spec import TableSpec

@@ -52,7 +52,6 @@ _FUNCTION: Final = "__function_"
 Path = tuple[str, ...]
 """A name in an expression with the fields within it: ``sidecar.agent.name``."""
 
-
 _UNFITTING: Final = (
     ArithmeticError,
     AttributeError,

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from batch_uploader.core.model import Defect, Metadata
 from batch_uploader.prepare.about.functions import TimeFunctions, boolean
-from batch_uploader.prepare.about.mapping import FieldMap, Scope, text_of
+from batch_uploader.prepare.about.mapping import UNFIT, FieldMap, Scope, text_of
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.sidecar import FieldType, Schema
 from batch_uploader.prepare.sidecar.reading import read_tree
@@ -15,7 +15,6 @@ from batch_uploader.prepare.sidecar.tree import Number, Object, Problem, shown
 
 DEFAULT: Final = "a default of the settings"
 REQUIRED: Final = "metadata-required"
-MISSING: Final = "metadata-missing"
 
 
 class MadeMetadata(Struct, frozen=True):
@@ -90,7 +89,7 @@ class _Making:
             self.fields[name] = self._typed(name, value)
         except Unfit as error:
             self.fields.pop(name, None)
-            self.wrong[name] = Problem("metadata-value", f"{error.message} ({origin})", error.cure)
+            self.wrong[name] = Problem(UNFIT, f"{error.message} ({origin})", error.cure)
 
     def find(self, name: str) -> None:
         """Set a field that a source has by the same name."""

@@ -12,8 +12,11 @@ from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.sidecar.tree import Problem, shown
 
 CONSTANT: Final = "the settings"
+MISSING: Final = "metadata-missing"
+UNFIT: Final = "metadata-value"
 _MOST_SHOWN: Final = 12
 _PART: Final = "_"
+_DIGITS: Final = 1000
 
 
 class MappedValue(NamedTuple):
@@ -147,9 +150,7 @@ class FieldMap:
             value = expression(scope.values(path[0] for path in expression.uses), scope.sources)
             return MappedValue(text_of(value), origin or CONSTANT, constant=not expression.uses)
         except Unfit as error:
-            return Problem(
-                "metadata-value", f"{error.message} ({_context(expression, origin)})", error.cure
-            )
+            return Problem(UNFIT, f"{error.message} ({_context(expression, origin)})", error.cure)
         except AbsentValue:
             return _missing(expression, scope)
 
@@ -158,7 +159,7 @@ def _missing(expression: Expression, scope: Scope) -> Problem:
     lacking = [path for path in expression.uses if not scope.has(path)]
     message = scope.lacking(lacking[0]) if lacking else "a part of it is missing"
     return Problem(
-        "metadata-missing",
+        MISSING,
         f"{message} ({expression.text})",
         "correct the name, or say what counts instead, like | default('')",
     )
@@ -201,9 +202,6 @@ def _plain(number: Decimal) -> str:
     text = format(number, "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if not number else text
-
-
-_DIGITS: Final = 1000
 
 
 def _has(fields: object, path: Path) -> bool:

@@ -26,12 +26,10 @@ from batch_uploader.prepare.about.tables.refresh import (
     refresh_whole,
 )
 from batch_uploader.prepare.about.tables.rows import Reader
-from batch_uploader.prepare.about.tables.spec import TableSpec
+from batch_uploader.prepare.about.tables.spec import JSON, SHEETS, TableSpec
 from batch_uploader.prepare.about.tables.sql import SqlReader
 from batch_uploader.prepare.about.tables.xlsx import XlsxReader
 
-_JSON: Final = (".json", ".jsonl", ".ndjson")
-_SHEETS: Final = (".xlsx", ".xlsm")
 _NOT_READ: Final = (".xls", ".ods")
 
 
@@ -47,11 +45,11 @@ def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Match
     ending = where.suffix.lower()
     if ending in _NOT_READ:
         raise ConfigError(f"{ending} is not read", hint="save it as XLSX or CSV")
-    if ending in _SHEETS:
+    if ending in SHEETS:
         look = look_of(where.stat())
         written = spec.written()
         return refresh_whole(wanted, look, lambda: XlsxReader(where, written, spec.sheet))
-    if ending in _JSON:
+    if ending in JSON:
         with where.open("rb") as file:
             records = spec.records or list_within(file, spec.encoding, spec.match.is_in)
             if records is not None or _is_list(spec, file):
@@ -60,7 +58,7 @@ def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Match
                 return refresh_whole(wanted, look, lambda: reader)
 
     def opened(file: BinaryIO, form: Mapping[str, object] | None) -> Reader:
-        if ending in _JSON:
+        if ending in JSON:
             return JsonLinesReader(file, spec.encoding, form)
         return DelimitedReader(file, spec.written(), form)
 

@@ -1,7 +1,7 @@
 """What the settings say of a table."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, ValidationError, convert
@@ -13,6 +13,11 @@ from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import Written
 from batch_uploader.prepare.about.tables.lines import known
+
+DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
+JSON: Final = frozenset({".json", ".jsonl", ".ndjson"})
+SHEETS: Final = frozenset({".xlsx", ".xlsm"})
+"""Extensions of the files that are read so; any other one is text with delimiters."""
 
 BY_PATH = ("path", "name", "stem")
 """What of a recording's path a column may have; any other word is a group of names."""
