@@ -16,6 +16,7 @@ from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import times
 from batch_uploader.prepare.about.patterns import compiled
+from batch_uploader.prepare.about.phones import without_extension
 from batch_uploader.prepare.about.values import Unfit
 
 TEXT_LIMIT: Final = 64 * 1024
@@ -66,8 +67,8 @@ def is_empty(value: object) -> bool:
 def phone(value: object, plus: object = None) -> object:
     """A phone number in digits: ``8 (900) 123-45-67`` becomes ``79001234567``.
 
-    ``phone(plus=true)`` writes ``+79001234567``. An extension stays one, a hidden number becomes
-    empty, and a SIP user without a number stays as it is.
+    ``phone(plus=true)`` writes ``+79001234567``. An extension stays one, but is cut off where it
+    follows a number; a hidden number becomes empty, a SIP user without a number stays as it is.
     """
     if is_empty(value):
         return value
@@ -78,9 +79,10 @@ def phone(value: object, plus: object = None) -> object:
     user = (found["user"] if found else text).strip()
     if user.casefold() in _HIDDEN:
         return ""
-    if not _DIAL.fullmatch(user):
+    number = without_extension(user)
+    if not _DIAL.fullmatch(number):
         return user
-    return _international(user, "+" if plus else "")
+    return _international(number, "+" if plus else "")
 
 
 def extension(value: object) -> object:

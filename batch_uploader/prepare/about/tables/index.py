@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from batch_uploader.host.files import create_private, require_own
 
-VERSION: Final = 3
+VERSION: Final = 4
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
 MOST_ROWS: Final = 1000

@@ -10,6 +10,8 @@ from typing import Final
 from urllib.parse import unquote
 from zlib import crc32
 
+from batch_uploader.prepare.about.phones import without_extension
+
 _ENDINGS: Final = frozenset(
     (
         *("wav", "wave", "mp3", "ogg", "oga", "opus", "webm", "m4a", "mp4", "aac", "flac", "wma"),
@@ -56,8 +58,11 @@ def _stem(name: str) -> str:
 
 
 def number(text: str) -> str:
-    """The last ten digits of a telephone number; shorter ones, such as extensions, as they are."""
-    text = text.strip()
+    """The last ten digits of a telephone number; shorter ones, such as extensions, as they are.
+
+    An extension behind a number is no part of it.
+    """
+    text = without_extension(text.strip())
     if "@" in text or text[:4].lower() == "sip:":
         text = text.partition("@")[0].rpartition(":")[2]
     digits = "".join(filter(str.isdigit, text))
