@@ -10,6 +10,7 @@ from batch_uploader.app.places import Places
 from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patterns
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Listing
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about.describer import Explained, ManySources
 from batch_uploader.prepare.about.fields import DEFAULT
@@ -82,7 +83,7 @@ def _of(describer: Describer, bundle: Bundle) -> Explained:
     if isinstance(metadata, tuple):
         return Explained((), (), metadata)
     beside = bundle.sidecar
-    origin = DEFAULT if beside is None else beside.path.rpartition("/")[2]
+    origin = DEFAULT if beside is None else base_name(beside.path)
     fields = tuple(
         (name, text, DEFAULT if name in metadata.defaulted else origin)
         for name, text in metadata.fields.items()

@@ -21,7 +21,7 @@ from batch_uploader.core.states import POSSIBLE
 from batch_uploader.core.waiting import Wait
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.batch import Job, invalid
-from batch_uploader.plan.patience import left
+from batch_uploader.plan.patience import postponed
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.comparing import Comparer
 from batch_uploader.prepare.filters import LeftOut
@@ -179,7 +179,7 @@ def unsent(job: Job, why: Unsent) -> Foretold:
 
 def waits(job: Job, wait: Wait) -> Foretold:
     """A recording that a run would leave to the next one."""
-    told = left(job.path, version_of(job.bundle), wait, job.known, time.time_ns())
+    told = postponed(job.path, version_of(job.bundle), wait, job.known, time.time_ns())
     return Foretold(job.path, job.size, outcome=told.outcome)
 
 

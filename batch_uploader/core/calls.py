@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.identity import CONSTANT, DEFINITION_SIZE, Cause
 from batch_uploader.core.model import Container, Failure
-from batch_uploader.core.naming import stem
+from batch_uploader.core.naming import base_name, stem
 from batch_uploader.core.records import Record, Sight
 
 _CODECS: Final = {
@@ -259,4 +259,4 @@ def are_alike_in_length(one: float, other: float) -> bool:
 
 
 def _base_name(path: str) -> str:
-    return stem(path.rpartition("/")[2])
+    return stem(base_name(path))

@@ -26,6 +26,11 @@ def stem(path: str) -> str:
     return path[:dot] if dot > path.rfind("/") + 1 else path
 
 
+def base_name(path: str) -> str:
+    """A path without its folders."""
+    return path.rpartition("/")[2]
+
+
 def without_sidecars_of(
     left_out: Iterable[str], entries: "list[Entry]", is_audio: Callable[[str], bool]
 ) -> "list[Entry]":

@@ -10,7 +10,7 @@ from batch_uploader.core.model import Defect, Failure, Outcome, Version
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Action, Decision, Status
-from batch_uploader.plan.patience import Due, Left
+from batch_uploader.plan.patience import Due, Postponed
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.pairing import Orphan
 
@@ -74,7 +74,7 @@ class Batch(Struct):
     outside: list[Outcome] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     dropped: list[str] = field(default_factory=list)
-    waits: list[Left] = field(default_factory=list)
+    waits: list[Postponed] = field(default_factory=list)
     gone_waiting: list[str] = field(default_factory=list)
     already_there: int = 0
     kept: int = 0

@@ -39,7 +39,7 @@ from batch_uploader.plan.decide import (
     plan,
 )
 from batch_uploader.plan.passed_over import OtherFiles
-from batch_uploader.plan.patience import Ages, Patience, left
+from batch_uploader.plan.patience import Ages, Patience, postponed
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed
@@ -257,7 +257,7 @@ class FolderPlanner(Struct, frozen=True):
     def _wait(self, batch: Batch, path: str, patience: Patience, wait: Wait) -> None:
         if self.explain:
             batch.decisions.append((path, Decision(Action.WAIT, wait.message)))
-        batch.waits.append(left(path, patience.version, wait, patience.before, patience.now))
+        batch.waits.append(postponed(path, patience.version, wait, patience.before, patience.now))
 
     def _leaves_out(self, batch: Batch, path: str, now: Version, before: Record | None) -> bool:
         """Whether it is outside the sample."""

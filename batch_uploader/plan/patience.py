@@ -36,7 +36,7 @@ class Ages(Struct, frozen=True):
     sidecar: float = 0.0
 
 
-class Left(Struct, frozen=True):
+class Postponed(Struct, frozen=True):
     """A recording that is left to the next run; ``new`` if that is not on record yet."""
 
     outcome: Outcome
@@ -128,7 +128,9 @@ class Patience(Struct, frozen=True):
         return Wait.CLOCK if entry.mtime_ns > self.now else wait
 
 
-def left(path: str, version: Version, wait: Wait, before: Record | None, now: int) -> Left:
+def postponed(
+    path: str, version: Version, wait: Wait, before: Record | None, now: int
+) -> Postponed:
     """Leave a recording to the next run; what waited long ago already needs a human."""
     failure = Failure(wait.value, wait.message)
     known = before if before is not None and before.status in WAITS else None
@@ -137,8 +139,8 @@ def left(path: str, version: Version, wait: Wait, before: Record | None, now: in
     status = Status.STUCK if too_long else Status.WAITING
     outcome = Outcome(path, status, version, failure=failure)
     if known is None:
-        return Left(outcome, before is None or before.status in MAY_WAIT)
+        return Postponed(outcome, before is None or before.status in MAY_WAIT)
     same = (known.status, known.failure) == (status, failure) and known.stat.is_like(version)
     # What is on record from a clock that was ahead says nothing.
     ahead = max(first or 0, known.settled_at_ns or 0) > now
-    return Left(outcome, not same or ahead)
+    return Postponed(outcome, not same or ahead)

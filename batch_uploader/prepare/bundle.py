@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batch_uploader.core.model import Entry, Version
+from batch_uploader.core.naming import base_name
 
 
 class BundleKind(StrEnum):
@@ -64,7 +65,7 @@ def version_of(bundle: Bundle) -> Version:
     return Version(
         audio.size,
         audio.mtime_ns,
-        sidecar.path.rpartition("/")[2],
+        base_name(sidecar.path),
         sidecar.size,
         sidecar.mtime_ns,
         audio.ctime_ns,

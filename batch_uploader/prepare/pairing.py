@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 
 from batch_uploader.core.model import ORPHAN_SIDECAR, Defect, Entry, Listing
-from batch_uploader.core.naming import described, fold, is_sidecar, stem
+from batch_uploader.core.naming import base_name, described, fold, is_sidecar, stem
 from batch_uploader.core.text import quote
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.similar import Similar, ambiguous, superfluous
@@ -133,23 +133,19 @@ def _sort(
     return audio, sidecars
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def unreadable_sidecar(entry: Entry, lost: Defect) -> Defect:
     """The defect of a recording that has a sidecar, which cannot be read."""
     return Defect(
         entry.path,
         "sidecar-unreadable",
-        f"its sidecar {_name(lost.path)} cannot be used: {lost.message}",
+        f"its sidecar {base_name(lost.path)} cannot be used: {lost.message}",
         lost.cure,
     )
 
 
 def several_sidecars(entry: Entry, found: Iterable[Entry]) -> Defect:
     """The defect of a recording of which several files are the sidecar."""
-    names = ", ".join(sorted(_name(sidecar.path) for sidecar in found))
+    names = ", ".join(sorted(base_name(sidecar.path) for sidecar in found))
     return Defect(
         entry.path,
         "two-sidecars",
@@ -168,8 +164,8 @@ def shared_sidecars(shared: list[tuple[Entry, Entry]], names: Iterable[str]) -> 
 
 
 def _shared(entry: Entry, sidecar: Entry, recordings: list[str]) -> Defect:
-    name = _name(sidecar.path)
-    first, *others = sorted(map(_name, recordings), key=lambda each: (_generation(each), each))
+    name = base_name(sidecar.path)
+    first, *others = sorted(map(base_name, recordings), key=lambda each: (_generation(each), each))
     copies = " and ".join(others)
     patterns = {f"*{_extension(each)}" for each in others}
     if f"*{_extension(first)}" in patterns:  # case is ignored
@@ -183,7 +179,7 @@ def _shared(entry: Entry, sidecar: Entry, recordings: list[str]) -> Defect:
         f"{name} could be the sidecar of {' or '.join([first, *others])}",
         f"if {copies} {'was' if len(others) == 1 else 'were'} made of {first}, {leave_out};"
         " only if each is a call of its own, give it a sidecar of its own"
-        f" ({_name(entry.path)}.json for this one) and remove {name}: each is then billed",
+        f" ({base_name(entry.path)}.json for this one) and remove {name}: each is then billed",
     )
 
 

@@ -7,7 +7,7 @@ and one sidecar have them; else a defect names both and says what differs.
 from collections.abc import Collection, Iterable, Sequence
 
 from batch_uploader.core.model import Defect, Entry
-from batch_uploader.core.naming import described, difference, fold, stem
+from batch_uploader.core.naming import base_name, described, difference, fold, stem
 
 _KIND = "similar-names"
 _MOST = 4
@@ -54,10 +54,10 @@ class Similar:
 def ambiguous(entry: Entry, sidecars: Sequence[Entry], recordings: Iterable[str]) -> Defect:
     """The defect of a recording with several such sidecars, or with one that others may have."""
     others = [path for path in recordings if path != entry.path]
-    names = " and ".join(sorted(_name(each.path) for each in sidecars))
+    names = " and ".join(sorted(base_name(each.path) for each in sidecars))
     differs = _differs([entry.path, *others], sidecars)
     if others:
-        or_others = " or ".join(map(_name, others))
+        or_others = " or ".join(map(base_name, others))
         problem = f"{names} may belong to it or to {or_others}: the names differ only in {differs}"
     else:
         problem = f"{names} may both belong to it: their names differ from its own in {differs}"
@@ -65,8 +65,8 @@ def ambiguous(entry: Entry, sidecars: Sequence[Entry], recordings: Iterable[str]
         entry.path,
         _KIND,
         problem,
-        f"name its sidecar exactly like it ({_name(entry.path)}.json), and remove what belongs to"
-        " no recording",
+        f"name its sidecar exactly like it ({base_name(entry.path)}.json), and remove what"
+        " belongs to no recording",
     )
 
 
@@ -75,7 +75,7 @@ def superfluous(sidecar: Entry, recording: str) -> Defect:
     return Defect(
         sidecar.path,
         _KIND,
-        f"its name differs from that of {_name(recording)} only in"
+        f"its name differs from that of {base_name(recording)} only in"
         f" {_differs([recording], [sidecar])}, and that has a sidecar of its exact name",
         "remove the wrong one of the two, or name it exactly like its own recording",
     )
@@ -89,7 +89,3 @@ def _differs(recordings: Iterable[str], sidecars: Sequence[Entry]) -> str:
                 difference(key, recording if fold(key) == fold(recording) else stem(recording))
             )
     return " or ".join(sorted(kinds))
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]

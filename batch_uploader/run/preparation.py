@@ -21,7 +21,7 @@ from batch_uploader.core.ports import Sink
 from batch_uploader.core.states import Action, Status
 from batch_uploader.core.waiting import Wait
 from batch_uploader.plan.batch import Job, invalid
-from batch_uploader.plan.patience import left
+from batch_uploader.plan.patience import postponed
 from batch_uploader.prepare.bundle import version_of
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.prepare import Prepared, Preparer
@@ -97,7 +97,7 @@ class Preparation:
 
     async def _leave(self, job: Job, wait: Wait) -> None:
         """Leave it to the next run, on record unless more is known of it."""
-        now = left(job.path, version_of(job.bundle), wait, job.known, self._now())
+        now = postponed(job.path, version_of(job.bundle), wait, job.known, self._now())
         if now.new:
             await self._recorder.ask(Settle(now.outcome))
         if now.outcome.status is Status.WAITING:

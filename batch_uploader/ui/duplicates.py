@@ -7,6 +7,7 @@ from typing import NamedTuple
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
 from batch_uploader.core.events import DefaultIdsOff
 from batch_uploader.core.identity import Cause
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.core.text import format_count, plural, printable, quote
@@ -80,7 +81,7 @@ def _hint(group: DuplicateGroup) -> str | None:
         return None  # the sidecar tells calls apart: this one has the values of the other one
     if group.cause is not Cause.TWO_FORMATS:
         return _HINTS.get(group.cause)
-    ending = group.examples[0].held.path.rpartition("/")[2].rpartition(".")[2]
+    ending = base_name(group.examples[0].held.path).rpartition(".")[2]
     return f"to leave out one format: --exclude {quote(f'*.{literal(ending)}')}"
 
 

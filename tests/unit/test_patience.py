@@ -12,7 +12,7 @@ from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAY_WAIT, Status
 from batch_uploader.core.waiting import Wait
 from batch_uploader.ledgers.memory import MemoryLedger
-from batch_uploader.plan.patience import Ages, Patience, left
+from batch_uploader.plan.patience import Ages, Patience, postponed
 from batch_uploader.prepare.audio import AudioRules, EndMark, RawFormat
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import RunOptions
@@ -35,7 +35,7 @@ def seen(audio, status=Status.WAITING, ago=0, since=None, wait=Wait.END):
     """A record of it from so many seconds ago."""
     at = NOW - ago * SECOND
     first = at if since is None else NOW - since * SECOND
-    made = left("a.wav", Version(audio.size, audio.mtime_ns), wait, None, at).outcome
+    made = postponed("a.wav", Version(audio.size, audio.mtime_ns), wait, None, at).outcome
     return Record(
         "c",
         "a.wav",
@@ -100,7 +100,7 @@ def test_only_what_is_news_is_recorded():
     version = Version(audio.size, audio.mtime_ns)
 
     def told(before, wait=Wait.END, now=NOW):
-        return left("a.wav", version, wait, before, now)
+        return postponed("a.wav", version, wait, before, now)
 
     assert told(None).new
     assert not told(seen(audio, ago=HOUR)).new
@@ -117,9 +117,9 @@ def test_what_was_seen_waiting_20_hours_ago_waits_too_long():
     audio = entry(30)
     for hours, status in ((19, Status.WAITING), (20, Status.STUCK), (100, Status.STUCK)):
         before = seen(entry(40), ago=60, since=hours * HOUR)
-        told = left("a.wav", Version(100, audio.mtime_ns), Wait.END, before, NOW)
+        told = postponed("a.wav", Version(100, audio.mtime_ns), Wait.END, before, NOW)
         assert told.outcome.status is status
-    assert not left("a.wav", told.outcome.stat, Wait.END, as_recorded(told.outcome), NOW).new
+    assert not postponed("a.wav", told.outcome.stat, Wait.END, as_recorded(told.outcome), NOW).new
 
 
 def as_recorded(outcome: Outcome):

@@ -18,6 +18,7 @@ from batch_uploader.app.init.proposal import quoted
 from batch_uploader.app.init.recognition import Fit, Head
 from batch_uploader.app.init.shapes import matching_column
 from batch_uploader.app.init.survey import Survey
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.text import plural, printable
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.foreign import DeclaredSidecar
@@ -89,7 +90,7 @@ def guessed(found: Survey) -> Fit | None:
 
 def _of_table(guess: Guess, head: Head, column: str, count: int) -> Fit:
     """A layout for a table whose column names so many recordings."""
-    name = head.path.rpartition("/")[2]
+    name = base_name(head.path)
     file = name if head.query is None else f"sqlite:{name}"
     told = f"its column {printable(column)} names {plural(count, 'recording')}"
     title = f"No known system: {printable(name)} describes the recordings"

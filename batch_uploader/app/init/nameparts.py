@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from batch_uploader.core.naming import stem
+from batch_uploader.core.naming import base_name, stem
 
 _TIME: Final = re.compile(
     r"(?<!\d)(?P<a>20\d\d|\d\d)(?P<s>[-_.]?)(?P<b>\d\d)(?P=s)(?P<c>20\d\d|\d\d)"
@@ -64,7 +64,7 @@ class _Part(NamedTuple):
 
 def parts_of(recordings: Sequence[str]) -> Parts | None:
     """How most names are built, None if they are not alike, or say nothing."""
-    built = Counter(_built(stem(path.rpartition("/")[2])) for path in recordings)
+    built = Counter(_built(stem(base_name(path))) for path in recordings)
     if not built:
         return None
     parts, count = built.most_common(1)[0]
@@ -96,7 +96,7 @@ def _is_one_short(pattern: re.Pattern[str], recordings: Iterable[str]) -> bool:
     """Whether of most pairs of numbers one is an extension and the other is not."""
     if "second" not in pattern.groupindex:
         return False
-    fitting = (pattern.fullmatch(stem(path.rpartition("/")[2])) for path in recordings)
+    fitting = (pattern.fullmatch(stem(base_name(path))) for path in recordings)
     pairs = [(len(each["first"]), len(each["second"])) for each in fitting if each is not None]
     return sum((one < _LONG) != (other < _LONG) for one, other in pairs) > len(pairs) / 2
 

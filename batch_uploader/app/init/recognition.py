@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.text import plural, printable
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about import functions
@@ -237,7 +238,7 @@ def _shared(table: Mapping[str, Any], head: Head, wanted: frozenset[str]) -> tup
 
 
 def _is_like(path: str, pattern: str) -> bool:
-    return fnmatchcase(path.rpartition("/")[2].lower(), pattern.lower())
+    return fnmatchcase(base_name(path).lower(), pattern.lower())
 
 
 def _all_of(pattern: str, head: Head, heads: Sequence[Head]) -> str:

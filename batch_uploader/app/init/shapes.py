@@ -9,7 +9,7 @@ from msgspec import Struct
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.core.naming import stem
+from batch_uploader.core.naming import base_name, stem
 from batch_uploader.prepare.about.foreign import (
     DeclaredSidecar,
     SidecarFormat,
@@ -57,11 +57,11 @@ def shape_of(
 
 def _candidates(listing: Listing, is_audio: Callable[[str], bool]) -> Iterator[str]:
     """Names that sidecars of this folder may be declared by."""
-    recordings = {_name(e.path) for e in listing.entries if is_audio(e.path)}
+    recordings = {base_name(e.path) for e in listing.entries if is_audio(e.path)}
     if not recordings:
         return
     stems = {stem(each) for each in recordings}
-    others = [_name(e.path) for e in listing.entries if not is_audio(e.path)]
+    others = [base_name(e.path) for e in listing.entries if not is_audio(e.path)]
     for name in others[:_MOST_FILES]:
         yield _pattern(name, recordings, stems)
 
@@ -88,8 +88,8 @@ def _declarations(
         return
     plain = DeclaredSidecar(name)
     for listing in listings:
-        file = next((e for e in listing.entries if _name(e.path) == name), None)
-        recordings = [_name(e.path) for e in listing.entries if is_audio(e.path)]
+        file = next((e for e in listing.entries if base_name(e.path) == name), None)
+        recordings = [base_name(e.path) for e in listing.entries if is_audio(e.path)]
         if file is None or not recordings:
             continue
         try:
@@ -149,7 +149,7 @@ def matching_column(
     rows: Iterable[Mapping[str, object]], recordings: Iterable[str]
 ) -> tuple[str, list[Mapping[str, object]]] | None:
     """The column of a table that names recordings, and the rows that do; None without one."""
-    stems = {stem(_name(path)).casefold() for path in recordings}
+    stems = {stem(base_name(path)).casefold() for path in recordings}
     hits: dict[str, list[Mapping[str, object]]] = {}
     for row in rows:
         for column, value in row.items():
@@ -161,9 +161,5 @@ def matching_column(
 
 def _base(text: str) -> str:
     """The name that a path ends with, without its extension."""
-    name = _name(text.replace("\\", "/").strip())
+    name = base_name(text.replace("\\", "/").strip())
     return stem(name).casefold() if name.rpartition(".")[2].isalnum() else name.casefold()
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]

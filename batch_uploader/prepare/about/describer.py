@@ -16,7 +16,7 @@ from batch_uploader.core.model import (
     Listing,
     Metadata,
 )
-from batch_uploader.core.naming import stem
+from batch_uploader.core.naming import base_name, stem
 from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural
 from batch_uploader.core.zones import time_zone
@@ -220,7 +220,7 @@ class ManySources:
             if bundle.sidecar is not None:
                 cure = "add its record there, or correct match in [[metadata.sidecar]]"
             elif self._rules.sidecars:
-                names = (each.beside(path.rpartition("/")[2]) for each in self._rules.sidecars)
+                names = (each.beside(base_name(path)) for each in self._rules.sidecars)
                 cure = f"write {' or '.join(names)} beside it"
             return Defect(path, SIDECAR_MISSING, gathered.absent[SIDECAR], cure)
         if NAME in gathered.absent:

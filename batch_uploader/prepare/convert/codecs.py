@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Final, Self
 
 from batch_uploader.core.model import Container
@@ -109,12 +108,7 @@ class CodecDecoder(AbstractContextManager["CodecDecoder"]):
         """Itself, open."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close it; the handle stays open."""
         self._file.close()
 

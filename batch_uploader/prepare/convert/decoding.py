@@ -103,12 +103,7 @@ class Decoder(AbstractContextManager["Decoder"]):
         """Itself, open."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close it; the handle stays open, where it was."""
         self._file.close()
         if self._descriptor is not None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.core.naming import fold, stem
+from batch_uploader.core.naming import base_name, fold, stem
 from batch_uploader.prepare.about.foreign.declared import DeclaredSidecar
 from batch_uploader.prepare.about.foreign.reader import Sidecar
 from batch_uploader.prepare.about.values import VERSION_SIZE
@@ -94,7 +94,7 @@ class _Folder:
     def _sidecars_of(self, bundle: Bundle) -> tuple[list[Entry], Defect | None, Entry | None]:
         """Its sidecars, or what is wrong with one, or one that others could have, too."""
         about: list[Entry] = []
-        name = _name(bundle.path)
+        name = base_name(bundle.path)
         for number, declared in enumerate(self._declared):
             place = self._place(_Place(number, declared.key(name)), bundle.path)
             if place in self._lost:
@@ -122,7 +122,7 @@ class _Folder:
 
 def sidecars_of(bundle: Bundle, declared: Sequence[DeclaredSidecar]) -> list[Sidecar]:
     """How the files that describe a recording are read."""
-    name = _name(bundle.path)
+    name = base_name(bundle.path)
     return [Sidecar(_declaration(entry, name, declared), entry) for entry in bundle.about]
 
 
@@ -137,7 +137,7 @@ def version_of_more(about: Sequence[Entry]) -> bytes | None:
 def _declaration(
     entry: Entry, recording: str, declared: Sequence[DeclaredSidecar]
 ) -> DeclaredSidecar:
-    keys = [(each, each.described(_name(entry.path))) for each in declared]
+    keys = [(each, each.described(base_name(entry.path))) for each in declared]
     exact = (each for each, key in keys if key == each.key(recording))
     return next(exact, next((each for each, key in keys if key is not None), _OWN))
 
@@ -149,7 +149,7 @@ def _sorted_out(
     found: dict[_Place, list[_Item]] = {}
     others: list[_Item] = []
     for item in items:
-        places = _places(_name(item.path), declared)
+        places = _places(base_name(item.path), declared)
         for place in places:
             found.setdefault(place, []).append(item)
         if not places:
@@ -164,7 +164,3 @@ def _places(name: str, declared: Sequence[DeclaredSidecar]) -> list[_Place]:
 
 def _folded(place: _Place) -> _Place:
     return _Place(place.number, fold(place.key))
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 from batch_uploader.core.model import Defect, Entry
+from batch_uploader.core.naming import base_name
 from batch_uploader.prepare.about.foreign.declared import DeclaredSidecar
 from batch_uploader.prepare.about.foreign.records import Records
 from batch_uploader.prepare.about.foreign.tree import limit_of, read_tree
@@ -56,7 +57,7 @@ class SidecarReader:
             if isinstance(found, Problem):
                 wrong.append(Defect(path, *found))
             elif found is not None:
-                name = path.rpartition("/")[2]
+                name = base_name(path)
                 origin = f"{name}, {found.where}" if found.where else name
                 said.append(Values(SOURCE, found.fields, origin))
         return tuple(wrong) or said

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.units import parse_duration
 from batch_uploader.prepare.about.tables import names
 from batch_uploader.prepare.about.tables.index import FoundRow
@@ -158,7 +159,7 @@ class _ByPath:
                 common = names.in_common(mine, theirs)
                 if self._needs_folder and not common and len(mine) > 1 and len(theirs) > 1:
                     continue
-                exact = text.rpartition("/")[2] == wanted.path.rpartition("/")[2]
+                exact = base_name(text) == base_name(wanted.path)
                 by_path = ranked.setdefault((common, exact), {})
                 by_path.setdefault(theirs, []).append(row)
         return list(ranked[max(ranked)].values()) if ranked else []
