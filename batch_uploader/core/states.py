@@ -347,7 +347,7 @@ FILTERED: Final = _where(lambda row: row.filtered)
 """A filter may leave these out: the digest of the rules on record includes the filters."""
 WAITS: Final = _where(lambda row: row.waits)
 """These may become ready without anybody's doing."""
-MAY_WAIT: Final = WAITS | {Status.INVALID}
+MAY_WAIT: Final = WAITS | {Status.INVALID, Status.LEFT_OUT}
 """In place of these it goes on record that a recording waits; of others more is known."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 """These need a human."""

@@ -125,6 +125,22 @@ def test_a_trial_with_fresh_files_sends_them_with_the_flags(calls, upload, servi
     assert_one_talk_each(calls, service, ["a.mp3"])
 
 
+def test_what_a_trial_left_out_waits_once_it_is_wanted(calls, program, upload):
+    """Its record said that a filter leaves it out, which the run without the filter does not."""
+    calls.put("a.mp3", make.mp3())
+    describe(calls, "a.mp3")
+    age(calls, "a.mp3", seconds=3)
+
+    def found():
+        totals = status(program, calls)[1]["totals"]
+        return {state for state, total in totals.items() if total["recordings"]}
+
+    assert upload("--since", "2099-01-01").code == 0
+    assert found() == {"left_out"}
+    assert upload().code == 0
+    assert found() == {"waiting"}
+
+
 def test_a_sidecar_may_come_later(calls, program, upload, service):
     """Fault 113."""
     calls.put("call.wav", make.wav())

@@ -195,6 +195,7 @@ def test_a_wrong_expression_is_a_wrong_setting(expression, message):
     assert message in caught.value.problem
     assert caught.value.setting == "metadata.map.x"
     assert caught.value.hints
+    assert any("did you mean phone?" in each for each in caught.value.hints) == ("fone" in message)
 
 
 @pytest.mark.parametrize(

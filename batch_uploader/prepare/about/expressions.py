@@ -5,6 +5,7 @@ is among ``functions``, a few harmless filters of Jinja and methods of texts. Th
 that it makes are limited.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -170,7 +171,11 @@ class Language:
         if "follows" in (error.message or ""):
             return "join values with ~, and calls of functions with |"
         if re.search("filter|function", error.message or ""):
-            return f"the functions are {', '.join(sorted(self._environment.filters))}"
+            known = sorted(self._environment.filters)
+            (meant,) = re.findall(r"named '(\w+)'", error.message or "")[:1] or [""]
+            close = difflib.get_close_matches(meant, known, 1)
+            guess = f"did you mean {close[0]}? " if close else ""
+            return f"{guess}the functions are {', '.join(known)}"
         return "see docs/metadata.md"
 
 
