@@ -36,7 +36,8 @@ class Foretold(Struct, frozen=True):
     """What a run does with one recording: it has audio to send, defects, or an outcome.
 
     Without any of them it is on record, or set aside until the end of the scan. ``nbytes`` are
-    those that were read. ``converts`` if its file is converted first.
+    those that were read. ``converts`` if its file is converted first, ``named`` if it has the ID of
+    ``--call-id``.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Foretold(Struct, frozen=True):
     already_there: bool = False
     nbytes: int = 0
     converts: bool = False
+    named: bool = False
 
 
 class Foretelling:
@@ -194,8 +196,9 @@ def _foretold(recording: Recording, answer: ClaimAnswer) -> Foretold:
     path, size = recording.path, recording.stat.size
     match answer.claim:
         case ClaimResult.GRANTED:
-            converts = recording.sent is not None
-            return Foretold(path, size, recording.audio, nbytes=size, converts=converts)
+            converts, named = recording.sent is not None, bool(recording.identity.named_id)
+            audio = recording.audio
+            return Foretold(path, size, audio, nbytes=size, converts=converts, named=named)
         case ClaimResult.KNOWN | ClaimResult.OUTDATED:
             return Foretold(path, size, already_there=True, nbytes=size)
         case ClaimResult.DUPLICATE | ClaimResult.DOUBTED:

@@ -22,7 +22,7 @@ _ELSEWHERE = POSSIBLE | {Status.CLAIMED}
 class Finding(Struct, frozen=True):
     """The result of inspecting one recording: audio that would be sent, or defects.
 
-    ``converts`` if its file is converted first.
+    ``converts`` if its file is converted first, ``named`` if it has the ID of ``--call-id``.
     """
 
     path: str
@@ -30,6 +30,7 @@ class Finding(Struct, frozen=True):
     audio: AudioInfo | None
     defects: tuple[Defect, ...] = ()
     converts: bool = False
+    named: bool = False
 
 
 class Inspection(Struct, frozen=True):
@@ -77,7 +78,8 @@ class CheckSummary(Struct):
     look like audio and are not taken, by kind. ``to_convert`` of ``to_send`` are converted,
     ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
     them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run would do
-    suddenly with other settings than those of the last one.
+    suddenly with other settings than those of the last one. ``named`` of ``to_send`` have the ID
+    of ``--call-id``.
     """
 
     to_send: int = 0
@@ -103,6 +105,7 @@ class CheckSummary(Struct):
     faults: UnusableRows = UnusableRows()
     surprises: tuple[str, ...] = ()
     waiting_for: Counter[str] = field(default_factory=Counter)
+    named: int = 0
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -112,6 +115,7 @@ class CheckSummary(Struct):
                 self.to_send_bytes += finding.size
                 self.to_send_duration += finding.audio.duration
                 self.to_convert += finding.converts
+                self.named += finding.named
                 self.to_convert_duration += finding.audio.duration * finding.converts
         self.already_there += seen.already_there
         self.to_compare += seen.to_compare
@@ -154,7 +158,7 @@ def inspection_of(batch: Batch, told: Sequence[Foretold]) -> Inspection:
     return Inspection(
         batch.folder,
         tuple(
-            Finding(each.path, each.size, each.audio, each.defects, each.converts)
+            Finding(each.path, each.size, each.audio, each.defects, each.converts, each.named)
             for each in told
             if each.audio is not None or each.defects
         ),

@@ -81,6 +81,11 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
         fast=fast,
     )
     risks = [*risks_of(places.ledger), *map(printable, summary.faults.lines()), *summary.surprises]
+    if reading.rules.call_ids.named and summary.to_send and not (summary.named or fast):
+        risks.append(
+            f"no recording to send has all of --call-id ({printable(reading.rules.call_ids.text)}),"
+            " so it tells no calls apart; check --explain PATH shows what there is"
+        )
     show([warning(risk) for risk in risks], sys.stderr)
     account.print(summary)
     if summary.found_nothing:

@@ -520,6 +520,17 @@ def test_rows_that_cannot_be_used_are_told_one_by_one(archive, tables, calls, pr
     assert "no row of cdr.csv is about it, but 5 rows of it cannot be used" in result.out
 
 
+def test_an_id_of_calls_that_no_recording_has_is_told(archive, tables, calls, program):
+    """Nothing else would say that it was mistyped."""
+    archive.recording("a.wav")
+    tables(row("a"))
+    for names, told in (("uniqueid", False), ("uniqid", True), ("uniqid,uniqueid", True)):
+        result = program("check", calls, "--call-id", names)
+        assert result.code == 0, result.said
+        said = f"no recording to send has all of --call-id ({names}), so it tells no calls apart"
+        assert (said in result.err) is told
+
+
 def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
     """Fault 115."""
     archive.recording("a.wav")
