@@ -101,7 +101,13 @@ def _entries(given: RawSetting) -> Iterator[tuple[str, RawSetting]]:
 def _map(found: _Found, rules: MetadataRules) -> dict[str, str]:
     """The expressions by field; those of a higher layer take the place of others."""
     layers = reversed(list(found.all("map")))
-    merged = {name: given for layer in layers for name, given in _entries(layer)}
+    named = (
+        RawSetting(
+            each.value, each.origin.replace("map in [metadata]", "[metadata.map]"), each.base
+        )
+        for each in layers
+    )
+    merged = {name: given for layer in named for name, given in _entries(layer)}
     texts: dict[str, Any] = {name: given.value for name, given in merged.items()}
     try:
         FieldMap(texts, rules.sources, functions.of(None, {}))

@@ -265,7 +265,7 @@ def test_a_second_run_sends_nothing_and_a_changed_sidecar_is_told(archive, calls
         ('[metadata]\nnames = "(?P<a>"', "unterminated subpattern"),
         ('[metadata]\ntimezone = "Moscow"', "did you mean Europe/Moscow"),
         ('[metadata]\norder = ["cdr"]', "order names 'cdr'"),
-        ('[metadata.map]\nid = "src |"', "id in map in [metadata]"),
+        ('[metadata.map]\nid = "src |"', "id in [metadata.map]"),
         ("[metadata.map]\nid = 5", "it is not a text"),
         ("[metadata]\nmapp = 5", "did you mean map?"),
         ('[[metadata.sidecar]]\nname = "x"', "format of the sidecar"),

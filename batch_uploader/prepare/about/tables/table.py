@@ -104,7 +104,8 @@ class Table:
         found = sorted(root.glob(str(path.relative_to(root))))
         if not found:
             raise ConfigError(
-                f"{self.spec.file}: there is no such file", hint="specify where the table is"
+                f"{self.spec.file}: there is no such file",
+                hint="specify where the table is: --metadata FILE, or file in [[metadata.table]]",
             )
         return [(each.name, each) for each in found]
 
