@@ -13,7 +13,12 @@ from batch_uploader.prepare.audio import Convert, DefectKind
 from batch_uploader.prepare.rules import Rules
 
 AGREED: Final = "converts"
-"""The name of the ledger's fact that recordings are converted: somebody said so, or it was new."""
+"""The name of the ledger's fact whether recordings are converted."""
+YES: Final = "1"
+"""Somebody said so, or it was new."""
+ASK: Final = "0"
+"""Some were refused before, so somebody has to say so, whatever became of these since."""
+_STANDING: Final = frozenset({Status.INVALID, Status.ACKNOWLEDGED})
 _REFUSED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT})
 
 
@@ -41,10 +46,11 @@ async def choose_conversion(ledger: RefusalsOnRecord | None, rules: Rules) -> Co
     """
     if rules.audio.convert is not None:
         return ConversionChoice(rules)
+    agreed = None if ledger is None else await ledger.fact(AGREED)
     waiting = 0
-    if ledger is not None and await ledger.fact(AGREED) is None:
-        async with aclosing(ledger.rows(frozenset({Status.INVALID}))) as rows:
+    if ledger is not None and agreed != YES:
+        async with aclosing(ledger.rows(_STANDING)) as rows:
             async for row in rows:
                 waiting += row.failure is not None and row.failure.code in _REFUSED
-    mode = Convert.OFF if waiting else Convert.NEEDED
+    mode = Convert.OFF if waiting or agreed == ASK else Convert.NEEDED
     return ConversionChoice(replace(rules, audio=replace(rules.audio, convert=mode)), waiting)

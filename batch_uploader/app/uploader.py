@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
-from batch_uploader.app.converting import AGREED, choose_conversion
+from batch_uploader.app.converting import AGREED, ASK, YES, choose_conversion
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.newsettings import new_settings, settings_on_record
 from batch_uploader.app.preparing import described_fact, describer_of, preparer_of
@@ -305,8 +305,8 @@ class Uploader:
                 # It was interrupted while it was entered.
                 self._engine.drain(asked.ending, asked.reason or "")
         converts = self._rules.audio.convert is not Convert.OFF
-        if converts and await self._ledger.fact(AGREED) is None:
-            await apply_one(self._ledger, Remember(AGREED, "1"))
+        if (converts or choice.waiting) and await self._ledger.fact(AGREED) != YES:
+            await apply_one(self._ledger, Remember(AGREED, YES if converts else ASK))
 
     async def _refresh(self, describer: Refreshed) -> None:
         """Bring tables up to date; what changed in them since the last whole run is planned."""

@@ -112,6 +112,28 @@ def test_an_upgrade_waits_until_somebody_agrees(archive, upload, service, inside
     assert service.counts(archive)["new.wav"] == 1
 
 
+@pytest.mark.parametrize(
+    "meanwhile", [("--sample", "1"), ("--since", "2100-01-01"), "--acknowledge"]
+)
+def test_nor_does_what_became_of_them_meanwhile_send_them_unasked(
+    archive, upload, program, service, meanwhile
+):
+    assert upload(*TAKEN, "--convert", "off").code == 1
+    if isinstance(meanwhile, str):
+        assert program("resolve", archive, *CODECS, meanwhile).code == 0
+        assert upload(*TAKEN).code == 0
+    else:
+        upload(*TAKEN, *meanwhile)
+        for _ in range(2):
+            result = upload(*TAKEN)
+            assert result.code == 1
+        assert f"earlier versions refused {len(CODECS)} recordings" in result.said
+    assert service.counts(archive) == {"plain.wav": 1}
+
+    assert upload(*TAKEN, "--convert", "needed").code == 0
+    assert service.counts(archive) == dict.fromkeys([*CODECS, "plain.wav"], 1)
+
+
 def test_a_ledger_without_such_recordings_needs_no_flag_after_an_upgrade(archive, upload, service):
     for name in CODECS:
         (archive.folder / name).rename(archive.folder / f"{name}.later")
