@@ -49,8 +49,12 @@ class Folder:
         age(self.path / name, 1800)
 
     def table(self, file=None, *, column="recordingfile", by="path", compiled=None, **more):
-        raw = {"match": {"column": column, "with": by}} | ({"file": file} if file else {}) | more
-        return Table(TableSpec.of(raw), self.indexes, self.path, compiled or _no_expression)
+        raw = {"match": {"column": column, "with": by}} | more
+        if file:
+            raw["file"] = str(self.path / file)
+        if (address := str(more.get("database"))).startswith("sqlite:"):
+            raw["database"] = f"sqlite:{self.path / address.removeprefix('sqlite:')}"
+        return Table(TableSpec.of(raw), self.indexes, compiled or _no_expression)
 
 
 def age(path, seconds=3600):

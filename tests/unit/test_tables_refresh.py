@@ -402,11 +402,11 @@ def test_a_copied_index_is_brought_up_to_date_and_its_origin_left_alone(folder, 
     folder.append("cdr.csv", as_csv(rows(300)))
     bytes_read.clear()
     copies = folder.path / "copies"
-    with Table(folder.table("cdr.csv").spec, copies, folder.path, None, folder.indexes) as table:
+    with Table(folder.table("cdr.csv").spec, copies, None, folder.indexes) as table:
         assert len(bytes_read) == 1
         assert changed(table, before, 299, 300) == [300]
         assert uids(table, 0, 300) == ["u0", "u300"]
     assert origin.read_bytes() == content
     origin.write_bytes(content[: len(content) // 2])
-    with Table(folder.table("cdr.csv").spec, copies, folder.path, None, folder.indexes) as table:
+    with Table(folder.table("cdr.csv").spec, copies, None, folder.indexes) as table:
         assert uids(table, 0, 300) == ["u0", "u300"]

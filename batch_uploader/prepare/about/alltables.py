@@ -84,7 +84,7 @@ class Tables:
             folder = self._folder or Path(stack.enter_context(TemporaryDirectory()))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tables = [
-                stack.enter_context(Table(spec, folder, Path(), self._compiled, self._origin))
+                stack.enter_context(Table(spec, folder, self._compiled, self._origin))
                 for spec in self._specs
             ]
             self._lookups = {

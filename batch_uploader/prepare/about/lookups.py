@@ -67,7 +67,7 @@ class LookupTable:
 
     def __init__(self, spec: LookupSpec, folder: Path, origin: Path | None = None) -> None:
         self._spec = spec
-        self._table = Table(spec.table, folder, Path(), _no_condition, origin)
+        self._table = Table(spec.table, folder, _no_condition, origin)
 
     def __enter__(self) -> Self:
         """Bring its index up to date. Blocking. Raises ConfigError, OSError."""

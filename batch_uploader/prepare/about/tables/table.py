@@ -41,24 +41,22 @@ class _Part(Struct):
 
 
 class Table:
-    """A table of the settings. ``folder`` is for its indexes, ``base`` for relative paths.
+    """A table of the settings. ``folder`` is for its indexes.
 
     ``origin`` is a folder with indexes that are copied first, and left as they are. ``compiled``
-    makes a condition of an expression. Threads may ask at the same time. Everything
-    here blocks; it raises ConfigError, and OSError if the disk does.
+    makes a condition of an expression. Threads may ask at the same time. Everything here blocks; it
+    raises ConfigError, and OSError if the disk does.
     """
 
     def __init__(
         self,
         spec: TableSpec,
         folder: Path,
-        base: Path,
         compiled: Callable[[str], Condition],
         origin: Path | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
-        self._base = base
         self._origin = origin
         self._rules = rules(spec.choose, compiled)
         self._conditions = [rule for rule in self._rules if rule.condition is not None]
@@ -94,9 +92,9 @@ class Table:
         if self.spec.file is None:
             address = Address(self.spec.database or "")
             if file := address.file:
-                return [(file.name, Address(f"sqlite:{self._base / file}"))]
+                return [(file.name, Address(f"sqlite:{file}"))]
             return [(address.shown, address)]
-        path = self._base / Path(self.spec.file).expanduser()
+        path = Path(self.spec.file).expanduser()
         if path.exists() or not glob.has_magic(self.spec.file):
             return [(path.name, path)]
         # A folder that exists is not a pattern, whatever is in its name.
