@@ -445,12 +445,13 @@ def test_check_and_explain_know_what_is_new_in_a_table_and_leave_its_index_alone
     assert archive.upload()["two/b.wav"]["operator_id"] == "204"
 
 
-def test_a_table_that_is_not_there_is_a_wrong_setting(archive, upload, calls):
+def test_a_table_that_is_not_there_is_a_wrong_setting(archive, upload, program):
     archive.recording("a.wav")
     archive.settings(TABLE)
     result = upload()
     assert result.code == 2
     assert "cdr.csv: there is no such file" in result.err
+    assert f"({program.directory / 'cdr.csv'})" in result.err
 
 
 def test_explain_shows_each_value_with_its_origin(archive, tables, calls, program):

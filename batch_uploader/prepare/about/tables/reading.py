@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 from msgspec import json
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.text import printable
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.delimited import DelimitedReader
 from batch_uploader.prepare.about.tables.index import FileLook, Index
@@ -41,7 +42,10 @@ def refreshed(spec: TableSpec, where: Path | Address, path: Path, matcher: Match
             wanted, _look_of_database(where), lambda: SqlReader(where, str(spec.query))
         )
     if not where.is_file():
-        raise ConfigError("there is no such file", hint="specify where the table is")
+        raise ConfigError(
+            f"there is no such file ({printable(str(where))})",
+            hint="specify where the table is; in a settings file, a path is relative to that",
+        )
     ending = where.suffix.lower()
     if ending in _NOT_READ:
         raise ConfigError(f"{ending} is not read", hint="save it as XLSX or CSV")
