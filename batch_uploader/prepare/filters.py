@@ -134,7 +134,10 @@ class Filters(Struct, frozen=True):
         for name, moment in (("since", self.since), ("until", self.until)):
             require_type(name, moment, int, optional=True)
             if moment is not None and abs(moment) >= _EARLIEST:
-                raise ConfigError(f"{name} is not a moment in nanoseconds since the epoch")
+                raise ConfigError(
+                    f"{name} is not a moment in nanoseconds since the epoch",
+                    hint="specify whole nanoseconds, like 1774592717 * 10**9",
+                )
         require_type("sample", self.sample, Sample, optional=True)
         if self.timezone is not None:
             time_zone(self.timezone)
@@ -143,7 +146,10 @@ class Filters(Struct, frozen=True):
             (self.since, self.until, "since and until"),
         ):
             if low is not None and high is not None and low > high:
-                raise ConfigError(f"{names} contradict each other: nothing is between them")
+                raise ConfigError(
+                    f"{names} contradict each other: nothing is between them",
+                    hint="exchange them, or leave one out",
+                )
 
     def digests(self, rules: bytes) -> "Digests":
         """The digests of these filters and of the rules that this digest is of."""

@@ -1,4 +1,4 @@
-"""Which services this ledger has reached: one that it never did may be a setting to mend."""
+"""Which services this ledger has reached: one that it never did may be a setting to correct."""
 
 import json
 from typing import Final

@@ -1,7 +1,7 @@
 """What is heard in a file, as a digest: the same for all files that have the same audio.
 
 Tags, headers, chunks, pages, serial numbers and comments are not heard. So a file has the same
-essence after its header was mended, a tag was written or it was remuxed, and another one once a
+essence after its header was repaired, a tag was written or it was remuxed, and another one once a
 sample, a frame or a packet differs. It is made in the pass that makes the file's SHA-256.
 
 An essence is a letter for what was hashed, and the XXH3 of that in 128 bits. Ledgers keep it, so
