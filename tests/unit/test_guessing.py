@@ -207,3 +207,15 @@ def test_a_table_that_names_recordings_is_declared_even_if_its_columns_mean_noth
     assert metadata(found)["map"] == {}
     assert not fit.described
     assert '# client_id = "..."  # not found among q, w, e' in fit.layout.text
+
+
+@pytest.mark.parametrize(("folder", "by", "told"), [("", "stem", 1), ("C:\\rec\\{}\\", "path", 0)])
+def test_names_that_occur_in_several_folders_need_their_folders(archive, folder, by, told):
+    rows = "".join(
+        f"{folder.format(n)}call.wav;2026-03-27 09:25:17;in;204;7900123456{n}\n" for n in range(2)
+    )
+    table = ("cdr.csv", f"file;start_time;direction;agent_id;phone\n{rows}")
+    found = archive(lambda *_: [], [table], count=2, name="call.wav")
+    assert metadata(found)["table"][0]["match"] == {"column": "file", "with": by}
+    evidence = guessed(found).evidence
+    assert sum("have the name of one in another folder" in each for each in evidence) == told

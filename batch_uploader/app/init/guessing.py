@@ -6,6 +6,7 @@ nothing is made up.
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -18,7 +19,7 @@ from batch_uploader.app.init.proposal import quoted
 from batch_uploader.app.init.recognition import Fit, Head
 from batch_uploader.app.init.shapes import matching_column
 from batch_uploader.app.init.survey import Survey
-from batch_uploader.core.naming import base_name
+from batch_uploader.core.naming import base_name, stem
 from batch_uploader.core.text import plural, printable
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.about.foreign import DeclaredSidecar
@@ -56,6 +57,26 @@ class Guess(Struct, frozen=True):
         return made["date"] is not None or bool(made["operator_id"] and made["client_id"])
 
 
+class Named(Struct, frozen=True):
+    """A column that names recordings, and the rows that do."""
+
+    column: str
+    rows: Sequence[Mapping[str, object]]
+    recordings: Sequence[str]
+
+    @property
+    def shared(self) -> int:
+        """How many recordings have the name of one in another folder."""
+        paths = {stem(path).casefold() for path in self.recordings}
+        names = Counter(map(base_name, paths))
+        return sum(count for count in names.values() if count > 1)
+
+    @property
+    def folders(self) -> bool:
+        """Whether the column has folders before the names."""
+        return any(re.search(r"[/\\]", str(row[self.column])) for row in self.rows)
+
+
 def guessed(found: Survey) -> Fit | None:
     """A layout for a table that names recordings, else for sidecars beside them, else for names.
 
@@ -68,7 +89,7 @@ def guessed(found: Survey) -> Fit | None:
             continue
         column, rows = matched
         guess = of_fields("table", rows)
-        fit = _of_table(guess, head, column, len(rows))
+        fit = _of_table(guess, head, Named(column, rows, found.seen.recordings))
         if guess.says_enough:
             return fit
         unclear = unclear or fit
@@ -88,14 +109,19 @@ def guessed(found: Survey) -> Fit | None:
     return unclear
 
 
-def _of_table(guess: Guess, head: Head, column: str, count: int) -> Fit:
-    """A layout for a table whose column names so many recordings."""
+def _of_table(guess: Guess, head: Head, named: Named) -> Fit:
+    """A layout for a table whose column names recordings."""
     name = base_name(head.path)
     file = name if head.query is None else f"sqlite:{name}"
-    told = f"its column {printable(column)} names {plural(count, 'recording')}"
+    told = [f"its column {printable(named.column)} names {plural(len(named.rows), 'recording')}"]
+    if named.shared and not named.folders:
+        told.append(
+            f"{plural(named.shared, 'recording')} have the name of one in another folder, and it"
+            " names no folders: match by what tells them apart"
+        )
     title = f"No known system: {printable(name)} describes the recordings"
-    layout = layout_of(guess, _table(file, column, head.query), title)
-    return Fit(layout, 0.0, (told,), (), {file: head.path}, ())
+    layout = layout_of(guess, _table(file, named, head.query), title)
+    return Fit(layout, 0.0, tuple(told), (), {file: head.path}, ())
 
 
 def is_ours(found: Survey) -> bool:
@@ -226,9 +252,10 @@ def _sidecar(declared: DeclaredSidecar) -> list[str]:
     return ["", "[[metadata.sidecar]]", *lines]
 
 
-def _table(file: str, column: str, query: str | None) -> list[str]:
+def _table(file: str, named: Named, query: str | None) -> list[str]:
     """The lines of the settings that declare a table."""
-    match = f'match = {{ column = {quoted(column)}, with = "stem" }}'
+    by = "path" if named.shared and named.folders else "stem"
+    match = f'match = {{ column = {quoted(named.column)}, with = "{by}" }}'
     if query is None:
         return ["", "[[metadata.table]]", f"file = {quoted(file)}", match]
     where = (f"database = {quoted(file)}", f"query = {quoted(query)}")
