@@ -13,7 +13,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.convert.codecs import AVAILABLE
-from batch_uploader.prepare.filters import Filters
+from batch_uploader.prepare.filters import Digests, Filters
 from batch_uploader.prepare.sidecar import Schema
 
 
@@ -68,12 +68,16 @@ class Rules(Struct, frozen=True):
                     f"the call ID's field {name!r}: {problem.message}", hint=problem.cure
                 )
 
+    @property
+    def digests(self) -> Digests:
+        """The digests of the rules and of the filters."""
+        return self.filters.digests(self.digest())
+
     def digest(self) -> bytes:
         """The digest of the rules: under the same rules, invalid files stay so until they change.
 
         It includes the version of the program, and whether the extra for codecs is installed, so
-        that what was invalid for want of them is inspected again. ``Filters.digest`` adds the
-        filters.
+        that what was invalid for want of them is inspected again. ``digests`` adds the filters.
         """
         schema = self.schema
         form: tuple[object, ...] = (

@@ -26,7 +26,7 @@ class Filtering(Struct, frozen=True):
         return cls(
             preparer,
             replace(preparer, rules=replace(rules, filters=Filters())),
-            rules.filters.digests(rules.digest()),
+            rules.digests,
         )
 
     def preparer_for(self, job: Job) -> Preparer:

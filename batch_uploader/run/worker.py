@@ -77,7 +77,7 @@ class Workers:
         options: RunOptions,
         publish: Listener,
     ) -> None:
-        self._digests = preparer.rules.filters.digests(preparer.rules.digest())
+        self._digests = preparer.rules.digests
         self._sink = sink
         self._recorder = recorder
         self._looks = Looks(preparer, recorder, publish)
