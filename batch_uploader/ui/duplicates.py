@@ -112,7 +112,9 @@ def _rows(example: DuplicateExample) -> Iterator[_Row]:
     yield _row(held, "held")
     if other is None:
         path = printable(held.duplicate_of or "unknown")
-        yield _Row("other", "", "", path, "it is no longer on record")
+        # The mix of a side may still be waiting.
+        since = "not on record yet" if held.cause is Cause.LEG else "no longer on record"
+        yield _Row("other", "", "", path, f"it is {since}")
         return
     # A check foretells what is uploaded, but no talk.
     foretold = other.status is Status.UPLOADED and not other.talk_id

@@ -100,6 +100,9 @@ def test_what_is_not_known_is_left_out():
     text = text_of(group(examples=(gone,)))
     assert "a.wav\n" in text
     assert "it is no longer on record" in text
+    leg = replace(gone.held, cause=Cause.LEG)
+    text = text_of(group(Cause.LEG, examples=(DuplicateExample(leg, None),)))
+    assert "it is not on record yet" in text, "its mix is waiting"
     doubt = example(status=Status.IN_DOUBT, talk_id=None, duration=None, stat=Version(1, -1))
     text = text_of(group(examples=(doubt,)))
     assert "  in doubt                            a.wav\n" in text
