@@ -176,6 +176,14 @@ def test_a_unique_id_that_does_not_fit_is_told(clock, utc, message):
         clock.time("20260327-092517", utc=utc)
 
 
+@pytest.mark.parametrize("clock", [TimeFunctions(None), CLOCK])
+def test_seconds_that_a_spreadsheet_has_cut_off_are_not_taken_for_another_zone(clock):
+    for local, told in (("27.03.2026 9:25", True), ("27.03.2026 9:25:59", False)):
+        with pytest.raises(Unfit) as caught:
+            clock.time(local, utc="1774592737.512" if told else "1774592900.1")
+        assert ("export it with its seconds" in caught.value.cure) is told
+
+
 def test_epoch_counts_what_it_says():
     assert CLOCK.epoch("1774592717") == LOCAL
     assert CLOCK.epoch(1774592717123) == LOCAL.replace("17+", "17.123+")

@@ -246,7 +246,7 @@ def _beside(read: datetime, where: tzinfo | None, seconds: int) -> datetime:
             raise Unfit(
                 "its time zone cannot be derived: its local time and its UTC seconds are no"
                 " multiple of half an hour apart",
-                "specify the zone of its clock with --timezone",
+                _cure_of(read),
             )
         return read.replace(tzinfo=timezone(offset))
     about = _EPOCH + timedelta(seconds=seconds)
@@ -256,8 +256,15 @@ def _beside(read: datetime, where: tzinfo | None, seconds: int) -> datetime:
         return min(fitting, key=lambda each: abs(each - about))
     raise Unfit(
         f"its local time is not that of its UTC seconds in {where}",
-        "specify the zone of its clock with --timezone",
+        _cure_of(read),
     )
+
+
+def _cure_of(read: datetime) -> str:
+    zone = "specify the zone of its clock with --timezone"
+    if read.second:
+        return zone
+    return f"export it with its seconds, if a spreadsheet has cut them off; or {zone}"
 
 
 def _located(read: datetime, where: tzinfo, fold: object) -> datetime:
