@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.core.records import Record
-from batch_uploader.core.states import Status
+from batch_uploader.core.states import DEFECTIVE, Status
 from batch_uploader.prepare.audio import Convert, DefectKind
 from batch_uploader.prepare.rules import Rules
 
@@ -18,7 +18,6 @@ YES: Final = "1"
 """Somebody said so, or it was new."""
 ASK: Final = "0"
 """Some were refused before, so somebody has to say so, whatever became of these since."""
-_STANDING: Final = frozenset({Status.INVALID, Status.ACKNOWLEDGED})
 _REFUSED: Final = frozenset({DefectKind.CODEC, DefectKind.FORMAT})
 
 
@@ -49,7 +48,7 @@ async def choose_conversion(ledger: RefusalsOnRecord | None, rules: Rules) -> Co
     agreed = None if ledger is None else await ledger.fact(AGREED)
     waiting = 0
     if ledger is not None and agreed != YES:
-        async with aclosing(ledger.rows(_STANDING)) as rows:
+        async with aclosing(ledger.rows(DEFECTIVE)) as rows:
             async for row in rows:
                 waiting += row.failure is not None and row.failure.code in _REFUSED
     mode = Convert.OFF if waiting or agreed == ASK else Convert.NEEDED

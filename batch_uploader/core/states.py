@@ -347,6 +347,8 @@ FILTERED: Final = _where(lambda row: row.filtered)
 """A filter may leave these out: the digest of the rules on record includes the filters."""
 WAITS: Final = _where(lambda row: row.waits)
 """These may become ready without anybody's doing."""
+DEFECTIVE: Final = frozenset({Status.INVALID, Status.ACKNOWLEDGED})
+"""A defect keeps these from being sent, or did until a human had seen it."""
 MAY_WAIT: Final = WAITS | {Status.INVALID, Status.LEFT_OUT}
 """In place of these it goes on record that a recording waits; of others more is known."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)

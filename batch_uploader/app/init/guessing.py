@@ -57,7 +57,7 @@ class Guess(Struct, frozen=True):
         return made["date"] is not None or bool(made["operator_id"] and made["client_id"])
 
 
-class Named(Struct, frozen=True):
+class NamingColumn(Struct, frozen=True):
     """A column that names recordings, and the rows that do."""
 
     column: str
@@ -89,7 +89,7 @@ def guessed(found: Survey) -> Fit | None:
             continue
         column, rows = matched
         guess = of_fields("table", rows)
-        fit = _of_table(guess, head, Named(column, rows, found.seen.recordings))
+        fit = _of_table(guess, head, NamingColumn(column, rows, found.seen.recordings))
         if guess.says_enough:
             return fit
         unclear = unclear or fit
@@ -109,7 +109,7 @@ def guessed(found: Survey) -> Fit | None:
     return unclear
 
 
-def _of_table(guess: Guess, head: Head, named: Named) -> Fit:
+def _of_table(guess: Guess, head: Head, named: NamingColumn) -> Fit:
     """A layout for a table whose column names recordings."""
     name = base_name(head.path)
     file = name if head.query is None else f"sqlite:{name}"
@@ -252,7 +252,7 @@ def _sidecar(declared: DeclaredSidecar) -> list[str]:
     return ["", "[[metadata.sidecar]]", *lines]
 
 
-def _table(file: str, named: Named, query: str | None) -> list[str]:
+def _table(file: str, named: NamingColumn, query: str | None) -> list[str]:
     """The lines of the settings that declare a table."""
     by = "path" if named.shared and named.folders else "stem"
     match = f'match = {{ column = {quoted(named.column)}, with = "{by}" }}'
