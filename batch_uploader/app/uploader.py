@@ -41,7 +41,12 @@ from batch_uploader.host.resources import spare_descriptors
 from batch_uploader.pace import Caps, Pacer
 from batch_uploader.plan.folders import FolderPlanner
 from batch_uploader.prepare.audio import Convert
-from batch_uploader.prepare.describer import Describer, Refreshed, UnusableRows
+from batch_uploader.prepare.describer import (
+    Describer,
+    Refreshed,
+    UnusableRows,
+    bring_up_to_date,
+)
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -311,7 +316,7 @@ class Uploader:
     async def _refresh(self, describer: Refreshed) -> None:
         """Bring tables up to date; what changed in them since the last whole run is planned."""
         seen = await self._ledger.fact(self._described) or ""
-        await to_thread.run_sync(describer.refresh, seen)
+        await bring_up_to_date(describer, self._source, seen)
         self.faults = describer.faults()
 
     async def _remember_described(self) -> None:

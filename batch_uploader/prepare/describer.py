@@ -1,8 +1,10 @@
 """Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
 
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Final, Protocol, runtime_checkable
 
+from anyio import to_thread
 from msgspec import Struct
 
 from batch_uploader.core.model import SIDECAR_MISSING, Defect, Entry, Listing, Metadata
@@ -83,6 +85,13 @@ class Refreshed(Protocol):
         """
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether it has to know all recordings before the first of them is described."""
+
+    def announce(self, listing: Listing) -> None:
+        """The recordings of a folder, for that. Blocking. Raises SourceError."""
+
+    @property
     def state(self) -> str:
         """What it read, for ``seen`` of the next run."""
 
@@ -91,6 +100,19 @@ class Refreshed(Protocol):
 
     def close(self) -> None:
         """Let go of all that it opened; more than once is fine."""
+
+
+async def bring_up_to_date(describer: Refreshed, source: Source, seen: str) -> None:
+    """Refresh it, and announce all recordings if it looks ahead.
+
+    Raises ConfigError, SourceError.
+    """
+    await to_thread.run_sync(describer.refresh, seen)
+    if not describer.looks_ahead:
+        return
+    async with aclosing(source.entries()) as listings:
+        async for listing in listings:
+            await to_thread.run_sync(describer.announce, listing)
 
 
 class Sidecars(Struct, frozen=True):

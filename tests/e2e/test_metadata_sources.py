@@ -12,6 +12,8 @@ def archive(calls, program, upload, service):
     """Writes recordings, files beside them and settings, and uploads: what became of each."""
 
     class Archive:
+        folder = calls.folder
+
         def recording(self, name):
             calls.write(name)
             sidecar = calls.folder / name
@@ -587,3 +589,38 @@ def test_a_row_that_the_rule_cannot_judge_is_a_defect_of_its_recording_alone(arc
     assert found["a.wav"] == {"id": "1"}
     assert found["b.wav"]["code"] == "table-rule"
     assert "names a column that is not there; its columns are" in found["b.wav"]["message"]
+
+
+def test_one_row_for_recordings_in_two_folders_is_nobodys(archive):
+    """Whichever of them a run meets first: neither gets the row that may be the other's."""
+    row = "2026-03-27 09:25:17,79001234567,Anna"
+    archive.file("cdr.csv", f"start,phone,operator\n{row}\n2026-03-27 11:00:00,79007654321,Olga\n")
+    for name in (
+        "a/79001234567_20260327092515.wav",
+        "b/79001234567_20260327092519.wav",
+        "b/79007654321_20260327110001.wav",
+    ):
+        archive.recording(name)
+    archive.settings(
+        f"""
+        [metadata]
+        timezone = "Europe/Moscow"
+        names = '(?P<client>[0-9]+)_(?P<began>[0-9]{{14}})'
+        [[metadata.table]]
+        file = "{archive.folder}/cdr.csv"
+        match = {{ number = ["phone"], time = "start", window = "5s", name_number = "client",
+                   name_time = "began" }}
+        [metadata.map]
+        operator_name = "operator"
+        origin = "'x'"
+        """.replace("\n                   ", " ")
+    )
+    result = archive.upload(code=1)
+    assert result["b/79007654321_20260327110001.wav"]["operator_name"] == "Olga"
+    shared = [
+        result["a/79001234567_20260327092515.wav"],
+        result["b/79001234567_20260327092519.wav"],
+    ]
+    assert [each["code"] for each in shared] == ["table-shared"] * 2
+    assert "b/79001234567_20260327092519.wav" in shared[0]["message"]
+    assert "a/79001234567_20260327092515.wav" in shared[1]["message"]

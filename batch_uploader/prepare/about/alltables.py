@@ -110,6 +110,11 @@ class Tables:
         """What was read, to tell later what has changed since."""
         return json.encode([table.generation for table in self._tables]).decode()
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether any table is matched by number and time."""
+        return any(spec.match.time is not None for spec in self._specs)
+
     def announce(self, paths: Iterable[str]) -> None:
         """Remember recordings, so that no two of them get one row by number and time."""
         wanted = [self._wanted(path) for path in paths]

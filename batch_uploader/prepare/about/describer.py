@@ -109,6 +109,16 @@ class ManySources:
         """What the tables were, to tell later what has changed since."""
         return self._tables.state
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether recordings are found by number and time: no two of them may get one row."""
+        return self._tables.looks_ahead
+
+    def announce(self, listing: Listing) -> None:
+        """Remember the recordings of a folder. Blocking. Raises SourceError."""
+        is_audio = self._source.is_audio
+        self._tables.announce(each.path for each in listing.entries if is_audio(each.path))
+
     def close(self) -> None:
         """Close the tables."""
         self._tables.close()
