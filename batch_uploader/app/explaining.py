@@ -16,7 +16,7 @@ from batch_uploader.prepare.about.describer import Explained, ManySources
 from batch_uploader.prepare.about.fields import DEFAULT
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.bundle import Bundle
-from batch_uploader.prepare.describer import Describer, Refreshed
+from batch_uploader.prepare.describer import Describer, Refreshed, bring_up_to_date
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.sources.directory import DirectorySource
 
@@ -43,7 +43,13 @@ async def explain_recording(
     ) as source:
         listing = await _folder_of(source, path)
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
-        return await to_thread.run_sync(_explained, source, describer, listing, path)
+        try:
+            if isinstance(describer, Refreshed):
+                await bring_up_to_date(describer, source, "")
+            return await to_thread.run_sync(_explained, source, describer, listing, path)
+        finally:
+            if isinstance(describer, Refreshed):
+                describer.close()
 
 
 async def _folder_of(source: Source, path: str) -> Listing:
@@ -58,19 +64,13 @@ async def _folder_of(source: Source, path: str) -> Listing:
 
 
 def _explained(source: Source, describer: Describer, listing: Listing, path: str) -> Explained:
-    try:
-        if isinstance(describer, Refreshed):
-            describer.refresh("")
-        bundles, orphans = describer.gather(listing, source.is_audio)
-        for orphan in orphans:
-            if orphan.entry.path == path:
-                return Explained((), (), (orphan.defect,))
-        for bundle in bundles:
-            if bundle.path == path:
-                return _of(describer, bundle)
-    finally:
-        if isinstance(describer, Refreshed):
-            describer.close()
+    bundles, orphans = describer.gather(listing, source.is_audio)
+    for orphan in orphans:
+        if orphan.entry.path == path:
+            return Explained((), (), (orphan.defect,))
+    for bundle in bundles:
+        if bundle.path == path:
+            return _of(describer, bundle)
     raise ConfigError(
         f"{path}: this is not a recording", hint="specify the recording that it belongs to"
     )

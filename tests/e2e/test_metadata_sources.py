@@ -591,7 +591,7 @@ def test_a_row_that_the_rule_cannot_judge_is_a_defect_of_its_recording_alone(arc
     assert "names a column that is not there; its columns are" in found["b.wav"]["message"]
 
 
-def test_one_row_for_recordings_in_two_folders_is_nobodys(archive):
+def test_one_row_for_recordings_in_two_folders_is_nobodys(archive, program):
     """Whichever of them a run meets first: neither gets the row that may be the other's."""
     row = "2026-03-27 09:25:17,79001234567,Anna"
     archive.file("cdr.csv", f"start,phone,operator\n{row}\n2026-03-27 11:00:00,79007654321,Olga\n")
@@ -615,6 +615,8 @@ def test_one_row_for_recordings_in_two_folders_is_nobodys(archive):
         origin = "'x'"
         """.replace("\n                   ", " ")
     )
+    told = program("check", archive.folder, "--explain", "a/79001234567_20260327092515.wav")
+    assert "table-shared" in told.said
     result = archive.upload(code=1)
     assert result["b/79007654321_20260327110001.wav"]["operator_name"] == "Olga"
     shared = [

@@ -132,7 +132,6 @@ class ManySources:
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair recordings and sidecars by name, those of other systems included."""
         bundles, orphans = gather(listing, is_audio, self._rules.sidecars)
-        self._tables.announce(each.path for each in bundles)
         return [self._with_version(each) for each in bundles], orphans
 
     def find(self, audio: Entry, sidecar: str | None) -> Bundle:
