@@ -20,9 +20,7 @@ Written by `docs/write_reference.py` from the program's own help, which a test c
 Flags override environment variables, these the settings file, and that the defaults.
 Durations read `90`, `90s`, `30m`, `2h` (a bare number is seconds), sizes `512K`, `8M`, `1G`.
 Data for programs goes to stdout, everything else to stderr. Every command has `-h` and `--help`;
-`--version` works without a command.
-`eval "$(_BATCH_UPLOADER_COMPLETE=bash_source batch-uploader)"` in `~/.bashrc` turns on shell
-completion (or `zsh_source`, `fish_source`).
+`-V` and `--version` work without a command.
 """
 
 

@@ -9,6 +9,7 @@ import click
 from batch_uploader import __version__
 from batch_uploader.cli import commands, output
 from batch_uploader.cli.emulator import emulator
+from batch_uploader.cli.helping import completion, help_
 from batch_uploader.cli.options import Group
 from batch_uploader.cli.output import ExitCode, explain_failure
 
@@ -40,7 +41,9 @@ Exit codes:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="batch-uploader")
+@click.version_option(
+    __version__, "-V", "--version", message="%(prog)s %(version)s", prog_name="batch-uploader"
+)
 @click.pass_context
 def app(context: click.Context) -> int:
     """The program; without a command it prints its help, and exits with an error."""
@@ -58,6 +61,8 @@ for _command in (
     commands.manifest,
     emulator,
     commands.demo,
+    completion,
+    help_,
 ):
     app.add_command(_command)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from batch_uploader.cli.flags import INIT, PLACE, READING, SEARCH, UPLOAD
-from batch_uploader.cli.options import PATH, Flag, Panel, command
+from batch_uploader.cli.options import FOLDER, PATH, Flag, Panel, command
 
 Flags = Mapping[str, object]
 """The given flags, by long name."""
 
-_DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=PATH)
+_DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=FOLDER)
 _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.OUTPUT, is_flag=True)
 
 
@@ -374,7 +374,7 @@ def init(
     return run(directory, flags, Asked(tables or (), layout, timezone, talk_id, output))
 
 
-@command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=PATH))
+@command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=FOLDER))
 def demo(directory: Path | None) -> int:
     """Make sample calls, start a local SpeechSense and upload to it: no account needed.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from batch_uploader.cli.options import PATH, Flag, Panel, Parsed, command
+from batch_uploader.cli.options import FOLDER, PATH, Flag, Panel, Parsed, command
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.units import parse_duration, parse_size
 
@@ -80,7 +80,7 @@ def _parse_connection(text: str) -> "Connection":
         "Serve TLS with a certificate that is made in DIR; the CA to trust is DIR/ca.pem. Without"
         " this, plaintext.",
         metavar="DIR",
-        type=PATH,
+        type=FOLDER,
     ),
     Flag(
         "--connection",
@@ -105,7 +105,7 @@ def _parse_connection(text: str) -> "Connection":
         "Directory to keep the audio of each talk in, named by talk ID.",
         Panel.KEPT,
         "DIR",
-        type=PATH,
+        type=FOLDER,
     ),
     Flag(
         "--keep-truncated",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from batch_uploader.core.errors import BadValue, ConfigError
 
@@ -57,8 +58,17 @@ class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones take no ar
 
     name = "value"
 
-    def __init__(self, parse: Callable[[str], Any]) -> None:
+    def __init__(self, parse: Callable[[str], Any], completed: str | None = None) -> None:
         self._parse = parse
+        self._completed = completed
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Leave it to the shell to complete a "file" or a "dir"."""
+        if self._completed is None:
+            return super().shell_complete(ctx, param, incomplete)
+        return [CompletionItem(incomplete, type=self._completed)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse the text; a default that is already a value stays."""
@@ -79,7 +89,8 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-PATH = Parsed(_path)
+PATH = Parsed(_path, "file")
+FOLDER = Parsed(_path, "dir")
 
 
 class Command(click.Command):
@@ -158,7 +169,7 @@ def command(
             return function(**values)
 
         made = Command(
-            function.__name__,
+            function.__name__.rstrip("_"),
             callback=called,
             params=[*params, *flags],
             help=function.__doc__,
