@@ -59,4 +59,5 @@ class RunRecord:
             {status.value: count for status, count in self._stats.counts.items() if count},
             self._stats.uploaded_bytes,
             self._stats.uploaded_duration,
+            max(0, self._stats.total - self._stats.done),
         )

@@ -1,14 +1,21 @@
 """The ledger's record of a run."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct
+
+from batch_uploader.core.model import Ending
+
+Attention: TypeAlias = Mapping[str, Mapping[str, int]]
+"""How many recordings need a human: by status, then by the code of the error or the cause."""
 
 BY_ERROR: Final = "error"
 """The ending of a run that raised an error; all other words are those of ``Ending``."""
 KILLED: Final = "killed"
 """The ending of a run whose end was never recorded: it was killed, or the disk was full."""
+_FINE: Final = (0, 1)
+"""The exit codes of runs that did all that they could."""
 
 
 class RunBegin(Struct, frozen=True):
@@ -28,7 +35,9 @@ class RunEnd(Struct, frozen=True):
     """What is known of a run at its end, whatever ended it.
 
     ``counts`` are recordings by status, as in its summary; ``exit_code`` is None for a run of the
-    library.
+    library. ``left_over`` recordings were to be sent and are left to the next run. ``attention`` is
+    all on record that needs a human when the run has ended; the ledger counts it, and it is None
+    for runs of older versions, and for those that were killed.
     """
 
     ending: str
@@ -37,6 +46,15 @@ class RunEnd(Struct, frozen=True):
     counts: Mapping[str, int] = {}
     uploaded_bytes: int = 0
     uploaded_duration: float = 0.0
+    left_over: int = 0
+    attention: Attention | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the run did not do all that it could."""
+        if self.exit_code is not None:
+            return self.exit_code not in _FINE
+        return self.ending != Ending.COMPLETED
 
 
 class Run(Struct, frozen=True):
@@ -50,3 +68,11 @@ class Run(Struct, frozen=True):
     began_at_ns: int
     end: RunEnd | None = None
     ended_at_ns: int | None = None
+
+
+def attention_of(counts: Iterable[tuple[str, str, int]]) -> Attention:
+    """What needs a human, of statuses and codes with their numbers."""
+    found: dict[str, dict[str, int]] = {}
+    for status, code, number in counts:
+        found.setdefault(status, {})[code] = number
+    return found

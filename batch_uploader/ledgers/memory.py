@@ -17,7 +17,7 @@ from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import Entry, Fingerprint, Timestamp, Version
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Canary, Likeness, Record
-from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
+from batch_uploader.core.runs import KILLED, Attention, Run, RunBegin, RunEnd, attention_of
 from batch_uploader.core.states import Status
 from batch_uploader.host.clock import boot_time
 from batch_uploader.ledgers import rules
@@ -324,7 +324,16 @@ class _MemoryStore:
     def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
         owner, run = self.runs.get(run_id, (0, None))
         if run is not None and run.end is None:
+            end = replace(end, attention=self._attention())
             self.runs[run_id] = owner, replace(run, end=end, ended_at_ns=now)
+
+    def _attention(self) -> Attention:
+        kinds = Counter(
+            (row.status.value, row.failure.code if row.failure else row.cause or "")
+            for row in self.records()
+            if row.status in states.NEEDS_ATTENTION
+        )
+        return attention_of((*kind, number) for kind, number in kinds.items())
 
     def lose_runs(self, living: Collection[int]) -> None:
         for run_id, (owner, run) in self.runs.items():

@@ -1,15 +1,20 @@
 """What every ledger keeps of the runs: when, with what, how they ended, or that nobody saw it."""
 
 import pytest
-from support.ledger_cases import CONNECTION, recording
+from msgspec.structs import replace
+from support.ledger_cases import CONNECTION, recording, uploaded
+from support.ledger_changes import settle
 from support.ledger_harness import claim, known
 
-from batch_uploader.core.changes import BeginRun, EndRun
+from batch_uploader.core.changes import BeginRun, EndRun, Settle
+from batch_uploader.core.model import Failure, Outcome, Version
 from batch_uploader.core.ports import apply_one
 from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
 from batch_uploader.core.states import Status
 
-END = RunEnd("limit", "--max-recordings is reached", 6, {"uploaded": 3, "failed": 1}, 99, 1.5)
+END = RunEnd(
+    *("limit", "--max-recordings is reached", 6, {"uploaded": 3, "failed": 1}, 99, 1.5, 7, {})
+)
 
 
 def begin_of(name):
@@ -42,6 +47,44 @@ async def test_the_latest_runs_come_first_and_no_more_than_asked_for(ledger):
     assert [run.begin.run_id for run in await ledger.runs(2)] == ["third", "second"]
 
 
+async def test_what_needs_a_human_when_a_run_ends_is_on_record_by_kind(ledger):
+    """The ledger counts it, whatever the run says."""
+    for name in ("a.wav", "b.wav", "c.wav"):
+        failure = Failure("empty" if name < "c" else "cut-off", "it has a defect")
+        await apply_one(
+            ledger, Settle(Outcome(name, Status.INVALID, Version(1, 1), 0, None, failure))
+        )
+    await claim(ledger, recording("up.wav"))
+    await settle(ledger, uploaded("up.wav"))
+    await claim(ledger, recording("doubt.wav", "another"))
+    failure = Failure("DEADLINE_EXCEEDED", "no answer came")
+    doubt = Outcome("doubt.wav", Status.IN_DOUBT, recording("doubt.wav").stat, failure=failure)
+    await settle(ledger, doubt)
+    await begin(ledger, "first")
+    await end(ledger, "first", replace(END, attention={"failed": {"X": 9}}))
+    (run,) = await ledger.runs(9)
+    assert run.end.attention == {
+        "invalid": {"empty": 2, "cut-off": 1},
+        "in_doubt": {"DEADLINE_EXCEEDED": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "bad"),
+    [
+        (RunEnd("completed", exit_code=0), False),
+        (RunEnd("completed", exit_code=1), False),
+        (RunEnd("completed"), False),
+        (RunEnd("completed", exit_code=7), True),
+        (RunEnd("limit", exit_code=6), True),
+        (RunEnd("interrupted"), True),
+        (RunEnd(KILLED), True),
+    ],
+)
+def test_a_run_ended_badly_unless_it_did_all_that_it_could(how, bad):
+    assert how.is_bad == bad
+
+
 async def test_how_a_run_ended_is_said_once(ledger):
     await begin(ledger, "first")
     await end(ledger, "first")
@@ -71,4 +114,5 @@ async def test_a_run_that_gives_its_claims_up_goes_on_to_its_end(ledger, ours):
     assert await ledger.recover(ours=ours) == int(ours)
     assert ((await known(ledger, "a.wav")).status is Status.IN_DOUBT) == ours
     await end(ledger, "this one")
-    assert [run.end for run in await ledger.runs(9)] == [END]
+    doubts = {"in_doubt": {"RUN_ENDED": 1}} if ours else {}
+    assert [run.end for run in await ledger.runs(9)] == [replace(END, attention=doubts)]

@@ -43,6 +43,7 @@ async def test_a_run_is_on_record_with_its_settings_its_end_and_its_counts():
     assert (end.ending, end.reason) == ("limit", summary.reason)
     assert end.counts == {str(status): count for status, count in summary.counts.items()}
     assert end.counts["uploaded"] == 2
+    assert (end.left_over, end.attention) == (1, {"invalid": {"unknown": 1}})
     assert end.uploaded_bytes == summary.uploaded_bytes > 0
     assert end.uploaded_duration == summary.uploaded_duration > 0
     assert run.ended_at_ns >= run.began_at_ns
@@ -86,7 +87,7 @@ async def test_an_error_that_ends_the_run_is_its_reason():
     with pytest.raises(SourceError):
         await harness.run(source=Gone({}))
     (run,) = await runs_of(harness)
-    assert run.end == RunEnd("error", "the share \\udcff is gone")
+    assert run.end == RunEnd("error", "the share \\udcff is gone", attention={})
 
 
 async def test_a_run_that_is_cancelled_was_interrupted():

@@ -7,7 +7,14 @@ from typing import Final
 
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.records import Likeness, Record
-from batch_uploader.core.states import AT_REST, FORGETTABLE, MAYBE_STORED, WAITS, Status
+from batch_uploader.core.states import (
+    AT_REST,
+    FORGETTABLE,
+    MAYBE_STORED,
+    NEEDS_ATTENTION,
+    WAITS,
+    Status,
+)
 from batch_uploader.ledgers.sqlite.encoding import COLUMNS, NAMES, encode
 from batch_uploader.ledgers.sqlite.schema import (
     AUDIO,
@@ -234,6 +241,13 @@ SEQUENCE: Final = "sequence"
 SELECT_FACT: Final = "SELECT value FROM facts WHERE name = ?"
 PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
 DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
+
+COUNT_ATTENTION: Final = (
+    "SELECT status, coalesce(failure_code, cause, ''), count(*) FROM recordings"
+    f" WHERE connection_id = ? AND {among(NEEDS_ATTENTION)}"
+    " GROUP BY 1, 2"
+)
+"""What needs a human, by status and kind."""
 
 SELECT_CONNECTIONS: Final = (
     "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import Any, Final
 
-from batch_uploader.core.runs import KILLED, Run, RunBegin, RunEnd
+from batch_uploader.core.runs import KILLED, Attention, Run, RunBegin, RunEnd
 
 CREATE: Final = """CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
@@ -25,14 +25,16 @@ CREATE: Final = """CREATE TABLE runs (
     uploaded_bytes INTEGER,
     uploaded_duration REAL
 )"""
+SINCE_9: Final = ("left_over INTEGER", "attention TEXT")
 _KEPT: Final = 10_000
 """Older runs are deleted: a run a minute would fill the disk in the end."""
 _SELECT_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'runs'"
 _SELECT: Final = (
     "SELECT connection_id, run_id, version, host, pid, settings, began_at_ns, ended_at_ns, ending,"
-    " reason, exit_code, counts, uploaded_bytes, uploaded_duration FROM runs"
+    " reason, exit_code, counts, uploaded_bytes, uploaded_duration, left_over, attention FROM runs"
     " WHERE coalesce(connection_id = ?, TRUE) ORDER BY id DESC LIMIT ?"
 )
+_BEFORE_COUNTS: Final = 11
 _INSERT: Final = (
     "INSERT INTO runs (owner, connection_id, run_id, version, host, pid, settings, began_at_ns)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,7 +42,8 @@ _INSERT: Final = (
 _FORGET: Final = "DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?"
 _UPDATE: Final = (
     "UPDATE runs SET ended_at_ns = ?, ending = ?, reason = ?, exit_code = ?, counts = ?,"
-    " uploaded_bytes = ?, uploaded_duration = ? WHERE run_id = ? AND ending IS NULL"
+    " uploaded_bytes = ?, uploaded_duration = ?, left_over = ?, attention = ?"
+    " WHERE run_id = ? AND ending IS NULL"
 )
 _LOSE: Final = (
     "UPDATE runs SET ending = ? WHERE ending IS NULL"
@@ -57,11 +60,13 @@ def begin(
     connection.execute(_FORGET, (_KEPT,))
 
 
-def end(connection: sqlite3.Connection, run_id: str, run: RunEnd, now: int) -> None:
-    """Record how a run ended."""
+def end(
+    connection: sqlite3.Connection, run_id: str, run: RunEnd, attention: Attention, now: int
+) -> None:
+    """Record how a run ended, with what needs a human then."""
     told = (run.ending, run.reason, run.exit_code, json.dumps(dict(run.counts)))
-    size = (run.uploaded_bytes, run.uploaded_duration)
-    connection.execute(_UPDATE, (now, *told, *size, run_id))
+    size = (run.uploaded_bytes, run.uploaded_duration, run.left_over)
+    connection.execute(_UPDATE, (now, *told, *size, json.dumps(attention), run_id))
 
 
 def lose(connection: sqlite3.Connection, living: Collection[int]) -> None:
@@ -77,9 +82,11 @@ def latest(connection: sqlite3.Connection, connection_id: str | None, limit: int
 
 
 def _decode(line: Any) -> Run:
-    connection_id, *begun, began, ended, ending, reason, code, counts, size, duration = line
+    connection_id, *begun, began, ended, ending, reason, code = line[:_BEFORE_COUNTS]
+    counts, size, duration, left, attention = line[_BEFORE_COUNTS:]
     told = None
     if ending is not None:
         counted = json.loads(counts or "{}")
-        told = RunEnd(ending, reason, code, counted, size or 0, duration or 0.0)
+        wrong = None if attention is None else json.loads(attention)
+        told = RunEnd(ending, reason, code, counted, size or 0, duration or 0.0, left or 0, wrong)
     return Run(connection_id, RunBegin(*begun), began, told, ended)

@@ -75,6 +75,10 @@ HAS_ESSENCE: Final = "essence IS NOT NULL"
 HAS_DEFAULT_ID: Final = "default_id > x''"
 HAS_NAMED_ID: Final = "named_id > x''"
 POSSIBLE: Final = "status IN ('possible_duplicate')"
+ATTENTION: Final = (
+    "status IN ('conflict', 'failed', 'in_doubt', 'invalid', 'possible_duplicate', 'rejected',"
+    " 'stuck')"
+)
 STORED: Final = "(status IN ('claimed', 'conflict', 'given_up', 'in_doubt', 'uploaded'))"
 COMPARED: Final = (
     "(status IN ('claimed', 'conflict', 'duplicate', 'given_up', 'in_doubt', 'uploaded'))"
@@ -187,6 +191,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_8),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_8),
     ),
+    # 9: what a run left to the next one, and what needed a human when it ended.
+    (
+        *(f"ALTER TABLE runs ADD COLUMN {column}" for column in runs.SINCE_9),
+        f"CREATE INDEX recordings_attention ON recordings (connection_id) WHERE {ATTENTION}",
+    ),
 )
 """The statements that lead from each version of the schema (the index) to the next."""
 
@@ -195,9 +204,15 @@ def view_of_older(version: int) -> Sequence[str]:
     """Views that show an older version's tables as current ones: missing columns are NULL."""
     since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7, 8: _SINCE_8}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
-    names = ", ".join(f"NULL AS {column.split()[0]}" for column in lacking)
+    views = [(table, lacking) for table in ("recordings", "superseded")]
+    if 6 <= version < 9:  # noqa: PLR2004 - the versions with a table of runs without these columns
+        views.append(("runs", [*runs.SINCE_9]))
     return [
-        f"CREATE TEMP VIEW {table} AS SELECT *, {names} FROM main.{table}"
-        for table in ("recordings", "superseded")
-        if names
+        f"CREATE TEMP VIEW {table} AS SELECT *, {_as_null(columns)} FROM main.{table}"
+        for table, columns in views
+        if columns
     ]
+
+
+def _as_null(columns: Sequence[str]) -> str:
+    return ", ".join(f"NULL AS {column.split()[0]}" for column in columns)

@@ -7,7 +7,7 @@ from typing import Any
 from batch_uploader.core.model import Fingerprint, Version
 from batch_uploader.core.naming import stem
 from batch_uploader.core.records import Record
-from batch_uploader.core.runs import RunBegin, RunEnd
+from batch_uploader.core.runs import RunBegin, RunEnd, attention_of
 from batch_uploader.core.states import Status
 from batch_uploader.ledgers.sqlite import encoding, queries, runs
 from batch_uploader.ledgers.store import ClaimContext
@@ -177,7 +177,8 @@ class SqliteStore:
 
     def end_run(self, run_id: str, end: RunEnd, now: int) -> None:
         """Record how a run ended, unless that is already on record."""
-        runs.end(self._connection, run_id, end, now)
+        lines = self._execute(queries.COUNT_ATTENTION, (self.connection_id,))
+        runs.end(self._connection, run_id, end, attention_of(lines), now)
 
     def lose_runs(self, living: Collection[int]) -> None:
         """Record that open runs of all but the living owners were killed."""

@@ -8,7 +8,7 @@ import pytest
 from support.ledger_cases import CONNECTION
 from support.ledger_file_harness import make
 
-from batch_uploader.core.states import COMPARED, MAYBE_STORED, Status
+from batch_uploader.core.states import COMPARED, MAYBE_STORED, NEEDS_ATTENTION, Status
 from batch_uploader.ledgers.sqlite import queries, schema
 
 
@@ -95,6 +95,14 @@ def test_what_the_indexes_call_stored_is_what_may_be_stored():
     """Another state needs another index: SQLite uses one only for the very same condition."""
     assert f"({queries.among(MAYBE_STORED)})" == schema.STORED
     assert f"({queries.among(COMPARED)})" == schema.COMPARED
+    assert queries.among(NEEDS_ATTENTION) == schema.ATTENTION
+
+
+def test_what_needs_a_human_is_counted_without_reading_what_is_up(searches):
+    """Each run does it at its end."""
+    counting, *_ = searches(queries.COUNT_ATTENTION.replace("?", ":connection_id"))
+    index = "recordings_attention (connection_id=?)"
+    assert counting == f"SEARCH recordings USING INDEX {index}"
 
 
 def test_possible_duplicates_are_found_without_reading_what_is_up(searches):
