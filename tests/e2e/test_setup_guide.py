@@ -1,0 +1,99 @@
+"""The set-up guide, followed line by line against the emulator by somebody who does nothing else."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batch_uploader.cli import app
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "setup.md").read_text("utf-8")
+
+
+def steps():
+    """The commands by section; the rehearsal is without a number."""
+    parts = re.split(r"^## (.*)$", GUIDE, flags=re.MULTILINE)
+    shown = {
+        title: "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    return {title: script for title, script in shown.items() if script}
+
+
+def uploaded(folder):
+    lines = (folder / "calls" / "manifest.jsonl").read_text().splitlines()
+    return {line["path"] for line in map(json.loads, lines) if line["status"] == "uploaded"}
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs lines as they are printed; all that they leave running ends with the test."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    started = []
+
+    def run(script, *, code=0):
+        shell = subprocess.Popen(
+            ["/bin/sh", "-ec", script],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(shell.pid)
+        said, _ = shell.communicate(timeout=60)
+        assert shell.returncode == code, f"{script}\n{said}"
+        return said
+
+    yield run
+    for group in started:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def test_every_step_of_the_guide_in_its_order(shell, tmp_path):
+    scripts = steps()
+    numbers = [title[0] for title in scripts]
+    assert numbers == ["W", "4", "5", "6", "7", "9"]
+    rehearsal, key, describe, check, sample, everything = scripts.values()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    (stand_in,) = re.findall(r"add `(--endpoint 127\.0\.0\.1:9090 --plaintext)`", GUIDE)
+    (secret,) = re.findall(r"The key is `(.*?)`", GUIDE)
+    # A person would see that it is ready, and the terminal is not its output.
+    ready = "> ready 2>&1 &\nuntil grep -q listening ready; do sleep 0.1; done\n"
+    shell(rehearsal.replace("9090", port).replace("&\n", ready))
+    # A person takes longer than --min-age for the next steps.
+    for file in (tmp_path / "calls").rglob("*.*"):
+        os.utime(file, (0, 0))
+    shell(key.replace("cat > speechsense-key", f"echo {secret} > speechsense-key"))
+    assert (tmp_path / "speechsense-key").stat().st_mode & 0o777 == 0o600
+    describe = describe.replace("--connection-id ID", "--connection-id rehearsal")
+    shell(f"{describe.rstrip()} {stand_in.replace('9090', port)}\n")
+    (declared,) = re.findall(r"^```toml\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    settings = tmp_path / "batch-uploader.toml"
+    written = settings.read_text()
+    assert '[connection]\nkind = "two-channel"\n' in written
+    settings.write_text(written.replace('[connection]\nkind = "two-channel"\n', declared))
+    if "doctor" not in app.commands:
+        check = check.replace("batch-uploader doctor calls/\n", "")
+    shell(check)
+    assert "uploaded 3" in shell(sample)
+    first = uploaded(tmp_path)
+    assert len(first) == 3
+    assert len(list((tmp_path / "talks").iterdir())) == 3
+    # Nothing of the sample is sent again: there is one talk for each that is uploaded.
+    shell(everything)
+    assert first < uploaded(tmp_path)
+    assert len(list((tmp_path / "talks").iterdir())) == len(uploaded(tmp_path)) > 20
