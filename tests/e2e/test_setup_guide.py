@@ -1,4 +1,4 @@
-"""The set-up guide, followed line by line against the emulator by somebody who does nothing else."""
+"""The set-up guide, followed line by line against the emulator: it leaves nothing out."""
 
 import json
 import os
