@@ -20,6 +20,7 @@ from batch_uploader.app.agreement import behind, find_news
 from batch_uploader.app.roots import NewHome, Other, adopted, adopted_by
 from batch_uploader.core.changes import Remember, TakeOver
 from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.parts import as_json, from_json
 from batch_uploader.core.ports import Ledger, apply_all, apply_one
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, Status
@@ -155,7 +156,12 @@ async def _moved(
         else:
             of = row.duplicate_of and (here(row.duplicate_of) or row.duplicate_of)
             moved.append(replace(row, path=path, duplicate_of=of))
+        moved[-1] = replace(moved[-1], parts=_parts_here(moved[-1].parts, here))
     return moved
+
+
+def _parts_here(parts: str | None, here: Callable[[str], str | None]) -> str | None:
+    return as_json(replace(each, path=here(each.path) or each.path) for each in from_json(parts))
 
 
 async def _learn(ledger: Ledger, word: str) -> None:

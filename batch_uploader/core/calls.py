@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from batch_uploader.core.identity import CONSTANT, DEFINITION_SIZE, Cause
 from batch_uploader.core.model import Container, Failure
 from batch_uploader.core.naming import base_name, stem
+from batch_uploader.core.parts import Part, from_json
 from batch_uploader.core.records import Record, Sight
 
 _CODECS: Final = {
@@ -65,7 +66,9 @@ class Evidence(Struct, frozen=True):
     essence: bool = True
 
 
-def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> Ruling:
+def judge(  # noqa: PLR0911 - a rule each
+    new: Record, old: Record, sight: Sight | None, evidence: Evidence
+) -> Ruling:
     """Compare a recording with one that is stored, or may be.
 
     ``sight`` is what a look at the file of the old one showed, None before that.
@@ -81,6 +84,8 @@ def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> 
     versions = old, _corrected(old, sight)
     if not same_place and any(has_content_of(new, each) for each in versions):  # 2
         return Ruling(Sameness.ONE, Cause.SAME_CONTENT)
+    if (new.parts or old.parts) and _share_a_part(new, old, evidence):
+        return Ruling(Sameness.POSSIBLE, Cause.PART)
     proof = sounds_like(new, old) and _proves(new) and evidence.essence
     if is_comparable(new.named_id, old.named_id):
         return _by_named_id(new, old, sight, proof=proof)
@@ -91,6 +96,37 @@ def judge(new: Record, old: Record, sight: Sight | None, evidence: Evidence) -> 
     if proof:
         return _elsewhere(new, old, sight, equal_ids=equal_ids)
     return _by_default_id(new, old, sight) if equal_ids else _ANOTHER
+
+
+def _share_a_part(new: Record, old: Record, evidence: Evidence) -> bool:
+    """Whether a file of one is a file of the other, where one of them has several.
+
+    The same audio is, whatever the IDs say: a leg may have one of its own. Other audio at its place
+    may be it, too, unless the IDs tell two calls. Where both have legs and the same place, the name
+    may be used again, which rule 3 decides.
+    """
+    mine, theirs = files_of(new), files_of(old)
+    if evidence.essence and _heard(mine) & _heard(theirs):
+        return True
+    if (new.parts and old.parts and stem(new.path) == stem(old.path)) or _ids_differ(new, old):
+        return False
+    return not {stem(each.path) for each in mine}.isdisjoint(stem(each.path) for each in theirs)
+
+
+def files_of(record: Record) -> tuple[Part, ...]:
+    """The files of a recording: its parts, or the one that it is."""
+    return from_json(record.parts) or (Part(record.path, record.essence),)
+
+
+def _heard(files: Iterable[Part]) -> set[bytes]:
+    """What is heard in these files, as far as it proves anything."""
+    return {each.essence for each in files if each.essence and each.essence[:1] != CONSTANT}
+
+
+def _ids_differ(new: Record, old: Record) -> bool:
+    if is_comparable(new.named_id, old.named_id):
+        return new.named_id != old.named_id
+    return _tell_two_calls(new, old)
 
 
 def _by_named_id(new: Record, old: Record, sight: Sight | None, *, proof: bool) -> Ruling:
@@ -158,6 +194,8 @@ _REASONS: Final = {
     Cause.TWO_FORMATS: "it has the name of {} and other audio, and both files are there",
     Cause.SAME_DEFAULT_ID: "it has the date, operator and client of {}, but other audio",
     Cause.LEG: "its name is that of one side of the call in {}",
+    Cause.PART: "it has a file in common with {}: one is a leg or the mix of the other, or both"
+    " have the same leg",
 }
 
 

@@ -53,6 +53,8 @@ class Cause(StrEnum):
     """The same default ID and other audio at another place."""
     LEG = "leg"
     """Its name looks like one side of the call that is mixed in the file beside it."""
+    PART = "part"
+    """One of them is a leg or the mix of the other, or both have a leg in common."""
     ANOTHER_CALL = "another-call"
     """A human decided that it is another call than it may have been; copies of one are one call."""
     NO_DUPLICATE = "no-duplicate"

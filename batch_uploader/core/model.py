@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 
 from batch_uploader.core.identity import Cause, Identity
+from batch_uploader.core.parts import Part
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -281,7 +282,8 @@ class Recording(Struct, frozen=True):
 
     ``key`` is a UUIDv5 of connection, path and audio: the same for each attempt of each run.
     ``mix`` is the path of the recording of which it seems to be one side, None for any other.
-    ``sent`` is what goes up if that is not the file itself; ``audio`` is of what goes up.
+    ``sent`` is what goes up if that is not the file itself; ``audio`` is of what goes up. ``parts``
+    are the files that it is made of, if these are several.
     """
 
     connection_id: str
@@ -294,6 +296,7 @@ class Recording(Struct, frozen=True):
     identity: Identity = Identity()
     mix: str | None = None
     sent: Sent | None = None
+    parts: tuple[Part, ...] = ()
 
     @property
     def nbytes(self) -> int:

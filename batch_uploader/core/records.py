@@ -134,7 +134,7 @@ class Record(Struct, frozen=True):
 
     ``essence``, ``default_id`` and ``named_id`` are as in ``Identity``, None where an older version
     recorded none, and ``cause`` is as in ``Outcome``. ``sent`` is what went up if that was not the
-    file itself: a ``Sent`` as JSON.
+    file itself: a ``Sent`` as JSON. ``parts`` are its files, if there are several, as JSON.
     """
 
     connection_id: str
@@ -165,6 +165,7 @@ class Record(Struct, frozen=True):
     default_id: bytes | None = None
     named_id: bytes | None = None
     sent: str | None = None
+    parts: str | None = None
 
     @property
     def outcome(self) -> Outcome:

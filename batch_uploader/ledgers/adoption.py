@@ -15,6 +15,7 @@ from batch_uploader.core.model import (
     Version,
     recording_key,
 )
+from batch_uploader.core.parts import as_json
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record
 from batch_uploader.core.states import AFTER_A_CLAIM, KEPT, Status
 from batch_uploader.ledgers.store import Store, of_another
@@ -104,6 +105,7 @@ def _adopted(store: Store, row: Record, stamp_field: str | None, now: int) -> Re
         essence=row.essence,
         default_id=row.default_id,
         named_id=row.named_id,
+        parts=row.parts,
         cause=_cause_of(store, row),
     )
 
@@ -137,6 +139,7 @@ def looked_into(
         essence=recording.identity.essence,
         default_id=recording.identity.default_id,
         named_id=recording.identity.named_id,
+        parts=as_json(recording.parts),
     )
     store.put(record)
     if let_be:

@@ -24,6 +24,7 @@ from batch_uploader.core.calls import (
 from batch_uploader.core.changes import Claim, Rejudge
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.naming import stem
+from batch_uploader.core.parts import as_json
 from batch_uploader.core.records import ClaimAnswer, ClaimResult, Record, SharedIds, Sight
 from batch_uploader.core.states import AT_REST, KEPT, MAYBE_STORED, UNRESOLVED, Status
 from batch_uploader.ledgers.adoption import looked_into
@@ -167,6 +168,7 @@ def _as_record(store: Store, asked: Claim, now: int) -> Record:
         default_id=recording.identity.default_id,
         named_id=recording.identity.named_id,
         sent=None if recording.sent is None else recording.sent.as_json(),
+        parts=as_json(recording.parts),
     )
 
 

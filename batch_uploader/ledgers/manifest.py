@@ -26,6 +26,7 @@ from msgspec import Meta, Struct, convert
 from batch_uploader.core.cells import defuse, escape_json
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Version
+from batch_uploader.core.parts import Part, as_json, paths
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import WAITS, Status
 from batch_uploader.host.files import (
@@ -269,6 +270,7 @@ class _Line(Struct):
     uploaded_at: str | None
     duplicate_of: _Text | None
     error: _Error | None
+    parts: tuple[_Text, ...] = ()
 
 
 def _row(text: bytes) -> Record:
@@ -276,7 +278,7 @@ def _row(text: bytes) -> Record:
     if not text.endswith(b"\n"):
         raise ValueError
     line = convert(json.loads(text, object_pairs_hook=_once), _Line)
-    for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of):
+    for each in (line.path, line.connection_id, line.talk_id, line.duplicate_of, *line.parts):
         (each or "").encode()  # raises for lone surrogates, which a ledger never holds
     up = line.status is Status.UPLOADED
     row = Record(
@@ -292,6 +294,7 @@ def _row(text: bytes) -> Record:
         settled_at_ns=_moment(line.uploaded_at) if up else None,
         duplicate_of=line.duplicate_of,
         failure=None if line.error is None else Failure(line.error.code, line.error.message),
+        parts=as_json(map(Part, line.parts)),
     )
     if (up or row.sha256 is not None) and len(row.sha256 or b"") != _DIGEST_SIZE:
         raise ValueError
@@ -338,7 +341,8 @@ def _json_lines(rows: Sequence[Record]) -> bytes:
 def _json_object(row: Record) -> dict[str, object]:
     error = row.failure and {"code": row.failure.code, "message": row.failure.message}
     sent = {} if row.sent is None else {"sent": json.loads(row.sent)}
-    return {**_shared(row), "error": error, **sent}
+    parts = {} if row.parts is None else {"parts": paths(row.parts)}
+    return {**_shared(row), "error": error, **sent, **parts}
 
 
 def _csv_lines(guard: Callable[[str], str], rows: Sequence[Record]) -> bytes:

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from batch_uploader.core import states
-from batch_uploader.core.calls import sounds_like
+from batch_uploader.core.calls import files_of, sounds_like
 from batch_uploader.core.changes import Answer, Change
 from batch_uploader.core.errors import LedgerError, LedgerLocked
 from batch_uploader.core.identity import Cause
@@ -350,8 +350,12 @@ _Mark: TypeAlias = tuple[str, object]
 
 
 def _marks(record: Record) -> Iterator[_Mark]:
-    """What a record is found by."""
+    """What a record is found by, and the files of one that is made of several."""
     yield "place", stem(record.path)
+    for part in files_of(record):
+        yield "part", stem(part.path)
+        if part.essence:
+            yield "part heard", part.essence
     for kind in ("sha256", "essence", "default_id", "named_id"):
         if digest := getattr(record, kind):
             yield kind, digest

@@ -32,9 +32,9 @@ class ClaimContext(NamedTuple):
 
     ``current`` is that of its path, ``superseded`` the latest one with this audio that was
     superseded there. ``relatives`` are current records that the service holds, or may hold, and
-    duplicates, with the same audio, place or ID; ``past`` are superseded ones, the latest first. Of
-    very many with one audio or ID only a few are among them, and always one with the same
-    metadata.
+    duplicates, with the same audio, place or ID, or a part in common; ``past`` are superseded ones,
+    the latest first. Of very many with one audio or ID only a few are among them, and always one
+    with the same metadata.
     """
 
     current: Record | None = None

@@ -24,6 +24,7 @@ _WHY = {
     Cause.CHANGED_AUDIO: "the path of an earlier file, but other audio",
     Cause.TWO_FORMATS: "two files of one name, with different audio",
     Cause.SAME_DEFAULT_ID: "date, operator_id and client_id of another recording",
+    Cause.PART: "a leg or the mix of a call on record, or a call of which one is on record",
     Cause.LEG: "named like one side of the call in another file",
 }
 _HINTS = {

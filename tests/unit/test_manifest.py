@@ -21,6 +21,7 @@ from support.interruption import cancelled, counted_tasks
 from batch_uploader.core.cells import defuse, keep
 from batch_uploader.core.errors import LedgerError
 from batch_uploader.core.model import UNKNOWN_MTIME, Container, Failure, Version
+from batch_uploader.core.parts import Part, as_json, paths
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import replace_atomically
@@ -433,3 +434,12 @@ async def test_a_line_that_nobody_wrote_is_named(tmp_path, old, new):
         match=r"\); check it and its folder, or specify another",
     ):
         list(read_manifest(tmp_path))
+
+
+async def test_a_line_tells_the_parts_and_reads_back(tmp_path):
+    parts = as_json([Part("a-in.wav"), Part("a-out.wav"), Part("a.wav", mix=True)])
+    text = await exported(Format.JSONL, replace(UP, parts=parts))
+    assert json.loads(text)["parts"] == ["a-in.wav", "a-out.wav"]
+    (tmp_path / "m.jsonl").write_bytes(text)
+    (row,) = read_manifest(tmp_path / "m.jsonl")
+    assert paths(row.parts) == ("a-in.wav", "a-out.wav")

@@ -117,6 +117,10 @@ SELECT_HOLDER: Final = {
     for table in ("recordings", "superseded")
 }
 _EXTENSION: Final = "substr(path, length(:stem) + 2)"
+_AT_PLACE: Final = (
+    "path >= :stem || '.' AND path < :stem || '/'"
+    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/')"
+)
 _KINDS: Final = {
     # Those with an essence are found by that, unless the new one has none.
     "sha256": f"{_SAME_AUDIO} AND {STORED} IN (0, 1)"
@@ -124,9 +128,7 @@ _KINDS: Final = {
     "essence": f"{_SAME_ESSENCE} AND {COMPARED} = 1",
     "default_id": f"{_SAME_DEFAULT_ID} AND {COMPARED} = 1",
     "named_id": f"{_same('named_id', NAMED_ID, HAS_NAMED_ID)} AND {COMPARED} = 1",
-    "place": "path >= :stem || '.' AND path < :stem || '/'"
-    f" AND NOT instr({_EXTENSION}, '.') AND NOT instr({_EXTENSION}, '/')"
-    f" AND ({COMPARED} OR {POSSIBLE})",
+    "place": f"{_AT_PLACE} AND ({COMPARED} OR {POSSIBLE})",
     "stem": f"path = :stem AND {COMPARED}",
 }
 """What makes two recordings relatives, by the field that must not be empty."""
@@ -198,6 +200,30 @@ SELECT_ANYTHING: Final = {
 
 By whether there are superseded records, and whether the recording has a named ID.
 """
+SELECT_ANY_PARTS: Final = "SELECT 1 FROM parts LIMIT 1"
+PUT_PART: Final = (
+    "INSERT OR IGNORE INTO parts (place, essence, record, connection_id) VALUES (?, ?, ?, ?)"
+)
+SELECT_MADE_OF: Final = {
+    # The records say what they are made of now; the table only leads to them.
+    table: f"SELECT {COLUMNS}, id FROM {table} WHERE path IN ("
+    "SELECT record FROM parts WHERE place = :stem AND connection_id = :connection_id UNION "
+    "SELECT record FROM parts WHERE essence = :essence AND essence > x''"
+    " AND connection_id = :connection_id)"
+    f" AND connection_id = :connection_id AND parts IS NOT NULL AND {COMPARED}"
+    f" ORDER BY id DESC LIMIT {RELATIVES}"
+    for table in ("recordings", "superseded")
+}
+"""The recordings of which a file at this place, or with this audio, is a part."""
+SELECT_PART: Final = {
+    table: tuple(
+        f"SELECT {COLUMNS}, id FROM {table} WHERE {like} AND +connection_id = :connection_id"
+        f" ORDER BY id DESC LIMIT {RELATIVES}"
+        for like in (f"{_AT_PLACE} AND {COMPARED}", _KINDS["stem"], _KINDS["essence"])
+    )
+    for table in ("recordings", "superseded")
+}
+"""The recordings that are such a file themselves."""
 SELECT_PAST: Final = "SELECT 1 FROM superseded LIMIT 1"
 SELECT_STORED: Final = (
     " UNION ALL ".join(

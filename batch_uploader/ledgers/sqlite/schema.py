@@ -64,6 +64,7 @@ _SINCE_5: Final = (
 _SINCE_6: Final = ("owner INTEGER",)
 _SINCE_7: Final = ("cause TEXT", "essence BLOB", "default_id BLOB", "named_id BLOB")
 _SINCE_8: Final = ("about BLOB", "sent TEXT")
+_SINCE_9: Final = ("parts TEXT",)
 
 AUDIO: Final = "substr(sha256, 1, 5)"
 METADATA: Final = "substr(metadata, 1, 3)"
@@ -191,10 +192,20 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_8),
         *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_8),
     ),
-    # 9: what a run left to the next one, and what needed a human when it ended.
+    # 9: what a run left to the next one, and what needed a human when it ended; and the files of a
+    # recording that is made of several, by which those with a part in common are found. Rows of
+    # parts stay, since the records say what they are made of.
     (
         *(f"ALTER TABLE runs ADD COLUMN {column}" for column in runs.SINCE_9),
         f"CREATE INDEX recordings_attention ON recordings (connection_id) WHERE {ATTENTION}",
+        *(f"ALTER TABLE recordings ADD COLUMN {column}" for column in _SINCE_9),
+        *(f"ALTER TABLE superseded ADD COLUMN {column}" for column in _SINCE_9),
+        (
+            "CREATE TABLE parts (place TEXT NOT NULL, essence BLOB NOT NULL, record TEXT NOT NULL,"
+            " connection_id TEXT NOT NULL, PRIMARY KEY (place, essence, record, connection_id))"
+            " WITHOUT ROWID"
+        ),
+        "CREATE INDEX parts_essence ON parts (essence) WHERE essence > x''",
     ),
 )
 """The statements that lead from each version of the schema (the index) to the next."""
@@ -202,7 +213,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 
 def view_of_older(version: int) -> Sequence[str]:
     """Views that show an older version's tables as current ones: missing columns are NULL."""
-    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7, 8: _SINCE_8}
+    since = {2: _SINCE_2, 5: _SINCE_5, 6: _SINCE_6, 7: _SINCE_7, 8: _SINCE_8, 9: _SINCE_9}
     lacking = [each for then, columns in since.items() if then > version for each in columns]
     views = [(table, lacking) for table in ("recordings", "superseded")]
     if 6 <= version < 9:  # noqa: PLR2004 - the versions with a table of runs without these columns

@@ -4,8 +4,10 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from batch_uploader.core.calls import files_of
 from batch_uploader.core.model import Fingerprint, Version
 from batch_uploader.core.naming import stem
+from batch_uploader.core.parts import from_json
 from batch_uploader.core.records import Record
 from batch_uploader.core.runs import RunBegin, RunEnd, attention_of
 from batch_uploader.core.states import Status
@@ -35,6 +37,8 @@ class SqliteStore:
         self._facts: dict[str, str | None] = {}
         self._past: bool | None = None
         """Whether there are superseded records; None if that was not needed."""
+        self._joined: bool | None = None
+        """The same of records that are made of several files."""
         self._sequence = self._set_aside = 0
 
     def tick(self) -> int:
@@ -81,22 +85,30 @@ class SqliteStore:
         names["stem"] = stem(new.path)
         if self._past is None:
             self._past = self._execute(queries.SELECT_PAST).fetchone() is not None
+        if self._joined is None:
+            self._joined = self._execute(queries.SELECT_ANY_PARTS).fetchone() is not None
         query = queries.SELECT_ANYTHING[self._past, bool(new.named_id)]
-        if self._execute(query, names).fetchone() is None:
+        by_part = self._joined or new.parts is not None
+        if not by_part and self._execute(query, names).fetchone() is None:
             return ClaimContext()
         return ClaimContext(
             self.current(new.path),
             self._one(queries.SELECT_SUPERSEDED, names),
-            self._relatives("recordings", names),
-            self._relatives("superseded", names),
+            self._relatives("recordings", new, names),
+            self._relatives("superseded", new, names),
         )
 
-    def _relatives(self, table: str, names: dict[str, Any]) -> list[Record]:
-        """The records of a table that are like these names in anything, the latest first."""
-        asked = [queries.SELECT_HOLDER[table]]
+    def _relatives(self, table: str, new: Record, names: dict[str, Any]) -> list[Record]:
+        """The records of a table that are like this one in anything, the latest first."""
         kinds = queries.SELECT_RELATIVES[table]
-        asked += [query for kind, query in kinds.items() if names.get(kind, True)]
-        found = {line[-1]: line for query in asked for line in self._execute(query, names)}
+        asked = [(queries.SELECT_HOLDER[table], names)]
+        asked += [(query, names) for kind, query in kinds.items() if names.get(kind, True)]
+        for part in files_of(new) if self._joined or new.parts is not None else ():
+            of_part = names | {"stem": stem(part.path), "essence": part.essence}
+            asked.append((queries.SELECT_MADE_OF[table], of_part))
+            if new.parts is not None:
+                asked += [(query, of_part) for query in queries.SELECT_PART[table]]
+        found = {line[-1]: line for query, of in asked for line in self._execute(query, of)}
         return [encoding.decode(found[each]) for each in sorted(found, reverse=True)]
 
     def ids_of(self, essence: bytes) -> list[bytes]:
@@ -137,6 +149,10 @@ class SqliteStore:
         if claim is None or not self._changed(claim, record):
             folder = record.path.rpartition("/")[0]
             self._execute(queries.PUT, (folder, *encoding.encode(record)))
+            for part in from_json(record.parts):
+                place = (stem(part.path), part.essence or b"", record.path, self.connection_id)
+                self._execute(queries.PUT_PART, place)
+                self._joined = True
         if record.status is Status.CLAIMED:
             self._claims[record.path] = record
 

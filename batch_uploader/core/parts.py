@@ -1,0 +1,34 @@
+"""The files of a recording that is made of several: the legs of a call, and the mix beside them."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A file of a recording, as the ledger keeps it.
+
+    ``essence`` is what is heard in it, None if that is unknown: nothing opens the mix, which is not
+    sent, since it has the same call as the legs.
+    """
+
+    path: str
+    essence: bytes | None = None
+    mix: bool = False
+
+
+def as_json(parts: Iterable[Part]) -> str | None:
+    """The parts for the ledger; None without any."""
+    kept = tuple(parts)
+    return msgspec.json.encode(kept).decode() if kept else None
+
+
+def from_json(text: str | None) -> tuple[Part, ...]:
+    """The parts that the ledger has."""
+    return () if text is None else msgspec.json.decode(text, type=tuple[Part, ...])
+
+
+def paths(text: str | None) -> tuple[str, ...]:
+    """The paths of the files that were sent."""
+    return tuple(each.path for each in from_json(text) if not each.mix)
