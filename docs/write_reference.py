@@ -1,4 +1,4 @@
-"""Writes docs/reference.md: every command and flag, from the program itself.
+"""Writes docs/reference.md and batch-uploader.1: every command and flag, from the program itself.
 
 .venv/bin/python docs/write_reference.py [--check]
 """
@@ -8,11 +8,12 @@ from inspect import cleandoc
 from pathlib import Path
 
 import click
+from manual import manual
 
 from batch_uploader.cli import app
 from batch_uploader.cli.options import Command, Flag, Panel
 
-TARGET = Path(__file__).with_name("reference.md")
+HERE = Path(__file__).parent
 HEAD = """# Reference
 
 Written by `docs/write_reference.py` from the program's own help, which a test checks.
@@ -57,13 +58,13 @@ def _row(flag: Flag) -> str:
 
 
 def main() -> None:
-    """Write it, or with --check only tell whether it is as it should be."""
-    text = reference()
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text(encoding="utf-8") != text:
-            raise SystemExit("docs/reference.md is stale: run docs/write_reference.py")
-        return
-    TARGET.write_text(text, encoding="utf-8")
+    """Write them, or with --check only tell whether they are as they should be."""
+    for name, text in {"reference.md": reference(), "batch-uploader.1": manual()}.items():
+        target = HERE / name
+        if "--check" not in sys.argv[1:]:
+            target.write_text(text, encoding="utf-8")
+        elif target.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"docs/{name} is stale: run docs/write_reference.py")
 
 
 if __name__ == "__main__":

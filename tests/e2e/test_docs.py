@@ -13,6 +13,7 @@ import pytest
 
 import batch_uploader
 from batch_uploader.cli import app
+from batch_uploader.cli.options import Flag
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,6 +27,24 @@ def blocks(language, page=README):
 @pytest.mark.parametrize("script", ["write_reference.py", "write_python.py"])
 def test_what_is_written_from_the_program_is_as_it_stands_there(script):
     subprocess.run([sys.executable, ROOT / "docs" / script, "--check"], check=True, timeout=60)
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff")
+def test_the_manual_page_is_shown_with_every_command_and_flag():
+    page = ROOT / "docs" / "batch-uploader.1"
+    command = ["groff", "-man", "-Tascii", "-P-c", "-ww", "-rHY=0", "-rLL=200n", page]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert shown.stderr == ""
+    text = re.sub(".\b", "", shown.stdout)
+    assert "batch-uploader - upload call recordings" in text
+    for name, command in app.commands.items():
+        section = text.partition(f"\n   batch-uploader {name}")[2].partition("\n   batch-")[0]
+        for flag in (each for each in command.params if isinstance(each, Flag)):
+            assert re.search(rf"^ +{', '.join(flag.opts)}\b", section, re.MULTILINE), flag.opts
+        for example in command.examples:
+            assert f"    {example}\n" in section
+    for variable in ("API_KEY", "SPEECHSENSE_CONNECTION_ID", "BATCH_UPLOADER_CONFIG"):
+        assert re.search(rf"^ +{variable}$", text, re.MULTILINE)
 
 
 def test_the_page_for_programs_names_all_of_the_library_and_what_it_shows_is_python():
@@ -163,4 +182,5 @@ def test_an_installed_copy_is_whole(tmp_path):
     }
     shipped = {name for name in shipped if "__pycache__" not in name}
     assert shipped <= names
+    assert [name for name in names if name.endswith(".data/data/share/man/man1/batch-uploader.1")]
     assert "batch_uploader/py.typed" in names
