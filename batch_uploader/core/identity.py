@@ -14,9 +14,10 @@ class Identity(Struct, frozen=True):
 
     ``essence`` is a letter for what was hashed, and the XXH3-128 of it: ``p`` the samples of PCM,
     ``c`` samples that are all equal, ``m`` the frames of MP3, ``o`` the packets of Opus, ``v`` of
-    Vorbis, ``f`` a whole file. None if it was not computed. ``default_id`` is a digest of the
-    date, the operator and the client, ``named_id`` a digest of the names of ``--call-id`` (8 bytes)
-    and one of the values. Both are empty for a recording without such an ID.
+    Vorbis, ``j`` the essences of two legs, ``f`` a whole file. None if it was not computed.
+    ``default_id`` is a digest of the date, the operator and the client, ``named_id`` a digest of
+    the names of ``--call-id`` (8 bytes) and one of the values. Both are empty for a recording
+    without such an ID.
     """
 
     essence: bytes | None = None

@@ -9,6 +9,7 @@ what is hashed under a letter never changes.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import xxhash
@@ -20,6 +21,8 @@ from batch_uploader.prepare.audio.content import Content, Readable
 from batch_uploader.prepare.audio.refusal import STRAY
 
 PCM, MP3, OPUS, VORBIS = b"p", b"m", b"o", b"v"
+JOINED = b"j"
+"""The essences of the parts, one after the other."""
 WHOLE = b"f"
 """The whole file: where its audio is could not be told."""
 
@@ -75,6 +78,13 @@ def of_made(info: AudioInfo) -> Essence:
     if info.container is Container.MP3:
         return _Region(MP3, 0, _ENDLESS)
     return _Region(PCM, 0, _ENDLESS, info.channels * _SAMPLE_BYTES)
+
+
+def of_parts(parts: Sequence[bytes]) -> bytes:
+    """The essence of a recording that is joined of parts, by theirs."""
+    whole = b"".join(parts)
+    letter = CONSTANT if all(each[:1] == CONSTANT for each in parts) else JOINED
+    return letter + xxhash.xxh3_128_digest(whole)
 
 
 class _Region:

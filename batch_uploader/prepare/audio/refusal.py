@@ -48,6 +48,8 @@ class DefectKind(StrEnum):
     """Headerless PCM without a declared format."""
     RAW_SIZE = "raw-size"
     """Headerless PCM whose size does not fit the declared format."""
+    LEGS = "legs"
+    """Two legs of a call whose lengths differ."""
 
 
 class CureCommand(Struct, frozen=True):

@@ -6,17 +6,13 @@ digest are the file's.
 """
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry, Sent
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare import audio
@@ -25,23 +21,19 @@ from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal
 from batch_uploader.prepare.convert.codecs import AVAILABLE, INSTALL, CodecDecoder
 from batch_uploader.prepare.convert.decoding import (
-    FRAME_BYTES,
     OPUS_RATES,
     Decoder,
     Headerless,
-    OpusEncoder,
     Region,
     Undecodable,
 )
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
+from batch_uploader.prepare.convert.spool import Spool
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
 _CONVERTED: Final = frozenset(
     {DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE, DefectKind.UNFINISHED}
 )
-_WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
-_LARGEST: Final = 0xFFFF_FFFF - _WAV_HEADER.size
-_IN_MEMORY = 256 * 1024
 _ROUNDED = 0.1
 """Seconds that a header may announce too many: encoders count padding, or round."""
 _BLOCK = 256 * 1024
@@ -143,14 +135,21 @@ def shrunk(
     """How sound PCM is made Opus, if that is wanted. Blocking. Raises OSError."""
     if not may_shrink(info, rules):
         return info
-    if info.container is Container.RAW:
-        form = Headerless("PCM_16", info.sample_rate, info.channels)
-        way = Way(0, entry.size, headerless=form, shows_end=info.shows_end)
-    else:
-        patches = riff.any_codec(Content(handle, entry.size)).patches
-        way = Way(0, entry.size, patches, shows_end=info.shows_end)
+    way = way_of(handle, entry, info)
     info = replace(info, container=Container.WAV)
     return Conversion(way, info, "16-bit PCM", info.duration, shrinks=True)
+
+
+def way_of(handle: BinaryIO, entry: Entry, info: AudioInfo) -> Way:
+    """How to decode a file that the service takes as it is. Blocking. Raises OSError."""
+    content, whole = Content(handle, entry.size), Way(0, entry.size, shows_end=info.shows_end)
+    if info.container is Container.RAW:
+        form = Headerless("PCM_16", info.sample_rate, info.channels)
+        return replace(whole, headerless=form)
+    if info.container is Container.WAV:
+        return replace(whole, patches=riff.any_codec(content).patches)
+    start = mpeg.after_tags(content) if info.container is Container.MP3 else 0
+    return replace(whole, start=start, size=entry.size - start)
 
 
 def _installable(defect: Defect) -> Defect:
@@ -200,7 +199,7 @@ def convert(
     Blocking: it takes as long as decoding does. Raises OSError, SourceChanged if the file is
     shorter than it was listed, and SourceError if there is no space for what is made.
     """
-    with _Spool(entry.path, conversion) as spool:
+    with Spool(entry.path, conversion.info, shrinks=conversion.shrinks) as spool:
         with spool.keeping() as keep:
             digests = decode(handle, entry, conversion, keep)
         if isinstance(digests, Defect):
@@ -220,10 +219,19 @@ def _probe_made(
     info = audio.probe(file, entry.path, size, rules)
     if isinstance(info, Defect):
         return info
-    missing = (conversion.seconds or 0) - info.duration
-    if missing > _ROUNDED:
-        return _cut_off(entry, f"{missing:.2f} s before its announced end")
+    if (short := require_length(entry, conversion, info.duration)) is not None:
+        return short
     return replace(info, shows_end=conversion.info.shows_end)
+
+
+def require_length(entry: Entry, conversion: Conversion, decoded: float) -> Defect | None:
+    """The defect of a file that ended before its header says, by the seconds that were decoded."""
+    missing = (conversion.seconds or 0) - decoded
+    return (
+        cut_short(entry, f"{missing:.2f} s before its announced end")
+        if missing > _ROUNDED
+        else None
+    )
 
 
 def decode(
@@ -241,11 +249,17 @@ def decode(
             heard.update(block)
             keep(block)
     except Undecodable as error:
-        return _cut_off(entry, f"where it cannot be decoded any further ({error})")
+        return undecodable(entry, error)
     return digest.digest(), heard.digest()
 
 
-def _cut_off(entry: Entry, where: str) -> Defect:
+def undecodable(entry: Entry, error: Undecodable) -> Defect:
+    """The defect of a file whose decoder gave up."""
+    return cut_short(entry, f"where it cannot be decoded any further ({error})")
+
+
+def cut_short(entry: Entry, where: str) -> Defect:
+    """The defect of a file that turned out to lack its end."""
     return cut_off("the audio", where).defect(entry.path, entry.path, may_grow=True)
 
 
@@ -259,95 +273,3 @@ def _blocks(handle: BinaryIO, way: Way) -> Iterator[bytes]:
         return
     with _decoder(handle, way) as decoder:
         yield from decoder.blocks()
-
-
-def wav_header(info: AudioInfo, nbytes: int) -> bytes:
-    """The header of a WAV with ``nbytes`` of 16-bit PCM."""
-    frame = info.channels * FRAME_BYTES
-    return _WAV_HEADER.pack(
-        b"RIFF", nbytes + _WAV_HEADER.size - 8, b"WAVE",
-        b"fmt ", 16, 1, info.channels, info.sample_rate, info.sample_rate * frame, frame, 16,
-        b"data", nbytes,
-    )  # fmt: skip
-
-
-class _Spool:
-    """Where what is made is kept: in memory, or in a temporary file once it is large."""
-
-    def __init__(self, path: str, conversion: Conversion) -> None:
-        self._path = path
-        self._info = conversion.info
-        self._shrinks = conversion.shrinks
-        self._header = self._info.container is Container.WAV and not self._shrinks
-        self._file: BinaryIO = BytesIO()
-        self._taken = False
-        self.size = 0
-        if self._header:
-            self.write(bytes(_WAV_HEADER.size))
-
-    @contextmanager
-    def keeping(self) -> Iterator[Callable[[bytes], None]]:
-        """What takes the audio."""
-        if not self._shrinks:
-            yield self.write
-            return
-        with OpusEncoder(self.write, self._info) as encoder:
-            yield encoder.encode
-
-    def write(self, block: bytes) -> None:
-        """Append. Raises SourceError, and Undecodable for more than a WAV can hold."""
-        self.size += len(block)
-        if self.size > _LARGEST:
-            raise Undecodable("it is larger than a WAV file can be")
-        with self._explaining():
-            if self.size > _IN_MEMORY and isinstance(self._file, BytesIO):
-                import tempfile  # only what is large needs it
-
-                before = self._file.getvalue()
-                self._file = tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
-                self._file.write(before)
-            self._file.write(block)
-
-    def finish(self) -> BinaryIO:
-        """What was made, with its header. Raises SourceError."""
-        with self._explaining():
-            if self._header:
-                self._file.seek(0)
-                self._file.write(wav_header(self._info, self.size - _WAV_HEADER.size))
-            self._file.flush()
-        return self._file
-
-    def digest(self) -> bytes:
-        """The SHA-256 of what was made."""
-        digest = hashlib.sha256()
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK):
-            digest.update(block)
-        return digest.digest()
-
-    def take(self) -> tuple[bytes | None, BinaryIO | None]:
-        """The content, or the file, which is the caller's from now on."""
-        if isinstance(self._file, BytesIO):
-            return self._file.getvalue(), None
-        self._taken = True
-        return None, self._file
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            import tempfile
-
-            raise SourceError(
-                f"{self._path} cannot be converted: no temporary file can be written in"
-                f" {tempfile.gettempdir()} ({error.strerror})",
-                hint="free some space there, or name another directory in the variable TMPDIR",
-            ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if not self._taken:
-            self._file.close()

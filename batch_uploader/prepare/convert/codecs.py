@@ -66,7 +66,15 @@ class CodecDecoder(AbstractContextManager["CodecDecoder"]):
 
         Raises Undecodable and OSError.
         """
-        blocks = self._samples() if self.container is Container.WAV else self._packets()
+        return (
+            self._told(self._packets()) if self.container is not Container.WAV else self.samples()
+        )
+
+    def samples(self) -> Iterator[bytes]:
+        """The samples of all channels in turn. Raises Undecodable and OSError."""
+        return self._told(self._decoded())
+
+    def _told(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         while True:
             try:
                 block = next(blocks, None)
@@ -78,7 +86,7 @@ class CodecDecoder(AbstractContextManager["CodecDecoder"]):
                 return
             yield block
 
-    def _samples(self) -> Iterator[bytes]:
+    def _decoded(self) -> Iterator[bytes]:
         import av
 
         stream = self._stream

@@ -19,7 +19,7 @@ OPUS_RATES = frozenset({8_000, 12_000, 16_000, 24_000, 48_000})
 
 _BLOCK = 64 * 1024
 _FULL_SCALE = 32768.0
-_OF_FLOATS = frozenset({"FLOAT", "DOUBLE", "VORBIS"})
+_OF_FLOATS = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
 """Decoded to fractions, which libsndfile does not scale to integers as others do."""
 
 
@@ -72,7 +72,7 @@ class Decoder(AbstractContextManager["Decoder"]):
         self.codec: str = self._file.subtype
         self.format: str = self._file.format
 
-    def blocks(self) -> Iterator[bytes]:
+    def samples(self) -> Iterator[bytes]:
         """The samples of all channels in turn, little-endian.
 
         Ends early, without an error, where the file does. Raises Undecodable and OSError.
@@ -98,6 +98,9 @@ class Decoder(AbstractContextManager["Decoder"]):
                 block = np.rint(np.nan_to_num(block.astype("float64")) * _FULL_SCALE)
                 block = np.clip(block, -_FULL_SCALE, _FULL_SCALE - 1)
             yield block.astype("<i2", copy=False).tobytes()
+
+    blocks = samples
+    """What goes up."""
 
     def __enter__(self) -> Self:
         """Itself, open."""
