@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from batch_uploader.run.stats import RunStats
     from batch_uploader.sinks.memory import MemorySink
     from batch_uploader.sinks.speechsense.channel import Endpoint, Proxy, Security
+    from batch_uploader.sinks.speechsense.commands import ApiKeyCommand, IamTokenCommand
     from batch_uploader.sinks.speechsense.credentials import (
         ApiKey,
         Credentials,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     )
     from batch_uploader.sinks.speechsense.evidence import Unavailable
     from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
+    from batch_uploader.sinks.speechsense.vm_metadata import VmMetadataToken
     from batch_uploader.sources.directory import DirectorySource
     from batch_uploader.sources.memory import MemorySource
 
@@ -79,6 +81,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApiKey",
+    "ApiKeyCommand",
     "AudioRules",
     "CallIds",
     "Cause",
@@ -100,6 +103,7 @@ __all__ = [
     "Finding",
     "Format",
     "IamToken",
+    "IamTokenCommand",
     "IamTokenFile",
     "Inspection",
     "Kind",
@@ -142,6 +146,7 @@ __all__ = [
     "Uploader",
     "UploaderError",
     "Verdict",
+    "VmMetadataToken",
     "check_directory",
     "directory_status",
     "directory_uploader",
@@ -182,6 +187,7 @@ _MODULES = {
     "prepare.sidecar": ("FieldType", "Kind", "Schema"),
     "sinks.memory": ("MemorySink",),
     "sinks.speechsense.channel": ("Endpoint", "Proxy", "Security"),
+    "sinks.speechsense.commands": ("ApiKeyCommand", "IamTokenCommand"),
     "sinks.speechsense.credentials": (
         "ApiKey",
         "Credentials",
@@ -191,6 +197,7 @@ _MODULES = {
     ),
     "sinks.speechsense.evidence": ("Unavailable",),
     "sinks.speechsense.sink": ("SpeechSenseSink",),
+    "sinks.speechsense.vm_metadata": ("VmMetadataToken",),
     "sources.directory": ("DirectorySource",),
     "sources.memory": ("MemorySource",),
     "ledgers.manifest": ("Format",),

@@ -101,6 +101,13 @@ SEARCH: Final = (
         type=PATH,
     ),
     Flag(
+        "--api-key-command",
+        "Command that prints an API key, for example of a password manager. It is run without a"
+        " shell, again every half an hour, and when the key is refused.",
+        Panel.WHO,
+        "CMD",
+    ),
+    Flag(
         "--iam-token-file",
         "File with an IAM token, read again when it changes. [env: IAM_TOKEN, with the token"
         " itself]",
@@ -109,12 +116,25 @@ SEARCH: Final = (
         type=PATH,
     ),
     Flag(
+        "--iam-token-command",
+        "Command that prints an IAM token: 'yc iam create-token'. It is run like that of"
+        " --api-key-command.",
+        Panel.WHO,
+        "CMD",
+    ),
+    Flag(
         "--service-account-key-file",
         "File with a service account's authorized key; IAM tokens are requested with it as needed."
-        " [env: YC_SERVICE_ACCOUNT_KEY_FILE]",
+        " [env: YC_SERVICE_ACCOUNT_KEY_FILE, or YC_SERVICE_ACCOUNT_KEY with its content]",
         Panel.WHO,
         "F",
         type=PATH,
+    ),
+    _switch(
+        "--metadata-credentials",
+        "Get IAM tokens of the service account of this VM from its metadata service. [env:"
+        " YC_METADATA_ADDR, with another address of it]",
+        Panel.WHO,
     ),
     Flag(
         "--iam-endpoint",
@@ -322,6 +342,7 @@ _OF_INIT: Final = frozenset(
     (
         *("connection_id", "ledger", "manifest", "stamp_field", "endpoint", "ca_file"),
         *("plaintext", "ignore_proxy", "api_key_file", "iam_token_file", "iam_endpoint"),
+        *("api_key_command", "iam_token_command", "metadata_credentials"),
         *("service_account_key_file", "kind"),
     )
 )

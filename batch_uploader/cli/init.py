@@ -30,7 +30,7 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.zones import time_zone
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.sidecar import FieldType, Kind
-from batch_uploader.settings import FILE_NAME, Settings
+from batch_uploader.settings import CREDENTIALS, FILE_NAME, Settings
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.ui.preview import preview_lines
 from batch_uploader.ui.printing import show
@@ -39,7 +39,7 @@ from batch_uploader.ui.stream import Line, Span, warning
 _WRITTEN = (
     *("connection-id", "endpoint", "ca-file", "plaintext", "ignore-proxy", "api-key-file"),
     *("iam-token-file", "service-account-key-file", "iam-endpoint", "stamp-field", "ledger"),
-    "manifest",
+    *("manifest", "api-key-command", "iam-token-command", "metadata-credentials"),
 )
 _PATHS = frozenset(
     {"ca-file", "api-key-file", "iam-token-file", "service-account-key-file", "ledger", "manifest"}
@@ -322,7 +322,7 @@ def _next(settings: Settings, asked: Asked, target: Path, answers: Answers) -> I
     config = () if asked.output is None else ("--config", quote(os.fspath(target)))
     given = answers.settings
     more = [] if "connection-id" in given else ["--connection-id", "ID"]
-    if not any(name.endswith("-file") and name != "ca-file" for name in given):
+    if given.keys().isdisjoint(CREDENTIALS):
         more += ["--api-key-file", "FILE"]
     directory = os.fspath(settings.directory)
     yield [Span("written to "), Span(printable(os.fspath(target)), "bold")]

@@ -35,6 +35,7 @@ from batch_uploader.settings.profile import (
 from batch_uploader.sources.selection import matches
 
 __all__ = [
+    "CREDENTIALS",
     "FILE_NAME",
     "KEYS",
     "VARIABLES",
@@ -54,11 +55,16 @@ CONFIG_VARIABLE = "BATCH_UPLOADER_CONFIG"
 VARIABLES: Mapping[str, str] = {
     "connection-id": "SPEECHSENSE_CONNECTION_ID",
     "endpoint": "SPEECHSENSE_ENDPOINT",
+    "metadata-address": "YC_METADATA_ADDR",
     **CREDENTIAL_VARIABLES,
 }
 """The settings that may be in the environment; an empty variable is ignored."""
 
-CREDENTIALS = ("api-key", "api-key-file", "iam-token", "iam-token-file", "service-account-key-file")
+CREDENTIALS = (
+    *("api-key", "api-key-file", "api-key-command"),
+    *("iam-token", "iam-token-file", "iam-token-command"),
+    *("service-account-key", "service-account-key-file", "metadata-credentials"),
+)
 """The settings of which one is the credential."""
 
 _MOST_RECORDINGS = 10**12

@@ -21,6 +21,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.text import quote
+from batch_uploader.host.exposure import others_may_write
 from batch_uploader.settings.given import RawSetting, closest
 
 Layer = Mapping[str, RawSetting]
@@ -32,13 +34,15 @@ FILE_NAME = "batch-uploader.toml"
 CREDENTIAL_VARIABLES = {
     "api-key": "API_KEY",
     "iam-token": "IAM_TOKEN",
+    "service-account-key": "YC_SERVICE_ACCOUNT_KEY",
     "service-account-key-file": "YC_SERVICE_ACCOUNT_KEY_FILE",
 }
-"""The variables that may have a credential; the first two, the secrets, may only be there."""
+"""The variables that may have a credential; the first three, the secrets, may only be there."""
 
 KEYS = frozenset(
     {
         "allow-empty",
+        "api-key-command",
         "api-key-file",
         "bandwidth",
         "ca-file",
@@ -52,6 +56,7 @@ KEYS = frozenset(
         "grace",
         "hold",
         "iam-endpoint",
+        "iam-token-command",
         "iam-token-file",
         "ignore-proxy",
         "include",
@@ -66,6 +71,7 @@ KEYS = frozenset(
         "max-outage",
         "max-recordings",
         "metadata",
+        "metadata-credentials",
         "min-age",
         "min-age-open",
         "min-length",
@@ -94,6 +100,7 @@ KEYS = frozenset(
 )
 """The keys of the top level: the flags that describe a job, not a single run of it."""
 
+_COMMANDS = frozenset({"api-key-command", "iam-token-command"})
 _TABLES = frozenset({"connection", "defaults", "profiles"})
 _CONNECTION_KEYS = frozenset({"kind", "other-fields", "fields"})
 _SECRETS = {
@@ -157,8 +164,18 @@ def _load(file: Path) -> dict[str, object]:
         ) from error
 
 
+def _require_own(file: Path, table: Mapping[str, object], where: str) -> None:
+    for key in sorted(_COMMANDS & table.keys()):
+        if others_may_write(file):
+            raise ConfigError(
+                f"{key} in {where}: other users can write this file, so the command may be theirs",
+                hint=f"chmod go-w {quote(str(file))}",
+            )
+
+
 def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
     layer: dict[str, RawSetting] = {}
+    _require_own(file, table, where)
     for key, value in table.items():
         if key in _SECRETS.keys() | {name.replace("-", "_") for name in _SECRETS}:
             instead = _SECRETS[key.replace("_", "-")]

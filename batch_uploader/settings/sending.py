@@ -11,6 +11,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.settings.given import RawSetting
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint, Proxy, Security
+from batch_uploader.sinks.speechsense.commands import ApiKeyCommand, IamTokenCommand
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
     Credentials,
@@ -21,6 +22,10 @@ from batch_uploader.sinks.speechsense.credentials import (
 from batch_uploader.sinks.speechsense.evidence import Unavailable
 from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT
 from batch_uploader.sinks.speechsense.sink import LARGEST_WHOLE, WHOLE_LIMIT
+from batch_uploader.sinks.speechsense.vm_metadata import (
+    DEFAULT_METADATA_ADDRESS,
+    VmMetadataToken,
+)
 
 
 class Sending(Struct, frozen=True):
@@ -78,7 +83,8 @@ def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Crede
     """From the flags and the environment together, else from the highest layer of the file."""
     makers = _makers(layers, endpoint)
     flags, variables, *file = (
-        [(name, layer[name]) for name in makers if name in layer] for layer in layers.maps
+        [(name, layer[name]) for name in makers if name in layer and _is_on(name, layer[name])]
+        for layer in layers.maps
     )
     for named in (flags + variables, *file):
         if len(named) > 1:
@@ -92,8 +98,13 @@ def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Crede
     raise ConfigError(
         "the credentials are missing",
         hint="put an API key in a file that only you can read and specify it with --api-key-file,"
-        " or set API_KEY; alternatives are --iam-token-file and --service-account-key-file",
+        " or set API_KEY; alternatives are --service-account-key-file, --metadata-credentials on a"
+        " VM of Yandex Cloud, --iam-token-file, --iam-token-command and --api-key-command",
     )
+
+
+def _is_on(name: str, given: RawSetting) -> bool:
+    return name != "metadata-credentials" or given.switch()
 
 
 def _given_at(origin: str, error: ConfigError) -> ConfigError:
@@ -125,11 +136,20 @@ def _makers(
     return {
         "api-key": lambda given: partial(ApiKey, given.unseen()),
         "api-key-file": lambda given: partial(ApiKey.from_file, _file(given)),
+        "api-key-command": lambda given: partial(ApiKeyCommand, given.text()),
         "iam-token": lambda given: partial(IamToken, given.unseen()),
         "iam-token-file": lambda given: partial(IamTokenFile, _file(given)),
+        "iam-token-command": lambda given: partial(IamTokenCommand, given.text()),
+        "service-account-key": lambda given: partial(
+            ServiceAccountKey.parse,
+            given.unseen(),
+            "it",
+            endpoint=_iam_endpoint(layers, endpoint),
+        ),
         "service-account-key-file": lambda given: partial(
             ServiceAccountKey.from_file, _file(given), endpoint=_iam_endpoint(layers, endpoint)
         ),
+        "metadata-credentials": lambda _: partial(VmMetadataToken, _metadata_address(layers)),
     }
 
 
@@ -139,6 +159,11 @@ def _file(given: RawSetting) -> Path:
         # The value is not shown: it may be the secret itself instead of a file's name.
         given.refuse("no such file", "check its name; specify a file, not the secret itself")
     return path
+
+
+def _metadata_address(layers: ChainMap[str, RawSetting]) -> str:
+    given = layers.get("metadata-address")
+    return given.word() if given else DEFAULT_METADATA_ADDRESS
 
 
 def _iam_endpoint(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Endpoint:

@@ -26,7 +26,8 @@ from batch_uploader.sinks.speechsense.credentials import (
     ServiceAccountKey,
     read_secret_file,
 )
-from batch_uploader.sinks.speechsense.iam import AuthorizedKey, IssuedToken
+from batch_uploader.sinks.speechsense.iam import AuthorizedKey
+from batch_uploader.sinks.speechsense.renewal import IssuedToken
 from batch_uploader.sinks.speechsense.sink import _Sending
 
 CANARY = "AQVN-canary_7"

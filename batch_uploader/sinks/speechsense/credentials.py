@@ -1,32 +1,26 @@
 """Credentials, and the files that hold them. No class here shows its secret in a repr."""
 
+import math
 import os
 import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, runtime_checkable
 
 import anyio
 
-from batch_uploader.core.checks import as_path, require_type
-from batch_uploader.core.errors import ConfigError, NotSent, Unauthorized
+from batch_uploader.core.checks import as_path
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.text import quote
 from batch_uploader.host.exposure import others_may_write
 from batch_uploader.sinks.speechsense.channel import Endpoint
-from batch_uploader.sinks.speechsense.iam import (
-    DEFAULT_IAM_ENDPOINT,
-    LONGEST_SECRET,
-    AuthorizedKey,
-    exchange,
-)
+from batch_uploader.sinks.speechsense.iam import DEFAULT_IAM_ENDPOINT, AuthorizedKey, exchange
+from batch_uploader.sinks.speechsense.renewal import IssuedToken, Renewable
+from batch_uploader.sinks.speechsense.secret import sound
 
 _LOOK_EVERY: Final = 5.0
-_RENEW_BEFORE: Final = 3600.0
-_RENEW_AGAIN: Final = 60.0
-_LONGEST_LIFE: Final = 12 * 3600.0
-_SHORTEST_LIFE: Final = 60.0
 _LARGEST_FILE: Final = 1024 * 1024
 
 
@@ -40,11 +34,19 @@ class Credentials(Protocol):
         """
 
 
+@runtime_checkable
+class Replaceable(Protocol):
+    """Credentials that can make another header if the service refuses one."""
+
+    def refused(self, header: str) -> None:
+        """The service refused this header: if it is still in use, the next one is another."""
+
+
 class ApiKey:
     """An API key of a service account. Raises ConfigError if it is malformed."""
 
     def __init__(self, key: str) -> None:
-        self._header = f"Api-Key {_sound(key, 'the API key')}"
+        self._header = f"Api-Key {sound(key, 'the API key')}"
 
     def __repr__(self) -> str:
         return "ApiKey(...)"
@@ -63,7 +65,7 @@ class IamToken:
     """An IAM token, valid for at most 12 hours. Raises ConfigError if it is malformed."""
 
     def __init__(self, token: str) -> None:
-        self._header = f"Bearer {_sound(token, 'the IAM token')}"
+        self._header = f"Bearer {sound(token, 'the IAM token')}"
 
     def __repr__(self) -> str:
         return "IamToken(...)"
@@ -93,6 +95,11 @@ class IamTokenFile:
     def __repr__(self) -> str:
         return f"IamTokenFile({str(self._path)!r})"
 
+    def refused(self, header: str) -> None:
+        """The service refused this header: look at the file at once."""
+        if header == self._header:
+            self._looked = -math.inf
+
     async def header(self) -> str:
         """The token of the file, at most a few seconds old."""
         if self._clock() - self._looked >= _LOOK_EVERY:
@@ -110,7 +117,7 @@ class IamTokenFile:
             self._seen = version
 
 
-class ServiceAccountKey:
+class ServiceAccountKey(Renewable):
     """The authorized key of a service account, exchanged for IAM tokens as they expire.
 
     A token is renewed an hour before it expires (halfway, if it is valid for less than two hours),
@@ -125,12 +132,9 @@ class ServiceAccountKey:
         endpoint: Endpoint = DEFAULT_IAM_ENDPOINT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(clock)
         self._key = key
         self._endpoint = endpoint
-        self._clock = clock
-        self._lock = anyio.Lock()
-        self._header = ""
-        self._renew_at = self._ends_at = clock()
 
     def __repr__(self) -> str:
         return f"ServiceAccountKey({self._key!r})"
@@ -141,35 +145,20 @@ class ServiceAccountKey:
     ) -> Self:
         """Read the JSON that ``yc iam key create`` writes. Raises ConfigError."""
         path = as_path("path", path)
-        text = _read_private(path)
-        return cls(AuthorizedKey.parse(text, f"the file {path}"), endpoint=endpoint)
+        return cls.parse(_read_private(path), f"the file {path}", endpoint=endpoint)
 
-    async def header(self) -> str:
-        """A valid token.
+    @classmethod
+    def parse(cls, text: str, name: str, *, endpoint: Endpoint = DEFAULT_IAM_ENDPOINT) -> Self:
+        """Take the same JSON as a text; ``name`` is used in errors. Raises ConfigError."""
+        return cls(AuthorizedKey.parse(text, name), endpoint=endpoint)
 
-        Raises Unauthorized if IAM refuses the key, NotSent if IAM cannot be reached.
-        """
-        while self._clock() >= self._renew_at:
-            if self._clock() < self._ends_at and self._lock.locked():
-                break
-            async with self._lock:
-                if self._clock() >= self._renew_at:
-                    await self._renew()
-        return self._header
+    @property
+    def kind(self) -> str:
+        """What it is and where it comes from."""
+        return f"the IAM token of the service account {self._key.service_account_id}"
 
-    async def _renew(self) -> None:
-        try:
-            issued = await exchange(self._key, self._endpoint)
-        except (NotSent, Unauthorized):
-            if self._clock() >= self._ends_at:
-                raise
-            self._renew_at = min(self._clock() + _RENEW_AGAIN, self._ends_at)
-            return
-        # IAM's clock and ours may differ by any amount.
-        life = min(max(issued.life, _SHORTEST_LIFE), _LONGEST_LIFE)
-        self._header = f"Bearer {issued.token}"
-        self._ends_at = self._clock() + life
-        self._renew_at = self._ends_at - min(_RENEW_BEFORE, life / 2)
+    async def _obtain(self) -> IssuedToken:
+        return await exchange(self._key, self._endpoint)
 
 
 def read_secret_file(path: Path) -> str:
@@ -178,7 +167,7 @@ def read_secret_file(path: Path) -> str:
     White space around it and a byte-order mark are removed. Raises ConfigError, which does not show
     the content.
     """
-    return _sound(_read_private(path), f"the file {path}")
+    return sound(_read_private(path), f"the file {path}")
 
 
 def _read_private(path: Path) -> str:
@@ -201,24 +190,6 @@ def _read_private(path: Path) -> str:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror})", hint="check its name, owner and mode"
         ) from error
-
-
-def _sound(secret: str, name: str) -> str:
-    require_type(name, secret, str)
-    word = secret.removeprefix("\ufeff").strip()
-    if not word:
-        raise ConfigError(f"{name} is empty", hint="put the secret in it")
-    if not (word.isascii() and word.isprintable()) or " " in word:
-        raise ConfigError(
-            f"{name} holds more than one word, or characters that no secret has",
-            hint="put only the secret in it, in one line",
-        )
-    if len(word) > LONGEST_SECRET:
-        raise ConfigError(
-            f"{name} holds {len(word):,} characters, which is too long for a secret",
-            hint="put only the secret in it",
-        )
-    return word
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

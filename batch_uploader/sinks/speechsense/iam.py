@@ -18,12 +18,14 @@ from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, named, open_channel
 from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left
 from batch_uploader.sinks.speechsense.redaction import remember
+from batch_uploader.sinks.speechsense.renewal import IssuedToken
 from batch_uploader.sinks.speechsense.rpc_result import (
     RpcResult,
     request_id,
     retry_after,
     unreadable,
 )
+from batch_uploader.sinks.speechsense.secret import is_secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -33,8 +35,6 @@ DEFAULT_IAM_ENDPOINT: Final = Endpoint("iam.api.cloud.yandex.net", 443)
 _AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 _JWT_LIFE: Final = 3600
 _TIMEOUT: Final = 30.0
-LONGEST_SECRET: Final = 8 * 1024
-"""Characters: servers may refuse longer headers; the longest IAM token has less than half."""
 _SALT: Final = 32
 _REFUSED: Final = frozenset(
     {
@@ -85,7 +85,7 @@ class AuthorizedKey(Struct, frozen=True):
         ):
             # The cause may quote the secret.
             raise refusal from None
-        if not (isinstance(key, RSAPrivateKey) and _plain(key_id) and _plain(account)):
+        if not (isinstance(key, RSAPrivateKey) and is_secret(key_id) and is_secret(account)):
             raise refusal
         return cls(key_id, account, key)
 
@@ -108,14 +108,6 @@ class AuthorizedKey(Struct, frozen=True):
         return f"{signed}.{_base64(signature)}"
 
 
-class IssuedToken:
-    """A token, and for how many seconds it is valid. Its repr does not show the token."""
-
-    def __init__(self, token: str, life: float) -> None:
-        self.token = token
-        self.life = life
-
-
 async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
     """Request a token from IAM. Raises Unauthorized if IAM refuses the key, else NotSent."""
     now = time.time()
@@ -136,14 +128,15 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
         issued = wire.CreateIamTokenResponse.FromString(answer)
     except (DecodeError, TypeError):  # gRPC returns None for an answer without a message
         issued = wire.CreateIamTokenResponse()
-    if not _plain(issued.iam_token):
+    if not is_secret(issued.iam_token):
         raise NotSent(
             f"{named(endpoint)} returned no IAM token",
             hint="check the IAM endpoint",
             code="IAM_TOKEN_UNAVAILABLE",
         )
     remember(issued.iam_token)
-    return IssuedToken(issued.iam_token, issued.expires_at.seconds - now)
+    expires_at = issued.expires_at.seconds + issued.expires_at.nanos / 1e9
+    return IssuedToken(issued.iam_token, expires_at - now)
 
 
 def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
@@ -162,15 +155,6 @@ def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
         code=answer.code.name,
         request_id=request_id(answer.metadata),
         retry_after=retry_after(answer.metadata),
-    )
-
-
-def _plain(text: object) -> bool:
-    return (
-        isinstance(text, str)
-        and 0 < len(text) <= LONGEST_SECRET
-        and text.isascii()
-        and text.isprintable()
     )
 
 

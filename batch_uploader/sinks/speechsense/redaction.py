@@ -35,6 +35,13 @@ _NUMBER: Final = re.compile(r"[0-9a-f]{2,4}", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """In nearly every answer, and not an encoded secret."""
 
+_KNOWN: Final = re.compile(
+    r"\b(?:AQVN|t1\.|y[0-3]_|ajc[0-9a-z]{17}:|eyJ)[\w.=-]{16,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END|\Z)",
+    re.DOTALL,
+)
+"""Secrets of the vendor that this process has not used: API keys, tokens, JWTs, private keys."""
+
 _parts: dict[str, frozenset[str]] = {}
 _all: frozenset[str] = frozenset()
 _sizes: frozenset[int] = frozenset()
@@ -87,9 +94,10 @@ def shown(text: str, limit: int, private: Iterable[str] = ()) -> str:
 
 
 def _coded(text: str) -> Iterator[tuple[int, int]]:
-    """The spans that contain a part of a secret when decoded."""
+    """The spans that look like a secret, or contain a part of one when decoded."""
     if _UUID.fullmatch(text):
         return
+    yield from (run.span() for run in _KNOWN.finditer(text))
     yield from (run.span() for run in _ENCODED.finditer(text) if _decodes_to_a_secret(run[0]))
     yield from (run.span() for run in _NUMBERS.finditer(text) if _spells_a_secret(run[0]))
 

@@ -18,17 +18,18 @@ from batch_uploader.core.errors import (
     SinkError,
     SourceChanged,
     SourceError,
+    Unauthorized,
 )
 from batch_uploader.core.model import Receipt, Recording
 from batch_uploader.core.ports import Attempt, Audio, Match
 from batch_uploader.sinks.speechsense import exchange, framing, wire
+from batch_uploader.sinks.speechsense.authorization import Authorization
 from batch_uploader.sinks.speechsense.channel import Endpoint, named, proxy_in_use
 from batch_uploader.sinks.speechsense.channel_pool import Call, ChannelPool
 from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.evidence import Extent, Unavailable, classify, never_left
 from batch_uploader.sinks.speechsense.lookup import Lookup, fields_of
 from batch_uploader.sinks.speechsense.quota import Quota
-from batch_uploader.sinks.speechsense.redaction import remember
 from batch_uploader.sinks.speechsense.reply import Over, Reply, Rpc, write
 from batch_uploader.sinks.speechsense.rpc_result import ENDED_WITHIN, RpcResult, unreadable
 
@@ -71,9 +72,6 @@ class SpeechSenseSink:
         require_type("unavailable", unavailable, Unavailable)
         require_type("whole_limit", whole_limit, int)
         require_type("chunk_size", chunk_size, int)
-        if isinstance(credentials, type) or not callable(getattr(credentials, "header", None)):
-            # The value is not shown: it may be the secret itself.
-            raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
         if not 0 <= whole_limit <= LARGEST_WHOLE:
             raise ConfigError(
                 f"whole_limit is {whole_limit}, and no service takes a message of that size",
@@ -85,7 +83,7 @@ class SpeechSenseSink:
                 hint=f"set it to a value from 1 to {LARGEST_CHUNK}",
             )
         self._endpoint = endpoint
-        self._credentials = credentials
+        self._authorization = Authorization(credentials)
         self._whole_limit = whole_limit
         self._chunk_size = chunk_size
         self._stamp_field = stamp_field
@@ -141,7 +139,7 @@ class SpeechSenseSink:
             raise NotSent(_CLOSED, hint=_OPEN_IT, code="CLOSED")
         started = time.monotonic()
         try:
-            header = await self._header()
+            header = await self._authorization.header()
         except BaseException:
             attempt.on_not_started()
             raise
@@ -164,8 +162,9 @@ class SpeechSenseSink:
             else:
                 call.unreached()
         if isinstance(end, Receipt):
+            self._authorization.accepted(header)
             return end
-        raise classify(
+        error = classify(
             end,
             extent=sending.extent,
             where=named(self._endpoint),
@@ -173,6 +172,10 @@ class SpeechSenseSink:
             size=sending.largest,
             connection_id=recording.connection_id,
         )
+        refused = isinstance(error, Unauthorized) and end.code is grpc.StatusCode.UNAUTHENTICATED
+        if refused and await self._authorization.replaced(header):
+            raise NotSent(error.problem, code=error.code, request_id=error.request_id)
+        raise error
 
     async def find(
         self,
@@ -208,19 +211,24 @@ class SpeechSenseSink:
                 error.problem += f" (through the proxy {proxy})"
             raise
 
-    async def _header(self) -> str:
-        header = await self._credentials.header()
-        remember(header.partition(" ")[2])
-        return header
-
     async def _ask(self, method: str, request: bytes) -> bytes | RpcResult:
+        try:
+            while True:
+                header = await self._authorization.header()
+                answer = await self._ask_once(method, request, header)
+                if isinstance(answer, bytes):
+                    self._authorization.accepted(header)
+                    return answer
+                refused = answer.code is grpc.StatusCode.UNAUTHENTICATED
+                if not (refused and await self._authorization.replaced(header)):
+                    return answer
+        except SinkError as error:
+            raise SearchFailed(error.problem, hint=error.hints, code=error.code) from error
+
+    async def _ask_once(self, method: str, request: bytes, header: str) -> bytes | RpcResult:
         pool = self._pool
         if pool is None:
             raise SearchFailed(_CLOSED, hint=_OPEN_IT, code="CLOSED")
-        try:
-            header = await self._header()
-        except SinkError as error:
-            raise SearchFailed(error.problem, hint=error.hints, code=error.code) from error
         async with pool.call() as call:
             try:
                 query: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = call.channel.unary_unary(

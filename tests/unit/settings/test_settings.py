@@ -89,8 +89,9 @@ class TestPrecedence:
         flags = {flag.opts[0].removeprefix("--") for flag in UPLOAD}
         assert flags - {"config", "profile", "default"} == KEYS
 
-    def test_every_variable_is_a_flag_or_a_secret(self):
-        assert VARIABLES.keys() - KEYS == {"api-key", "iam-token"}
+    def test_every_variable_is_a_flag_or_a_secret_or_the_vendors_address(self):
+        secrets = {"api-key", "iam-token", "service-account-key"}
+        assert VARIABLES.keys() - KEYS == {*secrets, "metadata-address"}
 
 
 class TestValues:

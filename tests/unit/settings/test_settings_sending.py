@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support.settings_harness import SECRET, refused
 
+from batch_uploader.settings import Settings
 from batch_uploader.sinks.speechsense.channel import Proxy, Security
+from batch_uploader.sinks.speechsense.commands import ApiKeyCommand, IamTokenCommand
 from batch_uploader.sinks.speechsense.credentials import (
     ApiKey,
     IamToken,
@@ -17,6 +20,7 @@ from batch_uploader.sinks.speechsense.credentials import (
     ServiceAccountKey,
 )
 from batch_uploader.sinks.speechsense.evidence import Unavailable
+from batch_uploader.sinks.speechsense.vm_metadata import VmMetadataToken
 
 
 class TestCredentials:
@@ -39,6 +43,10 @@ class TestCredentials:
             ({}, {"IAM_TOKEN": SECRET}, IamToken),
             ({"service-account-key-file": account}, {}, ServiceAccountKey),
             ({}, {"YC_SERVICE_ACCOUNT_KEY_FILE": str(account)}, ServiceAccountKey),
+            ({}, {"YC_SERVICE_ACCOUNT_KEY": account.read_text()}, ServiceAccountKey),
+            ({"metadata-credentials": True}, {}, VmMetadataToken),
+            ({"iam-token-command": "echo 'a b'"}, {}, IamTokenCommand),
+            ({"api-key-command": "echo x"}, {}, ApiKeyCommand),
         ]:
             sending = settings(flags, environment).sending()
             assert isinstance(sending.credentials, kind)
@@ -59,7 +67,10 @@ class TestCredentials:
 
     def test_none_is_an_error_that_names_all_ways(self, settings):
         text = refused(settings().sending)
-        for way in ("--api-key-file", "API_KEY", "--iam-token-file", "--service-account-key-file"):
+        for way in (
+            *("--api-key-file", "API_KEY", "--iam-token-file", "--service-account-key-file"),
+            *("--metadata-credentials", "--iam-token-command", "--api-key-command"),
+        ):
             assert way in text
 
     @pytest.mark.parametrize(
@@ -86,6 +97,16 @@ class TestCredentials:
                 "--api-key-file and the environment variable API_KEY",
             ),
             (
+                {"metadata-credentials": True, "iam-token-command": "yc"},
+                {},
+                "--iam-token-command and --metadata-credentials",
+            ),
+            (
+                {"api-key-command": "pass show key"},
+                {"YC_SERVICE_ACCOUNT_KEY": SECRET},
+                "--api-key-command and the environment variable YC_SERVICE_ACCOUNT_KEY",
+            ),
+            (
                 {"service-account-key-file": Path("k")},
                 {"YC_SERVICE_ACCOUNT_KEY_FILE": "k"},
                 "key-file and the environment variable YC_SERVICE_ACCOUNT_KEY_FILE",
@@ -106,6 +127,43 @@ class TestCredentials:
         assert "more than one credential: api-key-file in" in refused(
             settings({}, {}, toml).sending
         )
+
+    def test_one_that_is_switched_off_is_none(self, settings):
+        flags, toml = {"api-key-command": "echo x"}, "metadata-credentials = false\n"
+        assert isinstance(settings(flags, {}, toml).sending().credentials, ApiKeyCommand)
+        assert "the credentials are missing" in refused(settings({}, {}, toml).sending)
+
+    def test_the_metadata_service_may_be_elsewhere(self, settings):
+        flags = {"metadata-credentials": True}
+        at = settings(flags, {"YC_METADATA_ADDR": "localhost:8080"}).sending().credentials
+        assert "localhost:8080" in at.kind
+        assert "169.254.169.254" in settings(flags).sending().credentials.kind
+        wrong = refused(settings(flags, {"YC_METADATA_ADDR": "http://x"}).sending)
+        assert "not HOST or HOST:PORT" in wrong
+        # It matters to no other kind of credential.
+        settings({}, {"API_KEY": SECRET, "YC_METADATA_ADDR": "http://x"}).sending()
+
+    def test_a_key_in_a_variable_that_is_none_is_not_repeated(self, settings):
+        """fault 66"""
+        text = refused(settings({}, {"YC_SERVICE_ACCOUNT_KEY": f'{{"id": "{SECRET}"}}'}).sending)
+        assert text.startswith("the environment variable YC_SERVICE_ACCOUNT_KEY: it is not an")
+        assert SECRET not in text
+
+    @pytest.mark.parametrize("name", ["iam-token-command", "api-key-command"])
+    def test_a_command_that_cannot_be_run_is_told_with_its_flag(self, settings, name):
+        for command in ("no-such-program --x", "echo 'a", " "):
+            assert refused(settings({name: command}).sending).startswith(f"--{name}: ")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+    def test_a_command_that_others_may_have_written_is_not_run(self, settings, tmp_path):
+        """fault 67"""
+        toml = 'iam-token-command = "echo x"\n'
+        given = settings({}, {}, toml)
+        assert isinstance(given.sending().credentials, IamTokenCommand)
+        Path(given.file).chmod(0o664)
+        text = refused(lambda: Settings(tmp_path, {}, {}, tmp_path))
+        assert "other users can write this file" in text
+        assert "chmod go-w" in text
 
     def test_a_secret_given_as_a_files_name_is_not_repeated_however_long(self, settings):
         text = refused(settings({"api-key-file": Path(SECRET * 50)}).sending)

@@ -1,0 +1,49 @@
+"""The header of a sink's requests, and what follows when the service refuses it."""
+
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.sinks.speechsense.credentials import Credentials, Replaceable
+from batch_uploader.sinks.speechsense.redaction import remember
+
+
+class Authorization:
+    """The header for all requests of a sink.
+
+    A header that the service refuses is replaced once, if its credentials can make another. If the
+    replacement is refused, too, before the service has accepted it, there is no further one.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        if isinstance(credentials, type) or not callable(getattr(credentials, "header", None)):
+            # The value is not shown: it may be the secret itself.
+            raise ConfigError("credentials have no header(); give ApiKey(...) or one of the others")
+        self._credentials = credentials
+        self._replacement = ""
+        self._accepted = True
+
+    async def header(self) -> str:
+        """The current header. Raises NotSent or Unauthorized if it cannot be obtained."""
+        header = await self._credentials.header()
+        remember(header.partition(" ")[2])
+        return header
+
+    def accepted(self, header: str) -> None:
+        """The service accepted a request with this header."""
+        if header == self._replacement:
+            self._accepted = True
+
+    async def replaced(self, header: str) -> bool:
+        """Whether another request may be made, with another header than this refused one.
+
+        Raises as ``header``.
+        """
+        if not isinstance(self._credentials, Replaceable):
+            return False
+        if header == self._replacement and not self._accepted:
+            return False
+        self._credentials.refused(header)
+        current = await self.header()
+        if current == header:
+            return False
+        if current != self._replacement:
+            self._replacement, self._accepted = current, False
+        return True
