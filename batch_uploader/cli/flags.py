@@ -451,5 +451,13 @@ UPLOAD: Final = (
         "F",
         type=PATH,
     ),
+    Flag(
+        "--metrics-file",
+        "Keep metrics of this job in a file for the textfile collector of Prometheus: written each"
+        " minute, and when the run ends or is refused.",
+        Panel.OUTPUT,
+        "F.prom",
+        type=PATH,
+    ),
 )
 """All flags of an upload."""

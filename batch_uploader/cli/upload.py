@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -29,6 +30,7 @@ from batch_uploader.cli.again import (
     settings_of,
 )
 from batch_uploader.cli.output import ExitCode
+from batch_uploader.cli.reporting import Report
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import ConfigError, UploaderError
 from batch_uploader.core.events import Listener
@@ -77,15 +79,28 @@ def upload(
     # Imported objects stay for ever, and most new ones are freed without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    settings = settings_of(directory, flags)
-    with naming_other_roots(settings):
-        return anyio.run(upload_as_told, settings, rebuilding, adopting)
+    with Report(directory, flags) as report:
+        try:
+            settings = settings_of(directory, flags)
+            report.configure(settings)
+            with naming_other_roots(settings):
+                report.exit_code = anyio.run(upload_as_told, settings, report, rebuilding, adopting)
+        except KeyboardInterrupt:
+            report.exit_code = 128 + signal.SIGINT
+            raise
+        except Exception as error:  # noqa: BLE001 - told before the report, which may take a while
+            report.exit_code = output.explain_failure(error)
+        return report.exit_code
 
 
 async def upload_as_told(
-    settings: Settings, rebuilding: bool = False, adopting: bool = False
+    settings: Settings,
+    report: Report | None = None,
+    rebuilding: bool = False,
+    adopting: bool = False,
 ) -> int:
     """Upload according to the settings, and print the result. Returns the exit code."""
+    report = report or Report(settings.directory, {})
     # Fewer worker threads where the system does not allow the usual number.
     limiter = to_thread.current_default_thread_limiter()
     limiter.total_tokens = min(limiter.total_tokens, require_resources())
@@ -120,7 +135,7 @@ async def upload_as_told(
     uploader.exit_code = partial(_exit_code, stop)
     explains = settings.switch("verbose")
     renderer = make_renderer(progress, explain_decisions=explains, stats=uploader.stats)
-    listeners.append(renderer)
+    listeners += [renderer, *report.listeners(uploader.stats)]
     # Only events may be on their stream.
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
@@ -134,6 +149,7 @@ async def upload_as_told(
             listeners.append(Heartbeat(manager.tell, manager.watchdog, stats=uploader.stats))
         await stack.enter_async_context(uploader)
         stack.enter_context(renderer)
+        await stack.enter_async_context(report.kept_up(say))
         if settings.file and explains:
             say(f"settings from {printable(os.fspath(settings.file))}")
         if progress is not Progress.NONE:

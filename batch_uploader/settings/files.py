@@ -23,7 +23,8 @@ _READ = {
 def own_files(settings: Settings) -> list[Path]:
     """The files that may be among the recordings and are not recordings."""
     places = settings.places()
-    files = (places.ledger, places.manifest, settings.path("log-file"), settings.file)
+    ours = (settings.path(name) for name in ("log-file", "metrics-file"))
+    files = (places.ledger, places.manifest, *ours, settings.file)
     return [*(file for file in files if file is not None), *settings.tables()]
 
 
@@ -50,6 +51,9 @@ def _files(settings: Settings, output: Path | None) -> Iterator[OwnFile]:
     if log := settings.path("log-file"):
         # It is only appended to, and may be called log.json.
         yield OwnFile("the log file", log, "--log-file", frozenset({FileKind.AUDIO}))
+    if told := settings.path("metrics-file"):
+        unlike = frozenset({FileKind.AUDIO, FileKind.SIDECAR})
+        yield OwnFile("the metrics file", told, "--metrics-file", unlike)
     if settings.file:
         yield OwnFile("the settings file", settings.file, "--config")
     for name, part in _READ.items():

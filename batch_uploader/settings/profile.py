@@ -72,6 +72,7 @@ KEYS = frozenset(
         "max-recordings",
         "metadata",
         "metadata-credentials",
+        "metrics-file",
         "min-age",
         "min-age-open",
         "min-length",
