@@ -101,7 +101,7 @@ class _Metrics:
     def __init__(self, file: "MetricsFile", job: "JobLabels") -> None:
         self._file = file
         self._measures = RunMetrics()
-        self._job, self._measures.past = file.past(job)
+        self._job, self._measures.earlier = file.earlier_runs(job)
         self._broken = False
 
     def count_by(self, stats: RunStats) -> Listener:
@@ -117,12 +117,15 @@ class _Metrics:
                 await asyncio.wait_for(over.wait(), every)
 
     def end(self, exit_code: int) -> None:
-        _, found = self._file.past(self._job)
-        lives = found.running and time.time() - found.updated_at < _LIVES
-        if exit_code == ExitCode.LOCKED and lives:
-            return  # the run that goes on tells of itself
-        self._measures.end(exit_code)
-        self._write(list(self._measures.measured()), warn_on_stderr)
+        measures = self._measures
+        _, found = self._file.earlier_runs(self._job)
+        goes_on = found.running and time.time() - found.updated_at < _LIVES
+        if exit_code == ExitCode.LOCKED and (goes_on or found.updated_at > measures.began_at):
+            return  # the other run tells of itself, or has done so meanwhile
+        if not measures.has_begun:
+            measures.earlier = found  # another one may have ended since this one was started
+        measures.end(exit_code)
+        self._write(list(measures.measured()), warn_on_stderr)
 
     def _write(self, measured: Sequence[Measured], warn: Warn) -> None:
         try:

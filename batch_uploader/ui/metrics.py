@@ -1,6 +1,6 @@
 """What monitoring is told of a job: one table of metrics, for every way of telling them.
 
-``EarlierRuns`` is what is known of earlier runs, ``RunMetrics`` listens to the one that goes on. A run
+``EarlierRuns`` has what is known of these, ``RunMetrics`` listens to the one that goes on. A run
 that never begins, since its key is wrong or its share is away, is told as well.
 """
 
@@ -131,18 +131,19 @@ class EarlierRuns(Struct, frozen=True):
 
 
 class RunMetrics:
-    """The Listener of one run. What is ``past`` is told until this run knows better.
+    """The Listener of one run. What is ``earlier`` is told until this run knows better.
 
     ``stats`` are those of the run; without them it keeps its own.
     """
 
     def __init__(self, clock: WallClock = time.time) -> None:
-        self.past = EarlierRuns()
+        self.earlier = EarlierRuns()
         self.stats = RunStats()
         self._feeds_stats = True
         self._clock = clock
-        self._began_at = clock()
-        self._has_begun = self._is_over = False
+        self.began_at = clock()
+        self.has_begun = False
+        self._is_over = False
         self._codes: Counter[str] = Counter()
         self._request_time = self._paused = 0.0
         self._pauses = self._most = 0
@@ -177,25 +178,27 @@ class RunMetrics:
                 self._pauses += 1
                 self._paused += seconds
             case events.RunStarted():
-                self._has_begun = True
+                self.has_begun = True
             case events.RunFinished(summary):
-                known = 0 if summary.ending is Ending.COMPLETED else self.past.attention or 0
-                self.past = replace(self.past, attention=max(known, summary.needs_attention))
+                known = 0 if summary.ending is Ending.COMPLETED else self.earlier.attention or 0
+                self.earlier = replace(self.earlier, attention=max(known, summary.needs_attention))
             case _:
                 pass
 
     def end(self, exit_code: int) -> None:
         """The run, or the attempt to begin one, is over."""
         now = self._clock()
-        success = now if exit_code == 0 else self.past.succeeded_at
-        self.past = replace(self.past, ended_at=now, exit_code=exit_code, succeeded_at=success)
+        success = now if exit_code == 0 else self.earlier.succeeded_at
+        self.earlier = replace(
+            self.earlier, ended_at=now, exit_code=exit_code, succeeded_at=success
+        )
         self._is_over = True
         self._in_flight.clear()
 
     def measured(self) -> Iterator[Measured]:
         """All metrics that there are, with their values now."""
         values = self._of_job()
-        if self._has_begun:
+        if self.has_begun:
             values |= self._of_run()
         for metric in (*OF_JOB, *OF_RUN):
             value = values.get(metric)
@@ -205,25 +208,25 @@ class RunMetrics:
                 yield Measured(metric, {"": value})
 
     def _of_job(self) -> dict[Metric, Mapping[str, float] | float | None]:
-        past = self.past
+        earlier = self.earlier
         return {
             INFO: {__version__: 1},
             RUNNING: not self._is_over,
             UPDATED: self._clock(),
-            BEGAN: self._began_at,
-            ENDED: past.ended_at or None,
-            SUCCEEDED: past.succeeded_at,
-            EXIT_CODE: past.exit_code,
-            ATTENTION: past.attention,
+            BEGAN: self.began_at,
+            ENDED: earlier.ended_at or None,
+            SUCCEEDED: earlier.succeeded_at,
+            EXIT_CODE: earlier.exit_code,
+            ATTENTION: earlier.attention,
         }
 
     def _of_run(self) -> dict[Metric, Mapping[str, float] | float | None]:
         stats = self.stats
         counts = {status.value: stats.counts[status] for status in _COUNTED}
         counts[Status.WAITING] = stats.waiting
-        until = self.past.ended_at if self._is_over else self._clock()
+        until = self.earlier.ended_at if self._is_over else self._clock()
         return {
-            DURATION: until - self._began_at,
+            DURATION: until - self.began_at,
             RECORDINGS: counts,
             TO_SEND: stats.total,
             DONE: stats.done,

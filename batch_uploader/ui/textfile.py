@@ -58,19 +58,18 @@ class MetricsFile:
                 setting="metrics-file",
             )
 
-    def past(self, job: JobLabels) -> tuple[JobLabels, EarlierRuns]:
+    def earlier_runs(self, job: JobLabels) -> tuple[JobLabels, EarlierRuns]:
         """What it tells of the job's earlier runs; without a connection, of the one in it."""
         values: dict[str, float] = {}
         try:
             text = (read_own(self.path, _MOST) or b"").decode()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
-                    found = JobLabels(
-                        sample.labels.get("connection", ""), sample.labels["directory"]
-                    )
+                    labels = sample.labels
+                    found = JobLabels(labels.get("connection", ""), labels["directory"])
                     if not job.connection and found.directory == job.directory:
                         job = found
-                    if found == job and len(sample.labels) == len(JobLabels.__struct_fields__):
+                    if found == job and len(labels) == len(JobLabels.__struct_fields__):
                         values[sample.name] = sample.value
         except (OSError, ValueError, KeyError):
             return job, EarlierRuns()  # it is replaced by what is known

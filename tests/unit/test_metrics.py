@@ -89,7 +89,7 @@ def test_each_status_has_a_value_also_if_it_is_0():
 )
 def test_a_run_that_does_not_see_all_does_not_end_an_alarm(ending, before, counted, then):
     metrics = RunMetrics()
-    metrics.past = EarlierRuns(attention=before)
+    metrics.earlier = EarlierRuns(attention=before)
     assert values(metrics).get(("attention", "")) == before
     if ending is not None:
         counts = {Status.INVALID: counted}
@@ -101,7 +101,7 @@ def test_a_run_that_does_not_see_all_does_not_end_an_alarm(ending, before, count
 def test_the_end_of_the_last_run_stands_until_this_one_ends():
     moments = iter(range(1000, 1100))
     metrics = RunMetrics(clock=lambda: next(moments))
-    metrics.past = EarlierRuns(ended_at=500, succeeded_at=400, exit_code=3)
+    metrics.earlier = EarlierRuns(ended_at=500, succeeded_at=400, exit_code=3)
     found = values(metrics)
     assert (found["running", ""], found["run.exit_code", ""]) == (1, 3)
     assert (found["last_run.end.timestamp", ""], found["last_success.timestamp", ""]) == (500, 400)
@@ -116,20 +116,20 @@ def test_the_end_of_the_last_run_stands_until_this_one_ends():
 
 def test_what_is_written_is_read_again(tmp_path):
     file = MetricsFile(tmp_path / "a.prom")
-    assert file.past(JOB) == (JOB, EarlierRuns())
+    assert file.earlier_runs(JOB) == (JOB, EarlierRuns())
     metrics = RunMetrics(clock=lambda: 1e9 + 0.25)
-    metrics.past = EarlierRuns(attention=2)
+    metrics.earlier = EarlierRuns(attention=2)
     metrics.end(0)
     file.write(JOB, metrics.measured())
     told = EarlierRuns(1e9 + 0.25, 1e9 + 0.25, 0, 2, running=False, updated_at=1e9 + 0.25)
-    assert file.past(JOB) == (JOB, told)
-    assert file.past(JobLabels("", JOB.directory)) == (JOB, told)
+    assert file.earlier_runs(JOB) == (JOB, told)
+    assert file.earlier_runs(JobLabels("", JOB.directory)) == (JOB, told)
     for other in (
         JobLabels("another", JOB.directory),
         JobLabels("calls", "/srv/others"),
         JobLabels("", "/"),
     ):
-        assert file.past(other) == (other, EarlierRuns())
+        assert file.earlier_runs(other) == (other, EarlierRuns())
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_a_file_that_was_damaged_is_replaced(tmp_path, content):
     file = MetricsFile(tmp_path / "a.prom")
     file.path.write_bytes(content)
-    assert file.past(JOB) == (JOB, EarlierRuns())
+    assert file.earlier_runs(JOB) == (JOB, EarlierRuns())
     metrics = RunMetrics()
     file.write(JOB, metrics.measured())
-    assert file.past(JOB)[1].running
+    assert file.earlier_runs(JOB)[1].running
 
 
 @pytest.mark.parametrize("name", ['"quoted"', "back\\slash", "two\nlines", "имя", "\udcff", "a{b="])
@@ -182,14 +182,14 @@ async def test_it_is_kept_up_while_nothing_happens(tmp_path):
         for _ in range(500):
             await asyncio.sleep(0.01)
             if path.exists():
-                seen.add(MetricsFile(path).past(JobLabels("", str(tmp_path)))[1].updated_at)
+                seen.add(MetricsFile(path).earlier_runs(JobLabels("", str(tmp_path)))[1].updated_at)
             if len(seen) > 3:
                 break
     assert len(seen) > 3
     assert max(seen) <= time.time()
     with report:
         report.exit_code = 6
-    assert MetricsFile(path).past(JobLabels("", str(tmp_path)))[1].exit_code == 6
+    assert MetricsFile(path).earlier_runs(JobLabels("", str(tmp_path)))[1].exit_code == 6
 
 
 async def test_an_error_of_the_run_passes_as_it_is(tmp_path):
@@ -223,3 +223,38 @@ def test_there_is_nothing_of_the_process_in_it():
     assert "python_" not in text
     assert "process_" not in text
     assert text.startswith("# HELP batch_uploader_info")
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_run_that_is_refused_leaves_the_file_to_the_one_that_goes_on(tmp_path, goes_on):
+    """Also to one that has just ended, whose success would be taken back otherwise."""
+    path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
+    with Report(tmp_path, {"metrics-file": path}) as report:
+        other = RunMetrics()
+        if not goes_on:
+            other.end(0)
+        MetricsFile(path).write(here, other.measured())
+        before = path.read_bytes()
+        report.exit_code = 5
+    assert path.read_bytes() == before
+
+
+def test_a_run_that_never_began_takes_no_success_back(tmp_path):
+    path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
+    with Report(tmp_path, {"metrics-file": path}) as report:
+        other = RunMetrics()
+        other.end(0)
+        MetricsFile(path).write(here, other.measured())
+        report.exit_code = 2
+    found = MetricsFile(path).earlier_runs(here)[1]
+    assert found.exit_code == 2
+    assert found.succeeded_at == other.earlier.succeeded_at
+
+
+def test_a_lock_that_another_one_holds_for_days_is_seen(tmp_path):
+    """Its own metrics, if it has any, go elsewhere."""
+    path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
+    MetricsFile(path).write(here, RunMetrics(clock=lambda: time.time() - 3600).measured())
+    with Report(tmp_path, {"metrics-file": path}) as report:
+        report.exit_code = 5
+    assert MetricsFile(path).earlier_runs(here)[1].exit_code == 5
