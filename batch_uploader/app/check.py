@@ -45,7 +45,7 @@ from batch_uploader.ledgers.sqlite import LedgerReader, is_running, require_last
 from batch_uploader.plan.batch import Batch, Job, orphaned
 from batch_uploader.plan.folders import FolderPlanner, Remembers
 from batch_uploader.prepare.convert import Conversion
-from batch_uploader.prepare.describer import Refreshed, bring_up_to_date
+from batch_uploader.prepare.describer import Refreshed
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.filtering import Filtering
@@ -112,7 +112,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         if isinstance(describer, Refreshed):
             stack.callback(describer.close)
             before = None if reader is None else await reader.fact(described_fact(connection))
-            await bring_up_to_date(describer, source, before or "")
+            await to_thread.run_sync(describer.refresh, before or "")
             summary.faults = describer.faults()
         planner = FolderPlanner(
             source,

@@ -16,7 +16,7 @@ from batch_uploader.prepare.about.describer import Explained, ManySources
 from batch_uploader.prepare.about.fields import DEFAULT
 from batch_uploader.prepare.about.values import Values
 from batch_uploader.prepare.bundle import Bundle
-from batch_uploader.prepare.describer import Describer, Refreshed, bring_up_to_date
+from batch_uploader.prepare.describer import Describer, Refreshed, look_ahead
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.sources.directory import DirectorySource
 
@@ -45,7 +45,8 @@ async def explain_recording(
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
         try:
             if isinstance(describer, Refreshed):
-                await bring_up_to_date(describer, source, "")
+                await to_thread.run_sync(describer.refresh, "")
+                await look_ahead(describer, source)
             return await to_thread.run_sync(_explained, source, describer, listing, path)
         finally:
             if isinstance(describer, Refreshed):

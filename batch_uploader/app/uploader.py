@@ -45,7 +45,6 @@ from batch_uploader.prepare.describer import (
     Describer,
     Refreshed,
     UnusableRows,
-    bring_up_to_date,
 )
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
@@ -316,7 +315,7 @@ class Uploader:
     async def _refresh(self, describer: Refreshed) -> None:
         """Bring tables up to date; what changed in them since the last whole run is planned."""
         seen = await self._ledger.fact(self._described) or ""
-        await bring_up_to_date(describer, self._source, seen)
+        await to_thread.run_sync(describer.refresh, seen)
         self.faults = describer.faults()
 
     async def _remember_described(self) -> None:

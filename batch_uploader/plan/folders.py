@@ -42,7 +42,7 @@ from batch_uploader.plan.passed_over import OtherFiles
 from batch_uploader.plan.patience import Ages, Patience, postponed
 from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
-from batch_uploader.prepare.describer import Describer, Refreshed
+from batch_uploader.prepare.describer import Describer, Refreshed, look_ahead
 from batch_uploader.prepare.filters import Digests, Filter, Filters
 from batch_uploader.prepare.pairing import Orphan
 
@@ -128,7 +128,7 @@ class FolderPlanner(Struct, frozen=True):
                 if listing.folder not in folders:
                     continue
                 known = await self.ledger.known(listing.folder)
-                found = await to_thread.run_sync(self._plan, listing, known, wanted)
+                found = await self._off_the_loop(listing, known, wanted)
                 batch.jobs += found.jobs
                 batch.decisions += found.decisions
                 batch.orphans += found.orphans
@@ -184,22 +184,32 @@ class FolderPlanner(Struct, frozen=True):
                 )
         return await self._off_the_loop(listing, await self.ledger.known(listing.folder))
 
-    async def _off_the_loop(self, listing: Listing, known: dict[str, Record]) -> Batch:
+    async def _off_the_loop(
+        self, listing: Listing, known: dict[str, Record], only: Collection[str] | None = None
+    ) -> Batch:
+        if not isinstance(self.describer, Refreshed):
+            if len(listing.entries) <= _SMALL_FOLDER and only is None:
+                return self._plan(listing, known)
+            return await to_thread.run_sync(self._plan, listing, known, only)
         # What is asked of tables has to be waited for.
-        if len(listing.entries) <= _SMALL_FOLDER and not isinstance(self.describer, Refreshed):
-            return self._plan(listing, known)
-        return await to_thread.run_sync(self._plan, listing, known)
+        batch = await to_thread.run_sync(self._plan, listing, known, only)
+        news = any(job.action is Action.UPLOAD for job in batch.jobs)
+        if news and await look_ahead(self.describer, self.source):
+            batch = await to_thread.run_sync(self._plan, listing, known, only)
+        return batch
 
     def _plan(
         self, listing: Listing, known: dict[str, Record], only: Collection[str] | None = None
     ) -> Batch:
+        known = dict(known)
         batch = Batch(
             listing.folder,
             on_record=sum(is_result(known.get(entry.path)) for entry in listing.entries),
             # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
-        bundles, orphans = self.describer.gather(listing, self.source.is_audio)
+        at_rest = {path for path, record in known.items() if record.status in AT_REST}
+        bundles, orphans = self.describer.gather(listing, self.source.is_audio, at_rest)
         if only is not None:
             bundles = [each for each in bundles if each.path in only]
             orphans = [each for each in orphans if each.entry.path in only]

@@ -1,7 +1,8 @@
 """Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
 from anyio import to_thread
@@ -19,6 +20,7 @@ from batch_uploader.prepare.sidecar import Schema
 
 _AT_ONCE = 4096
 """Bytes; a larger sidecar is not read in the event loop."""
+_ANNOUNCED_AT_ONCE: Final = 10_000
 _SHOWN: Final = 3
 """Rows that cannot be used, of those that are told."""
 
@@ -27,9 +29,11 @@ class Describer(Protocol):
     """Says what describes the recordings of a source."""
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool]
+        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
     ) -> tuple[list[Bundle], list[Orphan]]:
         """The recordings of a folder, each with all that describes it, and what is left over.
+
+        What is ``at_rest``, by its path, keeps what describes it, though others may claim that.
 
         ``about_version`` is a digest of all that describes a recording but the first file of
         ``about``: the others, the row of a table. It is equal if and only if that is unchanged, and
@@ -85,11 +89,11 @@ class Refreshed(Protocol):
         """
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether it has to know all recordings before the first of them is described."""
+    def knows_all(self) -> bool:
+        """Whether it knows all recordings, which it has to before a new one is described."""
 
-    def announce(self, listing: Listing) -> None:
-        """The recordings of a folder, for that. Blocking. Raises SourceError."""
+    def announce(self, listings: Sequence[Listing], *, last: bool) -> None:
+        """The recordings of folders, for that. Blocking. Raises SourceError."""
 
     @property
     def state(self) -> str:
@@ -102,17 +106,24 @@ class Refreshed(Protocol):
         """Let go of all that it opened; more than once is fine."""
 
 
-async def bring_up_to_date(describer: Refreshed, source: Source, seen: str) -> None:
-    """Refresh it, and announce all recordings if it looks ahead.
+async def look_ahead(describer: Describer, source: Source) -> bool:
+    """Announce all recordings to it, unless it knows them; returns whether it had to.
 
-    Raises ConfigError, SourceError.
+    Raises SourceError.
     """
-    await to_thread.run_sync(describer.refresh, seen)
-    if not describer.looks_ahead:
-        return
+    if not isinstance(describer, Refreshed) or describer.knows_all:
+        return False
+    some: list[Listing] = []
+    count = 0
     async with aclosing(source.entries()) as listings:
         async for listing in listings:
-            await to_thread.run_sync(describer.announce, listing)
+            some.append(listing)
+            count += len(listing.entries)
+            if count >= _ANNOUNCED_AT_ONCE:
+                await to_thread.run_sync(partial(describer.announce, some, last=False))
+                some, count = [], 0
+    await to_thread.run_sync(partial(describer.announce, some, last=True))
+    return True
 
 
 class Sidecars(Struct, frozen=True):
@@ -123,9 +134,10 @@ class Sidecars(Struct, frozen=True):
     mode: SidecarMode
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool]
+        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair them by name."""
+        del at_rest
         return pair(listing, is_audio)
 
     def find(self, audio: Entry, sidecar: str | None) -> Bundle:

@@ -97,7 +97,7 @@ class Learning:
 
     def _found(self, listing: Listing, lacking: dict[str, Record]) -> list[LearnIdentity]:
         found = []
-        for each in self._preparer.describer.gather(listing, self._source.is_audio)[0]:
+        for each in self._preparer.describer.gather(listing, self._source.is_audio, lacking)[0]:
             record = lacking.get(each.path)
             if record is None or not record.stat.is_like(version_of(each)):
                 continue

@@ -1,6 +1,7 @@
 """Archives whose metadata are not in sidecars of our own: mapped by settings, then uploaded."""
 
 import json
+import shutil
 
 import pytest
 
@@ -14,8 +15,8 @@ def archive(calls, program, upload, service):
     class Archive:
         folder = calls.folder
 
-        def recording(self, name):
-            calls.write(name)
+        def recording(self, name, seconds=0.1):
+            calls.write(name, seconds=seconds)
             sidecar = calls.folder / name
             sidecar.with_suffix(".json").unlink()
 
@@ -626,3 +627,55 @@ def test_one_row_for_recordings_in_two_folders_is_nobodys(archive, program):
     assert [each["code"] for each in shared] == ["table-shared"] * 2
     assert "b/79001234567_20260327092519.wav" in shared[0]["message"]
     assert "a/79001234567_20260327092515.wav" in shared[1]["message"]
+
+
+def test_a_bare_name_in_two_folders_is_nobodys_row_from_night_to_night(archive, tables, calls):
+    """Whichever of them a run meets first, and whichever came first."""
+    for seconds, name in enumerate(("a/call.wav", "b/call.wav", "z/other.wav"), start=1):
+        archive.recording(name, seconds)
+    tables(row("call"), row("other", 28))
+    for _ in range(2):
+        found = archive.upload(code=1)
+        assert found["z/other.wav"]["operator_id"] == "204"
+        assert found["a/call.wav"]["code"] == found["b/call.wav"]["code"] == "table-shared"
+        assert "cdr.csv, line 2 may be of another recording as well: b/call.wav" in str(
+            found["a/call.wav"]
+        )
+        assert "a/call.wav" in found["b/call.wav"]["message"]
+    # The one that is left out has no right to the row.
+    found = archive.upload("--exclude", "b/*")
+    assert found["a/call.wav"]["operator_id"] == "204"
+    # One that is uploaded keeps it, also when its row is written again.
+    tables(row("call", billsec=30), row("other", 28))
+    found = archive.upload(code=1)
+    assert found["b/call.wav"]["code"] == "table-shared"
+    assert calls.manifest()["a/call.wav"]["status"] == "uploaded"
+    # A row that names the folder is its own.
+    tables(row("a/call"), row("b/call", 29), row("other", 28))
+    archive.settings(TABLE.replace('"stem"', '"path"'))
+    assert archive.upload()["b/call.wav"]["date"] == "2026-03-29T09:25:17+03:00"
+
+
+def test_another_recording_of_a_name_that_was_uploaded_does_not_get_its_row(archive, tables, calls):
+    archive.recording("b/call.wav")
+    tables(row("call"))
+    archive.upload()
+    archive.recording("a/call.wav", 2)
+    found = archive.upload(code=1)
+    assert found["a/call.wav"]["code"] == "table-shared"
+    assert "b/call.wav" in found["a/call.wav"]["message"]
+    # The first one was moved there: it is the same call.
+    (calls.folder / "b" / "call.wav").replace(calls.folder / "a" / "call.wav")
+    found = archive.upload()
+    assert calls.manifest()["a/call.wav"]["status"] == "duplicate"
+
+
+def test_a_copy_of_a_recording_has_its_row(archive, tables, calls):
+    for name in ("a/call.wav", "b/other.wav"):
+        archive.recording(name)
+    (calls.folder / "copy").mkdir()
+    shutil.copy2(calls.folder / "a" / "call.wav", calls.folder / "copy" / "call.wav")
+    tables(row("call"), row("other", 28))
+    archive.upload()
+    states = sorted(line["status"] for line in calls.manifest().values())
+    assert states == ["duplicate", "uploaded", "uploaded"]

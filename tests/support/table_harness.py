@@ -48,13 +48,22 @@ class Folder:
             file.write(content)
         age(self.path / name, 1800)
 
-    def table(self, file=None, *, column="recordingfile", by="path", compiled=None, **more):
+    def table(
+        self,
+        file=None,
+        *,
+        column="recordingfile",
+        by="path",
+        compiled=None,
+        recordings=None,
+        **more,
+    ):
         raw = {"match": {"column": column, "with": by}} | more
         if file:
             raw["file"] = str(self.path / file)
         if (address := str(more.get("database"))).startswith("sqlite:"):
             raw["database"] = f"sqlite:{self.path / address.removeprefix('sqlite:')}"
-        return Table(TableSpec.of(raw), self.indexes, compiled or _no_expression)
+        return Table(TableSpec.of(raw), self.indexes, compiled or _no_expression, None, recordings)
 
 
 def age(path, seconds=3600):

@@ -28,7 +28,7 @@ class Rows(Struct):
     gathered: list[str] = field(default_factory=list)
     described: list[str] = field(default_factory=list)
 
-    def gather(self, listing, is_audio):
+    def gather(self, listing, is_audio, at_rest=()):
         self.gathered.append(listing.folder)
         files = [entry for entry in listing.entries if is_audio(entry.path)]
         return [self.find(entry, None) for entry in files], []

@@ -17,11 +17,11 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
-def about(folder, rows, path, *, header=("uid", "recordingfile"), exists=lambda _: True, **more):
+def about(folder, rows, path, *, header=("uid", "recordingfile"), **more):
     groups = more.pop("groups", {})
     folder.write("cdr.csv", as_csv([header, *rows]))
     with folder.table("cdr.csv", **more) as table:
-        return table.about(wanted(path, **groups), exists)
+        return table.about(wanted(path, **groups))
 
 
 MONITOR = "/var/spool/asterisk/monitor/"
@@ -187,16 +187,16 @@ BY_TIME = {
 }
 
 
-def by_time(folder, rows, paths, exists=lambda _: True, **match):
-    """What is said of recordings whose names have a number and a time, all announced before."""
+def by_time(folder, rows, paths, **match):
+    """What is said of recordings whose names have a number and a time."""
     folder.write("cdr.csv", as_csv([BY_TIME["header"], *rows]))
-    recordings = []
-    for path in paths:
-        client, start = path.removesuffix(".wav").split("_")
-        recordings.append(wanted(path, client=client, start=start))
     with folder.table("cdr.csv", match=BY_TIME["match"] | match) as table:
-        table.announce(recordings)
-        return [table.about(each, exists) for each in recordings]
+        return [table.about(by_its_name(path)) for path in paths]
+
+
+def by_its_name(path):
+    client, start = path.removesuffix(".wav").split("_")
+    return wanted(path, client=client, start=start)
 
 
 def test_number_and_time(folder):
@@ -254,18 +254,6 @@ def test_a_condition_says_which_rows_are_candidates(folder):
     with folder.table("cdr.csv", choose=["longest dst"], **more) as table:
         [defect] = table.about(recording)  # the longest of two calls is no answer
         assert defect.kind == "table-ambiguous"
-
-
-def test_one_row_for_two_recordings_is_a_defect_of_both(folder):
-    rows = [["2026-03-27 09:25:17", "79001234567", "204"]]
-    paths = ["79001234567_20260327092518.wav", "89001234567_20260327092520.wav"]
-    [one], [other] = by_time(folder, rows, paths)
-    assert (one.path, other.path) == tuple(paths)
-    assert paths[1] in one.message
-    assert paths[0] in other.message
-    assert one.kind == other.kind == "table-shared"
-    found = by_time(folder, rows, paths, exists=lambda path: path != paths[0])
-    assert found[1].origin == "cdr.csv, line 2"
 
 
 def test_a_row_whose_time_cannot_be_read_is_told(folder):

@@ -13,7 +13,7 @@ from batch_uploader.core.errors import SourceError
 from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect
 from batch_uploader.prepare.bundle import Bundle
-from batch_uploader.prepare.describer import bring_up_to_date
+from batch_uploader.prepare.describer import look_ahead
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.sources.directory import DirectorySource
 
@@ -51,7 +51,8 @@ async def preview(
     ) as source:
         describer = many_sources(source, rules)
         try:
-            await bring_up_to_date(describer, source, "")
+            await to_thread.run_sync(describer.refresh, "")
+            await look_ahead(describer, source)
             bundles = await _gathered(source, describer)
             some = spread(bundles, most)
             explained = await to_thread.run_sync(_explained, describer, some)

@@ -10,7 +10,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from batch_uploader.core.errors import ConfigError, SourceError
-from batch_uploader.core.model import Defect
+from batch_uploader.core.model import Defect, Entry
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about.expressions import AbsentValue, Language
 from batch_uploader.prepare.about.functions import Lookup as LookupFunction
@@ -19,8 +19,9 @@ from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.choose import Condition
 from batch_uploader.prepare.about.tables.match import WantedRows
+from batch_uploader.prepare.about.tables.recordings import Recordings, recordings_path
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.table import Changed, Table
+from batch_uploader.prepare.about.tables.table import Changed, Look, Table
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.describer import UnusableRows
 
@@ -48,6 +49,7 @@ class Tables:
         self._source = source
         self._folder = folder if keep else None
         self._origin = None if keep else folder
+        self._names = rules.names
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
         language = Language(frozenset(), known)
         self._compiled = lambda text: _condition(language, text)
@@ -83,10 +85,12 @@ class Tables:
         with ExitStack() as stack:
             folder = self._folder or Path(stack.enter_context(TemporaryDirectory()))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._tables = [
-                stack.enter_context(Table(spec, folder, self._compiled, self._origin))
-                for spec in self._specs
-            ]
+            for spec in self._specs:
+                asking = recordings_path(folder, spec.match, [spec.timezone, self._names])
+                origin = self._origin and self._origin / asking.name
+                recordings = stack.enter_context(Recordings(asking, origin))
+                table = Table(spec, folder, self._compiled, self._origin, recordings)
+                self._tables.append(stack.enter_context(table))
             self._lookups = {
                 spec.source: stack.enter_context(LookupTable(spec, folder, self._origin))
                 for spec in self._lookup_specs
@@ -110,27 +114,26 @@ class Tables:
         """What was read, to tell later what has changed since."""
         return json.encode([table.generation for table in self._tables]).decode()
 
-    @property
-    def looks_ahead(self) -> bool:
-        """Whether any table is matched by number and time."""
-        return any(spec.match.time is not None for spec in self._specs)
-
     def announce(self, paths: Iterable[str]) -> None:
-        """Remember recordings, so that no two of them get one row by number and time."""
+        """Remember recordings, so that no two of them get one row."""
         wanted = [self._wanted(path) for path in paths]
         with _explaining():
             for table in self._tables:
                 table.announce(wanted)
 
-    def rows_of(self, path: str) -> list[tuple[TableSpec, Said]]:
-        """What each table says about the recording at a path."""
-        wanted = self._wanted(path)
-        with _explaining():
-            return [(table.spec, self._said(table, wanted)) for table in self._tables]
+    def rows_of(self, path: str, *, alone: bool = True) -> list[tuple[TableSpec, Said]]:
+        """What each table says about the recording at a path.
 
-    def _said(self, table: Table, wanted: WantedRows) -> Said:
+        Unless ``alone``, a row may be of other recordings, too.
+        """
+        wanted = self._wanted(path)
+        look = self._look if alone else None
+        with _explaining():
+            return [(table.spec, self._said(table, wanted, look)) for table in self._tables]
+
+    def _said(self, table: Table, wanted: WantedRows, look: Look | None) -> Said:
         try:
-            return table.about(wanted, self._exists)
+            return table.about(wanted, look)
         except ConfigError as error:
             # A row of JSON may lack a column that the others have: no reason to end a run.
             cure = "; ".join(error.hints) or "correct [[metadata.table]]"
@@ -164,12 +167,14 @@ class Tables:
             path, {key: text for key, text in named.fields.items() if isinstance(text, str)}
         )
 
-    def _exists(self, path: str) -> bool:
+    def _look(self, path: str) -> Entry | None:
+        """The recording at a path that was announced, unless it is gone or excluded since."""
+        if not self._source.is_audio(path):
+            return None
         try:
-            self._source.stat(path)
+            return self._source.stat(path)
         except SourceError:
-            return False
-        return True
+            return None
 
 
 @contextmanager

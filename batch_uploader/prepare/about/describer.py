@@ -1,6 +1,6 @@
 """Makes metadata of all that describes a recording, with the origin of each value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,12 +92,14 @@ class ManySources:
             lambda path: user_path(source, path),
         )
         used = {path[0] for target in mapped.targets for path in mapped.uses(target)}
+        self._knows_all = not self._tables
         self._reads_tags = TAGS in rules.in_order or TAGS in used
 
     def refresh(self, seen: str) -> None:
         """Bring the tables up to date. Blocking. Raises ConfigError, SourceError."""
         try:
             self._tables.refresh(seen)
+            self._knows_all = not self._tables
         except OSError as error:
             raise SourceError(
                 f"the tables of the settings cannot be read ({error.strerror})",
@@ -110,14 +112,17 @@ class ManySources:
         return self._tables.state
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether recordings are found by number and time: no two of them may get one row."""
-        return self._tables.looks_ahead
+    def knows_all(self) -> bool:
+        """Whether all were announced, or there are no tables: no two may get one row."""
+        return self._knows_all
 
-    def announce(self, listing: Listing) -> None:
-        """Remember the recordings of a folder. Blocking. Raises SourceError."""
+    def announce(self, listings: Sequence[Listing], *, last: bool) -> None:
+        """Remember the recordings of folders. Blocking. Raises SourceError."""
         is_audio = self._source.is_audio
-        self._tables.announce(each.path for each in listing.entries if is_audio(each.path))
+        self._tables.announce(
+            each.path for one in listings for each in one.entries if is_audio(each.path)
+        )
+        self._knows_all = self._knows_all or last
 
     def close(self) -> None:
         """Close the tables."""
@@ -128,11 +133,11 @@ class ManySources:
         return self._tables.faults()
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool]
+        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair recordings and sidecars by name, those of other systems included."""
         bundles, orphans = gather(listing, is_audio, self._rules.sidecars)
-        return [self._with_version(each) for each in bundles], orphans
+        return [self._with_version(each, at_rest=each.path in at_rest) for each in bundles], orphans
 
     def find(self, audio: Entry, sidecar: str | None) -> Bundle:
         """The same for one file. Blocking. Raises SourceError."""
@@ -142,12 +147,15 @@ class ManySources:
             if (other := each.beside(name)) != sidecar:
                 with suppress(SourceGone):
                     about.append(self._source.stat(f"{folder}{slash}{other}"))
-        return self._with_version(replace(bundle_of(audio), about=tuple(about)))
+        bundle = replace(bundle_of(audio), about=tuple(about))
+        return self._with_version(bundle, at_rest=True)
 
-    def _with_version(self, bundle: Bundle) -> Bundle:
+    def _with_version(self, bundle: Bundle, *, at_rest: bool) -> Bundle:
         """The bundle with a digest of its rows, and of its sidecars but the first."""
         more = version_of_more(bundle.about)
-        rows = [said for _, said in self._tables.rows_of(bundle.path) if isinstance(said, Values)]
+        # What is at rest has its row, whoever else might want it.
+        found = self._tables.rows_of(bundle.path, alone=not at_rest)
+        rows = [_as_values(said) for _, said in found if said is not None]
         if not rows:
             return bundle if more is None else replace(bundle, about_version=more)
         others = [] if more is None else [Values("more", {"digest": more.hex()}, "")]
@@ -296,6 +304,13 @@ class ManySources:
         audio = bundle.audio
         with explaining(audio.path), self._source.open(audio.path) as handle:
             return tags.read(handle, audio.size)
+
+
+def _as_values(said: Values | tuple[Defect, ...]) -> Values:
+    """What a table says, for a digest; defects count, so that other ones are told."""
+    if isinstance(said, Values):
+        return said
+    return Values("defects", {"defects": [each.message for each in said]}, "")
 
 
 class _Sidecars(Struct, frozen=True):

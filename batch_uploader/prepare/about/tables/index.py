@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from batch_uploader.host.files import create_private, require_own
 
-VERSION: Final = 4
+VERSION: Final = 5
 ROWS_A_BLOCK: Final = 32
 FAULTS_KEPT: Final = 100
 MOST_ROWS: Final = 1000
@@ -42,8 +42,6 @@ CREATE TABLE places (key INTEGER NOT NULL, time INTEGER, row INTEGER NOT NULL, d
 CREATE TABLE changes (generation INTEGER NOT NULL, key INTEGER NOT NULL);
 CREATE TABLE pieces (begin INTEGER NOT NULL, end INTEGER NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE faults (line INTEGER, kind TEXT, message TEXT, cure TEXT, field TEXT);
-CREATE TABLE recordings (path TEXT PRIMARY KEY, key INTEGER, time INTEGER) WITHOUT ROWID;
-CREATE INDEX recordings_by_key ON recordings (key, time);
 """
 _BY_KEY: Final = "CREATE INDEX IF NOT EXISTS places_by_key ON places (key, time)"
 
@@ -126,6 +124,24 @@ def copy_index(origin: Path, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turns errors of SQLite into OSError; a file that is damaged is removed: Unusable."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, zlib.error, MsgspecError, ValueError) as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        # A table that is missing is an OperationalError as well.
+        if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+            # The disk, or somebody's lock.
+            raise OSError(errno.EIO, str(error), str(path)) from error
+        # It is read no more: the next run makes it again from the table.
+        with suppress(OSError):
+            path.unlink()
+        said = "it was damaged, and is removed: run it again"
+        raise Unusable(errno.EIO, said, str(path)) from error
+
+
 class Index:
     """An open index. Threads may look rows up at the same time. Raises Unusable, OSError."""
 
@@ -166,21 +182,8 @@ class Index:
         with self._lock:
             self._connection.close()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.DatabaseError, zlib.error, MsgspecError, ValueError) as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            # A table that is missing is an OperationalError as well.
-            if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
-                # The disk, or somebody's lock.
-                raise OSError(errno.EIO, str(error), str(self.path)) from error
-            # It is read no more: the next run makes it again from the table.
-            with suppress(OSError):
-                self.path.unlink()
-            said = "it was damaged, and is removed: run it again"
-            raise Unusable(errno.EIO, said, str(self.path)) from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.path)
 
     # Writing
 
@@ -259,9 +262,6 @@ class Index:
             self._connection.execute("ATTACH ? AS older", (attached,))
             with self._transaction() as connection:
                 connection.execute("INSERT INTO changes SELECT * FROM older.changes")
-                connection.execute(
-                    "INSERT OR IGNORE INTO recordings SELECT * FROM older.recordings"
-                )
                 for one, other in (("main", "older"), ("older", "main")):
                     connection.execute(
                         "INSERT INTO changes SELECT DISTINCT ?, key FROM"  # noqa: S608 - ours
@@ -366,17 +366,3 @@ class Index:
             query = "SELECT DISTINCT key FROM places LIMIT ?"
             found = self._connection.execute(query, (_MOST_CHANGES + 1,)).fetchall()
         return None if len(found) > _MOST_CHANGES else frozenset(key for (key,) in found)
-
-    # Recordings that are found by number and time
-
-    def announce(self, recordings: Iterable[tuple[str, int, int]]) -> None:
-        """Remember recordings by path, key and time, so that no two of them get one row."""
-        with self._lock, self._translated(), self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?)", recordings)
-
-    def announced(self, key: int, between: tuple[int, int]) -> list[str]:
-        """The recordings with this key and a time between these."""
-        with self._lock, self._translated():
-            query = "SELECT path FROM recordings WHERE key = ? AND time BETWEEN ? AND ?"
-            found = self._connection.execute(query, (key, *between)).fetchall()
-        return [path for (path,) in found]

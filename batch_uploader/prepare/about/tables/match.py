@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -53,8 +54,16 @@ class Matcher(Protocol):
     def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """The rows that are the recording's, apart if they are of different recordings."""
 
-    def others(self, row: FoundRow) -> Sequence[Sought]:
-        """Where recordings would be that a row may be of, if no two of them may share one."""
+    def near(self, wanted: WantedRows, row: FoundRow) -> Sequence[Sought]:
+        """Where other recordings would be found that may take a recording's row as well."""
+
+    def takers(
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], others: Iterable[str]
+    ) -> list[str]:
+        """The paths of those others that do, or of those with the best right to it.
+
+        ``rows`` are all that may be the recording's.
+        """
 
 
 def matcher(match: RowMatch, zone: ZoneInfo | None) -> Matcher:
@@ -149,7 +158,34 @@ class _ByPath:
 
     def fitting(self, wanted: WantedRows, rows: Sequence[FoundRow]) -> list[list[FoundRow]]:
         """As ``Matcher`` has it."""
-        mine = names.parts(wanted.path)
+        return list(self._best(wanted.path, rows)[1].values())
+
+    def near(self, wanted: WantedRows, row: FoundRow) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
+        del row
+        return self.sought(wanted)
+
+    def takers(
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], others: Iterable[str]
+    ) -> list[str]:
+        """As ``Matcher`` has it: a row that names folders is of the recordings in these."""
+        best, _ = self._best(wanted.path, rows)
+        found: list[str] = []
+        for path in others:
+            right, _ = self._best(path, [row])
+            # It may have a row of its own.
+            if right < best or row not in chain(*self._best(path, rows)[1].values()):
+                continue
+            if right > best:
+                best, found = right, []
+            found.append(path)
+        return found
+
+    def _best(
+        self, path: str, rows: Sequence[FoundRow]
+    ) -> tuple[tuple[int, bool] | tuple[()], dict[tuple[str, ...], list[FoundRow]]]:
+        """The rows that fit a path best, by their own paths; before them, how well they do."""
+        mine = names.parts(path)
         ranked: dict[tuple[int, bool], dict[tuple[str, ...], list[FoundRow]]] = {}
         for row in rows:
             for text in {_text(each) for each in self._column.of_fields(row.fields)}:
@@ -159,15 +195,10 @@ class _ByPath:
                 common = names.in_common(mine, theirs)
                 if self._needs_folder and not common and len(mine) > 1 and len(theirs) > 1:
                     continue
-                exact = base_name(text) == base_name(wanted.path)
+                exact = base_name(text) == base_name(path)
                 by_path = ranked.setdefault((common, exact), {})
                 by_path.setdefault(theirs, []).append(row)
-        return list(ranked[max(ranked)].values()) if ranked else []
-
-    def others(self, row: FoundRow) -> Sequence[Sought]:
-        """As ``Matcher`` has it: recordings of one name or id may share a row."""
-        del row
-        return ()
+        return (max(ranked), ranked[max(ranked)]) if ranked else ((), {})
 
 
 class _ById:
@@ -204,10 +235,21 @@ class _ById:
         # Some ids differ by case alone.
         return [alike[text]] if text in alike else list(alike.values())
 
-    def others(self, row: FoundRow) -> Sequence[Sought]:
-        """As ``Matcher`` has it: recordings of one name or id may share a row."""
+    def near(self, wanted: WantedRows, row: FoundRow) -> Sequence[Sought]:
+        """As ``Matcher`` has it."""
         del row
-        return ()
+        return self.sought(wanted)
+
+    def takers(
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], others: Iterable[str]
+    ) -> list[str]:
+        """As ``Matcher`` has it: a row of a conversation may be of several recordings.
+
+        These have other names; what has the same one in another folder is another call.
+        """
+        del row, rows
+        mine = names.base(wanted.path)
+        return [path for path in others if names.base(path) == mine]
 
 
 def _id(value: object) -> str:
@@ -268,8 +310,16 @@ class _ByNumber:
         number = names.number(wanted.groups.get(self._match.name_number, ""))
         return [[row] for row in rows if number in self._numbers_of(row)]
 
-    def others(self, row: FoundRow) -> Sequence[Sought]:
+    def takers(
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], others: Iterable[str]
+    ) -> list[str]:
+        """As ``Matcher`` has it: all that are near."""
+        del wanted, row, rows
+        return list(others)
+
+    def near(self, wanted: WantedRows, row: FoundRow) -> Sequence[Sought]:
         """As ``Matcher`` has it."""
+        del wanted
         texts = list(self._time.of_fields(row.fields))
         time = moment(texts[0], self._match.format, self._zone) if texts else None
         if time is None:

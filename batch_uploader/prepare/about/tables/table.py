@@ -9,18 +9,30 @@ from typing import Final, Self
 from msgspec import Struct, json, msgpack
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.core.model import Defect
+from batch_uploader.core.model import Defect, Entry
+from batch_uploader.core.text import printable
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
 from batch_uploader.prepare.about.tables.index import MOST_ROWS, FoundRow, Index, copy_index
 from batch_uploader.prepare.about.tables.match import WantedRows, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
-from batch_uploader.prepare.about.tables.rows import shown
+from batch_uploader.prepare.about.tables.recordings import Recordings, are_several_calls
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values
 
 _NAMED: Final = 5
 """How many rows a message names."""
+_MOST_LOOKS: Final = 100
+"""How many other recordings are looked at that a row may be of."""
+
+_BY_NUMBER: Final = "match by an id in the name, or with a smaller window"
+_BY_NAME: Final = (
+    "match by a column that has the folder as well, or by an id in the name;"
+    " or leave one of them out (--exclude)"
+)
+
+Look = Callable[[str], Entry | None]
+"""Finds the recording at a path, if there is one."""
 
 
 class Changed(Struct, frozen=True):
@@ -44,8 +56,8 @@ class Table:
     """A table of the settings. ``folder`` is for its indexes.
 
     ``origin`` is a folder with indexes that are copied first, and left as they are. ``compiled``
-    makes a condition of an expression. Threads may ask at the same time. Everything here blocks; it
-    raises ConfigError, and OSError if the disk does.
+    makes a condition of an expression. No two of the ``recordings`` get one row. Threads may ask at
+    the same time. Everything here blocks; it raises ConfigError, and OSError if the disk does.
     """
 
     def __init__(
@@ -54,6 +66,7 @@ class Table:
         folder: Path,
         compiled: Callable[[str], Condition],
         origin: Path | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
@@ -61,6 +74,7 @@ class Table:
         self._rules = rules(spec.choose, compiled)
         self._conditions = [rule for rule in self._rules if rule.condition is not None]
         self._matcher = matcher(spec.match, spec.zone())
+        self._recordings = recordings
         self._parts: list[_Part] = []
 
     def __enter__(self) -> Self:
@@ -122,11 +136,11 @@ class Table:
     # What recordings ask
 
     def about(
-        self, wanted: WantedRows, exists: Callable[[str], bool] = lambda _: True
+        self, wanted: WantedRows, look: Look | None = None
     ) -> Values | tuple[Defect, ...] | None:
         """What its row says of a recording; defects if it is unclear which one; None without one.
 
-        ``exists`` is asked about another recording that the row may be of.
+        ``look`` finds the recordings that the row may be of; without it, those do not matter.
         """
         found: dict[bytes, tuple[_Part, FoundRow]] = {}
         for part in self._parts:
@@ -138,7 +152,8 @@ class Table:
                 for row in there:
                     # The first of identical rows: exports overlap.
                     found.setdefault(msgpack.encode(row.fields, order="sorted"), (part, row))
-        groups = self._matcher.fitting(wanted, [row for _, row in found.values()])
+        every = [row for _, row in found.values()]
+        groups = self._matcher.fitting(wanted, every)
         if len(groups) > 1 and self.spec.match.time is not None:
             # Only rows that a condition means are candidates.
             meant = choose([row for rows in groups for row in rows], self._conditions)
@@ -153,37 +168,40 @@ class Table:
         if len(rows) > 1:
             return (_several_rows(wanted.path, [origins[id(row)] for row in rows]),)
         [row] = rows
-        if sharing := self._sharing(wanted, row, exists):
-            return (_shared(wanted.path, origins[id(row)], sharing),)
+        if look is not None and (sharing := self._sharing(wanted, row, every, look)):
+            cure = _BY_NUMBER if self.spec.match.time is not None else _BY_NAME
+            return (_shared(wanted.path, origins[id(row)], sharing, cure),)
         return Values(self.spec.source, row.fields, origins[id(row)])
 
     def announce(self, recordings: Iterable[WantedRows]) -> None:
-        """Remember recordings before any is asked about, so that no two of them get one row.
-
-        Does nothing unless they are found by number and time.
-        """
-        if self.spec.match.time is None:
+        """Remember recordings before any is asked about, so that no two of them get one row."""
+        if self._recordings is None:
             return
-        first = self._parts[0].index
-        first.announce(
+        self._recordings.add(
             [
-                (wanted.path, key, (between[0] + between[1]) // 2)
+                (wanted.path, key, None if between is None else (between[0] + between[1]) // 2)
                 for wanted in recordings
                 for key, between in self._matcher.sought(wanted)
-                if between is not None
             ]
         )
 
     def _sharing(
-        self, wanted: WantedRows, row: FoundRow, exists: Callable[[str], bool]
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], look: Look
     ) -> list[str]:
-        found = {
+        """The recordings of other calls that the row may be of."""
+        if self._recordings is None:
+            return []
+        near = {
             path
-            for key, between in self._matcher.others(row)
-            if between is not None
-            for path in self._parts[0].index.announced(key, between)
+            for key, between in self._matcher.near(wanted, row)
+            for path in self._recordings.found(key, between)
         }
-        return sorted(path for path in found - {wanted.path} if exists(path))
+        takers = self._matcher.takers(wanted, row, rows, sorted(near - {wanted.path}))
+        there = [entry for path in takers[:_MOST_LOOKS] if (entry := look(path)) is not None]
+        mine = look(wanted.path) if there else None
+        if mine is None or not are_several_calls([mine, *there]):
+            return []
+        return [each.path for each in there]
 
     # What a run asks
 
@@ -267,10 +285,10 @@ def _too_many(path: str, table: str) -> Defect:
     )
 
 
-def _shared(path: str, origin: str, sharing: Sequence[str]) -> Defect:
+def _shared(path: str, origin: str, sharing: Sequence[str], cure: str) -> Defect:
     return Defect(
         path,
         "table-shared",
-        f"{origin} may be of another recording as well: {_listed(list(map(shown, sharing)))}",
-        "match by an id in the name, or with a smaller window",
+        f"{origin} may be of another recording as well: {_listed(list(map(printable, sharing)))}",
+        cure,
     )

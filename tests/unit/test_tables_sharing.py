@@ -1,0 +1,149 @@
+"""No two recordings get one row, whichever of them is asked about first."""
+
+import pytest
+from support.table_harness import Folder, as_csv, wanted
+
+from batch_uploader.core.model import Entry
+from batch_uploader.prepare.about.tables.recordings import Recordings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = Folder(tmp_path)
+    made.indexes.mkdir()
+    return made
+
+
+def asked(folder, rows, sizes, *, groups=lambda _: {}, gone=frozenset(), **more):
+    """The uids, or what the defects name, of recordings with these sizes; all announced before."""
+    folder.write("cdr.csv", as_csv([more.pop("header", ("uid", "recordingfile")), *rows]))
+    every = [wanted(path, **groups(path)) for path in sizes]
+
+    def look(path):
+        return Entry(path, sizes[path], 0) if path in sizes.keys() - gone else None
+
+    with (
+        Recordings(folder.indexes / "recordings.db") as recordings,
+        folder.table("cdr.csv", recordings=recordings, **more) as table,
+    ):
+        table.announce(every)
+        return {each.path: said(table.about(each, look)) for each in every if each.path not in gone}
+
+
+def said(found):
+    if not isinstance(found, tuple):
+        return found and found.fields["uid"]
+    [defect] = found
+    assert defect.kind == "table-shared"
+    origin, _, others = defect.message.partition(" may be of another recording as well: ")
+    assert origin == "cdr.csv, line 2"
+    return others.split(" and ")
+
+
+@pytest.mark.parametrize("by", ["path", "name", "stem"])
+@pytest.mark.parametrize("column", ["call.wav", "call"])
+def test_a_bare_name_in_two_folders_is_a_defect_of_both(folder, by, column):
+    sizes = {"101/call.wav": 1, "102/call.wav": 2, "other/other.wav": 3}
+    assert asked(folder, [["a", column], ["b", "other.wav"]], sizes, by=by) == {
+        "101/call.wav": ["102/call.wav"],
+        "102/call.wav": ["101/call.wav"],
+        "other/other.wav": "b",
+    }
+
+
+def test_a_row_that_names_a_folder_is_of_the_recording_there(folder):
+    sizes = {"101/call.wav": 1, "102/call.wav": 2, "call.wav": 3}
+    for by, other in (("path", None), ("name", ["101/call.wav"])):
+        assert asked(folder, [["a", "101/call.wav"]], sizes, by=by) == {
+            "101/call.wav": "a",
+            "102/call.wav": other,
+            "call.wav": ["101/call.wav"],
+        }
+
+
+def test_a_recording_with_a_row_of_its_own_wants_no_other(folder):
+    rows = [["a", "call.wav"], ["b", "rec/102/call.wav"]]
+    found = asked(folder, rows, {"101/call.wav": 1, "102/call.wav": 2})
+    assert found == {"101/call.wav": "a", "102/call.wav": "b"}
+
+
+def test_as_many_folders_of_a_row_may_fit_two_recordings(folder):
+    sizes = {"2025/27/call.wav": 1, "2026/27/call.wav": 2, "2026/28/call.wav": 3}
+    assert asked(folder, [["a", "/monitor/27/call.wav"]], sizes) == {
+        "2025/27/call.wav": ["2026/27/call.wav"],
+        "2026/27/call.wav": ["2025/27/call.wav"],
+        "2026/28/call.wav": None,
+    }
+
+
+def test_copies_and_conversions_get_their_row_and_are_told_apart_when_they_are_read(folder):
+    rows = [["a", "call.wav"]]
+    copies = {"101/call.wav": 9, "copy/call.wav": 9}
+    assert asked(folder, rows, copies) == dict.fromkeys(copies, "a")
+    converted = {"101/call.wav": 9, "101/call.mp3": 2, "mp3/call.mp3": 2, "101/call.WAV": 3}
+    assert asked(folder, rows, converted) == dict.fromkeys(converted, "a")
+
+
+def test_the_conversion_of_one_of_two_calls_is_not_told_apart_either(folder):
+    sizes = {"101/call.wav": 1, "102/call.wav": 2, "101/call.mp3": 3}
+    found = asked(folder, [["a", "call.wav"]], sizes)
+    assert found["101/call.mp3"] == ["101/call.wav", "102/call.wav"]
+    assert found["101/call.wav"] == ["102/call.wav"]
+
+
+def test_a_name_that_differs_by_case_has_no_right_to_the_row(folder):
+    found = asked(folder, [["a", "call.wav"]], {"call.wav": 1, "Call.wav": 2})
+    assert found == {"call.wav": "a", "Call.wav": ["call.wav"]}
+
+
+def test_what_is_gone_or_excluded_wants_nothing(folder):
+    sizes = {"101/call.wav": 1, "102/call.wav": 2}
+    assert asked(folder, [["a", "call.wav"]], sizes, gone={"101/call.wav"}) == {"102/call.wav": "a"}
+    # It was announced by an earlier run.
+    del sizes["102/call.wav"]
+    sizes["103/call.wav"] = 3
+    assert asked(folder, [["a", "call.wav"]], sizes | {"102/call.wav": 2}, gone={"101/call.wav"})[
+        "103/call.wav"
+    ] == ["102/call.wav"]
+
+
+def test_recordings_of_one_conversation_share_its_row_by_an_id(folder):
+    more = {"column": "uid", "by": "id", "groups": lambda path: {"id": path[-12:-6]}}
+    sizes = {"x/774592_1.wav": 1, "x/774592_2.wav": 2, "y/774593_1.wav": 3, "z/774593_1.wav": 4}
+    assert asked(folder, [["774593", ""], ["774592", ""]], sizes, **more) == {
+        "x/774592_1.wav": "774592",
+        "x/774592_2.wav": "774592",
+        "y/774593_1.wav": ["z/774593_1.wav"],
+        "z/774593_1.wav": ["y/774593_1.wav"],
+    }
+
+
+def test_a_number_and_a_time_that_fit_two_recordings(folder):
+    first, second = "79001234567_20260327092518.wav", "89001234567_20260327092520.wav"
+    found = {}
+    for gone in (set(), {first}):
+        found = asked(
+            folder,
+            [["a", "2026-03-27 09:25:17", "79001234567"]],
+            {first: 1, second: 1},
+            header=("uid", "calldate", "src"),
+            match={"number": ["src"], "time": "calldate", "window": "5s"},
+            groups=lambda path: dict(zip(("client", "start"), path[:-4].split("_"), strict=True)),
+            gone=gone,
+        )
+        if not gone:
+            assert found == {first: [second], second: [first]}
+    assert found == {second: "a"}
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" + bytes(200), b"nothing"])
+def test_recordings_that_cannot_be_read_are_made_once_more(folder, content):
+    path = folder.indexes / "recordings.db"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with Recordings(path) as made:
+        made.add([("a.wav", 1, None)])
+        assert made.found(1, None) == ["a.wav"]
+        before = made.id
+    with Recordings(path) as again:
+        assert (again.id, again.found(1, None)) == (before, ["a.wav"])
