@@ -459,5 +459,13 @@ UPLOAD: Final = (
         "F.prom",
         type=PATH,
     ),
+    Flag(
+        "--on-finish",
+        "Command to run when the run has ended or was refused, for a minute at most. It gets the"
+        " result as JSON on stdin, and in variables such as BATCH_UPLOADER_EXIT_CODE. It is run"
+        " without a shell, and does not change the exit code.",
+        Panel.OUTPUT,
+        "CMD",
+    ),
 )
 """All flags of an upload."""

@@ -1,7 +1,9 @@
 """Tells monitors how a command ends, whatever ends it: a night that failed must be seen."""
 
 import asyncio
+import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,16 +17,20 @@ from batch_uploader.cli.output import ExitCode
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.text import printable
+from batch_uploader.host.hooks import run_hook
 from batch_uploader.run.stats import RunStats
-from batch_uploader.settings import Settings
+from batch_uploader.settings import Settings, find_working_directory
 from batch_uploader.settings.given import RawSetting
+from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.ui.attemptlog import Warn, warn_on_stderr
+from batch_uploader.ui.ending import HowItEnded, variables
 from batch_uploader.ui.metrics import Measured, RunMetrics
 
 if TYPE_CHECKING:
     from batch_uploader.ui.textfile import JobLabels, MetricsFile
 
 _EVERY = 60.0
+_HOOK_SECONDS = 60.0
 _LIVES = 3 * _EVERY
 """A metrics file that was updated more recently belongs to a run that goes on."""
 
@@ -38,10 +44,16 @@ class Report:
 
     def __init__(self, directory: Path, flags: Mapping[str, object]) -> None:
         self.exit_code = int(ExitCode.BUG)
-        self._directory = directory
+        self.error: BaseException | None = None
+        self._ended = HowItEnded()
+        self._ended.source = os.fspath(directory)
+        # Links stay, as the name of a job.
+        self._job_name = printable(os.path.abspath(directory))  # noqa: PTH100
         self._metrics: _Metrics | None = None
-        if isinstance(path := flags.get("metrics-file"), Path):
-            self._measure(RawSetting(path, "--metrics-file", Path.cwd()).path(), "")
+        self._hook: Sequence[str] = ()
+        here = find_working_directory()
+        given = {name: RawSetting(value, f"--{name}", here) for name, value in flags.items()}
+        self._read(given, "")
 
     def __enter__(self) -> Self:
         return self
@@ -52,23 +64,24 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Tell how it ended."""
+        """Tell how it ended; the ledger is closed, and another run may begin."""
         if self._metrics is not None:
             self._metrics.end(self.exit_code)
+        if self._hook:
+            self._call()
 
     def configure(self, settings: Settings) -> None:
         """Use these settings from now on. Raises ConfigError."""
         connection = ""
         with suppress(ConfigError):  # which the command reports
             connection = settings.connection_id()
-        path = settings.path("metrics-file")
-        self._metrics = None
-        if path is not None:
-            self._measure(path, connection)
+        self._read(settings.given("metrics-file", "on-finish"), connection)
 
     def listeners(self, stats: RunStats) -> list[Listener]:
         """The listeners of the run, which is counted by ``stats``."""
-        return [] if self._metrics is None else [self._metrics.count_by(stats)]
+        self._ended.stats = stats
+        found: list[Listener] = [self._ended] if self._hook else []
+        return found if self._metrics is None else [*found, self._metrics.count_by(stats)]
 
     @asynccontextmanager
     async def kept_up(self, warn: Warn, every: float = _EVERY) -> AsyncIterator[None]:
@@ -86,13 +99,34 @@ class Report:
             over.set()
             await task
 
-    def _measure(self, path: Path, connection: str) -> None:
-        from batch_uploader.ui.textfile import JobLabels, MetricsFile  # most runs have none
+    def _read(self, given: Mapping[str, RawSetting], connection: str) -> None:
+        self._ended.connection_id = connection
+        self._hook, self._metrics = (), None
+        if (command := given.get("on-finish")) is not None:
+            self._hook = command.words()
+        if (path := given.get("metrics-file")) is not None:
+            from batch_uploader.ui.textfile import JobLabels, MetricsFile  # most runs have none
 
-        file = MetricsFile(path)
-        file.require_ours()
-        directory = printable(os.path.abspath(self._directory))  # noqa: PTH100 - links stay
-        self._metrics = _Metrics(file, JobLabels(printable(connection), directory))
+            file = MetricsFile(path.path())
+            file.require_ours()
+            self._metrics = _Metrics(file, JobLabels(printable(connection), self._job_name))
+
+    def _call(self) -> None:
+        fields = self._ended.fields(self.exit_code, self.error)
+        secrets = CREDENTIAL_VARIABLES.values()
+        inherited = {name: value for name, value in os.environ.items() if name not in secrets}
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        wrong = run_hook(
+            self._hook,
+            json.dumps(fields).encode("ascii") + b"\n",
+            inherited | variables(fields),
+            _HOOK_SECONDS,
+        )
+        if wrong is not None:
+            name = printable(Path(self._hook[0]).name)
+            warn_on_stderr(f"warning: the command {name} of --on-finish {wrong}")
 
 
 class _Metrics:

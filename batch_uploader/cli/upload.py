@@ -85,11 +85,11 @@ def upload(
             report.configure(settings)
             with naming_other_roots(settings):
                 report.exit_code = anyio.run(upload_as_told, settings, report, rebuilding, adopting)
-        except KeyboardInterrupt:
-            report.exit_code = 128 + signal.SIGINT
+        except KeyboardInterrupt as interrupt:
+            report.exit_code, report.error = 128 + signal.SIGINT, interrupt
             raise
         except Exception as error:  # noqa: BLE001 - told before the report, which may take a while
-            report.exit_code = output.explain_failure(error)
+            report.exit_code, report.error = output.explain_failure(error), error
         return report.exit_code
 
 

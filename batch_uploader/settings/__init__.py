@@ -44,6 +44,7 @@ __all__ = [
     "Reading",
     "Settings",
     "closest",
+    "find_working_directory",
 ]
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Settings:
         environment: Mapping[str, str] = os.environ,
         working_directory: Path | None = None,
     ) -> None:
-        here = working_directory or _working_directory()
+        here = working_directory or find_working_directory()
         self.directory = directory
         self.flags = flags
         self._places: Places | None = None
@@ -144,6 +145,10 @@ class Settings:
                 " has the ID",
             )
         return found
+
+    def given(self, *names: str) -> Mapping[str, RawSetting]:
+        """Those of the settings that were given."""
+        return {name: self._layers[name] for name in names if name in self._layers}
 
     def origin(self, name: str) -> str | None:
         """Where a setting was given; None if it was not."""
@@ -273,7 +278,8 @@ class Settings:
         return given.one_of(type(default)) if given else default
 
 
-def _working_directory() -> Path:
+def find_working_directory() -> Path:
+    """The working directory. Raises ConfigError if it is gone."""
     try:
         return Path.cwd()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import StrEnum
@@ -64,6 +65,16 @@ class RawSetting:
             if _HALF_CHARACTER.search(text):
                 self.refuse(f"{text!r} is not UTF-8", "write it in UTF-8")
         return tuple(self.value)
+
+    def words(self) -> tuple[str, ...]:
+        """The words of a command, split as a shell would; the command needs no shell."""
+        try:
+            words = tuple(shlex.split(self.text()))
+        except ValueError:
+            self.refuse("a quote is not closed", "close it")
+        if not words[0]:
+            self.refuse("the program has no name", "begin with the program to run")
+        return words
 
     def path(self) -> Path:
         """A path, absolute relative to where it was given."""

@@ -78,6 +78,7 @@ KEYS = frozenset(
         "min-length",
         "names",
         "ogg-end",
+        "on-finish",
         "plaintext",
         "progress",
         "rate",

@@ -35,9 +35,10 @@ def test_all_surfaces_share_one_vocabulary(calls, upload, program, start_service
     calls.write("a.wav", "b.wav")
     calls.put("c.wav", b"")
     calls.write("converted.wav").put("converted.wav", make.encoded("WAV", "GSM610"))
-    log = tmp_path / "attempts.log"
+    log, finished = tmp_path / "attempts.log", tmp_path / "finished.json"
+    hook = ("--on-finish", f"sh -c 'cat > {finished}'")
     with start_service("--lose-answer", "1", "--lost-answer", "proxy") as service:
-        result = upload("--progress", "json", "-v", "--log-file", log, to=service)
+        result = upload("--progress", "json", "-v", "--log-file", log, *hook, to=service)
     assert result.code == 1
     calls.write("d.wav").write("long.wav", seconds=2)
     calls.put("e.json", b"{}")
@@ -45,6 +46,7 @@ def test_all_surfaces_share_one_vocabulary(calls, upload, program, start_service
     surfaces = {
         "events": [json.loads(line) for line in result.out.splitlines()],
         "log": [json.loads(line) for line in log.read_text("ascii").splitlines()],
+        "on finish": json.loads(finished.read_text("ascii")),
         "check": json.loads(program("check", calls, "--json", *at_once).out),
         "status": json.loads(program("status", calls, "--json").out),
         "manifest": [

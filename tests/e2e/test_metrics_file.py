@@ -124,11 +124,12 @@ def test_a_run_is_seen_while_it_goes_on_and_another_one_does_not_disturb_it(
         for line in process.stdout:
             if json.loads(line)["event"] == "upload_started":
                 break
-        found = told(prom)
-        assert found["running"] == 1
-        assert "run_exit_code" not in found
-        assert upload(*metrics, to=service).code == 5
-        assert told(prom) == found
+        with service.paused():
+            found = told(prom)
+            assert found["running"] == 1
+            assert "run_exit_code" not in found
+            assert upload(*metrics, to=service).code == 5
+            assert told(prom) == found
         assert program.finish(process).code == 0
     assert (told(prom)["running"], told(prom)["run_exit_code"]) == (0, 0)
 
