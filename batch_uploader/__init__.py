@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from batch_uploader.app.check import check_directory
     from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
     from batch_uploader.app.directory import directory_uploader, upload_directory
+    from batch_uploader.app.doctor.diagnosis import Diagnosis, Health
+    from batch_uploader.app.doctor.examination import diagnose
     from batch_uploader.app.duplicates import (
         DuplicateExample,
         DuplicateGroup,
@@ -90,6 +92,7 @@ __all__ = [
     "Container",
     "Credentials",
     "DeclaredSidecar",
+    "Diagnosis",
     "DirectorySource",
     "DirectoryStatus",
     "DuplicateExample",
@@ -102,6 +105,7 @@ __all__ = [
     "Filters",
     "Finding",
     "Format",
+    "Health",
     "IamToken",
     "IamTokenCommand",
     "IamTokenFile",
@@ -148,6 +152,7 @@ __all__ = [
     "Verdict",
     "VmMetadataToken",
     "check_directory",
+    "diagnose",
     "directory_status",
     "directory_uploader",
     "export_manifest",
@@ -211,6 +216,8 @@ _MODULES = {
     "app.status": ("DirectoryStatus", "directory_status"),
     "app.check": ("check_directory",),
     "app.inspection": ("CheckSummary", "Finding", "Inspection"),
+    "app.doctor.diagnosis": ("Diagnosis", "Health"),
+    "app.doctor.examination": ("diagnose",),
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
 }

@@ -50,10 +50,7 @@ from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
-from batch_uploader.sinks.speechsense.resources import DESCRIPTORS
-
-_DESCRIPTORS_EACH = 4
-"""A recording in flight has its file and a connection, and briefly its folder and sidecar."""
+from batch_uploader.sinks.speechsense.resources import uploads_within
 
 
 class Uploader:
@@ -374,8 +371,7 @@ def within_descriptors(options: RunOptions) -> RunOptions:
     spare = spare_descriptors()
     if spare is None:
         return options
-    most = max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
-    return replace(options, concurrency=min(options.concurrency, most))
+    return replace(options, concurrency=min(options.concurrency, uploads_within(spare)))
 
 
 def _require_listeners(listeners: Sequence[object]) -> None:

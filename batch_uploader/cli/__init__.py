@@ -21,6 +21,7 @@ _HELP = """Upload a directory of call recordings to Yandex SpeechSense exactly o
 Start here:
   batch-uploader demo                  see it work, no account needed
   batch-uploader init calls/           recognise an archive, write its settings
+  batch-uploader doctor calls/         whether the service can be reached, and what is missing
   batch-uploader check calls/          what would be uploaded, and what is wrong
   batch-uploader upload calls/ --connection-id ID --api-key-file key
 
@@ -59,6 +60,7 @@ for _command in (
     commands.status,
     commands.resolve,
     commands.manifest,
+    commands.doctor,
     emulator,
     commands.demo,
     completion,

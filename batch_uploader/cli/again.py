@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch_uploader.app.duplicates import DuplicateGroup
-from batch_uploader.cli.flags import PLACE, READING, UPLOAD
+from batch_uploader.cli.flags import DOCTOR, PLACE, READING, UPLOAD
 from batch_uploader.core.errors import CommandHint, ConfigError, OtherRoots, UploaderError
 from batch_uploader.core.text import quote
 from batch_uploader.settings import Settings
@@ -14,6 +14,7 @@ from batch_uploader.ui.duplicates import ShownGroup
 
 _KNOWN = {
     "check": READING,
+    "doctor": DOCTOR,
     "manifest": PLACE,
     "resolve": PLACE,
     "status": PLACE,

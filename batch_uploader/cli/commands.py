@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from batch_uploader.cli.flags import INIT, PLACE, READING, SEARCH, UPLOAD
+from batch_uploader.cli.flags import DOCTOR, INIT, PLACE, READING, SEARCH, UPLOAD
 from batch_uploader.cli.options import FOLDER, PATH, Flag, Panel, command
 
 Flags = Mapping[str, object]
@@ -372,6 +372,29 @@ def init(
     from batch_uploader.cli.init import init as run
 
     return run(directory, flags, Asked(tables or (), layout, timezone, talk_id, output))
+
+
+@command(
+    click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=FOLDER),
+    _JSON,
+    flags=DOCTOR,
+    examples=(
+        "batch-uploader doctor",
+        "batch-uploader doctor calls/ --connection-id ID --api-key-file key",
+        "batch-uploader doctor calls/ --json | jq '.checks[] | select(.health != \"ok\")'",
+    ),
+)
+def doctor(directory: Path | None, flags: Flags, *, as_json: bool) -> int:
+    """Find out why uploads fail, or whether they will work: each check with its cure.
+
+    Checks this machine, the way to the service (DNS, TCP, proxy, TLS, HTTP/2), the service, its
+    clock, the credentials and the connection; with DIRECTORY also whether that can be read, the
+    disk of the ledger, and the ledger. Nothing is uploaded, changed or billed. It takes 20 seconds
+    at most. The exit code is 1 if a check fails.
+    """
+    from batch_uploader.cli.doctor import doctor as run
+
+    return run(directory, flags, as_json=as_json)
 
 
 @command(click.Argument(["directory"], metavar="[DIRECTORY]", required=False, type=FOLDER))

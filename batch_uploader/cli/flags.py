@@ -469,3 +469,7 @@ UPLOAD: Final = (
     ),
 )
 """All flags of an upload."""
+
+_OF_DOCTOR: Final = (_OF_INIT - {"stamp_field", "kind"}) | {"config", "profile", "concurrency"}
+DOCTOR: Final = tuple(flag for flag in UPLOAD if flag.name in _OF_DOCTOR)
+"""The flags that say what an upload needs."""

@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import formatdate
 from typing import Any, TypeAlias
 
 import grpc
@@ -26,8 +27,8 @@ class Service(grpc.GenericRpcHandler):
     """Authenticates, delays and answers requests, and turns a RpcRefusal into a status.
 
     It serves the three uploads, Search, Get and IamTokenService/Create; gRPC itself answers
-    UNIMPLEMENTED to the rest. Each answer has ``x-request-id`` and ``x-server-trace-id`` in its
-    trailing metadata.
+    UNIMPLEMENTED to the rest. Each answer has ``x-request-id``, ``x-server-trace-id`` and the
+    ``date`` of the emulator's clock in its trailing metadata.
     """
 
     def __init__(
@@ -100,7 +101,11 @@ class Service(grpc.GenericRpcHandler):
         return await self._answer(context, exchange)
 
     async def _answer(self, context: _Context, work: Callable[[], Awaitable[Message]]) -> bytes:
-        ids = (("x-request-id", str(uuid.uuid4())), ("x-server-trace-id", secrets.token_hex(16)))
+        ids = (
+            ("x-request-id", str(uuid.uuid4())),
+            ("x-server-trace-id", secrets.token_hex(16)),
+            ("date", formatdate(usegmt=True)),
+        )
         context.set_trailing_metadata(ids)
         try:
             if self._control.faults.latency:

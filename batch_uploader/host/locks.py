@@ -48,6 +48,25 @@ def locks_ranges(folder: Path) -> bool:
     return True
 
 
+def locks_exclude(folder: Path) -> bool:
+    """Whether a lock of a whole file keeps others out there; some network shares grant all.
+
+    Tried with a file of its own. True if none can be made. Raises OSError if locks are not
+    supported.
+    """
+    name = temporary_name(folder / "whole")
+    one, other = FileLock(name), FileLock(name)
+    try:
+        return not (one.acquire() and other.acquire())
+    except PermissionError:
+        return True
+    finally:
+        one.release()
+        other.release()
+        with suppress(OSError):
+            name.unlink()
+
+
 class FileLock:
     """An exclusive lock on a file of its own; it ends with its process, also with a killed one.
 

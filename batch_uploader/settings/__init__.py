@@ -49,6 +49,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from batch_uploader.settings.sending import Sending
+    from batch_uploader.sinks.speechsense.channel import Endpoint
+    from batch_uploader.sinks.speechsense.credentials import Credentials
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -182,6 +184,18 @@ class Settings:
         from batch_uploader.settings.sending import read_sending  # imports gRPC
 
         return read_sending(self._layers)
+
+    def endpoint(self) -> "Endpoint":
+        """Where the service is, without a credential."""
+        from batch_uploader.settings.sending import read_endpoint  # as above
+
+        return read_endpoint(self._layers)
+
+    def credentials(self) -> "Credentials":
+        """The credentials alone."""
+        from batch_uploader.settings.sending import read_credentials  # as above
+
+        return read_credentials(self._layers, self.endpoint())
 
     def options(self) -> RunOptions:
         """How the run behaves."""

@@ -40,7 +40,7 @@ class Sending(Struct, frozen=True):
 
 def read_sending(layers: ChainMap[str, RawSetting]) -> Sending:
     """Reads the credential's file as well. Raises ConfigError."""
-    endpoint = _endpoint(layers)
+    endpoint = read_endpoint(layers)
     whole = layers["whole-limit"].size() if "whole-limit" in layers else WHOLE_LIMIT
     if whole > LARGEST_WHOLE:
         layers["whole-limit"].refuse(
@@ -50,14 +50,15 @@ def read_sending(layers: ChainMap[str, RawSetting]) -> Sending:
     doubted = "doubt-unavailable" in layers and layers["doubt-unavailable"].switch()
     return Sending(
         endpoint,
-        _credentials(layers, endpoint),
+        read_credentials(layers, endpoint),
         whole,
         layers["stamp-field"].word() if "stamp-field" in layers else None,
         Unavailable.DOUBTED if doubted else Unavailable.BELIEVED,
     )
 
 
-def _endpoint(layers: ChainMap[str, RawSetting]) -> Endpoint:
+def read_endpoint(layers: ChainMap[str, RawSetting]) -> Endpoint:
+    """Address and protection of the service. Raises ConfigError."""
     ca_file = layers["ca-file"].path() if "ca-file" in layers else None
     plaintext = layers.get("plaintext")
     security = Security.PLAINTEXT if plaintext and plaintext.switch() else Security.TLS
@@ -79,8 +80,11 @@ def _proxy(layers: ChainMap[str, RawSetting]) -> Proxy:
     return Proxy.IGNORED if ignored else Proxy.ENVIRONMENT
 
 
-def _credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Credentials:
-    """From the flags and the environment together, else from the highest layer of the file."""
+def read_credentials(layers: ChainMap[str, RawSetting], endpoint: Endpoint) -> Credentials:
+    """From the flags and the environment together, else from the highest layer of the file.
+
+    Raises ConfigError, also if there are none.
+    """
     makers = _makers(layers, endpoint)
     flags, variables, *file = (
         [(name, layer[name]) for name in makers if name in layer and _is_on(name, layer[name])]

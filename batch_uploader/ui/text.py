@@ -8,7 +8,7 @@ from batch_uploader.ui.stream import Line, Span
 
 ELLIPSIS = "…"
 
-_OURS = r"\bbatch-uploader (?:upload|check|status|resolve|manifest|emulator|demo)\b"
+_OURS = r"\bbatch-uploader (?:upload|check|status|resolve|manifest|doctor|emulator|demo)\b"
 _COMMAND = re.compile(rf"`[^`]+`|{_OURS}")
 _TOKEN = re.compile(rf"{_OURS}.*|(?:`[^`]+`|\S)+")
 """A command or a word, with all that is joined to it."""

@@ -1,20 +1,13 @@
 """Endpoints and what protects the way to them, with real certificates."""
 
 import base64
-import contextlib
-import datetime as dt
-import ipaddress
 import re
 
-import anyio
-import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 from support.audio_makers import write_recording
+from support.authorities import DAY, NOW, Authority
+from support.proxies import HttpProxy, Tunnel
 from support.sink_samples import Sound, Tries, sample
 from support.sink_servers import TalkServer
 
@@ -35,57 +28,6 @@ from batch_uploader.sinks.speechsense.evidence import Unavailable
 from batch_uploader.sinks.speechsense.sink import SpeechSenseSink
 
 CONTENT = b"RIFF" + bytes(1000)
-NOW = dt.datetime.now(dt.UTC)
-DAY = dt.timedelta(days=1)
-
-
-class Authority:
-    """A CA that lives as long as a test."""
-
-    def __init__(self, name):
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._builder(self._name, self._key, NOW + DAY).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        self.pem = pem(certificate.sign(self._key, hashes.SHA256()))
-
-    def server(self, *hosts, until=NOW + DAY):
-        """Server credentials for these names and addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        certificate = self._builder(subject, key, until).add_extension(
-            x509.SubjectAlternativeName([alternative(host) for host in hosts]), critical=False
-        )
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        signed = pem(certificate.sign(self._key, hashes.SHA256()))
-        return grpc.ssl_server_credentials([(private, signed)])
-
-    def _builder(self, subject, key, until):
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - 3 * DAY)
-            .not_valid_after(until)
-        )
-
-
-def pem(certificate):
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def alternative(host):
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
 
 
 @pytest.fixture(scope="module")
@@ -326,28 +268,6 @@ def test_a_proxy_can_be_ignored_and_never_serves_loopback():
     assert proxy_in_use(Endpoint("localhost", 443), environment) is None
 
 
-class HttpProxy:
-    """Notes the request line of whoever connects, and refuses it."""
-
-    async def __aenter__(self):
-        self.asked = []
-        self._listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        self.port = self._listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - no Django here
-        self._group = await anyio.create_task_group().__aenter__()
-        self._group.start_soon(self._listener.serve, self._serve)
-        return self
-
-    async def __aexit__(self, *exc):
-        self._group.cancel_scope.cancel()
-        await self._group.__aexit__(None, None, None)
-        await self._listener.aclose()
-
-    async def _serve(self, stream):
-        async with stream:
-            self.asked.append((await stream.receive()).split(b"\r\n")[0])
-            await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-
-
 async def test_a_proxy_that_refuses_is_named(monkeypatch):
     async with HttpProxy() as proxy:
         for name in ("grpc_proxy", "no_grpc_proxy", "no_proxy"):
@@ -362,30 +282,6 @@ async def test_a_proxy_that_refuses_is_named(monkeypatch):
         with pytest.raises(NotSent, match="DNS"):
             await upload(Endpoint("example.invalid", 443, proxy=Proxy.IGNORED))
         assert len(proxy.asked) == 1
-
-
-class Tunnel(HttpProxy):
-    """Lets everybody through to one port of this machine, whatever they ask for."""
-
-    def __init__(self, port):
-        self._behind = port
-
-    async def _serve(self, stream):
-        async with stream, await anyio.connect_tcp("127.0.0.1", self._behind) as server:
-            self.asked += (await stream.receive()).split(b"\r\n")
-            await stream.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            async with anyio.create_task_group() as group:
-                group.start_soon(_pass_on, stream, server)
-                await _pass_on(server, stream)
-                group.cancel_scope.cancel()
-
-
-async def _pass_on(source, target):
-    with contextlib.suppress(
-        anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError
-    ):
-        while True:
-            await target.send(await source.receive())
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])

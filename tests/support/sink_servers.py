@@ -152,6 +152,9 @@ class TalkServer(grpc.GenericRpcHandler):
 
     async def _search(self, request, context):
         message = wire.SearchTalkRequest.FromString(request)
+        if not message.filters:
+            await _at(Moment.END, self._begin(context), context)
+            return wire.SearchTalkResponse().SerializeToString()
         (condition,) = message.filters
         self.searches.append((condition.key, list(condition.any_match.values)))
         await _at(Moment.END, self._begin(context), context)

@@ -13,6 +13,7 @@ from batch_uploader.ledgers.sqlite.place import require_place
 from batch_uploader.ledgers.sqlite.reader import LedgerReader, Totals
 from batch_uploader.ledgers.sqlite.replacing import Replacement
 from batch_uploader.ledgers.sqlite.scratch import ScratchLedger, is_foretold
+from batch_uploader.ledgers.sqlite.soundness import require_sound
 
 __all__ = [
     "Glance",
@@ -30,4 +31,5 @@ __all__ = [
     "remains",
     "require_last",
     "require_place",
+    "require_sound",
 ]

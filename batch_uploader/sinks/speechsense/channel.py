@@ -135,8 +135,15 @@ def channel_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
     if endpoint.security is Security.PLAINTEXT:
         return None
     proxy_in_use(endpoint)
-    roots = _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
-    return grpc.ssl_channel_credentials(roots)
+    return grpc.ssl_channel_credentials(trusted_roots(endpoint))
+
+
+def trusted_roots(endpoint: Endpoint) -> bytes | None:
+    """The certificates of the authorities to trust, as PEM; None for those that gRPC has built in.
+
+    Blocks briefly to read them. Raises ConfigError if the CA file cannot be used.
+    """
+    return _read_roots(endpoint.ca_file) if endpoint.ca_file else _system_roots()
 
 
 def open_channel(
@@ -180,6 +187,16 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
     Raises ConfigError for a URL that has no host where gRPC expects it: gRPC would wait for it for
     ever, and take a part of its password for its name.
     """
+    authority = proxy_authority(endpoint, environment)
+    # Without the user and the password, which must not be logged.
+    return None if authority is None else authority.rpartition("@")[2]
+
+
+def proxy_authority(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The proxy with its user and password, ``user:password@host:port``: a secret.
+
+    Raises as ``proxy_in_use`` does.
+    """
     if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
         return None
     variable = next((name for name in _PROXIES if environment.get(name)), None)
@@ -189,7 +206,6 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
     exempt = next(filter(None, map(environment.get, _EXEMPT)), "")
     if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
         return None
-    # Without the user and the password, which must not be logged.
     authority = _authority(named)
     proxy = authority.rpartition("@")[2]
     if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
@@ -198,7 +214,7 @@ def proxy_in_use(endpoint: Endpoint, environment: Mapping[str, str] = os.environ
             hint="write it as http://HOST:PORT, with the special characters of its user and"
             " password as %XX; or bypass the proxy with --ignore-proxy",
         )
-    return proxy
+    return authority
 
 
 def named(endpoint: Endpoint) -> str:

@@ -276,14 +276,15 @@ def _doubted(answer: RpcResult, where: str) -> _Advice:
         return _Advice(f"{where} accepted it without a talk ID", _CHECK_FIRST)
     if answer.code is StatusCode.DEADLINE_EXCEEDED:
         return _Advice(f"{where} did not answer in time, so it may have been stored", _CHECK_FIRST)
-    if stand_in := _stand_in(answer, where):
-        return _Advice(stand_in, f"check what is in between; {_CHECK_FIRST}")
+    if other := stand_in(answer, where):
+        return _Advice(other, f"check what is in between; {_CHECK_FIRST}")
     return _Advice(
         f"the answer of {where} was lost or is unclear, so it may have been stored", _CHECK_FIRST
     )
 
 
-def _stand_in(answer: RpcResult, where: str) -> str | None:
+def stand_in(answer: RpcResult, where: str) -> str | None:
+    """Says that something else than the service answered, None if nothing shows that."""
     text = answer.details.lower()
     if not _any(_NOT_GRPC, text):
         return None
@@ -293,8 +294,8 @@ def _stand_in(answer: RpcResult, where: str) -> str | None:
 
 
 def _refused(answer: RpcResult, where: str) -> _Advice:
-    if stand_in := _stand_in(answer, where):
-        return _Advice(stand_in, "check the endpoint and what is in between")
+    if other := stand_in(answer, where):
+        return _Advice(other, "check the endpoint and what is in between")
     if answer.code is StatusCode.UNIMPLEMENTED:
         return _Advice(
             f"{where} does not support uploads", "check the endpoint and any proxy in between"

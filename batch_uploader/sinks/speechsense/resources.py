@@ -10,6 +10,8 @@ from batch_uploader.host.resources import spare_descriptors, spare_threads, taki
 DESCRIPTORS: Final = 24
 """At the start: gRPC's, the ledger's, and files that are open briefly."""
 DESCRIPTORS_WITHOUT_GRPC: Final = 16
+_DESCRIPTORS_EACH: Final = 4
+"""A recording in flight has its file and a connection, and briefly its folder and sidecar."""
 _MEMORY: Final = 192
 """MiB, half of it for recordings in flight."""
 # gRPC starts one for each processor up to 16; the others are the ledger's and the display's.
@@ -54,3 +56,13 @@ def require_descriptors(count: int) -> None:
             " allowed",
             hint="raise the limit: ulimit -n 1024, or LimitNOFILE= in a systemd unit",
         )
+
+
+def uploads_within(spare: int) -> int:
+    """How many uploads at once so many descriptors are enough for; at least one."""
+    return max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
+
+
+def descriptors_for(uploads: int) -> int:
+    """How many descriptors so many uploads at once need."""
+    return DESCRIPTORS + uploads * _DESCRIPTORS_EACH

@@ -1,0 +1,1 @@
+"""``doctor``: what an upload needs, checked one by one, at no cost."""

@@ -1,0 +1,111 @@
+"""The way to the service: names, TCP, the proxy, TLS, HTTP/2."""
+
+import ssl
+
+from batch_uploader.app.doctor.diagnosis import Sign, warn, well
+from batch_uploader.app.doctor.patient import Patient, in_thread
+from batch_uploader.sinks.speechsense import tls
+from batch_uploader.sinks.speechsense.channel import Security, trusted_roots
+from batch_uploader.sinks.speechsense.way import SECONDS, Obstacle, Route, greet, no_http2
+
+_FEWEST_SECONDS = 1.0
+_SHOWN = 2
+
+
+async def dns(patient: Patient) -> Sign:
+    """Whether the host that is connected to first has addresses."""
+    way = patient.way = Route(patient.endpoint)
+    patient.addresses = found = await in_thread(way.addresses)
+    if found == [way.host]:
+        return well(f"{way.first} is an address, so no name is resolved")
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return well(f"{way.host} has the address {', '.join(found[:_SHOWN])}{more}")
+
+
+async def tcp(patient: Patient) -> Sign:
+    """Whether its port can be connected to."""
+    way = _way(patient)
+    working, failed = await in_thread(lambda: _try(way, patient.addresses))
+    if not working and failed is not None:
+        raise failed
+    patient.addresses = working
+    if failed is not None:
+        return warn(
+            "some_addresses",
+            f"{way.first} can be reached by {working[0]}, but not by all its addresses:"
+            f" {failed.problem}",
+            "if that is an IPv6 address, give this machine a route for IPv6 or turn it off",
+        )
+    return well(f"{way.first} accepts connections")
+
+
+def _try(way: Route, addresses: list[str]) -> tuple[list[str], Obstacle | None]:
+    working, failed = [], None
+    for each in addresses:
+        try:
+            way.connect(each, max(_FEWEST_SECONDS, SECONDS / len(addresses))).close()
+            working.append(each)
+        except Obstacle as obstacle:
+            failed = failed or obstacle
+    return working, failed
+
+
+async def proxy(patient: Patient) -> Sign:
+    """Whether the proxy connects to the endpoint."""
+    way = _way(patient)
+    if way.proxy is None:
+        return well("no proxy is used")
+
+    def try_it() -> None:
+        with way.open(patient.addresses[0]):
+            pass
+
+    await in_thread(try_it)
+    return well(f"the proxy {way.proxy} connects to {way.endpoint}")
+
+
+async def certificate(patient: Patient) -> Sign:
+    """Who signed the certificate of the endpoint."""
+    way, endpoint = _way(patient), patient.endpoint
+    if endpoint.security is Security.PLAINTEXT:
+        return well("not used, since --plaintext is given")
+    signed = await in_thread(lambda: tls.examine(way, patient.addresses[0]))
+    text = f"the certificate of {endpoint} is signed by {signed.issuer}"
+    if endpoint.ca_file is None and not signed.publicly:
+        return warn(
+            "private_authority",
+            f"{text}, which this machine trusts, but which is not a public authority: probably a"
+            " proxy or a firewall that reads the traffic",
+            "if nobody may hear the calls on the way, have the host exempted from inspection",
+        )
+    trusted = f", which {endpoint.ca_file} trusts" if endpoint.ca_file else ""
+    return well(text + trusted)
+
+
+async def http2(patient: Patient) -> Sign:
+    """Whether HTTP/2 gets through, which gRPC needs."""
+    way = _way(patient)
+    await in_thread(lambda: _greet(way, patient.addresses[0]))
+    return well("it gets through")
+
+
+def _greet(way: Route, address: str) -> None:
+    endpoint = way.endpoint
+    with way.open(address) as connection:
+        if endpoint.security is Security.PLAINTEXT:
+            greet(connection, str(endpoint))
+            return
+        try:
+            secured = tls.shake_hands(connection, endpoint, trusted_roots(endpoint), "h2")
+        except ssl.SSLError as error:
+            # Its certificate was accepted before.
+            raise no_http2(str(endpoint)) from error
+        with secured:
+            if secured.selected_alpn_protocol() != "h2":
+                raise no_http2(str(endpoint))
+            greet(secured, str(endpoint))
+
+
+def _way(patient: Patient) -> Route:
+    assert patient.way is not None  # noqa: S101 - a check that it needs has made it
+    return patient.way

@@ -1,0 +1,183 @@
+"""One Search for one talk: it costs nothing, and shows whom the service lets in, and to what."""
+
+import re
+import uuid
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+from msgspec import Struct
+
+from batch_uploader.sinks.speechsense import wire
+from batch_uploader.sinks.speechsense.channel import (
+    Endpoint,
+    channel_credentials,
+    named,
+    open_channel,
+)
+from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left, stand_in
+from batch_uploader.sinks.speechsense.redaction import remember
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, unreadable
+from batch_uploader.sinks.speechsense.transport import is_of_a_break
+from batch_uploader.sinks.speechsense.way import Obstacle
+
+_DATE: Final = "date"
+_EXPIRED: Final = re.compile(r"expired|истек", re.IGNORECASE)
+_NEW_KEY: Final = (
+    "make a new one: yc iam api-key create --service-account-name NAME --scopes yc.speech-sense.use"
+)
+_ANSWERS: Final = frozenset(
+    {
+        StatusCode.OK,
+        StatusCode.UNAUTHENTICATED,
+        StatusCode.PERMISSION_DENIED,
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.NOT_FOUND,
+        StatusCode.FAILED_PRECONDITION,
+        StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""What the service says of itself, even if it refuses the request."""
+
+
+class SearchAnswer(Struct, frozen=True):
+    """How the service answered: ``result`` is OK with the number of talks, or a status.
+
+    ``date`` is the service's own time in seconds since the epoch, if it told.
+    """
+
+    result: RpcResult
+    talks: int = 0
+    date: float | None = None
+
+
+async def ask(
+    endpoint: Endpoint, *, header: str | None, connection_id: str, seconds: float
+) -> SearchAnswer:
+    """Search the connection for one talk; without ``header``, as nobody.
+
+    Raises ConfigError if the CA file cannot be used, or the system lacks what gRPC needs.
+    """
+    ids = [("x-client-request-id", str(uuid.uuid4()))]
+    secrets: tuple[str, ...] = ()
+    if header is not None:
+        secrets = (header.partition(" ")[2],)
+        remember(*secrets)
+        ids.append(("authorization", header))
+    request = wire.SearchTalkRequest(connection_id=connection_id, page_size=1)
+    async with open_channel(endpoint, channel_credentials(endpoint)) as channel:
+        search: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(wire.SEARCH)
+        call = search(request.SerializeToString(), metadata=tuple(ids), timeout=seconds)
+        try:
+            answer = await call
+            metadata = (*(await call.trailing_metadata()), *(await call.initial_metadata()))
+            page = wire.SearchTalkResponse.FromString(answer)
+        except grpc.aio.AioRpcError as error:
+            refused = RpcResult.of(error, secrets)
+            return SearchAnswer(refused, date=_date_of(refused.metadata))
+        except (DecodeError, TypeError) as error:  # None is an answer without a message
+            return SearchAnswer(unreadable(error))
+        except Exception as error:  # noqa: BLE001 - gRPC may raise anything
+            return SearchAnswer(unreadable(error))
+    return SearchAnswer(RpcResult(StatusCode.OK), page.talks_count, _date_of(metadata))
+
+
+def _date_of(metadata: tuple[tuple[str, str | bytes], ...]) -> float | None:
+    for name, value in metadata:
+        if name == _DATE and isinstance(value, str):
+            try:
+                return parsedate_to_datetime(value).timestamp()
+            except (ValueError, TypeError, OverflowError):
+                continue
+    return None
+
+
+def require_service(asked: SearchAnswer, endpoint: Endpoint) -> None:
+    """Raise Obstacle unless a SpeechSense answered, whatever it said."""
+    answer = asked.result
+    if answer.code is StatusCode.OK:
+        return
+    where = named(endpoint)
+    if other := stand_in(answer, where):
+        raise Obstacle("not_the_service", other, "check the endpoint and what is in between")
+    if never_left(answer):
+        error = classify(answer, extent=Extent.PART, where=where)
+        raise Obstacle("unreachable", error.problem, *error.hints)
+    if answer.code is StatusCode.UNIMPLEMENTED:
+        raise Obstacle(
+            "not_the_service",
+            f'{where} speaks gRPC, but it does not know Search ("{answer.quote()}")',
+            "check the endpoint",
+        )
+    if answer.code is StatusCode.DEADLINE_EXCEEDED:
+        raise Obstacle(
+            "silent",
+            f"{where} takes requests, and does not answer in time",
+            "try again later; if it stays so, check what is in between",
+        )
+    if answer.code not in _ANSWERS or is_of_a_break(answer.details):
+        raise Obstacle(
+            "unavailable",
+            f'{where} fails to answer: {answer.code.name} ("{answer.quote()}")',
+            "try again later; if it stays so, check what is in between",
+        )
+
+
+def require_admitted(asked: SearchAnswer, header: str) -> None:
+    """Raise Obstacle if the service does not accept the credentials, sent as ``header``."""
+    answer = asked.result
+    if answer.code is not StatusCode.UNAUTHENTICATED:
+        return
+    said = f'("{answer.quote()}")'
+    if header.startswith("Api-Key"):
+        raise Obstacle(
+            "wrong_key",
+            f"the service does not accept the API key {said}",
+            "check that it is the secret of the key, not its ID, and that the key still exists",
+            _NEW_KEY,
+        )
+    if _EXPIRED.search(answer.details):
+        raise Obstacle(
+            "expired_token",
+            f"the IAM token has expired {said}",
+            "an IAM token is valid for at most 12 hours; get a new one: yc iam create-token",
+            "for longer, use an API key or a service account's key: they need no renewal by you",
+        )
+    raise Obstacle(
+        "wrong_token",
+        f"the service does not accept the IAM token {said}",
+        "it may have expired, or be of another kind; get a new one: yc iam create-token",
+    )
+
+
+def require_connection(asked: SearchAnswer, connection_id: str) -> None:
+    """Raise Obstacle unless the service knows the connection, and lets the account search it."""
+    answer = asked.result
+    said = f'("{answer.quote()}")'
+    if answer.code is StatusCode.PERMISSION_DENIED:
+        raise Obstacle(
+            "missing_role",
+            f"the account may not use the connection {connection_id} {said}",
+            "grant the service account the role speech-sense.data.editor on the space",
+            "an API key also needs the scope yc.speech-sense.use, which it gets when it is made",
+            "if the ID is of another space, correct it",
+        )
+    unknown = answer.code is StatusCode.NOT_FOUND or (
+        answer.code is StatusCode.INVALID_ARGUMENT
+        and ("connection_id" in answer.faulty_fields() or "connection" in answer.details.lower())
+    )
+    if unknown:
+        raise Obstacle(
+            "wrong_connection",
+            f"the service does not know the connection {connection_id} {said}",
+            "check the ID: the SpeechSense console shows it with the connection (it is not the ID"
+            " of the space or the project)",
+        )
+    if answer.code is not StatusCode.OK:
+        raise Obstacle(
+            "unavailable",
+            f"the service does not search: {answer.code.name} {said}",
+            "try again later",
+        )
