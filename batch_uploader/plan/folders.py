@@ -208,7 +208,9 @@ class FolderPlanner(Struct, frozen=True):
             # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
-        at_rest = {path for path, record in known.items() if record.status in AT_REST}
+        at_rest = {
+            path: record.stat.about for path, record in known.items() if record.status in AT_REST
+        }
         bundles, orphans = self.describer.gather(listing, self.source.is_audio, at_rest)
         if only is not None:
             bundles = [each for each in bundles if each.path in only]

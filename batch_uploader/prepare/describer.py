@@ -1,6 +1,6 @@
 """Where the metadata of recordings come from: from the sidecars beside them, or from elsewhere."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Final, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ from batch_uploader.prepare.sidecar import Schema
 _AT_ONCE = 4096
 """Bytes; a larger sidecar is not read in the event loop."""
 _ANNOUNCED_AT_ONCE: Final = 10_000
+NOTHING: Final[Mapping[str, bytes | None]] = {}
 _SHOWN: Final = 3
 """Rows that cannot be used, of those that are told."""
 
@@ -29,11 +30,15 @@ class Describer(Protocol):
     """Says what describes the recordings of a source."""
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
+        self,
+        listing: Listing,
+        is_audio: Callable[[str], bool],
+        at_rest: Mapping[str, bytes | None] = NOTHING,
     ) -> tuple[list[Bundle], list[Orphan]]:
         """The recordings of a folder, each with all that describes it, and what is left over.
 
-        What is ``at_rest``, by its path, keeps what describes it, though others may claim that.
+        What is ``at_rest``, by its path, with its recorded ``about_version``, keeps what describes
+        it, though others may claim that.
 
         ``about_version`` is a digest of all that describes a recording but the first file of
         ``about``: the others, the row of a table. It is equal if and only if that is unchanged, and
@@ -134,7 +139,10 @@ class Sidecars(Struct, frozen=True):
     mode: SidecarMode
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
+        self,
+        listing: Listing,
+        is_audio: Callable[[str], bool],
+        at_rest: Mapping[str, bytes | None] = NOTHING,
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair them by name."""
         del at_rest

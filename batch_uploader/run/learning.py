@@ -97,7 +97,8 @@ class Learning:
 
     def _found(self, listing: Listing, lacking: dict[str, Record]) -> list[LearnIdentity]:
         found = []
-        for each in self._preparer.describer.gather(listing, self._source.is_audio, lacking)[0]:
+        at_rest = {path: record.stat.about for path, record in lacking.items()}
+        for each in self._preparer.describer.gather(listing, self._source.is_audio, at_rest)[0]:
             record = lacking.get(each.path)
             if record is None or not record.stat.is_like(version_of(each)):
                 continue

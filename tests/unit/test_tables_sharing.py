@@ -147,3 +147,26 @@ def test_recordings_that_cannot_be_read_are_made_once_more(folder, content):
         before = made.id
     with Recordings(path) as again:
         assert (again.id, again.found(1, None)) == (before, ["a.wav"])
+
+
+def test_what_changes_in_a_table_leads_to_its_recordings(folder):
+    folder.write("cdr.csv", as_csv([("uid", "recordingfile"), ["a", "x/a.wav"], ["b", "b.wav"]]))
+
+    def table(run):
+        with (
+            Recordings(folder.indexes / "recordings.db") as recordings,
+            folder.table("cdr.csv", recordings=recordings) as opened,
+        ):
+            return run(opened)
+
+    paths = [f"x/{number}.wav" for number in range(3000)] + ["x/a.wav", "x/b.wav", "y/b.mp3"]
+    table(lambda opened: opened.announce([wanted(path) for path in paths]))
+    before = table(lambda opened: opened.generation)
+    assert table(lambda opened: opened.touched_since(before)) == frozenset()
+    assert table(lambda opened: opened.touched_since("")) is None
+    more = [["c", f"{number}.wav"] for number in range(0, 6000, 2)]
+    folder.append("cdr.csv", as_csv([["c", "b.wav"], *more]))
+    touched = {f"x/{number}.wav" for number in range(0, 3000, 2)}
+    assert table(lambda opened: opened.touched_since(before)) == touched | {"x/b.wav", "y/b.mp3"}
+    (folder.indexes / "recordings.db").unlink()
+    assert table(lambda opened: opened.touched_since(before)) is None

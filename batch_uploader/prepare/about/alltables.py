@@ -1,6 +1,6 @@
 """The tables of the settings: brought up to date before a run, asked for rows during it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from batch_uploader.prepare.about.tables.choose import Condition
 from batch_uploader.prepare.about.tables.match import WantedRows
 from batch_uploader.prepare.about.tables.recordings import Recordings, recordings_path
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.table import Changed, Look, Table
+from batch_uploader.prepare.about.tables.table import Look, Table
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.describer import UnusableRows
 
@@ -61,7 +61,8 @@ class Tables:
         self._resources = ExitStack()
         self._tables: list[Table] = []
         self._lookups: dict[str, LookupTable] = {}
-        self._changed: list[Changed] = []
+        self._touched: set[str] | None = None
+        self._touched_folders: Collection[str] = ()
 
     def __bool__(self) -> bool:
         """Whether there are tables."""
@@ -85,29 +86,37 @@ class Tables:
         with ExitStack() as stack:
             folder = self._folder or Path(stack.enter_context(TemporaryDirectory()))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for spec in self._specs:
-                asking = recordings_path(folder, spec.match, [spec.timezone, self._names])
-                origin = self._origin and self._origin / asking.name
-                recordings = stack.enter_context(Recordings(asking, origin))
-                table = Table(spec, folder, self._compiled, self._origin, recordings)
-                self._tables.append(stack.enter_context(table))
+            self._tables = [self._opened(spec, folder, stack) for spec in self._specs]
             self._lookups = {
                 spec.source: stack.enter_context(LookupTable(spec, folder, self._origin))
                 for spec in self._lookup_specs
             }
-            before = json.decode(seen, type=list[str]) if seen else []
-            if len(before) != len(self._tables):
-                before = [""] * len(self._tables)
-            self._changed = [
-                table.changed_since(state)
-                for table, state in zip(self._tables, before, strict=True)
-            ]
+            self._touched = self._touched_since(json.decode(seen, type=list[str]) if seen else [])
+            self._touched_folders = {path.rpartition("/")[0] for path in self._touched or ()}
             self._resources = stack.pop_all()
+
+    def _opened(self, spec: TableSpec, folder: Path, stack: ExitStack) -> Table:
+        path = recordings_path(folder, spec.match, [spec.timezone, self._names])
+        origin = self._origin and self._origin / path.name
+        recordings = stack.enter_context(Recordings(path, origin))
+        return stack.enter_context(Table(spec, folder, self._compiled, self._origin, recordings))
+
+    def _touched_since(self, before: Sequence[str]) -> set[str] | None:
+        """The recordings that may have other rows since then; None if it may be all."""
+        if len(before) != len(self._tables):
+            return None
+        touched = set[str]()
+        for table, state in zip(self._tables, before, strict=True):
+            changed = table.touched_since(state)
+            if changed is None:
+                return None
+            touched |= changed
+        return touched
 
     def close(self) -> None:
         """Close all; more than once is fine."""
         self._resources.close()
-        self._tables, self._lookups, self._changed = [], {}, []
+        self._tables, self._lookups, self._touched = [], {}, None
 
     @property
     def state(self) -> str:
@@ -139,15 +148,13 @@ class Tables:
             cure = "; ".join(error.hints) or "correct [[metadata.table]]"
             return (Defect(wanted.path, "table-rule", error.problem, cure),)
 
-    def unchanged(self, paths: Sequence[str]) -> bool:
-        """Whether these recordings surely have the rows that they had in the last run."""
-        changed = [
-            (table, each) for table, each in zip(self._tables, self._changed, strict=True) if each
-        ]
-        if not changed:
-            return True
-        wanted = [self._wanted(path) for path in paths]
-        return not any(table.touches(each, one) for table, each in changed for one in wanted)
+    def is_settled(self, folder: str) -> bool:
+        """Whether the recordings of a folder surely have the rows of the last whole run."""
+        return self._touched is not None and folder not in self._touched_folders
+
+    def is_untouched(self, path: str) -> bool:
+        """Whether a recording surely has them, and there are tables."""
+        return bool(self._specs) and self._touched is not None and path not in self._touched
 
     def unusable(self, spec: TableSpec) -> int:
         """How many rows of one table cannot be used."""

@@ -1,6 +1,6 @@
 """Makes metadata of all that describes a recording, with the origin of each value."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from batch_uploader.prepare.about.rules import FILE, NAME, SIDECAR, TAGS, Metada
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
-from batch_uploader.prepare.describer import UnusableRows
+from batch_uploader.prepare.describer import NOTHING, UnusableRows
 from batch_uploader.prepare.pairing import Orphan
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
@@ -133,11 +133,28 @@ class ManySources:
         return self._tables.faults()
 
     def gather(
-        self, listing: Listing, is_audio: Callable[[str], bool], at_rest: Collection[str] = ()
+        self,
+        listing: Listing,
+        is_audio: Callable[[str], bool],
+        at_rest: Mapping[str, bytes | None] = NOTHING,
     ) -> tuple[list[Bundle], list[Orphan]]:
         """Pair recordings and sidecars by name, those of other systems included."""
         bundles, orphans = gather(listing, is_audio, self._rules.sidecars)
-        return [self._with_version(each, at_rest=each.path in at_rest) for each in bundles], orphans
+        kept = {
+            each.path: at_rest[each.path]
+            for each in bundles
+            if not each.about and self._tables.is_untouched(each.path)
+            if at_rest.get(each.path) is not None
+        }
+        if not self._knows_all:
+            self._tables.announce(each.path for each in bundles if each.path not in kept)
+        whole = [
+            replace(each, about_version=kept[each.path])
+            if each.path in kept
+            else self._with_version(each, at_rest=each.path in at_rest)
+            for each in bundles
+        ]
+        return whole, orphans
 
     def find(self, audio: Entry, sidecar: str | None) -> Bundle:
         """The same for one file. Blocking. Raises SourceError."""
@@ -165,7 +182,7 @@ class ManySources:
         """Whether neither rows nor further sidecars can have changed."""
         if any(each.of_folder for each in self._rules.sidecars) or len(self._rules.sidecars) > 1:
             return False
-        return self._tables.unchanged([entry.path for entry in listing.entries])
+        return not self._tables or self._tables.is_settled(listing.folder)
 
     def describe(self, bundle: Bundle) -> Metadata | tuple[Defect, ...]:
         """The metadata of all sources, or all defects. Blocking. Raises SourceError."""

@@ -7,7 +7,7 @@ table leads to its recordings, too.
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -34,6 +34,7 @@ ON CONFLICT (path) DO UPDATE SET key = excluded.key, time = excluded.time
 WHERE key IS NOT excluded.key OR time IS NOT excluded.time
 """
 _KEYS_AT_ONCE: Final = 500
+_MOST_PATHS: Final = 100_000
 _BUSY_SECONDS: Final = 60.0
 
 
@@ -123,17 +124,18 @@ class Recordings:
             found = self._connection.execute(f"{query} LIMIT {MOST_ROWS}", values).fetchall()
         return sorted(path for (path,) in found)
 
-    def with_keys(self, keys: Iterable[int]) -> Iterator[str]:
-        """The recordings with any of these keys."""
-        left = list(keys)
+    def with_keys(self, keys: Collection[int]) -> frozenset[str] | None:
+        """The recordings with any of these keys; None if there are too many to tell."""
+        left, paths = list(keys), set[str]()
         for start in range(0, len(left), _KEYS_AT_ONCE):
             some = left[start : start + _KEYS_AT_ONCE]
             marks = ", ".join("?" * len(some))
             query = f"SELECT path FROM recordings WHERE key IN ({marks})"  # noqa: S608 - marks alone
             with self._lock, self._translated():
-                found = self._connection.execute(query, some).fetchall()
-            for (path,) in found:
-                yield path
+                paths.update(path for (path,) in self._connection.execute(query, some))
+            if len(paths) > _MOST_PATHS:
+                return None
+        return frozenset(paths)
 
 
 def are_several_calls(recordings: Iterable[Entry]) -> bool:

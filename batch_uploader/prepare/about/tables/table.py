@@ -35,16 +35,6 @@ Look = Callable[[str], Entry | None]
 """Finds the recording at a path, if there is one."""
 
 
-class Changed(Struct, frozen=True):
-    """What has changed in a table since a generation: all of it if ``keys`` is None."""
-
-    keys: frozenset[int] | None
-
-    def __bool__(self) -> bool:
-        """Whether anything has."""
-        return self.keys is None or bool(self.keys)
-
-
 class _Part(Struct):
     """One file of a table, or its query."""
 
@@ -208,13 +198,16 @@ class Table:
     @property
     def generation(self) -> str:
         """Which state of the table this is, to ask later what has changed since."""
-        return " ".join(
-            f"{part.index.state.id}:{part.index.state.generation}" for part in self._parts
-        )
+        parts = [f"{part.index.state.id}:{part.index.state.generation}" for part in self._parts]
+        return " ".join(parts if self._recordings is None else [*parts, f"{self._recordings.id}:0"])
 
-    def changed_since(self, generation: str) -> Changed:
-        """What has changed since the table was in that state."""
+    def changed_since(self, generation: str) -> frozenset[int] | None:
+        """The keys whose rows have changed since it was in that state; None if it may be all."""
         before = dict(each.split(":") for each in generation.split() if ":" in each)
+        if not before:
+            return None
+        if self._recordings is not None and before.pop(self._recordings.id, None) is None:
+            return None
         keys: set[int] = set()
         for part in self._parts:
             known = before.pop(part.index.state.id, None)
@@ -222,16 +215,15 @@ class Table:
             index = part.index
             changed = index.keys() if known is None else index.changed_since(int(known))
             if changed is None:
-                return Changed(None)
+                return None
             keys |= changed
         # What the rows of a part were that is gone is not known any more.
-        return Changed(None if before or not generation else frozenset(keys))
+        return None if before else frozenset(keys)
 
-    def touches(self, changed: Changed, wanted: WantedRows) -> bool:
-        """Whether a recording may have another row than before."""
-        if changed.keys is None:
-            return True
-        return not changed.keys.isdisjoint([each.key for each in self._matcher.sought(wanted)])
+    def touched_since(self, generation: str) -> frozenset[str] | None:
+        """The recordings that may have other rows since then, of all that were announced."""
+        keys = self.changed_since(generation)
+        return None if keys is None or not self._recordings else self._recordings.with_keys(keys)
 
     @property
     def rows(self) -> int:
