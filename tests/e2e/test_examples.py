@@ -15,7 +15,8 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2e.conftest import assert_one_talk_each
+import pytest
+from e2e.conftest import PROGRAM, assert_one_talk_each
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -34,7 +35,8 @@ def run(script, *arguments, **environment):
 
 
 def test_all_examples_are_covered_here():
-    text = Path(__file__).read_text("utf-8")
+    texts = (Path(__file__), Path(__file__).with_name("test_containers.py"))
+    text = "".join(path.read_text("utf-8") for path in texts)
     for example in EXAMPLES.iterdir():
         if example.is_file():
             assert f'"{example.name}"' in text, f"{example.name} is run by no test"
@@ -263,26 +265,111 @@ def test_the_line_for_cron(calls, service, program, tmp_path):
     assert "attention" in result.err
 
 
-def test_the_service_for_systemd(calls, service, program, tmp_path):
+def unit(name):
+    """A unit's settings that stand once, with what a line ends with a backslash put together."""
+    text = (EXAMPLES / name).read_text().replace("\\\n", "")
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+
+
+@pytest.fixture
+def under_systemd(calls, service, tmp_path):
+    """What systemd makes of a command: its words, with the places that it gives to the service."""
+    state, credentials = tmp_path / "state", tmp_path / "credentials"
+    (state / unit("batch-uploader.service")["StateDirectory"]).mkdir(parents=True, mode=0o700)
+    credentials.mkdir(mode=0o700)
+    loaded = unit("batch-uploader.service")["LoadCredential"].partition(":")[0]
+    shutil.copy(calls.key_file, credentials / loaded)
+    (credentials / loaded).chmod(0o440)
+    settings = tmp_path / "batch-uploader.toml"
+    settings.write_text(
+        f'connection-id = "calls"\nendpoint = "{service.address}"\n'
+        f'ca-file = "{service.folder / "tls" / "ca.pem"}"\n'
+    )
+    places = {
+        "%d": str(credentials),
+        "%S": str(state),
+        "%H": "machine",
+        "/usr/local/bin/batch-uploader": str(PROGRAM),
+        "/etc/batch-uploader/batch-uploader.toml": str(settings),
+        "/srv/calls": str(calls),
+    }
+
+    def words(name):
+        command = unit(name)["ExecStart"]
+        for place, ours in places.items():
+            command = command.replace(place, ours)
+        assert "%" not in command
+        return shlex.split(command)
+
+    return words, {"CREDENTIALS_DIRECTORY": str(credentials)}
+
+
+@pytest.fixture
+def night(calls, under_systemd, program, unprivileged):
+    """Runs the service once, over recordings that it can only read."""
+    words, environment = under_systemd
+
+    def run():
+        calls.folder.chmod(0o555)
+        _, *arguments = words("batch-uploader.service")
+        return program(*arguments, env=environment, preexec=unprivileged)
+
+    return run
+
+
+def test_the_service_for_systemd(calls, service, night):
     calls.write("a.wav")
-    unit = (EXAMPLES / "batch-uploader.service").read_text()
-    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
-    (variable,) = re.findall(r"^Environment=(.*)$", unit, re.MULTILINE)
-    name, _, value = variable.partition("=")
-    environment = {name: value.replace("CONNECTION_ID", "calls")}
-    result = program(*settled_in_place(command, calls, service, tmp_path), env=environment)
+    result = night()
     assert result.code == 0, result.said
     assert service.counts(calls) == {"a.wav": 1}
+    assert "other users" not in result.said
+    assert not calls.ledger.exists()
 
 
+def test_the_mail_when_the_service_has_failed(calls, night, under_systemd, tmp_path):
+    calls.broken("bad.wav", b"no audio")
+    assert night().code == 1
+    words, _ = under_systemd
+    failed = "batch-uploader-failed.service"
+    assert unit("batch-uploader.service")["OnFailure"] == failed
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, script in {"mail": 'echo "$2"; cat', "journalctl": 'echo "of $*"'}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        words(failed),
+        check=True,
+        env={
+            "PATH": f"{tools}:/usr/bin:/bin",
+            "MONITOR_SERVICE_RESULT": "exit-code",
+            "MONITOR_EXIT_STATUS": "1",
+            "MONITOR_INVOCATION_ID": "e6b0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    subject, *mail = done.stdout.splitlines()
+    assert subject == "batch-uploader on machine: exit-code 1"
+    assert [line for line in mail if "bad.wav" in line]
+    assert mail[-1].endswith("_SYSTEMD_INVOCATION_ID=e6b0")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
 def test_systemd_accepts_the_units(tmp_path):
-    timer = (EXAMPLES / "batch-uploader.timer").read_text()
-    assert re.search(r"^OnCalendar=\S+ \S+$", timer, re.MULTILINE)
-    assert re.search(r"^WantedBy=timers.target$", timer, re.MULTILINE)
-    verify = shutil.which("systemd-analyze")
-    if verify:
-        calendar = re.search(r"^OnCalendar=(.*)$", timer, re.MULTILINE)[1]
-        subprocess.run([verify, "calendar", calendar], check=True, capture_output=True, timeout=30)
+    names = ("batch-uploader.service", "batch-uploader.timer", "batch-uploader-failed.service")
+    for name in names:
+        text = (EXAMPLES / name).read_text().replace("/usr/local/bin/batch-uploader", str(PROGRAM))
+        (tmp_path / name).write_text(text.replace("User=calls\n", ""))
+    verify = ["systemd-analyze", "verify", "--man=no", *(tmp_path / name for name in names)]
+    done = subprocess.run(verify, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    rate = ["systemd-analyze", "security", "--offline=true", "--threshold=25"]
+    done = subprocess.run(
+        [*rate, tmp_path / names[0]], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_profile(calls, service, program, tmp_path):

@@ -32,7 +32,9 @@ def test_the_sdist_holds_all_that_its_own_tests_need(sdist):
         if file.is_file() and "__pycache__" not in file.parts
     }
     pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
-    assert files | pages | {"Makefile", "pyproject.toml", ".importlinter", ".ci/run"} <= held
+    boxes = {"Containerfile", ".dockerignore", "compose.yaml"}
+    assert files | pages | boxes <= held
+    assert {"Makefile", "pyproject.toml", ".importlinter", ".ci/run"} <= held
     assert not [name for name in held if name.startswith((".venv", ".git/", ".bench"))]
 
 
