@@ -29,6 +29,7 @@ from batch_uploader.app.preparing import (
     described_fact,
     describer_of,
     indexes_of,
+    joined_by,
     preparer_of,
     sidecar_patterns,
 )
@@ -108,14 +109,15 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         choice = await choose_conversion(reader, rules)
         rules, summary.unconverted = choice.rules, choice.waiting
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
-        preparer = preparer_of(source, connection, rules, describer)
+        joined = joined_by(source, rules)
+        preparer = preparer_of(joined, connection, rules, describer)
         if isinstance(describer, Refreshed):
             stack.callback(describer.close)
             before = None if reader is None else await reader.fact(described_fact(connection))
             await to_thread.run_sync(describer.refresh, before or "")
             summary.faults = describer.faults()
         planner = FolderPlanner(
-            source,
+            joined,
             known,
             preparer.describer,
             rules.digest(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_uploader.app.places import Places
-from batch_uploader.app.preparing import describer_of, indexes_of, sidecar_patterns
+from batch_uploader.app.preparing import describer_of, indexes_of, joined_by, sidecar_patterns
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Listing
 from batch_uploader.core.naming import base_name
@@ -41,13 +41,14 @@ async def explain_recording(
         ignore=(places.ledger, places.manifest, *ignore),
         sidecars=sidecar_patterns(rules),
     ) as source:
-        listing = await _folder_of(source, path)
+        joined = joined_by(source, rules)
+        listing = await _folder_of(joined, path)
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
         try:
             if isinstance(describer, Refreshed):
                 await to_thread.run_sync(describer.refresh, "")
-                await look_ahead(describer, source)
-            return await to_thread.run_sync(_explained, source, describer, listing, path)
+                await look_ahead(describer, joined)
+            return await to_thread.run_sync(_explained, joined, describer, listing, path)
         finally:
             if isinstance(describer, Refreshed):
                 describer.close()

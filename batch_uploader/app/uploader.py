@@ -18,7 +18,12 @@ from batch_uploader.app.bookkeeping import Bookkeeping
 from batch_uploader.app.converting import AGREED, ASK, YES, choose_conversion
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.newsettings import new_settings, settings_on_record
-from batch_uploader.app.preparing import described_fact, describer_of, preparer_of
+from batch_uploader.app.preparing import (
+    described_fact,
+    describer_of,
+    joined_by,
+    preparer_of,
+)
 from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
@@ -90,7 +95,7 @@ class Uploader:
         options = within_descriptors(options)
         require_word("connection_id", ledger.connection_id)
         _require_listeners(listeners)
-        self._source = source
+        self._source = source = joined_by(source, rules)
         self._sink = sink
         self._ledger = ledger
         manifest_file = None if manifest is None else as_path("manifest", manifest)

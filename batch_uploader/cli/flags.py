@@ -333,6 +333,29 @@ _READING: Final = (
         "needed|opus|off",
         words=("needed", "opus", "off"),
     ),
+    _many(
+        "--legs",
+        "What the names of the two legs of a call have besides the call's: -in/-out, -rx/-tx,"
+        " _in/_out, recv_/trans_, or both names, like '{call}-a.wav {call}-b.wav' or 'in/{call}"
+        " out/{call}'. They are sent as one stereo recording, and the mix beside them is left out."
+        " Repeatable.",
+        Panel.SOUND,
+        "PATTERN",
+    ),
+    _switch(
+        "--legs-alone",
+        "Send a leg whose other one is missing alone, or the mix. By default that is a defect.",
+        Panel.SOUND,
+    ),
+    Flag(
+        "--agent-channel",
+        "Channel on which the connection wants the agent. Legs are placed so, and stereo recordings"
+        " swapped, by what [legs] and [stereo] of the settings file say. [default: the first leg is"
+        " left, and stereo recordings stay as they are]",
+        Panel.SOUND,
+        "left|right",
+        words=("left", "right"),
+    ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
 READING: Final = (*STAMP, *_READING)

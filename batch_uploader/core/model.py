@@ -25,6 +25,7 @@ _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
 SIDECAR_MISSING: Final = "sidecar-missing"
 ORPHAN_SIDECAR: Final = "orphan-sidecar"
 ROW_MISSING: Final = "row-missing"
+LEG_MISSING: Final = "leg-missing"
 _COUNTERPARTS: Final = frozenset({SIDECAR_MISSING, ORPHAN_SIDECAR, ROW_MISSING})
 
 
@@ -45,6 +46,11 @@ class Entry(NamedTuple):
 
     ``ctime_ns`` is the time of the last change of any kind, which copying cannot set back. It and
     ``inode`` are None if the source has none.
+
+    A call that has two legs is listed as one entry with these as its ``parts``: its size is that of
+    both, its times are the latest, and its inode stands for all of that. ``mixes`` are the paths of
+    files beside them that have both sides. ``lacks`` is the path of the leg that is missing; then
+    the other one is the only part, or it is a mix itself, and has none.
     """
 
     path: str
@@ -52,6 +58,9 @@ class Entry(NamedTuple):
     mtime_ns: int
     ctime_ns: int | None = None
     inode: int | None = None
+    parts: tuple["Entry", ...] = ()
+    mixes: tuple[str, ...] = ()
+    lacks: str | None = None
 
     def is_like(self, other: "Entry") -> bool:
         """Whether path, size and modification time are equal."""
@@ -63,13 +72,15 @@ class Listing(Struct, frozen=True):
 
     ``folder`` is ``""`` for the root. ``entries`` are unsorted. ``unreadable`` pairs a path in the
     folder (or the folder itself) with the reason why it cannot be read. ``others`` are the paths of
-    files that are not taken by their names, without those that are excluded.
+    files that are not taken by their names, without those that are excluded. ``mixes`` is how many
+    files are left out for the legs of which they are the mix.
     """
 
     folder: str
     entries: tuple[Entry, ...]
     unreadable: tuple["Defect", ...] = ()
     others: tuple[str, ...] = ()
+    mixes: int = 0
 
 
 class Defect(Struct, frozen=True):

@@ -33,6 +33,7 @@ class Wait(StrEnum):
     )
     SIDECAR = ("NO_SIDECAR_YET", "its sidecar is not there yet", "--sidecar-wait")
     ROW = ("NO_ROW_YET", "its row in the table is not there yet", "--sidecar-wait")
+    LEG = ("NO_OTHER_LEG_YET", "the other leg of its call is not there yet", "--sidecar-wait")
     RECORDING = (
         "NO_RECORDING_YET",
         "the recording that it describes is not there yet",

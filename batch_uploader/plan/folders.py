@@ -175,10 +175,13 @@ class FolderPlanner(Struct, frozen=True):
             if unchanged and not (self.drawn and any(is_drawn(self.drawn, listing.entries))):
                 kept = unchanged if by is Likeness.INODE else 0
                 left = Counter(await self.ledger.left_out(listing.folder) if still else {})
+                there = unchanged - left.total()
+                if listing.mixes:
+                    left[Filter.LEGS.value] = listing.mixes
                 return Batch(
                     listing.folder,
                     left_out=left,
-                    already_there=unchanged - left.total(),
+                    already_there=there,
                     kept=kept,
                     on_record=unchanged,
                 )
@@ -206,6 +209,7 @@ class FolderPlanner(Struct, frozen=True):
             listing.folder,
             on_record=sum(is_result(known.get(entry.path)) for entry in listing.entries),
             # In a folder that cannot be listed, missing files are not known to be gone.
+            left_out=Counter({Filter.LEGS.value: listing.mixes} if listing.mixes else {}),
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
         at_rest = {
@@ -236,7 +240,10 @@ class FolderPlanner(Struct, frozen=True):
         return batch
 
     def _plan_bundle(self, batch: Batch, bundle: Bundle, patience: Patience) -> None:
-        if (wait := patience.still(*bundle.parts, *bundle.about)) is not None:
+        wait = patience.still(*bundle.parts, *bundle.about)
+        if wait is None and bundle.audio.lacks is not None:
+            wait = patience.counterpart(bundle.audio, Wait.LEG)
+        if wait is not None:
             self._wait(batch, bundle.path, patience, wait)
         elif self._leaves_out(batch, bundle.path, patience.version, patience.before):
             pass

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from batch_uploader.core.model import (
+    LEG_MISSING,
     ROW_MISSING,
     AudioInfo,
     Entry,
@@ -57,6 +58,8 @@ class Due(Struct, frozen=True):
             return None if info is None or info.shows_end else self.end
         kinds = {defect.kind for defect in found if defect.may_pass}
         if self.sidecar is not None and kinds:
+            if LEG_MISSING in kinds:
+                return Wait.LEG
             return Wait.ROW if ROW_MISSING in kinds else self.sidecar
         return self.end if any(defect.may_grow for defect in found) else None
 

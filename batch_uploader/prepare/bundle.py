@@ -18,27 +18,27 @@ class BundleKind(StrEnum):
 class Bundle(Struct, frozen=True):
     """The listed files of one recording.
 
-    ``parts`` are what it is made of: one file of audio. ``about`` are the files that describe it,
-    the one that describes nothing else first. ``about_version`` is a digest of all but that one
-    that describes it, such as the row of a table; None if there is nothing. ``mix`` is the
+    ``audio`` is what names it: a file, or a call whose legs are its parts. ``about`` are the files
+    that describe it, the one that describes nothing else first. ``about_version`` is a digest of
+    all but that one that describes it, such as the row of a table; None without any. ``mix`` is the
     recording beside it of which it seems to be one side, None for any other.
     """
 
     kind: BundleKind
-    parts: tuple[Entry, ...]
+    audio: Entry
     about: tuple[Entry, ...] = ()
     about_version: bytes | None = None
     mix: str | None = None
 
     @property
-    def audio(self) -> Entry:
-        """The file that names it."""
-        return self.parts[0]
+    def parts(self) -> tuple[Entry, ...]:
+        """The files of audio that it is made of."""
+        return self.audio.parts or (self.audio,)
 
     @property
     def path(self) -> str:
         """The recording's path."""
-        return self.parts[0].path
+        return self.audio.path
 
     @property
     def sidecar(self) -> Entry | None:
@@ -48,7 +48,7 @@ class Bundle(Struct, frozen=True):
 
 def bundle_of(audio: Entry, sidecar: Entry | None = None, mix: str | None = None) -> Bundle:
     """The bundle of one file of audio and its sidecar, if it has one."""
-    return Bundle(BundleKind.AUDIO, (audio,), () if sidecar is None else (sidecar,), mix=mix)
+    return Bundle(BundleKind.AUDIO, audio, () if sidecar is None else (sidecar,), mix=mix)
 
 
 def version_of(bundle: Bundle) -> Version:

@@ -1,6 +1,8 @@
 """Compares files with their records: whether they are still there, and what they hold now."""
 
 import hashlib
+from collections.abc import Callable
+from typing import BinaryIO, TypeAlias
 
 from msgspec import Struct
 
@@ -8,14 +10,21 @@ from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
+from batch_uploader.core.parts import from_json
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Corrected, Record, Sight
-from batch_uploader.prepare.audio import essence
+from batch_uploader.prepare.audio import AudioRules, essence
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.convert import Conversion, decode, examine
+from batch_uploader.prepare.convert.joining import examine_leg
 from batch_uploader.prepare.describer import Describer
+from batch_uploader.prepare.legs.source import call_of
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.reading import ContentDigests, explaining, read, require_rest, rest_of
+
+_Examine: TypeAlias = Callable[
+    [Source, BinaryIO, Entry, AudioRules], AudioInfo | Conversion | Defect
+]
 
 
 class Comparer(Struct, frozen=True):
@@ -42,7 +51,7 @@ class Comparer(Struct, frozen=True):
         heard = None
         lacks = None in {record.essence, record.default_id, record.named_id}
         try:
-            entry = self._source.stat(record.path)
+            entry = self._entry(record)
             there = (entry.size, entry.mtime_ns) == (record.stat.size, record.stat.mtime_ns)
             if lacks or not there:
                 sha256, heard = self._digests(entry)
@@ -73,13 +82,32 @@ class Comparer(Struct, frozen=True):
 
     def metadata_of(self, record: Record) -> Metadata | tuple[Defect, ...]:
         """The metadata of a record as they are now. Raises SourceError."""
-        audio = self._source.stat(record.path)
+        audio = self._entry(record)
         return self._describer.describe(self._describer.find(audio, record.stat.sidecar))
 
+    def _entry(self, record: Record) -> Entry:
+        """The file of a record, or its legs, as they are now. Raises SourceError."""
+        if record.parts is None:
+            return self._source.stat(record.path)
+        kept = from_json(record.parts)
+        parts = tuple(self._source.stat(each.path) for each in kept if not each.mix)
+        mixes = tuple(each.path for each in kept if each.mix)
+        return call_of(record.path, parts)._replace(mixes=mixes)
+
     def _digests(self, entry: Entry) -> tuple[bytes, bytes | None]:
-        """SHA-256 and essence of a file; no essence for what is not sound."""
+        """SHA-256 and essence of a file, or of legs; no essence for what is not sound."""
+        if not entry.parts:
+            return self._digests_of(entry, examine)
+        legs = [self._digests_of(part, examine_leg) for part in entry.parts]
+        if len(legs) == 1:
+            return legs[0]
+        essences = [heard for _, heard in legs if heard is not None]
+        sha256 = hashlib.sha256(b"".join(digest for digest, _ in legs)).digest()
+        return sha256, essence.of_parts(essences) if len(essences) == len(legs) else None
+
+    def _digests_of(self, entry: Entry, examined: _Examine) -> tuple[bytes, bytes | None]:
         with explaining(entry.path), self._source.open(entry.path) as handle:
-            found = examine(self._source, handle, entry, self.preparer.rules.audio)
+            found = examined(self._source, handle, entry, self.preparer.rules.audio)
             if isinstance(found, Conversion):
                 decoded = decode(handle, entry, found, lambda _: None)
                 if isinstance(decoded, tuple):
@@ -92,6 +120,14 @@ class Comparer(Struct, frozen=True):
             read(handle, entry, digest.update)
             return digest.digest(), None
 
+    def _sha256(self, entry: Entry) -> bytes:
+        with explaining(entry.path), self._source.open(entry.path) as handle:
+            opened = require_rest(self._source, handle, entry)
+            digest = hashlib.sha256()
+            read(handle, entry, digest.update)
+            require_rest(self._source, handle, entry, opened)
+        return digest.digest()
+
     def compare(self, bundle: Bundle, known: Record) -> tuple[Comparison, Identity | None]:
         """Compare audio of the same size and time, and its sidecar, with their record.
 
@@ -101,12 +137,9 @@ class Comparer(Struct, frozen=True):
         """
         before, now = known.stat, version_of(bundle)
         if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
-            with explaining(bundle.path), self._source.open(bundle.path) as handle:
-                opened = require_rest(self._source, handle, bundle.audio)
-                digest = hashlib.sha256()
-                read(handle, bundle.audio, digest.update)
-                require_rest(self._source, handle, bundle.audio, opened)
-            if digest.digest() != known.sha256:
+            digests = [self._sha256(part) for part in bundle.parts]
+            joined = hashlib.sha256(b"".join(digests)).digest()
+            if (joined if len(digests) > 1 else digests[0]) != known.sha256:
                 return Comparison.CHANGED, None
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):

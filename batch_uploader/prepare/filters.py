@@ -48,6 +48,7 @@ class Filter(StrEnum):
     SKIP_EMPTY = "skip-empty"
     MIN_LENGTH = "min-length"
     MAX_LENGTH = "max-length"
+    LEGS = "legs"
 
 
 class LeftOut(Struct, frozen=True):

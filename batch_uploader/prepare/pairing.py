@@ -30,7 +30,9 @@ class Orphan(Struct, frozen=True):
     defect: Defect
 
 
-def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle], list[Orphan]]:
+def pair(  # noqa: C901 - the cases of one name
+    listing: Listing, is_audio: Callable[[str], bool]
+) -> tuple[list[Bundle], list[Orphan]]:
     """Pair the recordings of one folder with their sidecars.
 
     Other files are ignored. Unreadable files count as existing: the sidecar of one is not an
@@ -44,7 +46,9 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
     names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
     sharing = Counter(map(stem, names))
     mixes = _Mixes(names)
-    lonely = sorted({*sidecars, *unreadable} - names - sharing.keys())
+    hidden = {path for entry in audio for path in names_of(entry)[1:]}
+    known = names | sharing.keys() | hidden | set(map(stem, hidden))
+    lonely = sorted({*sidecars, *unreadable} - known)
     similar = Similar(names, lonely)
 
     bundles: list[Bundle] = []
@@ -55,6 +59,8 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         keys = [entry.path]
         if (short := stem(entry.path)) not in names:
             keys.append(short)
+        if entry.parts and not any(key in sidecars or key in unreadable for key in keys):
+            keys = next((own for own in _of_parts(entry, names) if sidecars.keys() & own), keys)
         rivals: Sequence[str] = ()
         if lonely and not any(key in sidecars or key in unreadable for key in keys):
             keys = similar.meant_for(entry.path)
@@ -79,6 +85,18 @@ def pair(listing: Listing, is_audio: Callable[[str], bool]) -> tuple[list[Bundle
         orphans.extend(shared_sidecars(shared, names))
     orphans.extend(_orphans(lonely, sidecars, similar, {entry.path for entry in audio}))
     return bundles, orphans
+
+
+def names_of(entry: Entry) -> list[str]:
+    """What sidecars may be named after: the recording, its legs, and the mix that is left out."""
+    return [entry.path, *(part.path for part in entry.parts), *entry.mixes]
+
+
+def _of_parts(entry: Entry, names: Collection[str]) -> Iterator[list[str]]:
+    """The names that the sidecar of each leg, or of a mix, may have."""
+    for path in names_of(entry)[1:]:
+        short = stem(path)
+        yield [path] if short in names else [path, short]
 
 
 class _Mixes:

@@ -33,8 +33,13 @@ from batch_uploader.prepare.convert import (
     may_help,
     may_shrink,
 )
+from batch_uploader.prepare.convert.joining import foretell
+from batch_uploader.prepare.convert.swapping import swap
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.filters import LeftOut
+from batch_uploader.prepare.legs import preparing as legs
+from batch_uploader.prepare.legs.opening import OpenLegs
+from batch_uploader.prepare.legs.sides import crossed_channels
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.reading import (
     ContentDigests,
@@ -48,6 +53,7 @@ from batch_uploader.prepare.rules import Rules
 
 _AT_ONCE = 256 * 1024
 """Bytes; a recording up to this size is read at once, in the event loop if it is cached."""
+_STEREO = 2
 _NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
@@ -92,6 +98,17 @@ class Preparer(Struct, frozen=True):
         Raises as ``prepare`` does.
         """
         metadata = self.describer.describe(bundle)
+        if not bundle.audio.parts:
+            return self._inspect(bundle, metadata)
+        with OpenLegs(self.source, bundle.audio, self.rules.audio) as opened:
+            found = legs.look(opened, bundle, metadata, self.rules)
+        if isinstance(found, Entry):
+            return self._inspect(replace(bundle, audio=found), metadata)
+        return foretell(found.legs) if isinstance(found, legs.Sound) else found
+
+    def _inspect(
+        self, bundle: Bundle, metadata: Metadata | tuple[Defect, ...]
+    ) -> AudioInfo | Conversion | Unsent:
         with explaining(bundle.path), self.source.open(bundle.path) as handle:
             found = examine(self.source, handle, bundle.audio, self.rules.audio)
             info: AudioInfo | Defect = found.info if isinstance(found, Conversion) else found
@@ -101,7 +118,13 @@ class Preparer(Struct, frozen=True):
             return left
         if isinstance(metadata, tuple) or isinstance(info, Defect) or isinstance(found, Defect):
             return _all_defects(metadata, info)
-        return found
+        crossed = self._crossed(bundle.path, metadata, info)
+        return (crossed,) if isinstance(crossed, Defect) else found
+
+    def _crossed(self, path: str, metadata: Metadata, info: AudioInfo) -> bool | Defect:
+        """Whether the channels of a stereo file are to be swapped."""
+        rules = self.rules.channels
+        return info.channels == _STEREO and crossed_channels(path, metadata, rules)
 
     def _measured(
         self, entry: Entry, handle: BinaryIO, conversion: Conversion
@@ -138,17 +161,79 @@ class Preparer(Struct, frozen=True):
             before = rest_of(self.source, bundle.about)
             if self.rules.filters.dated and (left := self._by_date(bundle)) is not None:
                 return left
-            handle = stack.enter_context(self.source.open(listed.path))
-            if listed.size <= _AT_ONCE:
-                # The audio is read from the disk while the sidecar is.
-                read_ahead(handle, 0, listed.size)
+            handle = None
+            if not listed.parts:
+                handle = stack.enter_context(self.source.open(listed.path))
+                if listed.size <= _AT_ONCE:
+                    # The audio is read from the disk while the sidecar is.
+                    read_ahead(handle, 0, listed.size)
             metadata = self.describer.describe(bundle)
             if rest_of(self.source, bundle.about) != before:
                 raise changed(listed.path)
+            if handle is None:
+                return self._of_legs(bundle, metadata, whole_limit, envelope)
             prepared = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
             if isinstance(prepared, Prepared) and prepared.recording.sent is None:
                 stack.pop_all()
             return prepared
+
+    def _of_legs(
+        self,
+        bundle: Bundle,
+        metadata: Metadata | tuple[Defect, ...],
+        whole_limit: int,
+        envelope: Callable[[Recording], bytes],
+    ) -> Prepared | Unsent:
+        """The recording that two legs make, or the only one, or why it is not sent."""
+        with OpenLegs(self.source, bundle.audio, self.rules.audio) as opened:
+            found = legs.look(opened, bundle, metadata, self.rules)
+            if isinstance(found, legs.Sound):
+                made = legs.joined(opened, bundle, found, self.rules)
+                if isinstance(made, Defect):
+                    return (made,)
+                heard: tuple[bytes | None, ...] = tuple(heard for _, heard in made.parts)
+                prepared = self._made(bundle, found.metadata, made.made)
+                left = self.left_out(bundle, found.metadata, prepared.recording.audio)
+                if left is not None:
+                    prepared.close()
+                    return left
+            elif isinstance(found, Entry):
+                alone = self._alone(bundle, metadata, found, whole_limit, envelope)
+                if not isinstance(alone, Prepared):
+                    return alone
+                prepared = alone
+                essence_of = {found: prepared.recording.identity.essence}
+                heard = tuple(essence_of.get(part) for part in bundle.audio.parts)
+            else:
+                return found
+        parts = legs.parts_of(bundle.audio, heard)
+        return replace(prepared, recording=replace(prepared.recording, parts=parts))
+
+    def _alone(
+        self,
+        bundle: Bundle,
+        metadata: Metadata | tuple[Defect, ...],
+        leg: Entry,
+        whole_limit: int,
+        envelope: Callable[[Recording], bytes],
+    ) -> Prepared | Unsent:
+        """The only leg of a call, as the recording of that call."""
+        with ExitStack() as stack:
+            handle = stack.enter_context(self.source.open(leg.path))
+            single = replace(bundle, audio=leg)
+            prepared = self._look_and_hash(single, metadata, handle, whole_limit, envelope)
+            if not isinstance(prepared, Prepared):
+                return prepared
+            if prepared.recording.sent is None:
+                stack.pop_all()
+            sha256 = prepared.recording.fingerprint.sha256
+            named = replace(
+                prepared.recording,
+                path=bundle.path,
+                stat=version_of(bundle),
+                key=recording_key(self.connection_id, bundle.path, sha256),
+            )
+            return replace(prepared, recording=named)
 
     def prepare_cached(self, bundle: Bundle, whole_limit: int) -> Prepared | Unsent | None:
         """As ``prepare`` for a small recording that is already in memory; None for all others.
@@ -156,7 +241,7 @@ class Preparer(Struct, frozen=True):
         Does not block, and takes a third of a millisecond for nearly all valid recordings: 32 of
         them in one turn of the event loop take ten. A thread hop costs more.
         """
-        if bundle.audio.size > min(_AT_ONCE, whole_limit):
+        if bundle.audio.size > min(_AT_ONCE, whole_limit) or bundle.audio.parts:
             return None
         metadata = self.describer.describe_cached(bundle)
         content = None if metadata is None else self.source.read_if_cached(bundle.audio)
@@ -172,7 +257,8 @@ class Preparer(Struct, frozen=True):
 
     def _converts(self, sound: Recording | Unsent) -> bool:
         if isinstance(sound, Recording):
-            return may_shrink(sound.audio, self.rules.audio)
+            crossed = self._crossed(sound.path, sound.metadata, sound.audio)
+            return crossed is not False or may_shrink(sound.audio, self.rules.audio)
         return isinstance(sound, tuple) and any(may_help(each, self.rules.audio) for each in sound)
 
     def _judge(
@@ -223,11 +309,11 @@ class Preparer(Struct, frozen=True):
                     return Prepared.of(sound, handle, content)
                 return sound
         # A large one that is not sent need not be read.
-        found = examine(self.source, handle, listed, self.rules.audio)
-        if isinstance(found, Conversion):
-            made = self._converted(bundle, metadata, handle, found)
+        examined = examine(self.source, handle, listed, self.rules.audio)
+        found = self._sent_instead(bundle, metadata, handle, examined)
+        if not isinstance(found, AudioInfo | Defect):
             require_rest(self.source, handle, listed, opened)
-            return made
+            return found
         if (left := self.left_out(bundle, metadata, found)) is not None:
             return left
         if isinstance(metadata, tuple) or isinstance(found, Defect):
@@ -242,6 +328,44 @@ class Preparer(Struct, frozen=True):
         require_rest(self.source, handle, listed, opened)
         recording = self._recording(bundle, metadata, found, *digests.digest())
         return Prepared.of(recording, handle, kept)
+
+    def _sent_instead(
+        self,
+        bundle: Bundle,
+        metadata: Metadata | tuple[Defect, ...],
+        handle: BinaryIO,
+        found: AudioInfo | Conversion | Defect,
+    ) -> Prepared | Unsent | AudioInfo | Defect:
+        """What is made of a file to be sent instead; what is in it if nothing is."""
+        if isinstance(metadata, Metadata) and not isinstance(found, Defect):
+            info = found.info if isinstance(found, Conversion) else found
+            if self._crossed(bundle.path, metadata, info) is not False:
+                return self._swapped(bundle, metadata, handle, found)
+        if isinstance(found, Conversion):
+            return self._converted(bundle, metadata, handle, found)
+        return found
+
+    def _swapped(
+        self,
+        bundle: Bundle,
+        metadata: Metadata,
+        handle: BinaryIO,
+        found: AudioInfo | Conversion,
+    ) -> Prepared | Unsent:
+        """The recording with its channels swapped, unless its side is not known."""
+        says_length = not isinstance(found, Conversion) or found.seconds is not None
+        info = found.info if isinstance(found, Conversion) else found
+        if says_length and (left := self.left_out(bundle, metadata, info)) is not None:
+            return left
+        if isinstance(crossed := self._crossed(bundle.path, metadata, info), Defect):
+            return (crossed,)
+        made = swap(handle, bundle.audio, found, self.rules.audio)
+        if isinstance(made, Defect):
+            return (made,)
+        if (left := self.left_out(bundle, metadata, made.info)) is not None:
+            made.close()
+            return left
+        return self._made(bundle, metadata, made)
 
     def _converted(
         self,
@@ -281,9 +405,7 @@ class Preparer(Struct, frozen=True):
         self, bundle: Bundle, metadata: Metadata | tuple[Defect, ...], info: AudioInfo | Defect
     ) -> LeftOut | None:
         """What a filter says; it comes before all defects that it does not depend on."""
-        filters, longest = self.rules.filters, self.rules.audio.max_duration
-        by_date = filters.by_date(metadata, bundle.audio.mtime_ns)
-        return by_date or filters.by_length(info, longest)
+        return self.rules.leave_out(metadata, bundle.audio.mtime_ns, info)
 
     def _recording(
         self,

@@ -10,10 +10,12 @@ from msgspec import Struct, field
 from batch_uploader import __version__
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.model import AudioInfo, Defect, Metadata
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.convert.codecs import AVAILABLE
-from batch_uploader.prepare.filters import Digests, Filters
+from batch_uploader.prepare.filters import Digests, Filters, LeftOut
+from batch_uploader.prepare.legs.rules import Channels, LegRules
 from batch_uploader.prepare.sidecar import Schema
 
 
@@ -45,7 +47,8 @@ class Rules(Struct, frozen=True):
     """The rules by which a recording with its sidecar is valid, and which call it is.
 
     What ``filters`` leave out is not sent, whether it is valid or not. ``about`` is where metadata
-    come from besides sidecars in our own form. Raises ConfigError.
+    come from besides sidecars in our own form. ``legs`` are files that are sides of a call,
+    ``channels`` says where the agent is to be heard. Raises ConfigError.
     """
 
     schema: Schema = field(default_factory=Schema)
@@ -54,6 +57,8 @@ class Rules(Struct, frozen=True):
     call_ids: CallIds = field(default_factory=CallIds)
     filters: Filters = Filters()
     about: MetadataSources | None = None
+    legs: LegRules | None = None
+    channels: Channels = Channels()
 
     def __post_init__(self) -> None:
         require_type("schema", self.schema, Schema)
@@ -61,6 +66,13 @@ class Rules(Struct, frozen=True):
         require_type("sidecar", self.sidecar, SidecarMode)
         require_type("call_ids", self.call_ids, CallIds)
         require_type("filters", self.filters, Filters)
+        require_type("legs", self.legs, LegRules, optional=True)
+        require_type("channels", self.channels, Channels)
+        if self.channels.agent is not None and self.legs is not None and not self.legs.speaker:
+            raise ConfigError(
+                "it is not said who is heard on the first leg, so the agent cannot be put anywhere",
+                hint='write first = "caller" (or called, agent, client) into [legs]',
+            )
         # With tables and names, columns and groups tell calls apart as well.
         for name in sorted(self.call_ids.named) if self.about is None else ():
             if problem := self.schema.check_name(name):
@@ -72,6 +84,13 @@ class Rules(Struct, frozen=True):
     def digests(self) -> Digests:
         """The digests of the rules and of the filters."""
         return self.filters.digests(self.digest())
+
+    def leave_out(
+        self, metadata: Metadata | tuple[Defect, ...], mtime_ns: int, info: AudioInfo | Defect
+    ) -> LeftOut | None:
+        """What a filter says; it comes before all defects that it does not depend on."""
+        by_date = self.filters.by_date(metadata, mtime_ns)
+        return by_date or self.filters.by_length(info, self.audio.max_duration)
 
     def digest(self) -> bytes:
         """The digest of the rules: under the same rules, invalid files stay so until they change.
@@ -95,4 +114,6 @@ class Rules(Struct, frozen=True):
         )
         if self.about is not None:
             form = (*form, self.about.digest())
+        if self.legs is not None or self.channels != Channels():
+            form = (*form, self.legs, self.channels)
         return hashlib.sha256(repr(form).encode()).digest()

@@ -17,6 +17,7 @@ from batch_uploader.prepare.filters import Filters, Sample, parse_since, parse_u
 from batch_uploader.prepare.rules import Rules, SidecarMode
 from batch_uploader.prepare.sidecar import FieldType, Kind, Schema
 from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.legs import read_channels, read_legs
 
 _T = TypeVar("_T")
 
@@ -46,7 +47,8 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end, convert=convert)
     about = _about(layers)
     ids = _call_ids(layers, schema, only_fields=about is None)
-    return Rules(schema, audio, sidecar, ids, _filters(layers, about), about)
+    filters, legs = _filters(layers, about), read_legs(layers)
+    return Rules(schema, audio, sidecar, ids, filters, about, legs, read_channels(layers))
 
 
 def _about(layers: ChainMap[str, RawSetting]) -> "MetadataRules | None":

@@ -41,6 +41,7 @@ CREDENTIAL_VARIABLES = {
 
 KEYS = frozenset(
     {
+        "agent-channel",
         "allow-empty",
         "api-key-command",
         "api-key-file",
@@ -63,6 +64,8 @@ KEYS = frozenset(
         "kind",
         "layout",
         "ledger",
+        "legs",
+        "legs-alone",
         "log-file",
         "manifest",
         "max-audio",
@@ -103,7 +106,9 @@ KEYS = frozenset(
 """The keys of the top level: the flags that describe a job, not a single run of it."""
 
 _COMMANDS = frozenset({"api-key-command", "iam-token-command"})
-_TABLES = frozenset({"connection", "defaults", "profiles"})
+_TABLES = frozenset({"connection", "defaults", "profiles", "stereo"})
+_SECTIONS = frozenset({"defaults", "legs", "metadata", "stereo"})
+"""Tables that are read as a whole; two of these keys may have a flag's value instead."""
 _CONNECTION_KEYS = frozenset({"kind", "other-fields", "fields"})
 _SECRETS = {
     "api-key": "api-key-file",
@@ -192,11 +197,10 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
             )
         if key not in _TABLES:
             layer[key] = RawSetting(value, f"{key} in {where}", file.parent)
-    if isinstance(table.get("metadata"), dict):
-        layer["metadata"] = RawSetting(table["metadata"], f"[metadata] in {where}", file.parent)
-    if "defaults" in table:
-        origin = f"[defaults] in {where}"
-        layer["defaults"] = RawSetting(_table(table["defaults"], origin), origin, file.parent)
+    for name in _SECTIONS & table.keys():
+        if isinstance(table[name], dict) or name in _TABLES:
+            origin = f"[{name}] in {where}"
+            layer[name] = RawSetting(_table(table[name], origin), origin, file.parent)
     connection = _table(table.get("connection", {}), f"[connection] in {where}")
     for key, value in connection.items():
         origin = f"connection.{key} in {where}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _BITS = 63
+_NO_PARTS = ((), (), None)
 _LATEST_NS = 2**_BITS - 1
 
 # A thread hop costs as much as listing fifty files. A batch ends at whichever of these comes first,
@@ -396,4 +397,4 @@ def _entry(path: str, status: os.stat_result) -> Entry:
         ctime_ns = max(-_LATEST_NS, min(ctime_ns, _LATEST_NS))
     # As Entry(...), in four fifths of the time; inodes may be unsigned.
     inode = status.st_ino & _LATEST_NS
-    return tuple.__new__(Entry, (path, status.st_size, mtime_ns, ctime_ns, inode))
+    return tuple.__new__(Entry, (path, status.st_size, mtime_ns, ctime_ns, inode, *_NO_PARTS))

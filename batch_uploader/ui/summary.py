@@ -335,6 +335,7 @@ _FILTERS = {
     Filter.SINCE: "before --since",
     Filter.UNTIL: "after --until",
     Filter.SAMPLE: "outside --sample",
+    Filter.LEGS: "mixed beside their legs (--legs)",
 }
 
 

@@ -11,6 +11,7 @@ _WORDS: Final = {
     Wait.END: "may still be being written",
     Wait.SIDECAR: "without a sidecar yet",
     Wait.ROW: "without a row in the table yet",
+    Wait.LEG: "without the other leg of the call yet",
     Wait.RECORDING: "with only a sidecar yet",
     Wait.CLOCK: "with a time in the future: check the clocks",
     Wait.READING: "changed while being read",

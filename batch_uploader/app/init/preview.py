@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from msgspec import Struct
 
-from batch_uploader.app.preparing import many_sources, sidecar_patterns
+from batch_uploader.app.preparing import joined_by, many_sources, sidecar_patterns
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.examples import spread
 from batch_uploader.core.model import Defect
+from batch_uploader.core.ports import Source
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.describer import look_ahead
 from batch_uploader.prepare.rules import Rules
@@ -50,10 +51,11 @@ async def preview(
         directory, include=include, exclude=exclude, sidecars=sidecar_patterns(rules)
     ) as source:
         describer = many_sources(source, rules)
+        joined = joined_by(source, rules)
         try:
             await to_thread.run_sync(describer.refresh, "")
-            await look_ahead(describer, source)
-            bundles = await _gathered(source, describer)
+            await look_ahead(describer, joined)
+            bundles = await _gathered(joined, describer)
             some = spread(bundles, most)
             explained = await to_thread.run_sync(_explained, describer, some)
             return Preview(tuple(explained), describer.faults().first)
@@ -61,7 +63,7 @@ async def preview(
             describer.close()
 
 
-async def _gathered(source: DirectorySource, describer: "ManySources") -> list[Bundle]:
+async def _gathered(source: Source, describer: "ManySources") -> list[Bundle]:
     bundles: list[Bundle] = []
     async with aclosing(source.entries()) as listings:
         async for listing in listings:

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
 
+from batch_uploader.core.directions import FALSE, IN, OUT, TRUE
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import times
@@ -42,21 +43,11 @@ _HIDDEN: Final = {
 }
 _FULL: Final = 10
 _MOST_DIGITS: Final = 20
-_IN: Final = {
-    *("in", "inbound", "incoming", "i", "ein", "eingehend"),
-    *("входящий", "входящая", "входящие", "входящ.", "вх", "вх."),
-}
-_OUT: Final = {
-    *("out", "outbound", "outgoing", "o", "aus", "ausgehend"),
-    *("исходящий", "исходящая", "исходящие", "исходящ.", "исх", "исх."),
-}
 _INTERNAL: Final = {
     *("internal", "local", "intern", "внутренний", "внутренняя", "внутренние", "внутр", "внутр."),
 }
 _MISSED: Final = {"missed", "verpasst", "пропущенный", "пропущенная", "пропущенные"}
-_SYNONYMS: Final = (_IN, _OUT, _INTERNAL, _MISSED)
-_TRUE: Final = {"true", "t", "yes", "y", "on", "1", "да", "истина", "ja"}
-_FALSE: Final = {"false", "f", "no", "n", "off", "0", "нет", "ложь", "nein"}
+_SYNONYMS: Final = (IN, OUT, _INTERNAL, _MISSED)
 
 
 def is_empty(value: object) -> bool:
@@ -131,8 +122,8 @@ def boolean(value: object) -> object:
     if isinstance(value, bool) or is_empty(value):
         return value
     word = _word(value)
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
+    if word in TRUE or word in FALSE:
+        return word in TRUE
     raise Unfit(
         f"{_quoted(word)} is neither true nor false",
         "say what it means with choose({'WORD': true, 'OTHER': false})",

@@ -15,6 +15,7 @@ from batch_uploader.prepare.about.values import VERSION_SIZE
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.pairing import (
     Orphan,
+    names_of,
     pair,
     several_sidecars,
     shared_sidecars,
@@ -96,7 +97,7 @@ class _Folder:
         about: list[Entry] = []
         name = base_name(bundle.path)
         for number, declared in enumerate(self._declared):
-            place = self._place(_Place(number, declared.key(name)), bundle.path)
+            place = self._place_of(number, bundle)
             if place in self._lost:
                 return [], unreadable_sidecar(bundle.audio, self._lost[place][0]), None
             entries = self._found.get(place, [])
@@ -107,6 +108,16 @@ class _Folder:
                 return [], None, entries[0]
             about += entries
         return about, None, None
+
+    def _place_of(self, number: int, bundle: Bundle) -> _Place:
+        """Where its sidecar is, or that of a leg."""
+        key = self._declared[number].key
+        places = [
+            self._place(_Place(number, key(base_name(path))), path)
+            for path in names_of(bundle.audio)
+        ]
+        there = (each for each in places if each in self._found or each in self._lost)
+        return next(there, places[0])
 
     def _place(self, exact: _Place, path: str) -> _Place:
         """Where its sidecar is: if not there, where one is that can mean no other recording."""

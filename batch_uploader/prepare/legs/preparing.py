@@ -1,0 +1,63 @@
+"""Makes the two legs of a call a recording that is ready to be claimed."""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
+from batch_uploader.core.parts import Part
+from batch_uploader.prepare.bundle import Bundle
+from batch_uploader.prepare.convert.joining import Joined, Legs, foretell, join
+from batch_uploader.prepare.filters import LeftOut
+from batch_uploader.prepare.legs.opening import OpenLegs, lacking, say_length
+from batch_uploader.prepare.legs.sides import crossed_legs
+
+if TYPE_CHECKING:
+    from batch_uploader.prepare.rules import Rules
+
+
+class Sound(Struct, frozen=True):
+    """Legs that may be joined; ``crossed``: the first belongs to the right channel."""
+
+    metadata: Metadata
+    legs: Legs
+    crossed: bool
+
+
+def look(
+    opened: OpenLegs, bundle: Bundle, metadata: Metadata | tuple[Defect, ...], rules: "Rules"
+) -> Sound | Entry | LeftOut | tuple[Defect, ...]:
+    """What is to be joined, or the file that is sent alone, or why nothing is sent. Blocking."""
+    found = opened.examine()
+    if found.alone is not None:
+        if rules.legs is not None and rules.legs.alone:
+            return found.alone
+        wrong: tuple[Defect, ...] = (lacking(bundle.audio),)
+    else:
+        wrong = found.defects
+    info: AudioInfo | Defect = wrong[0] if found.legs is None else foretell(found.legs)
+    if found.legs is None or say_length(found.legs):
+        left = rules.leave_out(metadata, bundle.audio.mtime_ns, info)
+        if left is not None:
+            return left
+    if isinstance(metadata, tuple) or found.legs is None:
+        return (*(metadata if isinstance(metadata, tuple) else ()), *wrong)
+    crossed = rules.legs is not None and crossed_legs(
+        bundle.path, metadata, rules.legs, rules.channels
+    )
+    if isinstance(crossed, Defect):
+        return (crossed,)
+    return Sound(metadata, found.legs, crossed)
+
+
+def joined(opened: OpenLegs, bundle: Bundle, sound: Sound, rules: "Rules") -> Joined | Defect:
+    """The recording that these legs make. Blocking: it takes as long as decoding does."""
+    made = join(bundle.path, sound.legs, rules.audio, swapped=sound.crossed)
+    opened.require_rest()
+    return made
+
+
+def parts_of(call: Entry, essences: tuple[bytes | None, ...]) -> tuple[Part, ...]:
+    """The parts of a call as the ledger keeps them, by what is heard in each leg."""
+    legs = (Part(part.path, heard) for part, heard in zip(call.parts, essences, strict=True))
+    return (*legs, *(Part(path, mix=True) for path in call.mixes))

@@ -1,0 +1,87 @@
+"""What is known of legs, and which of them, or which channel, is the agent's: pure."""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batch_uploader.core.checks import require_type
+from batch_uploader.core.errors import ConfigError
+from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern, LegPlace
+
+
+class Side(StrEnum):
+    """A channel of what is sent."""
+
+    LEFT = "left"
+    """The first channel."""
+    RIGHT = "right"
+    """The second channel."""
+
+
+class Speaker(StrEnum):
+    """Who is heard on the first leg, or on the left channel."""
+
+    AGENT = "agent"
+    """The one who works there."""
+    CLIENT = "client"
+    """The other one."""
+    CALLER = "caller"
+    """Who called: the agent of outgoing calls, the client of incoming ones."""
+    CALLED = "called"
+    """Who was called: the client of outgoing calls, the agent of incoming ones."""
+
+
+class SpeakerColumn(Struct, frozen=True):
+    """A field or column that says it of each recording: its values for either of the two."""
+
+    column: str
+    agent: tuple[str, ...]
+    client: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        both = {each.casefold() for each in self.agent} & {each.casefold() for each in self.client}
+        if not self.column or not self.agent or not self.client or both:
+            raise ConfigError(
+                "a column that says who is heard needs a name, and different values for agent and"
+                " client",
+                hint='write it like {column = "channel", agent = ["0"], client = ["1"]}',
+            )
+
+
+class LegRules(Struct, frozen=True):
+    """Which files are legs. ``first`` is who is heard on the first one; None where that is unknown.
+
+    A leg whose other one is missing is a defect, or with ``alone`` sent by itself.
+    """
+
+    patterns: tuple[LegPattern, ...]
+    first: Speaker | SpeakerColumn | None = None
+    alone: bool = False
+
+    def __post_init__(self) -> None:
+        require_type("alone", self.alone, bool)
+        if not self.patterns:
+            raise ConfigError("there is no pattern of legs", hint="specify one, like -in/-out")
+
+    def place(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
+        """Of which call a file is a leg, by the first pattern that fits."""
+        found = (each.place(path, is_audio) for each in self.patterns)
+        return next((each for each in found if each is not None), None)
+
+    @property
+    def speaker(self) -> Speaker | SpeakerColumn | None:
+        """Who is heard on the first leg: as told, or what is usual for the known patterns."""
+        usual = all(each in KNOWN for each in self.patterns)
+        return self.first or (Speaker.CALLER if usual else None)
+
+
+class Channels(Struct, frozen=True):
+    """Where the agent is to be: on ``agent``, None if it does not matter.
+
+    ``left`` is who is heard on the left channel of recordings that are stereo already, None if
+    these are sent as they are.
+    """
+
+    agent: Side | None = None
+    left: Speaker | SpeakerColumn | None = None

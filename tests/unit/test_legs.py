@@ -1,0 +1,215 @@
+"""Which files are legs, and how a source lists the call that they are."""
+
+from contextlib import aclosing
+
+import pytest
+from msgspec.structs import replace
+
+from batch_uploader.core.errors import BadValue, ConfigError
+from batch_uploader.core.model import Defect, Metadata
+from batch_uploader.prepare.bundle import bundle_of, version_of
+from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
+from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
+from batch_uploader.prepare.legs.sides import crossed_channels, crossed_legs
+from batch_uploader.prepare.legs.source import JoinedSource
+from batch_uploader.prepare.pairing import pair
+from batch_uploader.sources.memory import MemorySource
+
+FOLDERS = "in/{call} out/{call}"
+IN_OUT = LegRules((LegPattern.parse("-in/-out"),))
+
+
+def is_audio(path):
+    return path.lower().endswith((".wav", ".mp3"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "side", "call", "other"),
+    [
+        ("-in/-out", "d/call-in.wav", 0, "d/call.wav", "d/call-out.wav"),
+        ("-in/-out", "d/call-OUT.WAV", 1, "d/call.WAV", "d/call-in.WAV"),
+        ("-in/-out", "NAME.wav-out.wav", 1, "NAME.wav", "NAME.wav-in.wav"),
+        ("-in/-out", "1774592717.512-in.wav", 0, "1774592717.512.wav", "1774592717.512-out.wav"),
+        ("-in/-out", "in-749-in.wav", 0, "in-749.wav", "in-749-out.wav"),
+        ("-rx/-tx", "a-rx.mp3", 0, "a.mp3", "a-tx.mp3"),
+        ("_in/_out", "mikopbx-1.5_Ab_in.wav", 0, "mikopbx-1.5_Ab.wav", "mikopbx-1.5_Ab_out.wav"),
+        ("recv_/trans_", "d/trans_1.wav", 1, "d/1.wav", "d/recv_1.wav"),
+        (".in/.out", "d/c.in.wav", 0, "d/c.wav", "d/c.out.wav"),
+        ("{call}-a.wav {call}-b.wav", "q-b.wav", 1, "q.wav", "q-a.wav"),
+        (FOLDERS, "in/a.wav", 0, "in/a.wav", "out/a.wav"),
+        (FOLDERS, "top/out/2025/a.wav", 1, "top/in/2025/a.wav", "top/in/2025/a.wav"),
+    ],
+)
+def test_a_name_says_which_leg_of_which_call_it_is(pattern, path, side, call, other):
+    assert LegPattern.parse(pattern).place(path, is_audio) == (side, call, other)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("-in/-out", "-in.wav"),
+        ("-in/-out", "call.wav"),
+        ("-in/-out", "d-in/call.wav"),
+        ("_in/_out", "petrova_a_in_2026_03_27-09_25_17_79001234567_ab1c.mp3"),
+        ("{call}-a.wav {call}-b.wav", "q-b.mp3"),
+        (FOLDERS, "a.wav"),
+    ],
+)
+def test_other_names_are_not_legs(pattern, path):
+    assert LegPattern.parse(pattern).place(path, is_audio) is None
+
+
+@pytest.mark.parametrize("text", ["in", "in/out", "-in", "{call}", "{call} {call}", "-in/-IN", ""])
+def test_what_does_not_name_two_legs_is_refused_with_a_cure(text):
+    with pytest.raises(BadValue, match="leg") as refused:
+        LegPattern.parse(text)
+    assert "-in/-out" in refused.value.hints[0]
+
+
+async def listings(rules, *paths, **files):
+    source = MemorySource({**{path: path.encode() for path in paths}, **files})
+    joined = JoinedSource(source, rules)
+    async with aclosing(joined.entries()) as found:
+        return {listing.folder: listing async for listing in found}, joined
+
+
+async def listed(rules, *paths):
+    found, _ = await listings(rules, *paths)
+    return {entry.path: entry for listing in found.values() for entry in listing.entries}
+
+
+async def test_two_legs_are_one_entry_and_their_mixes_are_left_out():
+    mixes = ["d/a.wav", "d/a.mp3", "d/a-mixed.wav", "d/stereo_a.wav"]
+    found, _ = await listings(IN_OUT, "d/a-in.wav", "d/a-out.wav", "d/b.wav", "d/a.json", *mixes)
+    entries = {entry.path: entry for entry in found["d"].entries}
+    assert entries.keys() == {"d/a.wav", "d/b.wav", "d/a.json"}
+    call = entries["d/a.wav"]
+    assert [part.path for part in call.parts] == ["d/a-in.wav", "d/a-out.wav"]
+    assert sorted(call.mixes) == sorted(mixes)
+    assert found["d"].mixes == 4
+    assert (call.size, call.lacks) == (len("d/a-in.wav") + len("d/a-out.wav"), None)
+
+
+async def test_the_first_pattern_that_fits_says_it():
+    rules = LegRules(KNOWN)
+    found = await listed(rules, "a-rx.wav", "a-tx.wav", "recv_b.wav", "trans_b.wav", "c_in.wav")
+    assert {path: len(entry.parts) for path, entry in found.items()} == {
+        "a.wav": 2,
+        "b.wav": 2,
+        "c.wav": 1,
+    }
+    assert found["c.wav"].lacks == "c_out.wav"
+
+
+async def test_legs_of_two_formats_are_paired_by_format_first():
+    four = await listed(IN_OUT, "a-in.wav", "a-out.wav", "a-in.mp3", "a-out.mp3")
+    assert {path: len(entry.parts) for path, entry in four.items()} == {"a.wav": 2, "a.mp3": 2}
+    two = await listed(IN_OUT, "a-in.wav", "a-out.mp3")
+    assert {path: len(entry.parts) for path, entry in two.items()} == {"a.wav": 2}
+
+
+async def test_legs_in_folders_of_their_own_are_listed_once():
+    rules = LegRules((LegPattern.parse(FOLDERS),))
+    found = await listed(rules, "in/a.wav", "out/a.wav", "in/b.wav", "out/c.wav", "x/d.wav")
+    assert {path: [p.path for p in e.parts] for path, e in found.items()} == {
+        "in/a.wav": ["in/a.wav", "out/a.wav"],
+        "in/b.wav": ["in/b.wav"],
+        "out/c.wav": ["out/c.wav"],
+        "x/d.wav": [],
+    }
+    assert (found["in/b.wav"].lacks, found["out/c.wav"].lacks) == ("out/b.wav", "in/c.wav")
+
+
+async def test_a_mix_stands_for_a_single_leg():
+    found = await listed(IN_OUT, "a.wav", "a-in.wav")
+    assert [*found] == ["a.wav"]
+    assert (found["a.wav"].parts, found["a.wav"].lacks) == ((), "a-out.wav")
+    assert found["a.wav"].size == len("a.wav")
+
+
+async def test_a_call_is_another_version_if_either_leg_changes():
+    source = MemorySource({"a-in.wav": b"1", "a-out.wav": b"2"})
+    joined = JoinedSource(source, IN_OUT)
+
+    async def version():
+        async with aclosing(joined.entries()) as found:
+            return [version_of(bundle_of(*listing.entries)) async for listing in found]
+
+    before = await version()
+    assert await version() == before
+    for path in ("a-in.wav", "a-out.wav"):
+        source.put(path, b"3")
+        after = await version()
+        assert after != before
+        before = after
+
+
+async def test_the_sidecar_of_a_call_may_have_the_name_of_the_call_of_a_leg_or_of_the_mix():
+    for sidecar in ("a.json", "a.wav.json", "a-in.json", "a-out.wav.json", "a-mixed.json"):
+        found, joined = await listings(
+            IN_OUT, "a-in.wav", "a-out.wav", "a-mixed.wav", "b.wav", "b.json", sidecar
+        )
+        bundles, orphans = pair(found[""], joined.is_audio)
+        assert not orphans
+        assert {each.path: each.sidecar.path for each in bundles} == {
+            "a.wav": sidecar,
+            "b.wav": "b.json",
+        }
+
+
+def metadata(**fields):
+    return Metadata(fields)
+
+
+@pytest.mark.parametrize(
+    ("first", "told", "agent_first"),
+    [
+        (Speaker.AGENT, {}, True),
+        (Speaker.CLIENT, {}, False),
+        (Speaker.CALLER, {"direction_outgoing": "true"}, True),
+        (Speaker.CALLER, {"direction_outgoing": "false"}, False),
+        (Speaker.CALLED, {"direction_outgoing": "true"}, False),
+        (Speaker.CALLED, {"direction": "Inbound"}, True),
+        (Speaker.CALLER, {"direction": "Исходящий"}, True),
+        (SpeakerColumn("side", ("0",), ("1",)), {"side": "0"}, True),
+        (SpeakerColumn("side", ("0",), ("1",)), {"side": "1"}, False),
+    ],
+)
+def test_who_is_heard_first_and_who_is_wanted_decide_the_side(first, told, agent_first):
+    rules = replace(IN_OUT, first=first)
+    for wanted in Side:
+        crossed = agent_first is not (wanted is Side.LEFT)
+        channels = Channels(wanted, left=first)
+        assert crossed_legs("a.wav", metadata(**told), rules, channels) is crossed
+        assert crossed_channels("a.wav", metadata(**told), channels) is crossed
+    assert crossed_legs("a.wav", metadata(**told), rules, Channels()) is False
+
+
+@pytest.mark.parametrize(
+    ("first", "told", "kind"),
+    [
+        (Speaker.CALLER, {}, "direction-unknown"),
+        (Speaker.CALLER, {"direction": "internal"}, "direction-unknown"),
+        (SpeakerColumn("side", ("0",), ("1",)), {}, "side-unknown"),
+        (SpeakerColumn("side", ("0",), ("1",)), {"side": ""}, "side-unknown"),
+        (SpeakerColumn("side", ("0",), ("1",)), {"side": "2"}, "side-unknown"),
+    ],
+)
+def test_what_does_not_say_it_is_a_defect_with_the_cure(first, told, kind):
+    found = crossed_channels("a.wav", metadata(**told), Channels(Side.LEFT, left=first))
+    assert isinstance(found, Defect)
+    assert found.kind == kind
+    assert "[legs]" in found.cure
+
+
+def test_of_the_known_patterns_it_is_known_who_is_heard_first():
+    assert LegRules(KNOWN).speaker is Speaker.CALLER
+    assert LegRules((LegPattern.parse("-a/-b"),)).speaker is None
+
+
+def test_rules_that_contradict_themselves_are_refused():
+    with pytest.raises(ConfigError, match="pattern"):
+        LegRules(())
+    for values in ((("0",), ("0",)), ((), ("0",))):
+        with pytest.raises(ConfigError, match="column"):
+            SpeakerColumn("side", *values)
