@@ -469,7 +469,7 @@ UPLOAD: Final = (
     Flag(
         "--log-file",
         "Append a JSON line for each upload attempt to this file, with the request IDs that"
-        " Yandex's support asks for.",
+        " Yandex's support asks for. SIGHUP makes a run open it again, after a rotation.",
         Panel.OUTPUT,
         "F",
         type=PATH,

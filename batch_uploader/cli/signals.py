@@ -15,11 +15,19 @@ the process and to its group."""
 _AT_ONCE: Final = 2
 
 
+def _nothing() -> None:
+    pass
+
+
 class Interruption:
-    """Ends a run by signals; ``signal`` is the first one, None before."""
+    """Ends a run by signals; ``signal`` is the first one, None before.
+
+    ``on_hangup`` is called after a hangup, which ends nothing.
+    """
 
     def __init__(self, politely: Callable[[str], None], at_once: Callable[[], None]) -> None:
         self.signal: int | None = None
+        self.on_hangup: Callable[[], None] = _nothing
         self._politely = politely
         self._at_once = at_once
         self._count = 0
@@ -44,11 +52,24 @@ class Interruption:
 
 
 @contextmanager
+def ignoring_hangups() -> Iterator[None]:
+    """A hangup of the terminal (SIGHUP) does not end the process meanwhile."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def listening(stop: Interruption) -> Iterator[None]:
     """Pass terminating signals to ``stop``, on the running event loop.
 
-    A hangup of the terminal (SIGHUP) does not end the run. The handlers are plain ones, since
-    Windows has only these; they do little more than call the loop.
+    A hangup (SIGHUP) does not end the run: it calls ``on_hangup``. The handlers are plain ones,
+    since Windows has only these; they do little more than call the loop.
     """
     loop = asyncio.get_running_loop()
 
@@ -56,9 +77,12 @@ def listening(stop: Interruption) -> Iterator[None]:
         if (respond := stop.signalled(number, time.monotonic())) is not None:
             loop.call_soon_threadsafe(respond)
 
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.on_hangup)
+
     before = {each: signal.signal(each, hand_over) for each in _STOPPING}
     if hasattr(signal, "SIGHUP"):
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
     try:
         yield
     finally:

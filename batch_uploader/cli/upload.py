@@ -31,7 +31,7 @@ from batch_uploader.cli.again import (
 )
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.reporting import Report
-from batch_uploader.cli.signals import Interruption, listening
+from batch_uploader.cli.signals import Interruption, ignoring_hangups, listening
 from batch_uploader.core.errors import ConfigError, UploaderError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import Ending, Summary
@@ -46,7 +46,7 @@ from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places, secrets_told
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
-from batch_uploader.ui.attemptlog import AttemptLog, warn_on_stderr
+from batch_uploader.ui.attemptlog import AttemptLog, Warn, warn_on_stderr
 from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
@@ -79,7 +79,7 @@ def upload(
     # Imported objects stay for ever, and most new ones are freed without the collector.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    with Report(directory, flags) as report:
+    with ignoring_hangups(), Report(directory, flags) as report:
         try:
             settings = settings_of(directory, flags)
             report.configure(settings)
@@ -107,7 +107,6 @@ async def upload_as_told(
     places = require_places(settings)
     reading, sending = settings.reading(), settings.sending()
     progress = settings.one_of("progress", Progress.AUTO)
-    log_file = settings.path("log-file")
     connection_id = settings.connection_id()
     require_replaceable(places.manifest, "--manifest")
     wanted = settings.options()
@@ -139,9 +138,8 @@ async def upload_as_told(
     # Only events may be on their stream.
     say = warn_on_stderr if progress is Progress.JSON else renderer.say
     async with AsyncExitStack() as stack:
-        if log_file:
-            # Before the ledger is created or locked: an unusable log is an error of the settings.
-            listeners.append(stack.enter_context(AttemptLog(log_file, warn=say)))
+        # Before the ledger is created or locked: an unusable log is an error of the settings.
+        listeners += stack.enter_context(_logged(settings.path("log-file"), stop, say))
         stack.enter_context(listening(stop))
         stack.enter_context(_limited(settings.limit("max-duration"), uploader))
         manager = stack.enter_context(ServiceManager(os.environ))
@@ -175,6 +173,17 @@ async def upload_as_told(
     if summary.ending is Ending.UNAUTHORIZED:
         output.hint(settings.origins())
     return _exit_code(stop, summary)
+
+
+@contextmanager
+def _logged(path: Path | None, stop: Interruption, warn: Warn) -> Iterator[list[Listener]]:
+    """``--log-file``, which is opened again after a hangup."""
+    if path is None:
+        yield []
+        return
+    with AttemptLog(path, warn=warn) as log:
+        stop.on_hangup = log.reopen
+        yield [log]
 
 
 async def _held(summary: Summary, settings: Settings, places: Places) -> list[ShownGroup]:

@@ -41,6 +41,7 @@ class AttemptLog:
 
     A new file has mode 0600. Entering raises ConfigError if the file cannot be opened, or is not
     such a log. If the disk fails later, the log ends, not the run: ``warn`` is called once.
+    ``reopen`` goes on in a new file after the old one was renamed.
     """
 
     def __init__(self, path: Path, *, warn: Warn = warn_on_stderr, now: Now = utc_now) -> None:
@@ -50,6 +51,23 @@ class AttemptLog:
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
+        self._file = self._open()
+        return self
+
+    def reopen(self) -> None:
+        """Go on in the file that has the name now; if that cannot be, in the one that is open."""
+        if self._file is None:
+            return
+        try:
+            file = self._open()
+        except ConfigError as error:
+            self._warn(f"warning: {error.problem}; the log goes on in the file that it has open")
+            return
+        before, self._file = self._file, file
+        with suppress(OSError):
+            before.close()
+
+    def _open(self) -> TextIO:
         try:
             descriptor = create_private(self._path, device=True)
         except OSError as error:
@@ -66,8 +84,7 @@ class AttemptLog:
                 setting="log-file",
             )
         # Line-buffered, so that the log of a killed run is complete.
-        self._file = os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")
-        return self
+        return os.fdopen(descriptor, "a", encoding="ascii", buffering=1, newline="\n")
 
     def __exit__(
         self,

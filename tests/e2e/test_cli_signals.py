@@ -123,6 +123,28 @@ class TestGoesOn:
             assert program.finish(process).code == 0
             assert service.counts(calls) == {"a.wav": 1, "b.wav": 1}
 
+    def test_logs_may_be_rotated_meanwhile(self, calls, upload, program, start_service, tmp_path):
+        """Fault 73: no line is lost, and none is written twice."""
+        calls.write(*(f"{each}.wav" for each in range(12)))
+        log, rotated = tmp_path / "log.jsonl", tmp_path / "log.jsonl.1"
+        with start_service("--latency", "300ms") as service:
+            flags = ("--progress", "json", "--concurrency", "1", "--log-file", log)
+            process = upload(*flags, to=service, start=True)
+            begun(process)
+            begun(process)
+            log.rename(rotated)
+            process.send_signal(signal.SIGHUP)
+            result = program.finish(process)
+            assert (result.code, "warning" in result.err) == (0, False), result.said
+        before, after = (
+            [json.loads(line) for line in file.read_text("ascii").splitlines()]
+            for file in (rotated, log)
+        )
+        assert (before[0]["event"], after[-1]["event"]) == ("run_started", "run_finished")
+        sent = [each["path"] for each in before + after if each["event"] == "attempt_ended"]
+        assert sorted(sent) == sorted({*sent})
+        assert len(sent) == 12
+
     def test_a_reader_that_goes_away_does_not_end_the_run(
         self, calls, upload, program, start_service
     ):

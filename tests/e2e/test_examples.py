@@ -1,5 +1,6 @@
 """Every example is run."""
 
+import getpass
 import json
 import os
 import re
@@ -370,6 +371,24 @@ def test_systemd_accepts_the_units(tmp_path):
         [*rate, tmp_path / names[0]], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_logrotate_accepts_its_file(tmp_path):
+    text = (EXAMPLES / "logrotate").read_text()
+    assert re.search(r"^    nocreate$", text, re.MULTILINE), "a run makes its own file"
+    assert "copytruncate" not in text
+    log = tmp_path / "calls.jsonl"
+    log.write_text("{}\n")
+    rotate = shutil.which("logrotate", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
+    if rotate:
+        there = text.replace("/var/log/batch-uploader", str(tmp_path))
+        there = there.replace("su calls calls", f"su {getpass.getuser()} {tmp_path.group()}")
+        there = there.replace("systemctl kill", "true kill")
+        (tmp_path / "conf").write_text(there)
+        words = [rotate, "--force", "--state", tmp_path / "state", tmp_path / "conf"]
+        subprocess.run(words, check=True, timeout=30)
+        assert not log.exists()
+        assert (tmp_path / "calls.jsonl.1").exists()
 
 
 def test_the_profile(calls, service, program, tmp_path):

@@ -172,3 +172,45 @@ def test_outside_its_block_it_writes_nothing(tmp_path):
     log = AttemptLog(path)
     log(FAILED)
     assert not path.exists()
+
+
+@posix
+def test_it_goes_on_in_a_new_file_after_a_rotation(tmp_path):
+    path, rotated = tmp_path / "support.log", tmp_path / "support.log.1"
+    with AttemptLog(path, warn=pytest.fail) as log:
+        log(events.RunStarted("one", "/calls"))
+        path.rename(rotated)
+        log(events.Draining("still in the old one"))
+        log.reopen()
+        log(FAILED)
+        log.reopen()
+        log(FAILED)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each["event"] for each in lines(rotated)] == ["run_started", "draining"]
+    assert [each["event"] for each in lines(path)] == ["attempt_ended"] * 2
+
+
+@posix
+@pytest.mark.parametrize("content", [None, b"dear diary"])
+def test_it_goes_on_in_the_old_file_if_there_can_be_no_new_one(tmp_path, content):
+    """Fault 97."""
+    path, rotated = tmp_path / "logs" / "support.log", tmp_path / "gone"
+    path.parent.mkdir()
+    said = []
+    with AttemptLog(path, warn=said.append) as log:
+        path.rename(rotated)
+        if content is None:
+            path.parent.rmdir()
+        else:
+            path.write_bytes(content)
+        log.reopen()
+        log(FAILED)
+    assert [each["event"] for each in lines(rotated)] == ["attempt_ended"]
+    assert "goes on in the file that it has open" in said[0]
+    assert content is None or path.read_bytes() == content
+
+
+def test_a_log_that_failed_is_not_opened_again(tmp_path):
+    log = AttemptLog(tmp_path / "support.log", warn=pytest.fail)
+    log.reopen()
+    assert not [*tmp_path.iterdir()]
