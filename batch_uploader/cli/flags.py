@@ -245,7 +245,6 @@ _READING: Final = (
         " this kind of connection. [default: no such check]",
         Panel.SOUND,
         "two-channel|one-channel",
-        words=("two-channel", "one-channel"),
     ),
     Flag(
         "--sidecar",
@@ -253,7 +252,6 @@ _READING: Final = (
         " call.wav. If so, one without it is a defect and is not uploaded. [default: required]",
         Panel.SOUND,
         "required|optional",
-        words=("required", "optional"),
     ),
     Flag(
         "--layout",
@@ -321,7 +319,6 @@ _READING: Final = (
         " a defect, since it may be cut off; some recorders never write it. [default: required]",
         Panel.SOUND,
         "required|optional",
-        words=("required", "optional"),
     ),
     Flag(
         "--convert",
@@ -331,7 +328,6 @@ _READING: Final = (
         " [default: needed]",
         Panel.SOUND,
         "needed|opus|off",
-        words=("needed", "opus", "off"),
     ),
     _many(
         "--legs",
@@ -464,7 +460,6 @@ UPLOAD: Final = (
         " (json), or errors only (none). [default: auto: rich on a terminal, plain elsewhere]",
         Panel.OUTPUT,
         "auto|rich|plain|json|none",
-        words=("auto", "rich", "plain", "json", "none"),
     ),
     Flag(
         "--log-file",

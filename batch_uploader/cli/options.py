@@ -3,6 +3,7 @@
 Imports only Click, since help must be fast, and so must a run without work.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from batch_uploader.core.errors import BadValue, ConfigError
+
+_WORD = re.compile(r"[a-z][a-z-]*")
+"""What is typed as it stands, unlike a DURATION."""
 
 
 class Panel(StrEnum):
@@ -33,7 +37,7 @@ class Panel(StrEnum):
 
 
 class Flag(click.Option):
-    """An option of a panel; ``words`` are its shell completions."""
+    """An option of a panel; shells complete the words that its metavar lists."""
 
     def __init__(
         self,
@@ -41,11 +45,9 @@ class Flag(click.Option):
         text: str,
         panel: Panel = Panel.COMMAND,
         metavar: str | None = None,
-        *,
-        words: Sequence[str] = (),
         **more: Any,
     ) -> None:
-        if words:
+        if words := [word for word in (metavar or "").split("|") if _WORD.fullmatch(word)]:
             more["shell_complete"] = lambda _ctx, _param, typed: [
                 word for word in words if word.startswith(typed)
             ]

@@ -107,14 +107,27 @@ class TestHelp:
         assert inside("--version").out == f"batch-uploader {__version__}\n"
         assert inside("-V").out == inside("--version").out
 
-    def test_shells_complete_flags_and_words(self, program):
+    @pytest.mark.parametrize(
+        ("typed", "words"),
+        [
+            ("upload --kind ", ["two-channel", "one-channel"]),
+            ("upload --sidecar opt", ["optional"]),
+            ("upload --sample ", []),
+            ("upload --call-id n", ["none"]),
+            ("manifest --format ", ["jsonl", "csv"]),
+            ("emulator --lost-answer b", ["blank"]),
+            ("completion ", ["bash", "zsh", "fish"]),
+            ("help resol", ["resolve"]),
+        ],
+    )
+    def test_shells_complete_flags_and_words(self, program, typed, words):
         variables = {
             "_BATCH_UPLOADER_COMPLETE": "bash_complete",
-            "COMP_WORDS": "batch-uploader upload --kind ",
-            "COMP_CWORD": "3",
+            "COMP_WORDS": f"batch-uploader {typed}",
+            "COMP_CWORD": str(len(typed.split(" "))),
         }
         result = program(env=variables)
-        assert result.out.split() == ["plain,two-channel", "plain,one-channel"]
+        assert result.out.split() == [f"plain,{word}" for word in words]
 
     def test_every_flag_of_the_examples_is_there(self, inside, monkeypatch):
         monkeypatch.setenv("COLUMNS", "200")

@@ -542,6 +542,8 @@ def test_the_fields_at_fault_are_named():
     error = decide(RpcResult(StatusCode.INVALID_ARGUMENT, "bad", metadata))
     assert '("metadata.fields: no date; bad")' in str(error)
     assert error.retry_after is None
+    error = decide(RpcResult(StatusCode.INVALID_ARGUMENT, "metadata.fields: no date", metadata))
+    assert '("metadata.fields: no date")' in str(error)
 
 
 @pytest.mark.parametrize(

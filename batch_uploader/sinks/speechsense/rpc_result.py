@@ -67,7 +67,8 @@ class RpcResult:
     def quote(self) -> str:
         """The peer's text, shortened, in one line, redacted."""
         violations = (f"{each.field}: {each.description}" for each in _violations(self.metadata))
-        said = "; ".join(filter(None, (*violations, self.details)))
+        # Some services say the same as their status and as its detail.
+        said = "; ".join(dict.fromkeys(filter(None, (*violations, self.details))))
         return shown(said, _QUOTED, self.secrets)
 
     @property
