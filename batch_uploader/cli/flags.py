@@ -350,7 +350,6 @@ _READING: Final = (
         " left, and stereo recordings stay as they are]",
         Panel.SOUND,
         "left|right",
-        words=("left", "right"),
     ),
     _switch("--verbose -v", "Explain each decision on stderr.", Panel.OUTPUT),
 )
