@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from batch_uploader.app.attention import AttentionKind
     from batch_uploader.app.check import check_directory
     from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
     from batch_uploader.app.directory import directory_uploader, upload_directory
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
         DuplicateGroup,
         possible_duplicates,
     )
+    from batch_uploader.app.history import directory_runs
     from batch_uploader.app.inspection import CheckSummary, Finding, Inspection
     from batch_uploader.app.manifest import export_manifest
     from batch_uploader.app.places import Places
     from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
     from batch_uploader.app.resolve import Resolved, resolve_recordings
     from batch_uploader.app.search import Searched, search_doubts
-    from batch_uploader.app.status import DirectoryStatus, directory_status
+    from batch_uploader.app.status import ConnectionStatus, DirectoryStatus, directory_status
     from batch_uploader.app.uploader import Uploader
     from batch_uploader.core.errors import (
         ConfigError,
@@ -84,11 +86,13 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiKey",
     "ApiKeyCommand",
+    "AttentionKind",
     "AudioRules",
     "CallIds",
     "Cause",
     "CheckSummary",
     "ConfigError",
+    "ConnectionStatus",
     "Container",
     "Credentials",
     "DeclaredSidecar",
@@ -153,6 +157,7 @@ __all__ = [
     "VmMetadataToken",
     "check_directory",
     "diagnose",
+    "directory_runs",
     "directory_status",
     "directory_uploader",
     "export_manifest",
@@ -213,7 +218,9 @@ _MODULES = {
     "app.decisions": ("PathDecision", "Resolution", "read_decisions"),
     "app.resolve": ("Resolved", "resolve_recordings"),
     "app.search": ("Searched", "search_doubts"),
-    "app.status": ("DirectoryStatus", "directory_status"),
+    "app.attention": ("AttentionKind",),
+    "app.history": ("directory_runs",),
+    "app.status": ("ConnectionStatus", "DirectoryStatus", "directory_status"),
     "app.check": ("check_directory",),
     "app.inspection": ("CheckSummary", "Finding", "Inspection"),
     "app.doctor.diagnosis": ("Diagnosis", "Health"),

@@ -1,6 +1,9 @@
 """Fixtures for all the tests, the table of faults, and what is slow or fails among others."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import hypothesis
 import pytest
@@ -8,6 +11,10 @@ import pytest
 # gRPC's handlers of a fork abort the child if it goes on meanwhile, and a subprocess with a
 # preexec_fn is one. It reads this when it is loaded.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# Where runs are kept that were refused before there was a ledger.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batch-uploader-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("any machine", deadline=None)

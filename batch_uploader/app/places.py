@@ -27,6 +27,7 @@ from batch_uploader.ledgers.places import (
     require_no_lost_ledger,
     stale_note,
 )
+from batch_uploader.ledgers.refused import BESIDE
 from batch_uploader.ledgers.sqlite import LedgerReader, remains
 from batch_uploader.sources.names import escape_name
 from batch_uploader.sources.selection import FileKind, Selection
@@ -38,6 +39,7 @@ _BESIDE_A_LEDGER = (
     "-journal",
     "-answers",
     "-run",
+    BESIDE,
     "-owner",
     "-owner.next",
     ".lock",

@@ -27,6 +27,13 @@ class RunRecord:
         self._stats = stats
         self._settings = settings
         self._run_id: str | None = None
+        self.has_ended = False
+        """Whether the ledger has how the run ended."""
+
+    @property
+    def run_id(self) -> str:
+        """The ID of the run, empty before it begins."""
+        return self._run_id or ""
 
     async def begin(self, run_id: str) -> None:
         """Record that the run begins. Raises LedgerError."""
@@ -43,6 +50,7 @@ class RunRecord:
             return
         with suppress(LedgerError), CancelScope(shield=True):
             await apply_one(self._ledger, EndRun(self._run_id, self._end(how, exit_code)))
+            self.has_ended = True
 
     def _end(self, how: Summary | BaseException, exit_code: int | None) -> RunEnd:
         ending, reason = BY_ERROR, None

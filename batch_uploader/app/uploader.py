@@ -286,6 +286,11 @@ class Uploader:
         to_send, _ = await (await self._planner.with_sample()).count(self._planner.clock())
         return other.lines(to_send)
 
+    @property
+    def record(self) -> RunRecord:
+        """What the ledger has of the latest run."""
+        return self._run_record
+
     def drain(self, reason: str, ending: Ending = Ending.INTERRUPTED) -> None:
         """Drain the run: nothing new begins, what is in flight finishes within the grace.
 

@@ -58,6 +58,7 @@ for _command in (
     commands.upload,
     commands.check,
     commands.status,
+    commands.runs,
     commands.resolve,
     commands.manifest,
     commands.doctor,

@@ -17,6 +17,7 @@ _KNOWN = {
     "doctor": DOCTOR,
     "manifest": PLACE,
     "resolve": PLACE,
+    "runs": PLACE,
     "status": PLACE,
     "upload": UPLOAD,
 }

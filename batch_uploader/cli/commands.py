@@ -17,6 +17,11 @@ Flags = Mapping[str, object]
 
 _DIRECTORY = click.Argument(["directory"], metavar="DIRECTORY", type=FOLDER)
 _JSON = Flag("--json as_json", "Print one JSON document, for programs.", Panel.OUTPUT, is_flag=True)
+_SINCE = Flag(
+    "--since",
+    "Only the runs of this time, such as 24h or 7d, and what is new since then.",
+    metavar="DURATION",
+)
 
 
 @command(
@@ -111,20 +116,51 @@ def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool, explain: 
 @command(
     _DIRECTORY,
     _JSON,
+    _SINCE,
     flags=PLACE,
     examples=(
         "batch-uploader status calls/",
+        "batch-uploader status calls/ --since 24h",
         "batch-uploader status calls/ --json | jq .totals",
     ),
 )
-def status(directory: Path, flags: Flags, *, as_json: bool) -> int:
-    """Show what became of all recordings, and which of them need attention.
+def status(directory: Path, flags: Flags, *, as_json: bool, since: str | None) -> int:
+    """Show how the last run ended, what became of all recordings, and which need attention.
 
-    Reads the ledger only, and works during a run. The exit code is 1 if something needs attention.
+    Reads the ledger only, and works during a run. The exit code is 1 if something needs attention,
+    or if the last run to any connection ended badly: with another exit code than 0 and 1, or it was
+    killed; with --since also if there was no run.
     """
     from batch_uploader.cli.status import status as run
 
-    return run(directory, flags, as_json=as_json)
+    return run(directory, flags, as_json=as_json, since=since)
+
+
+@command(
+    _DIRECTORY,
+    _JSON,
+    _SINCE,
+    Flag(
+        "--limit",
+        "Maximum number of runs to show. [default: 20]",
+        metavar="N",
+        default="20",
+    ),
+    flags=PLACE,
+    examples=(
+        "batch-uploader runs calls/",
+        "batch-uploader runs calls/ --since 7d --json | jq '.runs[] | .exit_code'",
+    ),
+)
+def runs(directory: Path, flags: Flags, *, as_json: bool, since: str | None, limit: str) -> int:
+    """List the runs on record, the latest first: when, how they ended, and what they did.
+
+    Reads the ledger only, and works during a run. Includes runs that were refused before they could
+    open the ledger.
+    """
+    from batch_uploader.cli.runs import runs as run
+
+    return run(directory, flags, as_json=as_json, since=since, limit=limit)
 
 
 @command(

@@ -1,9 +1,9 @@
-"""``status``: the counts of the ledger, and what needs a human."""
+"""``status``: the counts of the ledger, how its runs ended, and what needs a human."""
 
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +13,13 @@ from msgspec import Struct
 
 from batch_uploader.app.duplicates import MOST_EXAMPLES, possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.history import refused_runs
 from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
-from batch_uploader.app.status import DirectoryStatus, directory_status
+from batch_uploader.app.status import ConnectionStatus, DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
+from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.model import Timestamp
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import (
@@ -29,12 +31,20 @@ from batch_uploader.core.states import (
     Verdict,
 )
 from batch_uploader.core.text import format_count, plural, printable, quote, sentence
-from batch_uploader.core.units import format_size
-from batch_uploader.settings import Settings
+from batch_uploader.core.units import format_size, parse_duration
+from batch_uploader.settings import RawSetting, Settings
 from batch_uploader.settings.files import require_places
 from batch_uploader.ui.duplicates import duplicate_lines
-from batch_uploader.ui.fields import error_fields, finite, moment, passed_over_fields
+from batch_uploader.ui.fields import (
+    error_fields,
+    finite,
+    kind_fields,
+    moment,
+    passed_over_fields,
+    run_fields,
+)
 from batch_uploader.ui.printing import show
+from batch_uploader.ui.runs import how_it_ended, new_and_known
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import left_out_words, most_gone
 from batch_uploader.ui.text import format_hours
@@ -55,20 +65,33 @@ class _Report(Struct, frozen=True):
     settings: Settings
 
 
-def status(directory: Path, flags: Mapping[str, object], *, as_json: bool) -> int:
-    """Print the status of the directory's ledger. Returns the exit code."""
-    return anyio.run(_status, settings_of(directory, flags), as_json)
+def status(
+    directory: Path, flags: Mapping[str, object], *, as_json: bool, since: str | None = None
+) -> int:
+    """Print the status of the directory's ledger. Returns the exit code.
+
+    ``since`` is the duration to which the runs and the news are limited.
+    """
+    return anyio.run(_status, settings_of(directory, flags), as_json, since)
 
 
-async def _status(settings: Settings, as_json: bool) -> int:
-    places = require_places(settings)
-    found = await directory_status(places)
+async def _status(settings: Settings, as_json: bool, since: str | None) -> int:
+    within = None if since is None else RawSetting(since, "--since", Path()).limit(parse_duration)
+    try:
+        places = require_places(settings)
+        found = await directory_status(places, since=within)
+    except UploaderError as error:
+        # Nothing else tells of a run that ended before there was a ledger, or without its mount.
+        for run in (await refused_runs(settings.places()))[:1]:
+            error.add_note(how_it_ended(run))
+        raise
     tell_of_kept(found.kept_aside, settings)
     report = _Report(found, settings)
     if as_json:
         await _print_json(report)
     else:
         await _print_text(report)
+    _tell_of_runs(found, since)
     if found.refusal is not None:
         show([warning(sentence(f"upload is refused: {found.refusal.problem}"))], sys.stderr)
         output.cures(found.refusal)
@@ -78,8 +101,21 @@ async def _status(settings: Settings, as_json: bool) -> int:
     if found.gone:
         show([warning(sentence(most_gone(found.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
-    attention = found.needs_attention or found.gone or found.refusal is not None
-    return ExitCode.ATTENTION if attention else ExitCode.FINE
+    return ExitCode.FINE if found.is_fine else ExitCode.ATTENTION
+
+
+def _tell_of_runs(found: DirectoryStatus, since: str | None) -> None:
+    """Warn if there was no run, or none that ended well."""
+    if found.never_ran:
+        when = f"in the last {since}" if since else "is on record yet"
+        show([warning(f"no run {when}")], sys.stderr)
+        output.hint("see whether it is still started, by cron or a timer, and with this ledger")
+    for each in found.by_connection:
+        if each.last_success is None and each.ended_badly:
+            to = f" to the connection {printable(each.connection_id)}" if each.connection_id else ""
+            show([warning(f"no run{to} has succeeded yet")], sys.stderr)
+            if to and len(found.by_connection) > 1:
+                output.hint("if its ID was a typing error, name yours: --connection-id ID")
 
 
 def tell_of_kept(count: int, settings: Settings) -> None:
@@ -92,7 +128,7 @@ def tell_of_kept(count: int, settings: Settings) -> None:
 
 
 async def _print_text(report: _Report) -> None:
-    lines: list[Line] = []
+    lines = list(_run_lines(report.status))
     shown = [each for each in Status if report.status.totals[each].recordings]
     label = max([_LABEL, *(len(each.label) + 1 for each in shown)])
     for each in shown:
@@ -105,7 +141,7 @@ async def _print_text(report: _Report) -> None:
         lines.append([Span(f"{each.label:{label}}", style), Span(numbers)])
     if report.status.left_out_by:
         lines += [[], [Span(left_out_words(report.status.left_out_by, many=True))]]
-    if not lines:
+    if not shown:
         lines.append([Span(_nothing(report.status))])
     output.data(lines)
     for each in _TOLD:
@@ -118,6 +154,31 @@ async def _print_text(report: _Report) -> None:
         await _print_state(report, Status.WAITING, waiting)
 
 
+def _run_lines(status: DirectoryStatus) -> Iterator[Line]:
+    """What the last run of each connection did, or those of the time that was asked for."""
+    for each in status.by_connection:
+        to = _to(status, each)
+        if each.going_on is not None:
+            yield [Span(how_it_ended(each.going_on, to), "bold")]
+        runs = each.runs if status.since_ns is not None else (each.latest,)
+        for run in runs:
+            if run is not None and run.end is not None:
+                style = "bold yellow" if run.end.is_bad else "bold"
+                yield [Span(how_it_ended(run, to), style)]
+        if each.backlog:
+            known = plural(each.backlog, "recording")
+            yield [Span(f"{known} on record{to} to be sent by the next run")]
+    if status.by_connection:
+        yield []
+
+
+def _to(status: DirectoryStatus, each: ConnectionStatus) -> str:
+    """Which connection is meant, if there are several."""
+    if len(status.by_connection) < 2:  # noqa: PLR2004 - then there is no other
+        return ""
+    return f" to the connection {printable(each.connection_id)}"
+
+
 def _nothing(status: DirectoryStatus) -> str:
     if not status.connections:
         return "the ledger is empty"
@@ -128,23 +189,42 @@ def _nothing(status: DirectoryStatus) -> str:
 async def _print_state(report: _Report, state: Status, count: int) -> None:
     style = "bold yellow" if state in NEEDS_ATTENTION else "bold"
     about = state.state.attention or f"the next run {state.state.then}"
-    output.data([[], [Span(state.label, style), Span(f": {about}")]])
+    output.data([[], [Span(state.label, style), Span(f": {about}")], *_kinds(report.status, state)])
     if state is Status.POSSIBLE_DUPLICATE:
         several = len(report.status.connections) > 1
         groups = await possible_duplicates(report.status.places)
         held = held_groups(groups, report.settings, several=several)
         output.data(duplicate_lines(held, MOST_EXAMPLES))
         return
-    shown = 0
-    async with aclosing(report.status.records(state)) as rows:
-        async for row in rows:
-            if shown == _SHOWN:
-                break
-            shown += 1
-            output.data(_row_lines(report, row, state))
-    if count > shown:
+    rows = await _new_first(report.status, state)
+    for row in rows:
+        output.data(_row_lines(report, row, state))
+    if count > len(rows):
         command = again(report.settings, "status", "--json")
-        output.data([hint(f"and {format_count(count - shown)} more: {command}")])
+        output.data([hint(f"and {format_count(count - len(rows))} more: {command}")])
+
+
+async def _new_first(status: DirectoryStatus, state: Status) -> list[Record]:
+    """The first recordings of a state, and those before that are new."""
+    new: list[Record] = []
+    others: list[Record] = []
+    async with aclosing(status.records(state)) as rows:
+        async for row in rows:
+            some = new if status.is_new(row) else others
+            if len(some) < _SHOWN:
+                some.append(row)
+            elif len(new) == _SHOWN:
+                break
+    return (new + others)[:_SHOWN]
+
+
+def _kinds(status: DirectoryStatus, state: Status) -> Iterator[Line]:
+    """How many recordings of a state there are of each kind, and how many of them are new."""
+    for each in status.by_connection:
+        for kind in each.attention:
+            if kind.status is state:
+                to = _to(status, each)
+                yield [Span(f"  {kind.code}: {new_and_known(kind)}"), Span(to, "dim")]
 
 
 def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
@@ -196,6 +276,9 @@ async def _print_json(report: _Report) -> None:
         "gone": report.status.gone,
         "left_out_by": dict(report.status.left_out_by),
         "passed_over": [passed_over_fields(each) for each in report.status.passed_over],
+        "fine": report.status.is_fine,
+        "never_ran": report.status.never_ran,
+        "connections": [_connection_fields(each) for each in report.status.by_connection],
         "totals": totals,
     }
     with data_on_stdout():
@@ -204,6 +287,19 @@ async def _print_json(report: _Report) -> None:
         sys.stdout.write(f'], "{Status.WAITING.value}": [')
         await _write_rows(report, [Status.WAITING])
         sys.stdout.write("]}\n")
+
+
+def _connection_fields(each: ConnectionStatus) -> dict[str, object]:
+    return {
+        "connection_id": each.connection_id or None,
+        "last_run": each.latest and run_fields(each.latest),
+        "last_success": each.last_success and run_fields(each.last_success),
+        "going_on": each.going_on and run_fields(each.going_on),
+        "ended_badly": bool(each.ended_badly),
+        "backlog": each.backlog,
+        "kinds": [kind_fields(kind) for kind in each.attention],
+        "runs": [run_fields(run) for run in each.runs],
+    }
 
 
 async def _write_rows(report: _Report, states: Sequence[Status]) -> None:
@@ -223,6 +319,7 @@ def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object
         "size": row.stat.size,
         "duration": finite(row.duration),
         "error": error_fields(row.failure),
+        "new": report.status.is_new(row),
         "since": moment(_moment(row.since)) if state in WAITS and row.since else None,
         "duplicate_of": row.duplicate_of,
         "cause": row.cause,

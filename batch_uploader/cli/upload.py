@@ -17,6 +17,7 @@ from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.history import Unrecorded, on_record_if_refused
 from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
@@ -101,6 +102,13 @@ async def upload_as_told(
 ) -> int:
     """Upload according to the settings, and print the result. Returns the exit code."""
     report = report or Report(settings.directory, {})
+    with on_record_if_refused(settings.places(), output.exit_code_of) as run:
+        return await _upload(settings, report, run, rebuilding, adopting)
+
+
+async def _upload(
+    settings: Settings, report: Report, run: Unrecorded, rebuilding: bool, adopting: bool
+) -> int:
     # Fewer worker threads where the system does not allow the usual number.
     limiter = to_thread.current_default_thread_limiter()
     limiter.total_tokens = min(limiter.total_tokens, require_resources())
@@ -146,6 +154,7 @@ async def upload_as_told(
         if manager.listens:
             listeners.append(Heartbeat(manager.tell, manager.watchdog, stats=uploader.stats))
         await stack.enter_async_context(uploader)
+        run.reserve()
         stack.enter_context(renderer)
         await stack.enter_async_context(report.kept_up(say))
         if settings.file and explains:
@@ -164,7 +173,7 @@ async def upload_as_told(
         proxy = proxy_in_use(sending.endpoint)
         if proxy and (explains or progress is not Progress.NONE):
             say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
-        summary = await _run(uploader, settings)
+        summary = await _run(uploader, settings, run)
     held = await _held(summary, settings, places)
     if progress is Progress.NONE:
         _tell_troubles(summary, settings, uploader.stats, held)
@@ -197,13 +206,15 @@ async def _held(summary: Summary, settings: Settings, places: Places) -> list[Sh
     return held_groups(groups, settings, several=False)
 
 
-async def _run(uploader: Uploader, settings: Settings) -> Summary:
+async def _run(uploader: Uploader, settings: Settings, run: Unrecorded) -> Summary:
     """The run; an error that blames a setting says where that was given."""
     try:
         return await uploader.run()
     except ConfigError as error:
         error.hints = (*error.hints, settings.origins())
         raise
+    finally:
+        run.run_id, run.is_recorded = uploader.record.run_id, uploader.record.has_ended
 
 
 async def _rebuild(

@@ -14,6 +14,8 @@ BY_ERROR: Final = "error"
 """The ending of a run that raised an error; all other words are those of ``Ending``."""
 KILLED: Final = "killed"
 """The ending of a run whose end was never recorded: it was killed, or the disk was full."""
+LOCKED_OUT: Final = 5
+"""The exit code of a run that met another one."""
 _FINE: Final = (0, 1)
 """The exit codes of runs that did all that they could."""
 

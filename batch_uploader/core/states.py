@@ -345,6 +345,8 @@ BY_RULES: Final = _where(lambda row: row.other_rules is not None)
 """Other rules may decide these differently: the digest of the rules is on record."""
 FILTERED: Final = _where(lambda row: row.filtered)
 """A filter may leave these out: the digest of the rules on record includes the filters."""
+SENT_BY_ITSELF: Final = _where(lambda row: row.unchanged.action is Action.UPLOAD)
+"""A run sends these as soon as it can, unasked."""
 WAITS: Final = _where(lambda row: row.waits)
 """These may become ready without anybody's doing."""
 DEFECTIVE: Final = frozenset({Status.INVALID, Status.ACKNOWLEDGED})
@@ -353,6 +355,8 @@ MAY_WAIT: Final = WAITS | {Status.INVALID, Status.LEFT_OUT}
 """In place of these it goes on record that a recording waits; of others more is known."""
 NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 """These need a human."""
+LASTING: Final = NEEDS_ATTENTION & _where(lambda row: row.unchanged.action is Action.HOLD)
+"""These stay as they are until a human acts: when they were settled, the need arose."""
 
 
 def decided_by(verdict: Verdict) -> frozenset[Status]:

@@ -19,10 +19,21 @@ _UNREADABLE_KEPT = 20
 
 
 class AttentionGroup(Struct):
-    """Recordings that need a human for the same reason; ``first`` is the first of them."""
+    """Recordings that need a human for the same reason; ``known`` of them since earlier runs.
+
+    ``first`` is the first of them, if some are new the first of these.
+    """
 
     first: Outcome
     count: int = 1
+    known: int = 0
+
+    def add(self, outcome: Outcome, *, known: bool) -> None:
+        """Count another one."""
+        if not known and self.known == self.count:
+            self.first = outcome
+        self.count += 1
+        self.known += known
 
 
 def reason_of(outcome: Outcome) -> tuple[Status, str]:
@@ -74,6 +85,8 @@ class RunStats:
         self.groups: dict[tuple[Status, str], AttentionGroup] = {}
         """What needs attention, by reason, in order of appearance."""
         self._attention: list[Outcome] = []
+        self._known: list[Outcome] = []
+        """The same of what earlier runs left; what is new must not be lost among it."""
         self._absent: dict[str, Outcome] = {}
         self._seen = self._seen_bytes = 0
         self._counted = self._counted_bytes = 0
@@ -115,6 +128,11 @@ class RunStats:
         """How many recordings need a human."""
         return sum(self.counts[status] for status in NEEDS_ATTENTION)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Those paths in a summary that an earlier run left for a human."""
+        return frozenset(outcome.path for outcome in self._known)
+
     def summary(
         self, ending: Ending, reason: str | None, elapsed: float, hints: tuple[str, ...] = ()
     ) -> Summary:
@@ -128,7 +146,7 @@ class RunStats:
             uploaded_bytes=self.uploaded_bytes,
             uploaded_duration=self.uploaded_duration,
             elapsed=elapsed,
-            attention=tuple(self._attention),
+            attention=(*self._attention, *self._known)[:_ATTENTION_KEPT],
             reason=reason,
             hints=hints,
             to_compare=self.to_compare,
@@ -241,7 +259,7 @@ class RunStats:
 
     def _carried(self, event: events.CarriedOver) -> None:
         self.carried_over += 1
-        self._add(event.outcome)
+        self._add(event.outcome, known=True)
 
     def _most_gone(self, event: events.MostGone) -> None:
         self.gone = event.gone
@@ -272,7 +290,7 @@ class RunStats:
         self._take_up(outcome.path)
         self._add(outcome)
 
-    def _add(self, outcome: Outcome) -> None:
+    def _add(self, outcome: Outcome, *, known: bool = False) -> None:
         status = outcome.status
         self.counts[status] += 1
         self.converted += status is Status.DUPLICATE and outcome.cause is Cause.CONVERTED
@@ -286,19 +304,22 @@ class RunStats:
             self.doubts.add(outcome.path)
         if status not in NEEDS_ATTENTION:
             return
-        if len(self._attention) < _ATTENTION_KEPT:
-            self._attention.append(outcome)
+        kept = self._known if known else self._attention
+        if len(kept) < _ATTENTION_KEPT:
+            kept.append(outcome)
         reason = reason_of(outcome)
         if (group := self.groups.get(reason)) is not None:
-            group.count += 1
+            group.add(outcome, known=known)
         elif len(self.groups) < _MOST_GROUPS:  # the counts and the ledger include the others
-            self.groups[reason] = AttentionGroup(outcome)
+            self.groups[reason] = AttentionGroup(outcome, known=int(known))
 
     def _retract(self, outcome: Outcome) -> None:
         self.counts[outcome.status] -= 1
         self.doubts.discard(outcome.path)
         self._attention = [each for each in self._attention if each.path != outcome.path]
+        self._known = [each for each in self._known if each.path != outcome.path]
         if (group := self.groups.get(reason_of(outcome))) is not None:
             group.count -= 1
+            group.known = min(group.known, group.count)
             if not group.count:
                 del self.groups[reason_of(outcome)]

@@ -12,9 +12,11 @@ from typing import Any, get_args
 
 from msgspec.structs import asdict
 
+from batch_uploader.app.attention import AttentionKind
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Failure, Outcome, PassedOver, Summary
+from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.tally import Tally
@@ -88,6 +90,42 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
 def error_fields(failure: Failure | None) -> dict[str, Any] | None:
     """A failure as ``code``, ``message``, ``request_id``."""
     return asdict(failure) if failure else None
+
+
+def run_fields(run: Run) -> dict[str, Any]:
+    """A run on record. What is not known of it is null."""
+    end = run.end
+    return {
+        "run_id": run.begin.run_id or None,
+        "connection_id": run.connection_id or None,
+        "version": run.begin.version,
+        "host": run.begin.host,
+        "pid": run.begin.pid,
+        "began_at": _from_ns(run.began_at_ns),
+        "ended_at": None if run.ended_at_ns is None else _from_ns(run.ended_at_ns),
+        "ending": end and end.ending,
+        "reason": end and end.reason,
+        "exit_code": end and end.exit_code,
+        "ended_badly": end and end.is_bad,
+        "counts": end and {status.value: end.counts.get(status, 0) for status in _COUNTED},
+        "uploaded_bytes": end and end.uploaded_bytes,
+        "uploaded_duration": end and finite(end.uploaded_duration),
+        "left_over": end and end.left_over,
+    }
+
+
+def kind_fields(kind: AttentionKind) -> dict[str, Any]:
+    """What needs a human for the same reason."""
+    return {
+        "status": kind.status,
+        "code": kind.code or None,
+        "recordings": kind.recordings,
+        "new": kind.new,
+    }
+
+
+def _from_ns(moment_ns: int) -> str:
+    return moment(datetime.fromtimestamp(moment_ns / 1e9, UTC))
 
 
 def progress_fields(tally: Tally) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _WRITE_ANYWHERE, _READ_ANYWHERE = 1, 2
 
 def environment(**variables):
     """Nothing of whoever runs the tests, but what a process cannot do without; None removes it."""
-    kept = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP")
+    kept = ("PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP")
     inherited = {
         name: value
         for name, value in os.environ.items()

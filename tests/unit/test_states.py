@@ -165,7 +165,9 @@ def test_a_state_that_lacks_a_part_of_its_row_is_refused(row, complaint, harness
 def test_one_row_is_all_that_a_state_takes(harness, tmp_path):
     found = json.loads(harness(WHOLE).stdout)
     assert Path(found["package"]).is_relative_to(tmp_path)
-    assert found["sets"] == ["BY_RULES", "FORGETTABLE", "FOUND_AGAIN", "NEEDS_ATTENTION"]
+    assert found["sets"] == [
+        *("BY_RULES", "FORGETTABLE", "FOUND_AGAIN", "LASTING", "NEEDS_ATTENTION"),
+    ]
     assert found["resent"]
     assert found["queries"] == []
     assert found["decisions"] == ["hold", "upload", "upload"]

@@ -10,6 +10,7 @@ from batch_uploader.core.records import Likeness, Record
 from batch_uploader.core.states import (
     AT_REST,
     FORGETTABLE,
+    LASTING,
     MAYBE_STORED,
     NEEDS_ATTENTION,
     WAITS,
@@ -274,6 +275,11 @@ COUNT_ATTENTION: Final = (
     " GROUP BY 1, 2"
 )
 """What needs a human, by status and kind."""
+COUNT_NEW_ATTENTION: Final = COUNT_ATTENTION.replace(
+    "count(*)",
+    f"count(*), sum({among(LASTING)} AND coalesce(doubt_wall_ns, settled_at_ns) >= ?)",
+)
+"""And how many of each lasting kind arose since then."""
 
 SELECT_CONNECTIONS: Final = (
     "SELECT connection_id FROM recordings UNION SELECT connection_id FROM superseded ORDER BY 1"

@@ -140,6 +140,16 @@ class LedgerReader:
         lines = await self._fetch(*queries.select_counts(self._connection_id))
         return {Status(status): Totals(*sums) for status, *sums in lines}
 
+    async def attention(self, since_ns: int) -> list[tuple[Status, str, int, int]]:
+        """What needs a human: status, code of the error or cause, number, and how many are new.
+
+        New are those of which it is on record that they arose since then. For a reader of one
+        connection.
+        """
+        asked = (since_ns, self._connection_id)
+        lines = await self._fetch(queries.COUNT_NEW_ATTENTION, asked)
+        return [(Status(status), code, number, new) for status, code, number, new in lines]
+
     async def count(self) -> int:
         """The number of paths that are on record, without those that wait.
 
