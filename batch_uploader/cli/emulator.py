@@ -40,6 +40,11 @@ def _parse_pushback(text: str) -> float:
     return -1.0 if text == "never" else parse_duration(text)
 
 
+def _parse_offset(text: str) -> float:
+    length = parse_duration(text.removeprefix("-"))
+    return -length if text.startswith("-") else length
+
+
 def _parse_outage(text: str) -> "Outage":
     from batch_uploader.emulator import Outage
 
@@ -130,6 +135,36 @@ def _parse_connection(text: str) -> "Connection":
         "How long an issued IAM token is accepted. [default: 12h]",
         Panel.CREDENTIALS,
         43200.0,
+    ),
+    Flag(
+        "--metadata-port",
+        "Serve the metadata service of a VM, which issues IAM tokens, on this port; 0 lets the"
+        " system choose one. [default: it is not served]",
+        Panel.CREDENTIALS,
+        "N",
+        type=click.IntRange(0, 65535),
+    ),
+    Flag(
+        "--missing",
+        "Answer as if the accounts lacked the role speech-sense.data.editor on the space, or the"
+        " API keys the scope yc.speech-sense.use. Repeatable.",
+        Panel.CREDENTIALS,
+        type=click.Choice(["role", "scope"]),
+        multiple=True,
+    ),
+    Flag(
+        "--clock-off",
+        "How much the emulator's clock is ahead (with a minus: behind), by which it dates its"
+        " answers and checks JWTs. [default: 0]",
+        Panel.CREDENTIALS,
+        "DURATION",
+        type=Parsed(_parse_offset),
+        default=0.0,
+    ),
+    _nth(
+        "--forget-tokens-after",
+        "Refuse the IAM tokens issued until then after N requests in all; others are issued.",
+        Panel.CREDENTIALS,
     ),
     _nth("--revoke-after", "Refuse all credentials after N requests in all.", Panel.CREDENTIALS),
     Flag(
@@ -241,6 +276,7 @@ def emulator(**given: Any) -> None:
         EmulatorOptions,
         Faults,
         LostAnswer,
+        Missing,
         RegisteredKey,
         serve,
         status_code,
@@ -252,6 +288,7 @@ def emulator(**given: Any) -> None:
         "api_keys": _secrets(given.pop("api_key_file")),
         "iam_tokens": _secrets(given.pop("iam_token_file")),
         "service_accounts": tuple(map(RegisteredKey.from_file, accounts)),
+        "missing": frozenset(map(Missing, given.pop("missing"))),
         "tls_dir": given.pop("tls"),
         **{
             name: given.pop(name)
@@ -260,6 +297,8 @@ def emulator(**given: Any) -> None:
                 "host",
                 "port",
                 "token_lifetime",
+                "clock_off",
+                "metadata_port",
                 "keep_audio",
                 "keep_truncated",
                 "connection_age",

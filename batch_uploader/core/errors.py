@@ -137,7 +137,8 @@ class SinkError(UploaderError):
     ID of the request, ``retry_after`` the pause in seconds that the service asked for (negative: it
     asked for no retry). ``leaves`` is the status that the last attempt leaves the recording in, "in
     doubt" unless a subclass proves more. It is a string, since ``--help`` imports this module but
-    not the table of states.
+    not the table of states. ``fault`` is a word for what is wrong with refused credentials: wrong,
+    expired, clock, role or scope.
     """
 
     leaves: ClassVar[str] = "in_doubt"
@@ -150,9 +151,11 @@ class SinkError(UploaderError):
         hint: str | Iterable[str] | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        fault: str = "",
     ) -> None:
         super().__init__(problem, hint=hint)
         self.code = code
+        self.fault = fault
         self.request_id = request_id
         self.retry_after = retry_after
 

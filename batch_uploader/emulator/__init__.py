@@ -14,7 +14,7 @@ from batch_uploader.emulator.faults import Faults, LostAnswer, Outage, status_co
 from batch_uploader.emulator.rules import Connection
 from batch_uploader.emulator.server import API_KEY, CONNECTION, Emulator, EmulatorOptions, serve
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import RegisteredKey
+from batch_uploader.emulator.tokens import Missing, RegisteredKey
 
 __all__ = [
     "API_KEY",
@@ -25,6 +25,7 @@ __all__ = [
     "EmulatorOptions",
     "Faults",
     "LostAnswer",
+    "Missing",
     "Outage",
     "RegisteredKey",
     "Talk",

@@ -3,12 +3,13 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from batch_uploader.emulator.faults import Fault, Faults
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import Authenticator
+from batch_uploader.emulator.tokens import Authenticator, Missing
 
 _KILLED = 137
 
@@ -17,12 +18,15 @@ class Control:
     """The control of a running emulator; every attribute may be read at any time.
 
     ``requests`` counts the received RPCs by the method's own name (``Upload``), ``received`` the
-    uploads whose last byte arrived.
+    uploads whose last byte arrived, ``most_exchanges`` is the most tokens that were requested at
+    the same time.
     """
 
     def __init__(self, store: Path, authenticator: Authenticator, faults: Faults) -> None:
         self.requests: Counter[str] = Counter()
         self.received = 0
+        self.most_exchanges = 0
+        self._exchanges = 0
         self.on_change: Callable[[Faults], None] | None = None
         self._store = store
         self._authenticator = authenticator
@@ -59,12 +63,32 @@ class Control:
         """Undo ``revoke``."""
         self._authenticator.revoked = False
 
+    def forget_tokens(self) -> None:
+        """Refuse the tokens that were issued so far; others are issued."""
+        self._authenticator.forget()
+
+    def lack(self, *missing: Missing) -> None:
+        """From now on all accounts or keys lack this, and nothing else."""
+        self._authenticator.missing = frozenset(missing)
+
     def count(self, method: str) -> None:
         """Count an RPC of that name."""
-        limit = self._faults.revoke_after
-        if limit is not None and self.requests.total() >= limit:
+        limit, total = self._faults.revoke_after, self.requests.total()
+        if limit is not None and total >= limit:
             self.revoke()
+        if total == self._faults.forget_tokens_after:
+            self.forget_tokens()
         self.requests[method] += 1
+
+    @contextmanager
+    def exchange(self) -> Iterator[None]:
+        """While a token is being requested."""
+        self._exchanges += 1
+        self.most_exchanges = max(self.most_exchanges, self._exchanges)
+        try:
+            yield
+        finally:
+            self._exchanges -= 1
 
     def fault(self, identity: bytes) -> Fault | None:
         """The fault for this attempt at an upload, if any."""

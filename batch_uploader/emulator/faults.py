@@ -86,6 +86,8 @@ class Faults(Struct, frozen=True):
     """The same, after it is stored and before it is answered."""
     revoke_after: int | None = None
     """The number of requests after which every credential is refused."""
+    forget_tokens_after: int | None = None
+    """The number of requests after which the tokens that were issued until then are refused."""
 
     max_rate: float | None = None
     """The uploads a second that are accepted, with bursts of a second's worth; further ones get
@@ -158,6 +160,7 @@ _NOT_NEGATIVE = frozenset(
         "die_before_storing",
         "die_after_storing",
         "revoke_after",
+        "forget_tokens_after",
         "latency",
         "bandwidth",
         "max_rate",

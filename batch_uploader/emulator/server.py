@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -22,8 +23,14 @@ from batch_uploader.emulator.relay import Relay
 from batch_uploader.emulator.rules import MESSAGE_LIMIT, Connection
 from batch_uploader.emulator.service import Service
 from batch_uploader.emulator.store import TalkStore
-from batch_uploader.emulator.tokens import TOKEN_LIFETIME, Authenticator, RegisteredKey
+from batch_uploader.emulator.tokens import (
+    TOKEN_LIFETIME,
+    Authenticator,
+    Missing,
+    RegisteredKey,
+)
 from batch_uploader.emulator.uploads import Policy, Uploads
+from batch_uploader.emulator.vm_metadata import MetadataService
 
 API_KEY: Final = "emulator-key"
 """Accepted if no credential is declared."""
@@ -39,7 +46,9 @@ class EmulatorOptions(Struct, frozen=True):
     plaintext. ``keep_audio`` is a folder for the bytes of talks, by ID. ``keep_truncated`` stores
     the received part of broken streams. ``connection_age`` in seconds ends connections gracefully,
     with a GOAWAY, and a second later forcibly. ``relay`` adds a relay, which LostAnswer.RESET needs
-    and which costs speed.
+    and which costs speed. ``missing`` is what all credentials lack, ``clock_off`` by how many
+    seconds the emulator's clock is ahead. ``metadata_port`` serves the metadata service of a VM; 0
+    chooses a port.
     """
 
     store: Path
@@ -50,6 +59,9 @@ class EmulatorOptions(Struct, frozen=True):
     iam_tokens: frozenset[str] = frozenset()
     service_accounts: tuple[RegisteredKey, ...] = ()
     token_lifetime: float = TOKEN_LIFETIME
+    missing: frozenset[Missing] = frozenset()
+    clock_off: float = 0.0
+    metadata_port: int | None = None
     tls_dir: Path | None = None
     keep_audio: Path | None = None
     keep_truncated: bool = False
@@ -85,6 +97,8 @@ class Emulator:
             options.iam_tokens,
             options.service_accounts,
             options.token_lifetime,
+            clock=lambda: time.time() + options.clock_off,
+            missing=options.missing,
         )
         self.control = Control(options.store, self._authenticator, options.faults)
         self.ca_file: Path | None = None
@@ -93,6 +107,7 @@ class Emulator:
         self._backend_port = 0
         self._server: grpc.aio.Server | None = None
         self._relay: Relay | None = None
+        self._metadata_port: int | None = None
         self._outages: set[asyncio.Task[None]] = set()
         self._switching = asyncio.Lock()
 
@@ -100,6 +115,11 @@ class Emulator:
     def address(self) -> str:
         """Its address, as a gRPC target."""
         return _target(self._host, self._port)
+
+    @property
+    def metadata_address(self) -> str | None:
+        """The address of its metadata service, as YC_METADATA_ADDR; None: it serves none."""
+        return _target(self._host, self._metadata_port) if self._metadata_port else None
 
     async def __aenter__(self) -> Self:
         """Open the store and listen."""
@@ -121,6 +141,7 @@ class Emulator:
             self._service = Service(uploads, queries, self._authenticator, self.control, self._cut)
             await self.listen()
             stack.push_async_callback(self.stop_listening)
+            await self._serve_metadata(stack)
             self.control.on_change = self._arm
             self._arm(self.control.faults)
             stack.push_async_callback(self._disarm)
@@ -152,6 +173,20 @@ class Emulator:
                     f"cannot listen on {self.address}: the port is taken or not allowed",
                     hint="choose another with --port",
                 ) from error
+
+    async def _serve_metadata(self, stack: AsyncExitStack) -> None:
+        port = self._options.metadata_port
+        if port is None:
+            return
+        metadata = MetadataService(self._authenticator, self.control)
+        try:
+            self._metadata_port = await metadata.listen(self._host, port)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {_target(self._host, port)}: the port is taken or not allowed",
+                hint="choose another with --metadata-port",
+            ) from error
+        stack.push_async_callback(metadata.close)
 
     async def stop_listening(self) -> None:
         """Refuse connections from now on and close those that are open."""
@@ -270,6 +305,8 @@ async def serve(options: EmulatorOptions) -> None:
 def _hints(options: EmulatorOptions, emulator: Emulator) -> Iterator[str]:
     if API_KEY in options.admitted_keys:
         yield f"export API_KEY={API_KEY}"
+    if emulator.metadata_address:
+        yield f"export YC_METADATA_ADDR={emulator.metadata_address}; use --metadata-credentials"
     trust = f"--ca-file {emulator.ca_file}" if emulator.ca_file else "--plaintext"
     names = [connection.id for connection in options.connections] or ["ID"]
     yield (

@@ -98,13 +98,14 @@ class Service(grpc.GenericRpcHandler):
             response.expires_at.FromNanoseconds(round(token.expires_at * 1e9))
             return response
 
-        return await self._answer(context, exchange)
+        with self._control.exchange():
+            return await self._answer(context, exchange)
 
     async def _answer(self, context: _Context, work: Callable[[], Awaitable[Message]]) -> bytes:
         ids = (
             ("x-request-id", str(uuid.uuid4())),
             ("x-server-trace-id", secrets.token_hex(16)),
-            ("date", formatdate(usegmt=True)),
+            ("date", formatdate(self._authenticator.clock(), usegmt=True)),
         )
         context.set_trailing_metadata(ids)
         try:

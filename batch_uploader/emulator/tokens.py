@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.emulator.rules import RpcRefusal
 
 AUDIENCE: Final = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
+SCOPE: Final = "yc.speech-sense.use"
 TOKEN_LIFETIME: Final = 12 * 3600.0
 _JWT_LIFETIME: Final = 3600
 _SKEW: Final = 60
@@ -55,6 +57,15 @@ class Token(Struct, frozen=True):
     expires_at: float
 
 
+class Missing(StrEnum):
+    """What all accounts or their keys lack."""
+
+    ROLE = "role"
+    """The role on the space."""
+    SCOPE = "scope"
+    """The scope of API keys."""
+
+
 class Authenticator:
     """Checks credentials; issued tokens are lost when the server ends."""
 
@@ -64,12 +75,15 @@ class Authenticator:
         iam_tokens: Iterable[str],
         accounts: Iterable[RegisteredKey],
         token_lifetime: float = TOKEN_LIFETIME,
+        *,
         clock: Callable[[], float] = time.time,
+        missing: frozenset[Missing] = frozenset(),
     ) -> None:
         self._schemes = {"api-key": frozenset(api_keys), "bearer": frozenset(iam_tokens)}
         self._accounts = {account.id: account for account in accounts}
         self._lifetime = token_lifetime
-        self._clock = clock
+        self.clock = clock
+        self.missing = missing
         self._issued: dict[str, float] = {}
         self.revoked = False
         """While true, all requests are refused, and tokens are not issued."""
@@ -84,12 +98,19 @@ class Authenticator:
             raise _unauthenticated("The authorization metadata is neither Api-Key nor Bearer")
         if self.revoked:
             raise _unauthenticated("The credentials have been revoked")
+        self._know(scheme, secret)
+        if scheme == "api-key" and Missing.SCOPE in self.missing:
+            raise _denied(f"The API key lacks the scope {SCOPE}")
+        if Missing.ROLE in self.missing:
+            raise _denied("Permission to [speech-sense.space emulator] denied")
+
+    def _know(self, scheme: str, secret: str) -> None:
         if secret in self._schemes[scheme]:
             return
         expires_at = self._issued.get(secret) if scheme == "bearer" else None
         if expires_at is None:
             raise _unauthenticated("The credentials are unknown")
-        if expires_at <= self._clock():
+        if expires_at <= self.clock():
             raise _unauthenticated("The IAM token has expired")
 
     def exchange(self, jwt: str) -> Token:
@@ -97,11 +118,19 @@ class Authenticator:
         if self.revoked:
             raise _unauthenticated("The key has been revoked")
         self._verify(jwt)
-        now = self._clock()
+        return self.issue()
+
+    def issue(self) -> Token:
+        """A new token, as for the service account of a virtual machine."""
+        now = self.clock()
         self._issued = {text: until for text, until in self._issued.items() if until > now}
         token = Token("t1." + secrets.token_urlsafe(48), now + self._lifetime)
         self._issued[token.text] = token.expires_at
         return token
+
+    def forget(self) -> None:
+        """Revoke all tokens that were issued so far."""
+        self._issued.clear()
 
     def _verify(self, jwt: str) -> None:
         try:
@@ -130,11 +159,15 @@ class Authenticator:
         issued, expires = claims.get("iat"), claims.get("exp")
         if not isinstance(issued, int | float) or not isinstance(expires, int | float):
             raise _unauthenticated("The JWT lacks iat or exp")
-        now = self._clock()
+        now = self.clock()
         if not issued - _SKEW <= now < expires:
             raise _unauthenticated("The JWT is not valid at this time")
         if expires - issued > _JWT_LIFETIME:
             raise _unauthenticated("The JWT lives longer than an hour")
+
+
+def _denied(message: str) -> RpcRefusal:
+    return RpcRefusal(grpc.StatusCode.PERMISSION_DENIED, message)
 
 
 def _unauthenticated(message: str) -> RpcRefusal:

@@ -20,6 +20,18 @@ class Authorization:
         self._replacement = ""
         self._accepted = True
 
+    @property
+    def kind(self) -> str:
+        """What the credentials are and where they come from, for messages."""
+        kind: str = getattr(self._credentials, "kind", type(self._credentials).__name__)
+        return kind
+
+    @property
+    def life(self) -> float | None:
+        """For how many more seconds the header is valid; None: for ever, or not known."""
+        life: float | None = getattr(self._credentials, "life", None)
+        return life
+
     async def header(self) -> str:
         """The current header. Raises NotSent or Unauthorized if it cannot be obtained."""
         header = await self._credentials.header()

@@ -56,6 +56,11 @@ class ApiKey:
         """Read it from a file that only its owner may write. Raises ConfigError."""
         return cls(read_secret_file(as_path("path", path)))
 
+    @property
+    def kind(self) -> str:
+        """What it is, for messages."""
+        return "the API key"
+
     async def header(self) -> str:
         """The same for ever."""
         return self._header
@@ -69,6 +74,11 @@ class IamToken:
 
     def __repr__(self) -> str:
         return "IamToken(...)"
+
+    @property
+    def kind(self) -> str:
+        """What it is, for messages."""
+        return "the IAM token"
 
     async def header(self) -> str:
         """The same for ever."""
@@ -94,6 +104,11 @@ class IamTokenFile:
 
     def __repr__(self) -> str:
         return f"IamTokenFile({str(self._path)!r})"
+
+    @property
+    def kind(self) -> str:
+        """What it is and where it comes from, for messages."""
+        return f"the IAM token in {self._path}"
 
     def refused(self, header: str) -> None:
         """The service refused this header: look at the file at once."""

@@ -30,6 +30,7 @@ from batch_uploader.core.errors import (
     UnknownConnection,
 )
 from batch_uploader.sinks.speechsense import transport
+from batch_uploader.sinks.speechsense.refusals import refused_by_service
 from batch_uploader.sinks.speechsense.rpc_result import RpcResult, request_id, retry_after
 
 
@@ -116,7 +117,8 @@ _ASKS_AGAIN: Final = frozenset({NotSent, Throttled})
 
 class _Advice(NamedTuple):
     problem: str
-    hint: str | None = None
+    hint: str | tuple[str, ...] | None = None
+    fault: str = ""
 
 
 def never_left(answer: RpcResult) -> bool:
@@ -134,15 +136,17 @@ def classify(
     unavailable: Unavailable = Unavailable.BELIEVED,
     size: int = 0,
     connection_id: str = "",
+    scheme: str = "",
 ) -> SinkError:
     """The error for the end of a call. Total: each answer has one, also OK.
 
     OK stands for an answer without a talk ID. ``where`` names the endpoint for messages, ``size``
     is that of the largest message that was sent, in bytes. ``connection_id`` is the service's own
-    connection: a text that names it is about the service.
+    connection: a text that names it is about the service. ``scheme`` is that of the credentials:
+    ``Api-Key`` or ``Bearer``.
     """
     kind = _decide(_without_connection(answer, connection_id), extent, unavailable, size)
-    advice = _explain(kind, answer, extent, where)
+    advice = _explain(kind, answer, extent, where, scheme)
     said = "" if kind is Contradicted else answer.quote()
     return kind(
         f'{advice.problem} ("{said}")' if said else advice.problem,
@@ -150,6 +154,7 @@ def classify(
         code="CONTRADICTION" if kind is Contradicted else answer.code.name,
         request_id=request_id(answer.metadata, answer.secrets),
         retry_after=retry_after(answer.metadata),
+        fault=advice.fault,
     )
 
 
@@ -233,9 +238,13 @@ def _any(needles: Iterable[str], text: str) -> bool:
     return any(needle in text for needle in needles)
 
 
-def _explain(kind: type[SinkError], answer: RpcResult, extent: Extent, where: str) -> _Advice:
+def _explain(
+    kind: type[SinkError], answer: RpcResult, extent: Extent, where: str, scheme: str
+) -> _Advice:
     if issubclass(kind, NotSent) and never_left(answer):
         return _unreached(answer.details.lower(), where)
+    if kind is Unauthorized:
+        return _refused(answer, where, scheme)
     if kind in _EXPLAIN:
         return _EXPLAIN[kind](answer, where)
     if kind is Throttled:
@@ -293,19 +302,15 @@ def stand_in(answer: RpcResult, where: str) -> str | None:
     return f"a proxy or load balancer in front of {where} answered in the service's place{how}"
 
 
-def _refused(answer: RpcResult, where: str) -> _Advice:
+def _refused(answer: RpcResult, where: str, scheme: str) -> _Advice:
     if other := stand_in(answer, where):
         return _Advice(other, "check the endpoint and what is in between")
     if answer.code is StatusCode.UNIMPLEMENTED:
         return _Advice(
             f"{where} does not support uploads", "check the endpoint and any proxy in between"
         )
-    if answer.code is StatusCode.PERMISSION_DENIED:
-        return _Advice(
-            f"{where} does not let the account upload to this connection",
-            "grant the account a role that allows uploads",
-        )
-    return _Advice(f"{where} does not accept the credentials", "check the credentials")
+    refused = refused_by_service(answer, where, scheme)
+    return _Advice(refused.problem, refused.hints, refused.fault)
 
 
 def _rejected(answer: RpcResult, where: str) -> _Advice:
@@ -331,7 +336,6 @@ def _contradicted(answer: RpcResult, where: str) -> _Advice:
 _EXPLAIN: Final[Mapping[type[SinkError], Callable[[RpcResult, str], _Advice]]] = {
     Contradicted: _contradicted,
     InDoubt: _doubted,
-    Unauthorized: _refused,
     Rejected: _rejected,
     UnknownConnection: _unknown,
 }

@@ -16,8 +16,9 @@ from msgspec import Struct
 from batch_uploader.core.errors import ConfigError, NotSent, SinkError, Unauthorized
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.channel import Endpoint, named, open_channel
-from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left
+from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left, stand_in
 from batch_uploader.sinks.speechsense.redaction import remember
+from batch_uploader.sinks.speechsense.refusals import refused_by_issuer
 from batch_uploader.sinks.speechsense.renewal import IssuedToken
 from batch_uploader.sinks.speechsense.rpc_result import (
     RpcResult,
@@ -43,7 +44,6 @@ _REFUSED: Final = frozenset(
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.UNIMPLEMENTED,
     }
 )
 
@@ -121,9 +121,9 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
         try:
             answer = await create(request, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            raise _refusal(RpcResult.of(error), endpoint) from None
+            raise _refusal(RpcResult.of(error), endpoint, now) from None
         except Exception as error:  # noqa: BLE001 - gRPC may raise anything
-            raise _refusal(unreadable(error), endpoint) from None
+            raise _refusal(unreadable(error), endpoint, now) from None
     try:
         issued = wire.CreateIamTokenResponse.FromString(answer)
     except (DecodeError, TypeError):  # gRPC returns None for an answer without a message
@@ -139,20 +139,26 @@ async def exchange(key: AuthorizedKey, endpoint: Endpoint) -> IssuedToken:
     return IssuedToken(issued.iam_token, expires_at - now)
 
 
-def _refusal(answer: RpcResult, endpoint: Endpoint) -> SinkError:
+def _refusal(answer: RpcResult, endpoint: Endpoint, now: float) -> SinkError:
     where = named(endpoint)
     if never_left(answer):
         return classify(answer, extent=Extent.PART, where=f"{where}, which issues the IAM tokens,")
     kind: type[SinkError] = NotSent
-    problem, hint = f"{where} did not issue an IAM token", "check the network"
-    if answer.code in _REFUSED:
+    hints: tuple[str, ...] = ("check the network",)
+    fault, problem = "", f"{where} did not issue an IAM token"
+    if other := stand_in(answer, where):
+        problem, hints = other, ("check the IAM endpoint and what is in between",)
+    elif answer.code is grpc.StatusCode.UNIMPLEMENTED:
+        kind, problem = Unauthorized, f"{where} does not issue IAM tokens"
+        hints = ("check the IAM endpoint",)
+    elif answer.code in _REFUSED:
         kind = Unauthorized
-        problem = f"{where} does not accept the authorized key"
-        hint = "check that the key exists, and this machine's clock"
+        fault, problem, hints = refused_by_issuer(answer, where, now)
     return kind(
         f'{problem} ("{answer.quote()}")',
-        hint=hint,
+        hint=hints,
         code=answer.code.name,
+        fault=fault,
         request_id=request_id(answer.metadata),
         retry_after=retry_after(answer.metadata),
     )

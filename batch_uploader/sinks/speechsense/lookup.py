@@ -15,6 +15,7 @@ from batch_uploader.core.errors import SearchFailed
 from batch_uploader.core.ports import Match
 from batch_uploader.sinks.speechsense import wire
 from batch_uploader.sinks.speechsense.quota import Quota, Waits
+from batch_uploader.sinks.speechsense.refusals import refused_by_service
 from batch_uploader.sinks.speechsense.rpc_result import RpcResult, flaw, request_id
 
 Ask = Callable[[str, bytes], Awaitable[bytes | RpcResult]]
@@ -26,6 +27,7 @@ _MOST_FOUND: Final = 200
 """A stamp is unique to a talk, so a larger result does not answer the search."""
 _M = TypeVar("_M", bound=Message)
 
+_DENIED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _REFUSED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
 
 
@@ -156,8 +158,11 @@ def _type(number: int) -> str:
 def failed(answer: RpcResult) -> SearchFailed:
     """The error for a failed Search or Get."""
     said = answer.quote()
+    refused = refused_by_service(answer, "the service", "") if answer.code in _DENIED else None
     return SearchFailed(
         "the service did not say which talks it holds" + (f' ("{said}")' if said else ""),
+        hint=refused.hints if refused else None,
+        fault=refused.fault if refused else "",
         code=answer.code.name,
         request_id=request_id(answer.metadata),
     )

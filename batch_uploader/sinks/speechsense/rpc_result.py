@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Final, Self
 
 from google.protobuf.message import DecodeError
@@ -119,6 +121,15 @@ def request_id(
     given = found.get("x-request-id") or found.get("x-server-trace-id")
     long = (secret for secret in secrets if len(secret) >= _BY_CHANCE)
     return shown(given, _ID_QUOTED, long) if given else None
+
+
+def date_of(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
+    """When the answer was made by the peer's clock, in seconds since the epoch, if it says that."""
+    for name, value in metadata:
+        if name == "date" and isinstance(value, str):
+            with suppress(ValueError, TypeError, OverflowError):
+                return parsedate_to_datetime(value).timestamp()
+    return None
 
 
 def retry_after(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:

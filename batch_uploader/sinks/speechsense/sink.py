@@ -171,6 +171,7 @@ class SpeechSenseSink:
             unavailable=self._unavailable,
             size=sending.largest,
             connection_id=recording.connection_id,
+            scheme=header.partition(" ")[0],
         )
         refused = isinstance(error, Unauthorized) and end.code is grpc.StatusCode.UNAUTHENTICATED
         if refused and await self._authorization.replaced(header):
@@ -222,8 +223,12 @@ class SpeechSenseSink:
                 refused = answer.code is grpc.StatusCode.UNAUTHENTICATED
                 if not (refused and await self._authorization.replaced(header)):
                     return answer
+        except SearchFailed:
+            raise
         except SinkError as error:
-            raise SearchFailed(error.problem, hint=error.hints, code=error.code) from error
+            raise SearchFailed(
+                error.problem, hint=error.hints, code=error.code, fault=error.fault
+            ) from error
 
     async def _ask_once(self, method: str, request: bytes, header: str) -> bytes | RpcResult:
         pool = self._pool
