@@ -275,8 +275,8 @@ def emulator(**given: Any) -> None:
         CONNECTION,
         EmulatorOptions,
         Faults,
+        LackedRight,
         LostAnswer,
-        Missing,
         RegisteredKey,
         serve,
         status_code,
@@ -288,7 +288,7 @@ def emulator(**given: Any) -> None:
         "api_keys": _secrets(given.pop("api_key_file")),
         "iam_tokens": _secrets(given.pop("iam_token_file")),
         "service_accounts": tuple(map(RegisteredKey.from_file, accounts)),
-        "missing": frozenset(map(Missing, given.pop("missing"))),
+        "missing": frozenset(map(LackedRight, given.pop("missing"))),
         "tls_dir": given.pop("tls"),
         **{
             name: given.pop(name)

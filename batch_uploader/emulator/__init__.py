@@ -14,7 +14,7 @@ from batch_uploader.emulator.faults import Faults, LostAnswer, Outage, status_co
 from batch_uploader.emulator.rules import Connection
 from batch_uploader.emulator.server import API_KEY, CONNECTION, Emulator, EmulatorOptions, serve
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import Missing, RegisteredKey
+from batch_uploader.emulator.tokens import LackedRight, RegisteredKey
 
 __all__ = [
     "API_KEY",
@@ -24,8 +24,8 @@ __all__ = [
     "Emulator",
     "EmulatorOptions",
     "Faults",
+    "LackedRight",
     "LostAnswer",
-    "Missing",
     "Outage",
     "RegisteredKey",
     "Talk",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batch_uploader.emulator.faults import Fault, Faults
 from batch_uploader.emulator.store import Talk, stored_talks
-from batch_uploader.emulator.tokens import Authenticator, Missing
+from batch_uploader.emulator.tokens import Authenticator, LackedRight
 
 _KILLED = 137
 
@@ -67,7 +67,7 @@ class Control:
         """Refuse the tokens that were issued so far; others are issued."""
         self._authenticator.forget()
 
-    def lack(self, *missing: Missing) -> None:
+    def lack(self, *missing: LackedRight) -> None:
         """From now on all accounts or keys lack this, and nothing else."""
         self._authenticator.missing = frozenset(missing)
 

@@ -26,7 +26,7 @@ from batch_uploader.emulator.store import TalkStore
 from batch_uploader.emulator.tokens import (
     TOKEN_LIFETIME,
     Authenticator,
-    Missing,
+    LackedRight,
     RegisteredKey,
 )
 from batch_uploader.emulator.uploads import Policy, Uploads
@@ -59,7 +59,7 @@ class EmulatorOptions(Struct, frozen=True):
     iam_tokens: frozenset[str] = frozenset()
     service_accounts: tuple[RegisteredKey, ...] = ()
     token_lifetime: float = TOKEN_LIFETIME
-    missing: frozenset[Missing] = frozenset()
+    missing: frozenset[LackedRight] = frozenset()
     clock_off: float = 0.0
     metadata_port: int | None = None
     tls_dir: Path | None = None

@@ -57,7 +57,7 @@ class Token(Struct, frozen=True):
     expires_at: float
 
 
-class Missing(StrEnum):
+class LackedRight(StrEnum):
     """What all accounts or their keys lack."""
 
     ROLE = "role"
@@ -77,7 +77,7 @@ class Authenticator:
         token_lifetime: float = TOKEN_LIFETIME,
         *,
         clock: Callable[[], float] = time.time,
-        missing: frozenset[Missing] = frozenset(),
+        missing: frozenset[LackedRight] = frozenset(),
     ) -> None:
         self._schemes = {"api-key": frozenset(api_keys), "bearer": frozenset(iam_tokens)}
         self._accounts = {account.id: account for account in accounts}
@@ -99,9 +99,9 @@ class Authenticator:
         if self.revoked:
             raise _unauthenticated("The credentials have been revoked")
         self._know(scheme, secret)
-        if scheme == "api-key" and Missing.SCOPE in self.missing:
+        if scheme == "api-key" and LackedRight.SCOPE in self.missing:
             raise _denied(f"The API key lacks the scope {SCOPE}")
-        if Missing.ROLE in self.missing:
+        if LackedRight.ROLE in self.missing:
             raise _denied("Permission to [speech-sense.space emulator] denied")
 
     def _know(self, scheme: str, secret: str) -> None:

@@ -25,7 +25,7 @@ from batch_uploader import (
     upload_directory,
 )
 from batch_uploader.core.errors import SearchFailed, Unauthorized
-from batch_uploader.emulator import Faults, Missing, RegisteredKey
+from batch_uploader.emulator import Faults, LackedRight, RegisteredKey
 from batch_uploader.sinks.speechsense.refusals import CredentialFault
 
 KEY = rsa.generate_private_key(65537, 2048)
@@ -175,13 +175,13 @@ CASES = {
         CredentialFault.WRONG,
     ),
     "no role": (
-        {"missing": frozenset({Missing.ROLE})},
+        {"missing": frozenset({LackedRight.ROLE})},
         lambda _: ApiKey("emulator-key"),
         ("does not let the account", "speech-sense.data.editor on the space"),
         CredentialFault.ROLE,
     ),
     "no scope": (
-        {"missing": frozenset({Missing.SCOPE})},
+        {"missing": frozenset({LackedRight.SCOPE})},
         lambda _: ApiKey("emulator-key"),
         ("lacks a scope", "--scopes yc.speech-sense.use"),
         CredentialFault.SCOPE,
@@ -249,7 +249,7 @@ async def _expired(emulator, token):
 async def test_a_role_that_is_withdrawn_ends_the_run_and_its_return_goes_on(tmp_path):
     folder = archive(tmp_path / "calls", 30)
     async with running(tmp_path) as (emulator, _):
-        emulator.control.lack(Missing.ROLE)
+        emulator.control.lack(LackedRight.ROLE)
         assert (await upload(folder, emulator, ApiKey("emulator-key"))).counts == {}
         emulator.control.lack()
         summary = await upload(folder, emulator, ApiKey("emulator-key"))
