@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from batch_uploader.cli import app
+
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "setup.md").read_text("utf-8")
 
@@ -58,6 +60,15 @@ def shell(tmp_path):
             os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+@pytest.mark.parametrize("page", ["setup.md", "unchecked.md"])
+def test_every_flag_that_it_names_is_there(page):
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    named = set(re.findall(r"`(--[a-z-]+)", text))
+    assert len(named) > 5
+    flags = (param.opts for command in app.commands.values() for param in command.params)
+    assert named <= {flag for some in flags for flag in some}
 
 
 def test_every_step_of_the_guide_in_its_order(shell, tmp_path):
