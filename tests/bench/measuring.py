@@ -32,6 +32,10 @@ class Run:
         """What as much work as so many times this would cost."""
         return Run(self.wall * factor, self.cpu * factor, self.peak)
 
+    def without(self, part):
+        """What it would cost without a part of its work."""
+        return Run(self.wall - part.wall, self.cpu - part.cpu, self.peak)
+
 
 Run.EACH = ("wall", "cpu", "peak")
 
