@@ -26,7 +26,7 @@ def asked(folder, rows, sizes, *, groups=lambda _: {}, gone=frozenset(), **more)
         Recordings(folder.indexes / "recordings.db") as recordings,
         folder.table("cdr.csv", recordings=recordings, **more) as table,
     ):
-        table.announce(every)
+        table.announce(list(sizes), lambda path: wanted(path, **groups(path)))
         return {each.path: said(table.about(each, look)) for each in every if each.path not in gone}
 
 
@@ -160,7 +160,7 @@ def test_what_changes_in_a_table_leads_to_its_recordings(folder):
             return run(opened)
 
     paths = [f"x/{number}.wav" for number in range(3000)] + ["x/a.wav", "x/b.wav", "y/b.mp3"]
-    table(lambda opened: opened.announce([wanted(path) for path in paths]))
+    table(lambda opened: opened.announce(paths, wanted))
     before = table(lambda opened: opened.generation)
     assert table(lambda opened: opened.touched_since(before)) == frozenset()
     assert table(lambda opened: opened.touched_since("")) is None

@@ -125,10 +125,10 @@ class Tables:
 
     def announce(self, paths: Iterable[str]) -> None:
         """Remember recordings, so that no two of them get one row."""
-        wanted = [self._wanted(path) for path in paths]
+        every = list(paths)
         with _explaining():
             for table in self._tables:
-                table.announce(wanted)
+                table.announce(every, self._wanted)
 
     def rows_of(self, path: str, *, alone: bool = True) -> list[tuple[TableSpec, Said]]:
         """What each table says about the recording at a path.

@@ -7,7 +7,7 @@ table leads to its recordings, too.
 import os
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -28,12 +28,7 @@ CREATE TABLE state (id TEXT NOT NULL);
 CREATE TABLE recordings (path TEXT PRIMARY KEY, key INTEGER, time INTEGER) WITHOUT ROWID;
 CREATE INDEX recordings_by_key ON recordings (key, time);
 """
-_ADD: Final = """
-INSERT INTO recordings VALUES (?, ?, ?)
-ON CONFLICT (path) DO UPDATE SET key = excluded.key, time = excluded.time
-WHERE key IS NOT excluded.key OR time IS NOT excluded.time
-"""
-_KEYS_AT_ONCE: Final = 500
+_AT_ONCE: Final = 500
 _MOST_PATHS: Final = 100_000
 _BUSY_SECONDS: Final = 60.0
 
@@ -104,11 +99,13 @@ class Recordings:
         return translated(self._path)
 
     def add(self, recordings: Sequence[tuple[str, int, int | None]]) -> None:
-        """Add recordings by path, key and time."""
+        """Add recordings by path, key and time; of a path, these are always the same."""
         with self._lock, self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany(_ADD, recordings)
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO recordings VALUES (?, ?, ?)", recordings
+                )
                 self._connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -124,18 +121,27 @@ class Recordings:
             found = self._connection.execute(f"{query} LIMIT {MOST_ROWS}", values).fetchall()
         return sorted(path for (path,) in found)
 
+    def known(self, paths: Sequence[str]) -> set[str]:
+        """Those of these paths that were added."""
+        return {path for some in self._among("path", paths) for path in some}
+
     def with_keys(self, keys: Collection[int]) -> frozenset[str] | None:
         """The recordings with any of these keys; None if there are too many to tell."""
-        left, paths = list(keys), set[str]()
-        for start in range(0, len(left), _KEYS_AT_ONCE):
-            some = left[start : start + _KEYS_AT_ONCE]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT path FROM recordings WHERE key IN ({marks})"  # noqa: S608 - marks alone
-            with self._lock, self._translated():
-                paths.update(path for (path,) in self._connection.execute(query, some))
+        paths = set[str]()
+        for some in self._among("key", list(keys)):
+            paths.update(some)
             if len(paths) > _MOST_PATHS:
                 return None
         return frozenset(paths)
+
+    def _among(self, column: str, values: Sequence[str | int]) -> Iterator[list[str]]:
+        for start in range(0, len(values), _AT_ONCE):
+            some = values[start : start + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT path FROM recordings WHERE {column} IN ({marks})"  # noqa: S608 - ours
+            with self._lock, self._translated():
+                found = self._connection.execute(query, some).fetchall()
+            yield [path for (path,) in found]
 
 
 def are_several_calls(recordings: Iterable[Entry]) -> bool:

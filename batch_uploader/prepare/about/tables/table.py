@@ -1,7 +1,7 @@
 """A table: brought up to date once a run, then asked for the row of each recording."""
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
@@ -163,15 +163,17 @@ class Table:
             return (_shared(wanted.path, origins[id(row)], sharing, cure),)
         return Values(self.spec.source, row.fields, origins[id(row)])
 
-    def announce(self, recordings: Iterable[WantedRows]) -> None:
+    def announce(self, paths: Sequence[str], wanted_at: Callable[[str], WantedRows]) -> None:
         """Remember recordings before any is asked about, so that no two of them get one row."""
         if self._recordings is None:
             return
+        known = self._recordings.known(paths)
         self._recordings.add(
             [
-                (wanted.path, key, None if between is None else (between[0] + between[1]) // 2)
-                for wanted in recordings
-                for key, between in self._matcher.sought(wanted)
+                (path, key, None if between is None else (between[0] + between[1]) // 2)
+                for path in paths
+                if path not in known
+                for key, between in self._matcher.sought(wanted_at(path))
             ]
         )
 
