@@ -37,7 +37,9 @@ class Payload:
         self._size = size
         self._content = content
         self._message: bytes | None = None
-        self._handle = handle or BytesIO(content if isinstance(content, bytes) else b"")
+        memory = content if isinstance(content, BytesIO) else BytesIO(content or b"")
+        self._handle = handle or memory
+        self._start = 0 if handle else len(memory.getbuffer()) - size
 
     @property
     def size(self) -> int:
@@ -63,7 +65,8 @@ class Payload:
             length = min(size, self.size - offset)
             # A thread hop costs more than hashing a piece that is already in memory.
             with memoryview(buffer)[:length] as view:
-                piece = bytes(view) if read_cached(self._handle, offset, view) else None
+                cached = read_cached(self._handle, self._start + offset, view)
+                piece = bytes(view) if cached else None
             if piece is None:
                 piece = await to_thread.run_sync(self._read, offset, length)
             if self._sha256 is not None:
@@ -74,9 +77,9 @@ class Payload:
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
-            self._handle.seek(offset)
+            self._handle.seek(self._start + offset)
             piece = self._handle.read(length)
-            read_ahead(self._handle, offset + length, length)
+            read_ahead(self._handle, self._start + offset + length, length)
         except OSError as error:
             raise SourceChanged(
                 f"{self._path} could not be read to its end ({error.strerror})",

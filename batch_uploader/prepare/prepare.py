@@ -1,7 +1,7 @@
 """Makes listed files a recording that is ready to be claimed: reads, inspects, hashes them."""
 
-import hashlib
 import io
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -40,6 +40,7 @@ from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.legs import preparing as legs
 from batch_uploader.prepare.legs.opening import OpenLegs
 from batch_uploader.prepare.legs.sides import crossed_channels
+from batch_uploader.prepare.memory import NO_DIGEST, OneMessage
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
 from batch_uploader.prepare.reading import (
     ContentDigests,
@@ -54,7 +55,6 @@ from batch_uploader.prepare.rules import Rules
 _AT_ONCE = 256 * 1024
 """Bytes; a recording up to this size is read at once, in the event loop if it is cached."""
 _STEREO = 2
-_NO_DIGEST = bytes(hashlib.sha256().digest_size)
 
 
 Unsent: TypeAlias = LeftOut | tuple[Defect, ...]
@@ -148,12 +148,17 @@ class Preparer(Struct, frozen=True):
         return Identity(heard, ids.default_id(metadata), ids.named_id(metadata))
 
     def prepare(
-        self, bundle: Bundle, whole_limit: int, envelope: Callable[[Recording], bytes]
+        self,
+        bundle: Bundle,
+        whole_limit: int,
+        envelope: Callable[[Recording], bytes],
+        granted: int = sys.maxsize,
     ) -> Prepared | Unsent:
         """A recording ready to be claimed, or why it is not sent.
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
-        sink's ``envelope``. Raises SourceChanged if a file of the bundle is not as it was listed,
+        sink's ``envelope``. Raises NeedsMemory if that is more than ``granted``, before it is made,
+         SourceChanged if a file of the bundle is not as it was listed,
         SourceError if it cannot be read.
         """
         listed = bundle.audio
@@ -170,9 +175,10 @@ class Preparer(Struct, frozen=True):
             metadata = self.describer.describe(bundle)
             if rest_of(self.source, bundle.about) != before:
                 raise changed(listed.path)
+            whole = OneMessage(whole_limit, envelope, granted)
             if handle is None:
-                return self._of_legs(bundle, metadata, whole_limit, envelope)
-            prepared = self._look_and_hash(bundle, metadata, handle, whole_limit, envelope)
+                return self._of_legs(bundle, metadata, whole)
+            prepared = self._look_and_hash(bundle, metadata, handle, whole)
             if isinstance(prepared, Prepared) and prepared.recording.sent is None:
                 stack.pop_all()
             return prepared
@@ -181,8 +187,7 @@ class Preparer(Struct, frozen=True):
         self,
         bundle: Bundle,
         metadata: Metadata | tuple[Defect, ...],
-        whole_limit: int,
-        envelope: Callable[[Recording], bytes],
+        whole: OneMessage,
     ) -> Prepared | Unsent:
         """The recording that two legs make, or the only one, or why it is not sent."""
         with OpenLegs(self.source, bundle.audio, self.rules.audio) as opened:
@@ -198,7 +203,7 @@ class Preparer(Struct, frozen=True):
                     prepared.close()
                     return left
             elif isinstance(found, Entry):
-                alone = self._alone(bundle, metadata, found, whole_limit, envelope)
+                alone = self._alone(bundle, metadata, found, whole)
                 if not isinstance(alone, Prepared):
                     return alone
                 prepared = alone
@@ -214,14 +219,13 @@ class Preparer(Struct, frozen=True):
         bundle: Bundle,
         metadata: Metadata | tuple[Defect, ...],
         leg: Entry,
-        whole_limit: int,
-        envelope: Callable[[Recording], bytes],
+        whole: OneMessage,
     ) -> Prepared | Unsent:
         """The only leg of a call, as the recording of that call."""
         with ExitStack() as stack:
             handle = stack.enter_context(self.source.open(leg.path))
             single = replace(bundle, audio=leg)
-            prepared = self._look_and_hash(single, metadata, handle, whole_limit, envelope)
+            prepared = self._look_and_hash(single, metadata, handle, whole)
             if not isinstance(prepared, Prepared):
                 return prepared
             if prepared.recording.sent is None:
@@ -292,13 +296,12 @@ class Preparer(Struct, frozen=True):
         bundle: Bundle,
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
-        whole_limit: int,
-        envelope: Callable[[Recording], bytes],
+        whole: OneMessage,
     ) -> Prepared | Unsent:
         """The recording of the handle, or why it is not sent; converted, it has another file."""
         listed = bundle.audio
         opened = require_rest(self.source, handle, listed)
-        if listed.size <= min(_AT_ONCE, whole_limit):
+        if listed.size <= min(_AT_ONCE, whole.limit):
             content = handle.read(listed.size)
             if len(content) != listed.size:
                 raise changed(listed.path)
@@ -310,7 +313,7 @@ class Preparer(Struct, frozen=True):
                 return sound
         # A large one that is not sent need not be read.
         examined = examine(self.source, handle, listed, self.rules.audio)
-        found = self._sent_instead(bundle, metadata, handle, examined)
+        found = self._sent_instead(bundle, metadata, handle, examined, whole)
         if not isinstance(found, AudioInfo | Defect):
             require_rest(self.source, handle, listed, opened)
             return found
@@ -320,8 +323,8 @@ class Preparer(Struct, frozen=True):
             return _all_defects(metadata, found)
         digests = ContentDigests(essence.begin(handle, listed.size, found))
         kept = None
-        if listed.size <= whole_limit:
-            room = len(envelope(self._recording(bundle, metadata, found, _NO_DIGEST)))
+        if listed.size <= whole.limit:
+            room = len(whole.envelope(self._recording(bundle, metadata, found, NO_DIGEST)))
             kept = read_behind(room, handle, listed, digests.update)
         else:
             read(handle, listed, digests.update)
@@ -335,6 +338,7 @@ class Preparer(Struct, frozen=True):
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
         found: AudioInfo | Conversion | Defect,
+        whole: OneMessage,
     ) -> Prepared | Unsent | AudioInfo | Defect:
         """What is made of a file to be sent instead; what is in it if nothing is."""
         if isinstance(metadata, Metadata) and not isinstance(found, Defect):
@@ -342,7 +346,7 @@ class Preparer(Struct, frozen=True):
             if self._crossed(bundle.path, metadata, info) is not False:
                 return self._swapped(bundle, metadata, handle, found)
         if isinstance(found, Conversion):
-            return self._converted(bundle, metadata, handle, found)
+            return self._converted(bundle, metadata, handle, found, whole)
         return found
 
     def _swapped(
@@ -373,13 +377,16 @@ class Preparer(Struct, frozen=True):
         metadata: Metadata | tuple[Defect, ...],
         handle: BinaryIO,
         conversion: Conversion,
+        whole: OneMessage,
     ) -> Prepared | Unsent:
         says_length = conversion.seconds is not None
         if says_length and (left := self.left_out(bundle, metadata, conversion.info)) is not None:
             return left
         if isinstance(metadata, tuple):
             return metadata
-        made = convert(handle, bundle.audio, conversion, self.rules.audio)
+        promised = self._recording(bundle, metadata, conversion.info, NO_DIGEST)
+        space = whole.space(promised, conversion.made_size)
+        made = convert(handle, bundle.audio, conversion, self.rules.audio, space)
         info = made if isinstance(made, Defect) else made.info
         # What does not say how long it is must be decoded before it can be left out by that.
         left = None if says_length else self.left_out(bundle, metadata, info)

@@ -59,8 +59,11 @@ class Preparation:
         self._publish = publish
         self._heard = heard
 
-    async def prepare(self, job: Job) -> Prepared | None:
-        """What is to be sent; None if there is none, which is then recorded or published."""
+    async def prepare(self, job: Job, granted: int) -> Prepared | None:
+        """What is to be sent; None if there is none, which is then recorded or published.
+
+        Raises NeedsMemory, as ``Preparer.prepare`` does.
+        """
         whole_limit = self._sink.whole_limit
         try:
             if job.action is Action.COMPARE_METADATA and await self._only_touched(job):
@@ -69,7 +72,7 @@ class Preparation:
             prepared = preparer.prepare_cached(job.bundle, whole_limit)
             if prepared is None:
                 prepared = await to_thread.run_sync(
-                    preparer.prepare, job.bundle, whole_limit, self._sink.envelope
+                    preparer.prepare, job.bundle, whole_limit, self._sink.envelope, granted
                 )
         except SourceChanged:
             await self._leave(job, Wait.READING)

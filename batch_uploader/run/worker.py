@@ -40,6 +40,7 @@ from batch_uploader.pace import ByteBudget, Consequence, Pacer, Permit, RunLimit
 from batch_uploader.pace.retry import may_repeat
 from batch_uploader.plan.batch import Job
 from batch_uploader.prepare.comparing import Comparer
+from batch_uploader.prepare.memory import NeedsMemory
 from batch_uploader.prepare.payload import Payload
 from batch_uploader.prepare.prepare import Prepared, Preparer
 from batch_uploader.run.delivery import CUT_OFF, Delivery
@@ -132,9 +133,17 @@ class Workers:
             self._feed.looks_enough or not await self._looks.is_other(job)
         ):
             return
-        whole = job.size <= self._sink.whole_limit
-        async with self._budget.hold(int(job.size * _COPIES) if whole else _STREAM_COST):
-            prepared = await self._preparation.prepare(job)
+        whole = job.size if job.size <= self._sink.whole_limit else 0
+        try:
+            await self._prepare_and_send(job, whole)
+        except NeedsMemory as more:
+            # What it held is free meanwhile, so that nobody who waits for memory keeps any.
+            await self._prepare_and_send(job, more.nbytes)
+
+    async def _prepare_and_send(self, job: Job, whole: int) -> None:
+        """With memory for so many bytes in one message, or with 0 for a stream."""
+        async with self._budget.hold(int(whole * _COPIES) or _STREAM_COST):
+            prepared = await self._preparation.prepare(job, whole)
             if prepared is None:
                 return
             with closing(prepared):

@@ -20,7 +20,7 @@ from bench.report import put
 
 WORKS = (
     *("large-files", "small-files", "slope", "memory", "stalls", "start", "link"),
-    *("first-run", "second-run", "essence", "tables"),
+    *("first-run", "second-run", "essence", "conversion", "tables"),
 )
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "performance.md"

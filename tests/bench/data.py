@@ -17,8 +17,11 @@ _BLOCK = 4 * MB
 _WRITTEN = dt.datetime(2025, 4, 24, tzinfo=dt.UTC).timestamp()
 
 
-def recordings(lab, name, sizes):
-    """A directory with a recording of each size in bytes, at most a thousand in a folder."""
+def recordings(lab, name, sizes, maker=None):
+    """A directory with a recording of each size in bytes, at most a thousand in a folder.
+
+    ``maker`` makes the file of so many random bytes; without it they are PCM.
+    """
     folder = lab.folder / "data" / f"{name}-{len(sizes)}"
     if not folder.exists():
         unfinished = folder.with_name(folder.name + ".unfinished")
@@ -26,7 +29,7 @@ def recordings(lab, name, sizes):
         for number, size in enumerate(sizes):
             where = unfinished if len(sizes) <= 2 * _PER_FOLDER else _part(unfinished, number)
             where.mkdir(parents=True, exist_ok=True)
-            _write(where, number, size)
+            _write(where, number, size, maker)
         os.sync()
         unfinished.rename(folder)
     return folder
@@ -82,14 +85,13 @@ def _part(folder, number):
     return folder / f"{number // _PER_FOLDER:04}"
 
 
-def _write(folder, number, size):
+def _write(folder, number, size, maker):
     block = random.Random(number).randbytes(min(size - _HEAD, _BLOCK) // 4 * 4)
     audio, sidecar = (folder / f"call-{number:06}.{kind}" for kind in ("wav", "json"))
-    with audio.open("wb") as file:
-        file.write(_head(size - _HEAD))
-        left = size - _HEAD
-        while left > 0:
-            left -= file.write(block[:left])
+    if maker is not None:
+        audio.write_bytes(maker(block))
+    else:
+        _write_pcm(audio, size, block)
     sidecar.write_text(
         json.dumps(
             {
@@ -105,6 +107,14 @@ def _write(folder, number, size):
     )
     for path in (audio, sidecar):
         os.utime(path, (_WRITTEN, _WRITTEN))
+
+
+def _write_pcm(audio, size, block):
+    with audio.open("wb") as file:
+        file.write(_head(size - _HEAD))
+        left = size - _HEAD
+        while left > 0:
+            left -= file.write(block[:left])
 
 
 def _head(size):

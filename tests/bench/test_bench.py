@@ -15,7 +15,7 @@ from bench.lab import FAR_ADDRESS, Lab, NotPossible
 from bench.measuring import measure, upload
 from bench.network import HERE, THERE, inside, link
 from bench.report import Section, Target, put
-from bench.works import essence, second_run, slope, stalls, tables
+from bench.works import conversion, essence, second_run, slope, stalls, tables
 from e2e.conftest import emulator
 
 COUNT = 3
@@ -99,6 +99,12 @@ def test_one_more_recording_costs_what_many_cost_more_than_few(lab):
     section = slope.run(lab, runs=1)
     assert [row[0] for row in section.rows] == names(slope.CONTESTANTS)
     assert [target.limit for target in section.targets] == [1.8, 1.4, 1.4]
+
+
+def test_calls_are_sent_as_pcm_whatever_they_are(lab):
+    section = conversion.run(lab, runs=1)
+    assert [row[0].rpartition(" ")[2] for row in section.rows] == ["PCM", "mu-law"]
+    assert section.targets[0].value > 0
 
 
 def test_an_essence_is_measured_for_each_kind_of_audio(lab):

@@ -256,6 +256,7 @@ def test_the_kinds_are_stable():
         "damaged",
         "empty",
         "format",
+        "legs",
         "no-end-mark",
         "raw-size",
         "raw-undeclared",

@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -34,6 +35,7 @@ CODECS = {
     "A-law": ("wav", "-c:a", "pcm_alaw"),
     "GSM": ("wav", "-c:a", "libgsm_ms"),
     "MS ADPCM": ("wav", "-c:a", "adpcm_ms"),
+    "IMA ADPCM": ("wav", "-c:a", "adpcm_ima_wav"),
     "8-bit": ("wav", "-c:a", "pcm_u8"),
     "24-bit": ("wav", "-c:a", "pcm_s24le"),
     "32-bit": ("wav", "-c:a", "pcm_s32le"),
@@ -67,7 +69,7 @@ def converted(content, extension, rules=RULES):
     if isinstance(made, Defect):
         return made
     if made.file is None:
-        return made.content, made.info
+        return made.content.getvalue(), made.info
     with made.file as file:
         file.seek(0)
         return file.read(), made.info
@@ -172,6 +174,16 @@ def test_what_is_cut_off_is_never_sent_as_if_it_were_whole(codec, data):
     else:
         # Only bytes behind the audio are missing.
         assert (decoded(made) == decoded(converted(content, extension)[0])).all()
+
+
+@pytest.mark.parametrize("codec", ["W64", "AU"])
+def test_frames_of_mp3_in_other_containers_make_no_mp3_of_what_is_cut_off(codec):
+    mp3 = ffmpeg(call_wav(5), "wav", "mp3")
+    content, extension = encoded(codec)
+    assert len(mp3) < len(content) - 200
+    cut_off = content[:200] + mp3
+
+    assert converted(cut_off, extension).kind in {DefectKind.FORMAT, DefectKind.TRUNCATED}
 
 
 @given(data=st.data())
@@ -422,3 +434,47 @@ def test_what_is_small_already_is_not_shrunk(kind):
     handle, entry = io.BytesIO(content), Entry(f"a.{kind}", len(content), 0)
     info = probe(handle, entry.path, entry.size, rules)
     assert shrunk(handle, entry, info, rules) is info
+
+
+def by_library(subtype, channels, block=None):
+    """A call in a WAV with ADPCM that libsndfile encoded."""
+    file = io.BytesIO()
+    frames = np.frombuffer(samples(6, 3, channels), "<i2").reshape(-1, channels)
+    soundfile.write(file, frames, 8_000, subtype=subtype, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM"])
+def test_adpcm_of_other_encoders_is_decoded_as_by_ffmpeg(subtype, channels):
+    content = by_library(subtype, channels)
+
+    made, _ = converted(content, "wav")
+
+    assert (decoded(made) == decoded(content)).all()
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 8, 12, 250])
+@pytest.mark.parametrize("codec", ["MS ADPCM", "IMA ADPCM"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_last_block_that_is_shorter_is_decoded_as_by_ffmpeg(codec, channels, cut):
+    content, _ = encoded(codec, channels=channels)
+    at = content.index(b"data") + 4
+    size = int.from_bytes(content[at : at + 4], "little") - cut * channels
+    short = content[:at] + size.to_bytes(4, "little") + content[at + 4 : at + 4 + size]
+    short = short[:4] + (len(short) - 8).to_bytes(4, "little") + short[8:]
+
+    made, _ = converted(short, "wav")
+
+    assert (decoded(made) == decoded(short)).all()
+
+
+@pytest.mark.parametrize("law", ["ulaw", "alaw"])
+def test_each_byte_of_g711_is_decoded_as_by_libsndfile(law):
+    raw = bytes(range(256))
+    form = {"format": "RAW", "subtype": law.upper(), "samplerate": 8000, "channels": 1}
+    expected, _ = soundfile.read(io.BytesIO(raw), dtype="int16", **form)
+
+    made, _ = converted(raw, law)
+
+    assert made[44:] == expected.tobytes()

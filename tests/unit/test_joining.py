@@ -102,7 +102,7 @@ class Desk:
 def content_of(made):
     """What goes up."""
     if made.file is None:
-        return made.content
+        return made.content.getvalue()
     with made.file as file:
         file.seek(0)
         return file.read()

@@ -14,7 +14,6 @@ header of its length (see ``mpeg``). Each defect that ffmpeg can fix has the com
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -23,7 +22,7 @@ from batch_uploader.core.model import AudioInfo, Container, Defect
 from batch_uploader.core.text import plural
 from batch_uploader.core.units import format_duration
 from batch_uploader.prepare.audio import foreign, mpeg, ogg, riff
-from batch_uploader.prepare.audio.content import Content, TakesLonger
+from batch_uploader.prepare.audio.content import Content, Readable, TakesLonger
 from batch_uploader.prepare.audio.refusal import (
     FASTEST,
     SLOWEST,
@@ -131,7 +130,7 @@ class AudioRules(Struct, frozen=True):
 
 
 def probe(
-    handle: BinaryIO,
+    handle: Readable,
     path: str,
     size: int,
     rules: AudioRules,
@@ -173,7 +172,8 @@ def _look(content: Content, path: str, rules: AudioRules) -> AudioInfo:
     found = foreign.by_magic(content, start)
     if found:
         raise _format(found)
-    info = mpeg.read(content, start, rules.max_duration)
+    known = foreign.is_known(content, start)
+    info = None if known else mpeg.read(content, start, rules.max_duration)
     return info or _without_header(content, start, path, rules.raw)
 
 

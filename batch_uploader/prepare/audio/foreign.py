@@ -36,6 +36,9 @@ _MAGICS = (
     (0, bytes.fromhex("1a45dfa3"), "WebM or Matroska"),
 )
 
+# What libsndfile names, and what may hold bytes that look like frames of MP3 as well.
+_NAMED_BY_LIBRARY = ((0, b"riff\x2e\x91\xcf\x11"), (0, b".snd"), (8, b"AIFF"), (8, b"AIFC"))
+
 # Codecs without a header, by extension: their content cannot be told from raw PCM.
 HEADERLESS = {
     ".al": ("A-law", "-f alaw -ar 8000"),
@@ -62,6 +65,12 @@ def by_magic(content: Content, start: int) -> Foreign | None:
         if head[at : at + len(magic)] == magic:
             return Foreign(name, to_pcm())
     return None
+
+
+def is_known(content: Content, start: int) -> bool:
+    """Whether libsndfile knows the format by its magic number, so that it is no MP3."""
+    head = content.at(start, 12)
+    return any(head.startswith(magic, at) for at, magic in _NAMED_BY_LIBRARY)
 
 
 def by_frames(content: Content, start: int, extension: str) -> Foreign | None:

@@ -139,11 +139,19 @@ def shows_end(content: Content) -> bool:
 
 
 class AnyCodec(NamedTuple):
-    """Where the audio of a WAV of any codec is; ``patches`` complete its header, by offset."""
+    """What a WAV of any codec has, by its header.
 
+    ``block`` are the bytes that are decoded together. The audio is from ``start`` to ``end``;
+    ``patches`` complete the header, by offset.
+    """
+
+    tag: int
+    channels: int
+    rate: int
+    block: int
+    bits: int
     start: int
     end: int
-    is_mp3: bool
     patches: tuple[tuple[int, bytes], ...]
     shows_end: bool
 
@@ -156,13 +164,12 @@ def any_codec(content: Content) -> AnyCodec:
     layout = _layout(content)
     data = layout.data
     there = content.size - data.start
-    body = content.at(layout.form.start, min(layout.form.size, 40)).ljust(40, b"\0")
-    tag = int.from_bytes(body[24:26] if body[:2] == b"\xfe\xff" else body[:2], "little")
+    form = _any_form(content, layout.form)
     unfinished = not data.size and layout.announced != content.size and there
     if unfinished or (data.size > there and data.size >= _PLACEHOLDER):
         sizes = struct.pack("<I", content.size - 8), struct.pack("<I", there)
         patches = (4, sizes[0]), (data.start - 4, sizes[1])
-        return AnyCodec(data.start, content.size, tag == _MP3, patches, shows_end=False)
+        return AnyCodec(*form, data.start, content.size, patches, shows_end=False)
     missing = data.size - there
     if missing > 0:
         if not _counts_header_in(content, layout, missing):
@@ -172,7 +179,7 @@ def any_codec(content: Content) -> AnyCodec:
                 salvage(".wav"),
             )
         patch = data.start - 4, struct.pack("<I", there)
-        return AnyCodec(data.start, content.size, tag == _MP3, (patch,), shows_end=False)
+        return AnyCodec(*form, data.start, content.size, (patch,), shows_end=False)
     stray = content.size - _last_end(content, data)
     if stray > STRAY:
         raise _unfinished(
@@ -180,7 +187,16 @@ def any_codec(content: Content) -> AnyCodec:
             " more follow",
             "-ignore_length 1",
         )
-    return AnyCodec(data.start, data.end, tag == _MP3, (), _fits(content, layout, stray))
+    return AnyCodec(*form, data.start, data.end, (), _fits(content, layout, stray))
+
+
+def _any_form(content: Content, form: Chunk) -> tuple[int, int, int, int, int]:
+    """Tag, channels, rate, block and bits; the tag is that of the extended form, if it is one."""
+    body = content.at(form.start, min(form.size, 40)).ljust(40, b"\0")
+    tag, channels, rate, _per_second, block, bits = struct.unpack_from("<HHIIHH", body)
+    if tag == _EXTENSIBLE:
+        tag = int.from_bytes(body[24:26], "little")
+    return tag, channels, rate, block, bits
 
 
 def _fits(content: Content, layout: _Layout, stray: int) -> bool:

@@ -8,7 +8,8 @@ digest are the file's.
 import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import BinaryIO, Final
+from io import BytesIO
+from typing import BinaryIO, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,8 +18,9 @@ from batch_uploader.core.model import AudioInfo, Container, Defect, Entry, Sent
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import AudioRules, Convert, essence, mpeg, require_fit, riff
-from batch_uploader.prepare.audio.content import Content
+from batch_uploader.prepare.audio.content import Content, Readable
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal
+from batch_uploader.prepare.convert.blockwise import CODECS, BlockDecoder
 from batch_uploader.prepare.convert.codecs import AVAILABLE, INSTALL, CodecDecoder
 from batch_uploader.prepare.convert.decoding import (
     OPUS_RATES,
@@ -28,12 +30,14 @@ from batch_uploader.prepare.convert.decoding import (
     Undecodable,
 )
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
-from batch_uploader.prepare.convert.spool import Spool
+from batch_uploader.prepare.convert.spool import Space, Spool, wav_size
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
 _CONVERTED: Final = frozenset(
     {DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE, DefectKind.UNFINISHED}
 )
+AnyDecoder: TypeAlias = Decoder | BlockDecoder | CodecDecoder
+
 _ROUNDED = 0.1
 """Seconds that a header may announce too many: encoders count padding, or round."""
 _BLOCK = 256 * 1024
@@ -53,9 +57,16 @@ class Conversion(Struct, frozen=True):
     seconds: float | None
     shrinks: bool = False
 
+    @property
+    def made_size(self) -> int:
+        """The bytes of what is made, 0 if only decoding tells."""
+        if self.shrinks or self.seconds is None or self.info.container is not Container.WAV:
+            return 0
+        return wav_size(self.info, self.seconds)
+
 
 class Converted(Struct, frozen=True):
-    """What goes up: in ``content``, or in the open temporary ``file``.
+    """What goes up: in ``content``, behind the room for its message, or in a temporary ``file``.
 
     ``sha256`` and ``heard`` are the digest and the essence of the file that it was made of.
     """
@@ -64,7 +75,7 @@ class Converted(Struct, frozen=True):
     info: AudioInfo
     sha256: bytes
     heard: bytes
-    content: bytes | None
+    content: BytesIO | None
     file: BinaryIO | None
 
     def close(self) -> None:
@@ -163,17 +174,17 @@ def _look(handle: BinaryIO, way: Way, rules: AudioRules) -> Conversion | None:
         return None if info is None else Conversion(way, info, "MP3 in WAV", info.duration)
     if not way.foreign:
         try:
-            with _decoder(handle, way) as decoder:
+            with decoder_of(handle, way) as decoder:
                 if SLOWEST <= decoder.sample_rate <= FASTEST:
                     return _found(way, decoder, rules)
         except Undecodable:
             pass
         way = replace(way, foreign=True)
-    with _decoder(handle, way) as decoder:
+    with decoder_of(handle, way) as decoder:
         return _found(way, decoder, rules)
 
 
-def _found(way: Way, decoder: "Decoder | CodecDecoder", rules: AudioRules) -> Conversion:
+def _found(way: Way, decoder: AnyDecoder, rules: AudioRules) -> Conversion:
     info = AudioInfo(
         decoder.container,
         decoder.channels,
@@ -186,20 +197,35 @@ def _found(way: Way, decoder: "Decoder | CodecDecoder", rules: AudioRules) -> Co
     return Conversion(way, info, codec, decoder.seconds, shrinks)
 
 
-def _decoder(handle: BinaryIO, way: Way) -> "Decoder | CodecDecoder":
+def decoder_of(handle: BinaryIO, way: Way) -> AnyDecoder:
+    """What decodes an open file. Raises Undecodable, and the OSError of the handle."""
     region = Region(handle, way.size, way.start, way.patches)
-    return CodecDecoder(region, way.form) if way.foreign else Decoder(region, way.headerless)
+    if way.foreign:
+        return CodecDecoder(region, way.form)
+    if way.headerless is not None and way.headerless.subtype in CODECS:
+        return BlockDecoder(region, way.headerless)
+    return Decoder(region, way.headerless)
 
 
 def convert(
-    handle: BinaryIO, entry: Entry, conversion: Conversion, rules: AudioRules
+    handle: BinaryIO,
+    entry: Entry,
+    conversion: Conversion,
+    rules: AudioRules,
+    space: Space = Space(),  # noqa: B008 - it is frozen
 ) -> Converted | Defect:
     """Convert a file; a defect if it ends before its header says, or does not fit the rules.
 
     Blocking: it takes as long as decoding does. Raises OSError, SourceChanged if the file is
     shorter than it was listed, and SourceError if there is no space for what is made.
     """
-    with Spool(entry.path, conversion.info, shrinks=conversion.shrinks) as spool:
+    with Spool(
+        entry.path,
+        conversion.info,
+        shrinks=conversion.shrinks,
+        expected=conversion.made_size,
+        space=space,
+    ) as spool:
         with spool.keeping() as keep:
             digests = decode(handle, entry, conversion, keep)
         if isinstance(digests, Defect):
@@ -213,7 +239,7 @@ def convert(
 
 
 def _probe_made(
-    file: BinaryIO, size: int, entry: Entry, conversion: Conversion, rules: AudioRules
+    file: Readable, size: int, entry: Entry, conversion: Conversion, rules: AudioRules
 ) -> AudioInfo | Defect:
     """What was made, if it is what was promised."""
     info = audio.probe(file, entry.path, size, rules)
@@ -271,5 +297,5 @@ def _blocks(handle: BinaryIO, way: Way) -> Iterator[bytes]:
         if region.error:
             raise region.error
         return
-    with _decoder(handle, way) as decoder:
+    with decoder_of(handle, way) as decoder:
         yield from decoder.blocks()

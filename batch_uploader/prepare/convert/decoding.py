@@ -24,11 +24,16 @@ _OF_FLOATS = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
 
 
 class Headerless(Struct, frozen=True):
-    """How to read a file that has no header; ``subtype`` is libsndfile's word for its codec."""
+    """How to read audio without a header; ``subtype`` is libsndfile's word for its codec.
+
+    ``block`` are the bytes that are decoded together, ``form`` is what it lies in.
+    """
 
     subtype: str
     sample_rate: int
     channels: int = 1
+    block: int = 1
+    form: str = "RAW"
 
 
 class Undecodable(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -195,7 +200,7 @@ class Region:
     ) -> None:
         self.error: OSError | None = None
         self._handle = handle
-        self._start, self._size = start, size
+        self._start, self.size = start, size
         self._patches = patches
         self._position = 0
 
@@ -204,7 +209,7 @@ class Region:
         if self._patches or self._start or not isinstance(self._handle, FileIO | BufferedReader):
             return None
         descriptor = self._handle.fileno()
-        return descriptor if os.fstat(descriptor).st_size == self._size else None
+        return descriptor if os.fstat(descriptor).st_size == self.size else None
 
     def readinto(self, buffer: memoryview) -> int:
         """As of any file; nothing once the disk failed."""
@@ -215,7 +220,7 @@ class Region:
 
     def read(self, count: int = -1) -> bytes:
         """As of any file; nothing once the disk failed."""
-        left = max(self._size - self._position, 0)
+        left = max(self.size - self._position, 0)
         count = left if count < 0 else min(count, left)
         if self.error is not None or not count:
             return b""
@@ -238,7 +243,7 @@ class Region:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of any file; a position before the start is the start."""
-        base = {os.SEEK_CUR: self._position, os.SEEK_END: self._size}.get(whence, 0)
+        base = {os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence, 0)
         self._position = max(base + offset, 0)
         return self._position
 

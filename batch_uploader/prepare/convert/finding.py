@@ -8,10 +8,11 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.prepare.audio import foreign, ogg, riff
 from batch_uploader.prepare.audio.content import Content
-from batch_uploader.prepare.audio.refusal import DefectKind, Refusal, empty
+from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal, empty
 from batch_uploader.prepare.convert import webm
 from batch_uploader.prepare.convert.decoding import Headerless
 
@@ -32,6 +33,11 @@ HEADERLESS: Final = {
     ".ulaw": Headerless("ULAW", 8_000),
 }
 """Codecs that have one sample rate, by the extensions that say them. (G.711 and GSM 06.10.)"""
+_MP3 = 0x0055
+_G711: Final = {0x0006: "ALAW", 0x0007: "ULAW"}
+_ADPCM: Final = {0x0002: "MS_ADPCM", 0x0011: "IMA_ADPCM"}
+_BITS_OF_G711, _BITS_OF_ADPCM = 8, 4
+"""Codecs in WAV that need no library, by their tags: libsndfile's names."""
 _BY_FFMPEG: Final = {".g722": "g722", ".g729": "g729"}
 """FFmpeg's names of others."""
 
@@ -82,9 +88,22 @@ def _headerless(content: Content, path: str) -> Way | None:
 
 def _wav(content: Content) -> Way:
     found = riff.any_codec(content)
-    if found.is_mp3:
-        return Way(found.start, found.end - found.start, copied=True, shows_end=found.shows_end)
+    audio = Way(found.start, found.end - found.start, shows_end=found.shows_end)
+    if found.tag == _MP3:
+        return replace(audio, copied=True)
+    form = _decoded_here(found)
+    if form is not None:
+        return replace(audio, headerless=form)
     return Way(0, content.size, found.patches, shows_end=found.shows_end)
+
+
+def _decoded_here(found: riff.AnyCodec) -> Headerless | None:
+    sound = 0 < found.channels <= found.block and SLOWEST <= found.rate <= FASTEST
+    if sound and found.bits == _BITS_OF_G711 and found.tag in _G711:
+        return Headerless(_G711[found.tag], found.rate, found.channels, found.channels, "WAV")
+    if sound and found.bits == _BITS_OF_ADPCM and found.tag in _ADPCM:
+        return Headerless(_ADPCM[found.tag], found.rate, found.channels, found.block, "WAV")
+    return None
 
 
 def _ogg(content: Content, *, require_end: bool) -> Way:

@@ -7,39 +7,71 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import BinaryIO, Final, Self
 
+from msgspec import Struct
+
 from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import AudioInfo, Container
-from batch_uploader.prepare.convert.decoding import FRAME_BYTES, OpusEncoder, Undecodable
+from batch_uploader.prepare.audio.content import Readable
+from batch_uploader.prepare.convert.decoding import FRAME_BYTES, OpusEncoder, Region, Undecodable
 
 _WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _LARGEST: Final = 0xFFFF_FFFF - _WAV_HEADER.size
-_IN_MEMORY = 256 * 1024
 _BLOCK = 256 * 1024
 
 
+class Space(Struct, frozen=True):
+    """What may be kept in memory: up to ``most`` bytes, behind ``room`` ones for their message."""
+
+    most: int = 256 * 1024
+    room: int = 0
+
+
+def wav_size(info: AudioInfo, seconds: float) -> int:
+    """The bytes of a WAV with 16-bit PCM of this length."""
+    return _WAV_HEADER.size + round(seconds * info.sample_rate) * info.channels * FRAME_BYTES
+
+
 def wav_header(info: AudioInfo, nbytes: int) -> bytes:
-    """The header of a WAV with ``nbytes`` of 16-bit PCM."""
+    """The header of a WAV of ``nbytes`` with 16-bit PCM."""
     frame = info.channels * FRAME_BYTES
     return _WAV_HEADER.pack(
-        b"RIFF", nbytes + _WAV_HEADER.size - 8, b"WAVE",
+        b"RIFF", nbytes - 8, b"WAVE",
         b"fmt ", 16, 1, info.channels, info.sample_rate, info.sample_rate * frame, frame, 16,
-        b"data", nbytes,
+        b"data", nbytes - _WAV_HEADER.size,
     )  # fmt: skip
 
 
 class Spool:
-    """Takes 16-bit samples, or the file that is made; ``shrinks`` makes Opus of the samples."""
+    """Takes 16-bit samples, or the file that is made; ``shrinks`` makes Opus of the samples.
 
-    def __init__(self, path: str, info: AudioInfo, *, shrinks: bool = False) -> None:
+    ``expected`` is the size that a WAV will have, if that is known: then nothing is copied in
+    memory, nor read again for the digest.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        info: AudioInfo,
+        *,
+        shrinks: bool = False,
+        expected: int = 0,
+        space: Space = Space(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._path = path
         self._info = info
         self._shrinks = shrinks
         self._header = self._info.container is Container.WAV and not self._shrinks
-        self._file: BinaryIO = BytesIO()
+        self._expected = expected if self._header else 0
+        self._space = space
+        self._digest = hashlib.sha256()
+        self._start = space.room
+        whole = self._expected if self._expected <= space.most else 0
+        self._file: BinaryIO = BytesIO(bytes(self._start + whole))
+        self._file.seek(self._start)
         self._taken = False
         self.size = 0
         if self._header:
-            self.write(bytes(_WAV_HEADER.size))
+            self.write(wav_header(info, min(self._expected or _LARGEST, _LARGEST)))
 
     @contextmanager
     def keeping(self) -> Iterator[Callable[[bytes], None]]:
@@ -55,38 +87,47 @@ class Spool:
         self.size += len(block)
         if self.size > _LARGEST:
             raise Undecodable("it is larger than a WAV file can be")
+        self._digest.update(block)
         with self._explaining():
-            if self.size > _IN_MEMORY and isinstance(self._file, BytesIO):
-                import tempfile  # only what is large needs it
-
-                before = self._file.getvalue()
-                self._file = tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
-                self._file.write(before)
+            if self.size > self._space.most and isinstance(self._file, BytesIO):
+                self._move(self._file, self.size - len(block))
             self._file.write(block)
 
-    def finish(self) -> BinaryIO:
+    def _move(self, memory: BytesIO, size: int) -> None:
+        import tempfile  # only what is large needs it
+
+        with memory.getbuffer() as before:
+            self._file = tempfile.TemporaryFile(prefix="batch-uploader-")  # noqa: SIM115 - the payload closes it
+            self._file.write(before[self._start : self._start + size])
+        self._start = 0
+
+    def finish(self) -> Readable:
         """What was made, with its header. Raises SourceError."""
         with self._explaining():
-            if self._header:
-                self._file.seek(0)
-                self._file.write(wav_header(self._info, self.size - _WAV_HEADER.size))
+            self._file.truncate()
+            if self._header and self.size != self._expected:
+                self._file.seek(self._start)
+                self._file.write(wav_header(self._info, self.size))
             self._file.flush()
-        return self._file
+        return self._made()
+
+    def _made(self) -> Region:
+        return Region(self._file, self.size, self._start)
 
     def digest(self) -> bytes:
         """The SHA-256 of what was made."""
+        if not self._header or self.size == self._expected:
+            return self._digest.digest()
         digest = hashlib.sha256()
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK):
+        made = self._made()
+        while block := made.read(_BLOCK):
             digest.update(block)
         return digest.digest()
 
-    def take(self) -> tuple[bytes | None, BinaryIO | None]:
-        """The content, or the file, which is the caller's from now on."""
-        if isinstance(self._file, BytesIO):
-            return self._file.getvalue(), None
+    def take(self) -> tuple[BytesIO | None, BinaryIO | None]:
+        """The content behind its room, or the file, which is the caller's from now on."""
         self._taken = True
-        return None, self._file
+        return (self._file, None) if isinstance(self._file, BytesIO) else (None, self._file)
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Self
 
+from msgspec.structs import replace
+
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry
 from batch_uploader.prepare.audio import essence
-from batch_uploader.prepare.convert import Conversion, decode, require_length, way_of
-from batch_uploader.prepare.convert.codecs import CodecDecoder
-from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Decoder, Region, Undecodable
+from batch_uploader.prepare.convert import (
+    AnyDecoder,
+    Conversion,
+    decode,
+    decoder_of,
+    require_length,
+    way_of,
+)
+from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Undecodable
 from batch_uploader.prepare.convert.finding import Way
 from batch_uploader.prepare.reading import ContentDigests, read
 
@@ -79,11 +87,8 @@ class Track(AbstractContextManager["Track"]):
         self._decoder.__exit__(None, None, None)
 
 
-def _decoder(handle: BinaryIO, way: Way) -> Decoder | CodecDecoder:
-    region = Region(handle, way.size, way.start, way.patches)
-    if not way.foreign:
-        try:
-            return Decoder(region, way.headerless)
-        except Undecodable:
-            region = Region(handle, way.size, way.start, way.patches)
-    return CodecDecoder(region, way.form)
+def _decoder(handle: BinaryIO, way: Way) -> AnyDecoder:
+    try:
+        return decoder_of(handle, way)
+    except Undecodable:
+        return decoder_of(handle, replace(way, foreign=True))
