@@ -41,7 +41,7 @@ async def explain_recording(
         ignore=(places.ledger, places.manifest, *ignore),
         sidecars=sidecar_patterns(rules),
     ) as source:
-        joined = joined_by(source, rules)
+        joined = joined_by(source, rules.legs)
         listing = await _folder_of(joined, path)
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
         try:

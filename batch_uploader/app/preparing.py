@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.describer import Describer, Sidecars
+from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.prepare.legs.source import JoinedSource
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules, SidecarMode
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from batch_uploader.prepare.about.describer import ManySources
 
 
-def joined_by(source: Source, rules: Rules) -> Source:
-    """The source with the legs of each call as one recording, if the rules say what legs are."""
-    return source if rules.legs is None else JoinedSource(source, rules.legs)
+def joined_by(source: Source, legs: LegRules | None) -> Source:
+    """The source with the legs of each call as one recording, if it is said what legs are."""
+    return source if legs is None else JoinedSource(source, legs)
 
 
 def preparer_of(

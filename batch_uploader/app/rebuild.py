@@ -18,10 +18,12 @@ from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import Where, find_places, require_none_lost
+from batch_uploader.app.preparing import joined_by
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
 from batch_uploader.core.model import UNKNOWN_MTIME, Version
+from batch_uploader.core.parts import Part, as_json
 from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import MAYBE_STORED, Status
@@ -35,6 +37,7 @@ from batch_uploader.ledgers.sqlite import (
     Totals,
     require_place,
 )
+from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.selection import literal
 
@@ -56,7 +59,7 @@ class Rebuilt(Struct, frozen=True):
     aside: Path | None
 
 
-async def rebuild_ledger(
+async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
     directory: Where,
     *,
     connection_id: str,
@@ -65,15 +68,17 @@ async def rebuild_ledger(
     manifest: str | os.PathLike[str] | None = None,
     include: Sequence[str] = (),
     ignore: Sequence[Path] = (),
+    legs: LegRules | None = None,
     allow_empty: bool = False,
 ) -> Rebuilt:
     """Rebuild a directory's ledger, atomically, if it is gone, damaged or behind.
 
     It is made from the manifest and the one at the default path, if they exist, and from the old
     ledger, if that is behind them. ``stamp_field`` is assumed for what was sent after the manifest
-    was written: a run searches for it by that. What ``include`` adds may have been sent as well;
-    ``ignore`` are files in the directory that are not recordings; it may be empty only with
-    ``allow_empty``, since what is behind a share that is not mounted would count as new later.
+    was written: a run searches for it by that. What ``include`` adds may have been sent, too, and
+    what ``legs`` joins; ``ignore`` are files in the directory that are not recordings; it may be
+    empty only with ``allow_empty``, since what is behind a share that is not mounted would count as
+    new later.
     Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if
     it or a manifest cannot be used, SourceError if not all of the directory can be listed.
     """
@@ -123,7 +128,8 @@ async def rebuild_ledger(
                 for wanted in (_is_no_duplicate, _is_duplicate):
                     for age, record in enumerate(records):
                         await _take_over(new, record, wanted, stamp_field, first=age == 0)
-                async with aclosing(_unlisted(all_ever_sent(endings), each)) as batches:
+                listed = joined_by(all_ever_sent(endings), legs)
+                async with aclosing(_unlisted(listed, each)) as batches:
                     async for rows in batches:
                         await apply_all(new, [Adopt(row) for row in rows])
     async with LedgerReader(places.ledger) as reader:
@@ -247,6 +253,7 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
                     entry.path,
                     Status.IN_DOUBT,
                     Version(entry.size, UNKNOWN_MTIME),
+                    parts=as_json(Part(part.path) for part in entry.parts),
                 )
                 for entry in listing.entries
                 if source.is_audio(entry.path)

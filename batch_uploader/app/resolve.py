@@ -28,6 +28,7 @@ from batch_uploader.core.changes import Change, Remember, Settle, TakeBack
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.identity import Cause
+from batch_uploader.core.parts import paths
 from batch_uploader.core.ports import apply_all
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import (
@@ -229,7 +230,8 @@ def _gone(directory: Path, chosen: Sequence[Record]) -> list[str]:
     with DirectorySource(directory) as source:
         for record in chosen:
             try:
-                source.stat(record.path)
+                for path in paths(record.parts) or (record.path,):
+                    source.stat(path)
             except SourceError:
                 gone.append(record.path)
     return gone

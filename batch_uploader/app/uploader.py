@@ -95,7 +95,7 @@ class Uploader:
         options = within_descriptors(options)
         require_word("connection_id", ledger.connection_id)
         _require_listeners(listeners)
-        self._source = source = joined_by(source, rules)
+        self._source = source = joined_by(source, rules.legs)
         self._sink = sink
         self._ledger = ledger
         manifest_file = None if manifest is None else as_path("manifest", manifest)

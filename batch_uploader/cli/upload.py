@@ -226,6 +226,7 @@ async def _rebuild(
         stamp_field=stamp_field,
         include=settings.reading().include,
         ignore=own_files(settings),
+        legs=settings.reading().rules.legs,
         allow_empty=settings.switch("allow-empty"),
     )
     _tell_rebuilt(rebuilt, places, stamp_field)

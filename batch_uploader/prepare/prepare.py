@@ -18,6 +18,7 @@ from batch_uploader.core.model import (
     Fingerprint,
     Metadata,
     Recording,
+    Sent,
     recording_key,
 )
 from batch_uploader.core.ports import Source
@@ -230,12 +231,17 @@ class Preparer(Struct, frozen=True):
                 return prepared
             if prepared.recording.sent is None:
                 stack.pop_all()
-            sha256 = prepared.recording.fingerprint.sha256
+            sha256, sent = prepared.recording.fingerprint.sha256, prepared.recording.sent
+            if sent is None and bundle.audio.size != leg.size:
+                # The record has the size of both legs, of which the other one is empty.
+                container = prepared.recording.audio.container
+                sent = Sent(container, leg.size, sha256, container.value)
             named = replace(
                 prepared.recording,
                 path=bundle.path,
                 stat=version_of(bundle),
                 key=recording_key(self.connection_id, bundle.path, sha256),
+                sent=sent,
             )
             return replace(prepared, recording=named)
 
