@@ -63,7 +63,7 @@ def many_sources(
         source,
         rules.schema,
         about,
-        ids=rules.call_ids.named,
+        ids=rules.columns,
         optional=rules.sidecar is SidecarMode.OPTIONAL,
         folder=folder,
         keep=keep,

@@ -15,7 +15,7 @@ from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
 from batch_uploader.prepare.convert.codecs import AVAILABLE
 from batch_uploader.prepare.filters import Digests, Filters, LeftOut
-from batch_uploader.prepare.legs.rules import Channels, LegRules
+from batch_uploader.prepare.legs.rules import Channels, LegRules, columns_of
 from batch_uploader.prepare.sidecar import Schema
 
 
@@ -84,6 +84,12 @@ class Rules(Struct, frozen=True):
     def digests(self) -> Digests:
         """The digests of the rules and of the filters."""
         return self.filters.digests(self.digest())
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The fields or columns that are asked for besides those that are sent."""
+        of_legs = frozenset() if self.legs is None else self.legs.columns
+        return self.call_ids.named | of_legs | {*columns_of(self.channels.left)}
 
     def leave_out(
         self, metadata: Metadata | tuple[Defect, ...], mtime_ns: int, info: AudioInfo | Defect

@@ -9,7 +9,7 @@ from batch_uploader.prepare.legs.pattern import LegPattern
 from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
 from batch_uploader.settings.given import RawSetting, closest
 
-_KEYS: Final = {"legs": frozenset({"pattern", "first"}), "stereo": frozenset({"left"})}
+_KEYS: Final = {"legs": frozenset({"pattern", "first", "offsets"}), "stereo": frozenset({"left"})}
 _OF_COLUMN: Final = frozenset({"column", "agent", "client"})
 
 
@@ -25,6 +25,7 @@ def read_legs(layers: ChainMap[str, RawSetting]) -> LegRules | None:
         tuple(each.read(LegPattern.parse) for each in patterns),
         _speaker(_first(layers, "legs", "first")),
         alone is not None and alone.switch(),
+        _offsets(_first(layers, "legs", "offsets")),
     )
 
 
@@ -66,6 +67,15 @@ def _entries(given: RawSetting, known: frozenset[str]) -> dict[str, RawSetting]:
     for key in found.keys() - known:
         found[key].refuse("unknown setting", closest(key, known, "settings there"))
     return found
+
+
+def _offsets(given: RawSetting | None) -> tuple[str, str] | None:
+    if given is None:
+        return None
+    names = given.texts()
+    if len(names) != 2 or not all(names):  # noqa: PLR2004 - legs
+        given.refuse("not two fields", 'name one for each leg, like ["start_in", "start_out"]')
+    return names[0], names[1]
 
 
 def _speaker(given: RawSetting | None) -> Speaker | SpeakerColumn | None:

@@ -358,3 +358,42 @@ def test_three_hundred_pairs_go_up_once_as_they_should_whatever_happens(calls, u
     assert upload(*how, to=other).code == 1
     sent = [{t.fields["name"]: t.sha256 for t in each.talks()} for each in (one, other)]
     assert sent[0] == sent[1]
+
+
+def test_a_table_may_have_the_name_of_a_leg_and_say_sides_and_beginnings(
+    calls, upload, listening, tmp_path
+):
+    for number in range(2):
+        put_legs(calls, f"{number}.wav", seed=number, seconds=(2.0, 1.0))
+        (calls.folder / f"{number}.json").unlink()
+    (tmp_path / "cdr.csv").write_text(
+        "recording,first_is,in_at,out_at\n0-in.wav,0,100,103.5\n1-in.wav,1,100,100\n"
+    )
+    config = tmp_path / "settings.toml"
+    config.write_text(f"""
+        agent-channel = "left"
+        [legs]
+        pattern = "-in/-out"
+        first = {{ column = "first_is", agent = ["0"], client = ["1"] }}
+        offsets = ["in_at", "out_at"]
+        [[metadata.table]]
+        file = "{tmp_path}/cdr.csv"
+        match = {{ column = "recording", with = "name" }}
+        [metadata.map]
+        name = "file.name"
+        origin = "'{calls}'"
+    """)
+
+    result = upload("--config", config, to=listening)
+
+    assert result.code == 0, result.err
+    audio = listening.audio()
+    assert {name: len(samples) for name, (samples, _) in audio.items()} == {
+        "0.wav": round(4.5 * 8000),
+        "1.wav": 2 * 8000,
+    }
+    late, rate = audio["0.wav"]
+    assert not late[: 3 * rate, RIGHT].any()
+    assert heard(late[round(3.5 * rate) :, RIGHT], rate) == "out"
+    assert heard(late[:, LEFT], rate) == "in"
+    assert sides(listening)["1.wav"] == ("out", "in")

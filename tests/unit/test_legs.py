@@ -12,6 +12,7 @@ from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
 from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
 from batch_uploader.prepare.legs.sides import crossed_channels, crossed_legs
 from batch_uploader.prepare.legs.source import JoinedSource
+from batch_uploader.prepare.legs.starts import offsets_of
 from batch_uploader.prepare.pairing import pair
 from batch_uploader.sources.memory import MemorySource
 
@@ -213,3 +214,23 @@ def test_rules_that_contradict_themselves_are_refused():
     for values in ((("0",), ("0",)), ((), ("0",))):
         with pytest.raises(ConfigError, match="column"):
             SpeakerColumn("side", *values)
+
+
+@pytest.mark.parametrize(
+    ("told", "offsets"),
+    [
+        ({"a": "1774592717.5", "b": "1774592716"}, (1.5, 0.0)),
+        ({"a": "0", "b": "2,25"}, (0.0, 2.25)),
+    ],
+)
+def test_when_each_leg_began_is_known_by_two_fields(told, offsets):
+    rules = replace(IN_OUT, offsets=("a", "b"))
+    assert offsets_of("x.wav", metadata(**told), rules, 60) == offsets
+    assert offsets_of("x.wav", metadata(**told), IN_OUT, 60) is None
+
+
+@pytest.mark.parametrize("told", [{}, {"a": "1"}, {"a": "1", "b": "later"}, {"a": "0", "b": "99"}])
+def test_what_does_not_tell_it_is_a_defect(told):
+    found = offsets_of("x.wav", metadata(**told), replace(IN_OUT, offsets=("a", "b")), 60)
+    assert isinstance(found, Defect)
+    assert found.kind == "offset-unknown"

@@ -21,7 +21,7 @@ from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural
 from batch_uploader.core.zones import time_zone
 from batch_uploader.prepare.about import functions
-from batch_uploader.prepare.about.alltables import Tables
+from batch_uploader.prepare.about.alltables import Said, Tables
 from batch_uploader.prepare.about.fields import REQUIRED, Fields, MadeMetadata
 from batch_uploader.prepare.about.foreign import SidecarReader, tags
 from batch_uploader.prepare.about.foreign.gathering import gather, sidecars_of, version_of_more
@@ -32,7 +32,7 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.describer import NOTHING, UnusableRows
-from batch_uploader.prepare.pairing import Orphan
+from batch_uploader.prepare.pairing import Orphan, names_of
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
 
@@ -120,7 +120,11 @@ class ManySources:
         """Remember the recordings of folders. Blocking. Raises SourceError."""
         is_audio = self._source.is_audio
         self._tables.announce(
-            each.path for one in listings for each in one.entries if is_audio(each.path)
+            path
+            for one in listings
+            for each in one.entries
+            if is_audio(each.path)
+            for path in names_of(each)
         )
         self._knows_all = self._knows_all or last
 
@@ -143,11 +147,13 @@ class ManySources:
         kept = {
             each.path: at_rest[each.path]
             for each in bundles
-            if not each.about and self._tables.is_untouched(each.path)
+            if not each.about and all(map(self._tables.is_untouched, names_of(each.audio)))
             if at_rest.get(each.path) is not None
         }
         if not self._knows_all:
-            self._tables.announce(each.path for each in bundles if each.path not in kept)
+            self._tables.announce(
+                path for each in bundles if each.path not in kept for path in names_of(each.audio)
+            )
         whole = [
             replace(each, about_version=kept[each.path])
             if each.path in kept
@@ -171,12 +177,25 @@ class ManySources:
         """The bundle with a digest of its rows, and of its sidecars but the first."""
         more = version_of_more(bundle.about)
         # What is at rest has its row, whoever else might want it.
-        found = self._tables.rows_of(bundle.path, alone=not at_rest)
+        found = self._rows_of(bundle, alone=not at_rest)
         rows = [_as_values(said) for _, said in found if said is not None]
         if not rows:
             return bundle if more is None else replace(bundle, about_version=more)
         others = [] if more is None else [Values("more", {"digest": more.hex()}, "")]
         return replace(bundle, about_version=version([*rows, *others]))
+
+    def _rows_of(self, bundle: Bundle, *, alone: bool = True) -> list[tuple[TableSpec, Said]]:
+        """What each table says; of a call by its name, or else by that of a leg, or of its mix."""
+        found = self._tables.rows_of(bundle.path, alone=alone)
+        for path in names_of(bundle.audio)[1:]:
+            if all(said is not None for _, said in found):
+                break
+            others = self._tables.rows_of(path, alone=alone)
+            found = [
+                (spec, other if said is None else said)
+                for (spec, said), (_, other) in zip(found, others, strict=True)
+            ]
+        return found
 
     def settled(self, listing: Listing) -> bool:
         """Whether neither rows nor further sidecars can have changed."""
@@ -275,7 +294,7 @@ class ManySources:
         if not said:
             absent[SIDECAR] = _without_sidecar(bundle)
         wrong: list[Defect] = []
-        for table, row in self._tables.rows_of(bundle.path):
+        for table, row in self._rows_of(bundle):
             if isinstance(row, Values):
                 said.append(row)
             elif row is None:
@@ -315,10 +334,14 @@ class ManySources:
         return tuple(wrong) or _Sidecars(said, own)
 
     def _named(self, bundle: Bundle) -> Values | None:
-        return None if self._pattern is None else self._pattern.values(bundle.path)
+        """What its name says, or else that of a leg."""
+        if self._pattern is None:
+            return None
+        found = map(self._pattern.values, names_of(bundle.audio))
+        return next((each for each in found if each is not None), None)
 
     def _tagged(self, bundle: Bundle) -> Values | None:
-        audio = bundle.audio
+        audio = bundle.parts[0]
         with explaining(audio.path), self._source.open(audio.path) as handle:
             return tags.read(handle, audio.size)
 

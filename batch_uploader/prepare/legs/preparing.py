@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
 from batch_uploader.core.parts import Part
@@ -11,6 +12,7 @@ from batch_uploader.prepare.convert.joining import Joined, Legs, foretell, join
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.legs.opening import OpenLegs, lacking, say_length
 from batch_uploader.prepare.legs.sides import crossed_legs
+from batch_uploader.prepare.legs.starts import offsets_of
 
 if TYPE_CHECKING:
     from batch_uploader.prepare.rules import Rules
@@ -45,9 +47,18 @@ def look(
     crossed = rules.legs is not None and crossed_legs(
         bundle.path, metadata, rules.legs, rules.channels
     )
-    if isinstance(crossed, Defect):
-        return (crossed,)
-    return Sound(metadata, found.legs, crossed)
+    offsets = (
+        None
+        if rules.legs is None
+        else offsets_of(bundle.path, metadata, rules.legs, rules.audio.max_duration)
+    )
+    if isinstance(crossed, Defect) or isinstance(offsets, Defect):
+        return tuple(each for each in (crossed, offsets) if isinstance(each, Defect))
+    if offsets is None:
+        return Sound(metadata, found.legs, crossed)
+    first, second = found.legs
+    began = replace(first, offset=offsets[0]), replace(second, offset=offsets[1])
+    return Sound(metadata, began, crossed)
 
 
 def joined(opened: OpenLegs, bundle: Bundle, sound: Sound, rules: "Rules") -> Joined | Defect:

@@ -49,15 +49,23 @@ class SpeakerColumn(Struct, frozen=True):
             )
 
 
+def columns_of(speaker: Speaker | SpeakerColumn | None) -> tuple[str, ...]:
+    """The field or column that says who is heard, if one does."""
+    return (speaker.column,) if isinstance(speaker, SpeakerColumn) else ()
+
+
 class LegRules(Struct, frozen=True):
     """Which files are legs. ``first`` is who is heard on the first one; None where that is unknown.
 
-    A leg whose other one is missing is a defect, or with ``alone`` sent by itself.
+    A leg whose other one is missing is a defect, or with ``alone`` sent by itself. ``offsets`` are
+    the fields or columns that say when either leg began, in seconds from any moment; None if both
+    began together.
     """
 
     patterns: tuple[LegPattern, ...]
     first: Speaker | SpeakerColumn | None = None
     alone: bool = False
+    offsets: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         require_type("alone", self.alone, bool)
@@ -68,6 +76,11 @@ class LegRules(Struct, frozen=True):
         """Of which call a file is a leg, by the first pattern that fits."""
         found = (each.place(path, is_audio) for each in self.patterns)
         return next((each for each in found if each is not None), None)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The fields or columns that it asks for."""
+        return frozenset({*columns_of(self.first), *(self.offsets or ())})
 
     @property
     def speaker(self) -> Speaker | SpeakerColumn | None:
