@@ -21,6 +21,9 @@ CONTAINERFILE = (ROOT / "Containerfile").read_text("utf-8")
 KUBERNETES = list(yaml.safe_load_all((ROOT / "examples" / "kubernetes.yaml").read_text("utf-8")))
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 _number = count()
+# To build the image takes half a minute, and longer among other tests.
+pytestmark = pytest.mark.timeout(300)
+
 PLACE = "/var/lib/batch-uploader"
 NOBODY = 65532
 

@@ -51,7 +51,8 @@ class Machine:
     def __init__(self, folder):
         self._folder = folder
         script = f"mount -t tmpfs none {folder}; echo ready; exec sleep infinity"
-        command = ["unshare", "--mount", "sh", "-ec", script]
+        # It ends with the tests, however they end.
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-ec", script]
         self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._holder.stdout.readline() == "ready\n"
 
