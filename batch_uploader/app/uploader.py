@@ -28,17 +28,18 @@ from batch_uploader.app.runrecord import RunRecord
 from batch_uploader.core.changes import Remember
 from batch_uploader.core.checks import as_path, require_asyncio, require_type, require_word
 from batch_uploader.core.clock import Clock
-from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone
+from batch_uploader.core.errors import ConfigError, LedgerError, LedgerGone, SinkError
 from batch_uploader.core.events import (
     CarriedOver,
     Event,
     Listener,
     MostGone,
+    RenewalFailed,
     RunFinished,
     RunStarted,
 )
 from batch_uploader.core.model import Ending, Outcome, Summary, Version
-from batch_uploader.core.ports import Anchored, Ledger, Sink, Source, apply_one
+from batch_uploader.core.ports import Anchored, Ledger, Renewing, Sink, Source, apply_one
 from batch_uploader.core.records import Likeness
 from batch_uploader.core.states import UNDECIDED
 from batch_uploader.doubts import Reconciler, SearchPatience
@@ -148,6 +149,8 @@ class Uploader:
                 "options": options,
             },
         )
+        if isinstance(sink, Renewing):
+            sink.on_renewal_failed = self._renewal_failed
         preparer = preparer_of(source, ledger.connection_id, self._rules, self._describer)
         self._preparer = preparer
         self._planner = FolderPlanner(
@@ -339,6 +342,9 @@ class Uploader:
     async def _require_same_source(self) -> None:
         if isinstance(self._source, Anchored):
             await to_thread.run_sync(self._source.require_same)
+
+    def _renewal_failed(self, error: SinkError, expires_in: float | None) -> None:
+        self._publish(RenewalFailed(expires_in, str(error)))
 
     def _publish(self, event: Event) -> None:
         self.stats.hear(event)

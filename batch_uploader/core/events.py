@@ -248,6 +248,17 @@ class Paused(Struct, frozen=True):
     reason: str
 
 
+class RenewalFailed(Struct, frozen=True):
+    """The credentials could not be renewed ahead of time; attempts to renew them go on.
+
+    Those in use expire in ``expires_in`` seconds; None: that is not known. ``reason`` says why, and
+    what to do about it.
+    """
+
+    expires_in: float | None
+    reason: str
+
+
 class Draining(Struct, frozen=True):
     """The run starts no new work and finishes what is in flight."""
 
@@ -301,6 +312,7 @@ Event = (
     | Reconciled
     | DoubtsWaiting
     | Paused
+    | RenewalFailed
     | Draining
     | MostGone
     | FilesPassedOver

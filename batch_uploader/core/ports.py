@@ -19,7 +19,7 @@ from batch_uploader.core.changes import (
     Told,
     Unanswered,
 )
-from batch_uploader.core.errors import LedgerError
+from batch_uploader.core.errors import LedgerError, SinkError
 from batch_uploader.core.model import Entry, Listing, Outcome, Receipt, Recording
 from batch_uploader.core.records import Canary, ClaimAnswer, Likeness, Lost, Record, SharedIds
 from batch_uploader.core.runs import Run
@@ -196,6 +196,15 @@ class Remote(Protocol):
     @property
     def service(self) -> str:
         """The service, as the settings name it."""
+
+
+@runtime_checkable
+class Renewing(Protocol):
+    """A sink whose credentials expire and are renewed while it is used."""
+
+    on_renewal_failed: Callable[[SinkError, float | None], None] | None
+    """Is told why credentials could not be renewed ahead of time, and in how many seconds those in
+    use expire (None: not known); once for each reason."""
 
 
 class Ledger(Protocol):

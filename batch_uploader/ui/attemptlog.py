@@ -145,6 +145,7 @@ def _is_for_support(event: Event) -> bool:
             | events.Unreadable()
             | events.Reconciled()
             | events.Paused()
+            | events.RenewalFailed()
             | events.Draining()
             | events.RunFinished()
         ):

@@ -6,6 +6,7 @@ from batch_uploader.core.model import Outcome
 from batch_uploader.core.states import Status
 from batch_uploader.core.text import printable, sentence
 from batch_uploader.core.units import format_duration
+from batch_uploader.ui.text import format_left
 
 
 def explain(event: Event) -> str | None:
@@ -27,6 +28,13 @@ def announce(event: Event) -> str | None:
     match event:
         case events.DefaultIdsOff():
             return f"{ids_off(event)}; to name what identifies a call: --call-id FIELD[,FIELD]"
+        case events.RenewalFailed(expires_in, reason):
+            end = (
+                "until the service refuses them"
+                if expires_in is None
+                else f"for {format_left(expires_in)} more"
+            )
+            return f"the credentials could not be renewed, and are used {end}: {sentence(reason)}"
         case events.LearningStarted():
             return (
                 "an older version recorded no call IDs: they are read from the sidecars, and"

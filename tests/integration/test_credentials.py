@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support.emulator_client import refused, running, wav
+from support.metadata_service import http, metadata_service, token
 
 from batch_uploader import (
     ApiKey,
@@ -25,8 +26,10 @@ from batch_uploader import (
     upload_directory,
 )
 from batch_uploader.core.errors import SearchFailed, Unauthorized
+from batch_uploader.core.events import RenewalFailed
 from batch_uploader.emulator import Faults, LackedRight, RegisteredKey
 from batch_uploader.sinks.speechsense.refusals import CredentialFault
+from batch_uploader.ui.explain import explain
 
 KEY = rsa.generate_private_key(65537, 2048)
 OTHER = rsa.generate_private_key(65537, 2048)
@@ -59,12 +62,13 @@ def archive(folder, number):
     return folder
 
 
-async def upload(folder, emulator, credentials, **options):
+async def upload(folder, emulator, credentials, *, listeners=(), **options):
     return await upload_directory(
         folder,
         connection_id="demo",
         endpoint=endpoint(emulator),
         credentials=credentials,
+        listeners=listeners,
         options=RunOptions(min_age=0, min_age_open=0, sidecar_wait=0, max_outage=20, **options),
     )
 
@@ -101,6 +105,26 @@ async def test_a_token_of_two_seconds_lasts(tmp_path, metadata):
 @pytest.mark.slow
 async def test_a_token_of_two_seconds_lasts_for_a_minute(tmp_path):
     await lasts(tmp_path, 60)
+
+
+async def test_a_failure_to_renew_ahead_of_time_is_a_warning(tmp_path):
+    rate = 20
+    folder = archive(tmp_path / "calls", 3 * rate)
+    events = []
+    async with (
+        running(tmp_path, iam_tokens=frozenset({"t1.right"})) as (emulator, _),
+        metadata_service(token("t1.right", 5), http("", "500 Oops")) as (address, requests),
+    ):
+        summary = await upload(
+            folder, emulator, VmMetadataToken(address), rate=float(rate), listeners=[events.append]
+        )
+        assert summary.counts == {Status.UPLOADED: 3 * rate}
+        assert len(requests) == 2
+    (warning,) = (event for event in events if isinstance(event, RenewalFailed))
+    assert 0 < warning.expires_in < 3
+    assert "HTTP 500" in warning.reason
+    assert "used for" in explain(warning)
+    assert "t1.right" not in f"{events}"
 
 
 async def test_tokens_that_are_revoked_are_replaced_and_nothing_fails(tmp_path):
@@ -229,11 +253,11 @@ async def test_what_is_wrong_is_told_apart(tmp_path, case):
 async def test_a_token_that_has_expired_is_told_with_what_renews_it(tmp_path):
     options = {"service_accounts": (ACCOUNT,), "token_lifetime": 1.0, "metadata_port": 0}
     async with running(tmp_path, **options) as (emulator, _):
-        token = (await VmMetadataToken(emulator.metadata_address).header()).partition(" ")[2]
+        given = (await VmMetadataToken(emulator.metadata_address).header()).partition(" ")[2]
         # Long enough for the emulator to tell.
-        while not await _expired(emulator, token):
+        while not await _expired(emulator, given):
             pass
-        text = await ended(tmp_path, emulator, IamToken(token))
+        text = await ended(tmp_path, emulator, IamToken(given))
         assert "since it has expired" in text
         assert "--metadata-credentials" in text
 

@@ -28,6 +28,7 @@ SAMPLES = [
     events.Reconciled(OUTCOME, None),
     events.DoubtsWaiting(1.0, 1),
     events.Paused(1.0, "busy"),
+    events.RenewalFailed(600.0, "IAM is away"),
     events.Draining("interrupted"),
     events.MostGone(3, 5),
     events.FilesPassedOver((PassedOver(".dat", 2, 0, "WAV", "a.dat", "*.dat", None, new=True),)),

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import socket
 import sys
 import time
 from itertools import pairwise
@@ -120,6 +121,26 @@ class TestMetadataService:
                 await VmMetadataToken(address, timeout=0.3).header()
             assert type(caught.value) is NotSent
             assert time.monotonic() - started < 5
+
+    async def test_where_the_address_is_a_black_hole_there_is_none(self):
+        """As on a laptop: nothing answers to the first packet."""
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(0)
+            address = deaf.getsockname()
+            waiting = [socket.socket() for _ in range(4)]
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(address)
+            with pytest.raises(NoSuchService, match="did not answer in time"):
+                await VmMetadataToken(f"127.0.0.1:{address[1]}", timeout=0.5).header()
+            for each in waiting:
+                each.close()
+
+    async def test_the_token_of_another_cloud_is_sent_to_nobody(self):
+        async with metadata_service(token("ya29.c.b0AXv0zTM")) as (address, _):
+            with pytest.raises(NoSuchService, match="no IAM token"):
+                await VmMetadataToken(address).header()
 
     async def test_elsewhere_than_on_a_vm_there_is_none(self):
         async with metadata_service(b"") as (address, _):

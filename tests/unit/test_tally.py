@@ -67,6 +67,7 @@ SAMPLES = {
     events.Reconciled: events.Reconciled(outcome("b"), outcome("b", Status.IN_DOUBT, code="X")),
     events.DoubtsWaiting: events.DoubtsWaiting(1.0, 1),
     events.Paused: events.Paused(1.0, "busy"),
+    events.RenewalFailed: events.RenewalFailed(None, "the command failed"),
     events.Draining: events.Draining("interrupted"),
     events.MostGone: events.MostGone(3, 5),
     events.FilesPassedOver: events.FilesPassedOver(

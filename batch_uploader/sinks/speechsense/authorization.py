@@ -1,6 +1,8 @@
 """The header of a sink's requests, and what follows when the service refuses it."""
 
-from batch_uploader.core.errors import ConfigError
+from collections.abc import Callable
+
+from batch_uploader.core.errors import ConfigError, SinkError
 from batch_uploader.sinks.speechsense.credentials import Credentials, Replaceable
 from batch_uploader.sinks.speechsense.redaction import remember
 
@@ -12,6 +14,8 @@ class Authorization:
     replacement is refused, too, before the service has accepted it, there is no further one.
     """
 
+    on_renewal_failed: Callable[[SinkError, float | None], None] | None = None
+
     def __init__(self, credentials: Credentials) -> None:
         if isinstance(credentials, type) or not callable(getattr(credentials, "header", None)):
             # The value is not shown: it may be the secret itself.
@@ -19,6 +23,7 @@ class Authorization:
         self._credentials = credentials
         self._replacement = ""
         self._accepted = True
+        self._told = ""
 
     @property
     def kind(self) -> str:
@@ -36,6 +41,13 @@ class Authorization:
         """The current header. Raises NotSent or Unauthorized if it cannot be obtained."""
         header = await self._credentials.header()
         remember(header.partition(" ")[2])
+        trouble: SinkError | None = getattr(self._credentials, "trouble", None)
+        if trouble is None:
+            self._told = ""
+        elif trouble.problem != self._told:
+            self._told = trouble.problem
+            if self.on_renewal_failed is not None:
+                self.on_renewal_failed(trouble, self.life)
         return header
 
     def accepted(self, header: str) -> None:

@@ -109,6 +109,15 @@ class SpeechSenseSink:
         return str(self._endpoint)
 
     @property
+    def on_renewal_failed(self) -> Callable[[SinkError, float | None], None] | None:
+        """As ``ports.Renewing``."""
+        return self._authorization.on_renewal_failed
+
+    @on_renewal_failed.setter
+    def on_renewal_failed(self, heard: Callable[[SinkError, float | None], None] | None) -> None:
+        self._authorization.on_renewal_failed = heard
+
+    @property
     def whole_limit(self) -> int:
         """The largest size in bytes that is sent in one message."""
         return self._whole_limit

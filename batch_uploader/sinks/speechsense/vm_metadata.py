@@ -21,6 +21,8 @@ DEFAULT_METADATA_ADDRESS: Final = "169.254.169.254"
 _PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 _FLAVOR: Final = "Metadata-Flavor: Google"
 _PORT: Final = 80
+_ANOTHER_CLOUDS: Final = "ya29."
+"""A VM of Google Cloud has a service at the same address; its token is nobody else's business."""
 _LARGEST_ANSWER: Final = 64 * 1024
 _QUOTED: Final = 120
 
@@ -43,6 +45,7 @@ class VmMetadataToken(Renewable):
         self._address = address
         self._host, self._port = _host_and_port(address)
         self._timeout = timeout
+        self._connected = False
 
     def __repr__(self) -> str:
         return f"VmMetadataToken({self._address!r})"
@@ -61,7 +64,8 @@ class VmMetadataToken(Renewable):
             with anyio.fail_after(self._timeout):
                 answer = await self._ask()
         except TimeoutError:
-            raise _failed(f"{self._where} did not answer in time", self._elsewhere) from None
+            problem, elsewhere = f"{self._where} did not answer in time", self._elsewhere
+            raise (_failed if self._connected else _unreachable)(problem, elsewhere) from None
         except OSError as error:
             why = error.strerror or "the connection failed"
             raise _unreachable(
@@ -78,7 +82,7 @@ class VmMetadataToken(Renewable):
         if status != http.HTTPStatus.OK:
             raise _failed(f'{self._where} failed (HTTP {status}, "{shown(body, _QUOTED)}")')
         token, life = _token(body)
-        if token is None:
+        if token is None or token.startswith(_ANOTHER_CLOUDS):
             raise _unreachable(f"{self._where} returned no IAM token", self._elsewhere)
         remember(token)
         return IssuedToken(token, life)
@@ -95,7 +99,9 @@ class VmMetadataToken(Renewable):
         # Its address is on this machine's own link: never through a proxy.
         request = f"GET {_PATH} HTTP/1.0\r\nHost: {self._address}\r\n{_FLAVOR}\r\n\r\n"
         answer = bytearray()
+        self._connected = False
         async with await anyio.connect_tcp(self._host, self._port) as stream:
+            self._connected = True
             await stream.send(request.encode("ascii"))
             try:
                 while len(answer) <= _LARGEST_ANSWER:
