@@ -219,11 +219,15 @@ def test_plaintext_off_loopback_is_refused(host):
         ({}, None),
         ({"https_proxy": "http://user:secret@proxy:3128"}, "proxy:3128"),
         ({"http_proxy": "http://a:1", "https_proxy": "http://b:2"}, "b:2"),
-        ({"grpc_proxy": "c:3", "https_proxy": "http://b:2"}, "c:3"),
+        ({"grpc_proxy": "http://c:3", "https_proxy": "http://b:2"}, "c:3"),
         ({"https_proxy": "http://b:2", "no_proxy": "x.org, yandexcloud.net"}, None),
         ({"https_proxy": "http://b:2", "no_proxy": "yandexcloud.net", "no_grpc_proxy": "x"}, "b:2"),
         ({"https_proxy": "http://b:2", "no_proxy": ","}, "b:2"),
         ({"https_proxy": ""}, None),
+        ({"https_proxy": "HTTP://b:2"}, "b:2"),
+        ({"https_proxy": "https://b:2"}, None),
+        ({"https_proxy": "socks5://b:2", "http_proxy": "http://c:3"}, None),
+        ({"https_proxy": "b:2"}, None),
     ],
 )
 def test_the_proxy_that_grpc_takes_is_known_for_the_log(environment, proxy):
@@ -253,6 +257,18 @@ async def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch,
     ignored = Endpoint("example.invalid", 443, proxy=Proxy.IGNORED)
     async with SpeechSenseSink(ignored, ApiKey("k")):
         pass
+
+
+@pytest.mark.parametrize("url", ["https://", "socks5://", ""])
+async def test_a_proxy_of_another_kind_is_passed_by(monkeypatch, url):
+    """As gRPC does: so it is not named, but the way that is taken."""
+    for name in ("grpc_proxy", "no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with HttpProxy() as proxy:
+        monkeypatch.setenv("https_proxy", f"{url}127.0.0.1:{proxy.port}")
+        with pytest.raises(NoSuchService, match=r"^example.invalid:443 cannot be resolved"):
+            await upload(Endpoint("example.invalid", 443))
+    assert proxy.asked == []
 
 
 def test_networks_can_be_kept_from_the_proxy():

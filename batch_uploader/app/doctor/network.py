@@ -5,7 +5,7 @@ import ssl
 from batch_uploader.app.doctor.diagnosis import Sign, warn, well
 from batch_uploader.app.doctor.patient import Patient, in_thread
 from batch_uploader.sinks.speechsense import tls
-from batch_uploader.sinks.speechsense.channel import Security, trusted_roots
+from batch_uploader.sinks.speechsense.channel import Security, ignored_proxy, trusted_roots
 from batch_uploader.sinks.speechsense.way import SECONDS, Obstacle, Route, greet, no_http2
 
 _FEWEST_SECONDS = 1.0
@@ -53,6 +53,14 @@ def _try(way: Route, addresses: list[str]) -> tuple[list[str], Obstacle | None]:
 async def proxy(patient: Patient) -> Sign:
     """Whether the proxy connects to the endpoint."""
     way = _way(patient)
+    if variable := ignored_proxy(patient.endpoint):
+        return warn(
+            "proxy_ignored",
+            f"the environment variable {variable} names a proxy, and gRPC passes it by, since its"
+            " URL does not begin with http://",
+            "write it as http://HOST:PORT; a SOCKS proxy, or one that is itself reached by TLS,"
+            " cannot be used",
+        )
     if way.proxy is None:
         return well("no proxy is used")
 

@@ -197,15 +197,10 @@ def proxy_authority(endpoint: Endpoint, environment: Mapping[str, str] = os.envi
 
     Raises as ``proxy_in_use`` does.
     """
-    if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
-        return None
-    variable = next((name for name in _PROXIES if environment.get(name)), None)
+    variable = _proxy_variable(endpoint, environment)
     if variable is None:
         return None
     named = environment[variable]
-    exempt = next(filter(None, map(environment.get, _EXEMPT)), "")
-    if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
-        return None
     authority = _authority(named)
     proxy = authority.rpartition("@")[2]
     if proxy and not (_HOST_AND_PORT.fullmatch(proxy) and authority.count("@") == named.count("@")):
@@ -214,7 +209,28 @@ def proxy_authority(endpoint: Endpoint, environment: Mapping[str, str] = os.envi
             hint="write it as http://HOST:PORT, with the special characters of its user and"
             " password as %XX; or bypass the proxy with --ignore-proxy",
         )
-    return authority
+    return authority if _is_http(named) else None
+
+
+def ignored_proxy(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The variable that names a proxy of a kind that gRPC passes by; None if there is none."""
+    variable = _proxy_variable(endpoint, environment)
+    return variable if variable and not _is_http(environment[variable]) else None
+
+
+def _proxy_variable(endpoint: Endpoint, environment: Mapping[str, str]) -> str | None:
+    """The variable that counts for the proxy to this endpoint, None without one."""
+    if endpoint.proxy is Proxy.IGNORED or endpoint.loopback:
+        return None
+    exempt = next(filter(None, map(environment.get, _EXEMPT)), "")
+    if any(_covers(entry.strip(), endpoint.host) for entry in exempt.split(",")):
+        return None
+    return next((name for name in _PROXIES if environment.get(name)), None)
+
+
+def _is_http(url: str) -> bool:
+    # gRPC connects directly for any other, even without a scheme.
+    return url.lower().startswith("http://")
 
 
 def named(endpoint: Endpoint) -> str:
