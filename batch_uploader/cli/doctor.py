@@ -32,7 +32,7 @@ async def _doctor(directory: Path | None, settings: Settings, as_json: bool) -> 
     found: list[Diagnosis] = []
     diagnoses = diagnose(
         directory,
-        connection_id=settings.places().connection_id,
+        connection_id=settings.word("connection-id"),
         credentials=_credentials(settings),
         endpoint=endpoint,
         ledger=settings.path("ledger"),

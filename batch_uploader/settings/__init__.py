@@ -133,7 +133,7 @@ class Settings:
                 self.directory,
                 self.path("ledger"),
                 self.path("manifest"),
-                self._layers["connection-id"].word() if "connection-id" in self._layers else None,
+                self.word("connection-id"),
             )
         return self._places
 
@@ -285,6 +285,10 @@ class Settings:
     def path(self, name: str) -> Path | None:
         """A path, None if not given."""
         return self._layers[name].path() if name in self._layers else None
+
+    def word(self, name: str) -> str | None:
+        """A word such as an ID, None if not given."""
+        return self._layers[name].word() if name in self._layers else None
 
     def one_of(self, name: str, default: _E) -> _E:
         """A value of an enumeration."""

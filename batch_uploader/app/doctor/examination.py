@@ -1,17 +1,17 @@
 """The checks of ``doctor`` in their order, and how they are run."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
-from anyio import fail_after
 from msgspec import Struct
 
 from batch_uploader.app.doctor import machine, network, service, storage
 from batch_uploader.app.doctor.diagnosis import Diagnosis, Health, Sign, fail, not_checked
 from batch_uploader.app.doctor.patient import Patient
-from batch_uploader.app.places import Places, Where, find_places
+from batch_uploader.app.places import Places, Where, require_distinct
 from batch_uploader.core.checks import require_asyncio, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError, UploaderError
 from batch_uploader.run.options import RunOptions
@@ -20,6 +20,7 @@ from batch_uploader.sinks.speechsense.credentials import Credentials
 from batch_uploader.sinks.speechsense.way import Obstacle
 
 _WHOLE_SECONDS: Final = 18.0
+_MOUNT: Final = "check the mount: its disk or share may not answer"
 _CODES: Final = (
     (SourceError, "unreadable_directory"),
     (LedgerError, "unusable_ledger"),
@@ -28,12 +29,13 @@ _CODES: Final = (
 
 
 class Check(Struct, frozen=True):
-    """One check: what it needs to have ended well, and how long it may take."""
+    """One check: what it needs to have ended well, how long it may take, and what if it does."""
 
     name: str
     run: Callable[[Patient], Awaitable[Sign]]
     needs: tuple[str, ...] = ()
     seconds: float = 6.0
+    late: str = "try again later"
 
 
 OF_THE_SERVICE: Final = (
@@ -49,9 +51,9 @@ OF_THE_SERVICE: Final = (
     Check("connection", service.connection),
 )
 OF_THE_DIRECTORY: Final = (
-    Check("directory", storage.directory),
-    Check("disk", storage.disk, ("directory",)),
-    Check("ledger", storage.ledger, ("directory",), seconds=8.0),
+    Check("directory", storage.directory, late=_MOUNT),
+    Check("disk", storage.disk, ("directory",), late=_MOUNT),
+    Check("ledger", storage.ledger, ("disk",), seconds=8.0, late=_MOUNT),
 )
 
 
@@ -75,11 +77,13 @@ async def diagnose(
     require_asyncio()
     require_word("connection_id", connection_id, optional=True)
 
-    async def find() -> Places:
+    def find() -> Places:
         assert directory is not None  # noqa: S101 - called with one only
-        return await find_places(
-            directory, ledger=ledger, manifest=manifest, connection_id=connection_id
-        )
+        if isinstance(directory, Places):
+            return directory
+        places = Places.of(directory, ledger, manifest, connection_id)
+        require_distinct(places)
+        return places
 
     patient = Patient(
         endpoint, credentials, connection_id, find if directory is not None else None, concurrency
@@ -102,10 +106,11 @@ async def _sign_of(check: Check, patient: Patient, left: float) -> Sign:
         return not_checked("the time was over")
     seconds = min(check.seconds, left)
     try:
-        with fail_after(seconds):
+        # Not anyio's: gRPC answers a cancellation with one of its own, which that would not take.
+        async with asyncio.timeout(seconds):
             return await check.run(patient)
     except TimeoutError:
-        return fail("timeout", f"it took longer than {seconds:.0f} seconds", "try again later")
+        return fail("timeout", f"it took longer than {seconds:.0f} seconds", check.late)
     except Obstacle as obstacle:
         return fail(obstacle.code, obstacle.problem, *obstacle.hints)
     except UploaderError as error:

@@ -1,5 +1,6 @@
 """The way to the service: names, TCP, the proxy, TLS, HTTP/2."""
 
+import asyncio
 import ssl
 
 from batch_uploader.app.doctor.diagnosis import Sign, warn, well
@@ -15,7 +16,12 @@ _SHOWN = 2
 async def dns(patient: Patient) -> Sign:
     """Whether the host that is connected to first has addresses."""
     way = patient.way = Route(patient.endpoint)
-    patient.addresses = found = await in_thread(way.addresses)
+    try:
+        async with asyncio.timeout(SECONDS):
+            found = await in_thread(way.addresses)
+    except TimeoutError:
+        raise way.unresolved() from None
+    patient.addresses = found
     if found == [way.host]:
         return well(f"{way.first} is an address, so no name is resolved")
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

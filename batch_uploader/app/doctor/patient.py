@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ class Patient:
     """The settings to examine, then what is known of them.
 
     ``credentials`` may be the error of those that cannot be used. ``find_places`` finds the
-    directory, None without one.
+    directory, None without one; it blocks.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Patient:
         endpoint: Endpoint,
         credentials: Credentials | UploaderError,
         connection_id: str | None,
-        find_places: Callable[[], Awaitable[Places]] | None,
+        find_places: Callable[[], Places] | None,
         concurrency: int,
     ) -> None:
         self.endpoint = endpoint

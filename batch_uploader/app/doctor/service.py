@@ -1,5 +1,6 @@
 """The service: whether it answers, this machine's clock, the credentials, the connection."""
 
+import asyncio
 import time
 from datetime import timedelta
 from typing import Final
@@ -14,6 +15,7 @@ from batch_uploader.sinks.speechsense.asking import (
     require_connection,
     require_service,
 )
+from batch_uploader.sinks.speechsense.credentials import Credentials
 
 _SECONDS: Final = 5.0
 _CLOCK_FAILS: Final = 300.0
@@ -50,11 +52,18 @@ async def credentials(patient: Patient) -> Sign:
     """Whether there are credentials, and the service accepts them."""
     given = patient.credentials
     if isinstance(given, UploaderError):
-        return fail("no_credentials", given.problem, *given.hints)
+        return fail("unusable_credentials", given.problem, *given.hints)
     if lacking := patient.lacks("machine"):
         return not_checked(f"they need {lacking}")
     try:
-        header = await given.header()
+        async with asyncio.timeout(_SECONDS):
+            header = await given.header()
+    except TimeoutError:
+        return fail(
+            "no_token",
+            f"{_kind(given)} did not come within {_SECONDS:.0f} seconds",
+            "check what issues it, and the way to it",
+        )
     except SinkError as error:
         return fail("no_token", error.problem, *error.hints)
     kind = "an API key" if header.startswith("Api-Key") else "an IAM token"
@@ -68,6 +77,11 @@ async def credentials(patient: Patient) -> Sign:
     require_admitted(asked, header)
     patient.answer = asked
     return well(f"the service accepts {kind}")
+
+
+def _kind(given: Credentials) -> str:
+    kind: str = getattr(given, "kind", "the credential")
+    return kind
 
 
 async def connection(patient: Patient) -> Sign:

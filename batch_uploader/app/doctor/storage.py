@@ -45,7 +45,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 async def directory(patient: Patient) -> Sign:
     """Whether the directory, and what is in it, can be read."""
     assert patient.find_places is not None  # noqa: S101 - else this is not among the checks
-    places = patient.places = await patient.find_places()
+    places = patient.places = await in_thread(patient.find_places)
     looked, closed = await in_thread(lambda: _look_through(places.root))
     if closed:
         return warn(
@@ -107,11 +107,11 @@ async def disk(patient: Patient) -> Sign:
 def _look_at_disk(places: Places) -> Sign:
     ledger = places.ledger
     require_place(ledger)
-    require_replaceable(places.manifest, "--manifest")
     folder = next(each for each in ledger.parents if each.is_dir())
     shown = printable(os.fspath(folder))
     if sign := _access(ledger, folder) or _space(folder):
         return sign
+    require_replaceable(places.manifest, "--manifest")
     if not locks_ranges(folder) or not _locks(folder):
         return fail(
             "no_locks",

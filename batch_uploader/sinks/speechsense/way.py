@@ -75,7 +75,7 @@ class Route:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise self._unresolved(error) from error
+            raise self.unresolved(error) from error
         return list(dict.fromkeys(str(each[4][0]) for each in found))
 
     def connect(self, address: str, seconds: float = SECONDS) -> socket.socket:
@@ -136,10 +136,11 @@ class Route:
                 " no_proxy",
             )
 
-    def _unresolved(self, error: Exception) -> Obstacle:
+    def unresolved(self, error: Exception | None = None) -> Obstacle:
+        """The obstacle of a host without addresses; None: no server answered in time."""
         whose = f"the proxy's host {self.host}" if self.proxy else f"the host {self.host}"
-        public = self.host == DEFAULT_ENDPOINT.host
-        if public or (isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN):
+        silent = error is None or getattr(error, "errno", None) == socket.EAI_AGAIN
+        if silent or self.host == DEFAULT_ENDPOINT.host:
             return Obstacle(
                 "no_dns",
                 f"{whose} cannot be resolved: no DNS server of this machine knows it",
