@@ -6,15 +6,12 @@ Each is a context manager that takes a Lab and yields the flags, the variables a
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import socket
-import sqlite3
 import ssl
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
-import pytest
 from e2e.doctors_lab import HOST, account_key
 from grpc import StatusCode
 from support.authorities import DAY, NOW, Authority
@@ -168,18 +165,6 @@ async def unanswered_port(lab):
                 each.close()
 
 
-@asynccontextmanager
-async def no_range_locks(lab):
-    env = {"LD_PRELOAD": lab.shim("kill/nolocks.c"), "NO_RANGES": "1"}
-    yield lab.healthy(env=env)
-
-
-@asynccontextmanager
-async def locks_for_everybody(lab):
-    env = {"LD_PRELOAD": lab.shim("kill/nolocks.c"), "NO_LOCKS": "1"}
-    yield lab.healthy(env=env)
-
-
 def descriptors(amount):
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (amount, amount))
 
@@ -190,11 +175,36 @@ async def few_descriptors(lab):
 
 
 @asynccontextmanager
-async def missing_role(lab):
-    denied = Trouble(StatusCode.PERMISSION_DENIED, "Permission denied")
-    async with TalkServer() as server:
-        server.troubles.extend([Trouble(StatusCode.UNAUTHENTICATED, "No credentials"), denied])
-        yield lab.plain(server)
+async def missing(lab, what):
+    with lab.start_service("--missing", what) as service:
+        yield lab.setup(*service.flags, "--api-key-file", lab.calls.key_file)
+
+
+def missing_role(lab):
+    return missing(lab, "role")
+
+
+def missing_scope(lab):
+    return missing(lab, "scope")
+
+
+@asynccontextmanager
+async def issuer(lab, *flags, key=None):
+    """A service that issues tokens for one authorized key, and perhaps not for this ``key``."""
+    known = account_key()
+    kept = lab.write("known.json", json.dumps(known).encode())
+    given = lab.write("account.json", json.dumps(key or known).encode())
+    with lab.start_service("--service-account-key-file", kept, *flags) as service:
+        where = ("--iam-endpoint", service.address, "--service-account-key-file", given)
+        yield lab.setup(*service.flags, *where)
+
+
+def key_of_another(lab):
+    return issuer(lab, key=account_key())
+
+
+def issuer_of_another_time(lab):
+    return issuer(lab, "--clock-off", "1h")
 
 
 @asynccontextmanager
@@ -266,83 +276,10 @@ async def other_grpc_service(lab):
 
 
 @asynccontextmanager
-async def no_directory(lab):
-    lab.calls.folder = lab.folder / "elsewhere-at-all"
-    yield lab.healthy()
-
-
-@asynccontextmanager
-async def uploaded(lab):
-    """With a ledger of a run before."""
-    flags = (*lab.service.flags, "--api-key-file", lab.calls.key_file)
-    result = await asyncio.to_thread(lab.program, "upload", lab.calls, *flags)
-    assert result.code == 0, result.said
-    yield lab.healthy()
-
-
-@asynccontextmanager
-async def damaged_ledger(lab):
-    async with uploaded(lab) as setup:
-        size = lab.calls.ledger.stat().st_size
-        with lab.calls.ledger.open("r+b") as file:
-            file.seek(size // 2)
-            file.write(os.urandom(size // 2))
-        yield setup
-
-
-@asynccontextmanager
-async def newer_ledger(lab):
-    async with uploaded(lab) as setup:
-        with closing(sqlite3.connect(lab.calls.ledger)) as connection:
-            connection.execute("PRAGMA user_version = 99")
-        yield setup
-
-
-@asynccontextmanager
-async def lost_ledger(lab):
-    async with uploaded(lab) as setup:
-        lab.calls.ledger.unlink()
-        yield setup
-
-
-@asynccontextmanager
-async def ledger_of_another_directory(lab):
-    async with uploaded(lab):
-        other = lab.folder / "other"
-        other.mkdir()
-        yield lab.setup(
-            other,
-            *lab.service.flags,
-            *("--api-key-file", lab.calls.key_file, "--ledger", lab.calls.ledger),
-        )
-
-
-@asynccontextmanager
-async def read_only_ledger(lab):
-    async with uploaded(lab) as setup:
-        lab.calls.ledger.chmod(0o400)
-        setup.how["preexec"] = lab.unprivileged
-        yield setup
-
-
-@asynccontextmanager
-async def full_disk(lab):
-    """As far as the directory goes."""
-    full = lab.write("full", b"")
-    under = {"KILL_UNDER": str(lab.calls), "FULL_WHILE": str(full)}
-    yield lab.healthy(env={"LD_PRELOAD": lab.shim("kill/shim.c"), **under})
-
-
-@asynccontextmanager
 async def slow_dns(lab):
     """Its name servers are unreachable, and the resolver waits for them."""
     env = {"LD_PRELOAD": lab.shim("e2e/names.c"), "NAMES_HANG": "1"}
     yield lab.setup("--endpoint", f"{HOST}:443", *lab.who, env=env)
-
-
-@asynccontextmanager
-async def dead_share(lab):
-    yield lab.healthy(env={"LD_PRELOAD": lab.shim("e2e/hangs.c"), "HANGS": str(lab.calls)})
 
 
 @asynccontextmanager
@@ -440,14 +377,3 @@ async def key_file_away(lab):
 @asynccontextmanager
 async def two_credentials(lab):
     yield lab.healthy(env={"API_KEY": "another-0123456789"})
-
-
-@asynccontextmanager
-async def read_only_disk(lab):
-    """A mount of the directory that cannot be written, for this program alone."""
-    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
-    under = ("unshare", "--mount", "sh", "-c", mount, lab.calls)
-    tried = await asyncio.create_subprocess_exec(*map(str, under), "true")
-    if await tried.wait():
-        pytest.skip("this machine gives no namespaces")
-    yield lab.healthy(under=tuple(map(str, under)))

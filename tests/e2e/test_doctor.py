@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 from e2e import broken_setups as setups
-from e2e.broken_setups import descriptors, uploaded
+from e2e import broken_storage as storage
+from e2e.broken_setups import descriptors
+from e2e.broken_storage import uploaded
 from e2e.conftest import events
 from e2e.doctors_lab import HOST, Lab
 from support.authorities import Authority
@@ -41,9 +43,9 @@ TWELVE = {
     setups.only_http1: ("http2", "no_http2", "HTTP/1 only"),
     setups.no_dns: ("dns", "no_dns", "api.speechsense.yandexcloud.net"),
     setups.closed_port: ("tcp", "refused", "refuses connections"),
-    setups.no_range_locks: ("disk", "no_locks", "does not lock files"),
+    storage.no_range_locks: ("disk", "no_locks", "does not lock files"),
     setups.few_descriptors: ("machine", "too_few_resources", "open files"),
-    setups.missing_role: ("connection", "missing_role", "may not use the connection"),
+    setups.missing_role: ("connection", "missing_role", "does not let the account"),
 }
 MORE = {
     partial(setups.clock_ahead, seconds=-3600): ("clock", "clock_off", "behind"),
@@ -52,7 +54,7 @@ MORE = {
     setups.no_such_host: ("dns", "no_such_host", "no-such-host.invalid"),
     setups.silent_port: ("tls", "silent", "does not answer TLS"),
     setups.unanswered_port: ("tcp", "no_answer", "does not answer on port"),
-    setups.locks_for_everybody: ("disk", "no_locks", "does not lock files"),
+    storage.locks_for_everybody: ("disk", "no_locks", "does not lock files"),
     setups.expired_certificate: ("tls", "certificate_expired", "expired on 20"),
     setups.other_host: ("tls", "certificate_host", "other.example.org"),
     setups.proxy_wants_a_login: ("proxy", "proxy_authorization", "wants a user"),
@@ -63,15 +65,17 @@ MORE = {
     setups.badly_named_proxy: ("dns", "settings", "HTTPS_PROXY"),
     setups.no_tls: ("tls", "no_tls", "does not speak TLS"),
     setups.other_grpc_service: ("service", "not_the_service", "does not know Search"),
-    setups.no_directory: ("directory", "unreadable_directory", "does not exist"),
-    setups.damaged_ledger: ("ledger", "unusable_ledger", "damaged"),
-    setups.newer_ledger: ("ledger", "unusable_ledger", "newer"),
-    setups.lost_ledger: ("ledger", "unusable_ledger", "is gone"),
-    setups.ledger_of_another_directory: ("ledger", "settings", "is of"),
-    setups.read_only_ledger: ("disk", "no_access", "cannot write"),
-    setups.full_disk: ("disk", "full_disk", "is full"),
+    storage.no_directory: ("directory", "unreadable_directory", "does not exist"),
+    storage.damaged_ledger: ("ledger", "unusable_ledger", "damaged"),
+    storage.newer_ledger: ("ledger", "unusable_ledger", "newer"),
+    storage.lost_ledger: ("ledger", "unusable_ledger", "is gone"),
+    storage.ledger_of_another_directory: ("ledger", "settings", "is of"),
+    storage.read_only_ledger: ("disk", "no_access", "cannot write"),
+    storage.full_disk: ("disk", "full_disk", "is full"),
+    setups.missing_scope: ("credentials", "missing_scope", "lacks a scope"),
+    setups.key_of_another: ("credentials", "wrong_key", "authorized key"),
     setups.slow_dns: ("dns", "no_dns", "speech.invalid"),
-    setups.dead_share: ("directory", "timeout", "longer than 6 seconds"),
+    storage.dead_share: ("directory", "timeout", "longer than 6 seconds"),
     setups.tls_refused: ("tls", "tls_broken", "breaks off TLS"),
     setups.gateway: ("service", "not_the_service", "HTTP 502"),
     setups.web_server: ("service", "not_the_service", "HTTP 404"),
@@ -85,7 +89,7 @@ MORE = {
     setups.command_hangs: ("credentials", "no_token", "command"),
     setups.key_file_away: ("credentials", "unusable_credentials", "no such file"),
     setups.two_credentials: ("credentials", "unusable_credentials", "more than one"),
-    setups.read_only_disk: ("disk", "read_only", "read-only"),
+    storage.read_only_disk: ("disk", "read_only", "read-only"),
 }
 
 
@@ -177,6 +181,23 @@ async def test_a_private_authority_that_the_machine_trusts_is_told(lab):
     assert (found["tls"]["health"], found["tls"]["code"]) == ("warn", "private_authority")
     assert "Office Inspector" in found["tls"]["message"]
     assert found["service"]["health"] == "ok"
+
+
+async def test_a_key_whose_tokens_are_good_says_for_how_long(lab, start_service):
+    lab.start_service = start_service
+    async with setups.issuer(lab) as setup:
+        found = await lab.examine(setup)
+    assert re.search(r"account-1, valid for 1[12]h\b", found["credentials"]["message"])
+    assert found["connection"]["health"] == "ok"
+
+
+async def test_a_key_is_refused_by_the_clock_which_is_told_first(lab, start_service):
+    lab.start_service = start_service
+    async with setups.issuer_of_another_time(lab) as setup:
+        found = await lab.examine(setup)
+    failed = [each["check"] for each in found.values() if each["health"] == "fail"]
+    assert failed == ["clock", "credentials"]
+    assert found["credentials"]["code"] == found["clock"]["code"] == "clock_off"
 
 
 async def test_an_address_that_does_not_answer_is_told_if_another_one_does(lab):

@@ -43,6 +43,8 @@ class Patient:
         """Of what is connected to first; once TCP was tried, only those that work."""
         self.first_answer: SearchAnswer | None = None
         """What the service answers to nobody."""
+        self.header = ""
+        """The credentials as a header: a secret."""
         self.answer: SearchAnswer | None = None
         """What it answers to the credentials."""
         self.clock_off: float = 0.0

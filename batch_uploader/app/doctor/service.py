@@ -9,13 +9,16 @@ from batch_uploader.app.doctor.diagnosis import Sign, fail, not_checked, warn, w
 from batch_uploader.app.doctor.patient import Patient
 from batch_uploader.core.errors import SinkError, UploaderError
 from batch_uploader.core.text import plural
+from batch_uploader.core.units import format_duration
 from batch_uploader.sinks.speechsense.asking import (
     ask,
+    code_of,
     require_admitted,
     require_connection,
     require_service,
 )
-from batch_uploader.sinks.speechsense.credentials import Credentials
+from batch_uploader.sinks.speechsense.authorization import Authorization
+from batch_uploader.sinks.speechsense.refusals import CredentialFault
 
 _SECONDS: Final = 5.0
 _CLOCK_FAILS: Final = 300.0
@@ -55,33 +58,31 @@ async def credentials(patient: Patient) -> Sign:
         return fail("unusable_credentials", given.problem, *given.hints)
     if lacking := patient.lacks("machine"):
         return not_checked(f"they need {lacking}")
+    kind = Authorization(given).kind
     try:
         async with asyncio.timeout(_SECONDS):
             header = await given.header()
     except TimeoutError:
         return fail(
             "no_token",
-            f"{_kind(given)} did not come within {_SECONDS:.0f} seconds",
+            f"{kind} did not come within {_SECONDS:.0f} seconds",
             "check what issues it, and the way to it",
         )
     except SinkError as error:
-        return fail("no_token", error.problem, *error.hints)
-    kind = "an API key" if header.startswith("Api-Key") else "an IAM token"
+        code = code_of(CredentialFault(error.fault), token=False) if error.fault else "no_token"
+        return fail(code, error.problem, *error.hints)
     if lacking := patient.lacks("service"):
-        return not_checked(f"there is {kind}; it was not tried, since {lacking} failed")
+        return not_checked(f"it needs {lacking}; {kind} is there")
     connection_id = patient.connection_id or ""
     asked = await ask(
         patient.endpoint, header=header, connection_id=connection_id, seconds=_SECONDS
     )
     require_service(asked, patient.endpoint)
     require_admitted(asked, header)
-    patient.answer = asked
-    return well(f"the service accepts {kind}")
-
-
-def _kind(given: Credentials) -> str:
-    kind: str = getattr(given, "kind", "the credential")
-    return kind
+    patient.header, patient.answer = header, asked
+    life = Authorization(given).life
+    lasts = f", valid for {format_duration(round(life))} more" if life is not None else ""
+    return well(f"the service accepts {kind}{lasts}")
 
 
 async def connection(patient: Patient) -> Sign:
@@ -96,7 +97,7 @@ async def connection(patient: Patient) -> Sign:
         )
     if patient.answer is None:
         return not_checked(f"it needs {patient.lacks('service', 'credentials') or 'credentials'}")
-    require_connection(patient.answer, connection_id)
+    require_connection(patient.answer, connection_id, patient.header)
     talks = patient.answer.talks
     has = f"it has {plural(talks, 'talk')}" if talks else "it has no talks yet"
     return well(

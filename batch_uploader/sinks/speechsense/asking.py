@@ -1,8 +1,6 @@
 """One Search for one talk: it costs nothing, and shows whom the service lets in, and to what."""
 
-import re
 import uuid
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import grpc
@@ -19,15 +17,15 @@ from batch_uploader.sinks.speechsense.channel import (
 )
 from batch_uploader.sinks.speechsense.evidence import Extent, classify, never_left, stand_in
 from batch_uploader.sinks.speechsense.redaction import remember
-from batch_uploader.sinks.speechsense.rpc_result import RpcResult, unreadable
+from batch_uploader.sinks.speechsense.refusals import (
+    CredentialFault,
+    Refused,
+    refused_by_service,
+)
+from batch_uploader.sinks.speechsense.rpc_result import RpcResult, date_of, unreadable
 from batch_uploader.sinks.speechsense.transport import is_of_a_break
 from batch_uploader.sinks.speechsense.way import Obstacle
 
-_DATE: Final = "date"
-_EXPIRED: Final = re.compile(r"expired|истек", re.IGNORECASE)
-_NEW_KEY: Final = (
-    "make a new one: yc iam api-key create --service-account-name NAME --scopes yc.speech-sense.use"
-)
 _ANSWERS: Final = frozenset(
     {
         StatusCode.OK,
@@ -76,22 +74,12 @@ async def ask(
             page = wire.SearchTalkResponse.FromString(answer)
         except grpc.aio.AioRpcError as error:
             refused = RpcResult.of(error, secrets)
-            return SearchAnswer(refused, date=_date_of(refused.metadata))
+            return SearchAnswer(refused, date=date_of(refused.metadata))
         except (DecodeError, TypeError) as error:  # None is an answer without a message
             return SearchAnswer(unreadable(error))
         except Exception as error:  # noqa: BLE001 - gRPC may raise anything
             return SearchAnswer(unreadable(error))
-    return SearchAnswer(RpcResult(StatusCode.OK), page.talks_count, _date_of(metadata))
-
-
-def _date_of(metadata: tuple[tuple[str, str | bytes], ...]) -> float | None:
-    for name, value in metadata:
-        if name == _DATE and isinstance(value, str):
-            try:
-                return parsedate_to_datetime(value).timestamp()
-            except (ValueError, TypeError, OverflowError):
-                continue
-    return None
+    return SearchAnswer(RpcResult(StatusCode.OK), page.talks_count, date_of(metadata))
 
 
 def require_service(asked: SearchAnswer, endpoint: Endpoint) -> None:
@@ -128,42 +116,33 @@ def require_service(asked: SearchAnswer, endpoint: Endpoint) -> None:
 def require_admitted(asked: SearchAnswer, header: str) -> None:
     """Raise Obstacle if the service does not accept the credentials, sent as ``header``."""
     answer = asked.result
-    if answer.code is not StatusCode.UNAUTHENTICATED:
+    if answer.code not in {StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED}:
         return
-    said = f'("{answer.quote()}")'
-    if header.startswith("Api-Key"):
-        raise Obstacle(
-            "wrong_key",
-            f"the service does not accept the API key {said}",
-            "check that it is the secret of the key, not its ID, and that the key still exists",
-            _NEW_KEY,
-        )
-    if _EXPIRED.search(answer.details):
-        raise Obstacle(
-            "expired_token",
-            f"the IAM token has expired {said}",
-            "an IAM token is valid for at most 12 hours; get a new one: yc iam create-token",
-            "for longer, use an API key or a service account's key: they need no renewal by you",
-        )
-    raise Obstacle(
-        "wrong_token",
-        f"the service does not accept the IAM token {said}",
-        "it may have expired, or be of another kind; get a new one: yc iam create-token",
-    )
+    refused = refused_by_service(answer, "the service", header.partition(" ")[0])
+    if refused.fault is not CredentialFault.ROLE:
+        token = header.startswith("Bearer")
+        raise _denied(refused, answer, code_of(refused.fault, token=token))
 
 
-def require_connection(asked: SearchAnswer, connection_id: str) -> None:
+def code_of(fault: CredentialFault, *, token: bool) -> str:
+    """The word for programs; ``token`` if it is about one, and not about a key."""
+    if fault in {CredentialFault.WRONG, CredentialFault.EXPIRED}:
+        return f"{fault.value}_{'token' if token else 'key'}"
+    return "clock_off" if fault is CredentialFault.CLOCK else f"missing_{fault.value}"
+
+
+def _denied(refused: Refused, answer: RpcResult, code: str, *more: str) -> Obstacle:
+    return Obstacle(code, f'{refused.problem} ("{answer.quote()}")', *refused.hints, *more)
+
+
+def require_connection(asked: SearchAnswer, connection_id: str, header: str) -> None:
     """Raise Obstacle unless the service knows the connection, and lets the account search it."""
     answer = asked.result
     said = f'("{answer.quote()}")'
     if answer.code is StatusCode.PERMISSION_DENIED:
-        raise Obstacle(
-            "missing_role",
-            f"the account may not use the connection {connection_id} {said}",
-            "grant the service account the role speech-sense.data.editor on the space",
-            "an API key also needs the scope yc.speech-sense.use, which it gets when it is made",
-            "if the ID is of another space, correct it",
-        )
+        refused = refused_by_service(answer, "the service", header.partition(" ")[0])
+        other = f"if {connection_id} is not the ID of the connection, correct it"
+        raise _denied(refused, answer, "missing_role", other)
     unknown = answer.code is StatusCode.NOT_FOUND or (
         answer.code is StatusCode.INVALID_ARGUMENT
         and ("connection_id" in answer.faulty_fields() or "connection" in answer.details.lower())
