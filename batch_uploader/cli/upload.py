@@ -14,11 +14,12 @@ import anyio
 from anyio import to_thread
 
 from batch_uploader.app.adopting import Adopted
+from batch_uploader.app.attention import AttentionKind, attention_of_last_run
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
 from batch_uploader.app.history import Unrecorded, on_record_if_refused
-from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
+from batch_uploader.app.passed_over import ways_to_take
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
 from batch_uploader.app.uploader import Uploader, within_descriptors
@@ -29,6 +30,7 @@ from batch_uploader.cli.again import (
     held_groups,
     naming_other_roots,
     settings_of,
+    spelled,
 )
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.reporting import Report
@@ -48,18 +50,16 @@ from batch_uploader.settings.files import own_files, require_places, secrets_tol
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
 from batch_uploader.ui.attemptlog import AttemptLog, Warn, warn_on_stderr
-from batch_uploader.ui.duplicates import ShownGroup, duplicate_lines
+from batch_uploader.ui.duplicates import ShownGroup
 from batch_uploader.ui.heartbeat import Heartbeat
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.progress import Progress, make_renderer
-from batch_uploader.ui.stream import Span, warning
+from batch_uploader.ui.stream import Span
 from batch_uploader.ui.summary import (
-    most_gone,
     print_summary,
     unconverted_lines,
-    warn_of_nothing,
 )
-from batch_uploader.ui.waiting import waiting_line
+from batch_uploader.ui.troubles import Commands, trouble_lines
 
 _COLLECT_AFTER = 10_000
 """The number of new objects before Python's garbage collector runs."""
@@ -175,10 +175,11 @@ async def _upload(
             say(f"using the proxy {printable(proxy)}; --ignore-proxy bypasses it")
         summary = await _run(uploader, settings, run)
     held = await _held(summary, settings, places)
+    kinds = await _kinds(summary, places)
     if progress is Progress.NONE:
-        _tell_troubles(summary, settings, uploader.stats, held)
+        _tell_troubles(summary, settings, uploader.stats, kinds, held)
     else:
-        _tell(summary, settings, places, uploader.stats, held)
+        _tell(summary, settings, places, uploader.stats, kinds, held)
     if summary.ending is Ending.UNAUTHORIZED:
         output.hint(settings.origins())
     return _exit_code(stop, summary)
@@ -204,6 +205,16 @@ async def _held(summary: Summary, settings: Settings, places: Places) -> list[Sh
     except UploaderError:
         return []  # the run is on record, and the summary has them as other rows
     return held_groups(groups, settings, several=False)
+
+
+async def _kinds(summary: Summary, places: Places) -> list[AttentionKind]:
+    """What needs a human, and what of it is new, if there is anything."""
+    if not summary.needs_attention:
+        return []
+    try:
+        return await attention_of_last_run(places)
+    except UploaderError:
+        return []  # as above
 
 
 async def _run(uploader: Uploader, settings: Settings, run: Unrecorded) -> Summary:
@@ -278,33 +289,20 @@ def _limited(seconds: float | None, uploader: Uploader) -> Iterator[None]:
 
 
 def _tell_troubles(
-    summary: Summary, settings: Settings, stats: RunStats, held: Sequence[ShownGroup]
+    summary: Summary,
+    settings: Settings,
+    stats: RunStats,
+    kinds: Sequence[AttentionKind],
+    held: Sequence[ShownGroup],
 ) -> None:
     """The output with ``--progress none``: what needs action."""
-    if summary.ending in {Ending.UNAUTHORIZED, Ending.UNREACHABLE}:
-        output.error(summary.reason or summary.ending, *summary.hints)
-    if summary.found_nothing:
-        warn_of_nothing(os.fspath(settings.directory))
-    if summary.only_waits:
-        show([[Span(waiting_line(summary.waiting, summary.waiting_for))]], sys.stderr)
-    for outcome in stats.first_unreadable:
-        output.error(
-            f"{outcome.path}: {outcome.failure.message if outcome.failure else outcome.status}"
-        )
-    if stats.unreadable > len(stats.first_unreadable):
-        left = stats.unreadable - len(stats.first_unreadable)
-        output.error(f"{left:,} more like these", again(settings, "check"))
-    if summary.gone:
-        output.error(most_gone(summary.gone), MOUNT, ON_PURPOSE)
-    if new := [each for each in summary.passed_over if each.new]:
-        show([warning(printable(looks_like_audio(new)))], sys.stderr)
-        output.hint(*ways_to_take(new, os.fspath(settings.directory)))
-    remembered = summary.needs_attention - stats.unreadable
-    if remembered:
-        verb = "needs" if remembered == 1 else "need"
-        problem = f"{plural(remembered, 'recording')} {verb} attention"
-        output.error(problem, again(settings, "status"))
-    show(list(duplicate_lines(held, 0)), sys.stderr)
+    commands = Commands(
+        os.fspath(settings.directory),
+        again(settings, "status"),
+        again(settings, "check"),
+        spelled,
+    )
+    show(trouble_lines(summary, stats, commands, kinds, held), sys.stderr)
 
 
 def _tell(
@@ -312,6 +310,7 @@ def _tell(
     settings: Settings,
     places: Places,
     stats: RunStats,
+    kinds: Sequence[AttentionKind],
     held: Sequence[ShownGroup],
 ) -> None:
     print_summary(
@@ -321,6 +320,7 @@ def _tell(
         flags=flags_again(settings, "status"),
         stats=stats,
         held=held,
+        kinds=kinds,
     )
     if summary.gone:
         output.hint(MOUNT, ON_PURPOSE)

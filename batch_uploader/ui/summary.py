@@ -4,8 +4,9 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Final, NamedTuple, Self, TextIO
 
+from batch_uploader.app.attention import AttentionKind
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.passed_over import looks_like_audio
 from batch_uploader.core.model import Ending, Outcome, Summary
@@ -60,13 +61,14 @@ def print_summary(
     flags: str = "",
     stats: RunStats | None = None,
     held: Sequence[ShownGroup] = (),
+    kinds: Sequence[AttentionKind] = (),
     stream: TextIO | None = None,
 ) -> None:
     """Print to stderr, or ``stream``, what the run did and what needs a human. Never raises.
 
     ``directory`` and ``flags`` are the arguments for ``batch-uploader status``, the flags quoted
     and each after a space. With the run's ``stats`` the table has the full counts of each kind.
-    ``held`` are the possible duplicates on record.
+    ``held`` are the possible duplicates on record, ``kinds`` tell what is new.
     """
     stream = stream or sys.stderr
     ellipsis = glyphs_for(SafeStream(stream).encoding).ellipsis
@@ -78,6 +80,7 @@ def print_summary(
         flags=flags,
         stats=stats,
         held=held,
+        kinds=kinds,
         ellipsis=ellipsis,
     )
     show(lines, stream)
@@ -85,10 +88,10 @@ def print_summary(
 
 def warn_of_nothing(directory: str) -> None:
     """Warn on stderr that the directory has no recordings. Never raises."""
-    show([warning(f"{printable(directory)}: {_NOTHING_FOUND}")], sys.stderr)
+    show([warning(f"{printable(directory)}: {NOTHING_FOUND}")], sys.stderr)
 
 
-def summary_lines(
+def summary_lines(  # noqa: PLR0913 - all that a summary shows
     summary: Summary,
     size: ScreenSize,
     manifest: Path | None,
@@ -97,6 +100,7 @@ def summary_lines(
     flags: str = "",
     stats: RunStats | None = None,
     held: Sequence[ShownGroup] = (),
+    kinds: Sequence[AttentionKind] = (),
     ellipsis: str = ELLIPSIS,
 ) -> list[Line]:
     """The lines of the summary, at most one less than the height of ``size``."""
@@ -118,15 +122,15 @@ def summary_lines(
     total = summary.needs_attention
     if not total:
         return lines
-    verb = "needs" if total == 1 else "need"
-    lines += [[], [Span(f"{plural(total, 'recording')} {verb} attention", "bold yellow")]]
+    known = Known.of(stats, kinds)
+    lines += [[], [Span(headline(total, known), "bold yellow")]]
     word = f"{quote(directory)}{flags}"
     command = f"batch-uploader status {word}"
     # Lines are reserved for the hints and the prompt.
     longest = hint(f"and {format_count(total)} more: {command}")
     for block, hints in _blocks(held, _decisions(summary, word)):
         used = _height([*lines, longest, *hints, *block], size.width) + 1
-        groups = _groups(summary, stats, without=POSSIBLE if block else frozenset())
+        groups = groups_of(summary, stats, known, without=POSSIBLE if block else frozenset())
         rows, shown = attention_table(groups, width, size.height - used, ellipsis)
         if shown or (used <= size.height and not groups):
             break
@@ -161,8 +165,45 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
     ]
 
 
-def alike(outcomes: Iterable[Outcome]) -> list[AttentionGroup]:
-    """Outcomes as rows for ``attention_table``: many with the same reason are one row."""
+class Known(NamedTuple):
+    """What needed a human before this run: paths, whole kinds, and how many recordings."""
+
+    paths: frozenset[str] = frozenset()
+    kinds: frozenset[tuple[Status, str]] = frozenset()
+    recordings: int = 0
+
+    @classmethod
+    def of(cls, stats: RunStats | None, kinds: Sequence[AttentionKind]) -> Self:
+        """From what the run met, and from the ledger, which knows what is tried again."""
+        return cls(
+            frozenset() if stats is None else stats.known,
+            frozenset((each.status, each.code) for each in kinds if not each.new),
+            sum(each.known for each in kinds),
+        )
+
+    def has(self, outcome: Outcome) -> bool:
+        """Whether it is one of these."""
+        return outcome.path in self.paths or reason_of(outcome) in self.kinds
+
+
+NOTHING: Final = Known()
+
+
+def headline(total: int, known: Known) -> str:
+    """How many recordings need attention, and how many of them are new."""
+    text = f"{plural(total, 'recording')} {'needs' if total == 1 else 'need'} attention"
+    if not known.recordings:
+        return text
+    new = max(0, total - known.recordings)
+    news = f"{format_count(new)} new" if new else "none of them new"
+    return f"{text}: {format_count(known.recordings)} known, {news}"
+
+
+def alike(outcomes: Iterable[Outcome], known: Known = NOTHING) -> list[AttentionGroup]:
+    """Outcomes as rows for ``attention_table``, what is new first.
+
+    Many with the same reason are one row.
+    """
     outcomes = list(outcomes)
     sizes = Counter(map(reason_of, outcomes))
     groups: dict[object, AttentionGroup] = {}
@@ -170,10 +211,10 @@ def alike(outcomes: Iterable[Outcome]) -> list[AttentionGroup]:
         kind = reason_of(outcome)
         key = number if sizes[kind] <= _FEW else kind
         if key in groups:
-            groups[key].count += 1
+            groups[key].add(outcome, known=known.has(outcome))
         else:
-            groups[key] = AttentionGroup(outcome)
-    return list(groups.values())
+            groups[key] = AttentionGroup(outcome, known=int(known.has(outcome)))
+    return sorted(groups.values(), key=lambda group: group.known == group.count)
 
 
 def attention_table(
@@ -208,6 +249,8 @@ def _row(
 ) -> Iterator[Line]:
     outcome = group.first
     like = f" and {format_count(group.count - 1)} like it" if group.count > 1 else ""
+    if group.known:
+        like += ", known" if group.known == group.count else f", {format_count(group.known)} known"
     space = width - label if width < _WIDE else width // 3
     name = shorten(printable(outcome.path), max(1, space - cell_width(like)), ellipsis)
     beside = [Span(f"{outcome.status.label:{label}}", "yellow"), Span(name), Span(like, "dim")]
@@ -232,16 +275,26 @@ def _cure(outcome: Outcome) -> str:
     return f"{printable(failure.code)}: {sentence(failure.message)}"
 
 
-def _groups(
-    summary: Summary, stats: RunStats | None, *, without: frozenset[Status]
+def groups_of(
+    summary: Summary,
+    stats: RunStats | None,
+    known: Known,
+    *,
+    without: Collection[Status] = (),
+    nor: Collection[str] = (),
 ) -> list[AttentionGroup]:
+    """The rows for what needs a human, without these statuses and paths."""
     if stats is not None and summary.needs_attention > len(summary.attention):
-        groups = sorted(stats.groups.values(), key=lambda group: -group.count)
+        groups = sorted(
+            stats.groups.values(),
+            key=lambda group: (group.known == group.count or known.has(group.first), -group.count),
+        )
         return [group for group in groups if group.first.status not in without]
-    return alike(each for each in summary.attention if each.status not in without)
+    found = (each for each in summary.attention if each.path not in nor)
+    return alike((each for each in found if each.status not in without), known)
 
 
-_NOTHING_FOUND = (
+NOTHING_FOUND = (
     "no recordings found; check the mount and the extensions (wav, mp3, ogg, oga, opus; --include"
     " adds others)"
 )
@@ -263,7 +316,7 @@ def _ending(summary: Summary, width: int, most_lines: int, left: int) -> Iterato
             rest = rest or "; the next run continues from here"
             yield from _under(warning(""), wrap(f"warning: {why}{rest}", width, 4))
         case Ending.COMPLETED if summary.found_nothing:
-            yield from _under(warning(""), wrap(f"warning: {_NOTHING_FOUND}", width, 3))
+            yield from _under(warning(""), wrap(f"warning: {NOTHING_FOUND}", width, 3))
 
 
 def _under(label: Line, texts: Sequence[str]) -> Iterator[Line]:
