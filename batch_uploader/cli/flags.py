@@ -476,6 +476,12 @@ UPLOAD: Final = (
         "F.prom",
         type=PATH,
     ),
+    _switch(
+        "--otlp",
+        "Export the same metrics to an OpenTelemetry collector, which OTEL_EXPORTER_OTLP_ENDPOINT"
+        " and other variables of OpenTelemetry name. Needs the extra otlp.",
+        Panel.OUTPUT,
+    ),
     Flag(
         "--on-finish",
         "Command to run when the run has ended or was refused, for a minute at most. It gets the"

@@ -1,17 +1,13 @@
 """Tells monitors how a command ends, whatever ends it: a night that failed must be seen."""
 
-import asyncio
 import json
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-
-from anyio import to_thread
 
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.core.errors import ConfigError
@@ -24,15 +20,12 @@ from batch_uploader.settings.given import RawSetting
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.ui.attemptlog import Warn, warn_on_stderr
 from batch_uploader.ui.ending import HowItEnded, variables
-from batch_uploader.ui.metrics import Measured, RunMetrics
+from batch_uploader.ui.metrics import JobLabels
 
 if TYPE_CHECKING:
-    from batch_uploader.ui.textfile import JobLabels, MetricsFile
+    from batch_uploader.cli.measuring import JobMetrics
 
-_EVERY = 60.0
 _HOOK_SECONDS = 60.0
-_LIVES = 3 * _EVERY
-"""A metrics file that was updated more recently belongs to a run that goes on."""
 
 
 class Report:
@@ -47,13 +40,11 @@ class Report:
         self.error: BaseException | None = None
         self._ended = HowItEnded()
         self._ended.source = os.fspath(directory)
-        # Links stay, as the name of a job.
-        self._job_name = printable(os.path.abspath(directory))  # noqa: PTH100
-        self._metrics: _Metrics | None = None
+        self._directory = directory
+        self._metrics: JobMetrics | None = None
         self._hook: Sequence[str] = ()
-        here = find_working_directory()
-        given = {name: RawSetting(value, f"--{name}", here) for name, value in flags.items()}
-        self._read(given, "")
+        self._flags = flags
+        self._is_configured = False
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +56,9 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         """Tell how it ended; the ledger is closed, and another run may begin."""
+        if not self._is_configured:
+            with suppress(ConfigError):  # the command has told of that, or of worse
+                self._read_flags()
         if self._metrics is not None:
             self._metrics.end(self.exit_code)
         if self._hook:
@@ -75,7 +69,7 @@ class Report:
         connection = ""
         with suppress(ConfigError):  # which the command reports
             connection = settings.connection_id()
-        self._read(settings.given("metrics-file", "on-finish"), connection)
+        self._read(settings.given("metrics-file", "on-finish", "otlp"), connection)
 
     def listeners(self, stats: RunStats) -> list[Listener]:
         """The listeners of the run, which is counted by ``stats``."""
@@ -83,33 +77,29 @@ class Report:
         found: list[Listener] = [self._ended] if self._hook else []
         return found if self._metrics is None else [*found, self._metrics.count_by(stats)]
 
-    @asynccontextmanager
-    async def kept_up(self, warn: Warn, every: float = _EVERY) -> AsyncIterator[None]:
-        """Meanwhile the metrics are brought up to date at once and each minute."""
-        if self._metrics is None:
-            yield
-            return
-        # Not a task group, which would wrap what the run raises; nor cancelled, which would leave a
-        # thread that writes.
-        over = asyncio.Event()
-        task = asyncio.create_task(self._metrics.keep_up(warn, every, over))
-        try:
-            yield
-        finally:
-            over.set()
-            await task
+    def kept_up(self, warn: Warn) -> AbstractAsyncContextManager[None]:
+        """Meanwhile the metrics are kept up to date."""
+        return nullcontext() if self._metrics is None else self._metrics.kept_up(warn)
+
+    def _read_flags(self) -> None:
+        here = find_working_directory()
+        flags = {name: RawSetting(value, f"--{name}", here) for name, value in self._flags.items()}
+        self._read(flags, "")
 
     def _read(self, given: Mapping[str, RawSetting], connection: str) -> None:
+        self._is_configured = True
         self._ended.connection_id = connection
-        self._hook, self._metrics = (), None
         if (command := given.get("on-finish")) is not None:
             self._hook = command.words()
-        if (path := given.get("metrics-file")) is not None:
-            from batch_uploader.ui.textfile import JobLabels, MetricsFile  # most runs have none
+        file, otlp = given.get("metrics-file"), given.get("otlp")
+        path = None if file is None else file.path()
+        exports = otlp is not None and otlp.switch()
+        if path is not None or exports:
+            from batch_uploader.cli.measuring import JobMetrics  # most runs have none
 
-            file = MetricsFile(path.path())
-            file.require_ours()
-            self._metrics = _Metrics(file, JobLabels(printable(connection), self._job_name))
+            named = os.path.abspath(self._directory)  # noqa: PTH100 - links stay in the name
+            job = JobLabels(printable(connection), printable(named))
+            self._metrics = JobMetrics(job, path, otlp=exports)
 
     def _call(self) -> None:
         fields = self._ended.fields(self.exit_code, self.error)
@@ -127,45 +117,3 @@ class Report:
         if wrong is not None:
             name = printable(Path(self._hook[0]).name)
             warn_on_stderr(f"warning: the command {name} of --on-finish {wrong}")
-
-
-class _Metrics:
-    """The metrics of the run, and the file in which they are kept."""
-
-    def __init__(self, file: "MetricsFile", job: "JobLabels") -> None:
-        self._file = file
-        self._measures = RunMetrics()
-        self._job, self._measures.earlier = file.earlier_runs(job)
-        self._broken = False
-
-    def count_by(self, stats: RunStats) -> Listener:
-        self._measures.count_by(stats)
-        return self._measures
-
-    async def keep_up(self, warn: Warn, every: float, over: asyncio.Event) -> None:
-        while not over.is_set():
-            # Read here, where no event comes meanwhile.
-            measured = list(self._measures.measured())
-            await to_thread.run_sync(self._write, measured, warn)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), every)
-
-    def end(self, exit_code: int) -> None:
-        measures = self._measures
-        _, found = self._file.earlier_runs(self._job)
-        goes_on = found.running and time.time() - found.updated_at < _LIVES
-        if exit_code == ExitCode.LOCKED and (goes_on or found.updated_at > measures.began_at):
-            return  # the other run tells of itself, or has done so meanwhile
-        if not measures.has_begun:
-            measures.earlier = found  # another one may have ended since this one was started
-        measures.end(exit_code)
-        self._write(list(measures.measured()), warn_on_stderr)
-
-    def _write(self, measured: Sequence[Measured], warn: Warn) -> None:
-        try:
-            self._file.write(self._job, measured)
-        except OSError as error:
-            if not self._broken:
-                path = printable(os.fspath(self._file.path))
-                warn(f"warning: the metrics file {path!r} cannot be written ({error.strerror})")
-            self._broken = True

@@ -82,6 +82,7 @@ KEYS = frozenset(
         "names",
         "ogg-end",
         "on-finish",
+        "otlp",
         "plaintext",
         "progress",
         "rate",

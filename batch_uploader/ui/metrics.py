@@ -25,6 +25,13 @@ WallClock = Callable[[], float]
 _COUNTED = [status for status in Status if status is not Status.CLAIMED]
 
 
+class JobLabels(Struct, frozen=True):
+    """The labels of all metrics: jobs of one machine have different ones."""
+
+    connection: str
+    directory: str
+
+
 class Unit(Enum):
     """The unit of a metric: OpenTelemetry's sign, and Prometheus's word."""
 
@@ -118,12 +125,13 @@ OF_RUN = (
 class EarlierRuns(Struct, frozen=True):
     """What is known of the runs before; times are seconds since the epoch.
 
-    ``exit_code`` and ``attention`` are None if unknown. ``running`` and ``updated_at`` are of the
+    ``exit_code``, ``attention`` and ``succeeded_at`` are None if unknown; the latter is 0 if no run
+    ever succeeded. ``running`` and ``updated_at`` are of the
     run that told it last.
     """
 
     ended_at: float = 0.0
-    succeeded_at: float = 0.0
+    succeeded_at: float | None = None
     exit_code: int | None = None
     attention: int | None = None
     running: bool = False
@@ -133,7 +141,8 @@ class EarlierRuns(Struct, frozen=True):
 class RunMetrics:
     """The Listener of one run. What is ``earlier`` is told until this run knows better.
 
-    ``stats`` are those of the run; without them it keeps its own.
+    It may be read from another thread. ``stats`` are those of the run; without them it keeps its
+    own.
     """
 
     def __init__(self, clock: WallClock = time.time) -> None:

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from msgspec import Struct
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,19 +18,13 @@ from prometheus_client.registry import Collector
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.host.files import read_own, remove_leftovers, replace_atomically
 from batch_uploader.ui import metrics
-from batch_uploader.ui.metrics import EarlierRuns, Measured
+from batch_uploader.ui.metrics import EarlierRuns, JobLabels, Measured
 
 _OURS = b"# HELP batch_uploader_"
 _MOST = 1024 * 1024
+_NEVER = EarlierRuns(succeeded_at=0.0)
 _READABLE = 0o644
 """A collector is another user; nothing in the file is personal but the directory's name."""
-
-
-class JobLabels(Struct, frozen=True):
-    """The labels of all metrics: jobs of one machine have different ones."""
-
-    connection: str
-    directory: str
 
 
 class MetricsFile:
@@ -72,7 +65,7 @@ class MetricsFile:
                     if found == job and len(labels) == len(JobLabels.__struct_fields__):
                         values[sample.name] = sample.value
         except (OSError, ValueError, KeyError):
-            return job, EarlierRuns()  # it is replaced by what is known
+            return job, _NEVER  # it is replaced by what is known
         exit_code = values.get(metrics.EXIT_CODE.in_prometheus)
         attention = values.get(metrics.ATTENTION.in_prometheus)
         return job, EarlierRuns(

@@ -15,12 +15,21 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import temporary_name
-from batch_uploader.ui.metrics import OF_JOB, OF_RUN, EarlierRuns, RunMetrics
-from batch_uploader.ui.textfile import JobLabels, MetricsFile, as_text
+from batch_uploader.settings import Settings
+from batch_uploader.ui.metrics import OF_JOB, OF_RUN, EarlierRuns, JobLabels, RunMetrics
+from batch_uploader.ui.textfile import MetricsFile, as_text
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 JOB = JobLabels("calls", "/srv/calls")
+NEVER = EarlierRuns(succeeded_at=0)
 REFUSED = Outcome("a", Status.REJECTED, Version(10, 0), 1, failure=Failure("X", "mend it"))
+
+
+def reporting(directory, path):
+    """A report with this metrics file, configured as a command does it."""
+    report = Report(directory, {})
+    report.configure(Settings(directory, {"metrics-file": path}, {}, path.parent))
+    return report
 
 
 def values(metrics):
@@ -116,7 +125,7 @@ def test_the_end_of_the_last_run_stands_until_this_one_ends():
 
 def test_what_is_written_is_read_again(tmp_path):
     file = MetricsFile(tmp_path / "a.prom")
-    assert file.earlier_runs(JOB) == (JOB, EarlierRuns())
+    assert file.earlier_runs(JOB) == (JOB, NEVER)
     metrics = RunMetrics(clock=lambda: 1e9 + 0.25)
     metrics.earlier = EarlierRuns(attention=2)
     metrics.end(0)
@@ -129,7 +138,7 @@ def test_what_is_written_is_read_again(tmp_path):
         JobLabels("calls", "/srv/others"),
         JobLabels("", "/"),
     ):
-        assert file.earlier_runs(other) == (other, EarlierRuns())
+        assert file.earlier_runs(other) == (other, NEVER)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +147,7 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_a_file_that_was_damaged_is_replaced(tmp_path, content):
     file = MetricsFile(tmp_path / "a.prom")
     file.path.write_bytes(content)
-    assert file.earlier_runs(JOB) == (JOB, EarlierRuns())
+    assert file.earlier_runs(JOB) == (JOB, NEVER)
     metrics = RunMetrics()
     file.write(JOB, metrics.measured())
     assert file.earlier_runs(JOB)[1].running
@@ -149,7 +158,7 @@ def test_any_name_of_a_directory_can_be_a_label(tmp_path, monkeypatch, name):
     """Faults 39, 64."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.prom"
-    with Report(Path(name), {"metrics-file": path}) as report:
+    with reporting(Path(name), path) as report:
         report.exit_code = 0
     (family,) = [
         family
@@ -176,9 +185,10 @@ async def test_the_whole_of_a_run_is_counted():
 
 async def test_it_is_kept_up_while_nothing_happens(tmp_path):
     path = tmp_path / "a.prom"
-    report = Report(tmp_path, {"metrics-file": path})
+    report = reporting(tmp_path, path)
+    metrics = report._metrics
     seen = set()
-    async with report.kept_up(pytest.fail, every=0.01):
+    async with metrics.kept_up(pytest.fail, every=0.01):
         for _ in range(500):
             await asyncio.sleep(0.01)
             if path.exists():
@@ -193,7 +203,7 @@ async def test_it_is_kept_up_while_nothing_happens(tmp_path):
 
 
 async def test_an_error_of_the_run_passes_as_it_is(tmp_path):
-    report = Report(tmp_path, {"metrics-file": tmp_path / "a.prom"})
+    report = reporting(tmp_path, tmp_path / "a.prom")
     with pytest.raises(ConfigError):
         async with report.kept_up(pytest.fail):
             raise ConfigError("as it is")
@@ -205,7 +215,7 @@ def test_a_link_is_not_followed_and_not_replaced(tmp_path):
     other.write_text("theirs")
     path.symlink_to(other)
     with pytest.raises(ConfigError, match="a link"):
-        Report(tmp_path, {"metrics-file": path})
+        reporting(tmp_path, path)
     with pytest.raises(OSError, match="a link"):
         MetricsFile(path).write(JOB, RunMetrics().measured())
     assert (path.is_symlink(), other.read_text()) == (True, "theirs")
@@ -229,7 +239,7 @@ def test_there_is_nothing_of_the_process_in_it():
 def test_a_run_that_is_refused_leaves_the_file_to_the_one_that_goes_on(tmp_path, goes_on):
     """Also to one that has just ended, whose success would be taken back otherwise."""
     path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
-    with Report(tmp_path, {"metrics-file": path}) as report:
+    with reporting(tmp_path, path) as report:
         other = RunMetrics()
         if not goes_on:
             other.end(0)
@@ -241,7 +251,7 @@ def test_a_run_that_is_refused_leaves_the_file_to_the_one_that_goes_on(tmp_path,
 
 def test_a_run_that_never_began_takes_no_success_back(tmp_path):
     path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
-    with Report(tmp_path, {"metrics-file": path}) as report:
+    with reporting(tmp_path, path) as report:
         other = RunMetrics()
         other.end(0)
         MetricsFile(path).write(here, other.measured())
@@ -255,6 +265,6 @@ def test_a_lock_that_another_one_holds_for_days_is_seen(tmp_path):
     """Its own metrics, if it has any, go elsewhere."""
     path, here = tmp_path / "a.prom", JobLabels("", str(tmp_path))
     MetricsFile(path).write(here, RunMetrics(clock=lambda: time.time() - 3600).measured())
-    with Report(tmp_path, {"metrics-file": path}) as report:
+    with reporting(tmp_path, path) as report:
         report.exit_code = 5
     assert MetricsFile(path).earlier_runs(here)[1].exit_code == 5
