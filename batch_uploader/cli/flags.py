@@ -294,13 +294,14 @@ _READING: Final = (
     ),
     Flag(
         "--raw-rate",
-        "Sample rate of headerless 16-bit PCM files. Needs --raw-channels.",
+        "Sample rate of files without a header: 16-bit PCM, G.711, Dialogic ADPCM (.vox). Needs"
+        " --raw-channels.",
         Panel.SOUND,
         "HZ",
     ),
     Flag(
         "--raw-channels",
-        "Number of channels in headerless 16-bit PCM files. Needs --raw-rate.",
+        "Number of channels in files without a header. Needs --raw-rate.",
         Panel.SOUND,
         "N",
     ),

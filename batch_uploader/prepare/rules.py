@@ -13,7 +13,7 @@ from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import AudioInfo, Defect, Metadata
 from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.callid import CallIds
-from batch_uploader.prepare.convert.codecs import AVAILABLE
+from batch_uploader.prepare.convert import codecs, resampling
 from batch_uploader.prepare.filters import Digests, Filters, LeftOut
 from batch_uploader.prepare.legs.rules import Channels, LegRules, columns_of
 from batch_uploader.prepare.sidecar import Schema
@@ -101,8 +101,8 @@ class Rules(Struct, frozen=True):
     def digest(self) -> bytes:
         """The digest of the rules: under the same rules, invalid files stay so until they change.
 
-        It includes the version of the program, and whether the extra for codecs is installed, so
-        that what was invalid for want of them is inspected again. ``digests`` adds the filters.
+        It includes the version of the program, and which extras for audio are installed, so that
+        what was invalid for want of them is inspected again. ``digests`` adds the filters.
         """
         schema = self.schema
         form: tuple[object, ...] = (
@@ -113,7 +113,8 @@ class Rules(Struct, frozen=True):
             None if schema.declared is None else sorted(schema.declared),
             schema.stamp_field,
             self.audio,
-            AVAILABLE,
+            codecs.AVAILABLE,
+            resampling.AVAILABLE,
             self.sidecar,
             sorted(self.call_ids.named),
             self.call_ids.default,

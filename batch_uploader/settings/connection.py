@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
     from batch_uploader.prepare.about.rules import MetadataRules
 
-_RATES = (8_000, 48_000)
+_RATES = (6_000, 48_000)
 _MOST_CHANNELS = 16
 _FIELD_KEYS = frozenset({"type", "required"})
 

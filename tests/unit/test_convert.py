@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -392,7 +393,6 @@ def test_another_sample_rate_is_resampled(rate):
 def test_without_the_extra_the_cure_is_to_install_it(monkeypatch):
     content, extension = by_ffmpeg("MP4")
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr("batch_uploader.prepare.convert.AVAILABLE", False)
 
     defect = converted(content, extension)
 
@@ -478,3 +478,78 @@ def test_each_byte_of_g711_is_decoded_as_by_libsndfile(law):
     made, _ = converted(raw, law)
 
     assert made[44:] == expected.tobytes()
+
+
+def vox(rate):
+    """Three seconds of a call as Dialogic ADPCM without a header."""
+    pcm = ffmpeg(call_wav(6, 3), "wav", "raw", "-f", "s16le", "-ar", str(rate))
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", rate, 1, "VOX_ADPCM", format="RAW") as written:
+        written.buffer_write(pcm, "int16")
+    return file.getvalue()
+
+
+def by_oki(content):
+    """The samples of Dialogic ADPCM by FFmpeg, which has no name for such a file."""
+    context = av.CodecContext.create("adpcm_ima_oki", "r")
+    context.sample_rate, context.layout = 8_000, "mono"
+    return np.concatenate([each.to_ndarray()[0] for each in context.decode(av.Packet(content))])
+
+
+def declared(rate, channels=1):
+    return AudioRules(convert=Convert.NEEDED, raw=RawFormat(rate, channels))
+
+
+def test_dialogic_adpcm_is_decoded_as_by_ffmpeg_at_its_declared_rate():
+    content = vox(8_000)
+
+    made, info = converted(content, "vox", declared(8_000))
+
+    assert (decoded(made) == by_oki(content)).all()
+    assert (info.sample_rate, info.channels, info.duration) == (8_000, 1, 3)
+    assert not info.shows_end
+
+
+def test_what_is_slower_than_the_service_takes_is_resampled():
+    content = vox(6_000)
+
+    made, info = converted(content, "vox", declared(6_000))
+
+    assert (info.sample_rate, info.duration) == (8_000, 3)
+    assert converted(content, "vox", declared(6_000))[0] == made
+    original, got = decoded(call_wav(6, 3)), decoded(made)
+    assert np.corrcoef(original[400:-400], got[400:-400])[0, 1] > 0.98
+
+
+def test_resampling_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+
+    defect = converted(vox(6_000), "vox", declared(6_000))
+
+    assert defect.kind == DefectKind.FORMAT
+    assert "pip install 'batch-uploader[resampling]'" in defect.cure
+    assert converted(vox(8_000), "vox", declared(8_000))[1].duration == 3
+
+
+@pytest.mark.parametrize("rules", [RULES, AudioRules(convert=Convert.OFF)])
+def test_a_vox_without_a_declared_rate_is_a_defect_that_says_how(rules):
+    defect = converted(vox(8_000), "vox", rules)
+
+    assert defect.kind == DefectKind.RAW_UNDECLARED
+    assert "--raw-rate" in defect.cure
+
+
+def test_a_vox_is_no_raw_pcm_and_one_with_a_header_is_what_that_says():
+    off = replace(declared(8_000), convert=Convert.OFF)
+    assert converted(vox(8_000), "vox", off).kind == DefectKind.FORMAT
+    assert converted(call_wav(3), "vox", declared(8_000))[1].container is Container.WAV
+
+
+def test_g711_without_a_header_has_the_declared_format():
+    content = ffmpeg(call_wav(3, 2, 2), "wav", "alaw", "-f", "alaw", "-ar", "16000")
+
+    made, info = converted(content, "alaw", declared(16_000, 2))
+
+    assert (info.sample_rate, info.channels, info.duration) == (16_000, 2, 2)
+    same = ffmpeg(call_wav(3, 2, 2), "wav", "wav", "-c:a", "pcm_alaw", "-ar", "16000")
+    assert (decoded(made) == decoded(same)).all()

@@ -66,7 +66,6 @@ async def only(name, content, **more):
         ("a.webm", WEBM, "WebM or Matroska"),
         ("a.bin", encoded("AIFF"), "AIFF"),
         ("a.amr", b"#!AMR\n" + bytes(99), "AMR"),
-        ("a.vox", b"\x80\x08" * 99, "Dialogic ADPCM"),
         ("a.wma", b"", "Windows Media Audio"),
     ],
 )
@@ -78,17 +77,31 @@ async def test_what_the_service_does_not_accept_is_counted_with_its_format(
     found = await only(name, content)
     kind = f".{name[2:].lower()}"
     assert (found.kind, found.files, found.form) == (kind, 1, form)
-    decoded = form not in {"AIFF", "Dialogic ADPCM"}
+    decoded = form != "AIFF"
     assert found.include == (f"*{kind}" if codecs and decoded else None)
     assert found.with_codecs == (decoded and not codecs)
     (way,) = ways_to_take([found], "calls")
-    if form == "Dialogic ADPCM":
-        assert "calls" not in way
-    elif codecs and decoded:
+    if codecs and decoded:
         assert f"--include '*{kind}'" in way
     else:
         assert f"`ffmpeg -n -i calls/{name} -c:a pcm_s16le calls/a.wav`" in way
         assert ("pip install" in way and f"--include '*{kind}'" in way) == decoded
+
+
+async def test_what_has_no_header_is_taken_by_its_name_and_a_declared_rate():
+    found = await only("a.vox", b"\x80\x08" * 99)
+
+    assert (found.form, found.include, found.with_codecs) == ("Dialogic ADPCM", "*.vox", False)
+    (way,) = ways_to_take([found], "calls")
+    assert "--include '*.vox'" in way
+
+
+async def test_what_nothing_decodes_has_no_command():
+    found = await only("a.nmf", b"\x80\x08" * 99)
+
+    assert (found.form, found.include) == ("a recording of NICE", None)
+    (way,) = ways_to_take([found], "calls")
+    assert "calls" not in way
 
 
 @pytest.mark.parametrize("sound", SOUND)

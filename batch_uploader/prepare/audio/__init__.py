@@ -56,6 +56,8 @@ _NAMED_RATES = {
     ".sln48": 48_000,
 }
 """Asterisk's names for raw PCM of one channel that say its sample rate."""
+VOX = ".vox"
+"""Dialogic's name for ADPCM of one channel, which says nothing of its sample rate."""
 _EXTENSIONS_OF_RAW = {".raw", ".pcm", ".lpcm", ".s16", ".s16le", ".sln", *_NAMED_RATES}
 
 
@@ -191,9 +193,11 @@ def _without_header(content: Content, start: int, path: str, raw: RawFormat | No
             "it has an MP3 tag but no MP3 audio",
             "copy it again from where it was recorded",
         )
-    found = found or foreign.by_library(content, only_sure=may_be_raw)
+    found = found or foreign.by_library(content, only_sure=may_be_raw or extension == VOX)
     if found:
         raise _format(found)
+    if extension == VOX:
+        raise _vox(raw)
     if may_be_raw and raw:
         return _raw(content.size, raw)
     if may_be_raw:
@@ -206,6 +210,21 @@ def _without_header(content: Content, start: int, path: str, raw: RawFormat | No
         DefectKind.UNKNOWN,
         f"its format is unknown, and {_TAKEN}",
         "check what wrote it; a recording must be a complete WAV, MP3 or Ogg Opus file",
+    )
+
+
+def _vox(raw: RawFormat | None) -> Refusal:
+    if raw is None:
+        return Refusal(
+            DefectKind.RAW_UNDECLARED,
+            "it has no audio header",
+            "if it is Dialogic ADPCM, declare its rate, such as 6000 or 8000, with --raw-rate and"
+            " --raw-channels 1",
+        )
+    return Refusal(
+        DefectKind.FORMAT,
+        f"it is Dialogic ADPCM without a header, and {_TAKEN}",
+        "convert it with --convert needed",
     )
 
 

@@ -68,7 +68,7 @@ _NAMED: Final = {
     ".wave": Form("WAV", taken=True),
     ".w64": _form("W64"),
     ".rf64": _form("RF64"),
-    ".vox": Form("Dialogic ADPCM", decoder=None),
+    ".vox": Form("Dialogic ADPCM", taken=True),
     ".g723": Form("G.723.1", decoder=None),
     ".g726": Form("G.726", decoder=None),
     ".nmf": Form("a recording of NICE", decoder=None),

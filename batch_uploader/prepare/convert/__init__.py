@@ -21,22 +21,24 @@ from batch_uploader.prepare.audio import AudioRules, Convert, essence, mpeg, req
 from batch_uploader.prepare.audio.content import Content, Readable
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal
 from batch_uploader.prepare.convert.blockwise import CODECS, BlockDecoder
-from batch_uploader.prepare.convert.codecs import AVAILABLE, INSTALL, CodecDecoder
+from batch_uploader.prepare.convert.codecs import CodecDecoder
 from batch_uploader.prepare.convert.decoding import (
     OPUS_RATES,
     Decoder,
+    ExtraMissing,
     Headerless,
     Region,
     Undecodable,
 )
 from batch_uploader.prepare.convert.finding import Way, cut_off, find
+from batch_uploader.prepare.convert.resampling import Resampled
 from batch_uploader.prepare.convert.spool import Space, Spool, wav_size
 from batch_uploader.prepare.reading import probe, read, require_rest, user_path
 
 _CONVERTED: Final = frozenset(
     {DefectKind.CODEC, DefectKind.FORMAT, DefectKind.SAMPLE_RATE, DefectKind.UNFINISHED}
 )
-AnyDecoder: TypeAlias = Decoder | BlockDecoder | CodecDecoder
+AnyDecoder: TypeAlias = Decoder | BlockDecoder | CodecDecoder | Resampled
 
 _ROUNDED = 0.1
 """Seconds that a header may announce too many: encoders count padding, or round."""
@@ -103,14 +105,16 @@ def instead(
     if not may_help(defect, rules):
         return defect
     try:
-        way = find(Content(handle, entry.size), entry.path, require_end=rules.needs_end_mark)
+        way = find(Content(handle, entry.size), entry.path, rules)
         found = None if way is None else _look(handle, way, rules)
         if found is None:
             return defect
         if found.seconds is not None:
             require_fit(found.info, rules)
+    except ExtraMissing as extra:
+        return _installable(defect, extra.install)
     except Undecodable:
-        return defect if AVAILABLE else _installable(defect)
+        return defect
     except Refusal as refusal:
         growing = refusal.kind in {DefectKind.TRUNCATED, DefectKind.NO_END_MARK}
         return refusal.defect(
@@ -163,8 +167,8 @@ def way_of(handle: BinaryIO, entry: Entry, info: AudioInfo) -> Way:
     return replace(whole, start=start, size=entry.size - start)
 
 
-def _installable(defect: Defect) -> Defect:
-    return replace(defect, cure=f"install what decodes it with `{INSTALL}`, or {defect.cure}")
+def _installable(defect: Defect, install: str) -> Defect:
+    return replace(defect, cure=f"install what decodes it with `{install}`, or {defect.cure}")
 
 
 def _look(handle: BinaryIO, way: Way, rules: AudioRules) -> Conversion | None:
@@ -177,6 +181,8 @@ def _look(handle: BinaryIO, way: Way, rules: AudioRules) -> Conversion | None:
             with decoder_of(handle, way) as decoder:
                 if SLOWEST <= decoder.sample_rate <= FASTEST:
                     return _found(way, decoder, rules)
+        except ExtraMissing:
+            raise
         except Undecodable:
             pass
         way = replace(way, foreign=True)
@@ -204,6 +210,8 @@ def decoder_of(handle: BinaryIO, way: Way) -> AnyDecoder:
         return CodecDecoder(region, way.form)
     if way.headerless is not None and way.headerless.subtype in CODECS:
         return BlockDecoder(region, way.headerless)
+    if way.headerless is not None and way.headerless.sample_rate < SLOWEST:
+        return Resampled(Decoder(region, way.headerless), SLOWEST)
     return Decoder(region, way.headerless)
 
 

@@ -7,7 +7,12 @@ from typing import Final, Self
 
 from batch_uploader.core.model import Container
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST
-from batch_uploader.prepare.convert.decoding import FRAME_BYTES, Region, Undecodable
+from batch_uploader.prepare.convert.decoding import (
+    FRAME_BYTES,
+    ExtraMissing,
+    Region,
+    Undecodable,
+)
 
 AVAILABLE: Final = find_spec("av") is not None
 """Whether the extra is installed."""
@@ -39,7 +44,7 @@ class CodecDecoder(AbstractContextManager["CodecDecoder"]):
         try:
             import av
         except ImportError as error:
-            raise Undecodable("the codecs are not installed") from error
+            raise ExtraMissing(INSTALL) from error
         self._region = region
         try:
             self._file = av.open(region, "r", format=form)

@@ -40,6 +40,14 @@ class Undecodable(Exception):  # noqa: N818 - a verdict, not a mistake
     """libsndfile cannot decode it; the message is its reason."""
 
 
+class ExtraMissing(Undecodable):
+    """What an extra of the program decodes, which ``install`` installs."""
+
+    def __init__(self, install: str) -> None:
+        super().__init__("the extra for it is not installed")
+        self.install = install
+
+
 class Decoder(AbstractContextManager["Decoder"]):
     """A sound that is decoded once, from its first sample to its last one.
 

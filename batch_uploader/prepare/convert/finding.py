@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batch_uploader.prepare.audio import foreign, ogg, riff
+from batch_uploader.prepare.audio import VOX, AudioRules, RawFormat, foreign, ogg, riff
 from batch_uploader.prepare.audio.content import Content
 from batch_uploader.prepare.audio.refusal import FASTEST, SLOWEST, DefectKind, Refusal, empty
 from batch_uploader.prepare.convert import webm
@@ -32,7 +32,7 @@ HEADERLESS: Final = {
     ".ul": Headerless("ULAW", 8_000),
     ".ulaw": Headerless("ULAW", 8_000),
 }
-"""Codecs that have one sample rate, by the extensions that say them. (G.711 and GSM 06.10.)"""
+"""Codecs without a header, by the extensions that say them; G.711 unless it is declared."""
 _MP3 = 0x0055
 _G711: Final = {0x0006: "ALAW", 0x0007: "ULAW"}
 _ADPCM: Final = {0x0002: "MS_ADPCM", 0x0011: "IMA_ADPCM"}
@@ -61,23 +61,28 @@ class Way(Struct, frozen=True):
     shows_end: bool = True
 
 
-def find(content: Content, path: str, *, require_end: bool) -> Way | None:
+def find(content: Content, path: str, rules: AudioRules) -> Way | None:
     """How to read a file that the service refuses as it is; None if it cannot be read.
 
-    Raises Refusal for a file that is not complete. ``require_end`` is as in ``ogg.read``.
+    Raises Refusal for a file that is not complete.
     """
     head = content.at(0, 16)
     if riff.matches(head):
         return _wav(content)
     if head.startswith(ogg.MAGIC):
-        return _ogg(content, require_end=require_end)
+        return _ogg(content, require_end=rules.needs_end_mark)
     readers = (each for at, magic, each in _BY_MAGIC if head.startswith(magic, at))
-    return next(readers, _headerless)(content, path)
+    reader = next(readers, None)
+    return _headerless(content, path, rules.raw) if reader is None else reader(content)
 
 
-def _headerless(content: Content, path: str) -> Way | None:
+def _headerless(content: Content, path: str, raw: RawFormat | None) -> Way | None:
     extension = PurePosixPath(path).suffix.lower()
     form = GSM if foreign.is_gsm(content) else HEADERLESS.get(extension)
+    if raw is not None and extension == VOX:
+        form = Headerless("VOX_ADPCM", raw.sample_rate)
+    elif raw is not None and form is not None and form is not GSM:
+        form = Headerless(form.subtype, raw.sample_rate, raw.channels, raw.channels)
     if form is GSM and content.size % _GSM_FRAME:
         raise cut_off("the GSM file", "in the middle of a frame")
     if form is not None:
@@ -112,14 +117,14 @@ def _ogg(content: Content, *, require_end: bool) -> Way:
     return Way(0, content.size, shows_end=marked)
 
 
-def _au(content: Content, _: str) -> Way:
+def _au(content: Content) -> Way:
     start, size = struct.unpack(">II", content.at(4, 8).rjust(8, b"\0"))
     if size != _UNKNOWN_SIZE:
         _require_whole(content, start + size, "AU")
     return Way(0, content.size, shows_end=size != _UNKNOWN_SIZE)
 
 
-def _rf64(content: Content, _: str) -> Way | None:
+def _rf64(content: Content) -> Way | None:
     if content.at(12, 4) != b"ds64":
         return None
     size = int.from_bytes(content.at(28, 8), "little")
@@ -137,7 +142,7 @@ def _rf64(content: Content, _: str) -> Way | None:
     return None
 
 
-def _flac(content: Content, _: str) -> Way | None:
+def _flac(content: Content) -> Way | None:
     # Its length is in its header, and decoding shows whether all of it is there.
     samples = int.from_bytes(content.at(21, 5), "big") & (1 << 36) - 1
     offset, last = 4, 0
@@ -150,7 +155,7 @@ def _flac(content: Content, _: str) -> Way | None:
     return Way(0, content.size) if samples else None
 
 
-def _w64(content: Content, _: str) -> Way | None:
+def _w64(content: Content) -> Way | None:
     offset = 40
     for _step in range(_MOST_CHUNKS):
         length = int.from_bytes(content.at(offset + 16, 8), "little")
@@ -165,7 +170,7 @@ def _w64(content: Content, _: str) -> Way | None:
     return None
 
 
-def _webm(content: Content, _: str) -> Way | None:
+def _webm(content: Content) -> Way | None:
     end = webm.end(content)
     if end is None:
         return None
@@ -176,7 +181,7 @@ def _webm(content: Content, _: str) -> Way | None:
     return Way(0, content.size, foreign=True, shows_end=not live)
 
 
-def _mp4(content: Content, _: str) -> Way | None:
+def _mp4(content: Content) -> Way | None:
     offset = 0
     for _box in range(_MOST_CHUNKS):
         size = int.from_bytes(content.at(offset, 4), "big")
@@ -189,7 +194,7 @@ def _mp4(content: Content, _: str) -> Way | None:
     return Way(0, content.size, foreign=True, shows_end=offset == content.size)
 
 
-def _foreign(content: Content, _: str) -> Way:
+def _foreign(content: Content) -> Way:
     return Way(0, content.size, foreign=True, shows_end=False)
 
 

@@ -26,8 +26,8 @@ from batch_uploader.prepare.convert import (
     may_shrink,
     undecodable,
 )
-from batch_uploader.prepare.convert.decoding import Undecodable
-from batch_uploader.prepare.convert.resampling import AVAILABLE, INSTALL, resampled
+from batch_uploader.prepare.convert.decoding import ExtraMissing, Undecodable
+from batch_uploader.prepare.convert.resampling import INSTALL, resampled
 from batch_uploader.prepare.convert.spool import Spool
 from batch_uploader.prepare.convert.tracks import Track
 
@@ -207,9 +207,10 @@ def _channel(leg: Leg, track: Track, rate: int) -> "Iterator[NDArray[np.int16]]"
     if track.sample_rate == rate:
         yield from blocks
         return
-    if not AVAILABLE:
-        raise _Unfit(_without_resampling(leg.entry.path, track.sample_rate, rate))
-    yield from resampled(blocks, track.sample_rate, rate)
+    try:
+        yield from resampled(blocks, track.sample_rate, rate)
+    except ExtraMissing as extra:
+        raise _Unfit(_without_resampling(leg.entry.path, track.sample_rate, rate)) from extra
 
 
 def _decoded(leg: Leg, track: Track) -> "Iterator[NDArray[np.int16]]":
