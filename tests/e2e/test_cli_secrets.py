@@ -122,3 +122,10 @@ def test_a_service_account_key_is_exchanged_for_tokens(calls, program, start_ser
         flags = ("--iam-endpoint", service.address)
         assert program("upload", calls, *service.flags, *flags, env=variables).code == 0
         assert len(service.talks(calls)) == 2
+        # So is its content, as a container or a CI keeps it.
+        calls.write("c.wav")
+        variables = {"YC_SERVICE_ACCOUNT_KEY": key_file.read_text()}
+        result = program("upload", calls, *service.flags, *flags, "-v", env=variables)
+        assert result.code == 0
+        assert len(service.talks(calls)) == 3
+        assert pem[100:120] not in result.said

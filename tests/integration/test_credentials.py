@@ -99,6 +99,7 @@ async def lasts(tmp_path, seconds, *, metadata=False):
 
 @pytest.mark.parametrize("metadata", [False, True], ids=["key", "metadata service"])
 async def test_a_token_of_two_seconds_lasts(tmp_path, metadata):
+    """Fault 123."""
     await lasts(tmp_path, 8, metadata=metadata)
 
 
@@ -108,6 +109,7 @@ async def test_a_token_of_two_seconds_lasts_for_a_minute(tmp_path):
 
 
 async def test_a_failure_to_renew_ahead_of_time_is_a_warning(tmp_path):
+    """Fault 123."""
     rate = 20
     folder = archive(tmp_path / "calls", 3 * rate)
     events = []
@@ -128,6 +130,7 @@ async def test_a_failure_to_renew_ahead_of_time_is_a_warning(tmp_path):
 
 
 async def test_tokens_that_are_revoked_are_replaced_and_nothing_fails(tmp_path):
+    """Fault 123."""
     folder = archive(tmp_path / "calls", 60)
     options = {"service_accounts": (ACCOUNT,), "faults": Faults(forget_tokens_after=20)}
     async with running(tmp_path, **options) as (emulator, _):

@@ -1,4 +1,4 @@
-"""Credentials from a VM's metadata service and from commands, whatever these answer."""
+"""Credentials from a VM's metadata service and from commands, whatever these answer (fault 124)."""
 
 import asyncio
 import gzip
