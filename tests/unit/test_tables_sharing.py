@@ -3,8 +3,9 @@
 import pytest
 from support.table_harness import Folder, as_csv, wanted
 
-from batch_uploader.core.model import Entry
 from batch_uploader.prepare.about.tables.recordings import Recordings
+from batch_uploader.prepare.about.tables.sharing import Rivals
+from batch_uploader.sources.memory import MemorySource
 
 
 @pytest.fixture
@@ -14,20 +15,22 @@ def folder(tmp_path):
     return made
 
 
-def asked(folder, rows, sizes, *, groups=lambda _: {}, gone=frozenset(), **more):
-    """The uids, or what the defects name, of recordings with these sizes; all announced before."""
+def asked(folder, rows, contents, *, groups=lambda _: {}, gone=frozenset(), **more):
+    """The uids, or what the defects name, of recordings with this content, or of this size."""
     folder.write("cdr.csv", as_csv([more.pop("header", ("uid", "recordingfile")), *rows]))
-    every = [wanted(path, **groups(path)) for path in sizes]
-
-    def look(path):
-        return Entry(path, sizes[path], 0) if path in sizes.keys() - gone else None
-
+    source = MemorySource(
+        {path: bytes(content) for path, content in contents.items() if path not in gone}
+    )
     with (
         Recordings(folder.indexes / "recordings.db") as recordings,
         folder.table("cdr.csv", recordings=recordings, **more) as table,
     ):
-        table.announce(list(sizes), lambda path: wanted(path, **groups(path)))
-        return {each.path: said(table.about(each, look)) for each in every if each.path not in gone}
+        table.announce({path: path for path in contents}, lambda path: wanted(path, **groups(path)))
+        return {
+            path: said(table.about(wanted(path, **groups(path)), Rivals(source)))
+            for path in contents
+            if path not in gone
+        }
 
 
 def said(found):
@@ -43,8 +46,8 @@ def said(found):
 @pytest.mark.parametrize("by", ["path", "name", "stem"])
 @pytest.mark.parametrize("column", ["call.wav", "call"])
 def test_a_bare_name_in_two_folders_is_a_defect_of_both(folder, by, column):
-    sizes = {"101/call.wav": 1, "102/call.wav": 2, "other/other.wav": 3}
-    assert asked(folder, [["a", column], ["b", "other.wav"]], sizes, by=by) == {
+    contents = {"101/call.wav": 1, "102/call.wav": 2, "other/other.wav": 3}
+    assert asked(folder, [["a", column], ["b", "other.wav"]], contents, by=by) == {
         "101/call.wav": ["102/call.wav"],
         "102/call.wav": ["101/call.wav"],
         "other/other.wav": "b",
@@ -52,9 +55,9 @@ def test_a_bare_name_in_two_folders_is_a_defect_of_both(folder, by, column):
 
 
 def test_a_row_that_names_a_folder_is_of_the_recording_there(folder):
-    sizes = {"101/call.wav": 1, "102/call.wav": 2, "call.wav": 3}
+    contents = {"101/call.wav": 1, "102/call.wav": 2, "call.wav": 3}
     for by, other in (("path", None), ("name", ["101/call.wav"])):
-        assert asked(folder, [["a", "101/call.wav"]], sizes, by=by) == {
+        assert asked(folder, [["a", "101/call.wav"]], contents, by=by) == {
             "101/call.wav": "a",
             "102/call.wav": other,
             "call.wav": ["101/call.wav"],
@@ -68,8 +71,8 @@ def test_a_recording_with_a_row_of_its_own_wants_no_other(folder):
 
 
 def test_as_many_folders_of_a_row_may_fit_two_recordings(folder):
-    sizes = {"2025/27/call.wav": 1, "2026/27/call.wav": 2, "2026/28/call.wav": 3}
-    assert asked(folder, [["a", "/monitor/27/call.wav"]], sizes) == {
+    contents = {"2025/27/call.wav": 1, "2026/27/call.wav": 2, "2026/28/call.wav": 3}
+    assert asked(folder, [["a", "/monitor/27/call.wav"]], contents) == {
         "2025/27/call.wav": ["2026/27/call.wav"],
         "2026/27/call.wav": ["2025/27/call.wav"],
         "2026/28/call.wav": None,
@@ -80,13 +83,72 @@ def test_copies_and_conversions_get_their_row_and_are_told_apart_when_they_are_r
     rows = [["a", "call.wav"]]
     copies = {"101/call.wav": 9, "copy/call.wav": 9}
     assert asked(folder, rows, copies) == dict.fromkeys(copies, "a")
-    converted = {"101/call.wav": 9, "101/call.mp3": 2, "mp3/call.mp3": 2, "101/call.WAV": 3}
+    converted = {
+        "101/call.wav": 9,
+        "101/call.mp3": 2,
+        "mp3/call.mp3": 2,
+        "101/call.WAV": 3,
+    }
     assert asked(folder, rows, converted) == dict.fromkeys(converted, "a")
 
 
+def test_files_of_one_size_are_not_copies_if_they_sound_otherwise(folder):
+    long = bytes(200_000)
+    for content, copies in ((long, True), (b"x" + long[1:], False), (long[1:] + b"x", False)):
+        found = asked(folder, [["a", "call.wav"]], {"1/call.wav": long, "2/call.wav": content})
+        assert found == (
+            dict.fromkeys(found, "a")
+            if copies
+            else {
+                "1/call.wav": ["2/call.wav"],
+                "2/call.wav": ["1/call.wav"],
+            }
+        )
+
+
+def test_a_call_of_two_legs_is_where_these_are(folder):
+    folder.write("cdr.csv", as_csv([("uid", "recordingfile"), ["a", "call.wav"]]))
+    source = MemorySource({f"{n}/call-in.wav": bytes(n) for n in (1, 2)})
+    with (
+        Recordings(folder.indexes / "recordings.db") as recordings,
+        folder.table("cdr.csv", recordings=recordings) as table,
+    ):
+        table.announce({f"{n}/call.wav": f"{n}/call-in.wav" for n in (1, 2)}, wanted)
+        assert said(table.about(wanted("1/call.wav"), Rivals(source))) == ["2/call.wav"]
+
+
+def test_the_names_of_one_call_are_no_rivals(folder):
+    """A call of two legs has their names and that of its mix; its copy has them as well."""
+    folder.write(
+        "cdr.csv", as_csv([("uid", "start", "src"), ["a", "2026-03-27 09:25:17", "79001234567"]])
+    )
+    call, legs = "79001234567_20260327092517", ("", "-in", "-out")
+    source = MemorySource({f"{at}/{call}{leg}.wav": b"x" for at in ("1", "copy") for leg in legs})
+    files = {f"{at}/{call}{leg}.wav": f"{at}/{call}-in.wav" for at in ("1", "copy") for leg in legs}
+
+    def at(path):
+        return wanted(path, client=call[:11], start=call[12:])
+
+    with (
+        Recordings(folder.indexes / "recordings.db") as recordings,
+        folder.table(
+            "cdr.csv", recordings=recordings, match={"number": ["src"], "time": "start"}
+        ) as table,
+    ):
+        table.announce(files, at)
+        assert said(table.about(at(f"1/{call}.wav"), Rivals(source))) == "a"
+        other = "x/79001234567_20260327092518-in.wav"
+        source.put(other, b"x")
+        table.announce({other.replace("-in", ""): other}, at)
+        assert said(table.about(at(f"1/{call}.wav"), Rivals(source))) == [
+            f"copy/{call}-in.wav",
+            other.replace("-in", ""),
+        ]
+
+
 def test_the_conversion_of_one_of_two_calls_is_not_told_apart_either(folder):
-    sizes = {"101/call.wav": 1, "102/call.wav": 2, "101/call.mp3": 3}
-    found = asked(folder, [["a", "call.wav"]], sizes)
+    contents = {"101/call.wav": 1, "102/call.wav": 2, "101/call.mp3": 3}
+    found = asked(folder, [["a", "call.wav"]], contents)
     assert found["101/call.mp3"] == ["101/call.wav", "102/call.wav"]
     assert found["101/call.wav"] == ["102/call.wav"]
 
@@ -97,20 +159,27 @@ def test_a_name_that_differs_by_case_has_no_right_to_the_row(folder):
 
 
 def test_what_is_gone_or_excluded_wants_nothing(folder):
-    sizes = {"101/call.wav": 1, "102/call.wav": 2}
-    assert asked(folder, [["a", "call.wav"]], sizes, gone={"101/call.wav"}) == {"102/call.wav": "a"}
+    contents = {"101/call.wav": 1, "102/call.wav": 2}
+    assert asked(folder, [["a", "call.wav"]], contents, gone={"101/call.wav"}) == {
+        "102/call.wav": "a"
+    }
     # It was announced by an earlier run.
-    del sizes["102/call.wav"]
-    sizes["103/call.wav"] = 3
-    assert asked(folder, [["a", "call.wav"]], sizes | {"102/call.wav": 2}, gone={"101/call.wav"})[
-        "103/call.wav"
-    ] == ["102/call.wav"]
+    del contents["102/call.wav"]
+    contents["103/call.wav"] = 3
+    assert asked(
+        folder, [["a", "call.wav"]], contents | {"102/call.wav": 2}, gone={"101/call.wav"}
+    )["103/call.wav"] == ["102/call.wav"]
 
 
 def test_recordings_of_one_conversation_share_its_row_by_an_id(folder):
     more = {"column": "uid", "by": "id", "groups": lambda path: {"id": path[-12:-6]}}
-    sizes = {"x/774592_1.wav": 1, "x/774592_2.wav": 2, "y/774593_1.wav": 3, "z/774593_1.wav": 4}
-    assert asked(folder, [["774593", ""], ["774592", ""]], sizes, **more) == {
+    contents = {
+        "x/774592_1.wav": 1,
+        "x/774592_2.wav": 2,
+        "y/774593_1.wav": 3,
+        "z/774593_1.wav": 4,
+    }
+    assert asked(folder, [["774593", ""], ["774592", ""]], contents, **more) == {
         "x/774592_1.wav": "774592",
         "x/774592_2.wav": "774592",
         "y/774593_1.wav": ["z/774593_1.wav"],
@@ -142,11 +211,11 @@ def test_recordings_that_cannot_be_read_are_made_once_more(folder, content):
     path.write_bytes(content)
     path.chmod(0o600)
     with Recordings(path) as made:
-        made.add([("a.wav", 1, None)])
-        assert made.found(1, None) == ["a.wav"]
+        made.add([("a.wav", "a.wav", 1, None)])
+        assert made.found(1, None) == {"a.wav": "a.wav"}
         before = made.id
     with Recordings(path) as again:
-        assert (again.id, again.found(1, None)) == (before, ["a.wav"])
+        assert (again.id, again.found(1, None)) == (before, {"a.wav": "a.wav"})
 
 
 def test_what_changes_in_a_table_leads_to_its_recordings(folder):
@@ -160,7 +229,7 @@ def test_what_changes_in_a_table_leads_to_its_recordings(folder):
             return run(opened)
 
     paths = [f"x/{number}.wav" for number in range(3000)] + ["x/a.wav", "x/b.wav", "y/b.mp3"]
-    table(lambda opened: opened.announce(paths, wanted))
+    table(lambda opened: opened.announce({path: path for path in paths}, wanted))
     before = table(lambda opened: opened.generation)
     assert table(lambda opened: opened.touched_since(before)) == frozenset()
     assert table(lambda opened: opened.touched_since("")) is None

@@ -20,10 +20,12 @@ from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.choose import Condition
 from batch_uploader.prepare.about.tables.match import WantedRows
 from batch_uploader.prepare.about.tables.recordings import Recordings, recordings_path
+from batch_uploader.prepare.about.tables.sharing import Rivals
 from batch_uploader.prepare.about.tables.spec import TableSpec
-from batch_uploader.prepare.about.tables.table import Look, Table
+from batch_uploader.prepare.about.tables.table import Table
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.describer import UnusableRows
+from batch_uploader.prepare.pairing import names_of
 
 Said = Values | tuple[Defect, ...] | None
 """What a table says of a recording; None if it has no row of it."""
@@ -46,7 +48,7 @@ class Tables:
         *,
         keep: bool = True,
     ) -> None:
-        self._source = source
+        self._rivals = Rivals(source)
         self._folder = folder if keep else None
         self._origin = None if keep else folder
         self._names = rules.names
@@ -123,12 +125,16 @@ class Tables:
         """What was read, to tell later what has changed since."""
         return json.encode([table.generation for table in self._tables]).decode()
 
-    def announce(self, paths: Iterable[str]) -> None:
+    def announce(self, entries: Iterable[Entry]) -> None:
         """Remember recordings, so that no two of them get one row."""
-        every = list(paths)
+        files = {
+            name: each.parts[0].path if each.parts else each.path
+            for each in entries
+            for name in names_of(each)
+        }
         with _explaining():
             for table in self._tables:
-                table.announce(every, self._wanted)
+                table.announce(files, self._wanted)
 
     def rows_of(self, path: str, *, alone: bool = True) -> list[tuple[TableSpec, Said]]:
         """What each table says about the recording at a path.
@@ -136,13 +142,13 @@ class Tables:
         Unless ``alone``, a row may be of other recordings, too.
         """
         wanted = self._wanted(path)
-        look = self._look if alone else None
+        rivals = self._rivals if alone else None
         with _explaining():
-            return [(table.spec, self._said(table, wanted, look)) for table in self._tables]
+            return [(table.spec, self._said(table, wanted, rivals)) for table in self._tables]
 
-    def _said(self, table: Table, wanted: WantedRows, look: Look | None) -> Said:
+    def _said(self, table: Table, wanted: WantedRows, rivals: Rivals | None) -> Said:
         try:
-            return table.about(wanted, look)
+            return table.about(wanted, rivals)
         except ConfigError as error:
             # A row of JSON may lack a column that the others have: no reason to end a run.
             cure = "; ".join(error.hints) or "correct [[metadata.table]]"
@@ -173,15 +179,6 @@ class Tables:
         return WantedRows(
             path, {key: text for key, text in named.fields.items() if isinstance(text, str)}
         )
-
-    def _look(self, path: str) -> Entry | None:
-        """The recording at a path that was announced, unless it is gone or excluded since."""
-        if not self._source.is_audio(path):
-            return None
-        try:
-            return self._source.stat(path)
-        except SourceError:
-            return None
 
 
 @contextmanager

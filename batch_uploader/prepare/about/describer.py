@@ -120,11 +120,7 @@ class ManySources:
         """Remember the recordings of folders. Blocking. Raises SourceError."""
         is_audio = self._source.is_audio
         self._tables.announce(
-            path
-            for one in listings
-            for each in one.entries
-            if is_audio(each.path)
-            for path in names_of(each)
+            each for one in listings for each in one.entries if is_audio(each.path)
         )
         self._knows_all = self._knows_all or last
 
@@ -151,9 +147,7 @@ class ManySources:
             if at_rest.get(each.path) is not None
         }
         if not self._knows_all:
-            self._tables.announce(
-                path for each in bundles if each.path not in kept for path in names_of(each.audio)
-            )
+            self._tables.announce(each.audio for each in bundles if each.path not in kept)
         whole = [
             replace(each, about_version=kept[each.path])
             if each.path in kept

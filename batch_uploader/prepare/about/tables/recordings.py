@@ -7,25 +7,23 @@ table leads to its recordings, too.
 import os
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
 
 from msgspec import json
 
-from batch_uploader.core.model import Entry
-from batch_uploader.core.naming import stem
 from batch_uploader.host.files import create_private, require_own
-from batch_uploader.prepare.about.tables import names
 from batch_uploader.prepare.about.tables.index import MOST_ROWS, Unusable, copy_index, translated
 from batch_uploader.prepare.about.tables.spec import RowMatch
 
 _SCHEMA: Final = """
 CREATE TABLE state (id TEXT NOT NULL);
-CREATE TABLE recordings (path TEXT PRIMARY KEY, key INTEGER, time INTEGER) WITHOUT ROWID;
+CREATE TABLE recordings (path TEXT PRIMARY KEY, file TEXT, key INTEGER, time INTEGER) WITHOUT ROWID;
 CREATE INDEX recordings_by_key ON recordings (key, time);
 """
 _AT_ONCE: Final = 500
@@ -35,7 +33,7 @@ _BUSY_SECONDS: Final = 60.0
 
 def recordings_path(folder: Path, match: RowMatch, more: Sequence[str | None]) -> Path:
     """The file of the recordings that ask like this; ``more`` is what else decides how."""
-    digest = blake2b(json.encode([match, *more]), digest_size=8).hexdigest()
+    digest = blake2b(json.encode([match, *more, _SCHEMA]), digest_size=8).hexdigest()
     return folder / f"recordings-{digest}.db"
 
 
@@ -98,13 +96,13 @@ class Recordings:
     def _translated(self) -> AbstractContextManager[None]:
         return translated(self._path)
 
-    def add(self, recordings: Sequence[tuple[str, int, int | None]]) -> None:
-        """Add recordings by path, key and time; of a path, these are always the same."""
+    def add(self, recordings: Sequence[tuple[str, str, int, int | None]]) -> None:
+        """Add recordings: path, file, key and time; of a path, these are always the same."""
         with self._lock, self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
-                    "INSERT OR IGNORE INTO recordings VALUES (?, ?, ?)", recordings
+                    "INSERT OR IGNORE INTO recordings VALUES (?, ?, ?, ?)", recordings
                 )
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -112,47 +110,35 @@ class Recordings:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def found(self, key: int, between: tuple[int, int] | None) -> list[str]:
-        """The recordings with a key, and a time between these; ``MOST_ROWS`` of them at most."""
-        query, values = "SELECT path FROM recordings WHERE key = ?", [key]
+    def found(self, key: int, between: tuple[int, int] | None) -> dict[str, str]:
+        """The files of recordings with a key, and a time between these, by path.
+
+        ``MOST_ROWS`` of them at most.
+        """
+        query, values = "SELECT path, file FROM recordings WHERE key = ?", [key]
         if between is not None:
             query, values = f"{query} AND time BETWEEN ? AND ?", [key, *between]
         with self._lock, self._translated():
-            found = self._connection.execute(f"{query} LIMIT {MOST_ROWS}", values).fetchall()
-        return sorted(path for (path,) in found)
+            return dict(self._connection.execute(f"{query} LIMIT {MOST_ROWS}", values))
 
     def known(self, paths: Sequence[str]) -> set[str]:
         """Those of these paths that were added."""
-        return {path for some in self._among("path", paths) for path in some}
+        return {path for some in self._among("path", paths) for path, _ in some}
 
     def with_keys(self, keys: Collection[int]) -> frozenset[str] | None:
-        """The recordings with any of these keys; None if there are too many to tell."""
+        """The recordings with any of these keys, and their files; None if too many to tell."""
         paths = set[str]()
         for some in self._among("key", list(keys)):
-            paths.update(some)
+            paths.update(chain.from_iterable(some))
             if len(paths) > _MOST_PATHS:
                 return None
         return frozenset(paths)
 
-    def _among(self, column: str, values: Sequence[str | int]) -> Iterator[list[str]]:
+    def _among(self, column: str, values: Sequence[str | int]) -> Iterator[list[tuple[str, str]]]:
         for start in range(0, len(values), _AT_ONCE):
             some = values[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(some))
-            query = f"SELECT path FROM recordings WHERE {column} IN ({marks})"  # noqa: S608 - ours
+            query = f"SELECT path, file FROM recordings WHERE {column} IN ({marks})"  # noqa: S608 - ours
             with self._lock, self._translated():
                 found = self._connection.execute(query, some).fetchall()
-            yield [path for (path,) in found]
-
-
-def are_several_calls(recordings: Iterable[Entry]) -> bool:
-    """Whether recordings cannot all be one call, so that no row is about all of them.
-
-    What has one name may be copies, if they are of one size, or conversions, if their extensions
-    differ: which of these are one call is decided when they are read.
-    """
-    sizes: dict[str, set[int]] = {}
-    bases = set()
-    for each in recordings:
-        bases.add(names.base(each.path))
-        sizes.setdefault(each.path[len(stem(each.path)) :], set()).add(each.size)
-    return len(bases) > 1 or any(len(some) > 1 for some in sizes.values())
+            yield found

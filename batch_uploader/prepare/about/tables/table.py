@@ -1,7 +1,7 @@
 """A table: brought up to date once a run, then asked for the row of each recording."""
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
@@ -9,20 +9,21 @@ from typing import Final, Self
 from msgspec import Struct, json, msgpack
 
 from batch_uploader.core.errors import ConfigError
-from batch_uploader.core.model import Defect, Entry
+from batch_uploader.core.model import Defect
 from batch_uploader.core.text import printable
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.choose import Condition, choose, rules
 from batch_uploader.prepare.about.tables.index import MOST_ROWS, FoundRow, Index, copy_index
 from batch_uploader.prepare.about.tables.match import WantedRows, matcher
 from batch_uploader.prepare.about.tables.reading import refreshed
-from batch_uploader.prepare.about.tables.recordings import Recordings, are_several_calls
+from batch_uploader.prepare.about.tables.recordings import Recordings
+from batch_uploader.prepare.about.tables.sharing import Rivals
 from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values
 
 _NAMED: Final = 5
 """How many rows a message names."""
-_MOST_LOOKS: Final = 100
+_MOST_RIVALS: Final = 100
 """How many other recordings are looked at that a row may be of."""
 
 _BY_NUMBER: Final = "match by an id in the name, or with a smaller window"
@@ -30,9 +31,6 @@ _BY_NAME: Final = (
     "match by a column that has the folder as well, or by an id in the name;"
     " or leave one of them out (--exclude)"
 )
-
-Look = Callable[[str], Entry | None]
-"""Finds the recording at a path, if there is one."""
 
 
 class _Part(Struct):
@@ -126,11 +124,11 @@ class Table:
     # What recordings ask
 
     def about(
-        self, wanted: WantedRows, look: Look | None = None
+        self, wanted: WantedRows, rivals: Rivals | None = None
     ) -> Values | tuple[Defect, ...] | None:
         """What its row says of a recording; defects if it is unclear which one; None without one.
 
-        ``look`` finds the recordings that the row may be of; without it, those do not matter.
+        ``rivals`` looks at others that the row may be of; without it, these do not matter.
         """
         found: dict[bytes, tuple[_Part, FoundRow]] = {}
         for part in self._parts:
@@ -158,42 +156,48 @@ class Table:
         if len(rows) > 1:
             return (_several_rows(wanted.path, [origins[id(row)] for row in rows]),)
         [row] = rows
-        if look is not None and (sharing := self._sharing(wanted, row, every, look)):
+        if rivals is not None and (sharing := self._sharing(wanted, row, every, rivals)):
             cure = _BY_NUMBER if self.spec.match.time is not None else _BY_NAME
             return (_shared(wanted.path, origins[id(row)], sharing, cure),)
         return Values(self.spec.source, row.fields, origins[id(row)])
 
-    def announce(self, paths: Sequence[str], wanted_at: Callable[[str], WantedRows]) -> None:
-        """Remember recordings before any is asked about, so that no two of them get one row."""
+    def announce(self, files: Mapping[str, str], wanted_at: Callable[[str], WantedRows]) -> None:
+        """Remember recordings before any is asked about, so that no two of them get one row.
+
+        ``files`` has a file of each by each of its names.
+        """
         if self._recordings is None:
             return
-        known = self._recordings.known(paths)
+        known = self._recordings.known(list(files))
         self._recordings.add(
             [
-                (path, key, None if between is None else (between[0] + between[1]) // 2)
-                for path in paths
+                (path, file, key, None if between is None else (between[0] + between[1]) // 2)
+                for path, file in files.items()
                 if path not in known
                 for key, between in self._matcher.sought(wanted_at(path))
             ]
         )
 
     def _sharing(
-        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], look: Look
+        self, wanted: WantedRows, row: FoundRow, rows: Sequence[FoundRow], rivals: Rivals
     ) -> list[str]:
         """The recordings of other calls that the row may be of."""
         if self._recordings is None:
             return []
-        near = {
-            path
-            for key, between in self._matcher.near(wanted, row)
-            for path in self._recordings.found(key, between)
-        }
-        takers = self._matcher.takers(wanted, row, rows, sorted(near - {wanted.path}))
-        there = [entry for path in takers[:_MOST_LOOKS] if (entry := look(path)) is not None]
-        mine = look(wanted.path) if there else None
-        if mine is None or not are_several_calls([mine, *there]):
+        files: dict[str, str] = {}
+        for key, between in self._matcher.near(wanted, row):
+            files |= self._recordings.found(key, between)
+        mine = files.get(wanted.path, wanted.path)
+        others = sorted(path for path, file in files.items() if file != mine)
+        takers = self._matcher.takers(wanted, row, rows, others)[:_MOST_RIVALS]
+        # A call of two legs has several names.
+        calls = {files[path]: path for path in reversed(takers)}
+        seen = [(path, rivals.at(file, path)) for file, path in sorted(calls.items())]
+        there = {path: entry for path, entry in seen if entry is not None}
+        own = rivals.at(mine, wanted.path) if there else None
+        if own is None or not rivals.are_several_calls([own, *there.values()]):
             return []
-        return [each.path for each in there]
+        return list(there)
 
     # What a run asks
 
