@@ -94,6 +94,25 @@ async def dead_share(lab):
 
 
 @asynccontextmanager
+async def unknown_owner(lab):
+    """As in a container, whose system knows no name for who owns the files."""
+    async with uploaded(lab) as setup:
+        for path in (lab.calls.ledger.parent, *lab.calls.ledger.parent.iterdir()):
+            os.chown(path, 54321, 54321)
+        lab.calls.ledger.parent.chmod(0o755)
+        setup.how["preexec"] = lab.unprivileged
+        yield setup
+
+
+@asynccontextmanager
+async def closed_folder(lab):
+    closed = lab.folder / "closed"
+    closed.mkdir(mode=0)
+    flags = ("--ledger", closed / "below" / "ledger.db")
+    yield lab.healthy(*flags, preexec=lab.unprivileged)
+
+
+@asynccontextmanager
 async def read_only_disk(lab):
     """A mount of the directory that cannot be written, for this program alone."""
     mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'

@@ -71,6 +71,8 @@ MORE = {
     storage.lost_ledger: ("ledger", "unusable_ledger", "is gone"),
     storage.ledger_of_another_directory: ("ledger", "settings", "is of"),
     storage.read_only_ledger: ("disk", "no_access", "cannot write"),
+    storage.unknown_owner: ("disk", "no_access", "the user with the ID 54321"),
+    storage.closed_folder: ("disk", "no_access", "Permission denied"),
     storage.full_disk: ("disk", "full_disk", "is full"),
     setups.missing_scope: ("credentials", "missing_scope", "lacks a scope"),
     setups.key_of_another: ("credentials", "wrong_key", "authorized key"),
@@ -102,7 +104,7 @@ def test_every_code_is_in_the_documentation():
         for name in ("way", "tls", "asking")
     ]
     text = "".join(path.read_text("utf-8") for path in sources)
-    codes = set(re.findall(r'\b(?:fail|warn|Obstacle)\(\s*"(\w+)"', text)) - {"timeout"}
+    codes = set(re.findall(r'\b(?:fail|warn|Obstacle)\(\s*"(\w+)"', text)) - {"timeout", "error"}
     told = " ".join(rows[check.name] for check in OF_THE_SERVICE + OF_THE_DIRECTORY)
     assert len(codes) > 30
     assert codes <= set(re.findall(r"`(\w+)`", told))
@@ -238,6 +240,15 @@ async def test_the_date_is_that_of_a_load_balancer_if_the_service_gives_none(lab
     assert bare["health"] == "not_checked"
     assert (found["health"], found["code"]) == ("warn", "clock_off")
     assert re.search(r"0:0(1:59|2:0\d) ahead", found["message"])
+
+
+async def test_no_failure_is_without_a_hint(lab):
+    """Not even of what answers nonsense: a metadata service that is another web server."""
+    async with HttpProxy(b"HTTP/1.1 426 \r\nContent-Length: 0\r\n\r\n") as other:
+        env = {"YC_METADATA_ADDR": f"127.0.0.1:{other.port}"}
+        found = await lab.examine(lab.setup(*lab.service.flags, "--metadata-credentials", env=env))
+    assert found["credentials"]["code"] == "no_token"
+    assert found["credentials"]["hints"]
 
 
 async def test_fewer_descriptors_than_workers_need(lab):

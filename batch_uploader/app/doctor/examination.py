@@ -111,8 +111,16 @@ async def _sign_of(check: Check, patient: Patient, left: float) -> Sign:
             return await check.run(patient)
     except TimeoutError:
         return fail("timeout", f"it took longer than {seconds:.0f} seconds", check.late)
-    except Obstacle as obstacle:
-        return fail(obstacle.code, obstacle.problem, *obstacle.hints)
-    except UploaderError as error:
-        code = next((word for kind, word in _CODES if isinstance(error, kind)), "error")
-        return fail(code, error.problem, *error.hints)
+    except (UploaderError, OSError) as error:
+        return _failed(error, check)
+
+
+def _failed(error: UploaderError | OSError, check: Check) -> Sign:
+    """What an error says that a check raised."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return fail("error", f"{where}{error.strerror or error}", check.late)
+    code = next((word for kind, word in _CODES if isinstance(error, kind)), "error")
+    if isinstance(error, Obstacle):
+        code = error.code
+    return fail(code, error.problem, *(error.hints or (check.late,)))

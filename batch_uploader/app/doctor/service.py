@@ -21,6 +21,7 @@ from batch_uploader.sinks.speechsense.authorization import Authorization
 from batch_uploader.sinks.speechsense.refusals import CredentialFault
 
 _SECONDS: Final = 5.0
+_ISSUER: Final = "check what issues it, and the way to it"
 _CLOCK_FAILS: Final = 300.0
 """What issues tokens refuses a request that is signed in the future."""
 _CLOCK_WARNS: Final = 30.0
@@ -66,11 +67,11 @@ async def credentials(patient: Patient) -> Sign:
         return fail(
             "no_token",
             f"{kind} did not come within {_SECONDS:.0f} seconds",
-            "check what issues it, and the way to it",
+            _ISSUER,
         )
     except SinkError as error:
         code = code_of(CredentialFault(error.fault), token=False) if error.fault else "no_token"
-        return fail(code, error.problem, *error.hints)
+        return fail(code, error.problem, *(error.hints or (_ISSUER,)))
     if lacking := patient.lacks("service"):
         return not_checked(f"it needs {lacking}; {kind} is there")
     connection_id = patient.connection_id or ""

@@ -1,8 +1,10 @@
 """The directory of recordings, the disk of the ledger, and the ledger itself."""
 
+import asyncio
 import errno
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from batch_uploader.app.places import (
 from batch_uploader.core.errors import CommandHint
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_size
-from batch_uploader.host.files import why_not_written
+from batch_uploader.host.files import create_private, temporary_name, why_not_written
 from batch_uploader.host.locks import locks_exclude, locks_ranges
 from batch_uploader.ledgers.sqlite import (
     LedgerReader,
@@ -33,7 +35,7 @@ from batch_uploader.ledgers.sqlite import (
 )
 
 _LOOK_SECONDS: Final = 2.0
-_CHECK_SECONDS: Final = 4.0
+_CHECK_SECONDS: Final = 3.0
 _LITTLE_SPACE: Final = 64 * 1024 * 1024
 """The ledger's log alone takes 16 MB and more."""
 _NO_SPACE: Final = 2 * 1024 * 1024
@@ -58,10 +60,10 @@ async def directory(patient: Patient) -> Sign:
     if not looked:
         return warn(
             "empty_directory",
-            f"{printable(os.fspath(places.directory))} is empty",
+            f"{_shown(places.directory)} is empty",
             "check the mount",
         )
-    return well(f"{printable(os.fspath(places.directory))} can be read")
+    return well(f"{_shown(places.directory)} can be read")
 
 
 def _look_through(root: Path) -> tuple[int, list[str]]:
@@ -101,14 +103,21 @@ def _entries(root: Path, closed: list[str]) -> Iterator[tuple[str, bool]]:
 async def disk(patient: Patient) -> Sign:
     """Whether a ledger can be kept where it is to be: access, space, locks."""
     places = _places(patient)
-    return await in_thread(lambda: _look_at_disk(places))
+    try:
+        return await in_thread(lambda: _look_at_disk(places))
+    except PermissionError as error:
+        return fail(
+            "no_access",
+            f"{printable(str(error.filename))} cannot be looked at ({error.strerror})",
+            "run as the user that made it, or grant this user access to it and its folder",
+        )
 
 
 def _look_at_disk(places: Places) -> Sign:
     ledger = places.ledger
     require_place(ledger)
     folder = next(each for each in ledger.parents if each.is_dir())
-    shown = printable(os.fspath(folder))
+    shown = _shown(folder)
     if sign := _access(ledger, folder) or _space(folder):
         return sign
     require_replaceable(places.manifest, "--manifest")
@@ -127,31 +136,60 @@ def _look_at_disk(places: Places) -> Sign:
 
 def _access(ledger: Path, folder: Path) -> Sign | None:
     """What keeps this user from writing there."""
+    if error := _try_to_write(folder):
+        return _closed(folder, error)
+    if not ledger.exists():
+        return None
     acting = os.access in os.supports_effective_ids
-    for path in (folder, ledger):
-        if path.exists() and not os.access(path, os.W_OK, effective_ids=acting):
-            shown = printable(os.fspath(path))
-            if os.statvfs(path).f_flag & os.ST_RDONLY:
-                return fail(
-                    "read_only", f"the file system of {shown} is mounted read-only", _ELSEWHERE
-                )
-            return fail(
-                "no_access",
-                f"{shown} belongs to {path.owner()}, and this user cannot write it",
-                f"run as {path.owner()}, or grant this user write access",
-            )
-    status = ledger.stat() if ledger.exists() else None
-    if status is not None and status.st_uid != os.geteuid() != 0:
+    if not os.access(ledger, os.W_OK, effective_ids=acting):
+        return _closed(ledger)
+    if sys.platform != "win32" and ledger.stat().st_uid != os.geteuid() != 0:
         return warn(
             "other_owner",
-            f"{printable(os.fspath(ledger))} belongs to {ledger.owner()}, not to this user",
-            f"run as {ledger.owner()}, or: chown -R $(id -u) {quote(os.fspath(ledger.parent))}",
+            f"{_shown(ledger)} belongs to {_owner(ledger)}, not to this user",
+            f"run as {_owner(ledger)}, or: chown -R $(id -u) {quote(os.fspath(ledger.parent))}",
         )
     return None
 
 
+def _try_to_write(folder: Path) -> OSError | None:
+    # A server may refuse what the mode allows.
+    name = temporary_name(folder / "doctor")
+    try:
+        os.close(create_private(name))
+        name.unlink()
+    except OSError as error:
+        return None if error.errno in _FULL else error
+    return None
+
+
+def _closed(path: Path, error: OSError | None = None) -> Sign:
+    if error is not None and error.errno == errno.EROFS:
+        return fail(
+            "read_only", f"the file system of {_shown(path)} is mounted read-only", _ELSEWHERE
+        )
+    return fail(
+        "no_access",
+        f"{_shown(path)} belongs to {_owner(path)}, and this user cannot write it",
+        f"run as {_owner(path)}, or grant this user write access",
+    )
+
+
+def _owner(path: Path) -> str:
+    if sys.platform == "win32":
+        return "another user"
+    try:
+        return printable(path.owner())
+    except KeyError:  # as in containers
+        return f"the user with the ID {path.stat().st_uid}"
+
+
+def _shown(path: Path) -> str:
+    return printable(os.fspath(path))
+
+
 def _space(folder: Path) -> Sign | None:
-    shown = printable(os.fspath(folder))
+    shown = _shown(folder)
     free = _free(folder)
     if free < _NO_SPACE or why_not_written(folder) in _FULL:
         return fail("full_disk", f"the disk of {shown} is full", "free some space", _ELSEWHERE)
@@ -182,12 +220,8 @@ async def ledger(patient: Patient) -> Sign:
         await in_thread(lambda: require_none_lost(places))
         return well("there is none yet; the first upload makes it")
     whole = await in_thread(lambda: require_sound(places.ledger, seconds=_CHECK_SECONDS))
-    if await in_thread(lambda: is_running(places.ledger)):
-        return warn(
-            "held",
-            f"another run is using {printable(os.fspath(places.ledger))}",
-            "wait for its end, or stop it; until then an upload ends with exit code 5",
-        )
+    if held := await _held(places):
+        return held
     await in_thread(lambda: require_last(places.ledger))
     async with LedgerReader(places.ledger) as reader:
         await require_agreement(reader, places.manifest, Belonging(places.ledger, places.root))
@@ -201,6 +235,22 @@ async def ledger(patient: Patient) -> Sign:
         )
     sound = "sound" if whole else "readable, and too large to be checked whole in this time"
     return well(f"it is {sound}, with {plural(recordings, 'recording')} on record")
+
+
+async def _held(places: Places) -> Sign | None:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            if not await in_thread(lambda: is_running(places.ledger)):
+                return None
+        who = "another run is using"
+    except TimeoutError:
+        # Whether it lives can only be told by what it writes.
+        who = "a run of another machine may be using"
+    return warn(
+        "held",
+        f"{who} {_shown(places.ledger)}",
+        "wait for its end, or stop it; until then an upload ends with exit code 5",
+    )
 
 
 def _places(patient: Patient) -> Places:

@@ -86,7 +86,7 @@ class Route:
             raise self._unreached(error) from error
 
     def _tunnel(self, connection: socket.socket) -> None:
-        lines = [f"CONNECT {self.endpoint} HTTP/1.0", f"Host: {self.endpoint}"]
+        lines = [f"CONNECT {self.endpoint} HTTP/1.1", f"Host: {self.endpoint}"]
         if self._login:
             secret = b64encode(self._login.encode()).decode("ascii")
             lines.append(f"Proxy-Authorization: Basic {secret}")
