@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from batch_uploader.sinks.speechsense.vm_metadata import VmMetadataToken
     from batch_uploader.sources.directory import DirectorySource
     from batch_uploader.sources.memory import MemorySource
+    from batch_uploader.ui.logbridge import LogListener
 
 __version__ = "0.1.0"
 
@@ -117,6 +118,7 @@ __all__ = [
     "Kind",
     "LedgerError",
     "LedgerLocked",
+    "LogListener",
     "LookupSpec",
     "MemoryLedger",
     "MemorySink",
@@ -227,6 +229,7 @@ _MODULES = {
     "app.doctor.examination": ("diagnose",),
     "app.directory": ("directory_uploader", "upload_directory"),
     "app.uploader": ("Uploader",),
+    "ui.logbridge": ("LogListener",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

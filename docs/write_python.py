@@ -39,6 +39,7 @@ TITLES = {
     "sinks": "Service and credentials",
     "sources": "Sources",
     "ledgers": "Ledgers",
+    "ui": "Listeners",
 }
 """Of what is in these packages; what comes from another one stands under its name."""
 PARTS = "Parts of results"

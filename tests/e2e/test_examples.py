@@ -106,7 +106,7 @@ def test_what_is_logged(calls):
     assert log[0].startswith("INFO uploads run ")
     assert any(re.match(r"INFO uploads a\.wav: uploaded: \S+$", line) for line in log)
     assert any(line.startswith("ERROR uploads b.wav: invalid: ") for line in log)
-    assert log[-1].startswith("INFO uploads completed: ")
+    assert log[-1] == "ERROR uploads completed: 1 invalid, 1 uploaded"
 
 
 def test_spans_and_metrics(calls):
