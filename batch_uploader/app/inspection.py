@@ -14,6 +14,7 @@ from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decisi
 from batch_uploader.plan.batch import Batch
 from batch_uploader.plan.decide import filter_of
 from batch_uploader.prepare.describer import UnusableRows
+from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
 
 _ELSEWHERE = POSSIBLE | {Status.CLAIMED}
 """What is held in these states is told of in other numbers."""
@@ -75,8 +76,8 @@ class CheckSummary(Struct):
     groups. ``default_ids_off`` if the run would ignore default IDs. ``read_bytes`` were read.
     ``gone`` is how many recordings on record are gone, if these are most of them.
     ``left_out_by`` counts what filters leave out, by filter. ``passed_over`` are the files that
-    look like audio and are not taken, by kind. ``to_convert`` of ``to_send`` are converted,
-    ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
+    look like audio and are not taken, by kind, ``lookalikes`` look like legs and are not joined.
+    ``to_convert`` of ``to_send`` are converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
     them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run would do
     suddenly with other settings than those of the last one. ``named`` of ``to_send`` have the ID
     of ``--call-id``.
@@ -102,6 +103,7 @@ class CheckSummary(Struct):
     gone: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
     passed_over: tuple[PassedOver, ...] = ()
+    lookalikes: LooksLikeLegs | None = None
     faults: UnusableRows = UnusableRows()
     surprises: tuple[str, ...] = ()
     waiting_for: Counter[str] = field(default_factory=Counter)

@@ -52,6 +52,7 @@ from batch_uploader.prepare.describer import (
     Refreshed,
     UnusableRows,
 )
+from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
 from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.engine import Engine
 from batch_uploader.run.options import RunOptions
@@ -103,6 +104,8 @@ class Uploader:
         self._books = Bookkeeping(ledger, manifest_file, belonging)
         self._guard = guard
         self.adopted: Sequence[Adopted] = ()
+        self.lookalikes: LooksLikeLegs | None = None
+        """What looked like legs and was not joined, in the latest run."""
         self.unconverted = 0
         """How many recordings earlier versions refused that could be converted."""
         self._listeners = listeners
@@ -249,6 +252,7 @@ class Uploader:
         try:
             await self._run_record.begin(run_id)
             await self._engine.run()
+            self.lookalikes = await to_thread.run_sync(self._planner.lookalikes.look, self._source)
             await self._require_same_source()
             await self._remember_described()
             await self._ledger.check()

@@ -35,7 +35,7 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
-from batch_uploader.ui.fields import finite, outcome_fields, passed_over_fields
+from batch_uploader.ui.fields import finite, legs_fields, outcome_fields, passed_over_fields
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import (
@@ -93,6 +93,8 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
     if summary.passed_over:
         show([warning(printable(looks_like_audio(summary.passed_over)))], sys.stderr)
         output.hint(*ways_to_take(summary.passed_over, os.fspath(places.directory)))
+    if summary.lookalikes is not None:
+        output.hint(printable(str(summary.lookalikes)))
     if summary.gone:
         show([warning(sentence(most_gone(summary.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
@@ -254,6 +256,7 @@ class _JsonAccount:
             "gone": total.gone,
             "left_out_by": dict(total.left_out_by),
             "passed_over": [passed_over_fields(each) for each in total.passed_over],
+            "looks_like_legs": legs_fields(total.lookalikes),
             "unusable_rows": total.faults.count,
             "waiting_for": dict(total.waiting_for),
         }

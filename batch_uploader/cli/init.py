@@ -19,7 +19,7 @@ from batch_uploader.app.init.guessing import GUESSED, guessed, is_ours
 from batch_uploader.app.init.heads import head_of, near
 from batch_uploader.app.init.learned import learn_fields
 from batch_uploader.app.init.preview import preview
-from batch_uploader.app.init.proposal import Answers, compose, needs_timezone
+from batch_uploader.app.init.proposal import Answers, compose, needs_timezone, quoted
 from batch_uploader.app.init.recognition import LIKELY, SURE, Fit, Head, fit, recognise
 from batch_uploader.app.init.survey import Survey, survey
 from batch_uploader.cli import output
@@ -29,6 +29,7 @@ from batch_uploader.core.errors import ConfigError, SourceError, UploaderError
 from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.zones import time_zone
 from batch_uploader.layouts import Layout
+from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
 from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import CREDENTIALS, FILE_NAME, Settings
 from batch_uploader.sources.directory import DirectorySource
@@ -196,6 +197,9 @@ async def _answers(
         given["connection-id"] = connection
     if found.included and (layout is None or layout.name == GUESSED):
         given["include"] = found.included
+    alike = None if layout is not None and "legs" in layout.settings else found.lookalikes
+    if alike is not None and await to_thread.run_sync(_ask_legs, alike):
+        given["legs"] = [alike.pattern]
     fields = await _fields(settings, asked, connection)
     if "kind" in settings.flags:
         kinds = frozenset({settings.one_of("kind", Kind.TWO_CHANNEL)})
@@ -259,6 +263,16 @@ def _ask_timezone() -> str:
             output.error(error.problem, *error.hints)
         else:
             return zone
+
+
+def _ask_legs(alike: LooksLikeLegs) -> bool:
+    """Whether pairs of files that look like legs are to be joined; never by a guess."""
+    names = f"{printable(alike.first)} and {printable(alike.second)}"
+    question = f"{plural(alike.pairs, 'pair')} of files look like the two sides of a call ({names})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        output.hint(f"{question}: if so, write legs = [{quoted(alike.pattern)}]")
+        return False
+    return click.confirm(f"{question}. Send each pair as one stereo recording?", err=True)
 
 
 def _ask(question: str, *, optional: bool = False) -> str | None:

@@ -180,6 +180,8 @@ async def _upload(
         _tell_troubles(summary, settings, uploader.stats, kinds, held)
     else:
         _tell(summary, settings, places, uploader.stats, kinds, held)
+        if uploader.lookalikes is not None:
+            output.hint(printable(str(uploader.lookalikes)))
     if summary.ending is Ending.UNAUTHORIZED:
         output.hint(settings.origins())
     return _exit_code(stop, summary)

@@ -44,6 +44,7 @@ from batch_uploader.plan.sampling import draw, is_drawn
 from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed, look_ahead
 from batch_uploader.prepare.filters import Digests, Filter, Filters
+from batch_uploader.prepare.legs.lookalikes import Lookalikes
 from batch_uploader.prepare.pairing import Orphan
 
 _SMALL_FOLDER = 1_000
@@ -81,7 +82,8 @@ class FolderPlanner(Struct, frozen=True):
     batches have every decision. ``clock`` gives UTC nanoseconds. ``by`` is what is compared for
     files with the same sizes and times; with ``watches_inodes``, changed inodes are at least
     counted. ``drawn`` is the sample, if that is a number of recordings: see ``draw``. ``others``
-    counts the files that look like audio and are not taken.
+    counts the files that look like audio and are not taken, ``lookalikes`` those that look like
+    legs and are not joined.
     """
 
     source: Source
@@ -96,6 +98,7 @@ class FolderPlanner(Struct, frozen=True):
     filters: Filters = Filters()
     drawn: frozenset[int] | None = None
     others: OtherFiles = field(default_factory=OtherFiles)
+    lookalikes: Lookalikes = field(default_factory=Lookalikes)
 
     @property
     def digests(self) -> Digests:
@@ -112,6 +115,7 @@ class FolderPlanner(Struct, frozen=True):
     async def batches(self) -> AsyncGenerator[Batch]:
         """One batch a folder. Raises SourceError if the root cannot be read."""
         self.others.begin()
+        self.lookalikes.begin()
         async with aclosing(self._listings(counted=True)) as listings:
             async for listing in listings:
                 yield await self._planned(listing)
@@ -163,6 +167,9 @@ class FolderPlanner(Struct, frozen=True):
         """What the source lists, without the sidecars of files that are not taken."""
         async with aclosing(self.source.entries()) as listings:
             async for listing in listings:
+                if counted:
+                    paths = (each.path for each in listing.entries if not each.parts)
+                    self.lookalikes.see(paths, self.source.is_audio)
                 yield await self.others.sort_out(self.source, listing, counted=counted)
 
     async def _planned(self, listing: Listing) -> Batch:

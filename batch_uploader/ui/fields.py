@@ -18,6 +18,7 @@ from batch_uploader.core.events import Event
 from batch_uploader.core.model import Failure, Outcome, PassedOver, Summary
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
+from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
 from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.tally import Tally
 
@@ -179,6 +180,13 @@ def _summary_fields(summary: Summary) -> dict[str, Any]:
         "passed_over": [passed_over_fields(each) for each in summary.passed_over],
         "waiting_for": dict(summary.waiting_for),
     }
+
+
+def legs_fields(each: LooksLikeLegs | None) -> Mapping[str, object] | None:
+    """Files that look like legs, and the pattern that joins them."""
+    if each is None:
+        return None
+    return {"pairs": each.pairs, "pattern": each.pattern, "first": each.first}
 
 
 def passed_over_fields(each: PassedOver) -> dict[str, Any]:

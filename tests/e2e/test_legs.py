@@ -397,3 +397,21 @@ def test_a_table_may_have_the_name_of_a_leg_and_say_sides_and_beginnings(
     assert heard(late[round(3.5 * rate) :, RIGHT], rate) == "out"
     assert heard(late[:, LEFT], rate) == "in"
     assert sides(listening)["1.wav"] == ("out", "in")
+
+
+def test_what_looks_like_legs_is_told_and_proposed_and_not_joined(calls, upload, program, service):
+    for number in range(3):
+        put_legs(calls, f"{number}.wav", mix=True, seed=number)
+    told = "3 pairs of files look like the two sides of a call"
+    checked = program("check", calls)
+    assert told in checked.err
+    assert "--legs=-in/-out" in checked.err
+    document = json.loads(program("check", calls, "--json").out)
+    assert document["looks_like_legs"]["pattern"] == "-in/-out"
+    result = upload()
+    assert told in result.err
+    assert service.counts(calls) == {f"{number}.wav": 1 for number in range(3)}
+    assert told not in upload(*IN_OUT).err
+    started = program("init", calls, "--output", calls.folder.parent / "new.toml")
+    assert 'legs = ["-in/-out"]' in started.err
+    assert "legs =" not in (calls.folder.parent / "new.toml").read_text()

@@ -4,10 +4,12 @@ from contextlib import aclosing
 
 import pytest
 from msgspec.structs import replace
+from support.sound_makers import call_wav
 
 from batch_uploader.core.errors import BadValue, ConfigError
 from batch_uploader.core.model import Defect, Metadata
 from batch_uploader.prepare.bundle import bundle_of, version_of
+from batch_uploader.prepare.legs.lookalikes import Lookalikes
 from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
 from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
 from batch_uploader.prepare.legs.sides import crossed_channels, crossed_legs
@@ -92,7 +94,7 @@ async def test_two_legs_are_one_entry_and_their_mixes_are_left_out():
 
 
 async def test_the_first_pattern_that_fits_says_it():
-    rules = LegRules(KNOWN)
+    rules = LegRules((*KNOWN.values(),))
     found = await listed(rules, "a-rx.wav", "a-tx.wav", "recv_b.wav", "trans_b.wav", "c_in.wav")
     assert {path: len(entry.parts) for path, entry in found.items()} == {
         "a.wav": 2,
@@ -204,7 +206,7 @@ def test_what_does_not_say_it_is_a_defect_with_the_cure(first, told, kind):
 
 
 def test_of_the_known_patterns_it_is_known_who_is_heard_first():
-    assert LegRules(KNOWN).speaker is Speaker.CALLER
+    assert LegRules((*KNOWN.values(),)).speaker is Speaker.CALLER
     assert LegRules((LegPattern.parse("-a/-b"),)).speaker is None
 
 
@@ -234,3 +236,39 @@ def test_what_does_not_tell_it_is_a_defect(told):
     found = offsets_of("x.wav", metadata(**told), replace(IN_OUT, offsets=("a", "b")), 60)
     assert isinstance(found, Defect)
     assert found.kind == "offset-unknown"
+
+
+def seen(*paths):
+    found = Lookalikes()
+    found.see(paths, is_audio)
+    return found
+
+
+def mono(*paths, channels=1):
+    return MemorySource({path: call_wav(n, 1, channels) for n, path in enumerate(paths)})
+
+
+def test_what_looks_like_legs_is_counted_by_pattern_and_looked_into():
+    paths = ["a-in.wav", "a-out.wav", "b-in.wav", "b-out.wav", "c_in.wav", "c_out.wav", "d.wav"]
+    told = seen(*paths).look(mono(*paths))
+    assert (told.pairs, told.pattern, told.first) == (2, "-in/-out", "a-in.wav")
+    assert "--legs=-in/-out" in str(told)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["petrova_in.wav"],
+        ["petrova_in.wav", "ivanova_out.wav"],
+        ["login_in_2026.wav", "login_out_2026.wav"],
+        ["in.wav", "out.wav"],
+        ["x/a-in.wav", "y/a-out.wav"],
+    ],
+)
+def test_a_direction_is_no_leg(paths):
+    assert seen(*paths).look(mono(*paths)) is None
+
+
+def test_two_stereo_recordings_are_no_legs():
+    paths = ["a-in.wav", "a-out.wav"]
+    assert seen(*paths).look(mono(*paths, channels=2)) is None

@@ -21,6 +21,7 @@ from batch_uploader.prepare.about.foreign import (
     sidecars_of,
 )
 from batch_uploader.prepare.bundle import Bundle
+from batch_uploader.prepare.legs.lookalikes import Lookalikes, LooksLikeLegs
 from batch_uploader.prepare.reading import read_small
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.selection import FileKind, Selection, literal
@@ -33,7 +34,8 @@ class Survey(Struct, frozen=True):
     """What was found in a directory, or in the first folders of a large one.
 
     ``bundles`` are its recordings, ``extensions`` says how many there are of each kind, ``more`` is
-    whether it was not read to its end, ``shape`` the sidecars that most of them have.
+    whether it was not read to its end, ``shape`` the sidecars that most of them have, and
+    ``lookalikes`` what looks like legs.
     """
 
     seen: Seen
@@ -42,6 +44,7 @@ class Survey(Struct, frozen=True):
     folders: int
     more: bool
     shape: Shape | None = None
+    lookalikes: LooksLikeLegs | None = None
 
     @property
     def included(self) -> list[str]:
@@ -71,12 +74,20 @@ async def survey(directory: Path, layouts: Sequence[Layout], tables: Iterable[He
             source.is_audio,
             lambda entry, limit: read_small(source, entry, limit),
         )
+        alike = await to_thread.run_sync(_lookalikes, source, listings)
         bundles = [each for listing in listings for each in gather(listing, source.is_audio, ())[0]]
     paths = tuple(bundle.path for bundle in bundles)
     extensions = Counter(path[path.rfind(".") :].lower() for path in paths)
     folders = sum(any(source.is_audio(e.path) for e in each.entries) for each in listings)
     seen = Seen(paths, beside, tuple(tables))
-    return Survey(seen, tuple(bundles), extensions, folders, more, shape)
+    return Survey(seen, tuple(bundles), extensions, folders, more, shape, alike)
+
+
+def _lookalikes(source: DirectorySource, listings: Sequence[Listing]) -> LooksLikeLegs | None:
+    found = Lookalikes()
+    for listing in listings:
+        found.see((each.path for each in listing.entries), source.is_audio)
+    return found.look(source)
 
 
 async def _listings(source: DirectorySource) -> tuple[list[Listing], bool]:

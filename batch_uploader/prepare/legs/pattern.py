@@ -1,7 +1,7 @@
 """Which files are the legs of a call by their names, and what lies beside them: pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
@@ -114,5 +114,6 @@ def _expression(name: str, ends: str) -> re.Pattern[str]:
     return re.compile(f"{above}{before}{call}{after}(?P<ext>{ends})", re.IGNORECASE | re.DOTALL)
 
 
-KNOWN: Final = tuple(map(LegPattern.parse, ("-in/-out", "-rx/-tx", "_in/_out", "recv_/trans_")))
+_NAMES: Final = ("-in/-out", "-rx/-tx", "_in/_out", "recv_/trans_")
+KNOWN: Final[Mapping[str, LegPattern]] = {name: LegPattern.parse(name) for name in _NAMES}
 """What PBXs add: the first leg is what came from the channel, the second what was sent to it."""

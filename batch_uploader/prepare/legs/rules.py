@@ -85,7 +85,7 @@ class LegRules(Struct, frozen=True):
     @property
     def speaker(self) -> Speaker | SpeakerColumn | None:
         """Who is heard on the first leg: as told, or what is usual for the known patterns."""
-        usual = all(each in KNOWN for each in self.patterns)
+        usual = all(each in KNOWN.values() for each in self.patterns)
         return self.first or (Speaker.CALLER if usual else None)
 
 
