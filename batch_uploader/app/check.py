@@ -140,7 +140,8 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
             for listener in listeners:
                 listener(seen)
         summary.passed_over = planner.others.found()
-        summary.lookalikes = await to_thread.run_sync(planner.lookalikes.look, source)
+        if rules.legs is None:
+            summary.lookalikes = await to_thread.run_sync(planner.lookalikes.look, source)
         if isinstance(known, OnRecord):
             other = await new_settings(known.reader, preparer)
             summary.surprises = () if other is None else other.lines(summary.to_send)

@@ -77,10 +77,10 @@ class CheckSummary(Struct):
     ``gone`` is how many recordings on record are gone, if these are most of them.
     ``left_out_by`` counts what filters leave out, by filter. ``passed_over`` are the files that
     look like audio and are not taken, by kind, ``lookalikes`` look like legs and are not joined.
-    ``to_convert`` of ``to_send`` are converted, ``to_convert_duration`` seconds; ``unconverted`` could be, but earlier versions refused
-    them. ``faults`` are rows of tables that cannot be used, ``surprises`` what the run would do
-    suddenly with other settings than those of the last one. ``named`` of ``to_send`` have the ID
-    of ``--call-id``.
+    ``to_convert`` of ``to_send`` are converted, ``to_convert_duration`` seconds; ``unconverted``
+    could be, but earlier versions refused them. ``faults`` are rows of tables that cannot be used,
+    ``surprises`` what the run would do suddenly with other settings than those of the last one.
+    ``named`` of ``to_send`` have the ID of ``--call-id``.
     """
 
     to_send: int = 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def joined_by(source: Source, legs: LegRules | None) -> Source:
     """The source with the legs of each call as one recording, if it is said what legs are."""
-    return source if legs is None else JoinedSource(source, legs)
+    return source if legs is None or not legs.patterns else JoinedSource(source, legs)
 
 
 def preparer_of(

@@ -252,7 +252,7 @@ class Uploader:
         try:
             await self._run_record.begin(run_id)
             await self._engine.run()
-            self.lookalikes = await to_thread.run_sync(self._planner.lookalikes.look, self._source)
+            await self._look_for_legs()
             await self._require_same_source()
             await self._remember_described()
             await self._ledger.check()
@@ -367,6 +367,11 @@ class Uploader:
                 failure = RuntimeError(f"the listener {listener!r} raised CancelledError")
                 failure.__cause__ = error
                 self._engine.fail(failure)
+
+    async def _look_for_legs(self) -> None:
+        if self._rules.legs is None:
+            look = self._planner.lookalikes.look
+            self.lookalikes = await to_thread.run_sync(look, self._source)
 
     async def _report_unlisted(self) -> None:
         """Report doubts whose files were moved or removed."""

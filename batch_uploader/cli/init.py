@@ -30,6 +30,8 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.zones import time_zone
 from batch_uploader.layouts import Layout
 from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
+from batch_uploader.prepare.legs.pattern import LegPattern
+from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.prepare.sidecar import FieldType, Kind
 from batch_uploader.settings import CREDENTIALS, FILE_NAME, Settings
 from batch_uploader.sources.directory import DirectorySource
@@ -204,7 +206,8 @@ async def _answers(
     if "kind" in settings.flags:
         kinds = frozenset({settings.one_of("kind", Kind.TWO_CHANNEL)})
     else:
-        kinds = await to_thread.run_sync(kinds_of, settings.directory, found.bundles)
+        legs = _legs(layout, given)
+        kinds = await to_thread.run_sync(kinds_of, settings.directory, found.bundles, legs)
     if len(kinds) > 1:
         output.hint(
             "the recordings have one and two channels, so the kind of the connection is left open:"
@@ -263,6 +266,16 @@ def _ask_timezone() -> str:
             output.error(error.problem, *error.hints)
         else:
             return zone
+
+
+def _legs(layout: Layout | None, given: Mapping[str, object]) -> LegRules | None:
+    """Which files are legs by the settings that are written."""
+    told = given.get("legs") or (layout.settings.get("legs") if layout is not None else None)
+    named = told.get("pattern") if isinstance(told, dict) else told
+    texts = [named] if isinstance(named, str) else named
+    if not isinstance(texts, list):
+        return None
+    return LegRules(tuple(LegPattern.parse(str(each)) for each in texts))
 
 
 def _ask_legs(alike: LooksLikeLegs) -> bool:

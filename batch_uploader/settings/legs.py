@@ -10,7 +10,7 @@ from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker,
 from batch_uploader.settings.given import RawSetting, closest
 
 _KEYS: Final = {"legs": frozenset({"pattern", "first", "offsets"}), "stereo": frozenset({"left"})}
-_OF_COLUMN: Final = frozenset({"column", "agent", "client"})
+_OF_COLUMN: Final = frozenset({"column", *(each.value for each in Speaker)})
 
 
 def read_legs(layers: ChainMap[str, RawSetting]) -> LegRules | None:
@@ -85,11 +85,8 @@ def _speaker(given: RawSetting | None) -> Speaker | SpeakerColumn | None:
         return given.one_of(Speaker)
     found = _entries(given, _OF_COLUMN)
     try:
-        return SpeakerColumn(
-            found["column"].word() if "column" in found else "",
-            found["agent"].texts() if "agent" in found else (),
-            found["client"].texts() if "client" in found else (),
-        )
+        column = found.pop("column").word() if "column" in found else ""
+        return SpeakerColumn(column, **{name: each.texts() for name, each in found.items()})
     except ConfigError as error:
         if error.problem.startswith(given.origin):
             raise

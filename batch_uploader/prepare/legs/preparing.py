@@ -1,12 +1,14 @@
 """Makes the two legs of a call a recording that is ready to be claimed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
+from batch_uploader.core.naming import base_name
 from batch_uploader.core.parts import Part
+from batch_uploader.prepare.audio import DefectKind
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.convert.joining import Joined, Legs, foretell, join
 from batch_uploader.prepare.filters import LeftOut
@@ -16,6 +18,9 @@ from batch_uploader.prepare.legs.starts import offsets_of
 
 if TYPE_CHECKING:
     from batch_uploader.prepare.rules import Rules
+
+
+_SIDES: Final = 2
 
 
 class Sound(Struct, frozen=True):
@@ -37,12 +42,14 @@ def look(
         wrong: tuple[Defect, ...] = (lacking(bundle.audio),)
     else:
         wrong = found.defects
+    if found.legs is not None and rules.audio.channels not in {None, _SIDES}:
+        wrong = (_two_channels(bundle.path, rules.audio.channels),)
     info: AudioInfo | Defect = wrong[0] if found.legs is None else foretell(found.legs)
     if found.legs is None or say_length(found.legs):
         left = rules.leave_out(metadata, bundle.audio.mtime_ns, info)
         if left is not None:
             return left
-    if isinstance(metadata, tuple) or found.legs is None:
+    if isinstance(metadata, tuple) or found.legs is None or wrong:
         return (*(metadata if isinstance(metadata, tuple) else ()), *wrong)
     crossed = rules.legs is not None and crossed_legs(
         bundle.path, metadata, rules.legs, rules.channels
@@ -65,7 +72,21 @@ def joined(opened: OpenLegs, bundle: Bundle, sound: Sound, rules: "Rules") -> Jo
     """The recording that these legs make. Blocking: it takes as long as decoding does."""
     made = join(bundle.path, sound.legs, rules.audio, swapped=sound.crossed)
     opened.require_rest()
+    if isinstance(made, Defect) and made.path == bundle.path and made.kind != DefectKind.LEGS:
+        # There is no file at its path that a command could mend.
+        names = " and ".join(base_name(part.path) for part in bundle.parts)
+        return replace(made, cure=f"mend or exclude its legs, {names}")
     return made
+
+
+def _two_channels(path: str, wanted: int | None) -> Defect:
+    return Defect(
+        path,
+        DefectKind.CHANNELS,
+        f"its two legs make {_SIDES} channels, and the connection expects {wanted}",
+        "send it to a connection for 2 channels, or leave out --legs (legs = [] in the settings)"
+        " where the mix is there",
+    )
 
 
 def parts_of(call: Entry, essences: tuple[bytes | None, ...]) -> tuple[Part, ...]:

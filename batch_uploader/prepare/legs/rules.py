@@ -33,20 +33,35 @@ class Speaker(StrEnum):
 
 
 class SpeakerColumn(Struct, frozen=True):
-    """A field or column that says it of each recording: its values for either of the two."""
+    """A field or column that says it of each recording, by the values for each ``Speaker``."""
 
     column: str
-    agent: tuple[str, ...]
-    client: tuple[str, ...]
+    agent: tuple[str, ...] = ()
+    client: tuple[str, ...] = ()
+    caller: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        both = {each.casefold() for each in self.agent} & {each.casefold() for each in self.client}
-        if not self.column or not self.agent or not self.client or both:
+        values = [each.casefold() for some in self._by_speaker().values() for each in some]
+        if not self.column or not values or len({*values}) < len(values):
             raise ConfigError(
-                "a column that says who is heard needs a name, and different values for agent and"
-                " client",
+                "a column that says who is heard needs a name, and different values for each",
                 hint='write it like {column = "channel", agent = ["0"], client = ["1"]}',
             )
+
+    def speaker(self, value: str) -> Speaker | None:
+        """Who a value means, None if it is not among those."""
+        by = self._by_speaker()
+        found = (who for who in by if value.casefold() in {each.casefold() for each in by[who]})
+        return next(found, None)
+
+    def _by_speaker(self) -> dict[Speaker, tuple[str, ...]]:
+        return {
+            Speaker.AGENT: self.agent,
+            Speaker.CLIENT: self.client,
+            Speaker.CALLER: self.caller,
+            Speaker.CALLED: self.called,
+        }
 
 
 def columns_of(speaker: Speaker | SpeakerColumn | None) -> tuple[str, ...]:
@@ -55,8 +70,9 @@ def columns_of(speaker: Speaker | SpeakerColumn | None) -> tuple[str, ...]:
 
 
 class LegRules(Struct, frozen=True):
-    """Which files are legs. ``first`` is who is heard on the first one; None where that is unknown.
+    """Which files are legs: none without a pattern.
 
+    ``first`` is who is heard on the first one, None where that is unknown.
     A leg whose other one is missing is a defect, or with ``alone`` sent by itself. ``offsets`` are
     the fields or columns that say when either leg began, in seconds from any moment; None if both
     began together.
@@ -69,8 +85,6 @@ class LegRules(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         require_type("alone", self.alone, bool)
-        if not self.patterns:
-            raise ConfigError("there is no pattern of legs", hint="specify one, like -in/-out")
 
     def place(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
         """Of which call a file is a leg, by the first pattern that fits."""

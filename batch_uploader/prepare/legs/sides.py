@@ -34,10 +34,11 @@ def _crossed(
 
 
 def _agent_first(path: str, metadata: Metadata, first: Speaker | SpeakerColumn) -> bool | Defect:
-    if isinstance(first, SpeakerColumn):
-        return _by_column(path, metadata, first)
-    if first in {Speaker.AGENT, Speaker.CLIENT}:
-        return first is Speaker.AGENT
+    who = _speaker(path, metadata, first) if isinstance(first, SpeakerColumn) else first
+    if isinstance(who, Defect):
+        return who
+    if who in {Speaker.AGENT, Speaker.CLIENT}:
+        return who is Speaker.AGENT
     outgoing = _outgoing(metadata)
     if outgoing is None:
         return Defect(
@@ -47,21 +48,20 @@ def _agent_first(path: str, metadata: Metadata, first: Speaker | SpeakerColumn) 
             f"have the metadata say it in {_OUTGOING} (true, false) or direction (in, out), or say"
             ' who is heard there in all calls: "agent" or "client" in [legs] or [stereo]',
         )
-    return outgoing is (first is Speaker.CALLER)
+    return outgoing is (who is Speaker.CALLER)
 
 
-def _by_column(path: str, metadata: Metadata, first: SpeakerColumn) -> bool | Defect:
+def _speaker(path: str, metadata: Metadata, first: SpeakerColumn) -> Speaker | Defect:
     told = (metadata.fields.get(first.column) or metadata.ids.get(first.column, "")).strip()
-    for values, agent in ((first.agent, True), (first.client, False)):
-        if told.casefold() in {each.casefold() for each in values}:
-            return agent
+    if (found := first.speaker(told)) is not None:
+        return found
     return Defect(
         path,
         "side-unknown",
-        f"its {first.column} is {told!r}, which says neither agent nor client"
+        f"its {first.column} is {told!r}, which does not say who is heard where"
         if told
         else f"it has no {first.column}, which says on which side the agent is",
-        "add the value to agent or client in [legs] or [stereo], or correct the metadata",
+        "add the value in [legs] or [stereo], or correct the metadata",
         field=first.column,
     )
 

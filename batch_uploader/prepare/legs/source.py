@@ -88,11 +88,12 @@ class JoinedSource:
             async for listing in listings:
                 # What lies in another folder is looked for there.
                 if across:
-                    yield await to_thread.run_sync(self._joined, listing)
+                    yield await to_thread.run_sync(self.joined, listing)
                 else:
-                    yield self._joined(listing)
+                    yield self.joined(listing)
 
-    def _joined(self, listing: Listing) -> Listing:
+    def joined(self, listing: Listing) -> Listing:
+        """A folder with its legs joined. Blocking if they lie in several folders."""
         legs: list[_Leg] = []
         kept: list[Entry] = []
         for entry in listing.entries:

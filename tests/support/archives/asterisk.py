@@ -43,6 +43,13 @@ def _one(made, rows, call):
     elif number % 40 == 8:
         rows.append(row | {"disposition": "NO ANSWER", "answer": "", "billsec": 0})
         made.defect(f"{stem}.wav", sound.nothing(), call, "empty")
+    elif number % 40 == 10:
+        rows.append(row)
+        legs = {
+            f"{stem}-{side}.wav": sound.wav(sound.part(call, n))
+            for n, side in enumerate(("in", "out"))
+        }
+        made.joined(f"{stem}.wav", legs, call, sound.wav(call), **told)
     elif number % 40 == 9:
         made.lost(f"{stem}.wav", sound.wav(call), call)  # its record was over 1,024 bytes
     else:

@@ -119,7 +119,8 @@ class Archive:
     ``talks`` has the fields of those that should go up, ``defects`` the kind of the defect of those
     that the service would refuse, ``undescribed`` those that nothing describes, ``passed_over``
     those that are not taken for recordings. ``converted`` has the fields of the defects that go up
-    once their sound is converted. ``answers`` is what only a human knows.
+    once their sound is converted, ``legs`` the files of those talks that are joined. ``answers`` is
+    what only a human knows.
     """
 
     root: Path
@@ -130,6 +131,7 @@ class Archive:
     converted: dict[str, dict[str, str]] = field(default_factory=dict)
     undescribed: set[str] = field(default_factory=set)
     passed_over: set[str] = field(default_factory=set)
+    legs: dict[str, set[str]] = field(default_factory=dict)
 
     def put(self, path, content, when):
         """A file, last changed when its call had ended."""
@@ -142,6 +144,15 @@ class Archive:
     def talk(self, path, content, call, **fields):
         """A recording that should go up."""
         self.put(path, content, call.end)
+        self.talks[path] = call.fields(**fields)
+
+    def joined(self, path, legs, call, mix=None, **fields):
+        """A recording that is made of two legs, which may lie beside their mix."""
+        for leg, content in legs.items():
+            self.put(leg, content, call.end)
+        self.legs[path] = {*legs}
+        if mix is not None:
+            self.put(path, mix, call.end)
         self.talks[path] = call.fields(**fields)
 
     def defect(self, path, content, call, kind):

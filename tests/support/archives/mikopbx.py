@@ -46,6 +46,13 @@ def _one(made, rows, call):
         made.refused(f"{path}.webm", sound.webm(call, tags), call, "format", **told)
     elif number % 50 == 12:
         made.lost(f"{path}.mp3", sound.mp3(call, 2), call)
+    elif number % 50 == 14:
+        rows.append(row)
+        legs = {
+            f"{path}_{side}.wav": sound.wav(sound.part(call, n))
+            for n, side in enumerate(("in", "out"))
+        }
+        made.joined(f"{path}.wav", legs, call, **told)
     elif number % 40 == 13:
         rows.append(row | {"recordingfile": ""})
         made.talk(f"{path}.mp3", sound.mp3(call, 2), call, **told)
