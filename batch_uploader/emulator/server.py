@@ -186,7 +186,7 @@ class Emulator:
                 f"cannot listen on {_target(self._host, port)}: the port is taken or not allowed",
                 hint="choose another with --metadata-port",
             ) from error
-        stack.push_async_callback(metadata.close)
+        stack.callback(metadata.close)
 
     async def stop_listening(self) -> None:
         """Refuse connections from now on and close those that are open."""

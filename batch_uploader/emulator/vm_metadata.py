@@ -28,11 +28,11 @@ class MetadataService:
         chosen: int = self._server.sockets[0].getsockname()[1]
         return chosen
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Refuse connections from now on."""
         if self._server is not None:
+            # Not wait_closed: that waits for clients, which may have gone to sleep.
             self._server.close()
-            await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

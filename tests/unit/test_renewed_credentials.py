@@ -7,19 +7,37 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.metadata_service import http, metadata_service, token
 
-from batch_uploader.core.errors import ConfigError, NoSuchService, NotSent, Unauthorized
+from batch_uploader.core.errors import (
+    ConfigError,
+    NoSuchService,
+    NotSent,
+    SinkError,
+    Unauthorized,
+)
 from batch_uploader.sinks.speechsense.authorization import Authorization
 from batch_uploader.sinks.speechsense.commands import ApiKeyCommand, IamTokenCommand
 from batch_uploader.sinks.speechsense.credentials import ApiKey, IamTokenFile
 from batch_uploader.sinks.speechsense.vm_metadata import VmMetadataToken
 
 CANARY = "t1.9euelZqCanary0123456789abcdef"
+
+
+PIECES = (
+    *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n", b"\n", b":", b"\0"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 49\r\n", b"\xff", b"NaN", b"}"),
+    *(b'{"access_token": "t1.abcdefgh", "expires_in": 60}', b"31\r\n", b"-1\r\n", b"null"),
+    *(b"9" * 30, b"f" * 20 + b"\r\n", b'{"access_token":', b'"expires_in":', b"9" * 400),
+)
+"""Of what answers are made, and of what breaks a parser."""
 
 
 class Clock:
@@ -102,6 +120,17 @@ class TestMetadataService:
         assert type(caught.value) is kind
         assert address in caught.value.problem
 
+    @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=12).map(b"".join))
+    @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 20 + b"\r\n")
+    @example(http('{"access_token": "t1.abcdefgh", "expires_in": ' + "9" * 400 + "}"))
+    def test_no_answer_at_all_raises_anything_else(self, answer):
+        async def ask():
+            async with metadata_service(answer) as (address, _):
+                return await VmMetadataToken(address).header()
+
+        with suppress(SinkError):
+            assert asyncio.run(ask()) == "Bearer t1.abcdefgh"
+
     @pytest.mark.parametrize("life", ["soon", True, -5, 0, None, 1e400, {}])
     async def test_a_life_that_cannot_be_one_makes_no_storm(self, life):
         clock = Clock()
@@ -113,6 +142,14 @@ class TestMetadataService:
                 assert await credentials.header() == "Bearer t1.abcdefgh"
                 clock.now += 1
             assert len(requests) == 1
+
+    async def test_a_token_that_lives_for_a_moment_is_not_requested_without_end(self):
+        async with metadata_service(token("t1.brief", 0.001)) as (address, requests):
+            credentials = VmMetadataToken(address)
+            for _ in range(20):
+                assert await credentials.header() == "Bearer t1.brief"
+                await asyncio.sleep(0.05)
+            assert 2 <= len(requests) <= 3
 
     async def test_silence_ends_and_is_worth_another_attempt(self):
         async with metadata_service(None) as (address, _):
@@ -387,5 +424,6 @@ class TestRefused:
         header = await authorization.header()
         assert not await authorization.replaced(header)
         path.write_text("another")
-        assert await authorization.replaced(header)
+        replaced = await asyncio.gather(*(authorization.replaced(header) for _ in range(16)))
+        assert replaced == [True] * 16
         assert await authorization.header() == "Bearer another"

@@ -22,6 +22,7 @@ from batch_uploader.sinks.speechsense.renewal import IssuedToken, Renewable
 from batch_uploader.sinks.speechsense.secret import LONGEST_SECRET, sound
 
 _TIMEOUT: Final = 60.0
+_KILLED_WITHIN: Final = 2.0
 _MOST_OUTPUT: Final = 2 * LONGEST_SECRET
 _MOST_ERRORS: Final = 4096
 _QUOTED: Final = 200
@@ -181,5 +182,6 @@ async def _kill(process: Process) -> None:
         else:
             # Also what it started, which may hold its output open.
             os.killpg(process.pid, signal.SIGKILL)
-    with anyio.CancelScope(shield=True):
-        await process.wait()
+    # What left the group may hold the output open for ever.
+    with anyio.move_on_after(_KILLED_WITHIN, shield=True):
+        await process.communicate()

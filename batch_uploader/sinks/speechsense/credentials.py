@@ -1,6 +1,5 @@
 """Credentials, and the files that hold them. No class here shows its secret in a repr."""
 
-import math
 import os
 import stat
 import time
@@ -97,6 +96,8 @@ class IamTokenFile:
     ) -> None:
         self._path = path = as_path("path", path)
         self._clock = clock
+        self._looking = anyio.Lock()
+        self._refused = False
         self._looked = clock()
         # Stat before reading, so that a write in between is seen as a change.
         self._seen = _version(path)
@@ -113,14 +114,21 @@ class IamTokenFile:
     def refused(self, header: str) -> None:
         """The service refused this header: look at the file at once."""
         if header == self._header:
-            self._looked = -math.inf
+            self._refused = True
 
     async def header(self) -> str:
         """The token of the file, at most a few seconds old."""
-        if self._clock() - self._looked >= _LOOK_EVERY:
-            self._looked = self._clock()
-            await anyio.to_thread.run_sync(self._look)
+        # Only one that replaces a refused token is worth waiting for.
+        if self._refused or (self._due and not self._looking.locked()):
+            async with self._looking:
+                if self._refused or self._due:
+                    await anyio.to_thread.run_sync(self._look)
+                    self._refused, self._looked = False, self._clock()
         return self._header
+
+    @property
+    def _due(self) -> bool:
+        return self._clock() - self._looked >= _LOOK_EVERY
 
     def _look(self) -> None:
         version = _version(self._path)

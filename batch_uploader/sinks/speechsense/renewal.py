@@ -12,6 +12,7 @@ from batch_uploader.core.errors import NotSent, SinkError, Unauthorized
 
 _AHEAD: Final = 3600.0
 _LONGEST_LIFE: Final = 12 * 3600.0
+_SHORTEST_LIFE: Final = 1.0
 _ASSUMED_LIFE: Final = 60.0
 """If a token has expired by our clock when it is issued: then the clocks differ."""
 _UNKNOWN_LIFE: Final = 3600.0
@@ -105,6 +106,8 @@ class Renewable(ABC):
         if issued.life is None:
             self._renew_at, self._ends_at = now + _UNKNOWN_LIFE / 2, math.inf
             return
-        life = min(issued.life, _LONGEST_LIFE) if issued.life > 0 else _ASSUMED_LIFE
+        life = max(_SHORTEST_LIFE, min(issued.life, _LONGEST_LIFE))
+        if issued.life <= 0:
+            life = _ASSUMED_LIFE
         self._ends_at = now + life
         self._renew_at = self._ends_at - min(_AHEAD, life / 2)

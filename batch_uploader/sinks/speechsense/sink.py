@@ -14,6 +14,7 @@ from batch_uploader.core.errors import (
     ConfigError,
     InDoubt,
     NotSent,
+    Rejected,
     SearchFailed,
     SinkError,
     SourceChanged,
@@ -182,6 +183,9 @@ class SpeechSenseSink:
             connection_id=recording.connection_id,
             scheme=header.partition(" ")[0],
         )
+        if isinstance(error, Rejected):
+            # It was let in.
+            self._authorization.accepted(header)
         refused = isinstance(error, Unauthorized) and end.code is grpc.StatusCode.UNAUTHENTICATED
         if refused and await self._authorization.replaced(header):
             raise NotSent(error.problem, code=error.code, request_id=error.request_id)

@@ -3,7 +3,6 @@
 import http.client
 import io
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,6 +23,7 @@ _PORT: Final = 80
 _ANOTHER_CLOUDS: Final = "ya29."
 """A VM of Google Cloud has a service at the same address; its token is nobody else's business."""
 _LARGEST_ANSWER: Final = 64 * 1024
+_LONGEST_LIFE: Final = 1e9
 _QUOTED: Final = 120
 
 
@@ -121,7 +121,7 @@ class VmMetadataToken(Renewable):
         try:
             response.begin()
             return response.status, response.read().decode("utf-8", "replace")
-        except (http.client.HTTPException, ValueError, OSError):
+        except Exception:  # noqa: BLE001 - http.client may raise anything, as OverflowError
             raise refusal from None
 
 
@@ -156,7 +156,7 @@ def _token(body: str) -> tuple[str | None, float | None]:
         token, life = content["access_token"], content.get("expires_in")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None, None
-    known = isinstance(life, int | float) and not isinstance(life, bool) and math.isfinite(life)
+    known = isinstance(life, int | float) and abs(life) < _LONGEST_LIFE and life is not True
     return (token, float(life) if known else None) if is_secret(token) else (None, None)
 
 
