@@ -1,8 +1,10 @@
 """What a human decides about recordings, one by one or in a file for many."""
 
+import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -15,11 +17,7 @@ from batch_uploader.core.states import Status, Verdict, decided_by
 _LONGEST_TALK_ID = 200
 _FORM = re.compile(r"[A-Za-z0-9][\w.:-]*", re.ASCII)
 _PLACEHOLDERS = frozenset({"ID", "TALK-ID", "TALK_ID"})
-_WORDS = {
-    verdict.value.removeprefix("--"): verdict
-    for verdict in Verdict
-    if verdict is not Verdict.UPLOADED
-}
+_WORDS = {verdict.value.removeprefix("--"): verdict for verdict in Verdict}
 
 
 class Resolution(Struct, frozen=True):
@@ -87,65 +85,140 @@ class Resolution(Struct, frozen=True):
 class PathDecision(Struct, frozen=True):
     """What was decided about the recording of this path, of any connection if it names none.
 
-    Unless it is ``explicit`` it counts only if the recording needs attention.
+    Unless it is ``explicit`` it counts only if the recording needs attention. ``where`` names the
+    line that it comes from; ``is_defused`` if the path is written as ``manifest`` writes one that a
+    spreadsheet would run.
     """
 
     path: str
     resolution: Resolution
     connection_id: str | None = None
     explicit: bool = True
+    where: str = ""
+    is_defused: bool = False
 
 
 def read_decisions(
-    lines: Iterable[str], where: str, usual: Resolution | None = None
+    lines: Iterable[str],
+    where: str,
+    usual: Resolution | None = None,
+    faults: list[ConfigError] | None = None,
 ) -> list[PathDecision]:
-    """The decisions in these lines, each a path or a JSON object with a ``path``.
+    """The decisions in these lines: CSV with a header, or each a path or a JSON object.
 
-    An object may have a ``decision`` (resend, duplicate or give-up) and a ``connection_id``, as a
-    line of the manifest does; other keys are ignored. ``usual`` is the decision of the others; if
-    it is None they are left out. For an object it counts only if the recording needs attention, as
-    a manifest has all. ``where`` names the file in errors. Raises ConfigError.
+    Column or key ``path`` names the recording, ``decision`` is resend, duplicate, give-up,
+    acknowledge, or talk-id with the ID in ``talk_id``; ``connection_id`` may be there, as in the
+    manifest; others are ignored. ``usual`` is the decision of those that have none; if it is None
+    they are left out. It counts only if the recording needs attention, as a manifest has all.
+    ``where`` names the file in errors. Raises ConfigError at the first line with a fault; with
+    ``faults`` these are added there instead, and the other lines count; of two that contradict
+    each other neither does.
     """
     decisions: dict[tuple[str, str | None], PathDecision] = {}
+    contradicted: set[tuple[str, str | None]] = set()
     read = 0
-    for number, line in enumerate(lines, 1):
-        if not (text := line.strip("\r\n")):
-            continue
+    for number, text in _rows(lines):
         read += 1
-        decision = _decision(text, f"{where}, line {number}", usual)
-        if decision is None:
-            continue
-        key = decision.path, decision.connection_id
-        if decisions.setdefault(key, decision) != decision:
-            raise ConfigError(
-                f"{where}, line {number}: an earlier line decides otherwise", hint="keep one"
-            )
-    if not decisions:
+        line = f"{where}, line {number}"
+        try:
+            decision = _decision(text, line, usual)
+            if decision is None:
+                continue
+            key = decision.path, decision.connection_id
+            before = decisions.setdefault(key, decision)
+            if before.resolution != decision.resolution or before.explicit != decision.explicit:
+                contradicted.add(key)
+            _require_one(before, decision, line)
+        except ConfigError as fault:
+            if faults is None:
+                raise
+            faults.append(fault)
+    if not decisions and not faults:
         raise ConfigError(
             f"{where}: no line has a decision" if read else f"{where}: it is empty",
             hint='specify --resend or --duplicate for all, or add "decision": "resend" or'
             ' "duplicate" to the lines',
         )
-    return list(decisions.values())
+    return [each for key, each in decisions.items() if key not in contradicted]
 
 
-def _decision(text: str, where: str, usual: Resolution | None) -> PathDecision | None:
-    found = _object(text)
-    if found is None:
-        return None if usual is None else PathDecision(text, usual)
-    path, connection_id = found.get("path"), found.get("connection_id")
+def _require_one(before: PathDecision, after: PathDecision, where: str) -> None:
+    if before.resolution != after.resolution or before.explicit != after.explicit:
+        raise ConfigError(f"{where}: an earlier line decides otherwise", hint="keep one")
+
+
+_Row: TypeAlias = "str | Mapping[str, object]"
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, _Row]]:
+    """The lines that are not empty, with their numbers; those of a CSV as mappings."""
+    numbered = enumerate(lines, 1)
+    for number, line in numbered:
+        if not (text := line.strip("\r\n")):
+            continue
+        header = _header(text)
+        if header is not None:
+            yield from _cells(numbered, *header, number)
+            return
+        yield number, text if (found := _object(text)) is None else found
+
+
+def _header(text: str) -> tuple[list[str], str] | None:
+    """The columns of a CSV and what is between them, if the line is its header."""
+    for delimiter in ",;\t":
+        names = next(csv.reader([text], delimiter=delimiter), [])
+        columns = [name.strip().lower() for name in names]
+        if len(columns) > 1 and "path" in columns:
+            return columns, delimiter
+    return None
+
+
+def _cells(
+    numbered: Iterable[tuple[int, str]], columns: list[str], delimiter: str, above: int
+) -> Iterator[tuple[int, _Row]]:
+    reader = csv.reader((line for _, line in numbered), delimiter=delimiter)
+    for cells in reader:
+        filled = {name: cell for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+        if filled:
+            yield above + reader.line_num, filled
+
+
+def _decision(row: _Row, where: str, usual: Resolution | None) -> PathDecision | None:
+    if isinstance(row, str):
+        return None if usual is None else PathDecision(row, usual, where=where)
+    path, connection_id = row.get("path"), row.get("connection_id")
     if not isinstance(path, str) or not path:
         raise ConfigError(f"{where}: it has no path", hint='write it like {"path": "a.wav"}')
     if not isinstance(connection_id, str | None):
         raise ConfigError(f"{where}: connection_id is not a text", hint="leave it out")
-    word = found.get("decision")
+    defused = "path" in str(row.get("defused") or "").split()
+    resolution = _resolution(row, where)
+    if resolution is not None:
+        return PathDecision(path, resolution, connection_id, where=where, is_defused=defused)
+    if usual is None:
+        return None
+    return PathDecision(path, usual, connection_id, explicit=False, where=where, is_defused=defused)
+
+
+def _resolution(row: Mapping[str, object], where: str) -> Resolution | None:
+    word = row.get("decision")
     if word is None:
-        return None if usual is None else PathDecision(path, usual, connection_id, explicit=False)
-    if not isinstance(word, str) or word.replace("_", "-") not in _WORDS:
+        return None
+    name = word.strip().lower().replace("_", "-") if isinstance(word, str) else ""
+    if name not in _WORDS:
         raise ConfigError(
             f"{where}: unknown decision {word!r}", hint=f"the decisions are {', '.join(_WORDS)}"
         )
-    return PathDecision(path, Resolution(_WORDS[word.replace("_", "-")]), connection_id)
+    if _WORDS[name] is not Verdict.UPLOADED:
+        return Resolution(_WORDS[name])
+    talk_id = row.get("talk_id")
+    if not isinstance(talk_id, str) or not talk_id:
+        raise ConfigError(f"{where}: it has no talk_id", hint="copy it from the console")
+    try:
+        return Resolution(Verdict.UPLOADED, talk_id.strip())
+    except ConfigError as fault:
+        problem = fault.problem.removeprefix("--talk-id: ")
+        raise ConfigError(f"{where}: talk_id: {problem}", hint=fault.hints) from fault
 
 
 def _object(text: str) -> dict[str, object] | None:

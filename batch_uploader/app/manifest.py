@@ -1,7 +1,7 @@
 """Exports the ledger."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 
 from batch_uploader.app.places import (
@@ -15,6 +15,7 @@ from batch_uploader.app.places import (
 from batch_uploader.core.cells import defuse
 from batch_uploader.core.checks import as_path
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.states import Status
 from batch_uploader.host.files import replace_atomically
 from batch_uploader.ledgers.manifest import Format, Writable, export
 from batch_uploader.ledgers.sqlite import LedgerReader
@@ -26,6 +27,7 @@ async def export_manifest(
     *,
     form: Format = Format.JSONL,
     guard: Callable[[str], str] = defuse,
+    statuses: Collection[Status] | None = None,
     connection_id: str | None = None,
     ledger: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
@@ -33,7 +35,8 @@ async def export_manifest(
     """Write a line for each recording in the ledger, sorted by path. Returns their number.
 
     ``output`` is a file, which is replaced atomically, or a binary stream. ``guard`` converts the
-    cells of a CSV; the default keeps spreadsheets from running formulas. Changes nothing else, and
+    cells of a CSV; the default keeps spreadsheets from running formulas. ``statuses`` leaves out
+    all others; what waits is never in a manifest. Changes nothing else, and
     works during a run. Raises ConfigError, SourceError or LedgerError, and what writing to
     ``output`` raises.
     """
@@ -48,9 +51,10 @@ async def export_manifest(
     if file is not None:
         require_replaceable(file, "--output")
     require_ledger(places)
+    wanted = None if statuses is None else frozenset(statuses)
     async with LedgerReader(places.ledger, places.connection_id) as reader:
         await require_on_record(places, reader)
-        async with aclosing(reader.rows()) as rows:
+        async with aclosing(reader.rows(wanted)) as rows:
             if isinstance(output, Writable):
                 return await export(rows, output, form, guard)
             try:

@@ -24,6 +24,7 @@ from batch_uploader.app.places import (
     require_replaceable,
 )
 from batch_uploader.app.roots import require_not_adopted
+from batch_uploader.core.cells import defuse
 from batch_uploader.core.changes import Change, Remember, Settle, TakeBack
 from batch_uploader.core.checks import require_texts, require_type
 from batch_uploader.core.errors import ConfigError, SourceError
@@ -32,6 +33,7 @@ from batch_uploader.core.parts import paths
 from batch_uploader.core.ports import apply_all
 from batch_uploader.core.records import Record
 from batch_uploader.core.states import (
+    DECIDABLE,
     MAYBE_STORED,
     NEEDS_ATTENTION,
     POSSIBLE,
@@ -123,10 +125,15 @@ class _Wanted(Struct, frozen=True):
         resends = self.resolution is not None and self.resolution.verdict is Verdict.RESEND
         return resends and self.statuses == UNDECIDED
 
-    async def choose(self, ledger: SqliteLedger, places: Places) -> _Chosen:
-        """The recordings with the decision about each. Raises ConfigError if one is unknown."""
+    async def choose(
+        self, ledger: SqliteLedger, places: Places, faults: list[ConfigError] | None
+    ) -> _Chosen:
+        """The recordings with the decision about each. Raises ConfigError if one is unknown.
+
+        With ``faults`` those of ``decisions`` are added there instead.
+        """
         if self.resolution is None or self.decisions:
-            return await _decided(ledger, self.decisions, places)
+            return await _decided(ledger, self.decisions, places, faults)
         if not self.paths:
             chosen = await in_states(ledger, self._states(self.resolution))
         else:
@@ -171,6 +178,7 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     causes: Collection[Cause] = (),
     kinds: Collection[str] = (),
     decisions: Sequence[PathDecision] = (),
+    faults: list[ConfigError] | None = None,
     confirm: Callable[[int], bool] | None = None,
     connection_id: str | None = None,
     ledger: str | os.PathLike[str] | None = None,
@@ -181,7 +189,9 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
     A path may be a folder or a pattern, and then stands for all that need attention there.
     ``causes`` are of possible duplicates: all of them, or those among the paths; ``kinds`` are the
     codes of the errors of what is invalid or rejected, likewise. ``decisions`` have
-    a resolution each; those that a recording does not need are passed over.
+    a resolution each; those that a recording does not need are passed over. With ``faults``
+    decisions about what is not on record, or with a talk of another recording, are added there as
+    errors, and the others are applied.
 
     If some may be billed twice, ``confirm`` is called first, with the number that the service may
     hold; if it returns False, nothing is decided, and None is returned. Without it there is no
@@ -202,9 +212,9 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
         books = Bookkeeping(opened, places.manifest, belonging)
         await require_not_adopted(opened)
         await books.begin()
-        chosen = await wanted.choose(opened, places)
-        talks = {how.talk_id: each.path for each, how in chosen if how.talk_id}
-        await _require_credible(opened, talks, of_any_form=confirm is None)
+        wrong = len(faults or ())
+        chosen = await wanted.choose(opened, places, faults)
+        chosen = await _credible(opened, chosen, faults, of_any_form=confirm is None)
         resent = [each for each, how in chosen if how.verdict is Verdict.RESEND]
         stored = sum(
             each.status in MAYBE_STORED or each.duplicate_of is not None for each in resent
@@ -220,7 +230,7 @@ async def resolve_recordings(  # noqa: PLR0913 - all ways to say which recording
         tuple(await to_thread.run_sync(_gone, places.root, resent) if resent else ()),
         len(left),
         Counter(how.verdict for _, how in chosen),
-        len(decisions) - len(chosen) if decisions else 0,
+        len(decisions) - len(chosen) - len(faults or ()) + wrong if decisions else 0,
     )
 
 
@@ -266,48 +276,95 @@ async def _is_by_hand(ledger: SqliteLedger, record: Record) -> bool:
 
 
 async def _decided(
-    ledger: SqliteLedger, decisions: Sequence[PathDecision], places: Places
+    ledger: SqliteLedger,
+    decisions: Sequence[PathDecision],
+    places: Places,
+    faults: list[ConfigError] | None,
 ) -> _Chosen:
     """The recordings that need these decisions."""
     ours = [each for each in decisions if each.connection_id in {None, ledger.connection_id}]
     known = await by_path(ledger, [each.path for each in ours], places)
+    written = await _as_written(ledger) if any(each.is_defused for each in ours) else {}
     chosen: dict[str, tuple[Record, Resolution]] = {}
     for each in ours:
-        if (record := known.get(each.path)) is None:
-            raise unknown(each.path, places)
+        record = written.get(each.path) if each.is_defused else known.get(each.path)
+        if record is None:
+            _found(faults, unknown(each.path, places), each.where)
+            continue
         ends = each.resolution.ends
         if record.status in (ends if each.explicit else ends & NEEDS_ATTENTION):
             chosen[record.path] = record, each.resolution
     return list(chosen.values())
 
 
-async def _require_credible(
-    ledger: SqliteLedger, paths: Mapping[str, str], *, of_any_form: bool
-) -> None:
-    """Raise ConfigError if one of these talks belongs to another recording than the given path.
+async def _as_written(ledger: SqliteLedger) -> dict[str, Record | None]:
+    """What can be decided about, by its path in a CSV; None if two are written alike."""
+    found: dict[str, Record | None] = {}
+    for record in await in_states(ledger, DECIDABLE):
+        path = defuse(record.path)
+        found[path] = None if path in found else record
+    return found
 
-    Unless it is ``of_any_form``, also if it looks like none of those that the service named.
+
+def _found(faults: list[ConfigError] | None, fault: ConfigError, where: str = "") -> None:
+    """Add a fault, or raise it if faults are not collected."""
+    if faults is None:
+        raise fault
+    if where:
+        fault = ConfigError(f"{where}: {fault.problem}", hint=fault.hints)
+    faults.append(fault)
+
+
+async def _credible(
+    ledger: SqliteLedger,
+    chosen: _Chosen,
+    faults: list[ConfigError] | None,
+    *,
+    of_any_form: bool,
+) -> _Chosen:
+    """Those whose talk can be theirs; the others are faults.
+
+    A talk cannot be if it belongs to another recording, or is named for two. Unless it is
+    ``of_any_form``, nor if it looks like none of those that the service named.
     """
-    if not paths:
-        return
+    named = Counter(how.talk_id for _, how in chosen if how.talk_id)
+    if not named:
+        return chosen
     examples: dict[str, str] = {}
+    owners: dict[str, str] = {}
     async with aclosing(ledger.everything(frozenset({Status.UPLOADED}))) as rows:
         async for row in rows:
-            if row.talk_id and row.talk_id in paths:
-                earlier = " (as it was earlier)" if row.path == paths[row.talk_id] else ""
-                raise ConfigError(
-                    f"--talk-id: the talk {row.talk_id} belongs to {printable(row.path)}{earlier}",
-                    hint="check the SpeechSense console again, or give this one up",
-                )
+            if row.talk_id and row.talk_id in named:
+                owners[row.talk_id] = row.path
             if row.talk_id and row.answered_seq is not None:
                 examples.setdefault(_form(row.talk_id), row.talk_id)
-    odd = [each for each in paths if _form(each) not in examples]
-    if odd and examples and not of_any_form:
-        (first, *_) = examples.values()
-        raise ConfigError(
-            f"--talk-id: {odd[0]} has another form than the talks on record, such as {first}",
-            hint="copy the ID from the SpeechSense console; if it is right as it is, add --yes",
-        )
+    credible = []
+    for record, how in chosen:
+        fault = None
+        if how.talk_id in owners:
+            earlier = " (as it was earlier)" if owners[how.talk_id] == record.path else ""
+            fault = ConfigError(
+                f"--talk-id: the talk {how.talk_id} belongs to"
+                f" {printable(owners[how.talk_id])}{earlier}",
+                hint="check the SpeechSense console again, or give this one up",
+            )
+        elif named[how.talk_id] > 1:
+            fault = ConfigError(
+                f"{printable(record.path)}: the talk {how.talk_id} is named for another one, too",
+                hint="a talk is one recording: check the SpeechSense console again",
+            )
+        elif how.talk_id and examples and not of_any_form and _form(how.talk_id) not in examples:
+            (first, *_) = examples.values()
+            fault = ConfigError(
+                f"--talk-id: {how.talk_id} has another form than the talks on record, such as"
+                f" {first}",
+                hint="copy the ID from the SpeechSense console; if it is right as it is, add --yes",
+            )
+        if fault is None:
+            credible.append((record, how))
+        else:
+            _found(faults, fault)
+    return credible
 
 
 def _form(talk_id: str) -> str:

@@ -222,9 +222,10 @@ def runs(directory: Path, flags: Flags, *, as_json: bool, since: str | None, lim
     ),
     Flag(
         "--from file",
-        "Decide about the recordings in this file (-: stdin): paths, one a line, or lines of the"
-        ' manifest, each perhaps with "decision": "resend", "duplicate", "give-up" or'
-        ' "acknowledge".',
+        "Decide about the recordings in this file (-: stdin): paths, one a line, or what manifest"
+        " writes, as JSON lines or CSV, with a decision filled in: resend, duplicate, give-up,"
+        " acknowledge, or talk-id with the ID as talk_id. Lines with a fault are named, the others"
+        " are applied.",
         metavar="FILE",
         type=PATH,
     ),
@@ -250,7 +251,7 @@ def runs(directory: Path, flags: Flags, *, as_json: bool, since: str | None, lim
         "batch-uploader resolve calls/ --cause changed-audio --duplicate",
         "batch-uploader resolve calls/ '2025/01/*.mp3' --duplicate",
         "batch-uploader resolve calls/ --kind empty --acknowledge",
-        "batch-uploader resolve calls/ --from decided.jsonl",
+        "batch-uploader resolve calls/ --from decided.csv",
         "batch-uploader resolve calls/ --search --stamp-field upload_key",
     ),
 )
@@ -329,13 +330,27 @@ def _given(*flags: tuple[str, object]) -> list[str]:
         " cells.",
         is_flag=True,
     ),
+    Flag(
+        "--status statuses",
+        "Only lines of these statuses, such as invalid,failed.",
+        metavar="S[,S...]",
+    ),
     flags=PLACE,
     examples=(
         "batch-uploader manifest calls/ | jq -r 'select(.status == \"uploaded\") | .talk_id'",
         "batch-uploader manifest calls/ --format csv -o talks.csv",
+        "batch-uploader manifest calls/ --status invalid,failed --format csv -o defects.csv",
     ),
 )
-def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, raw: bool) -> int:
+def manifest(
+    directory: Path,
+    flags: Flags,
+    *,
+    form: str,
+    output: Path | None,
+    raw: bool,
+    statuses: str | None,
+) -> int:
     """Print the result of every recording from the ledger, one line each, sorted by path.
 
     Works during a run. Prints all connections of the ledger, or the one that --connection-id or its
@@ -343,7 +358,7 @@ def manifest(directory: Path, flags: Flags, *, form: str, output: Path | None, r
     """
     from batch_uploader.cli.manifest import manifest as run
 
-    return run(directory, flags, form, output, raw=raw)
+    return run(directory, flags, form, output, raw=raw, statuses=statuses)
 
 
 @command(

@@ -4,6 +4,7 @@ import io
 import signal
 import sys
 import time
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,11 @@ def resolve(directory: Path, flags: Mapping[str, object], wanted: Wanted, *, ask
 
 async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
     places = require_places(settings)
+    faults: list[ConfigError] = []
+    decisions = _listed(wanted.file, wanted.resolution, faults) if wanted.file else ()
+    if wanted.file and not decisions:
+        _tell_faults(faults)
+        return ExitCode.USAGE
     resolved = await resolve_recordings(
         places,
         wanted.resolution,
@@ -83,13 +89,23 @@ async def _resolve(settings: Settings, wanted: Wanted, asks: bool) -> int:
         statuses=frozenset[Status]().union(*(_GROUPS[group] for group in wanted.groups)),
         causes=list(map(_cause, wanted.causes)),
         kinds=wanted.kinds,
-        decisions=_listed(wanted.file, wanted.resolution) if wanted.file else (),
+        decisions=decisions,
+        faults=faults if wanted.file else None,
         confirm=_confirmed if asks else None,
     )
     if resolved is None:
         return ExitCode.ATTENTION
     _tell_resolved(resolved, wanted.resolution, settings)
-    return ExitCode.FINE
+    _tell_faults(faults)
+    return ExitCode.ATTENTION if faults else ExitCode.FINE
+
+
+def _tell_faults(faults: Sequence[ConfigError]) -> None:
+    """Name the lines that were not applied."""
+    for fault in faults[:_SHOWN]:
+        output.error(fault.problem, *fault.hints[:1])
+    if len(faults) > _SHOWN:
+        output.error(f"{plural(len(faults) - _SHOWN, 'more line')} like these")
 
 
 def _cause(word: str) -> Cause:
@@ -101,22 +117,31 @@ def _cause(word: str) -> Cause:
     return Cause(word)
 
 
-def _listed(file: Path, usual: Resolution | None) -> list[PathDecision]:
-    """The decisions of ``--from``."""
+def _listed(file: Path, usual: Resolution | None, faults: list[ConfigError]) -> list[PathDecision]:
+    """The decisions of ``--from``; what is wrong with its lines is added to ``faults``."""
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        lines = io.StringIO(content.decode("utf-8-sig"), newline="\n")
+        lines = io.StringIO(content.decode(_encoding(content)), newline="\n")
     except OSError as error:
         problem = f"--from: {printable(str(file))} cannot be read ({error.strerror})"
         raise ConfigError(problem, hint="check its name and mode") from error
     except UnicodeDecodeError as error:
-        raise ConfigError("--from: it is not UTF-8", hint="save it as UTF-8") from error
-    return read_decisions(lines, "--from", usual)
+        raise ConfigError(
+            "--from: it is not UTF-8", hint="save it as UTF-8, in Excel as CSV UTF-8"
+        ) from error
+    return read_decisions(lines, "--from", usual, faults)
+
+
+def _encoding(content: bytes) -> str:
+    """As Excel writes tables: UTF-8, or UTF-16 with a mark."""
+    return "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def _tell_resolved(resolved: Resolved, resolution: Resolution | None, settings: Settings) -> None:
     words = {
-        Verdict.UPLOADED: f"recorded as talk {resolution.talk_id if resolution else ''}",
+        Verdict.UPLOADED: f"recorded as talk {resolution.talk_id}"
+        if resolution and resolution.talk_id
+        else "recorded with its talk",
         Verdict.RESEND: "to be sent by the next run",
         Verdict.GIVE_UP: "given up",
         Verdict.DUPLICATE: "recorded as duplicate",

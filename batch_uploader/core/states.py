@@ -358,6 +358,9 @@ NEEDS_ATTENTION: Final = _where(lambda row: row.attention is not None)
 LASTING: Final = NEEDS_ATTENTION & _where(lambda row: row.unchanged.action is Action.HOLD)
 """These stay as they are until a human acts: when they were settled, the need arose."""
 
+DECIDABLE: Final = _where(lambda row: bool(row.verdicts))
+"""A human may decide about these."""
+
 
 def decided_by(verdict: Verdict) -> frozenset[Status]:
     """The states in which a human may give this verdict."""

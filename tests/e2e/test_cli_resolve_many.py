@@ -1,5 +1,6 @@
 """``resolve`` decides about many recordings: folders, patterns, lists."""
 
+import csv
 import json
 import subprocess
 
@@ -118,6 +119,84 @@ def test_lines_of_the_manifest_come_through_a_pipe(decided, calls, program):
     assert "--from: it is empty" in result.err
 
 
+def test_lines_with_a_fault_are_named_and_the_others_applied(decided, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"none.wav\n{PATHS[0]}\n\n2025/02\n{PATHS[2]}\n")
+    said = (
+        "2 recordings given up\n"
+        "error: --from, line 1: none.wav is not in the ledger\n"
+        "hint: to see the paths: batch-uploader status "
+    )
+    assert decided("--from", listing, "--give-up", code=1, said=said) == {PATHS[0], PATHS[2]}
+    # In a list a folder stands for nothing.
+    decided("--from", listing, "--give-up", code=1, said="line 4: 2025/02 is not in the ledger")
+
+
+def write(path, rows, encoding="utf-8", delimiter=","):
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("written", [("utf-16", "\t"), ("utf-8-sig", ";"), ("utf-8", ",")])
+def test_a_table_filled_in_by_a_person_is_decided(decided, calls, tmp_path, inside, written):
+    """From ``manifest`` through a spreadsheet, by Excel's ways, back to the ledger."""
+    decided("[x]/e.wav", "--give-up")
+    export = tmp_path / "doubts.csv"
+    exported = ("manifest", calls, "--status", "in_doubt", "--format", "csv", "-o", export)
+    assert inside(*exported).code == 0
+    rows = list(csv.DictReader(export.read_text("utf-8").splitlines()))
+    assert [row["path"] for row in rows] == PATHS[:4]
+    for row, decision in zip(rows, ["talk-id", "give-up", "talk-id", ""], strict=True):
+        row |= {"decision": decision, "talk_id": "talk-1" if decision == "talk-id" else ""}
+    write(export, rows, *written)
+    decided("--from", export, code=1, said="the talk talk-1 is named for another one, too")
+    lines = calls.manifest()
+    assert [lines[path]["status"] for path in PATHS] == [
+        *("in_doubt", "given_up", "in_doubt", "in_doubt", "given_up")
+    ]
+    rows[2]["talk_id"] = "talk-2"
+    write(export, rows, *written)
+    decided("--from", export, said="2 recordings recorded")
+    lines = calls.manifest()
+    assert [lines[path]["talk_id"] for path in PATHS] == ["talk-1", None, "talk-2", None, None]
+
+
+def test_a_talk_of_another_recording_in_a_list_stops_only_its_line(decided, tmp_path):
+    decided(PATHS[0], "--talk-id", "talk-1", "--yes")
+    listing = tmp_path / "list.jsonl"
+    lines = [
+        {"path": PATHS[1], "decision": "talk-id", "talk_id": "talk-1"},
+        {"path": PATHS[2], "decision": "talk-id", "talk_id": "talk-2"},
+    ]
+    listing.write_text("\n".join(map(json.dumps, lines)))
+    said = f"the talk talk-1 belongs to {PATHS[0]}"
+    assert decided("--from", listing, code=1, said=said) == {PATHS[0], PATHS[2]}
+
+
+def test_a_path_that_a_spreadsheet_would_run_is_found_as_it_was_exported(
+    calls, inside, tmp_path, upload
+):
+    calls.broken("=cmd.wav", b"no audio")
+    assert upload().code == 1
+    export = tmp_path / "defects.csv"
+    exported = ("manifest", calls, "--status", "invalid,failed", "--format", "csv", "-o", export)
+    assert inside(*exported).code == 0
+    (row,) = csv.DictReader(export.read_text("utf-8").splitlines())
+    assert row["path"] == "'=cmd.wav"
+    result = inside("resolve", calls, "--from", export, "--acknowledge")
+    assert result.code == 0, result.err
+    assert calls.manifest()["=cmd.wav"]["status"] == "acknowledged"
+
+
+@pytest.mark.parametrize("words", ["waiting", "uploadet", ""])
+def test_a_status_that_no_manifest_has_is_refused(decided, calls, inside, words):
+    result = inside("manifest", calls, "--status", words)
+    assert result.code == 2
+    assert "--status: unknown status" in result.err
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -125,7 +204,7 @@ def test_lines_of_the_manifest_come_through_a_pipe(decided, calls, program):
         (["--from", "LIST", "--all", "--give-up"], "it is unclear which recordings"),
         (["--from", "LIST", "--talk-id", "t"], "specify exactly one PATH"),
         (["--from", "LIST"], "no line has a decision"),
-        (["--from", "LIST", "--give-up"], "none.wav is not in the ledger"),
+        (["--from", "WRONG"], "--from, line 1: unknown decision 'sned'"),
         (["--from", "GONE", "--give-up"], "cannot be read"),
         (["--from", "BYTES", "--give-up"], "--from: it is not UTF-8"),
         (["--cause", "moved", "--give-up"], "--cause and --give-up contradict"),
@@ -140,5 +219,6 @@ def test_lines_of_the_manifest_come_through_a_pipe(decided, calls, program):
 )
 def test_what_makes_no_sense_is_refused(decided, tmp_path, flags, said):
     (tmp_path / "LIST").write_text("none.wav\n2025/01/a.mp3\n")
+    (tmp_path / "WRONG").write_text('{"path": "2025/01/a.mp3", "decision": "sned"}\n')
     (tmp_path / "BYTES").write_bytes(b"\xff\n")
     assert decided(*flags, code=2, said=said) == set()

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from batch_uploader.app.decisions import PathDecision, Resolution, read_decisions
 from batch_uploader.core.errors import ConfigError
@@ -13,8 +14,10 @@ from batch_uploader.core.states import Status, Verdict
 RESEND, DUPLICATE, GIVE_UP = map(Resolution, (Verdict.RESEND, Verdict.DUPLICATE, Verdict.GIVE_UP))
 
 
-def read(*lines, usual=None):
-    return read_decisions((f"{line}\n" for line in lines), "FILE", usual)
+def read(*lines, usual=None, faults=None):
+    """Without where they come from, which a test of its own has."""
+    found = read_decisions((f"{line}\n" for line in lines), "FILE", usual, faults)
+    return [replace(each, where="") for each in found]
 
 
 def refused(*lines, usual=None):
@@ -60,13 +63,59 @@ def test_a_recording_may_be_listed_twice_but_not_decided_twice():
         ('{"path": "", "decision": "resend"}', "line 2: it has no path"),
         ('{"path": 7}', "line 2: it has no path"),
         ('{"path": "a", "decision": "uploaded"}', "line 2: unknown decision 'uploaded'"),
-        ('{"path": "a", "decision": "talk-id"}', "line 2: unknown decision 'talk-id'"),
+        ('{"path": "a", "decision": "talk-id"}', "line 2: it has no talk_id"),
+        ('{"path": "a", "decision": "talk-id", "talk_id": "ID"}', "line 2: talk_id: not a talk"),
         ('{"path": "a", "decision": 1}', "line 2: unknown decision 1"),
         ('{"path": "a", "connection_id": 1}', "line 2: connection_id is not a text"),
     ],
 )
 def test_a_line_with_a_fault_is_named(line, said):
     assert said in refused("good.wav", line, usual=DUPLICATE)
+
+
+def test_the_others_count_where_faults_are_collected():
+    faults = []
+    found = read(
+        '{"path": "a.wav", "decision": "resend"}',
+        '{"path": "b.wav", "decision": "sned"}',
+        '{"path": "a.wav", "decision": "give-up"}',
+        '{"path": "c.wav", "decision": "give-up"}',
+        faults=faults,
+    )
+    assert found == [PathDecision("c.wav", GIVE_UP)], "of two that contradict neither counts"
+    assert [fault.problem for fault in faults] == [
+        "FILE, line 2: unknown decision 'sned'",
+        "FILE, line 3: an earlier line decides otherwise",
+    ]
+    faults = []
+    assert read('{"path": ""}', faults=faults) == []
+    assert len(faults) == 1
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_as_a_person_fills_it_in(mark):
+    rows = [
+        ["path", "Status", "talk_id", "Decision", "defused"],
+        ["a.wav", "in_doubt", " talk-7 ", "talk-id", ""],
+        ["b.wav", "in_doubt", "", " Resend ", ""],
+        ["c.wav", "in_doubt", "", "", ""],
+        ["", "", "", "", ""],
+        ["'=d.wav", "in_doubt", "", "give_up", "path error_message"],
+    ]
+    found = read_decisions([f"{mark.join(row)}\r\n" for row in rows], "FILE")
+    assert found == [
+        PathDecision("a.wav", Resolution(Verdict.UPLOADED, "talk-7"), where="FILE, line 2"),
+        PathDecision("b.wav", RESEND, where="FILE, line 3"),
+        PathDecision("'=d.wav", GIVE_UP, where="FILE, line 6", is_defused=True),
+    ]
+
+
+def test_cells_may_be_quoted_and_lines_of_a_table_are_counted_as_an_editor_does():
+    lines = ["path,note,decision\n", '"a, b.wav","two\n', 'lines",resend\n', "c.wav,,sned\n"]
+    faults = []
+    found = read_decisions(lines, "FILE", None, faults)
+    assert [(each.path, each.where) for each in found] == [("a, b.wav", "FILE, line 3")]
+    assert [fault.problem for fault in faults] == ["FILE, line 4: unknown decision 'sned'"]
 
 
 def test_a_file_without_a_decision_is_refused():

@@ -166,7 +166,7 @@ def test_one_row_is_all_that_a_state_takes(harness, tmp_path):
     found = json.loads(harness(WHOLE).stdout)
     assert Path(found["package"]).is_relative_to(tmp_path)
     assert found["sets"] == [
-        *("BY_RULES", "FORGETTABLE", "FOUND_AGAIN", "LASTING", "NEEDS_ATTENTION"),
+        *("BY_RULES", "DECIDABLE", "FORGETTABLE", "FOUND_AGAIN", "LASTING", "NEEDS_ATTENTION"),
     ]
     assert found["resent"]
     assert found["queries"] == []
