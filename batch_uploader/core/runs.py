@@ -16,7 +16,7 @@ KILLED: Final = "killed"
 """The ending of a run whose end was never recorded: it was killed, or the disk was full."""
 LOCKED_OUT: Final = 5
 """The exit code of a run that met another one."""
-_FINE: Final = (0, 1)
+FINE: Final = (0, 1)
 """The exit codes of runs that did all that they could."""
 
 
@@ -55,7 +55,7 @@ class RunEnd(Struct, frozen=True):
     def is_bad(self) -> bool:
         """Whether the run did not do all that it could."""
         if self.exit_code is not None:
-            return self.exit_code not in _FINE
+            return self.exit_code not in FINE
         return self.ending != Ending.COMPLETED
 
 

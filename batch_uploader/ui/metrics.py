@@ -16,6 +16,7 @@ from batch_uploader import __version__
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Ending
+from batch_uploader.core.runs import FINE
 from batch_uploader.core.states import Status
 from batch_uploader.run.stats import RunStats
 
@@ -81,7 +82,7 @@ BEGAN = _metric("last_run.begin.timestamp", "When the last run began.", Unit.SEC
 ENDED = _metric("last_run.end.timestamp", "When the last run that has ended did so.", Unit.SECONDS)
 SUCCEEDED = _metric(
     "last_success.timestamp",
-    "When the last run with exit code 0 ended; 0 if there was none.",
+    "When the last run ended that did all that it could (exit code 0 or 1); 0 if there was none.",
     Unit.SECONDS,
 )
 EXIT_CODE = _metric("run.exit_code", "The exit code of the last run that has ended.")
@@ -197,7 +198,7 @@ class RunMetrics:
     def end(self, exit_code: int) -> None:
         """The run, or the attempt to begin one, is over."""
         now = self._clock()
-        success = now if exit_code == 0 else self.earlier.succeeded_at
+        success = now if exit_code in FINE else self.earlier.succeeded_at
         self.earlier = replace(
             self.earlier, ended_at=now, exit_code=exit_code, succeeded_at=success
         )

@@ -13,6 +13,7 @@ from batch_uploader.cli.reporting import Report
 from batch_uploader.core import events
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
+from batch_uploader.core.runs import RunEnd
 from batch_uploader.core.states import Status
 from batch_uploader.host.files import temporary_name
 from batch_uploader.settings import Settings
@@ -114,13 +115,20 @@ def test_the_end_of_the_last_run_stands_until_this_one_ends():
     found = values(metrics)
     assert (found["running", ""], found["run.exit_code", ""]) == (1, 3)
     assert (found["last_run.end.timestamp", ""], found["last_success.timestamp", ""]) == (500, 400)
-    metrics.end(1)
+    metrics.end(3)
     found = values(metrics)
-    assert (found["running", ""], found["run.exit_code", ""]) == (0, 1)
+    assert (found["running", ""], found["run.exit_code", ""]) == (0, 3)
     assert found["last_run.end.timestamp", ""] > 1000
     assert found["last_success.timestamp", ""] == 400
-    metrics.end(0)
-    assert values(metrics)["last_success.timestamp", ""] > 1000
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5, 6, 7, 70, 130, 143])
+def test_a_success_is_what_status_takes_for_one(code):
+    metrics = RunMetrics()
+    metrics.earlier = EarlierRuns(succeeded_at=400)
+    metrics.end(code)
+    bad = RunEnd("completed", exit_code=code).is_bad
+    assert (values(metrics)["last_success.timestamp", ""] == 400) == bad == (code > 1)
 
 
 def test_what_is_written_is_read_again(tmp_path):
