@@ -14,6 +14,10 @@ NO_DIGEST: Final = bytes(hashlib.sha256().digest_size)
 """In place of one that is not known yet."""
 
 
+_PADDING = 64 * 1024
+"""Bytes by which what is made may be longer than headers say, by the padding of encoders."""
+
+
 class NeedsMemory(Exception):  # noqa: N818 - control flow, not a mistake
     """What is made of a recording fits into ``nbytes`` of memory, more than were granted."""
 
@@ -41,5 +45,9 @@ class OneMessage(Struct, frozen=True):
             return Space()
         if made_size > max(self.granted, Space().most):
             raise NeedsMemory(made_size)
-        sent = Sent(Container.WAV, made_size, NO_DIGEST, "")
-        return Space(made_size, len(self.envelope(replace(recording, sent=sent))))
+        made = replace(
+            recording,
+            audio=replace(recording.audio, container=Container.WAV),
+            sent=Sent(Container.WAV, made_size, NO_DIGEST, ""),
+        )
+        return Space(min(made_size + _PADDING, self.limit), len(self.envelope(made)))

@@ -35,6 +35,7 @@ from batch_uploader.prepare.convert import (
     may_shrink,
 )
 from batch_uploader.prepare.convert.joining import foretell
+from batch_uploader.prepare.convert.spool import SpaceFor
 from batch_uploader.prepare.convert.swapping import swap
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.filters import LeftOut
@@ -194,7 +195,8 @@ class Preparer(Struct, frozen=True):
         with OpenLegs(self.source, bundle.audio, self.rules.audio) as opened:
             found = legs.look(opened, bundle, metadata, self.rules)
             if isinstance(found, legs.Sound):
-                made = legs.joined(opened, bundle, found, self.rules)
+                space_for = self._space_for(bundle, found.metadata, foretell(found.legs), whole)
+                made = legs.joined(opened, bundle, found, self.rules, space_for)
                 if isinstance(made, Defect):
                     return (made,)
                 heard: tuple[bytes | None, ...] = tuple(heard for _, heard in made.parts)
@@ -350,7 +352,7 @@ class Preparer(Struct, frozen=True):
         if isinstance(metadata, Metadata) and not isinstance(found, Defect):
             info = found.info if isinstance(found, Conversion) else found
             if self._crossed(bundle.path, metadata, info) is not False:
-                return self._swapped(bundle, metadata, handle, found)
+                return self._swapped(bundle, metadata, handle, found, whole)
         if isinstance(found, Conversion):
             return self._converted(bundle, metadata, handle, found, whole)
         return found
@@ -361,6 +363,7 @@ class Preparer(Struct, frozen=True):
         metadata: Metadata,
         handle: BinaryIO,
         found: AudioInfo | Conversion,
+        whole: OneMessage,
     ) -> Prepared | Unsent:
         """The recording with its channels swapped, unless its side is not known."""
         says_length = not isinstance(found, Conversion) or found.seconds is not None
@@ -369,7 +372,8 @@ class Preparer(Struct, frozen=True):
             return left
         if isinstance(crossed := self._crossed(bundle.path, metadata, info), Defect):
             return (crossed,)
-        made = swap(handle, bundle.audio, found, self.rules.audio)
+        space_for = self._space_for(bundle, metadata, info, whole)
+        made = swap(handle, bundle.audio, found, self.rules.audio, space_for)
         if isinstance(made, Defect):
             return (made,)
         if (left := self.left_out(bundle, metadata, made.info)) is not None:
@@ -390,8 +394,8 @@ class Preparer(Struct, frozen=True):
             return left
         if isinstance(metadata, tuple):
             return metadata
-        promised = self._recording(bundle, metadata, conversion.info, NO_DIGEST)
-        space = whole.space(promised, conversion.made_size)
+        space_for = self._space_for(bundle, metadata, conversion.info, whole)
+        space = space_for(conversion.made_size)
         made = convert(handle, bundle.audio, conversion, self.rules.audio, space)
         info = made if isinstance(made, Defect) else made.info
         # What does not say how long it is must be decoded before it can be left out by that.
@@ -402,6 +406,12 @@ class Preparer(Struct, frozen=True):
             made.close()
             return left
         return self._made(bundle, metadata, made)
+
+    def _space_for(
+        self, bundle: Bundle, metadata: Metadata, info: AudioInfo, whole: OneMessage
+    ) -> SpaceFor:
+        """Where that is kept which is made of a recording."""
+        return partial(whole.space, self._recording(bundle, metadata, info, NO_DIGEST))
 
     def _made(self, bundle: Bundle, metadata: Metadata, made: Converted) -> Prepared:
         recording = self._recording(bundle, metadata, made.info, made.sha256, made.heard)

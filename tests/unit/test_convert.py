@@ -1,5 +1,6 @@
 """Audio that the service refuses is decoded as ffmpeg decodes it, whole or not at all."""
 
+import hashlib
 import io
 import os
 import re
@@ -29,6 +30,7 @@ from batch_uploader.prepare.audio import (
     probe,
 )
 from batch_uploader.prepare.convert import Conversion, convert, instead, shrunk
+from batch_uploader.prepare.convert.spool import Space
 
 RULES = AudioRules(convert=Convert.NEEDED)
 CODECS = {
@@ -378,6 +380,31 @@ def test_what_is_cut_off_is_not_sent_by_the_extra(codec, data):
     whole, _ = converted(content, extension)
     kind = {Container.MP3: "mp3", Container.OGG_OPUS: "opus"}.get(_info.container, "wav")
     assert (decoded(made, kind) == decoded(whole, kind)).all()
+
+
+@pytest.mark.parametrize("codec", [*CODECS, *BY_FFMPEG])
+def test_in_memory_or_not_the_same_is_made_behind_its_room(codec):
+    content, extension = by_ffmpeg(codec) if codec in BY_FFMPEG else encoded(codec)
+    handle, entry = io.BytesIO(content), Entry(f"call.{extension}", len(content), 0)
+    seen = probe(handle, entry.path, entry.size, RULES)
+    if isinstance(seen, AudioInfo):
+        return  # nothing is made of it
+    found = instead(handle, entry, seen, RULES)
+
+    made = convert(handle, entry, found, RULES, Space(found.made_size or 1 << 20, 9))
+    filed = convert(handle, entry, found, RULES, Space(100, 9))
+
+    assert filed.content is None
+    with filed.file as file:
+        file.seek(0)
+        whole = file.read()
+    assert made.sent == filed.sent
+    assert made.sent.sha256 == hashlib.sha256(whole).digest()
+    if made.content is not None:
+        assert made.content.getvalue() == bytes(9) + whole
+    else:
+        made.close()  # it turned out to be longer than its header says
+        assert found.made_size < made.sent.size
 
 
 @pytest.mark.parametrize("rate", [6_000, 96_000])

@@ -1,6 +1,7 @@
 """Two legs become one stereo recording: each on its side, whole, in time, the same at each run."""
 
 import functools
+import hashlib
 import re
 import sys
 import tracemalloc
@@ -17,6 +18,7 @@ from batch_uploader.prepare.audio import AudioRules, Convert, DefectKind, RawFor
 from batch_uploader.prepare.bundle import bundle_of
 from batch_uploader.prepare.convert import examine
 from batch_uploader.prepare.convert.joining import Leg, examine_leg, foretell, join
+from batch_uploader.prepare.convert.spool import Space
 from batch_uploader.prepare.convert.swapping import swap
 from batch_uploader.prepare.convert.tracks import Track
 from batch_uploader.prepare.rules import Rules, SidecarMode
@@ -294,6 +296,19 @@ def test_joined_legs_may_become_opus(desk):
     assert heard(right[:96_000], 48_000) == pytest.approx(HIGH, abs=2)
 
 
+@pytest.mark.parametrize(
+    "kind", ["PCM", "mu-law", "GSM", "Opus", "MP3", "G.722", "float at 11 kHz"]
+)
+def test_in_memory_or_not_the_same_is_made_behind_its_room(desk, kind):
+    legs = desk.legs(of_kind(kind, LOW), (tone(HIGH, rate=16_000), "wav"))
+    plain = content_of(join("call.wav", legs, RULES).made)
+
+    made = join("call.wav", legs, RULES, space_for=lambda size: Space(size + 9000, 9)).made
+
+    assert made.content.getvalue() == bytes(9) + plain
+    assert made.sent.sha256 == hashlib.sha256(plain).digest()
+
+
 def test_long_legs_take_no_more_memory(desk):
     hour = of_kind("mu-law", LOW, 3600), (tone(HIGH, 3600, 11_025), "wav")
     legs = desk.legs(*hour)
@@ -317,8 +332,11 @@ def test_a_stereo_recording_is_swapped_and_stays_what_it_is(desk, kind):
     with Track(handle, entry, found) as track:
         plain = np.frombuffer(b"".join(track.samples()), "<i2").reshape(-1, 2)
 
-    made = swap(handle, entry, found, RULES)
+    made = swap(handle, entry, found, RULES, lambda _size: Space(1 << 20))
+    filed = swap(handle, entry, found, RULES, lambda _size: Space(0, 5))
 
+    assert content_of(filed) == made.content.getvalue()
+    assert filed.sent == made.sent
     assert (made.sha256, made.heard) == track.digests()
     samples, rate = channels_of(content_of(made))
     assert (samples.T[:, ::-1] == plain).all()

@@ -108,8 +108,8 @@ class Decoder(AbstractContextManager["Decoder"]):
                 import numpy as np
 
                 # What is not a number is silence.
-                block = np.rint(np.nan_to_num(block.astype("float64")) * _FULL_SCALE)
-                block = np.clip(block, -_FULL_SCALE, _FULL_SCALE - 1)
+                block = np.clip(np.nan_to_num(block.astype("float64")), -1, 1)
+                block = np.minimum(np.rint(block * _FULL_SCALE), _FULL_SCALE - 1)
             yield block.astype("<i2", copy=False).tobytes()
 
     blocks = samples

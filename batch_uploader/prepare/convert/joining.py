@@ -28,7 +28,7 @@ from batch_uploader.prepare.convert import (
 )
 from batch_uploader.prepare.convert.decoding import ExtraMissing, Undecodable
 from batch_uploader.prepare.convert.resampling import INSTALL, resampled
-from batch_uploader.prepare.convert.spool import Spool
+from batch_uploader.prepare.convert.spool import SpaceFor, Spool, little_space, wav_size
 from batch_uploader.prepare.convert.tracks import Track
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Leg(Struct, frozen=True):
 
 
 Legs = tuple[Leg, Leg]
+Tracks = tuple[Track, Track]
 
 
 class Joined(Struct, frozen=True):
@@ -98,7 +99,14 @@ def foretell(legs: Legs) -> AudioInfo:
     )
 
 
-def join(path: str, legs: Legs, rules: AudioRules, *, swapped: bool = False) -> Joined | Defect:
+def join(
+    path: str,
+    legs: Legs,
+    rules: AudioRules,
+    *,
+    swapped: bool = False,
+    space_for: SpaceFor = little_space,
+) -> Joined | Defect:
     """The recording ``path`` of two legs: the first is on the left, or with ``swapped`` right.
 
     Blocking: it takes as long as decoding does. Raises OSError, SourceChanged if a leg is shorter
@@ -106,7 +114,11 @@ def join(path: str, legs: Legs, rules: AudioRules, *, swapped: bool = False) -> 
     """
     with ExitStack() as stack:
         try:
-            spool, tracks = _spooled(stack, path, legs, rules, swapped=swapped)
+            with ExitStack() as decoders:
+                tracks = _opened(decoders, legs[0]), _opened(decoders, legs[1])
+                spool = stack.enter_context(_spool(path, legs, tracks, rules, space_for))
+                _fill(spool, legs, tracks, swapped=swapped)
+                _require_alike(path, legs, tracks[0].measured, tracks[1].measured)
             parts = _digests(tracks[0]), _digests(tracks[1])
         except _Unfit as error:
             return error.defect
@@ -129,25 +141,24 @@ class _Unfit(Exception):  # noqa: N818 - a verdict, not a mistake
         self.defect = defect
 
 
-def _spooled(
-    stack: ExitStack, path: str, legs: Legs, rules: AudioRules, *, swapped: bool
-) -> tuple[Spool, tuple[Track, Track]]:
-    with ExitStack() as decoders:
-        tracks = _opened(decoders, legs[0]), _opened(decoders, legs[1])
-        _require_alike(path, legs, tracks[0].seconds, tracks[1].seconds)
-        info = replace(foretell(legs), sample_rate=max(each.sample_rate for each in tracks))
-        spool = stack.enter_context(Spool(path, info, shrinks=may_shrink(info, rules)))
-        first, second = (
-            _channel(*each, info.sample_rate) for each in zip(legs, tracks, strict=True)
-        )
-        with spool.keeping() as keep:
-            for block in _interleaved(second, first) if swapped else _interleaved(first, second):
-                keep(block)
-        for track in tracks:
-            if (defect := track.defect()) is not None:
-                raise _Unfit(defect)
-        _require_alike(path, legs, tracks[0].measured, tracks[1].measured)
-    return spool, tracks
+def _spool(path: str, legs: Legs, tracks: Tracks, rules: AudioRules, space_for: SpaceFor) -> Spool:
+    lengths = tracks[0].seconds, tracks[1].seconds
+    _require_alike(path, legs, *lengths)
+    info = replace(foretell(legs), sample_rate=max(track.sample_rate for track in tracks))
+    shrinks = may_shrink(info, rules)
+    expected = 0 if shrinks or None in lengths else wav_size(info, info.duration)
+    return Spool(path, info, shrinks=shrinks, expected=expected, space=space_for(expected))
+
+
+def _fill(spool: Spool, legs: Legs, tracks: Tracks, *, swapped: bool) -> None:
+    rate = spool.sample_rate
+    channels = [_channel(leg, track, rate) for leg, track in zip(legs, tracks, strict=True)]
+    with spool.keeping() as keep:
+        for block in _interleaved(*(reversed(channels) if swapped else channels)):
+            keep(block)
+    for track in tracks:
+        if (defect := track.defect()) is not None:
+            raise _Unfit(defect)
 
 
 def _opened(stack: ExitStack, leg: Leg) -> Track:

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,15 @@ class Space(Struct, frozen=True):
 
     most: int = 256 * 1024
     room: int = 0
+
+
+SpaceFor: TypeAlias = Callable[[int], Space]
+"""Where a WAV of this many bytes is kept; 0 if its size is not known."""
+
+
+def little_space(_size: int) -> Space:
+    """Little memory, and a temporary file for more."""
+    return Space()
 
 
 def wav_size(info: AudioInfo, seconds: float) -> int:
@@ -72,6 +81,11 @@ class Spool:
         self.size = 0
         if self._header:
             self.write(wav_header(info, min(self._expected or _LARGEST, _LARGEST)))
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the samples that it takes."""
+        return self._info.sample_rate
 
     @contextmanager
     def keeping(self) -> Iterator[Callable[[bytes], None]]:

@@ -11,14 +11,18 @@ from batch_uploader.prepare import audio
 from batch_uploader.prepare.audio import AudioRules, DefectKind
 from batch_uploader.prepare.convert import Conversion, Converted, may_shrink, undecodable
 from batch_uploader.prepare.convert.decoding import Undecodable
-from batch_uploader.prepare.convert.spool import Spool
+from batch_uploader.prepare.convert.spool import SpaceFor, Spool, little_space, wav_size
 from batch_uploader.prepare.convert.tracks import Track
 
 _SIDES: Final = 2
 
 
 def swap(
-    handle: BinaryIO, entry: Entry, found: AudioInfo | Conversion, rules: AudioRules
+    handle: BinaryIO,
+    entry: Entry,
+    found: AudioInfo | Conversion,
+    rules: AudioRules,
+    space_for: SpaceFor = little_space,
 ) -> Converted | Defect:
     """What becomes of an open file of two channels, as ``examine`` found it.
 
@@ -33,7 +37,11 @@ def swap(
                     return _not_stereo(entry.path, track.channels)
                 info = AudioInfo(Container.WAV, track.channels, track.sample_rate, 0)
                 shrinks = may_shrink(info, rules)
-                spool = stack.enter_context(Spool(entry.path, info, shrinks=shrinks))
+                known = track.seconds is not None and not shrinks
+                expected = wav_size(info, track.seconds or 0) if known else 0
+                space = space_for(expected)
+                spool = Spool(entry.path, info, shrinks=shrinks, expected=expected, space=space)
+                stack.enter_context(spool)
                 with spool.keeping() as keep:
                     for block in track.samples():
                         keep(_swapped(block))

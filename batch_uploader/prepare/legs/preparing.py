@@ -11,6 +11,7 @@ from batch_uploader.core.parts import Part
 from batch_uploader.prepare.audio import DefectKind
 from batch_uploader.prepare.bundle import Bundle
 from batch_uploader.prepare.convert.joining import Joined, Legs, foretell, join
+from batch_uploader.prepare.convert.spool import SpaceFor
 from batch_uploader.prepare.filters import LeftOut
 from batch_uploader.prepare.legs.opening import OpenLegs, lacking, say_length
 from batch_uploader.prepare.legs.sides import crossed_legs
@@ -68,9 +69,11 @@ def look(
     return Sound(metadata, began, crossed)
 
 
-def joined(opened: OpenLegs, bundle: Bundle, sound: Sound, rules: "Rules") -> Joined | Defect:
+def joined(
+    opened: OpenLegs, bundle: Bundle, sound: Sound, rules: "Rules", space_for: SpaceFor
+) -> Joined | Defect:
     """The recording that these legs make. Blocking: it takes as long as decoding does."""
-    made = join(bundle.path, sound.legs, rules.audio, swapped=sound.crossed)
+    made = join(bundle.path, sound.legs, rules.audio, swapped=sound.crossed, space_for=space_for)
     opened.require_rest()
     if isinstance(made, Defect) and made.path == bundle.path and made.kind != DefectKind.LEGS:
         # There is no file at its path that a command could mend.
