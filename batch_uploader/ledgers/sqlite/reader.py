@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -110,9 +111,7 @@ class LedgerReader:
         asked = (self._connection_id, folder)
         ranges = [*left_out, *[queries.NO_RANGE] * queries.RANGES][: queries.RANGES]
         digests = tuple(chain.from_iterable(ranges))
-        left: set[tuple[object, ...]] = (
-            set(entries) if by is Likeness.INODE else {entry[:by] for entry in entries}
-        )
+        left: set[tuple[object, ...]] = set(map(itemgetter(slice(by)), entries))
         return await self._run(lambda connection: _unchanged(connection, asked, left, by, digests))
 
     async def left_out(self, folder: str) -> dict[str, int]:
