@@ -12,6 +12,7 @@ import ssl
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
+import pytest
 from e2e.doctors_lab import HOST, account_key
 from grpc import StatusCode
 from support.authorities import DAY, NOW, Authority
@@ -53,6 +54,24 @@ async def expired_token(lab):
 async def clock_ahead(lab, seconds=3600):
     env = {"LD_PRELOAD": lab.shim("e2e/clock.c"), "CLOCK_SHIFT": str(seconds)}
     yield lab.healthy(env=env)
+
+
+def clock_a_month_behind(lab):
+    return clock_ahead(lab, -30 * 24 * 3600)
+
+
+def clock_years_ahead(lab):
+    return clock_ahead(lab, 3 * 365 * 24 * 3600)
+
+
+@asynccontextmanager
+async def no_network(lab):
+    """A machine without any network."""
+    under = ("unshare", "--net")
+    tried = await asyncio.create_subprocess_exec(*under, "true")
+    if await tried.wait():
+        pytest.skip("this machine gives no namespaces")
+    yield lab.setup("--endpoint", "192.0.2.1:443", *lab.who, under=under)
 
 
 @asynccontextmanager

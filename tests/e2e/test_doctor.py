@@ -49,6 +49,9 @@ TWELVE = {
 }
 MORE = {
     partial(setups.clock_ahead, seconds=-3600): ("clock", "clock_off", "behind"),
+    setups.clock_a_month_behind: ("tls", "certificate_not_yet_valid", "is valid from 20"),
+    setups.clock_years_ahead: ("tls", "certificate_expired", "expired on 20"),
+    setups.no_network: ("tcp", "unreachable", "192.0.2.1:443 cannot be reached"),
     setups.http2_refused: ("http2", "http2_broken", "ends the connection"),
     setups.http2_unanswered: ("http2", "silent", "does not answer HTTP/2"),
     setups.no_such_host: ("dns", "no_such_host", "no-such-host.invalid"),
@@ -249,6 +252,14 @@ async def test_no_failure_is_without_a_hint(lab):
         found = await lab.examine(lab.setup(*lab.service.flags, "--metadata-credentials", env=env))
     assert found["credentials"]["code"] == "no_token"
     assert found["credentials"]["hints"]
+
+
+async def test_an_empty_directory_may_be_a_mount_that_is_away(lab):
+    lab.calls.folder = lab.folder / "mount"
+    lab.calls.folder.mkdir()
+    found = await lab.examine(lab.healthy())
+    assert (found["directory"]["health"], found["directory"]["code"]) == ("warn", "empty_directory")
+    assert found["directory"]["hints"] == ["check the mount"]
 
 
 async def test_fewer_descriptors_than_workers_need(lab):

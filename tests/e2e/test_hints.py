@@ -86,14 +86,14 @@ def test_credentials_that_are_refused_are_found_where_they_were_given(
     settings = program.directory / "batch-uploader.toml"
     settings.write_text(f'connection-id = "calls"\nendpoint = "{service.address}"\n')
     flags = ("--ca-file", service.folder / "tls" / "ca.pem", "--progress", progress)
-    result = program("upload", calls, *flags, env={"API_KEY": "revoked"})
+    result = program("upload", calls, *flags, env={"API_KEY": "canary"})
     assert result.code == 3, result.said
     told = " ".join(result.err.split())
     assert f"the endpoint is from endpoint in {settings}" in told
     assert "the CA file is from --ca-file" in told
     assert f"the connection ID is from connection-id in {settings}" in told
     assert "the credential is from the environment variable API_KEY" in told
-    assert "revoked" not in result.said
+    assert "canary" not in result.said
 
 
 @pytest.mark.parametrize(

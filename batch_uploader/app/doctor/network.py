@@ -85,7 +85,7 @@ async def certificate(patient: Patient) -> Sign:
         return well("not used, since --plaintext is given")
     signed = await in_thread(lambda: tls.examine(way, patient.addresses[0]))
     text = f"the certificate of {endpoint} is signed by {signed.issuer}"
-    if endpoint.ca_file is None and not signed.publicly:
+    if not signed.expected:
         return warn(
             "private_authority",
             f"{text}, which this machine trusts, but which is not a public authority: probably a"

@@ -30,10 +30,13 @@ _CLOCK: Final = "check the clock of this machine"
 
 
 class Signed(Struct, frozen=True):
-    """Who signed a certificate that is accepted, and whether a public authority stands behind."""
+    """Who signed a certificate that is accepted, and whether that is as expected.
+
+    It is if a public authority stands behind it, or one of the CA file.
+    """
 
     issuer: str
-    publicly: bool
+    expected: bool
 
 
 class Presented(Struct, frozen=True):
@@ -77,7 +80,8 @@ def examine(way: Route, address: str) -> Signed:
         ) from error
     except (ssl.SSLError, OSError) as error:
         raise _broken(endpoint, error) from error
-    return Signed(issuer, _accepted(way, address, built_in()))
+    # What --ca-file names is trusted on purpose.
+    return Signed(issuer, endpoint.ca_file is not None or _accepted(way, address, built_in()))
 
 
 def built_in() -> bytes:
