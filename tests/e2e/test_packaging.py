@@ -31,7 +31,7 @@ def test_the_sdist_holds_all_that_its_own_tests_need(sdist):
         for file in (ROOT / folder).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
+    pages = {"README.md", "README.ru.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
     boxes = {"Containerfile", ".dockerignore", "compose.yaml"}
     assert files | pages | boxes <= held
     assert {"Makefile", "pyproject.toml", ".importlinter", ".ci/run"} <= held

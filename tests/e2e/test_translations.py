@@ -24,7 +24,7 @@ def facts(text):
     text = LINKS.sub("]", text)
     numbers = re.sub(r"(?<=\d)[,\u00a0](?=\d{3}\b)", "", text)
     return {
-        *re.findall(r"`([^`]+)`", text),
+        *(" ".join(each.split()) for each in re.findall(r"`([^`]+)`", text)),
         *re.findall(r"(?<![\w-])--[a-z][\w-]+", text),
         *re.findall(r"\d+", numbers),
         *re.findall(r"\b([A-Z][A-Z_]{2,})s?\b", text),
