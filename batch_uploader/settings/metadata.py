@@ -110,12 +110,18 @@ def _map(found: _Found, rules: MetadataRules) -> dict[str, str]:
     merged = {name: given for layer in named for name, given in _entries(layer)}
     texts: dict[str, Any] = {name: given.value for name, given in merged.items()}
     try:
-        FieldMap(texts, rules.sources, functions.of(None, {}))
+        lookups = {each.source: _no_value for each in rules.lookups}
+        FieldMap(texts, rules.sources, functions.of(None, lookups))
     except ConfigError as error:
         setting = error.setting or ""
         problem = error.problem.removeprefix(f"{setting}: ")
         merged[setting.removeprefix("metadata.map.")].refuse(problem, error.hints)
     return texts
+
+
+def _no_value(key: str) -> None:
+    """What a second table has before it is read."""
+    del key
 
 
 def _pattern(given: RawSetting) -> str:

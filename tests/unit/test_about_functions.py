@@ -170,7 +170,7 @@ def test_numbers():
 
 
 def test_lookups():
-    lookup = f.looking_up({"operators": {"204": "Anna"}.get})
+    lookup = f.LookingUp({"operators": {"204": "Anna"}.get})
     assert lookup(" 204 ", "operators") == "Anna"
     assert lookup(204, "operators") == "Anna"
     assert lookup("205", "operators") is None

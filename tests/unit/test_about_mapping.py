@@ -179,6 +179,8 @@ def test_a_value_that_does_not_fit_is_told_with_its_expression_and_origin(expres
         ("src | fone", "No filter named 'fone'"),
         ("range(10)", "no function range"),
         ("src.format(1)", "no function format"),
+        ("src | lookup('operator')", "no lookup table 'operator'"),
+        ("lookup(src, 'people') or src", "no lookup table 'people'"),
         ("cycler.__init__.__globals__.os.popen('id')", "no function popen"),
         ("src | attr('__class__')", "No filter named 'attr'"),
         ("{% for x in y %}", "unexpected"),

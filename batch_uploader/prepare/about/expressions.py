@@ -46,6 +46,7 @@ _METHODS: Final[Mapping[str, Callable[..., object]]] = {
     "replace": functions.replace,
     "split": functions.split,
 }
+_LOOKUP: Final = "lookup"
 _SOURCE: Final = "__source_"
 _FUNCTION: Final = "__function_"
 """Begin these names in a template, so that a field may have the name of a source or function."""
@@ -168,6 +169,10 @@ class Language:
         return tree
 
     def _hint(self, error: TemplateSyntaxError) -> str:
+        lookup = self._known.get(_LOOKUP)
+        if "lookup table" in (error.message or "") and isinstance(lookup, functions.LookingUp):
+            (meant,) = re.findall(r"table '(.*)'", error.message or "")[:1] or [""]
+            return lookup.cure(meant)
         if "follows" in (error.message or ""):
             return "join values with ~, and calls of functions with |"
         if re.search("filter|function", error.message or ""):
@@ -327,6 +332,7 @@ class _Marking:
                 if within and node.name in self._sources:
                     node.name = _SOURCE + node.name
             case nodes.Call(node=nodes.Name() as function) if function.name in self._known:
+                self._require_table(function.name, node.args[1:2])
                 function.name = _FUNCTION + function.name
                 self._mark_all([*node.args, *node.kwargs])
             case nodes.Call(node=nodes.Getattr() as method) if method.attr in _METHODS:
@@ -342,6 +348,8 @@ class _Marking:
                 self.mark(node.node, within=True)
                 self.mark(node.arg)
             case _:
+                if isinstance(node, nodes.Filter):
+                    self._require_table(node.name, node.args[:1])
                 has_default = isinstance(node, nodes.Filter) and node.name in {"default", "d"}
                 self._with_default += has_default
                 self._mark_all(node.iter_child_nodes())
@@ -351,6 +359,15 @@ class _Marking:
         self.uses[path] = None
         if not self._with_default:
             self.needs[path] = None
+
+    def _require_table(self, function: str, names: Iterable[nodes.Node]) -> None:
+        """A second table that is named must be declared, as far as its name is written out."""
+        lookup = self._known.get(function)
+        for name in names:
+            if not isinstance(name, nodes.Const) or not isinstance(lookup, functions.LookingUp):
+                continue
+            if not lookup.has(name.value):
+                raise TemplateSyntaxError(f"there is no lookup table {name.value!r}", name.lineno)
 
     def _mark_all(self, parts: Iterable[nodes.Node]) -> None:
         for each in parts:

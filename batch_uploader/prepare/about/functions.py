@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
@@ -253,21 +254,29 @@ class TimeFunctions:
             raise Unfit(error.problem, error.hints[0]) from None
 
 
-def looking_up(tables: Mapping[str, Lookup]) -> Callable[[object, object], object]:
+class LookingUp:
     """The function ``lookup`` over second tables of these names."""
 
-    def lookup(value: object, name: object) -> object:
+    def __init__(self, tables: Mapping[str, Lookup]) -> None:
+        self._tables = tables
+
+    def __call__(self, value: object, name: object) -> object:
         """The value of a key in a second table, None if the table lacks it."""
-        table = tables.get(_text(name))
+        table = self._tables.get(_text(name))
         if table is None:
-            known = ", ".join(sorted(tables)) or "none yet"
-            raise Unfit(
-                f"there is no lookup table {_quoted(_text(name))}",
-                f"declare it as [[metadata.lookup]]; known: {known}",
-            )
+            raise Unfit(f"there is no lookup table {_quoted(_text(name))}", self.cure(_text(name)))
         return value if is_empty(value) else table(_text(value).strip())
 
-    return lookup
+    def has(self, name: object) -> bool:
+        """Whether there is a second table of this name."""
+        return _text(name) in self._tables
+
+    def cure(self, name: str) -> str:
+        """What to do about a name that no second table has."""
+        close = get_close_matches(name, self._tables, 1)
+        guess = f"did you mean {close[0]}? " if close else ""
+        known = ", ".join(sorted(self._tables)) or "none yet"
+        return f"{guess}declare it as [[metadata.lookup]]; known: {known}"
 
 
 def of(where: tzinfo | None, lookups: Mapping[str, Lookup]) -> dict[str, Callable[..., object]]:
@@ -281,7 +290,7 @@ def of(where: tzinfo | None, lookups: Mapping[str, Lookup]) -> dict[str, Callabl
         "extension": extension,
         "find": find,
         "join": join,
-        "lookup": looking_up(lookups),
+        "lookup": LookingUp(lookups),
         "number": number,
         "outgoing": outgoing,
         "phone": phone,
