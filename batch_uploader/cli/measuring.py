@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
+from batch_uploader.app.history import directory_runs
+from batch_uploader.app.places import Places
 from batch_uploader.cli.output import ExitCode
+from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.text import printable
 from batch_uploader.run.stats import RunStats
 from batch_uploader.ui.attemptlog import Warn, warn_on_stderr
-from batch_uploader.ui.metrics import JobLabels, Measured, RunMetrics
+from batch_uploader.ui.metrics import EarlierRuns, JobLabels, Measured, RunMetrics
 from batch_uploader.ui.otlp import OtlpMetrics
 from batch_uploader.ui.textfile import MetricsFile
 
@@ -26,10 +30,14 @@ _LIVES = 3 * _EVERY
 class JobMetrics:
     """The metrics of a job, with the run that begins now.
 
-    Raises ConfigError if something else is at the ``path`` of the file, or OTLP is not installed.
+    What the file at ``path`` does not know of earlier runs is on record in the ledger, if its
+    ``places`` are known. Raises ConfigError if something else is at ``path``, or OTLP is not
+    installed. No event loop may run.
     """
 
-    def __init__(self, job: JobLabels, path: Path | None, *, otlp: bool) -> None:
+    def __init__(
+        self, job: JobLabels, path: Path | None, places: Places | None, *, otlp: bool
+    ) -> None:
         self._measures = RunMetrics()
         self._job = job
         self._file = None if path is None else MetricsFile(path)
@@ -38,6 +46,8 @@ class JobMetrics:
         if self._file is not None:
             self._file.require_ours()
             self._job, self._measures.earlier = self._file.earlier_runs(job)
+        if places is not None and not self._measures.earlier.updated_at:
+            self._measures.earlier = anyio.run(_on_record, places, self._measures.earlier)
         if otlp:
             self._otlp = OtlpMetrics(self._job, self._measured, warn_on_stderr)
 
@@ -78,7 +88,8 @@ class JobMetrics:
             goes_on = found.running and time.time() - found.updated_at < _LIVES
             lately = goes_on or found.updated_at > self._measures.began_at
             self._silent = exit_code == ExitCode.LOCKED and lately
-            self._measures.earlier = found
+            if found.updated_at:
+                self._measures.earlier = found
         elif self._file is None:
             self._silent = exit_code == ExitCode.LOCKED
         self._measures.end(exit_code)
@@ -99,3 +110,19 @@ class JobMetrics:
                 path = printable(os.fspath(file.path))
                 warn(f"warning: the metrics file {path!r} cannot be written ({error.strerror})")
             self._broken = True
+
+
+async def _on_record(places: Places, known: EarlierRuns) -> EarlierRuns:
+    """The earlier runs as the ledger has them; if it cannot be read, what is ``known``."""
+    try:
+        runs = await directory_runs(places)
+    except (UploaderError, OSError):
+        return known
+    ended = [(run.ended_at_ns / 1e9, run.end) for run in runs if run.end and run.ended_at_ns]
+    if not ended:
+        return known
+    last_at, last = ended[0]
+    good = next((at for at, end in ended if not end.is_bad), 0.0)
+    counts = next((end.attention for _, end in ended if end.attention is not None), None)
+    wrong = None if counts is None else sum(sum(codes.values()) for codes in counts.values())
+    return EarlierRuns(last_at, good, last.exit_code, wrong)

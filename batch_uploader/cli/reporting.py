@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from batch_uploader.app.places import Places
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.events import Listener
@@ -66,10 +67,11 @@ class Report:
 
     def configure(self, settings: Settings) -> None:
         """Use these settings from now on. Raises ConfigError."""
-        connection = ""
+        places = None
         with suppress(ConfigError):  # which the command reports
-            connection = settings.connection_id()
-        self._read(settings.given("metrics-file", "on-finish", "otlp"), connection)
+            settings.connection_id()
+            places = settings.places()
+        self._read(settings.given("metrics-file", "on-finish", "otlp"), places)
 
     def listeners(self, stats: RunStats) -> list[Listener]:
         """The listeners of the run, which is counted by ``stats``."""
@@ -84,9 +86,10 @@ class Report:
     def _read_flags(self) -> None:
         here = find_working_directory()
         flags = {name: RawSetting(value, f"--{name}", here) for name, value in self._flags.items()}
-        self._read(flags, "")
+        self._read(flags, None)
 
-    def _read(self, given: Mapping[str, RawSetting], connection: str) -> None:
+    def _read(self, given: Mapping[str, RawSetting], places: Places | None) -> None:
+        connection = (places and places.connection_id) or ""
         self._is_configured = True
         self._ended.connection_id = connection
         if (command := given.get("on-finish")) is not None:
@@ -99,7 +102,7 @@ class Report:
 
             named = os.path.abspath(self._directory)  # noqa: PTH100 - links stay in the name
             job = JobLabels(printable(connection), printable(named))
-            self._metrics = JobMetrics(job, path, otlp=exports)
+            self._metrics = JobMetrics(job, path, places, otlp=exports)
 
     def _call(self) -> None:
         fields = self._ended.fields(self.exit_code, self.error)

@@ -204,3 +204,26 @@ def test_a_recording_is_not_made_of_it(calls, upload):
         assert upload("--metrics-file", prom, "--include", "*.prom").code == 2
     assert upload("--metrics-file", prom).code == 0
     assert told(prom)["recordings uploaded"] == 1
+
+
+def test_a_new_file_has_the_last_success_from_the_ledger(calls, upload, program, service, prom):
+    """As after the flag was added, or the file was lost, above all if the next night fails."""
+    calls.write("a.wav")
+    calls.broken("bad.wav")
+    before = time.time()
+    assert upload().code == 1
+    after = time.time()
+    missing = ("--api-key-file", calls.folder.parent / "missing")
+    refused = program("upload", calls, *service.flags, *missing, "--metrics-file", prom)
+    assert refused.code == 2
+    found = told(prom)
+    assert before < found["last_success_timestamp_seconds"] < after
+    assert (found["run_exit_code"], found["attention"]) == (2, 1)
+
+
+def test_a_success_with_another_connection_is_not_one(calls, upload, program, prom):
+    calls.write("a.wav")
+    assert upload().code == 0
+    result = program("upload", calls, "--connection-id", "another", "--metrics-file", prom)
+    assert result.code == 2
+    assert told(prom)["last_success_timestamp_seconds"] == 0
