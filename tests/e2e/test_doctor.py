@@ -104,7 +104,7 @@ def test_every_code_is_in_the_documentation():
     sources = [*(ROOT / "batch_uploader" / "app" / "doctor").glob("*.py")]
     sources += [
         ROOT / "batch_uploader" / "sinks" / "speechsense" / f"{name}.py"
-        for name in ("way", "tls", "asking")
+        for name in ("route", "tls", "asking")
     ]
     text = "".join(path.read_text("utf-8") for path in sources)
     codes = set(re.findall(r'\b(?:fail|warn|Obstacle)\(\s*"(\w+)"', text)) - {"timeout", "error"}
@@ -277,6 +277,18 @@ async def test_a_run_that_holds_the_ledger(lab, start_service, upload):
         run.kill()
     assert found["ledger"]["code"] == "held"
     assert "another run is using" in found["ledger"]["message"]
+
+
+async def test_a_run_over_a_directory_above(lab, start_service, upload):
+    lab.calls.write("below/b.wav")
+    with start_service("--store-late", "20s") as slow:
+        run = upload("--progress", "json", to=slow, start=True)
+        await asyncio.to_thread(lambda: next(events(run, "upload_started")))
+        lab.calls.folder /= "below"
+        found = await lab.examine(lab.healthy())
+        run.kill()
+    assert found["ledger"]["code"] == "held"
+    assert f"another run (of {lab.calls.folder.parent})" in found["ledger"]["message"]
 
 
 async def test_a_share_and_files_that_cannot_be_read(lab, unprivileged):

@@ -17,7 +17,7 @@ from batch_uploader.core.errors import ConfigError, LedgerError, SourceError, Up
 from batch_uploader.run.options import RunOptions
 from batch_uploader.sinks.speechsense.channel import DEFAULT_ENDPOINT, Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
-from batch_uploader.sinks.speechsense.way import Obstacle
+from batch_uploader.sinks.speechsense.route import Obstacle
 
 _WHOLE_SECONDS: Final = 18.0
 _MOUNT: Final = "check the mount: its disk or share may not answer"

@@ -7,7 +7,7 @@ from batch_uploader.app.doctor.diagnosis import Sign, warn, well
 from batch_uploader.app.doctor.patient import Patient, in_thread
 from batch_uploader.sinks.speechsense import tls
 from batch_uploader.sinks.speechsense.channel import Security, ignored_proxy, trusted_roots
-from batch_uploader.sinks.speechsense.way import SECONDS, Obstacle, Route, greet, no_http2
+from batch_uploader.sinks.speechsense.route import SECONDS, Obstacle, Route, greet, no_http2
 
 _FEWEST_SECONDS = 1.0
 _SHOWN = 2
@@ -15,41 +15,41 @@ _SHOWN = 2
 
 async def dns(patient: Patient) -> Sign:
     """Whether the host that is connected to first has addresses."""
-    way = patient.way = Route(patient.endpoint)
+    route = patient.route = Route(patient.endpoint)
     try:
         async with asyncio.timeout(SECONDS):
-            found = await in_thread(way.addresses)
+            found = await in_thread(route.addresses)
     except TimeoutError:
-        raise way.unresolved() from None
+        raise route.unresolved() from None
     patient.addresses = found
-    if found == [way.host]:
-        return well(f"{way.first} is an address, so no name is resolved")
+    if found == [route.host]:
+        return well(f"{route.first} is an address, so no name is resolved")
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return well(f"{way.host} has the address {', '.join(found[:_SHOWN])}{more}")
+    return well(f"{route.host} has the address {', '.join(found[:_SHOWN])}{more}")
 
 
 async def tcp(patient: Patient) -> Sign:
     """Whether its port can be connected to."""
-    way = _way(patient)
-    working, failed = await in_thread(lambda: _try(way, patient.addresses))
+    route = _route(patient)
+    working, failed = await in_thread(lambda: _try(route, patient.addresses))
     if not working and failed is not None:
         raise failed
     patient.addresses = working
     if failed is not None:
         return warn(
             "some_addresses",
-            f"{way.first} can be reached by {working[0]}, but not by all its addresses:"
+            f"{route.first} can be reached by {working[0]}, but not by all its addresses:"
             f" {failed.problem}",
             "if that is an IPv6 address, give this machine a route for IPv6 or turn it off",
         )
-    return well(f"{way.first} accepts connections")
+    return well(f"{route.first} accepts connections")
 
 
-def _try(way: Route, addresses: list[str]) -> tuple[list[str], Obstacle | None]:
+def _try(route: Route, addresses: list[str]) -> tuple[list[str], Obstacle | None]:
     working, failed = [], None
     for each in addresses:
         try:
-            way.connect(each, max(_FEWEST_SECONDS, SECONDS / len(addresses))).close()
+            route.connect(each, max(_FEWEST_SECONDS, SECONDS / len(addresses))).close()
             working.append(each)
         except Obstacle as obstacle:
             failed = failed or obstacle
@@ -58,7 +58,7 @@ def _try(way: Route, addresses: list[str]) -> tuple[list[str], Obstacle | None]:
 
 async def proxy(patient: Patient) -> Sign:
     """Whether the proxy connects to the endpoint."""
-    way = _way(patient)
+    route = _route(patient)
     if variable := ignored_proxy(patient.endpoint):
         return warn(
             "proxy_ignored",
@@ -67,23 +67,23 @@ async def proxy(patient: Patient) -> Sign:
             "write it as http://HOST:PORT; a SOCKS proxy, or one that is itself reached by TLS,"
             " cannot be used",
         )
-    if way.proxy is None:
+    if route.proxy is None:
         return well("no proxy is used")
 
     def try_it() -> None:
-        with way.open(patient.addresses[0]):
+        with route.open(patient.addresses[0]):
             pass
 
     await in_thread(try_it)
-    return well(f"the proxy {way.proxy} connects to {way.endpoint}")
+    return well(f"the proxy {route.proxy} connects to {route.endpoint}")
 
 
 async def certificate(patient: Patient) -> Sign:
     """Who signed the certificate of the endpoint."""
-    way, endpoint = _way(patient), patient.endpoint
+    route, endpoint = _route(patient), patient.endpoint
     if endpoint.security is Security.PLAINTEXT:
         return well("not used, since --plaintext is given")
-    signed = await in_thread(lambda: tls.examine(way, patient.addresses[0]))
+    signed = await in_thread(lambda: tls.examine(route, patient.addresses[0]))
     text = f"the certificate of {endpoint} is signed by {signed.issuer}"
     if not signed.expected:
         return warn(
@@ -98,14 +98,14 @@ async def certificate(patient: Patient) -> Sign:
 
 async def http2(patient: Patient) -> Sign:
     """Whether HTTP/2 gets through, which gRPC needs."""
-    way = _way(patient)
-    await in_thread(lambda: _greet(way, patient.addresses[0]))
+    route = _route(patient)
+    await in_thread(lambda: _greet(route, patient.addresses[0]))
     return well("it gets through")
 
 
-def _greet(way: Route, address: str) -> None:
-    endpoint = way.endpoint
-    with way.open(address) as connection:
+def _greet(route: Route, address: str) -> None:
+    endpoint = route.endpoint
+    with route.open(address) as connection:
         if endpoint.security is Security.PLAINTEXT:
             greet(connection, str(endpoint))
             return
@@ -120,6 +120,6 @@ def _greet(way: Route, address: str) -> None:
             greet(secured, str(endpoint))
 
 
-def _way(patient: Patient) -> Route:
-    assert patient.way is not None  # noqa: S101 - a check that it needs has made it
-    return patient.way
+def _route(patient: Patient) -> Route:
+    assert patient.route is not None  # noqa: S101 - a check that it needs has made it
+    return patient.route

@@ -11,7 +11,7 @@ from batch_uploader.core.errors import UploaderError
 from batch_uploader.sinks.speechsense.asking import SearchAnswer
 from batch_uploader.sinks.speechsense.channel import Endpoint
 from batch_uploader.sinks.speechsense.credentials import Credentials
-from batch_uploader.sinks.speechsense.way import Route
+from batch_uploader.sinks.speechsense.route import Route
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,7 @@ class Patient:
         self.concurrency = concurrency
         self.ailing: set[str] = set()
         """The checks that did not end well."""
-        self.way: Route | None = None
+        self.route: Route | None = None
         self.addresses: list[str] = []
         """Of what is connected to first; once TCP was tried, only those that work."""
         self.first_answer: SearchAnswer | None = None

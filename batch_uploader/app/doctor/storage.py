@@ -25,6 +25,7 @@ from batch_uploader.core.text import plural, printable, quote
 from batch_uploader.core.units import format_size
 from batch_uploader.host.files import create_private, temporary_name, why_not_written
 from batch_uploader.host.locks import locks_exclude, locks_ranges
+from batch_uploader.host.treelock import TreeLock
 from batch_uploader.ledgers.sqlite import (
     LedgerReader,
     is_running,
@@ -41,6 +42,7 @@ _LITTLE_SPACE: Final = 64 * 1024 * 1024
 _NO_SPACE: Final = 2 * 1024 * 1024
 """What is reserved for answers when the disk is full takes half of it."""
 _ELSEWHERE: Final = "keep the ledger on a disk of this machine: --ledger F"
+_WAIT: Final = "wait for its end, or stop it; until then an upload ends with exit code 5"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -216,6 +218,8 @@ def _locks(folder: Path) -> bool:
 async def ledger(patient: Patient) -> Sign:
     """Whether the ledger is sound, and the one that the manifest and the last run left."""
     places = _places(patient)
+    if held := await in_thread(lambda: _held_tree(places)):
+        return held
     if not places.ledger.exists():
         await in_thread(lambda: require_none_lost(places))
         return well("there is none yet; the first upload makes it")
@@ -237,6 +241,17 @@ async def ledger(patient: Patient) -> Sign:
     return well(f"it is {sound}, with {plural(recordings, 'recording')} on record")
 
 
+def _held_tree(places: Places) -> Sign | None:
+    """Whether a run goes on over a directory above or below."""
+    lock = TreeLock(places.root)
+    holder = lock.acquire()
+    lock.release()
+    if holder is None or holder.root == places.root:
+        return None  # of this directory itself, the ledger tells more
+    whose = f" (of {_shown(holder.root)})" if holder.root else ""
+    return warn("held", f"another run{whose} has the directory", _WAIT)
+
+
 async def _held(places: Places) -> Sign | None:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
@@ -249,7 +264,7 @@ async def _held(places: Places) -> Sign | None:
     return warn(
         "held",
         f"{who} {_shown(places.ledger)}",
-        "wait for its end, or stop it; until then an upload ends with exit code 5",
+        _WAIT,
     )
 
 

@@ -4,7 +4,6 @@ import uuid
 from typing import Final
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from msgspec import Struct
 
@@ -22,9 +21,9 @@ from batch_uploader.sinks.speechsense.refusals import (
     Refused,
     refused_by_service,
 )
+from batch_uploader.sinks.speechsense.route import Obstacle
 from batch_uploader.sinks.speechsense.rpc_result import RpcResult, date_of, unreadable
 from batch_uploader.sinks.speechsense.transport import is_of_a_break
-from batch_uploader.sinks.speechsense.way import Obstacle
 
 _ANSWERS: Final = frozenset(
     {
@@ -75,9 +74,7 @@ async def ask(
         except grpc.aio.AioRpcError as error:
             refused = RpcResult.of(error, secrets)
             return SearchAnswer(refused, date=date_of(refused.metadata))
-        except (DecodeError, TypeError) as error:  # None is an answer without a message
-            return SearchAnswer(unreadable(error))
-        except Exception as error:  # noqa: BLE001 - gRPC may raise anything
+        except Exception as error:  # noqa: BLE001 - gRPC may raise anything, and so may its answer
             return SearchAnswer(unreadable(error))
     return SearchAnswer(RpcResult(StatusCode.OK), page.talks_count, date_of(metadata))
 

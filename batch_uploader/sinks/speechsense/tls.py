@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from batch_uploader.core.text import sentence
 from batch_uploader.sinks.speechsense.channel import Endpoint, trusted_roots
-from batch_uploader.sinks.speechsense.way import Obstacle, Route
+from batch_uploader.sinks.speechsense.route import Obstacle, Route
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
@@ -60,18 +60,18 @@ def shake_hands(
     return context.wrap_socket(connection, server_hostname=endpoint.host)
 
 
-def examine(way: Route, address: str) -> Signed:
+def examine(route: Route, address: str) -> Signed:
     """Who signed the endpoint's certificate, which gRPC would accept."""
-    endpoint = way.endpoint
+    endpoint = route.endpoint
     roots = trusted_roots(endpoint)
     try:
         with (
-            way.open(address) as connection,
+            route.open(address) as connection,
             shake_hands(connection, endpoint, roots, "h2", "http/1.1") as secured,
         ):
             issuer = _read(secured).issuer
     except ssl.SSLCertVerificationError as error:
-        raise _refused(way, address, error) from error
+        raise _refused(route, address, error) from error
     except TimeoutError as error:
         raise Obstacle(
             "silent",
@@ -81,7 +81,7 @@ def examine(way: Route, address: str) -> Signed:
     except (ssl.SSLError, OSError) as error:
         raise _broken(endpoint, error) from error
     # What --ca-file names is trusted on purpose.
-    return Signed(issuer, endpoint.ca_file is not None or _accepted(way, address, built_in()))
+    return Signed(issuer, endpoint.ca_file is not None or _accepted(route, address, built_in()))
 
 
 def built_in() -> bytes:
@@ -91,21 +91,21 @@ def built_in() -> bytes:
     return files(grpc).joinpath("_cython/_credentials/roots.pem").read_bytes()
 
 
-def _accepted(way: Route, address: str, roots: bytes | None) -> bool:
+def _accepted(route: Route, address: str, roots: bytes | None) -> bool:
     """Whether the endpoint's certificate would be accepted with these authorities."""
     try:
         with (
-            way.open(address) as connection,
-            shake_hands(connection, way.endpoint, roots, "h2", "http/1.1"),
+            route.open(address) as connection,
+            shake_hands(connection, route.endpoint, roots, "h2", "http/1.1"),
         ):
             return True
     except (OSError, Obstacle):
         return False
 
 
-def _refused(way: Route, address: str, error: ssl.SSLCertVerificationError) -> Obstacle:
-    endpoint = way.endpoint
-    shown = _presented(way, address)
+def _refused(route: Route, address: str, error: ssl.SSLCertVerificationError) -> Obstacle:
+    endpoint = route.endpoint
+    shown = _presented(route, address)
     whose = f"the certificate of {endpoint}"
     if error.verify_code == _EXPIRED:
         return Obstacle(
@@ -126,7 +126,7 @@ def _refused(way: Route, address: str, error: ssl.SSLCertVerificationError) -> O
             f"{whose} is for {', '.join(shown.names) or 'no host'}, not for {endpoint.host}",
             "check the host name in the endpoint",
         )
-    if endpoint.ca_file is not None and _accepted(way, address, built_in()):
+    if endpoint.ca_file is not None and _accepted(route, address, built_in()):
         return Obstacle(
             "wrong_ca_file",
             f"{whose} is signed by {shown.issuer}, a public authority, and not by one of the CA"
@@ -151,7 +151,7 @@ def _refused(way: Route, address: str, error: ssl.SSLCertVerificationError) -> O
     )
 
 
-def _presented(way: Route, address: str) -> Presented:
+def _presented(route: Route, address: str) -> Presented:
     """What the certificate of the endpoint says, although it is not accepted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -159,8 +159,8 @@ def _presented(way: Route, address: str) -> Presented:
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            way.open(address) as connection,
-            context.wrap_socket(connection, server_hostname=way.endpoint.host) as secured,
+            route.open(address) as connection,
+            context.wrap_socket(connection, server_hostname=route.endpoint.host) as secured,
         ):
             return _read(secured)
     except (OSError, ValueError, Obstacle):
