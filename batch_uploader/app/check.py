@@ -109,7 +109,7 @@ async def check_directory(  # noqa: PLR0913 - all parameters of a check in one c
         choice = await choose_conversion(reader, rules)
         rules, summary.unconverted = choice.rules, choice.waiting
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
-        joined = joined_by(source, rules.legs)
+        joined = joined_by(source, rules.legs, describer)
         preparer = preparer_of(joined, connection, rules, describer)
         if isinstance(describer, Refreshed):
             stack.callback(describer.close)

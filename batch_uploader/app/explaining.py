@@ -41,12 +41,13 @@ async def explain_recording(
         ignore=(places.ledger, places.manifest, *ignore),
         sidecars=sidecar_patterns(rules),
     ) as source:
-        joined = joined_by(source, rules.legs)
-        listing = await _folder_of(joined, path)
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
+        joined = joined_by(source, rules.legs, describer)
         try:
             if isinstance(describer, Refreshed):
                 await to_thread.run_sync(describer.refresh, "")
+            listing = await _folder_of(joined, path)
+            if isinstance(describer, Refreshed):
                 await look_ahead(describer, joined)
             return await to_thread.run_sync(_explained, joined, describer, listing, path)
         finally:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from batch_uploader.core.checks import require_type
 from batch_uploader.core.ports import Source
-from batch_uploader.prepare.describer import Describer, Sidecars
+from batch_uploader.prepare.describer import Describer, Sidecars, TellsLegs
 from batch_uploader.prepare.legs.rules import LegRules
-from batch_uploader.prepare.legs.source import JoinedSource
+from batch_uploader.prepare.legs.source import JoinedSource, Told
 from batch_uploader.prepare.prepare import Preparer
 from batch_uploader.prepare.rules import Rules, SidecarMode
 
@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from batch_uploader.prepare.about.describer import ManySources
 
 
-def joined_by(source: Source, legs: LegRules | None) -> Source:
-    """The source with the legs of each call as one recording, if it is said what legs are."""
-    return source if legs is None or not legs.patterns else JoinedSource(source, legs)
+def joined_by(source: Source, legs: LegRules | None, describer: Describer | None = None) -> Source:
+    """The source with the legs of each call as one recording, if it is said what legs are.
+
+    If a table says it, the ``describer`` has that table.
+    """
+    if legs is None:
+        return source
+    told: Told | None = None
+    if legs.files and isinstance(describer, TellsLegs):
+        told = describer.leg_of
+    if not legs.patterns and told is None:
+        return source
+    return JoinedSource(source, legs, told)
 
 
 def preparer_of(
@@ -64,6 +74,7 @@ def many_sources(
         rules.schema,
         about,
         ids=rules.columns,
+        legs=rules.legs,
         optional=rules.sidecar is SidecarMode.OPTIONAL,
         folder=folder,
         keep=keep,

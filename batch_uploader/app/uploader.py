@@ -97,7 +97,8 @@ class Uploader:
         options = within_descriptors(options)
         require_word("connection_id", ledger.connection_id)
         _require_listeners(listeners)
-        self._source = source = joined_by(source, rules.legs)
+        self._describer = describer or describer_of(source, rules)
+        self._source = source = joined_by(source, rules.legs, self._describer)
         self._sink = sink
         self._ledger = ledger
         manifest_file = None if manifest is None else as_path("manifest", manifest)
@@ -111,7 +112,6 @@ class Uploader:
         self._listeners = listeners
         self._clock = clock or Clock()
         self._rules = rules
-        self._describer = describer or describer_of(source, rules)
         self.faults = UnusableRows()
         """What of tables cannot be used, once entered."""
         self._options = options

@@ -13,6 +13,7 @@ from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural
 from batch_uploader.prepare import sidecar
 from batch_uploader.prepare.bundle import Bundle, bundle_of
+from batch_uploader.prepare.legs.pattern import LegPlace
 from batch_uploader.prepare.pairing import Orphan, pair
 from batch_uploader.prepare.reading import read_small, user_path
 from batch_uploader.prepare.rules import SidecarMode
@@ -109,6 +110,14 @@ class Refreshed(Protocol):
 
     def close(self) -> None:
         """Let go of all that it opened; more than once is fine."""
+
+
+@runtime_checkable
+class TellsLegs(Describer, Protocol):
+    """What a describer has whose tables may name the two legs of a call."""
+
+    def leg_of(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
+        """Of which call a file is a leg, by the tables. Blocking. Raises SourceError."""
 
 
 async def look_ahead(describer: Describer, source: Source) -> bool:

@@ -9,23 +9,28 @@ from batch_uploader.prepare.legs.pattern import LegPattern
 from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
 from batch_uploader.settings.given import RawSetting, closest
 
-_KEYS: Final = {"legs": frozenset({"pattern", "first", "offsets"}), "stereo": frozenset({"left"})}
+_KEYS: Final = {
+    "legs": frozenset({"pattern", "first", "offsets", "files", "table"}),
+    "stereo": frozenset({"left"}),
+}
 _OF_COLUMN: Final = frozenset({"column", *(each.value for each in Speaker)})
 
 
 def read_legs(layers: ChainMap[str, RawSetting]) -> LegRules | None:
     """Which files are legs; None if none are. Raises ConfigError."""
     patterns = next(_patterns(layers), None)
-    alone = layers.get("legs-alone")
-    if patterns is None:
+    alone, files = layers.get("legs-alone"), _first(layers, "legs", "files")
+    if patterns is None and files is None:
         if alone is not None and alone.switch():
             alone.refuse("it is not said which files are legs", "add --legs, like --legs=-in/-out")
         return None
     return LegRules(
-        tuple(each.read(LegPattern.parse) for each in patterns),
+        tuple(each.read(LegPattern.parse) for each in patterns or ()),
         _speaker(_first(layers, "legs", "first")),
         alone is not None and alone.switch(),
         _offsets(_first(layers, "legs", "offsets")),
+        () if files is None else files.texts(),
+        None if (table := _first(layers, "legs", "table")) is None else table.word(),
     )
 
 

@@ -415,3 +415,54 @@ def test_what_looks_like_legs_is_told_and_proposed_and_not_joined(calls, upload,
     started = program("init", calls, "--output", calls.folder.parent / "new.toml")
     assert 'legs = ["-in/-out"]' in started.err
     assert "legs =" not in (calls.folder.parent / "new.toml").read_text()
+
+
+@pytest.mark.parametrize("form", ["two columns", "a list"])
+def test_a_table_may_name_the_legs_of_each_call(  # noqa: PLR0917 - fixtures
+    calls, program, upload, listening, tmp_path, form
+):
+    for number in range(2):
+        for what in TONES:
+            calls.put(f"{number}/{what[0]}{number}7.wav", wav(tone(what, seed=number)))
+    if form == "two columns":
+        (tmp_path / "calls.csv").write_text(
+            "call,agent,client\n0,o07.wav,i07.wav\n1,1/o17.wav,1/i17.wav\n2,missing.wav,\n"
+        )
+        files = '["agent", "client"]'
+    else:
+        rows = [{"call": n, "tracks": [f"o{n}7", f"i{n}7"]} for n in range(2)]
+        (tmp_path / "calls.csv").with_suffix(".jsonl").write_text(
+            "".join(f"{json.dumps(row)}\n" for row in rows)
+        )
+        files = '["tracks"]'
+    table = "csv" if form == "two columns" else "jsonl"
+    config = tmp_path / "settings.toml"
+    config.write_text(f"""
+        agent-channel = "right"
+        [legs]
+        files = {files}
+        first = "agent"
+        [metadata]
+        names = '(?P<folder>[0-9]+)/.*'
+        [[metadata.table]]
+        file = "{tmp_path}/calls.{table}"
+        match = {{ column = "call", with = "folder" }}
+        [metadata.map]
+        name = "call"
+        origin = "'{calls}'"
+    """)
+    expected = {"0/o07+i07.wav", "1/o17+i17.wav"}
+
+    checked = json.loads(program("check", calls, "--config", config, "--json").out)
+    assert checked["to_send"] == 4  # with what is excluded below
+
+    result = upload("--config", config, "--exclude", "m*.wav", to=listening)
+
+    assert result.code == 0, result.err
+    lines = calls.manifest()
+    assert lines.keys() == expected
+    assert lines["0/o07+i07.wav"]["parts"] == ["0/o07.wav", "0/i07.wav"]
+    assert sides(listening) == {"0": ("in", "out"), "1": ("in", "out")}
+    again = upload("--config", config, "--exclude", "m*.wav", to=listening)
+    assert again.code == 0, again.err
+    assert len(listening.talks()) == 2

@@ -51,7 +51,7 @@ async def preview(
         directory, include=include, exclude=exclude, sidecars=sidecar_patterns(rules)
     ) as source:
         describer = many_sources(source, rules)
-        joined = joined_by(source, rules.legs)
+        joined = joined_by(source, rules.legs, describer)
         try:
             await to_thread.run_sync(describer.refresh, "")
             await look_ahead(describer, joined)

@@ -14,6 +14,7 @@ from batch_uploader.core.model import Defect, Entry
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about.expressions import AbsentValue, Language
 from batch_uploader.prepare.about.functions import Lookup as LookupFunction
+from batch_uploader.prepare.about.legs import TableLegs
 from batch_uploader.prepare.about.lookups import LookupTable
 from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
@@ -25,6 +26,8 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.tables.table import Table
 from batch_uploader.prepare.about.values import Unfit, Values
 from batch_uploader.prepare.describer import UnusableRows
+from batch_uploader.prepare.legs.pattern import LegPlace
+from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.prepare.pairing import names_of
 
 Said = Values | tuple[Defect, ...] | None
@@ -47,8 +50,10 @@ class Tables:
         known: Mapping[str, Callable[..., object]],
         *,
         keep: bool = True,
+        legs: LegRules | None = None,
     ) -> None:
         self._rivals = Rivals(source)
+        self._legs = None if legs is None or not legs.files else TableLegs.of(rules.tables, legs)
         self._folder = folder if keep else None
         self._origin = None if keep else folder
         self._names = rules.names
@@ -93,6 +98,8 @@ class Tables:
                 spec.source: stack.enter_context(LookupTable(spec, folder, self._origin))
                 for spec in self._lookup_specs
             }
+            if self._legs is not None:
+                stack.enter_context(self._legs.opened(folder, self._origin, self._compiled))
             self._touched = self._touched_since(json.decode(seen, type=list[str]) if seen else [])
             self._touched_folders = {path.rpartition("/")[0] for path in self._touched or ()}
             self._resources = stack.pop_all()
@@ -161,6 +168,13 @@ class Tables:
     def is_untouched(self, path: str) -> bool:
         """Whether a recording surely has them, and there are tables."""
         return bool(self._specs) and self._touched is not None and path not in self._touched
+
+    def leg(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
+        """Of which call a file is a leg, by the columns that name its files."""
+        if self._legs is None:
+            return None
+        with _explaining():
+            return self._legs.place(path, is_audio)
 
     def unusable(self, spec: TableSpec) -> int:
         """How many rows of one table cannot be used."""

@@ -32,6 +32,8 @@ from batch_uploader.prepare.about.tables.spec import TableSpec
 from batch_uploader.prepare.about.values import Values, version
 from batch_uploader.prepare.bundle import Bundle, bundle_of
 from batch_uploader.prepare.describer import NOTHING, UnusableRows
+from batch_uploader.prepare.legs.pattern import LegPlace
+from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.prepare.pairing import Orphan, names_of
 from batch_uploader.prepare.reading import explaining, read_small, user_path
 from batch_uploader.prepare.sidecar import Schema
@@ -74,6 +76,7 @@ class ManySources:
         rules: MetadataRules,
         *,
         ids: frozenset[str] = frozenset(),
+        legs: LegRules | None = None,
         optional: bool = False,
         folder: Path | None = None,
         keep: bool = True,
@@ -83,7 +86,7 @@ class ManySources:
         self._optional = optional
         self._pattern = None if rules.names is None else NamePattern.parse(rules.names)
         where = None if rules.timezone is None else time_zone(rules.timezone)
-        self._tables = Tables(source, rules, folder, functions.of(where, {}), keep=keep)
+        self._tables = Tables(source, rules, folder, functions.of(where, {}), keep=keep, legs=legs)
         known = functions.of(where, self._tables.lookups)
         mapped = FieldMap(rules.map, rules.sources, known)
         self._fields = Fields(schema, mapped, functions.TimeFunctions(where), ids)
@@ -123,6 +126,10 @@ class ManySources:
             each for one in listings for each in one.entries if is_audio(each.path)
         )
         self._knows_all = self._knows_all or last
+
+    def leg_of(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
+        """Of which call a file is a leg, by a table. Blocking. Raises SourceError."""
+        return self._tables.leg(path, is_audio)
 
     def close(self) -> None:
         """Close the tables."""

@@ -75,16 +75,21 @@ class LegRules(Struct, frozen=True):
     ``first`` is who is heard on the first one, None where that is unknown.
     A leg whose other one is missing is a defect, or with ``alone`` sent by itself. ``offsets`` are
     the fields or columns that say when either leg began, in seconds from any moment; None if both
-    began together.
+    began together. ``files`` are the two columns of a ``table`` of the metadata that name the legs,
+    or the only one, which has a list of both.
     """
 
     patterns: tuple[LegPattern, ...]
     first: Speaker | SpeakerColumn | None = None
     alone: bool = False
     offsets: tuple[str, str] | None = None
+    files: tuple[str, ...] = ()
+    table: str | None = None
 
     def __post_init__(self) -> None:
         require_type("alone", self.alone, bool)
+        if len(self.files) > 2:  # noqa: PLR2004 - legs
+            raise ConfigError("a call has two legs", hint="name one column or two in files")
 
     def place(self, path: str, is_audio: Callable[[str], bool]) -> LegPlace | None:
         """Of which call a file is a leg, by the first pattern that fits."""
@@ -99,7 +104,7 @@ class LegRules(Struct, frozen=True):
     @property
     def speaker(self) -> Speaker | SpeakerColumn | None:
         """Who is heard on the first leg: as told, or what is usual for the known patterns."""
-        usual = all(each in KNOWN.values() for each in self.patterns)
+        usual = not self.files and all(each in KNOWN.values() for each in self.patterns)
         return self.first or (Speaker.CALLER if usual else None)
 
 

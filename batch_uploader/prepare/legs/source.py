@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
-from typing import BinaryIO, Final, NamedTuple, Self
+from typing import BinaryIO, Final, NamedTuple, Self, TypeAlias
 
 from anyio import to_thread
 from msgspec.structs import replace
@@ -18,17 +18,23 @@ from batch_uploader.prepare.legs.rules import LegRules
 _BITS: Final = 63
 
 
+Told: TypeAlias = Callable[[str, Callable[[str], bool]], LegPlace | None]
+"""What a table says of a path, and of what is audio: of which call it is a leg."""
+
+
 class JoinedSource:
     """Lists a call that has two legs as one entry with these as its parts; opens files as they are.
 
     Of a call whose legs are listed the mix is not. A leg alone is listed at the path of its call,
-    with what it lacks; if the mix is there, that is, since both sides are in it.
+    with what it lacks; if the mix is there, that is, since both sides are in it. What a table has
+    ``told`` counts before the patterns.
     """
 
-    def __init__(self, source: Source, rules: LegRules) -> None:
+    def __init__(self, source: Source, rules: LegRules, told: Told | None = None) -> None:
         self.files = source
         """The source of the files."""
         self._rules = rules
+        self._told = told
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -49,7 +55,8 @@ class JoinedSource:
     @property
     def takes(self) -> str:
         """As ``Selective``: with other patterns other recordings are there."""
-        patterns = " ".join(f"{each.first} {each.second}" for each in self._rules.patterns)
+        named = (f"{each.first} {each.second}" for each in self._rules.patterns)
+        patterns = " ".join((*named, *self._rules.files))
         return f"{self.files.takes if isinstance(self.files, Selective) else ''} {patterns}"
 
     @property
@@ -83,10 +90,11 @@ class JoinedSource:
 
     async def entries(self) -> AsyncGenerator[Listing]:
         """Every folder once, with its legs joined."""
-        across = any("/" in each.first + each.second for each in self._rules.patterns)
+        folders = any("/" in each.first + each.second for each in self._rules.patterns)
+        across = folders or self._told is not None
         async with aclosing(self.files.entries()) as listings:
             async for listing in listings:
-                # What lies in another folder is looked for there.
+                # What lies in another folder is looked for there, and a table is on the disk.
                 if across:
                     yield await to_thread.run_sync(self.joined, listing)
                 else:
@@ -98,7 +106,7 @@ class JoinedSource:
         kept: list[Entry] = []
         for entry in listing.entries:
             audio = self.is_audio(entry.path)
-            place = self._rules.place(entry.path, self.is_audio) if audio else None
+            place = self._place(entry.path) if audio else None
             if place is None:
                 kept.append(entry)
             else:
@@ -116,6 +124,10 @@ class JoinedSource:
             unreadable=(*listing.unreadable, *defects),
             mixes=sum(len(entry.mixes) for entry in made if entry.lacks is None),
         )
+
+    def _place(self, path: str) -> LegPlace | None:
+        told = None if self._told is None else self._told(path, self.is_audio)
+        return told or self._rules.place(path, self.is_audio)
 
     def _calls(self, legs: Sequence["_Leg"], lost: set[str]) -> tuple[list[Entry], list[Defect]]:
         """The legs of a folder as calls, and those whose other leg cannot be read."""

@@ -96,13 +96,13 @@ class _Column:
         if columns is not self._columns:
             self._at = self._index(columns or ())
             self._columns = columns
-        return _elements(values[self._at])
+        return elements(values[self._at])
 
     def of_fields(self, fields: Mapping[str, object]) -> Iterable[object]:
         """Its values in a row by names."""
         if self.name in fields:
-            return _elements(fields[self.name])
-        return (each for value in at(fields, self._path) for each in _elements(value))
+            return elements(fields[self.name])
+        return (each for value in at(fields, self._path) for each in elements(value))
 
     def require(self) -> None:
         """Raise ConfigError if it was in no row by names, and there were some."""
@@ -121,7 +121,8 @@ class _Column:
         )
 
 
-def _elements(value: object) -> Iterable[object]:
+def elements(value: object) -> Iterable[object]:
+    """The values in a cell: one, or those of a list."""
     # Some systems have several recordings in a column: [id1,id2].
     if isinstance(value, list | tuple):
         return value
