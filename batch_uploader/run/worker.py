@@ -133,23 +133,28 @@ class Workers:
             self._feed.looks_enough or not await self._looks.is_other(job)
         ):
             return
-        whole = job.size if job.size <= self._sink.whole_limit else 0
-        try:
-            await self._prepare_and_send(job, whole)
-        except NeedsMemory as more:
-            # What it held is free meanwhile, so that nobody who waits for memory keeps any.
-            await self._prepare_and_send(job, more.nbytes)
+        whole: int | None = job.size if job.size <= self._sink.whole_limit else 0
+        while whole is not None:
+            whole = await self._prepare_and_send(job, whole)
 
-    async def _prepare_and_send(self, job: Job, whole: int) -> None:
-        """With memory for so many bytes in one message, or with 0 for a stream."""
+    async def _prepare_and_send(self, job: Job, whole: int) -> int | None:
+        """With memory for so many bytes in one message, or with 0 for a stream.
+
+        Returns how many it needs, if that is more. It holds none while it waits for these, so that
+        no two wait for each other.
+        """
         async with self._budget.hold(int(whole * _COPIES) or _STREAM_COST):
-            prepared = await self._preparation.prepare(job, whole)
+            try:
+                prepared = await self._preparation.prepare(job, whole)
+            except NeedsMemory as more:
+                return more.nbytes
             if prepared is None:
-                return
+                return None
             with closing(prepared):
                 if not await self._looks.still_rejected(job, prepared.recording):
                     await self._learning.before(prepared.recording.identity)
                     await self._send_within_limits(job, prepared)
+        return None
 
     # Send
 
