@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from e2e.alarms import alarms, metrics
 from support.audio_makers import mp3
 from support.shims import compile_shim
 
@@ -85,6 +86,13 @@ FORTNIGHT = (
     Night("nothing happens", 0, 35, 45, 0, ("Nothing new", "2 .m4a")),
 )
 
+ALARMS = {
+    "the share is away": ("BatchUploaderFailed",),
+    "half of the share is away": ("BatchUploaderMostGone",),
+    "the recorder hangs": ("BatchUploaderAttention",),
+}
+"""What Prometheus raises in the morning, by the example's rules; after all other nights nothing."""
+
 
 class Pbx:
     """The archive of a PBX, and the program on a machine beside it, by their simulated clocks."""
@@ -94,6 +102,7 @@ class Pbx:
         self.shim = str(shim)
         self.number = self.behind = 0
         self.aside = calls.folder.with_name("share")
+        self.prom = calls.folder.with_name("calls.prom")
         self.whole = mp3(9)
         self.hung = mp3(12)
 
@@ -120,7 +129,25 @@ class Pbx:
 
     def upload(self):
         key = ("--api-key-file", self.calls.key_file)
-        return self.run("upload", *self.service.flags, *key, *RULES)
+        flags = (*self.service.flags, *key, *RULES, "--metrics-file", self.prom)
+        return self.run("upload", *flags)
+
+    def require_metrics(self, night, success_before):
+        """What monitors see in the morning is what the table says. Returns the last success."""
+        found = metrics(self.prom)
+        success = found["batch_uploader_last_success_timestamp_seconds"]
+        ended = found["batch_uploader_last_run_end_timestamp_seconds"]
+        assert found["batch_uploader_run_exit_code"] == night.code
+        assert found["batch_uploader_running"] == 0
+        assert success == (ended if night.code <= 1 else success_before)
+        assert abs(ended - (self.now - self.behind)) < 2 * MINUTE
+        assert alarms(found, ended) == ALARMS.get(night.happens, ())
+        if night.code <= 1:
+            waits = [
+                found[f'batch_uploader_recordings{{status="{s}"}}'] for s in ("waiting", "stuck")
+            ]
+            assert sum(waits) == night.waits
+        return success
 
     def on_record(self):
         """How many recordings are on record, by status."""
@@ -223,6 +250,7 @@ class Pbx:
 def test_each_morning_shows_what_the_table_says(calls, program, service, tmp_path):
     """Faults 13, 61, 105."""
     pbx = Pbx(calls, program, service, compile_shim(Path(__file__).with_name("clock.c"), tmp_path))
+    success = 0
     for night in FORTNIGHT:
         pbx.happens(night.happens)
         where = f"night {pbx.number}, {night.happens}"
@@ -234,6 +262,7 @@ def test_each_morning_shows_what_the_table_says(calls, program, service, tmp_pat
             assert words in said, where
         talks = service.counts(calls)
         assert (len(talks), set(talks.values())) == (night.talks, {1}), where
+        success = pbx.require_metrics(night, success)
         if calls.ledger.exists():
             told = pbx.on_record()
             assert told["uploaded"] == night.talks, where
