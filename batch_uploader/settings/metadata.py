@@ -22,6 +22,7 @@ from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.spec import DATABASES, TableSpec
 from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.misfits import misfit
 
 _T = TypeVar("_T")
 _Table = TableSpec | LookupSpec
@@ -201,7 +202,7 @@ def _each(kind: type[_Declared], given: RawSetting) -> tuple[_Declared, ...]:
     try:
         specs: Any = convert(given.value, tuple[kind, ...])  # type: ignore[valid-type]
     except ValidationError as error:
-        given.refuse(str(error), "docs/metadata.md has an example")
+        given.refuse(*misfit(error, kind))
     return tuple(_absolute(each, given.base) for each in specs)
 
 

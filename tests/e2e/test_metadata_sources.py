@@ -274,6 +274,10 @@ def test_a_second_run_sends_nothing_and_a_changed_sidecar_is_told(archive, calls
         ('[[metadata.sidecar]]\nname = "x"', "format of the sidecar"),
         ('layout = "freepbxx"', "the layouts are"),
         ("metadata = 5", "write it as [NAME]"),
+        (
+            "[[metadata.table]]\nfile = 'x.csv'\nmatch = {colum = 'a'}\n",
+            "unknown setting 'colum' in match",
+        ),
     ],
 )
 def test_wrong_settings_are_told_where_they_stand(archive, upload, settings, said):

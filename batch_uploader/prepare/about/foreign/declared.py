@@ -22,7 +22,7 @@ class SidecarFormat(StrEnum):
     XML = "xml"
 
 
-class DeclaredSidecar(Struct, frozen=True):
+class DeclaredSidecar(Struct, frozen=True, forbid_unknown_fields=True):
     """A kind of sidecar, as ``[[metadata.sidecar]]`` declares it. Raises ConfigError.
 
     ``name`` has ``{name}`` for the full name of the recording, or ``{stem}`` for it without its
