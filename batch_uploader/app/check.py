@@ -12,7 +12,7 @@ from msgspec import Struct
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.converting import choose_conversion
-from batch_uploader.app.duplicates import groups_of
+from batch_uploader.app.duplicates import groups_of, held_back
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.foretelling import Foretelling, Foretold, unreadable, unsent, waits
 from batch_uploader.app.inspection import CheckSummary, Inspection, inspection_of
@@ -199,6 +199,7 @@ class _Fast(Struct, frozen=True):
         if connection_id and self.places.ledger.exists():
             async with LedgerReader(self.places.ledger, connection_id) as reader:
                 self.summary.possible = tuple(await groups_of(reader))
+                self.summary.held = await held_back(reader)
 
     def _inspected(self, job: Job) -> Foretold:
         try:
@@ -262,6 +263,7 @@ class _Exact:
     async def sum_up(self) -> None:
         if self._foretelling is not None:
             self._summary.possible = await self._foretelling.groups()
+            self._summary.held = await held_back(self._foretelling.ledger)
 
     async def _begun(self) -> Foretelling:
         if self._foretelling is None:

@@ -88,6 +88,12 @@ async def groups_of(reader: LedgerReader) -> list[DuplicateGroup]:
     return sorted(groups, key=lambda group: -group.recordings)
 
 
+async def held_back(reader: LedgerReader) -> tuple[Record, ...]:
+    """The possible duplicates one by one, sorted by path."""
+    async with aclosing(reader.rows(POSSIBLE)) as rows:
+        return tuple([row async for row in rows])
+
+
 async def _beside(reader: LedgerReader, held: Record) -> DuplicateExample:
     path = held.duplicate_of
     other = None if path is None else await reader.stored(held.connection_id, path)

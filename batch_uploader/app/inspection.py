@@ -10,6 +10,7 @@ from batch_uploader.app.foretelling import Foretold
 from batch_uploader.core.events import DefaultIdsOff
 from batch_uploader.core.identity import Cause
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, PassedOver
+from batch_uploader.core.records import Record
 from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Action, Decision, Status
 from batch_uploader.plan.batch import Batch
 from batch_uploader.plan.decide import filter_of
@@ -43,7 +44,8 @@ class Inspection(Struct, frozen=True):
     call is on record, ``decisions`` all decisions if they were requested. The others count
     recordings, and ``read_bytes`` what was read of them; ``on_record`` are there and on record,
     which counts if the folder was ``listed``, and ``copies`` may be others that are.
-    ``left_out_by`` counts what filters leave out, by filter.
+    ``left_out_by`` counts what filters leave out, by filter, ``orphans`` sidecars alone;
+    ``left_out`` are those of which no earlier run knows.
     """
 
     folder: str
@@ -62,6 +64,8 @@ class Inspection(Struct, frozen=True):
     listed: bool = True
     copies: int = 0
     left_out_by: Mapping[str, int] = field(default_factory=dict)
+    orphans: int = 0
+    left_out: tuple[Outcome, ...] = ()
 
 
 class CheckSummary(Struct):
@@ -80,7 +84,8 @@ class CheckSummary(Struct):
     ``to_convert`` of ``to_send`` are converted, ``to_convert_duration`` seconds; ``unconverted``
     could be, but earlier versions refused them. ``faults`` are rows of tables that cannot be used,
     ``surprises`` what the run would do suddenly with other settings than those of the last one.
-    ``named`` of ``to_send`` have the ID of ``--call-id``.
+    ``named`` of ``to_send`` have the ID of ``--call-id``, ``orphans`` of ``defective`` are sidecars
+    without recordings. ``held`` are the recordings of ``possible``.
     """
 
     to_send: int = 0
@@ -108,6 +113,8 @@ class CheckSummary(Struct):
     surprises: tuple[str, ...] = ()
     waiting_for: Counter[str] = field(default_factory=Counter)
     named: int = 0
+    orphans: int = 0
+    held: tuple[Record, ...] = ()
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -130,6 +137,19 @@ class CheckSummary(Struct):
         self.converted += sum(each.cause is Cause.CONVERTED for each in seen.duplicates)
         self.read_bytes += seen.read_bytes
         self.left_out_by.update(seen.left_out_by)
+        self.orphans += seen.orphans
+
+    @property
+    def recordings(self) -> int:
+        """How many recordings there are, whatever becomes of them."""
+        seen = self.to_send + self.already_there + self.waiting + self.in_flight + self.duplicates
+        left = self.left_out_by.total() + self.decided + self.needs_attention
+        return seen + left - self.orphans
+
+    @property
+    def decided(self) -> int:
+        """How many recordings somebody decided not to send."""
+        return sum(n for status, n in self.carried_over.items() if status not in NEEDS_ATTENTION)
 
     @property
     def found_nothing(self) -> bool:
@@ -186,4 +206,6 @@ def inspection_of(batch: Batch, told: Sequence[Foretold]) -> Inspection:
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
         batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),
+        len(batch.orphans),
+        tuple(left),
     )

@@ -4,9 +4,11 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import anyio
 from msgspec import Struct
@@ -14,9 +16,10 @@ from msgspec import Struct
 from batch_uploader.app.check import check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
+from batch_uploader.app.history import directory_runs
 from batch_uploader.app.inspection import CheckSummary, Inspection
 from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
-from batch_uploader.app.places import risks_of
+from batch_uploader.app.places import Places, risks_of
 from batch_uploader.cli import output
 from batch_uploader.cli.again import (
     again,
@@ -25,8 +28,11 @@ from batch_uploader.cli.again import (
     naming_other_roots,
     settings_of,
 )
+from batch_uploader.cli.checklist import TableAccount
 from batch_uploader.cli.output import ExitCode, data_on_stdout
+from batch_uploader.core.errors import ConfigError
 from batch_uploader.core.model import SIDECAR_MISSING, Defect
+from batch_uploader.core.price import Price, used_this_month
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
 from batch_uploader.core.text import plural, printable, sentence
 from batch_uploader.core.units import format_size
@@ -35,7 +41,13 @@ from batch_uploader.run.options import RunOptions
 from batch_uploader.settings import Settings
 from batch_uploader.settings.files import own_files, require_places
 from batch_uploader.ui.duplicates import duplicate_lines, ids_off_lines
-from batch_uploader.ui.fields import finite, legs_fields, outcome_fields, passed_over_fields
+from batch_uploader.ui.fields import (
+    cost_fields,
+    finite,
+    legs_fields,
+    outcome_fields,
+    passed_over_fields,
+)
 from batch_uploader.ui.printing import show
 from batch_uploader.ui.stream import Line, Span, hint, warning
 from batch_uploader.ui.summary import (
@@ -52,17 +64,36 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 
 def check(
-    directory: Path, flags: Mapping[str, object], *, as_json: bool, fast: bool = False
+    directory: Path,
+    flags: Mapping[str, object],
+    *,
+    as_json: bool = False,
+    as_csv: bool = False,
+    fast: bool = False,
 ) -> int:
     """Check the directory. Returns the exit code."""
     settings = settings_of(directory, flags)
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv contradict each other", hint="leave one of them out")
+    account: _Account = TableAccount() if as_csv else _TextAccount(settings)
+    if as_json:
+        account = _JsonAccount()
     with naming_other_roots(settings):
-        return anyio.run(_check, settings, as_json, fast)
+        return anyio.run(_check, settings, account, fast)
 
 
-async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
+class _Account(Protocol):
+    """One way to tell what a check finds."""
+
+    def take(self, seen: Inspection) -> None:
+        """Hear of some more."""
+
+    def print(self, total: CheckSummary, price: Price | None, cost: Decimal | None) -> None:
+        """Print it on stdout, all or the rest."""
+
+
+async def _check(settings: Settings, account: "_Account", fast: bool) -> int:
     places, reading = require_places(settings), settings.reading()
-    account = _JsonAccount() if as_json else _TextAccount(settings)
     summary = await check_directory(
         places,
         include=reading.include,
@@ -87,7 +118,9 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
             " so it tells no calls apart; check --explain PATH shows what there is"
         )
     show([warning(risk) for risk in risks], sys.stderr)
-    account.print(summary)
+    price = settings.price()
+    cost = None if price is None else await _cost(price, places, summary)
+    account.print(summary, price, cost)
     if summary.found_nothing:
         warn_of_nothing(os.fspath(places.directory))
     if summary.passed_over:
@@ -99,6 +132,30 @@ async def _check(settings: Settings, as_json: bool, fast: bool) -> int:
         show([warning(sentence(most_gone(summary.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
     return ExitCode.ATTENTION if summary.needs_attention or summary.gone else ExitCode.FINE
+
+
+async def _cost(price: Price, places: Places, summary: CheckSummary) -> Decimal:
+    """What is to be sent costs, after what was uploaded in this month."""
+    runs = await directory_runs(places) if places.ledger.exists() else []
+    return price.cost(summary.to_send_duration, used_this_month(runs, time.time_ns()))
+
+
+def _all_in_all(total: CheckSummary) -> str:
+    """What becomes of all recordings, in a sentence."""
+    go = "goes" if total.to_send == 1 else "go"
+    told = [f"{total.to_send:,} of {total.recordings:,} {go} up"]
+    for number, one, many in (
+        (total.already_there, "is there already", "are there already"),
+        (total.duplicates, "is a copy", "are copies"),
+        (total.left_out_by.total(), "is left out", "are left out"),
+        (total.waiting, "waits", "wait"),
+        (total.in_flight, "is being sent", "are being sent"),
+        (total.decided, "is decided about", "are decided about"),
+        (total.needs_attention - total.orphans, "needs attention", "need attention"),
+    ):
+        if number:
+            told.append(f"{number:,} {one if number == 1 else many}")
+    return ", ".join(told)
 
 
 def _explain(seen: Inspection) -> None:
@@ -139,16 +196,18 @@ class _TextAccount:
             if len(group.paths) < _SHOWN:
                 group.paths.append(defect.path)
 
-    def print(self, total: CheckSummary) -> None:
+    def print(self, total: CheckSummary, price: Price | None, cost: Decimal | None) -> None:
         """Print the result on stdout."""
-        output.data(self._lines(total))
+        costs = f", for {price.shown(cost)}" if price and cost is not None else ""
+        output.data(self._lines(total, costs))
 
-    def _lines(self, total: CheckSummary) -> Iterator[Line]:
+    def _lines(self, total: CheckSummary, costs: str) -> Iterator[Line]:
+        yield [Span(_all_in_all(total), "bold")]
         yield [
             Span(
                 f"{plural(total.to_send, 'recording')},"
                 f" {format_hours(total.to_send_duration)} of audio,"
-                f" {format_size(total.to_send_bytes)} to upload",
+                f" {format_size(total.to_send_bytes)} to upload{costs}",
                 "bold",
             )
         ]
@@ -235,9 +294,11 @@ class _JsonAccount:
                 },
             )
 
-    def print(self, total: CheckSummary) -> None:
+    def print(self, total: CheckSummary, price: Price | None, cost: Decimal | None) -> None:
         """Write the document to stdout; a closed pipe is not an error."""
         sums = {
+            "recordings": total.recordings,
+            **cost_fields(price, cost),
             "to_send": total.to_send,
             "to_send_bytes": total.to_send_bytes,
             "to_send_duration": finite(total.to_send_duration),

@@ -79,6 +79,14 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt
     _DIRECTORY,
     _JSON,
     Flag(
+        "--csv as_csv",
+        "Print a line for each recording that is not there already, and for each defect, as CSV:"
+        " path, outcome, kind, message, cure, duration, bytes. What a spreadsheet would run gets an"
+        " apostrophe.",
+        Panel.OUTPUT,
+        is_flag=True,
+    ),
+    Flag(
         "--fast",
         "Read only headers: quick on a slow disk, but copies and possible duplicates are not"
         " found, and count as to be uploaded.",
@@ -95,10 +103,19 @@ def upload(directory: Path, flags: Flags, *, dry_run: bool, rebuild: bool, adopt
         "batch-uploader check calls/",
         "batch-uploader check calls/ --kind two-channel --require ticket_id",
         "batch-uploader check calls/ --json | jq '.defects[] | .path'",
+        "batch-uploader check calls/ --csv > defects.csv",
         "batch-uploader check calls/ --explain 2026/03/27/a.wav",
     ),
 )
-def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool, explain: str | None) -> int:
+def check(
+    directory: Path,
+    flags: Flags,
+    *,
+    as_json: bool,
+    as_csv: bool,
+    fast: bool,
+    explain: str | None,
+) -> int:
     """Inspect everything and send nothing: what would be uploaded, and each defect with its cure.
 
     Needs neither network nor credentials, and writes nothing. It reads what is new to the end, to
@@ -110,7 +127,7 @@ def check(directory: Path, flags: Flags, *, as_json: bool, fast: bool, explain: 
         return run_explain(directory, flags, explain, as_json=as_json)
     from batch_uploader.cli.check import check as run
 
-    return run(directory, flags, as_json=as_json, fast=fast)
+    return run(directory, flags, as_json=as_json, as_csv=as_csv, fast=fast)
 
 
 @command(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import anyio
 
-from batch_uploader.app.history import MOST, directory_runs
+from batch_uploader.app.history import MOST, directory_runs, is_within
 from batch_uploader.cli import output
 from batch_uploader.cli.again import settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
+from batch_uploader.core.price import costs
 from batch_uploader.core.units import parse_duration
 from batch_uploader.settings import RawSetting, Settings
 from batch_uploader.settings.files import require_places
-from batch_uploader.ui.fields import run_fields
+from batch_uploader.ui.fields import cost_fields, run_fields
 from batch_uploader.ui.runs import run_lines
 from batch_uploader.ui.stream import Span
 
@@ -29,13 +30,17 @@ def runs(
 
 
 async def _runs(settings: Settings, as_json: bool, most: int, within: float | None) -> int:
-    found = await directory_runs(require_places(settings), limit=most, since=within)
+    price = settings.price()
+    on_record = await directory_runs(require_places(settings))
+    paid = costs(on_record, price) if price else [None] * len(on_record)
+    both = zip(on_record, paid, strict=True)
+    shown = [(run, cost) for run, cost in both if is_within(run, within)][:most]
     if as_json:
+        fields = [run_fields(run) | cost_fields(price, cost) for run, cost in shown]
         with data_on_stdout():
-            sys.stdout.write(json.dumps({"runs": [run_fields(run) for run in found]}) + "\n")
-    elif found:
-        several = len({run.connection_id for run in found}) > 1
-        output.data(run_lines(found, several=several))
+            sys.stdout.write(json.dumps({"runs": fields}) + "\n")
+    elif shown:
+        output.data(run_lines(shown, price))
     else:
         output.data([[Span("no run" if within is None else "no run in that time")]])
     return ExitCode.FINE

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from batch_uploader.core.identity import Cause, Identity
 from batch_uploader.core.parts import Part
-from batch_uploader.core.states import NEEDS_ATTENTION, Status
+from batch_uploader.core.states import NEEDS_ATTENTION, POSSIBLE, Status
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 _KEY_NAMESPACE = uuid.UUID("6f1f7d3e-7d0b-5c0e-9f5b-2b6d7c1f4a10")
@@ -370,6 +370,13 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     duration: float | None = None
     container: Container | None = None
     cause: Cause | None = None
+
+    @property
+    def kind(self) -> str:
+        """What groups what needs a human: the cause of a possible duplicate, or an error's code."""
+        if self.status in POSSIBLE:
+            return self.cause or ""
+        return "" if self.failure is None else self.failure.code
 
 
 class Ending(StrEnum):

@@ -329,7 +329,7 @@ class _MemoryStore:
 
     def _attention(self) -> Attention:
         kinds = Counter(
-            (row.status.value, row.failure.code if row.failure else row.cause or "")
+            (row.status.value, row.outcome.kind)
             for row in self.records()
             if row.status in states.NEEDS_ATTENTION
         )

@@ -38,7 +38,7 @@ class AttentionGroup(Struct):
 
 def reason_of(outcome: Outcome) -> tuple[Status, str]:
     """The key by which recordings with the same fix are grouped."""
-    return outcome.status, outcome.failure.code if outcome.failure else outcome.cause or ""
+    return outcome.status, outcome.kind
 
 
 class RunStats:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from batch_uploader.app.places import Places
 from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.price import Price
 from batch_uploader.core.units import parse_duration, parse_hours
 from batch_uploader.pace import Timetable
 from batch_uploader.plan.patience import Ages
@@ -24,6 +25,7 @@ from batch_uploader.prepare.rules import Rules
 from batch_uploader.run.options import MOST_CONCURRENT, SHORTEST_HOLD, RunOptions
 from batch_uploader.settings.connection import OtherFields, read_rules
 from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.price import read_price
 from batch_uploader.settings.profile import (
     CREDENTIAL_VARIABLES,
     FILE_NAME,
@@ -196,6 +198,10 @@ class Settings:
         from batch_uploader.settings.sending import read_credentials  # as above
 
         return read_credentials(self._layers, self.endpoint())
+
+    def price(self) -> Price | None:
+        """The price of audio, if it is given."""
+        return read_price(self._layers)
 
     def options(self) -> RunOptions:
         """How the run behaves."""

@@ -107,8 +107,8 @@ KEYS = frozenset(
 """The keys of the top level: the flags that describe a job, not a single run of it."""
 
 _COMMANDS = frozenset({"api-key-command", "iam-token-command"})
-_TABLES = frozenset({"connection", "defaults", "profiles", "stereo"})
-_SECTIONS = frozenset({"defaults", "legs", "metadata", "stereo"})
+_TABLES = frozenset({"connection", "defaults", "price", "profiles", "stereo"})
+_SECTIONS = frozenset({"defaults", "legs", "metadata", "price", "stereo"})
 """Tables that are read as a whole; two of these keys may have a flag's value instead."""
 _CONNECTION_KEYS = frozenset({"kind", "other-fields", "fields"})
 _SECRETS = {

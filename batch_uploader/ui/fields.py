@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, get_args
 
 from msgspec.structs import asdict
@@ -16,6 +17,7 @@ from batch_uploader.app.attention import AttentionKind
 from batch_uploader.core import events
 from batch_uploader.core.events import Event
 from batch_uploader.core.model import Failure, Outcome, PassedOver, Summary
+from batch_uploader.core.price import Price
 from batch_uploader.core.runs import Run
 from batch_uploader.core.states import Status
 from batch_uploader.prepare.legs.lookalikes import LooksLikeLegs
@@ -112,6 +114,14 @@ def run_fields(run: Run) -> dict[str, Any]:
         "uploaded_bytes": end and end.uploaded_bytes,
         "uploaded_duration": end and finite(end.uploaded_duration),
         "left_over": end and end.left_over,
+    }
+
+
+def cost_fields(price: Price | None, cost: Decimal | None) -> dict[str, Any]:
+    """What audio costs, null if no price is given."""
+    return {
+        "cost": None if cost is None else round(float(cost), 2),
+        "currency": None if price is None else price.currency,
     }
 
 

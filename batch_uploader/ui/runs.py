@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from batch_uploader.app.attention import AttentionKind
 from batch_uploader.core.model import Ending
+from batch_uploader.core.price import Price
 from batch_uploader.core.runs import BY_ERROR, KILLED, Run, RunEnd
 from batch_uploader.core.states import NEEDS_ATTENTION, Status
-from batch_uploader.core.text import format_count, plural, sentence
+from batch_uploader.core.text import format_count, plural, printable, sentence
 from batch_uploader.core.units import format_duration
 from batch_uploader.ui.stream import Line, Span
 from batch_uploader.ui.text import format_hours
@@ -24,17 +26,19 @@ def minute(moment_ns: int) -> str:
     return datetime.fromtimestamp(moment_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def run_lines(runs: Sequence[Run], *, several: bool) -> Iterator[Line]:
-    """A line for each run, and the reason of those that ended badly.
-
-    ``several``: they are of more than one connection.
-    """
-    yield [Span(_HEAD, "dim")]
-    for run in runs:
+def run_lines(
+    runs: Sequence[tuple[Run, Decimal | None]], price: Price | None = None
+) -> Iterator[Line]:
+    """A line for each run, with what it cost if there is a price, and why some ended badly."""
+    several = len({run.connection_id for run, _ in runs}) > 1
+    yield [Span(f"{_HEAD}{'  cost' if price else ''}", "dim")]
+    for run, cost in runs:
         style = "yellow" if run.end is not None and run.end.is_bad else ""
         line = [Span(_row(run), style)]
+        if price is not None and cost is not None:
+            line.append(Span(f"  {price.shown(cost)}"))
         if several:
-            line.append(Span(f"  connection {run.connection_id or '?'}", "dim"))
+            line.append(Span(f"  connection {printable(run.connection_id) or '?'}", "dim"))
         yield line
         if run.end is not None and run.end.reason:
             yield [Span(f"  {sentence(run.end.reason)}", "dim")]

@@ -1,5 +1,6 @@
 """``check``: what would go up and what is wrong, without a request and without a trace."""
 
+import csv
 import json
 import os
 import subprocess
@@ -20,11 +21,12 @@ class TestText:
         before = tree(calls.folder)
         result = program("check", calls)
         assert result.code == 0, result.err
-        told, cost = result.out.splitlines()
+        first, told, cost = result.out.splitlines()
+        assert first == "2 of 2 go up"
         assert told == "2 recordings, 5s of audio, 156K to upload"
         assert cost == "to find copies 156K were read; --fast reads only headers"
         fast = program("check", calls, "--fast")
-        assert (fast.code, fast.out) == (0, f"{told}\n")
+        assert (fast.code, fast.out) == (0, f"{first}\n{told}\n")
         assert result.err == ""
         assert tree(calls.folder) == before
 
@@ -120,8 +122,8 @@ class TestWithLedger:
         calls.write("b.wav")
         result = program("check", calls)
         assert result.code == 0
-        assert result.out.splitlines()[1] == "1 already there"
-        assert result.out.startswith("1 recording, ")
+        assert result.out.splitlines()[2] == "1 already there"
+        assert result.out.startswith("1 of 2 goes up, 1 is there already\n1 recording, ")
 
     def test_what_the_ledger_calls_invalid_is_told_again_with_its_cure(
         self, calls, upload, program
@@ -158,7 +160,8 @@ class TestWithLedger:
             process.kill()
             process.communicate()
         assert (result.code, result.err) == (0, "")
-        assert result.out.splitlines()[1:] == ["1 in progress (another run)"]
+        assert result.out.splitlines()[0] == "0 of 1 go up, 1 is being sent"
+        assert result.out.splitlines()[2:] == ["1 in progress (another run)"]
         assert (document["in_flight"], document["carried_over"]) == (1, [])
         result = program("check", calls)
         assert result.code == 1
@@ -231,6 +234,9 @@ class TestJson:
         assert result.code == 1
         document = json.loads(result.out)
         assert list(document) == [
+            "recordings",
+            "cost",
+            "currency",
             "to_send",
             "to_send_bytes",
             "to_send_duration",
@@ -247,6 +253,7 @@ class TestJson:
             "gone",
             "left_out_by",
             "passed_over",
+            "looks_like_legs",
             "unusable_rows",
             "waiting_for",
             "carried_over",
@@ -265,3 +272,97 @@ class TestJson:
             calls.put(f"{number:03}.wav", b"")
         document = json.loads(inside("check", calls, "--json", "--sidecar", "optional").out)
         assert len({each["path"] for each in document["defects"]}) == 700
+
+
+class TestTable:
+    def read(self, result):
+        assert result.out.startswith("path,outcome,kind,message,cure,duration,bytes,defused\r\n")
+        return list(csv.DictReader(result.out.splitlines()))
+
+    def test_each_recording_and_each_defect_is_a_line(self, calls, upload, inside):
+        calls.write("there.wav", "late.wav", seconds=2)
+        (calls.folder / "late.json").unlink()
+        calls.broken("acknowledged.wav", b"no audio")
+        assert upload("--sidecar-wait", "0").code == 1
+        result = inside("resolve", calls, "acknowledged.wav", "--acknowledge")
+        assert result.code == 0, result.err
+        calls.write("new.wav", seconds=2.5).write("short.wav", seconds=0.5)
+        calls.put("copy.wav", (calls.folder / "there.wav").read_bytes())
+        calls.put("copy.json", (calls.folder / "there.json").read_bytes())
+        calls.broken("=bad.wav", b"no audio")
+        calls.put("alone.json", b"{}")
+        flags = ("--csv", "--min-length", "1s", "--sidecar-wait", "0", "--connection-id", "calls")
+        result = inside("check", calls, *flags)
+        assert result.code == 1
+        found = {row["path"]: row for row in self.read(result)}
+        assert {path: (row["outcome"], row["kind"]) for path, row in found.items()} == {
+            "new.wav": ("upload", ""),
+            "short.wav": ("left_out", "min-length"),
+            "copy.wav": ("duplicate", "same-content"),
+            "'=bad.wav": ("invalid", "unknown"),
+            "alone.json": ("invalid", "orphan-sidecar"),
+            "late.wav": ("invalid", "sidecar-missing"),
+            "acknowledged.wav": ("acknowledged", "unknown"),
+        }
+        assert (found["new.wav"]["duration"], found["new.wav"]["bytes"]) == ("2.5", "80044")
+        assert found["'=bad.wav"]["cure"]
+        assert found["'=bad.wav"]["defused"] == "path"
+        assert "there.wav" in found["copy.wav"]["message"]
+
+    def test_what_would_be_held_is_in_it_one_by_one(self, calls, upload, inside):
+        names = [f"{number}.wav" for number in range(9)]
+        calls.write(*names)
+        assert upload().code == 0
+        for name in names:
+            calls.write(name, noise="other")
+        found = self.read(inside("check", calls, "--csv", "--connection-id", "calls"))
+        assert [(row["path"], row["outcome"], row["kind"]) for row in found] == [
+            (name, "possible_duplicate", "changed-audio") for name in names
+        ]
+
+    def test_it_is_one_document_or_the_other(self, calls, inside):
+        result = inside("check", calls, "--csv", "--json")
+        assert result.code == 2
+        assert "--json and --csv contradict each other" in result.err
+
+
+def test_it_begins_with_what_becomes_of_all(calls, upload, inside):
+    calls.write("there.wav", seconds=2)
+    assert upload().code == 0
+    calls.write("new.wav", "other.wav", seconds=2).write("short.wav", seconds=0.5)
+    calls.put("copy.wav", (calls.folder / "there.wav").read_bytes())
+    calls.put("copy.json", (calls.folder / "there.json").read_bytes())
+    calls.broken("bad.wav", b"no audio")
+    calls.put("alone.json", b"{}")
+    flags = ("--min-length", "1s", "--sidecar-wait", "0", "--connection-id", "calls")
+    result = inside("check", calls, *flags)
+    assert result.out.splitlines()[0] == (
+        "2 of 6 go up, 1 is there already, 1 is a copy, 1 is left out, 1 needs attention"
+    )
+    assert json.loads(inside("check", calls, "--json", *flags).out)["recordings"] == 6
+
+
+def test_it_tells_the_price_after_what_was_sent_this_month(calls, upload, inside, tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        """[price]
+        currency = "RUB"
+        per-minute = 30
+        tiers = [{from-minutes = 0.1, per-minute = 15}]
+        """
+    )
+    calls.write("a.wav", seconds=4)
+    assert "RUB" not in inside("check", calls).out
+    told = inside("check", calls, "--config", settings)
+    assert "1 recording, 4s of audio, 125K to upload, for 2.00 RUB" in told.out
+    assert upload().code == 0
+    calls.write("b.wav", seconds=4)
+    document = json.loads(inside("check", calls, "--json", "--config", settings).out)
+    assert (document["cost"], document["currency"]) == (1.5, "RUB")
+    shown = inside("runs", calls, "--config", settings).out.splitlines()
+    assert shown[0].endswith("cost")
+    assert shown[1].endswith("2.00 RUB")
+    (run,) = json.loads(inside("runs", calls, "--json", "--config", settings).out)["runs"]
+    assert (run["cost"], run["currency"]) == (2.0, "RUB")
+    (run,) = json.loads(inside("runs", calls, "--json").out)["runs"]
+    assert (run["cost"], run["currency"]) == (None, None)

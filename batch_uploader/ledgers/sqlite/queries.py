@@ -270,7 +270,7 @@ PUT_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
 DROP_FACT: Final = "DELETE FROM facts WHERE name = ?"
 
 COUNT_ATTENTION: Final = (
-    "SELECT status, coalesce(failure_code, cause, ''), count(*) FROM recordings"
+    f"SELECT status, coalesce(iif({POSSIBLE}, cause, failure_code), ''), count(*) FROM recordings"
     f" WHERE connection_id = ? AND {among(NEEDS_ATTENTION)}"
     " GROUP BY 1, 2"
 )
