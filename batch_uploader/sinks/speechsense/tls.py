@@ -6,6 +6,7 @@ Everything blocks, and raises Obstacle.
 import os
 import socket
 import ssl
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -110,14 +111,16 @@ def _refused(route: Route, address: str, error: ssl.SSLCertVerificationError) ->
     if error.verify_code == _EXPIRED:
         return Obstacle(
             "certificate_expired",
-            f"{whose}, signed by {shown.issuer}, expired on {shown.ends}",
+            f"{whose}, signed by {shown.issuer}, expired on {shown.ends}, and this"
+            f" machine's date is {_today()}",
             _CLOCK,
             "if it is right, whoever runs the server, or a proxy that inspects TLS, must renew it",
         )
     if error.verify_code == _NOT_YET_VALID:
         return Obstacle(
             "certificate_not_yet_valid",
-            f"{whose}, signed by {shown.issuer}, is valid from {shown.begins} on",
+            f"{whose}, signed by {shown.issuer}, is valid from {shown.begins} on,"
+            f" and this machine's date is {_today()}",
             _CLOCK,
         )
     if error.verify_code in _OTHER_NAME:
@@ -210,6 +213,10 @@ def _broken(endpoint: Endpoint, error: OSError) -> Obstacle:
         f"{endpoint} breaks off TLS ({said})",
         "check the endpoint, and any proxy or firewall that inspects TLS",
     )
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def _text(pem: bytes) -> str:
