@@ -1,6 +1,7 @@
 """The pages in Russian say what the English ones do: commands, flags, numbers, headings."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -116,6 +117,12 @@ def test_the_headings_that_a_page_links_to_are_there(page):
 @pytest.mark.parametrize(("english", "russian"), tomllib.loads(TABLE.read_text("utf-8")).items())
 def test_a_paragraph_of_the_reference_has_the_same_flags_and_numbers(english, russian):
     assert facts(russian) == facts(english)
+
+
+def test_the_reference_is_translated_as_it_is_today():
+    script = [sys.executable, ROOT / "docs/write_reference.py", "--check"]
+    done = subprocess.run(script, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_not_translated_or_translated_in_vain_is_named(tmp_path):
