@@ -168,8 +168,7 @@ class FolderPlanner(Struct, frozen=True):
         async with aclosing(self.source.entries()) as listings:
             async for listing in listings:
                 if counted:
-                    paths = (each.path for each in listing.entries if not each.parts)
-                    self.lookalikes.see(paths, self.source.is_audio)
+                    self.lookalikes.see(listing.entries, self.source.is_audio)
                 yield await self.others.sort_out(self.source, listing, counted=counted)
 
     async def _planned(self, listing: Listing) -> Batch:

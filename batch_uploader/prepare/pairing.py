@@ -46,9 +46,11 @@ def pair(  # noqa: C901 - the cases of one name
     names.update(lost.path for lost in listing.unreadable if is_audio(lost.path))
     sharing = Counter(map(stem, names))
     mixes = _Mixes(names)
-    hidden = {path for entry in audio for path in names_of(entry)[1:]}
-    known = names | sharing.keys() | hidden | set(map(stem, hidden))
-    lonely = sorted({*sidecars, *unreadable} - known)
+    joined = (entry for entry in audio if entry.parts or entry.mixes)
+    hidden = {path for entry in joined for path in names_of(entry)[1:]}
+    lonely = sorted(
+        {*sidecars, *unreadable} - names - sharing.keys() - hidden - set(map(stem, hidden))
+    )
     similar = Similar(names, lonely)
 
     bundles: list[Bundle] = []

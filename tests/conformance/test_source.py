@@ -9,6 +9,9 @@ import pytest
 
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.model import Entry
+from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
+from batch_uploader.prepare.legs.rules import LegRules
+from batch_uploader.prepare.legs.source import JoinedSource
 from batch_uploader.prepare.pairing import pair
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
@@ -55,9 +58,18 @@ class Memory:
         return self.source
 
 
-@pytest.fixture(params=["directory", "memory"])
+class Joined(Directory):
+    """A directory in which legs are joined, of which there are none."""
+
+    def make(self, files, **selection):
+        rules = LegRules((*KNOWN.values(), LegPattern.parse("in/{call} out/{call}")))
+        return JoinedSource(super().make(files, **selection), rules)
+
+
+@pytest.fixture(params=["directory", "memory", "joined"])
 def place(request, tmp_path):
-    return Directory(tmp_path / "root") if request.param == "directory" else Memory()
+    made = {"directory": Directory, "joined": Joined}.get(request.param)
+    return Memory() if made is None else made(tmp_path / "root")
 
 
 @dataclass

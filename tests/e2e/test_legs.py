@@ -116,13 +116,17 @@ def test_two_legs_and_their_mix_are_one_talk(calls, upload, service):
     assert len(service.talks(calls)) == 1
 
 
-def test_without_the_flag_the_mix_goes_up_alone(calls, upload, service):
+def test_without_the_flag_the_mix_goes_up_alone(calls, program, upload, service):
     put_legs(calls, "call.wav", mix=True)
     assert upload().code == 1
     assert service.counts(calls) == {"call.wav": 1}
     joined = upload(*IN_OUT)
     assert joined.code == 1
     assert "possible duplicate" in joined.err
+    assert service.counts(calls) == {"call.wav": 1}
+    decided = program("resolve", calls, "--duplicate", "--cause", "part")
+    assert decided.code == 0, decided.err
+    assert upload(*IN_OUT).code == 0
     assert service.counts(calls) == {"call.wav": 1}
 
 

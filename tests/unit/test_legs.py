@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from support.sound_makers import call_wav
 
 from batch_uploader.core.errors import BadValue, ConfigError
-from batch_uploader.core.model import Defect, Metadata
+from batch_uploader.core.model import Defect, Entry, Metadata
 from batch_uploader.prepare.bundle import bundle_of, version_of
 from batch_uploader.prepare.legs.lookalikes import Lookalikes
 from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
@@ -16,6 +16,7 @@ from batch_uploader.prepare.legs.sides import crossed_channels, crossed_legs
 from batch_uploader.prepare.legs.source import JoinedSource
 from batch_uploader.prepare.legs.starts import offsets_of
 from batch_uploader.prepare.pairing import pair
+from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
 FOLDERS = "in/{call} out/{call}"
@@ -243,7 +244,7 @@ def test_what_does_not_tell_it_is_a_defect(told):
 
 def seen(*paths):
     found = Lookalikes()
-    found.see(paths, is_audio)
+    found.see([Entry(path, 1, 1) for path in paths], is_audio)
     return found
 
 
@@ -275,3 +276,15 @@ def test_a_direction_is_no_leg(paths):
 def test_two_stereo_recordings_are_no_legs():
     paths = ["a-in.wav", "a-out.wav"]
     assert seen(*paths).look(mono(*paths, channels=2)) is None
+
+
+async def test_a_leg_whose_other_one_cannot_be_read_is_not_sent_and_told(tmp_path):
+    (tmp_path / "a-in.wav").write_bytes(b"1")
+    (tmp_path / "a-out.wav").symlink_to(tmp_path / "elsewhere.wav")
+    async with aclosing(JoinedSource(DirectorySource(tmp_path), IN_OUT).entries()) as found:
+        (listing,) = [each async for each in found]
+    assert not listing.entries
+    assert {each.path: each.kind for each in listing.unreadable} == {
+        "a-out.wav": "symlink",
+        "a-in.wav": "unreadable",
+    }

@@ -86,7 +86,7 @@ async def survey(directory: Path, layouts: Sequence[Layout], tables: Iterable[He
 def _lookalikes(source: DirectorySource, listings: Sequence[Listing]) -> LooksLikeLegs | None:
     found = Lookalikes()
     for listing in listings:
-        found.see((each.path for each in listing.entries), source.is_audio)
+        found.see(listing.entries, source.is_audio)
     return found.look(source)
 
 

@@ -1,13 +1,12 @@
 """Files that look like the legs of calls and are not said to be: counted, so that it is told."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from batch_uploader.core.errors import SourceError
-from batch_uploader.core.model import Defect
-from batch_uploader.core.naming import stem
+from batch_uploader.core.model import Defect, Entry
 from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural, quote
 from batch_uploader.prepare.audio import AudioRules
@@ -15,9 +14,9 @@ from batch_uploader.prepare.convert import Conversion
 from batch_uploader.prepare.convert.joining import examine_leg
 from batch_uploader.prepare.legs.pattern import KNOWN
 
-_ENDS: Final = tuple(sign + end for sign in "-_" for end in ("in", "out", "rx", "tx"))
-_BEGINS: Final = ("recv_", "trans_")
+_ENDS: Final = frozenset(("in", "ut", "rx", "tx"))
 _LOOKED_AT: Final = 3
+_ENOUGH: Final = 100_000
 _ANY: Final = AudioRules()
 
 
@@ -60,11 +59,16 @@ class Lookalikes:
 
     def begin(self) -> None:
         """Begin another walk."""
+        self._seen = 0
         self._counts: dict[str, int] = {}
         self._some: dict[str, list[_Pair]] = {}
 
-    def see(self, paths: Iterable[str], is_audio: Callable[[str], bool]) -> None:
-        """Take the files of one folder into account."""
+    def see(self, entries: Sequence[Entry], is_audio: Callable[[str], bool]) -> None:
+        """Take the files of one folder into account; after very many without a pair, no more."""
+        if self._seen > _ENOUGH and not self._counts:
+            return
+        self._seen += len(entries)
+        paths = (each.path for each in entries if not each.parts)
         for pair in _pairs(filter(_may_be_leg, paths), is_audio):
             self._counts[pair.pattern] = self._counts.get(pair.pattern, 0) + 1
             some = self._some.setdefault(pair.pattern, [])
@@ -82,8 +86,8 @@ class Lookalikes:
 
 def _may_be_leg(path: str) -> bool:
     # Runs for every file of each run: quick, and seldom true.
-    name = stem(path).lower()
-    return name.endswith(_ENDS) or any(begin in name for begin in _BEGINS)
+    dot = path.rfind(".")
+    return path[dot - 2 : dot].lower() in _ENDS or "recv_" in path or "trans_" in path
 
 
 def _pairs(paths: Iterable[str], is_audio: Callable[[str], bool]) -> Iterator[_Pair]:
