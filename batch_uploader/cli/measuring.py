@@ -46,6 +46,12 @@ class JobMetrics:
         if self._file is not None:
             self._file.require_ours()
             self._job, self._measures.earlier = self._file.earlier_runs(job)
+            if other := self._file.of_another:
+                warn_on_stderr(
+                    f"warning: the metrics file {printable(os.fspath(self._file.path))!r} was that"
+                    f" of connection {other.connection} and {other.directory}: each job needs its"
+                    " own"
+                )
         if places is not None and not self._measures.earlier.updated_at:
             self._measures.earlier = anyio.run(_on_record, places, self._measures.earlier)
         if otlp:

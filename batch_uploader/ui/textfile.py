@@ -32,6 +32,8 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.of_another: JobLabels | None = None
+        """The job of which it told, if that is not the one that was asked for."""
 
     def require_ours(self) -> None:
         """Raise ConfigError if anything else is there, which must not be replaced."""
@@ -62,7 +64,9 @@ class MetricsFile:
                     found = JobLabels(labels.get("connection", ""), labels["directory"])
                     if not job.connection and found.directory == job.directory:
                         job = found
-                    if found == job and len(labels) == len(JobLabels.__struct_fields__):
+                    if found != job:
+                        self.of_another = found
+                    elif len(labels) == len(JobLabels.__struct_fields__):
                         values[sample.name] = sample.value
         except (OSError, ValueError, KeyError):
             return job, _NEVER  # it is replaced by what is known

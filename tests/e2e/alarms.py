@@ -1,5 +1,6 @@
 """Which of the example's alerts a metrics file raises, as Prometheus would find with its rules."""
 
+import math
 import re
 from pathlib import Path
 
@@ -35,4 +36,4 @@ def _holds(expression, found, now):
 
     told = re.sub(r'batch_uploader_\w+(?:\{\w+="\w+"\})?', value, expression)
     told = told.replace("time()", repr(now)).replace("nan", "float('nan')")
-    return bool(eval(told, {"float": float}))  # noqa: S307 - an expression of ours, of numbers
+    return bool(eval(told, {"float": float, "absent": math.isnan}))  # noqa: S307 - an expression of ours, of numbers

@@ -227,3 +227,15 @@ def test_a_success_with_another_connection_is_not_one(calls, upload, program, pr
     result = program("upload", calls, "--connection-id", "another", "--metrics-file", prom)
     assert result.code == 2
     assert told(prom)["last_success_timestamp_seconds"] == 0
+
+
+def test_a_file_of_another_job_is_told_of(calls, upload, program, service, prom):
+    """Its metrics vanish, and with them its alarms."""
+    calls.write("a.wav")
+    assert "warning" not in upload("--metrics-file", prom).err
+    other = calls.folder.with_name("others")
+    other.mkdir()
+    key = ("--api-key-file", calls.key_file)
+    result = program("upload", other, *service.flags, *key, "--metrics-file", prom)
+    assert f"was that of connection calls and {calls}: each job needs its own" in result.err
+    assert result.err.count("warning: ") == 1

@@ -66,7 +66,7 @@ def test_what_the_texts_name_is_in_the_metric():
 
 
 def test_every_alert_has_its_severity_and_its_cure():
-    assert len(rules()) == len({rule["alert"] for rule in rules()}) == 7
+    assert len(rules()) == len({rule["alert"] for rule in rules()}) == 8
     for rule in rules():
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert {*rule["annotations"]} == {"summary", "description"}
