@@ -38,6 +38,8 @@ _G711: Final = {0x0006: "ALAW", 0x0007: "ULAW"}
 _ADPCM: Final = {0x0002: "MS_ADPCM", 0x0011: "IMA_ADPCM"}
 _BITS_OF_G711, _BITS_OF_ADPCM = 8, 4
 """Codecs in WAV that need no library, by their tags: libsndfile's names."""
+_LARGEST_BLOCK = 8192
+"""Encoders make 256 to 4096. The larger a block, the less of a file is decoded at once."""
 _BY_FFMPEG: Final = {".g722": "g722", ".g729": "g729"}
 """FFmpeg's names of others."""
 
@@ -106,7 +108,8 @@ def _decoded_here(found: riff.AnyCodec) -> Headerless | None:
     sound = 0 < found.channels <= found.block and SLOWEST <= found.rate <= FASTEST
     if sound and found.bits == _BITS_OF_G711 and found.tag in _G711:
         return Headerless(_G711[found.tag], found.rate, found.channels, found.channels, "WAV")
-    if sound and found.bits == _BITS_OF_ADPCM and found.tag in _ADPCM:
+    usual = found.bits == _BITS_OF_ADPCM and found.block <= _LARGEST_BLOCK
+    if sound and usual and found.tag in _ADPCM:
         return Headerless(_ADPCM[found.tag], found.rate, found.channels, found.block, "WAV")
     return None
 
