@@ -1,14 +1,15 @@
 """Where the metadata of single recordings come from: for people who look for a mistake."""
 
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
 
 from batch_uploader.app.places import Places
 from batch_uploader.app.preparing import describer_of, indexes_of, joined_by, sidecar_patterns
-from batch_uploader.core.errors import ConfigError
+from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.model import Listing
 from batch_uploader.core.naming import base_name
 from batch_uploader.core.ports import Source
@@ -34,6 +35,49 @@ async def explain_recording(
 
     Changes nothing. Raises ConfigError, SourceError.
     """
+    async with _opened(places, rules, include, exclude, ignore) as (source, describer):
+        listing = await _folder_of(source, path)
+        await look_ahead(describer, source)
+        return await to_thread.run_sync(_explained, source, describer, listing, path)
+
+
+async def describe_recordings(
+    places: Places,
+    paths: Collection[str],
+    *,
+    rules: Rules,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    ignore: Sequence[Path] = (),
+) -> dict[str, Mapping[str, str]]:
+    """The fields of the recordings at these paths, as far as their files are still there.
+
+    Walks the directory until it has found all. Changes nothing. Raises ConfigError, SourceError.
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    found: dict[str, Mapping[str, str]] = {}
+    async with _opened(places, rules, include, exclude, ignore) as (source, describer):
+        await look_ahead(describer, source)
+        async with aclosing(source.entries()) as listings:
+            async for listing in listings:
+                if listing.folder in folders:
+                    folders.discard(listing.folder)
+                    described = partial(_fields_in, source, describer, listing, frozenset(paths))
+                    found |= await to_thread.run_sync(described)
+                if not folders:
+                    break
+    return found
+
+
+@asynccontextmanager
+async def _opened(
+    places: Places,
+    rules: Rules,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    ignore: Sequence[Path],
+) -> AsyncIterator[tuple[Source, Describer]]:
+    """The recordings of a directory, and what describes them; not looked ahead yet."""
     with DirectorySource(
         places.directory,
         include=include,
@@ -42,17 +86,27 @@ async def explain_recording(
         sidecars=sidecar_patterns(rules),
     ) as source:
         describer = describer_of(source, rules, indexes_of(places.ledger), keep=False)
-        joined = joined_by(source, rules.legs, describer)
         try:
             if isinstance(describer, Refreshed):
                 await to_thread.run_sync(describer.refresh, "")
-            listing = await _folder_of(joined, path)
-            if isinstance(describer, Refreshed):
-                await look_ahead(describer, joined)
-            return await to_thread.run_sync(_explained, joined, describer, listing, path)
+            yield joined_by(source, rules.legs, describer), describer
         finally:
             if isinstance(describer, Refreshed):
                 describer.close()
+
+
+def _fields_in(
+    source: Source, describer: Describer, listing: Listing, paths: Collection[str]
+) -> dict[str, Mapping[str, str]]:
+    found: dict[str, Mapping[str, str]] = {}
+    bundles, _ = describer.gather(listing, source.is_audio)
+    for bundle in bundles:
+        if bundle.path in paths:
+            with suppress(SourceError):
+                metadata = describer.describe(bundle)
+                if not isinstance(metadata, tuple):
+                    found[bundle.path] = metadata.fields
+    return found
 
 
 async def _folder_of(source: Source, path: str) -> Listing:

@@ -144,7 +144,8 @@ def check(
 def status(directory: Path, flags: Flags, *, as_json: bool, since: str | None) -> int:
     """Show how the last run ended, what became of all recordings, and which need attention.
 
-    Reads the ledger only, and works during a run. The exit code is 1 if something needs attention,
+    Works during a run, and changes nothing. Of what is in doubt it shows date, operator and length,
+    by which to find it in the SpeechSense console. The exit code is 1 if something needs attention,
     or if the last run to any connection ended badly: with another exit code than 0 and 1, or it was
     killed; with --since also if there was no run.
     """

@@ -18,6 +18,7 @@ from batch_uploader.app.resolve import REJECTED, Resolved, resolve_recordings
 from batch_uploader.app.search import Searched, search_doubts
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, settings_of
+from batch_uploader.cli.findable import Findable
 from batch_uploader.cli.output import ExitCode
 from batch_uploader.cli.signals import Interruption, listening
 from batch_uploader.core.errors import ConfigError
@@ -217,7 +218,8 @@ async def _search(settings: Settings) -> int:
             listeners=[_Waiting()],
             looking=looking,
         )
-    _tell_searched(searched, sending.stamp_field, settings)
+    findable = await Findable.of(settings, places, [doubt.path for doubt in searched.left])
+    _tell_searched(searched, sending.stamp_field, settings, findable)
     if stop.signal is not None:
         name = signal.Signals(stop.signal).name
         show([warning(f"stopped by {name}; what was found by then is recorded")], sys.stderr)
@@ -240,7 +242,9 @@ class _Waiting:
             show([[Span(f"searching for {them} again in {pause}")]], sys.stderr)
 
 
-def _tell_searched(searched: Searched, stamp_field: str, settings: Settings) -> None:
+def _tell_searched(
+    searched: Searched, stamp_field: str, settings: Settings, findable: Findable
+) -> None:
     counts = [(word, searched.settled.get(status, 0)) for status, word in _FOUND.items()]
     words = [f"{plural(number, 'recording')} {word}" for word, number in counts if number]
     if searched.left:
@@ -252,6 +256,7 @@ def _tell_searched(searched: Searched, stamp_field: str, settings: Settings) -> 
             reason = f"it was sent without {stamp_field}, so it cannot be searched for"
             if doubt.stamp_field is not None:
                 reason = f"it was sent with another stamp: add --stamp-field {doubt.stamp_field}"
-        show([[Span(f"  {printable(doubt.path)}: {sentence(reason)}")]], sys.stderr)
+        lines = [f"  {printable(doubt.path)}: {sentence(reason)}", f"    {findable.line(doubt)}"]
+        show([[Span(line)] for line in lines if line.strip()], sys.stderr)
     if searched.needs_attention:
         output.hint(f"to decide: {again(settings, 'status')}")

@@ -18,6 +18,7 @@ from batch_uploader.app.passed_over import looks_like_audio, ways_to_take
 from batch_uploader.app.status import ConnectionStatus, DirectoryStatus, directory_status
 from batch_uploader.cli import output
 from batch_uploader.cli.again import again, held_groups, settings_of
+from batch_uploader.cli.findable import NOT_FOUND, Findable
 from batch_uploader.cli.output import ExitCode, data_on_stdout
 from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.model import Timestamp
@@ -59,10 +60,11 @@ _TOLD = sorted(NEEDS_ATTENTION, key=lambda each: (each not in UNDECIDED, [*Statu
 
 
 class _Report(Struct, frozen=True):
-    """The status, and the settings for commands on the same ledger."""
+    """The status, the settings for commands on the same ledger, and what tells of doubts."""
 
     status: DirectoryStatus
     settings: Settings
+    findable: Findable
 
 
 def status(
@@ -86,7 +88,7 @@ async def _status(settings: Settings, as_json: bool, since: str | None) -> int:
             error.add_note(how_it_ended(run))
         raise
     tell_of_kept(found.kept_aside, settings)
-    report = _Report(found, settings)
+    report = _Report(found, settings, await Findable.of(settings, places, await _doubts(found)))
     if as_json:
         await _print_json(report)
     else:
@@ -102,6 +104,11 @@ async def _status(settings: Settings, as_json: bool, since: str | None) -> int:
         show([warning(sentence(most_gone(found.gone)))], sys.stderr)
         output.hint(MOUNT, ON_PURPOSE)
     return ExitCode.FINE if found.is_fine else ExitCode.ATTENTION
+
+
+async def _doubts(found: DirectoryStatus) -> set[str]:
+    """The paths about which somebody has to ask the service's console."""
+    return {row.path for state in UNDECIDED async for row in found.records(state)}
 
 
 def _tell_of_runs(found: DirectoryStatus, since: str | None) -> None:
@@ -237,6 +244,8 @@ def _row_lines(report: _Report, row: Record, state: Status) -> list[Line]:
         about = f" (request {printable(row.failure.request_id)})" if row.failure.request_id else ""
         reason = f"{printable(row.failure.code)}: {sentence(row.failure.message)}{about}"
         lines.append([Span(f"    {reason}", "dim")])
+    if state in UNDECIDED and (about := report.findable.line(row)):
+        lines.append([Span(f"    {about}")])
     if state in WAITS and row.since is not None:
         lines.append([Span(f"    since {_minute(row.since)}", "dim")])
     if state in UNDECIDED:
@@ -320,6 +329,7 @@ def _row_fields(report: _Report, row: Record, state: Status) -> dict[str, object
         "duration": finite(row.duration),
         "error": error_fields(row.failure),
         "new": report.status.is_new(row),
+        **(report.findable.fields(row.path) if state in UNDECIDED else NOT_FOUND),
         "since": moment(_moment(row.since)) if state in WAITS and row.since else None,
         "duplicate_of": row.duplicate_of,
         "cause": row.cause,

