@@ -26,8 +26,8 @@ from batch_uploader import (
     upload_directory,
 )
 from batch_uploader.core.errors import SearchFailed, Unauthorized
-from batch_uploader.core.events import RenewalFailed
-from batch_uploader.emulator import Faults, LackedRight, RegisteredKey
+from batch_uploader.core.events import RenewalFailed, Settled
+from batch_uploader.emulator import Connection, Faults, LackedRight, RegisteredKey
 from batch_uploader.sinks.speechsense.refusals import CredentialFault
 from batch_uploader.ui.explain import explain
 
@@ -138,6 +138,28 @@ async def test_tokens_that_are_revoked_are_replaced_and_nothing_fails(tmp_path):
         assert summary.counts == {Status.UPLOADED: 60}
         assert emulator.control.requests["Create"] == 2
         assert len(emulator.control.talks()) == 60
+
+
+async def test_a_recording_that_is_rejected_shows_that_its_token_was_accepted(tmp_path):
+    folder = archive(tmp_path / "calls", 30)
+    options = {
+        "service_accounts": (ACCOUNT,),
+        "connections": (Connection("demo", fields=frozenset()),),
+    }
+    async with running(tmp_path, **options) as (emulator, _):
+        settled = []
+
+        def revoke_at_times(event):
+            if isinstance(event, Settled):
+                settled.append(event)
+                if len(settled) % 8 == 0:
+                    emulator.control.forget_tokens()
+
+        more = {"concurrency": 1, "listeners": [revoke_at_times]}
+        summary = await upload(folder, emulator, account(emulator), **more)
+        assert summary.ending is Ending.COMPLETED
+        assert summary.counts == {Status.REJECTED: 30}
+        assert emulator.control.requests["Create"] == 4
 
 
 async def test_a_replacement_that_is_refused_too_ends_the_run(tmp_path):
