@@ -27,6 +27,7 @@ _FEWEST: Final = 20
 _PART: Final = 5
 """More than one in this many of them is said."""
 _SAMPLE: Final = 200
+CALL_ID: Final = "call_id"
 
 
 class Past(Protocol):
@@ -81,7 +82,7 @@ def settings_on_record(source: Source, rules: Rules) -> dict[str, str]:
     return {
         "rules": rules.digest().hex(),
         "selection": f"{takes} {filters!r}",
-        "call_id": rules.call_ids.text,
+        CALL_ID: rules.call_ids.text,
     }
 
 
@@ -104,7 +105,7 @@ async def new_settings(past: Past, preparer: Preparer) -> NewSettings | None:
     made = await to_thread.run_sync(_made, preparer, drawn)
     differing = sum(metadata.digest() != record.metadata for record, metadata in made)
     since = datetime.fromtimestamp(runs[0].began_at_ns / 1e9, UTC)
-    call_ids = before.get("call_id", now["call_id"]), now["call_id"]
+    call_ids = before.get(CALL_ID, now[CALL_ID]), now[CALL_ID]
     others = call_ids if call_ids[0] != call_ids[1] else None
     return NewSettings(since, on_record, len(made), differing, others)
 

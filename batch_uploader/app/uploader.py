@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from batch_uploader.app.adopting import Adopted
 from batch_uploader.app.belonging import Belonging
 from batch_uploader.app.bookkeeping import Bookkeeping
+from batch_uploader.app.callids import lacking, lacks_call_ids
 from batch_uploader.app.converting import AGREED, ASK, YES, choose_conversion
 from batch_uploader.app.guard import RootGuard
 from batch_uploader.app.newsettings import new_settings, settings_on_record
@@ -287,11 +288,14 @@ class Uploader:
         That takes a walk if they are others, and reads some metadata. Raises SourceError,
         LedgerError.
         """
+        said: list[str] = []
+        if await lacks_call_ids(self._ledger, self._preparer, self._planner):
+            said.append(lacking(self._rules.call_ids.text))
         other = await new_settings(self._ledger, self._preparer)
-        if other is None:
-            return ()
-        to_send, _ = await (await self._planner.with_sample()).count(self._planner.clock())
-        return other.lines(to_send)
+        if other is not None:
+            to_send, _ = await (await self._planner.with_sample()).count(self._planner.clock())
+            said += other.lines(to_send)
+        return tuple(said)
 
     @property
     def record(self) -> RunRecord:

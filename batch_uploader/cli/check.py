@@ -13,6 +13,7 @@ from typing import IO, Protocol
 import anyio
 from msgspec import Struct
 
+from batch_uploader.app.callids import lacking
 from batch_uploader.app.check import check_directory
 from batch_uploader.app.duplicates import MOST_EXAMPLES
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
@@ -113,10 +114,7 @@ async def _check(settings: Settings, account: "_Account", fast: bool) -> int:
     )
     risks = [*risks_of(places.ledger), *map(printable, summary.faults.lines()), *summary.surprises]
     if reading.rules.call_ids.named and summary.to_send and not (summary.named or fast):
-        risks.append(
-            f"no recording to send has all of --call-id ({printable(reading.rules.call_ids.text)}),"
-            " so it tells no calls apart; check --explain PATH shows what there is"
-        )
+        risks.append(lacking(reading.rules.call_ids.text))
     show([warning(risk) for risk in risks], sys.stderr)
     price = settings.price()
     cost = None if price is None else await _cost(price, places, summary)

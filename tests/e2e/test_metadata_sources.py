@@ -539,6 +539,19 @@ def test_an_id_of_calls_that_no_recording_has_is_told(archive, tables, calls, pr
         assert (said in result.err) is told
 
 
+def test_an_upload_says_first_that_no_recording_has_the_id_of_calls(archive, tables, upload):
+    said = "no recording to send has all of --call-id (uniqid), so it tells no calls apart"
+    for name in ("a", "b", "c"):
+        archive.recording(f"{name}.wav")
+    for again, names, told in ((0, "uniqid", True), (1, "uniqid", False), (2, "uniqueid", False)):
+        tables(*(row(name, 27 + day) for day, name in enumerate("abc"[: again + 1])))
+        result = upload("--call-id", names, "--progress", "plain", "--sidecar-wait", "0")
+        before, sent, after = result.err.partition("uploaded 1")
+        assert sent, result.said
+        assert (said in before) is told
+        assert said not in after
+
+
 def test_a_recording_waits_for_its_row(archive, tables, calls, upload):
     """Fault 115."""
     archive.recording("a.wav")
