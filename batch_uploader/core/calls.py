@@ -24,6 +24,7 @@ _CODECS: Final = {
     Container.MP3: "mp3",
     Container.OGG_OPUS: "opus",
 }
+_LEGS: Final = 2
 _SECONDS: Final = 2.0
 _SHARE: Final = 0.02
 """Encoders pad, and converters cut: this much of a length is no difference."""
@@ -102,11 +103,15 @@ def _share_a_part(new: Record, old: Record, evidence: Evidence) -> bool:
     """Whether a file of one is a file of the other, where one of them has several.
 
     The same audio is, whatever the IDs say: a leg may have one of its own. Other audio at its place
-    may be it, too, unless the IDs tell two calls. Where both have legs and the same place, the name
-    may be used again, which rule 3 decides.
+    may be it, too, unless the IDs tell two calls. Where both have legs, one leg proves nothing (the
+    same announcement is heard in many calls), but both do, with their sides swapped; and where both
+    have the same place, the name may be used again, which rule 3 decides.
     """
     mine, theirs = files_of(new), files_of(old)
-    if evidence.essence and _heard(mine) & _heard(theirs):
+    common = _heard(mine) & _heard(theirs)
+    if new.parts and old.parts:
+        common = common if len(common) == _LEGS and not sounds_like(new, old) else set()
+    if evidence.essence and common:
         return True
     if (new.parts and old.parts and stem(new.path) == stem(old.path)) or _ids_differ(new, old):
         return False
@@ -195,7 +200,7 @@ _REASONS: Final = {
     Cause.SAME_DEFAULT_ID: "it has the date, operator and client of {}, but other audio",
     Cause.LEG: "its name is that of one side of the call in {}",
     Cause.PART: "it has a file in common with {}: one is a leg or the mix of the other, or both"
-    " have the same leg",
+    " have the same legs",
 }
 
 

@@ -55,7 +55,7 @@ class Cause(StrEnum):
     LEG = "leg"
     """Its name looks like one side of the call that is mixed in the file beside it."""
     PART = "part"
-    """One of them is a leg or the mix of the other, or both have a leg in common."""
+    """One of them is a leg or the mix of the other, or both are made of the same legs."""
     ANOTHER_CALL = "another-call"
     """A human decided that it is another call than it may have been; copies of one are one call."""
     NO_DUPLICATE = "no-duplicate"

@@ -96,10 +96,28 @@ async def test_the_mix_of_a_call_on_record_is_held(ledger, path):
     assert await claim(ledger, mix) == may_be(mix, "d/call.wav", Cause.PART)
 
 
-async def test_two_calls_with_a_leg_in_common_are_not_both_sent(ledger):
+async def test_an_announcement_that_is_a_leg_of_many_calls_proves_nothing(ledger):
     await send(ledger, joined())
     other = joined("e/other.wav", "I", "P", legs=("e/a.wav", "e/b.wav"))
+    assert await claim(ledger, other) == GRANTED
+
+
+async def test_the_same_legs_the_other_way_round_are_held(ledger):
+    await send(ledger, joined())
+    other = joined("e/other.wav", "O", "I", legs=("e/a.wav", "e/b.wav"))
     assert await claim(ledger, other) == may_be(other, "d/call.wav", Cause.PART)
+
+
+async def test_an_announcement_that_is_the_only_leg_of_several_calls_is_sent_for_each(ledger):
+    one, other = (
+        replace(
+            recording(f"{day}/call.wav", "A", day, ids=Identity(heard("A"), day.encode())),
+            parts=(Part(f"{day}/call-out.wav", heard("A")),),
+        )
+        for day in ("monday", "sunday")
+    )
+    await send(ledger, one)
+    assert await claim(ledger, other) == GRANTED
 
 
 async def test_a_name_that_is_used_again_is_another_call(ledger):

@@ -16,6 +16,7 @@ from batch_uploader.prepare.legs.pattern import LegPlace, mixes_of
 from batch_uploader.prepare.legs.rules import LegRules
 
 _BITS: Final = 63
+_MOST_ON_THE_LOOP: Final = 1_000
 
 
 Told: TypeAlias = Callable[[str, Callable[[str], bool]], LegPlace | None]
@@ -94,8 +95,9 @@ class JoinedSource:
         across = folders or self._told is not None
         async with aclosing(self.files.entries()) as listings:
             async for listing in listings:
-                # What lies in another folder is looked for there, and a table is on the disk.
-                if across:
+                # What lies in another folder is looked for there, a table is on the disk, and many
+                # names take long.
+                if across or len(listing.entries) > _MOST_ON_THE_LOOP:
                     yield await to_thread.run_sync(self.joined, listing)
                 else:
                     yield self.joined(listing)
