@@ -111,10 +111,11 @@ class JobMetrics:
     def _write(self, file: MetricsFile, measured: Sequence[Measured], warn: Warn) -> None:
         try:
             file.write(self._job, measured)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if not self._broken:
                 path = printable(os.fspath(file.path))
-                warn(f"warning: the metrics file {path!r} cannot be written ({error.strerror})")
+                reason = error.strerror if isinstance(error, OSError) else error
+                warn(f"warning: the metrics file {path!r} cannot be written ({reason})")
             self._broken = True
 
 

@@ -36,7 +36,9 @@ def run_hook(
         return f"did not end within {seconds:g} seconds"
     code = process.returncode
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        # Not all have names: Linux has 64.
+        named = -code in {*signal.Signals}
+        return f"was killed by {signal.Signals(-code).name if named else f'signal {-code}'}"
     return f"failed (exit code {code})" if code else None
 
 

@@ -148,6 +148,10 @@ def test_an_interrupted_run_is_told(calls, upload, program, start_service, hook)
     [
         ("exit 3", "failed (exit code 3)"),
         ("kill -9 $$", "was killed by SIGKILL"),
+        pytest.param(
+            *("kill -40 $$", "was killed by signal 40"),
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="a signal of Linux"),
+        ),
     ],
 )
 def test_its_failure_is_a_warning(calls, upload, hook, line, said):
