@@ -281,7 +281,7 @@ def _legs(layout: Layout | None, given: Mapping[str, object]) -> LegRules | None
 def _ask_legs(alike: LooksLikeLegs) -> bool:
     """Whether pairs of files that look like legs are to be joined; never by a guess."""
     names = f"{printable(alike.first)} and {printable(alike.second)}"
-    question = f"{plural(alike.pairs, 'pair')} of files look like the two sides of a call ({names})"
+    question = f"{plural(alike.pairs, 'pair')} of files may be the two sides of a call ({names})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         output.hint(f"{question}: if so, write legs = [{quoted(alike.pattern)}]")
         return False

@@ -388,7 +388,7 @@ _FILTERS = {
     Filter.SINCE: "before --since",
     Filter.UNTIL: "after --until",
     Filter.SAMPLE: "outside --sample",
-    Filter.LEGS: "mixed beside their legs (--legs)",
+    Filter.LEGS: "as the mix of joined legs (--legs)",
 }
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.leg_makers import kept
 from support.processes import start
 
 from batch_uploader.cli import main
@@ -313,6 +314,14 @@ def start_service(tmp_path):
             yield running
 
     return start
+
+
+@pytest.fixture
+def listening(start_service, tmp_path):
+    """A service that keeps the audio."""
+    with start_service("--keep-audio", tmp_path / "kept") as service:
+        service.audio = lambda: kept(service, tmp_path / "kept")
+        yield service
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Two legs of a call go up as one stereo recording: once, with the agent where the rule says."""
 
 import hashlib
-import io
 import json
 import random
 import shutil
@@ -10,58 +9,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import soundfile
 from e2e.conftest import emulator
+from support.leg_makers import kept, put_legs, sidecar, sides, tone, wav
 from support.sound_makers import call_wav
 
 IN_OUT = ("--legs=-in/-out",)
-LEFT, RIGHT = 0, 1
-TONES = {"in": 500, "out": 1200, "mix": 900}
-
-
-def tone(what, seconds=1.0, rate=8000, seed=0):
-    """One channel of a tone that tells the legs apart, with noise that tells the calls apart."""
-    frames = round(seconds * rate)
-    noise = np.random.default_rng([seed, TONES[what]]).normal(0, 300, frames)
-    return (8000 * np.sin(np.arange(frames) * 2 * np.pi * TONES[what] / rate) + noise).astype("<i2")
-
-
-def wav(samples, rate=8000, subtype="PCM_16"):
-    made = io.BytesIO()
-    soundfile.write(made, samples, rate, subtype, format="WAV")
-    return made.getvalue()
-
-
-def heard(channel, rate):
-    """Which of the tones a channel has."""
-    spectrum = np.abs(np.fft.rfft(channel[: rate // 2].astype(float)))
-    peak = np.argmax(spectrum[10:]) + 10
-    loudest = peak * rate / len(channel[: rate // 2])
-    return min(TONES, key=lambda what: abs(TONES[what] - loudest))
-
-
-def sidecar(calls, name, **fields):
-    told = {"origin": str(calls), "name": name, **fields}
-    calls.put(f"{name.rpartition('.')[0]}.json", json.dumps(told).encode())
-
-
-def put_legs(calls, name, *, mix=False, seed=0, seconds=(1.0, 1.0), rates=(8000, 8000), **fields):
-    """The legs of a call beside its sidecar, and perhaps the mix."""
-    stem = name.removesuffix(".wav")
-    for what, length, rate in zip(("in", "out"), seconds, rates, strict=True):
-        if length is not None:
-            calls.put(f"{stem}-{what}.wav", wav(tone(what, length, rate, seed), rate))
-    if mix:
-        calls.put(name, wav(tone("mix", 1.0, 8000, seed)))
-    sidecar(calls, name, **fields)
-
-
-@pytest.fixture
-def listening(start_service, tmp_path):
-    """A service that keeps the audio, and what it heard of each talk, by the recording's name."""
-    with start_service("--keep-audio", tmp_path / "kept") as service:
-        service.audio = lambda: kept(service, tmp_path / "kept")
-        yield service
 
 
 @pytest.fixture
@@ -75,23 +27,6 @@ def emulators(tmp_path):
         yield one, other
 
 
-def kept(service, folder):
-    """What was heard of each talk, by the recording's name."""
-    return {
-        talk.fields["name"]: soundfile.read(
-            io.BytesIO(next(folder.glob(f"{talk.talk_id}*")).read_bytes()), dtype="int16"
-        )
-        for talk in service.talks()
-    }
-
-
-def sides(service):
-    return {
-        name: (heard(samples[:, LEFT], rate), heard(samples[:, RIGHT], rate))
-        for name, (samples, rate) in service.audio().items()
-    }
-
-
 def test_two_legs_and_their_mix_are_one_talk(calls, upload, service):
     """Case 24: the mix alone, or the joined legs, never three."""
     call = "in-74950000000-201-20250424-143419-1745494459.1657"
@@ -103,7 +38,7 @@ def test_two_legs_and_their_mix_are_one_talk(calls, upload, service):
     result = upload(*IN_OUT)
 
     assert result.code == 0, result.err
-    assert "1 mixed beside their legs" in result.err
+    assert "1 as the mix of joined legs" in result.err
     assert service.counts(calls) == {f"{call}.wav": 1}
     (talk,) = service.talks(calls)
     assert talk.size == 44 + 2 * 3 * 8000 * 2
@@ -112,7 +47,7 @@ def test_two_legs_and_their_mix_are_one_talk(calls, upload, service):
     assert line["sent"]["sha256"] == talk.sha256.hex()
     again = upload(*IN_OUT)
     assert again.code == 0, again.err
-    assert "1 mixed beside their legs" in again.err
+    assert "1 as the mix of joined legs" in again.err
     assert len(service.talks(calls)) == 1
 
 
@@ -362,111 +297,3 @@ def test_three_hundred_pairs_go_up_once_as_they_should_whatever_happens(calls, u
     assert upload(*how, to=other).code == 1
     sent = [{t.fields["name"]: t.sha256 for t in each.talks()} for each in (one, other)]
     assert sent[0] == sent[1]
-
-
-def test_a_table_may_have_the_name_of_a_leg_and_say_sides_and_beginnings(
-    calls, upload, listening, tmp_path
-):
-    for number in range(2):
-        put_legs(calls, f"{number}.wav", seed=number, seconds=(2.0, 1.0))
-        (calls.folder / f"{number}.json").unlink()
-    (tmp_path / "cdr.csv").write_text(
-        "recording,first_is,in_at,out_at\n0-in.wav,0,100,103.5\n1-in.wav,1,100,100\n"
-    )
-    config = tmp_path / "settings.toml"
-    config.write_text(f"""
-        agent-channel = "left"
-        [legs]
-        pattern = "-in/-out"
-        first = {{ column = "first_is", agent = ["0"], client = ["1"] }}
-        offsets = ["in_at", "out_at"]
-        [[metadata.table]]
-        file = "{tmp_path}/cdr.csv"
-        match = {{ column = "recording", with = "name" }}
-        [metadata.map]
-        name = "file.name"
-        origin = "'{calls}'"
-    """)
-
-    result = upload("--config", config, to=listening)
-
-    assert result.code == 0, result.err
-    audio = listening.audio()
-    assert {name: len(samples) for name, (samples, _) in audio.items()} == {
-        "0.wav": round(4.5 * 8000),
-        "1.wav": 2 * 8000,
-    }
-    late, rate = audio["0.wav"]
-    assert not late[: 3 * rate, RIGHT].any()
-    assert heard(late[round(3.5 * rate) :, RIGHT], rate) == "out"
-    assert heard(late[:, LEFT], rate) == "in"
-    assert sides(listening)["1.wav"] == ("out", "in")
-
-
-def test_what_looks_like_legs_is_told_and_proposed_and_not_joined(calls, upload, program, service):
-    for number in range(3):
-        put_legs(calls, f"{number}.wav", mix=True, seed=number)
-    told = "3 pairs of files look like the two sides of a call"
-    checked = program("check", calls)
-    assert told in checked.err
-    assert "--legs=-in/-out" in checked.err
-    document = json.loads(program("check", calls, "--json").out)
-    assert document["looks_like_legs"]["pattern"] == "-in/-out"
-    result = upload()
-    assert told in result.err
-    assert service.counts(calls) == {f"{number}.wav": 1 for number in range(3)}
-    assert told not in upload(*IN_OUT).err
-    started = program("init", calls, "--output", calls.folder.parent / "new.toml")
-    assert 'legs = ["-in/-out"]' in started.err
-    assert "legs =" not in (calls.folder.parent / "new.toml").read_text()
-
-
-@pytest.mark.parametrize("form", ["two columns", "a list"])
-def test_a_table_may_name_the_legs_of_each_call(  # noqa: PLR0917 - fixtures
-    calls, program, upload, listening, tmp_path, form
-):
-    for number in range(2):
-        for what in TONES:
-            calls.put(f"{number}/{what[0]}{number}7.wav", wav(tone(what, seed=number)))
-    if form == "two columns":
-        (tmp_path / "calls.csv").write_text(
-            "call,agent,client\n0,o07.wav,i07.wav\n1,1/o17.wav,1/i17.wav\n2,missing.wav,\n"
-        )
-        files = '["agent", "client"]'
-    else:
-        rows = [{"call": n, "tracks": [f"o{n}7", f"i{n}7"]} for n in range(2)]
-        (tmp_path / "calls.csv").with_suffix(".jsonl").write_text(
-            "".join(f"{json.dumps(row)}\n" for row in rows)
-        )
-        files = '["tracks"]'
-    table = "csv" if form == "two columns" else "jsonl"
-    config = tmp_path / "settings.toml"
-    config.write_text(f"""
-        agent-channel = "right"
-        [legs]
-        files = {files}
-        first = "agent"
-        [metadata]
-        names = '(?P<folder>[0-9]+)/.*'
-        [[metadata.table]]
-        file = "{tmp_path}/calls.{table}"
-        match = {{ column = "call", with = "folder" }}
-        [metadata.map]
-        name = "call"
-        origin = "'{calls}'"
-    """)
-    expected = {"0/o07+i07.wav", "1/o17+i17.wav"}
-
-    checked = json.loads(program("check", calls, "--config", config, "--json").out)
-    assert checked["to_send"] == 4  # with what is excluded below
-
-    result = upload("--config", config, "--exclude", "m*.wav", to=listening)
-
-    assert result.code == 0, result.err
-    lines = calls.manifest()
-    assert lines.keys() == expected
-    assert lines["0/o07+i07.wav"]["parts"] == ["0/o07.wav", "0/i07.wav"]
-    assert sides(listening) == {"0": ("in", "out"), "1": ("in", "out")}
-    again = upload("--config", config, "--exclude", "m*.wav", to=listening)
-    assert again.code == 0, again.err
-    assert len(listening.talks()) == 2

@@ -5,7 +5,8 @@ import os
 import time
 
 import pytest
-from e2e.test_legs import IN_OUT, put_legs, sidecar, tone, wav
+from e2e.test_legs import IN_OUT
+from support.leg_makers import put_legs, sidecar, tone, wav
 from support.sound_makers import ffmpeg
 
 

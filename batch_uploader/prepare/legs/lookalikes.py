@@ -39,9 +39,9 @@ class LooksLikeLegs(Struct, frozen=True):
     def __str__(self) -> str:
         """That they look so, and what to do."""
         return (
-            f"{plural(self.pairs, 'pair')} of files look like the two sides of a call, such as"
-            f" {self.first} and {self.second}: to send each pair as one stereo recording,"
-            f" {self.flag}"
+            f"{plural(self.pairs, 'pair')} of files {'looks' if self.pairs == 1 else 'look'} like"
+            f" the two sides of a call, such as {self.first} and {self.second}: to send each pair"
+            f" as one stereo recording, specify {self.flag}"
         )
 
 
