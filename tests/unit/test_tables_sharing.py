@@ -210,7 +210,11 @@ def test_recordings_that_cannot_be_read_are_made_once_more(folder, content):
     path = folder.indexes / "recordings.db"
     path.write_bytes(content)
     path.chmod(0o600)
+    # What a kill left of a change of the damaged file.
+    journal = path.with_name("recordings.db-journal")
+    journal.write_bytes(bytes(1000))
     with Recordings(path) as made:
+        assert not journal.exists()
         made.add([("a.wav", "a.wav", 1, None)])
         assert made.found(1, None) == {"a.wav": "a.wav"}
         before = made.id

@@ -124,6 +124,14 @@ def copy_index(origin: Path, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_index(path: Path) -> None:
+    """Remove an index, if there is one."""
+    # Never a file without its journal: that could be half of a change.
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        with suppress(FileNotFoundError):
+            each.unlink()
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turns errors of SQLite into OSError; a file that is damaged is removed: Unusable."""
@@ -137,7 +145,7 @@ def translated(path: Path) -> Iterator[None]:
             raise OSError(errno.EIO, str(error), str(path)) from error
         # It is read no more: the next run makes it again from the table.
         with suppress(OSError):
-            path.unlink()
+            remove_index(path)
         said = "it was damaged, and is removed: run it again"
         raise Unusable(errno.EIO, said, str(path)) from error
 

@@ -29,6 +29,7 @@ from batch_uploader.prepare.about.tables.index import (
     Kept,
     Piece,
     Unusable,
+    remove_index,
 )
 from batch_uploader.prepare.about.tables.rows import Place, Reader, Row, RowFault
 
@@ -84,7 +85,7 @@ def refresh_file(wanted: WantedIndex, table: Path, open_reader: Open) -> Index:
             # Damaged, which shows only where it is read: without it, all is read once more.
             if index is not None:
                 index.close()
-            _remove(wanted.unfinished)
+            remove_index(wanted.unfinished)
             return _refreshed(wanted, None, file, open_reader)
 
 
@@ -139,7 +140,7 @@ def _existing(wanted: WantedIndex) -> Index | None:
 
 
 def _created(wanted: WantedIndex) -> Index:
-    _remove(wanted.unfinished)
+    remove_index(wanted.unfinished)
     return Index(wanted.unfinished, create=IndexState(wanted.made_of, uuid.uuid4().hex, VERSION))
 
 
@@ -181,7 +182,7 @@ def _replaced(  # noqa: PLR0917 - one step, with all that was prepared
             state = new.forget_changes(state)
             older.close()
         new.commit(replace(state, finished=True))
-    _remove(wanted.path)
+    remove_index(wanted.path)
     wanted.unfinished.replace(wanted.path)
     sync_directory(wanted.path.parent)
     return Index(wanted.path)
@@ -195,13 +196,6 @@ def look_of(status: os.stat_result) -> FileLook:
 def is_like(one: FileLook, other: FileLook) -> bool:
     """Whether a file was not written in between."""
     return (one.size, one.mtime_ns, one.inode) == (other.size, other.mtime_ns, other.inode)
-
-
-def _remove(path: Path) -> None:
-    # Never a file without its journal: that could be half of a change.
-    for each in (path, path.with_name(f"{path.name}-journal")):
-        with suppress(FileNotFoundError):
-            each.unlink()
 
 
 class _Filling:
