@@ -17,7 +17,7 @@ from batch_uploader.core.errors import SourceChanged, SourceError
 from batch_uploader.core.events import Listener
 from batch_uploader.core.model import AudioInfo, Defect, Outcome, Recording
 from batch_uploader.core.records import ClaimAnswer, ClaimResult
-from batch_uploader.core.states import POSSIBLE
+from batch_uploader.core.states import POSSIBLE, Status
 from batch_uploader.core.waiting import Wait
 from batch_uploader.ledgers.sqlite import ScratchLedger, is_foretold
 from batch_uploader.plan.batch import Job, invalid
@@ -171,11 +171,15 @@ def _without_made_up(example: DuplicateExample) -> DuplicateExample:
 
 
 def unsent(job: Job, why: Unsent) -> Foretold:
-    """A recording that a filter leaves out, or that has defects."""
+    """A recording that a filter leaves out, or that has defects, unless somebody has seen them."""
     if isinstance(why, LeftOut) and job.known is not None and job.known.status in POSSIBLE:
         return Foretold(job.path, job.size)  # what is held stays so
     if isinstance(why, LeftOut):
         return Foretold(job.path, job.size, outcome=outcome_of(job, why))
+    if job.known is not None and job.known.status is Status.ACKNOWLEDGED:
+        found = invalid(job.path, version_of(job.bundle), why)
+        if job.known.failure == found.failure and job.known.stat.is_like(found.stat):
+            return Foretold(job.path, job.size, outcome=job.known.outcome)
     return Foretold(job.path, job.size, defects=why)
 
 

@@ -91,3 +91,16 @@ def test_what_the_service_rejected_is_acknowledged_and_can_be_sent_again(calls, 
     assert upload(*strict).code == 1
     statuses = {path: line["status"] for path, line in calls.manifest().items()}
     assert statuses == {"a.wav": "rejected", "b.wav": "acknowledged"}
+
+
+@pytest.mark.parametrize("fast", [(), ("--fast",)])
+def test_check_foretells_that_it_is_no_news_with_filters_too(calls, upload, inside, fast):
+    """With a filter it is looked at again by each run."""
+    calls.broken("bad.wav", b"no audio")
+    assert upload("--skip-empty").code == 1
+    assert inside("resolve", calls, "bad.wav", "--acknowledge").code == 0
+    told = inside("check", calls, "--skip-empty", *fast)
+    assert (told.code, told.out.splitlines()[0]) == (0, "0 of 1 go up, 1 is decided about")
+    assert upload("--skip-empty").code == 0
+    calls.put("bad.wav", b"no audio at all")
+    assert inside("check", calls, "--skip-empty", *fast).code == 1

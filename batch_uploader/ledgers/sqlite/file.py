@@ -218,12 +218,14 @@ def connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     try:
         return _connect_current(path, "mode=ro")
     except sqlite3.OperationalError as error:
-        # Reading a write-ahead log needs a file beside it, which cannot be made here. Without a log
-        # it is not needed; "immutable" tells SQLite so.
+        # Reading a write-ahead log needs a file beside it, which cannot be made in a folder that is
+        # not ours, or on a full disk. Without a log it is not needed; "immutable" tells SQLite so.
         log = beside(path, "-wal")
         if error.sqlite_errorcode & 0xFF not in {
             sqlite3.SQLITE_CANTOPEN,
             sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR,
         } or (log.exists() and log.stat().st_size > 0):
             raise
         return _connect_current(path, "immutable=1")
