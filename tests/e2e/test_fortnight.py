@@ -404,7 +404,7 @@ class Pbx:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="the shim is preloaded as on Linux")
 def test_each_morning_shows_what_the_table_says(calls, program, service, tmp_path):
     """Faults 13, 61, 105."""
