@@ -49,7 +49,11 @@ def _described(event: Event) -> tuple[int, str]:  # noqa: PLR0911 - one for each
             | events.Unreadable(outcome)
         ):
             return _of_outcome(outcome)
-        case events.Paused(reason=reason) | events.Draining(reason):
+        case (
+            events.Paused(reason=reason)
+            | events.RenewalFailed(reason=reason)
+            | events.Draining(reason)
+        ):
             return logging.WARNING, reason
         case events.MostGone(gone, on_record):
             return logging.ERROR, f"{gone:,} of {plural(on_record, 'recording')} on record are gone"

@@ -47,9 +47,11 @@ def test_what_needs_a_human_is_an_error(logged, status):
 
 def test_what_is_tried_again_is_a_warning(logged):
     failed = events.AttemptEnded("a", 1, "c", None, "UNAVAILABLE", "no answer", 1, 1.0, 2.0)
-    assert logged(failed, events.Paused(1.0, "busy")) == [
+    renewal = events.RenewalFailed(600.0, "IAM is away")
+    assert logged(failed, events.Paused(1.0, "busy"), renewal) == [
         (logging.WARNING, "a: attempt 1: UNAVAILABLE: no answer"),
         (logging.WARNING, "busy"),
+        (logging.WARNING, "IAM is away"),
     ]
 
 
