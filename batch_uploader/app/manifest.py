@@ -36,9 +36,8 @@ async def export_manifest(
 
     ``output`` is a file, which is replaced atomically, or a binary stream. ``guard`` converts the
     cells of a CSV; the default keeps spreadsheets from running formulas. ``statuses`` leaves out
-    all others; what waits is never in a manifest. Changes nothing else, and
-    works during a run. Raises ConfigError, SourceError or LedgerError, and what writing to
-    ``output`` raises.
+    all others; what waits is never in a manifest. Changes nothing else, and works during a run.
+    Raises ConfigError, SourceError or LedgerError, and what writing to ``output`` raises.
     """
     file = None if isinstance(output, Writable) else as_path("output", output).absolute()
     places = await find_places(

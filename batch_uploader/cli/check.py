@@ -93,7 +93,7 @@ class _Account(Protocol):
         """Print it on stdout, all or the rest."""
 
 
-async def _check(settings: Settings, account: "_Account", fast: bool) -> int:
+async def _check(settings: Settings, account: _Account, fast: bool) -> int:
     places, reading = require_places(settings), settings.reading()
     summary = await check_directory(
         places,

@@ -214,8 +214,8 @@ class FolderPlanner(Struct, frozen=True):
         batch = Batch(
             listing.folder,
             on_record=sum(is_result(known.get(entry.path)) for entry in listing.entries),
-            # In a folder that cannot be listed, missing files are not known to be gone.
             left_out=Counter({Filter.LEGS.value: listing.mixes} if listing.mixes else {}),
+            # In a folder that cannot be listed, missing files are not known to be gone.
             listed=all(defect.path != listing.folder for defect in listing.unreadable),
         )
         at_rest = {

@@ -12,8 +12,6 @@ from batch_uploader.prepare.convert.spool import Space
 
 NO_DIGEST: Final = bytes(hashlib.sha256().digest_size)
 """In place of one that is not known yet."""
-
-
 _PADDING = 64 * 1024
 """Bytes by which what is made may be longer than headers say, by the padding of encoders."""
 

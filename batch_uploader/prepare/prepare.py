@@ -160,8 +160,8 @@ class Preparer(Struct, frozen=True):
 
         Up to ``whole_limit`` bytes its content is kept in memory, a large one after space for the
         sink's ``envelope``. Raises NeedsMemory if that is more than ``granted``, before it is made,
-         SourceChanged if a file of the bundle is not as it was listed,
-        SourceError if it cannot be read.
+        SourceChanged if a file of the bundle is not as it was listed, SourceError if it cannot be
+        read.
         """
         listed = bundle.audio
         with explaining(listed.path), ExitStack() as stack:

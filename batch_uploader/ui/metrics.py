@@ -127,8 +127,7 @@ class EarlierRuns(Struct, frozen=True):
     """What is known of the runs before; times are seconds since the epoch.
 
     ``exit_code``, ``attention`` and ``succeeded_at`` are None if unknown; the latter is 0 if no run
-    ever succeeded. ``running`` and ``updated_at`` are of the
-    run that told it last.
+    ever succeeded. ``running`` and ``updated_at`` are of the run that told it last.
     """
 
     ended_at: float = 0.0

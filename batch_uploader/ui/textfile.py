@@ -83,9 +83,7 @@ class MetricsFile:
 
     def write(self, job: JobLabels, measured: Iterable[Measured]) -> None:
         """Replace the file atomically. Raises OSError."""
-        self._replace(as_text(job, measured))
-
-    def _replace(self, text: bytes) -> None:
+        text = as_text(job, measured)
         mode = _READABLE
         try:
             status = os.lstat(self.path)

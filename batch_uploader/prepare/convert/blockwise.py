@@ -28,23 +28,8 @@ _LEAST, _MOST = -32768, 32767
 # MS ADPCM (RIFF tag 0x0002), and IMA ADPCM (0x0011), as FFmpeg has them.
 _COEFFICIENTS: Final = ((64, 0), (128, -64), (0, 0), (48, 16), (60, 0), (115, -52), (98, -58))
 _ADAPTATION: Final = (
-    230,
-    230,
-    230,
-    230,
-    307,
-    409,
-    512,
-    614,
-    768,
-    614,
-    512,
-    409,
-    307,
-    230,
-    230,
-    230,
-)
+    230, 230, 230, 230, 307, 409, 512, 614, 768, 614, 512, 409, 307, 230, 230, 230,
+)  # fmt: skip
 _LEAST_DELTA, _MOST_DELTA = 16, 0x7FFF_FFFF // 768
 _INDEX_STEPS: Final = (-1, -1, -1, -1, 2, 4, 6, 8)
 _STEPS: Final = (

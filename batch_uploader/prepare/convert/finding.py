@@ -36,8 +36,8 @@ HEADERLESS: Final = {
 _MP3 = 0x0055
 _G711: Final = {0x0006: "ALAW", 0x0007: "ULAW"}
 _ADPCM: Final = {0x0002: "MS_ADPCM", 0x0011: "IMA_ADPCM"}
-_BITS_OF_G711, _BITS_OF_ADPCM = 8, 4
 """Codecs in WAV that need no library, by their tags: libsndfile's names."""
+_BITS_OF_G711, _BITS_OF_ADPCM = 8, 4
 _LARGEST_BLOCK = 8192
 """Encoders make 256 to 4096. The larger a block, the less of a file is decoded at once."""
 _BY_FFMPEG: Final = {".g722": "g722", ".g729": "g729"}

@@ -72,11 +72,11 @@ def columns_of(speaker: Speaker | SpeakerColumn | None) -> tuple[str, ...]:
 class LegRules(Struct, frozen=True):
     """Which files are legs: none without a pattern.
 
-    ``first`` is who is heard on the first one, None where that is unknown.
-    A leg whose other one is missing is a defect, or with ``alone`` sent by itself. ``offsets`` are
-    the fields or columns that say when either leg began, in seconds from any moment; None if both
-    began together. ``files`` are the two columns of a ``table`` of the metadata that name the legs,
-    or the only one, which has a list of both.
+    ``first`` is who is heard on the first one, None where that is unknown. A leg whose other one is
+    missing is a defect, or with ``alone`` sent by itself. ``offsets`` are the fields or columns
+    that say when either leg began, in seconds from any moment; None if both began together.
+    ``files`` are the two columns of a ``table`` of the metadata that name the legs, or the only
+    one, which has a list of both.
     """
 
     patterns: tuple[LegPattern, ...]

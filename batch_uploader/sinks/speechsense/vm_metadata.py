@@ -25,6 +25,10 @@ _ANOTHER_CLOUDS: Final = "ya29."
 _LARGEST_ANSWER: Final = 64 * 1024
 _LONGEST_LIFE: Final = 1e9
 _QUOTED: Final = 120
+_ELSEWHERE: Final = (
+    "only a VM of Yandex Cloud has this service; elsewhere use --service-account-key-file or"
+    " --api-key-file"
+)
 
 
 class VmMetadataToken(Renewable):
@@ -64,13 +68,11 @@ class VmMetadataToken(Renewable):
             with anyio.fail_after(self._timeout):
                 answer = await self._ask()
         except TimeoutError:
-            problem, elsewhere = f"{self._where} did not answer in time", self._elsewhere
-            raise (_failed if self._connected else _unreachable)(problem, elsewhere) from None
+            failed = _failed if self._connected else _unreachable
+            raise failed(f"{self._where} did not answer in time", _ELSEWHERE) from None
         except OSError as error:
             why = error.strerror or "the connection failed"
-            raise _unreachable(
-                f"{self._where} cannot be reached ({why})", self._elsewhere
-            ) from None
+            raise _unreachable(f"{self._where} cannot be reached ({why})", _ELSEWHERE) from None
         status, body = self._read(answer)
         if status in {403, 404}:
             raise Unauthorized(
@@ -83,16 +85,9 @@ class VmMetadataToken(Renewable):
             raise _failed(f'{self._where} failed (HTTP {status}, "{shown(body, _QUOTED)}")')
         token, life = _token(body)
         if token is None or token.startswith(_ANOTHER_CLOUDS):
-            raise _unreachable(f"{self._where} returned no IAM token", self._elsewhere)
+            raise _unreachable(f"{self._where} returned no IAM token", _ELSEWHERE)
         remember(token)
         return IssuedToken(token, life)
-
-    @property
-    def _elsewhere(self) -> str:
-        return (
-            "only a VM of Yandex Cloud has this service; elsewhere use --service-account-key-file"
-            " or --api-key-file"
-        )
 
     async def _ask(self) -> bytes:
         """The whole answer, as it was received. One byte more than allowed if it is too large."""
@@ -113,9 +108,9 @@ class VmMetadataToken(Renewable):
         return bytes(answer)
 
     def _read(self, answer: bytes) -> tuple[int, str]:
-        refusal = _unreachable(f"the answer of {self._where} is not HTTP", self._elsewhere)
+        refusal = _unreachable(f"the answer of {self._where} is not HTTP", _ELSEWHERE)
         if len(answer) > _LARGEST_ANSWER:
-            raise _unreachable(f"the answer of {self._where} is too large", self._elsewhere)
+            raise _unreachable(f"the answer of {self._where} is too large", _ELSEWHERE)
         socket: Any = _Received(answer)
         response = http.client.HTTPResponse(socket)
         try:
