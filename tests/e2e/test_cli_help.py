@@ -12,6 +12,7 @@ from batch_uploader import __version__
 from batch_uploader.cli import app, output
 from batch_uploader.cli.options import Flag
 from batch_uploader.core.errors import LedgerError, LedgerLocked
+from batch_uploader.core.runs import LOCKED_OUT
 from batch_uploader.core.text import quote
 
 COMMANDS = list(app.commands)
@@ -198,6 +199,7 @@ class TestBugs:
 
     def test_each_hint_has_a_line_of_its_own(self, capsys):
         assert output.explain_failure(LedgerLocked("it is held", hint=["wait", "or stop it"])) == 5
+        assert output.ExitCode.LOCKED == LOCKED_OUT
         assert capsys.readouterr().err == "error: it is held\nhint: wait\nhint: or stop it\n"
 
     @pytest.mark.parametrize(

@@ -358,6 +358,12 @@ def test_the_mail_when_the_service_has_failed(calls, night, under_systemd, tmp_p
     assert mail[-1].endswith("_SYSTEMD_INVOCATION_ID=e6b0")
 
 
+def test_the_timer_starts_the_service_every_night():
+    timer = (EXAMPLES / "batch-uploader.timer").read_text()
+    assert re.search(r"^OnCalendar=\S+ \S+$", timer, re.MULTILINE)
+    assert re.search(r"^WantedBy=timers.target$", timer, re.MULTILINE)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
 def test_systemd_accepts_the_units(tmp_path):
     names = ("batch-uploader.service", "batch-uploader.timer", "batch-uploader-failed.service")

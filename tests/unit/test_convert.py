@@ -465,7 +465,7 @@ def test_what_is_small_already_is_not_shrunk(kind):
     assert shrunk(handle, entry, info, rules) is info
 
 
-def by_library(subtype, channels, block=None):
+def by_library(subtype, channels):
     """A call in a WAV with ADPCM that libsndfile encoded."""
     file = io.BytesIO()
     frames = np.frombuffer(samples(6, 3, channels), "<i2").reshape(-1, channels)
