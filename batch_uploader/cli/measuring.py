@@ -130,6 +130,6 @@ async def _on_record(places: Places, known: EarlierRuns) -> EarlierRuns:
         return known
     last_at, last = ended[0]
     good = next((at for at, end in ended if not end.is_bad), 0.0)
-    counts = next((end.attention for _, end in ended if end.attention is not None), None)
-    wrong = None if counts is None else sum(sum(codes.values()) for codes in counts.values())
+    counts = (end.needed_attention for _, end in ended)
+    wrong = next((count for count in counts if count is not None), None)
     return EarlierRuns(last_at, good, last.exit_code, wrong)

@@ -182,6 +182,10 @@ class Metadata(Struct, frozen=True):
     defaulted: frozenset[str] = frozenset()
     ids: Mapping[str, str] = field(default_factory=dict)
 
+    def said(self, name: str) -> str:
+        """The value of this name, sent or not; empty without one."""
+        return (self.fields.get(name) or self.ids.get(name, "")).strip()
+
     def digest(self) -> bytes:
         """SHA-256 of the sidecar's fields, independent of their order.
 

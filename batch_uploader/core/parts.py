@@ -1,6 +1,7 @@
 """The files of a recording that is made of several: the legs of a call, and the mix beside them."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -32,3 +33,10 @@ def from_json(text: str | None) -> tuple[Part, ...]:
 def paths(text: str | None) -> tuple[str, ...]:
     """The paths of the files that were sent."""
     return tuple(each.path for each in from_json(text) if not each.mix)
+
+
+def sha256_of(digests: Sequence[bytes]) -> bytes:
+    """The SHA-256 of a recording by those of its files: of a single one, its own."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256(b"".join(digests)).digest()

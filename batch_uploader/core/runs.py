@@ -52,6 +52,13 @@ class RunEnd(Struct, frozen=True):
     attention: Attention | None = None
 
     @property
+    def needed_attention(self) -> int | None:
+        """How many recordings needed a human when it had ended; None if that is not on record."""
+        if self.attention is None:
+            return None
+        return sum(number for codes in self.attention.values() for number in codes.values())
+
+    @property
     def is_bad(self) -> bool:
         """Whether the run did not do all that it could."""
         if self.exit_code is not None:

@@ -105,7 +105,7 @@ def _values(metadata: Metadata, names: Iterable[str]) -> list[str] | None:
     """
     values = []
     for name in names:
-        value = (metadata.fields.get(name) or metadata.ids.get(name, "")).strip()
+        value = metadata.said(name)
         if not value or name in metadata.defaulted:
             return None
         values.append(value)

@@ -10,7 +10,7 @@ from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
-from batch_uploader.core.parts import from_json
+from batch_uploader.core.parts import from_json, sha256_of
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Corrected, Record, Sight
 from batch_uploader.prepare.audio import AudioRules, essence
@@ -102,7 +102,7 @@ class Comparer(Struct, frozen=True):
         if len(legs) == 1:
             return legs[0]
         essences = [heard for _, heard in legs if heard is not None]
-        sha256 = hashlib.sha256(b"".join(digest for digest, _ in legs)).digest()
+        sha256 = sha256_of([digest for digest, _ in legs])
         return sha256, essence.of_parts(essences) if len(essences) == len(legs) else None
 
     def _digests_of(self, entry: Entry, examined: _Examine) -> tuple[bytes, bytes | None]:
@@ -136,11 +136,9 @@ class Comparer(Struct, frozen=True):
         Raises as ``prepare`` does.
         """
         before, now = known.stat, version_of(bundle)
-        if (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode):
-            digests = [self._sha256(part) for part in bundle.parts]
-            joined = hashlib.sha256(b"".join(digests)).digest()
-            if (joined if len(digests) > 1 else digests[0]) != known.sha256:
-                return Comparison.CHANGED, None
+        touched = (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode)
+        if touched and sha256_of([self._sha256(part) for part in bundle.parts]) != known.sha256:
+            return Comparison.CHANGED, None
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):
             return Comparison.SAME, None

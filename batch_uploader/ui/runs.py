@@ -66,10 +66,8 @@ def _took(run: Run) -> str:
 
 def _wrong(end: RunEnd) -> int | None:
     """How many recordings needed a human when it ended."""
-    if end.attention is not None:
-        return sum(number for codes in end.attention.values() for number in codes.values())
-    if end.ending != Ending.COMPLETED:
-        return None
+    if end.needed_attention is not None or end.ending != Ending.COMPLETED:
+        return end.needed_attention
     return sum(end.counts.get(status, 0) for status in NEEDS_ATTENTION)
 
 

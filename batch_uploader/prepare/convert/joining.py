@@ -5,7 +5,6 @@ stands before what began later and behind what ended earlier. The same legs make
 each run. The recording is its two files: its digests are made of theirs, whatever their sides.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -15,6 +14,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.checks import require_number
 from batch_uploader.core.model import AudioInfo, Container, Defect, Entry, Sent
+from batch_uploader.core.parts import sha256_of
 from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural
 from batch_uploader.prepare import audio
@@ -126,7 +126,7 @@ def join(
         if isinstance(info, Defect):
             return info
         info = replace(info, shows_end=all(leg.info.shows_end for leg in legs))
-        sha256 = hashlib.sha256(b"".join(digest for digest, _ in parts)).digest()
+        sha256 = sha256_of([digest for digest, _ in parts])
         heard = essence.of_parts([heard for _, heard in parts])
         codecs = " + ".join(track.codec for track in tracks)
         sent = Sent(info.container, spool.size, spool.digest(), codecs)

@@ -52,7 +52,7 @@ def _agent_first(path: str, metadata: Metadata, first: Speaker | SpeakerColumn) 
 
 
 def _speaker(path: str, metadata: Metadata, first: SpeakerColumn) -> Speaker | Defect:
-    told = (metadata.fields.get(first.column) or metadata.ids.get(first.column, "")).strip()
+    told = metadata.said(first.column)
     if (found := first.speaker(told)) is not None:
         return found
     return Defect(
@@ -72,7 +72,7 @@ def _outgoing(metadata: Metadata) -> bool | None:
     if told in TRUE | FALSE:
         return told in TRUE
     for name in _DIRECTIONS:
-        said = (metadata.fields.get(name) or metadata.ids.get(name, "")).strip().casefold()
+        said = metadata.said(name).casefold()
         if said in OUT | IN:
             return said in OUT
     return None

@@ -14,7 +14,7 @@ def offsets_of(
         return None
     began: list[float] = []
     for name in legs.offsets:
-        told = (metadata.fields.get(name) or metadata.ids.get(name, "")).strip()
+        told = metadata.said(name)
         seconds = _seconds(told)
         if seconds is None:
             has = f"its {name} is {told!r}, which is not a number" if told else f"it has no {name}"
