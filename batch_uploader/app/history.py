@@ -65,7 +65,12 @@ def is_within(run: Run, since: float | None) -> bool:
     """Whether a run went on in the last so many seconds."""
     if since is None or run.end is None:
         return True
-    return ended_at(run) >= time.time_ns() - round(since * 1e9)
+    return ended_at(run) >= moment_before(since)
+
+
+def moment_before(seconds: float) -> int:
+    """The time so many seconds ago, in nanoseconds since the epoch, which is the earliest."""
+    return max(0, time.time_ns() - round(seconds * 1e9))
 
 
 def ended_at(run: Run) -> int:
@@ -126,12 +131,22 @@ def on_record_if_refused(
         yield run
     except Exception as error:
         if not run.is_recorded:
-            cause: BaseException = error
-            while isinstance(cause, BaseExceptionGroup):
-                cause = cause.exceptions[0]
-            reason = str(cause).encode("utf-8", "backslashreplace").decode()
-            begin = RunBegin(run.run_id, __version__, socket.gethostname(), os.getpid(), "{}")
-            end = RunEnd(BY_ERROR, reason, exit_code(error))
-            connection = places.connection_id or ""
-            refused.add(Run(connection, begin, began, end, time.time_ns()))
+            refused.add(_refused(places, error, exit_code(error), began, run.run_id))
         raise
+
+
+def record_refusal(places: Places, error: Exception, exit_code: int) -> None:
+    """Put on record that a run was refused before it was known what it is to do."""
+    refused = _refused(places, error, exit_code, time.time_ns())
+    RefusedRuns(places.ledger, places.root).add(refused)
+
+
+def _refused(
+    places: Places, error: BaseException, exit_code: int, began: int, run_id: str = ""
+) -> Run:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    reason = str(error).encode("utf-8", "backslashreplace").decode()
+    begin = RunBegin(run_id, __version__, socket.gethostname(), os.getpid(), "{}")
+    end = RunEnd(BY_ERROR, reason, exit_code)
+    return Run(places.connection_id or "", begin, began, end, time.time_ns())

@@ -1,7 +1,6 @@
 """The state of a directory's ledger in numbers, how its runs ended, and what needs a human."""
 
 import os
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
@@ -11,7 +10,14 @@ from msgspec import Struct, field
 from batch_uploader.app.agreement import require_agreement
 from batch_uploader.app.attention import AttentionKind, attention_by_kind
 from batch_uploader.app.belonging import Belonging
-from batch_uploader.app.history import MOST, concerns, ended_at, merged, refused_runs
+from batch_uploader.app.history import (
+    MOST,
+    concerns,
+    ended_at,
+    merged,
+    moment_before,
+    refused_runs,
+)
 from batch_uploader.app.places import (
     Places,
     Where,
@@ -162,7 +168,7 @@ async def directory_status(
     places = await find_places(
         directory, ledger=ledger, manifest=manifest, connection_id=connection_id
     )
-    since_ns = None if since is None else time.time_ns() - round(since * 1e9)
+    since_ns = None if since is None else moment_before(since)
     refused = await refused_runs(places)
     if refused and not has_ledger(places.ledger):
         await to_thread.run_sync(require_none_lost, places)

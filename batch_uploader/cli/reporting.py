@@ -16,7 +16,7 @@ from batch_uploader.core.events import Listener
 from batch_uploader.core.text import printable
 from batch_uploader.host.hooks import run_hook
 from batch_uploader.run.stats import RunStats
-from batch_uploader.settings import Settings, find_working_directory
+from batch_uploader.settings import Settings, settings_by_flags
 from batch_uploader.settings.given import RawSetting
 from batch_uploader.settings.profile import CREDENTIAL_VARIABLES
 from batch_uploader.ui.attemptlog import Warn, warn_on_stderr
@@ -59,7 +59,7 @@ class Report:
         """Tell how it ended; the ledger is closed, and another run may begin."""
         if not self._is_configured:
             with suppress(ConfigError):  # the command has told of that, or of worse
-                self._read_flags()
+                self.configure(settings_by_flags(self._directory, self._flags))
         if self._metrics is not None:
             self._metrics.end(self.exit_code)
         if self._hook:
@@ -83,17 +83,19 @@ class Report:
         """Meanwhile the metrics are kept up to date."""
         return nullcontext() if self._metrics is None else self._metrics.kept_up(warn)
 
-    def _read_flags(self) -> None:
-        here = find_working_directory()
-        flags = {name: RawSetting(value, f"--{name}", here) for name, value in self._flags.items()}
-        self._read(flags, None)
-
     def _read(self, given: Mapping[str, RawSetting], places: Places | None) -> None:
         connection = (places and places.connection_id) or ""
         self._is_configured = True
         self._ended.connection_id = connection
-        if (command := given.get("on-finish")) is not None:
-            self._hook = command.words()
+        try:
+            self._read_metrics(given, connection, places)
+        finally:  # each tells of what is wrong with the other
+            if (command := given.get("on-finish")) is not None:
+                self._hook = command.words()
+
+    def _read_metrics(
+        self, given: Mapping[str, RawSetting], connection: str, places: Places | None
+    ) -> None:
         file, otlp = given.get("metrics-file"), given.get("otlp")
         path = None if file is None else file.path()
         exports = otlp is not None and otlp.switch()

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from batch_uploader.app.attention import AttentionKind, attention_of_last_run
 from batch_uploader.app.directory import directory_uploader
 from batch_uploader.app.duplicates import possible_duplicates
 from batch_uploader.app.emptiness import MOUNT, ON_PURPOSE
-from batch_uploader.app.history import Unrecorded, on_record_if_refused
+from batch_uploader.app.history import Unrecorded, on_record_if_refused, record_refusal
 from batch_uploader.app.passed_over import ways_to_take
 from batch_uploader.app.places import Places, require_replaceable, risks_of
 from batch_uploader.app.rebuild import Rebuilt, rebuild_ledger
@@ -45,7 +45,7 @@ from batch_uploader.host.resources import keep_one_heap
 from batch_uploader.host.systemd import ServiceManager
 from batch_uploader.run.options import RunOptions
 from batch_uploader.run.stats import RunStats
-from batch_uploader.settings import Settings
+from batch_uploader.settings import Settings, settings_by_flags
 from batch_uploader.settings.files import own_files, require_places, secrets_told
 from batch_uploader.sinks.speechsense.channel import proxy_in_use
 from batch_uploader.sinks.speechsense.resources import require_resources
@@ -82,8 +82,7 @@ def upload(
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
     with ignoring_hangups(), Report(directory, flags) as report:
         try:
-            settings = settings_of(directory, flags)
-            report.configure(settings)
+            settings = _configured(directory, flags, report)
             with naming_other_roots(settings):
                 report.exit_code = anyio.run(upload_as_told, settings, report, rebuilding, adopting)
         except KeyboardInterrupt as interrupt:
@@ -92,6 +91,20 @@ def upload(
         except Exception as error:  # noqa: BLE001 - told before the report, which may take a while
             report.exit_code, report.error = output.explain_failure(error), error
         return report.exit_code
+
+
+def _configured(directory: Path, flags: Mapping[str, object], report: Report) -> Settings:
+    """The settings, also of the report. If they are refused, that is on record. Blocking."""
+    known = None
+    try:
+        known = settings_of(directory, flags)
+        report.configure(known)
+    except ConfigError as error:
+        with suppress(ConfigError):  # then it may be anywhere
+            places = (known or settings_by_flags(directory, flags)).places()
+            record_refusal(places, error, output.exit_code_of(error))
+        raise
+    return known
 
 
 async def upload_as_told(

@@ -72,6 +72,7 @@ CREDENTIALS = (
 )
 """The settings of which one is the credential."""
 
+_OF_JOB = frozenset({"connection-id", "ledger", "manifest", "metrics-file", "on-finish", "otlp"})
 _MOST_RECORDINGS = 10**12
 
 
@@ -88,7 +89,7 @@ class Settings:
     """All settings, converted to values on demand; invalid ones raise ConfigError.
 
     ``flags`` has the given flags by long name, ``directory`` what was typed. ``file`` is the
-    settings file in use, if there is one.
+    settings file in use, if there is one and ``reads_file``.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class Settings:
         flags: Mapping[str, object],
         environment: Mapping[str, str] = os.environ,
         working_directory: Path | None = None,
+        *,
+        reads_file: bool = True,
     ) -> None:
         here = working_directory or find_working_directory()
         self.directory = directory
@@ -106,7 +109,7 @@ class Settings:
             name: RawSetting(value, f"--{name}", here) for name, value in flags.items()
         }
         profile, config = given.pop("profile", None), given.pop("config", None)
-        self.file = _file(config, environment, here)
+        self.file = _file(config, environment, here) if reads_file else None
         variables: Layer = {
             name: RawSetting(environment[variable], f"the environment variable {variable}", here)
             for name, variable in VARIABLES.items()
@@ -300,6 +303,12 @@ class Settings:
         """A value of an enumeration."""
         given = self._layers.get(name)
         return given.one_of(type(default)) if given else default
+
+
+def settings_by_flags(directory: Path, flags: Mapping[str, object]) -> Settings:
+    """Which job it is and whom it tells, where all settings together are refused."""
+    told = {name: value for name, value in flags.items() if name in _OF_JOB}
+    return Settings(directory, told, reads_file=False)
 
 
 def find_working_directory() -> Path:

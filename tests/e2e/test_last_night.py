@@ -100,6 +100,32 @@ def test_a_night_without_the_directory_itself_is_told_with_the_error(calls, uplo
     assert "ended with exit code 4" in result.err
 
 
+def _with_a_mistake_in_the_settings(folder):
+    (folder / "job.toml").write_text("grce = 1")
+    return "--config", folder / "job.toml"
+
+
+def _with_metrics_that_would_replace_a_link(folder):
+    (folder / "job.prom").symlink_to(folder / "job")
+    return "--metrics-file", folder / "job.prom"
+
+
+@pytest.mark.parametrize(
+    "mistaken", [_with_a_mistake_in_the_settings, _with_metrics_that_would_replace_a_link]
+)
+def test_a_night_whose_settings_are_refused_is_not_green(calls, upload, ask, listed, mistaken):
+    calls.write("a.wav")
+    flags = mistaken(calls.folder.parent)
+    for earlier in ([], [0, 2]):
+        assert upload(*flags).code == 2
+        told, code = ask()
+        (connection,) = told["connections"]
+        assert (code, connection["last_run"]["exit_code"]) == (1, 2)
+        assert "job." in connection["last_run"]["reason"]
+        assert upload().code == 0
+        assert [run["exit_code"] for run in listed()] == [0, 2, *earlier]
+
+
 def test_a_bad_night_after_good_ones_is_told_until_a_good_one_follows(
     calls, upload, ask, listed, tmp_path
 ):
@@ -235,6 +261,16 @@ def test_runs_are_listed_the_latest_first_and_no_more_than_asked_for(
     assert "--max-recordings" in lines[4]
     began = time.strptime(listed("--limit", "1")[0]["began_at"][:19], "%Y-%m-%dT%H:%M:%S")
     assert abs(time.mktime(began) - time.mktime(time.gmtime())) < 600
+
+
+@pytest.mark.parametrize("since", ["999999999999999d", "100000d"])
+@pytest.mark.parametrize("command", ["status", "runs"])
+def test_more_time_than_there_was_is_all_of_it(calls, upload, program, command, since):
+    calls.write("a.wav")
+    assert upload().code == 0
+    result = program(command, calls, "--since", since)
+    assert result.code == 0
+    assert words(result)
 
 
 @pytest.mark.parametrize("flags", [("--limit", "0"), ("--since", "yesterday")])
