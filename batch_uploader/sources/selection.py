@@ -41,6 +41,7 @@ _TOKEN = re.compile(
     r"|\[(?P<none>!?)(?P<set>\]?[^\]/]*)\]|(?P<literal>.)",
     re.DOTALL,
 )
+_BELOW = "(?:/.*)?"
 _FIXED = {"folders": "(?:.*/)?", "all": ".*", "some": "[^/]*", "one": "[^/]"}
 
 
@@ -59,7 +60,8 @@ class Selection:
     ) -> None:
         self.takes = "" if not (include or exclude) else _digest(include, exclude)
         self._include = _compile(include)
-        self._exclude = _compile(exclude)
+        # What is in an excluded folder is, too: it is asked of what nobody lists.
+        self._exclude = _compile(exclude, _BELOW)
         self._sidecars = _compile(sidecars)
         self.certain = _KNOWN if self._exclude is None else {}
         """The ``kind`` of all files with an extension, for callers with a million files."""
@@ -84,7 +86,7 @@ class Selection:
 
 def matches(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Whether a path fits one of these patterns, or a folder above it does. Raises ConfigError."""
-    regex = _compile(patterns, "(?:/.*)?")
+    regex = _compile(patterns, _BELOW)
     return lambda path: regex is not None and regex.fullmatch(composed(path)) is not None
 
 

@@ -184,6 +184,19 @@ def test_a_part_that_is_up_already_is_held_both_ways(calls, upload, service):
     assert calls.manifest()["second-out.wav"]["duplicate_of"] == "second.wav"
 
 
+def test_a_leg_too_many_is_told_and_stops_nothing(calls, upload, service):
+    put_legs(calls, "call.wav", mix=True)
+    put_legs(calls, "other.wav", seed=1)
+    calls.put("call-IN.wav", wav(tone("in", seed=2)))
+    calls.put("call-in.mp3", b"ID3 the same in another format")
+    for _ in range(2):
+        result = upload(*IN_OUT, "--legs-alone", "--sidecar-wait", "0")
+        assert result.code == 1, result.err
+        assert result.err.count("legs-ambiguous") == 2
+        assert service.counts(calls) == {"call.wav": 1, "other.wav": 1}
+    assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
+
+
 def test_check_foretells_it(calls, inside, upload):
     put_legs(calls, "a.wav", mix=True)
     put_legs(calls, "b.wav", seed=1)

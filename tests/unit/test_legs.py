@@ -112,6 +112,48 @@ async def test_legs_of_two_formats_are_paired_by_format_first():
     assert {path: len(entry.parts) for path, entry in two.items()} == {"a.wav": 2}
 
 
+@pytest.mark.parametrize(
+    ("more", "calls", "told"),
+    [
+        ((), {"a.wav": 2}, []),
+        (("a-IN.wav",), {"a.wav": 2}, ["a-IN.wav"]),
+        (("a-in.mp3",), {"a.wav": 2}, ["a-in.mp3"]),
+        (("a-in.mp3", "a.wav"), {"a.wav": 2}, ["a-in.mp3"]),
+        (("a_in.wav", "a_out.wav"), {"a.wav": 2}, ["a_in.wav", "a_out.wav"]),
+        (("A-in.wav", "A-out.wav"), {"a.wav": 2, "A.wav": 2}, []),
+    ],
+)
+async def test_no_two_recordings_have_one_path_whatever_legs_are_there(more, calls, told):
+    rules = LegRules((*KNOWN.values(),))
+    found, _ = await listings(rules, "a-in.wav", "a-out.wav", *more)
+    entries = found[""].entries
+    assert sorted((each.path, len(each.parts)) for each in entries) == sorted(calls.items())
+    assert [each.path for each in found[""].unreadable] == told
+    assert {each.kind for each in found[""].unreadable} <= {"legs-ambiguous"}
+
+
+async def test_a_mix_stands_for_one_call():
+    rules = LegRules((*KNOWN.values(),))
+    once, _ = await listings(rules, "a.wav", "a-in.wav", "a-in.mp3", "a_in.wav")
+    assert [each.path for each in once[""].entries] == ["a.wav"]
+    assert len(once[""].unreadable) == 2
+    two = await listed(rules, "a-mixed.wav", "a-in.wav", "a-mixed-in.wav", "a-mixed-out.wav")
+    assert {path: len(entry.parts) for path, entry in two.items()} == {"a-mixed.wav": 2, "a.wav": 1}
+
+
+async def test_what_is_in_an_excluded_folder_is_no_leg(tmp_path):
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.wav").write_bytes(b"1")
+    rules = LegRules((LegPattern.parse(FOLDERS),))
+    for excluded, kept in (("in/", "out/a.wav"), ("out", "in/a.wav")):
+        source = DirectorySource(tmp_path, exclude=(excluded,))
+        async with aclosing(JoinedSource(source, rules).entries()) as found:
+            entries = [entry async for listing in found for entry in listing.entries]
+        assert [(each.path, len(each.parts)) for each in entries] == [(kept, 1)]
+        assert entries[0].lacks is not None
+
+
 async def test_legs_in_folders_of_their_own_are_listed_once():
     rules = LegRules((LegPattern.parse(FOLDERS),))
     found = await listed(rules, "in/a.wav", "out/a.wav", "in/b.wav", "out/c.wav", "x/d.wav")

@@ -115,8 +115,10 @@ class JoinedSource:
                 legs.append(_Leg(entry, place))
         if not legs:
             return listing
-        lost = {each.path for each in listing.unreadable}
+        lost = {_alike(each.path) for each in listing.unreadable}
         calls, defects = self._calls(legs, lost)
+        calls, superfluous = _unique(calls)
+        defects += superfluous
         mixes = _mixes(kept, self.is_audio)
         made = list(_with_mixes(calls, mixes))
         left_out = {path for entry in made for path in entry.mixes}
@@ -138,11 +140,12 @@ class JoinedSource:
         pairs, single = _paired(legs)
         calls += (call_of(place.call, parts) for place, parts in pairs)
         for leg in single:
+            name = _alike(leg.place.other)
             try:
-                other = None if leg.place.other in lost else self._elsewhere(leg)
+                other = None if name in lost else self._elsewhere(leg)
             except SourceError:
-                lost.add(leg.place.other)
-            if leg.place.other in lost:
+                lost.add(name)
+            if name in lost:
                 defects.append(_unreadable(leg))
                 continue
             if other is None:
@@ -173,24 +176,55 @@ def _paired(
 ) -> tuple[list[tuple[LegPlace, tuple[Entry, Entry]]], list[_Leg]]:
     """The legs that lie in one folder in pairs, and the others.
 
-    Those of one extension first: a call may be there in two formats, or its legs in one each.
+    Those that name each other exactly first, then in any case, then those of one call: it may be
+    there in two formats, or its legs in one each.
     """
     pairs: list[tuple[LegPlace, tuple[Entry, Entry]]] = []
     rest = list(legs)
-    for whole in (True, False):
-        groups: dict[str, list[_Leg]] = {}
+    for key in (_exactly, _in_any_case, lambda leg: (_alike(leg.place.call),)):
+        groups: dict[tuple[str, ...], list[_Leg]] = {}
         for leg in rest:
-            call = leg.place.call
-            groups.setdefault(fold(call if whole else stem(call)), []).append(leg)
+            groups.setdefault(key(leg), []).append(leg)
         rest = []
         for group in groups.values():
-            sides = sorted(leg.place.side for leg in group)
-            if sides == [0, 1] and len({_folder(leg.entry.path) for leg in group}) == 1:
+            if sorted(leg.place.side for leg in group) == [0, 1]:
                 first, second = sorted(group, key=lambda leg: leg.place.side)
                 pairs.append((first.place, (first.entry, second.entry)))
             else:
                 rest += group
     return pairs, rest
+
+
+def _exactly(leg: _Leg) -> tuple[str, ...]:
+    return tuple(sorted((leg.entry.path, leg.place.other)))
+
+
+def _in_any_case(leg: _Leg) -> tuple[str, ...]:
+    return tuple(sorted((fold(leg.entry.path), fold(leg.place.other))))
+
+
+def _alike(path: str) -> str:
+    """What is equal for names in any case and with any extension."""
+    return fold(stem(path))
+
+
+def _unique(calls: Sequence[Entry]) -> tuple[list[Entry], list[Defect]]:
+    """The calls, each at a path of its own, and the legs of those whose path another one has.
+
+    Names that differ in case, or fit two patterns, may be of one call; so may a leg that is left.
+    """
+    found: dict[str, Entry] = {}
+    names: dict[str, Entry] = {}
+    defects: list[Defect] = []
+    for call in calls:
+        name = _alike(call.path)
+        rival = found.get(call.path) if call.lacks is None else names.get(name)
+        if rival is None:
+            found[call.path] = call
+            names.setdefault(name, call)
+        else:
+            defects += (_superfluous(part, rival) for part in call.parts)
+    return [*found.values()], defects
 
 
 def _alone(leg: _Leg) -> Entry:
@@ -229,12 +263,14 @@ def _mixes(kept: Sequence[Entry], is_audio: Callable[[str], bool]) -> dict[str, 
 
 def _with_mixes(calls: Sequence[Entry], mixes: dict[str, list[Entry]]) -> Iterator[Entry]:
     """The calls with their mixes; a mix instead of a single leg."""
+    taken = {call.path for call in calls if call.lacks is None}
     for call in calls:
         beside = [each for name in mixes_of(call.path) for each in mixes.get(fold(name), ())]
-        if beside and call.lacks is not None:
-            mix, *others = beside
-            paths = tuple(each.path for each in others)
-            yield mix._replace(lacks=call.lacks, mixes=(mix.path, *paths))
+        mix = next((each for each in beside if each.path not in taken), None)
+        if mix is not None and call.lacks is not None:
+            taken.add(mix.path)
+            others = (each.path for each in beside if each is not mix)
+            yield mix._replace(lacks=call.lacks, mixes=(mix.path, *others))
         else:
             yield call._replace(mixes=tuple(each.path for each in beside))
 
@@ -245,6 +281,16 @@ def _unreadable(leg: _Leg) -> Defect:
         "unreadable",
         f"the other leg of its call, {base_name(leg.place.other)}, cannot be read",
         "make it readable, or exclude both",
+    )
+
+
+def _superfluous(leg: Entry, call: Entry) -> Defect:
+    names = " and ".join(base_name(part.path) for part in call.parts)
+    return Defect(
+        leg.path,
+        "legs-ambiguous",
+        f"it has the name of a leg of {base_name(call.path)}, and so has {names}",
+        "remove or exclude it if it is a copy; if it belongs to another call, rename its legs",
     )
 
 
