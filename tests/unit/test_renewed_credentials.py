@@ -306,6 +306,20 @@ class TestCommands:
         for pid in pids.read_text().split():
             await _gone(int(pid))
 
+    @pytest.mark.parametrize("leaves", ["False", "True"])
+    async def test_what_it_leaves_running_with_its_output_open_is_not_waited_for(
+        self, tmp_path, leaves
+    ):
+        command = script(
+            tmp_path,
+            "import subprocess",
+            f"subprocess.Popen(['sleep', '20'], start_new_session={leaves})",
+            f"print({CANARY!r})",
+        )
+        began = time.monotonic()
+        assert await IamTokenCommand(command).header() == f"Bearer {CANARY}"
+        assert time.monotonic() - began < 15
+
     async def test_it_gets_no_terminal_to_ask_at(self, tmp_path):
         command = script(tmp_path, f"print({CANARY!r} + sys.stdin.read())")
         assert await IamTokenCommand(command).header() == f"Bearer {CANARY}"

@@ -27,6 +27,9 @@ _MOST_OUTPUT: Final = 2 * LONGEST_SECRET
 _MOST_ERRORS: Final = 4096
 _QUOTED: Final = 200
 _PIECE: Final = 4096
+_POLL: Final = 0.02
+_READ_WITHIN: Final = 1.0
+"""Seconds; for the rest of what a command wrote that has ended."""
 
 
 class _Command(Renewable):
@@ -149,30 +152,52 @@ async def _run(words: list[str]) -> _Run:
     process = await asyncio.create_subprocess_exec(
         *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
     )
-    errors = asyncio.ensure_future(_read(process.stderr, _MOST_ERRORS, drain=True))
+    printed, errors = _Kept(_MOST_OUTPUT), _Kept(_MOST_ERRORS)
+    readers = [
+        asyncio.ensure_future(printed.read(process.stdout)),
+        asyncio.ensure_future(errors.read(process.stderr, drain=True)),
+    ]
+    exit_code = asyncio.ensure_future(_exit_code(process))
     ended = False
     try:
-        printed = await _read(process.stdout, _MOST_OUTPUT)
-        if len(printed) > _MOST_OUTPUT:
-            return _Run(0, None, b"")
-        written = await errors
-        code = await process.wait()
-        ended = True
+        await asyncio.wait([exit_code, readers[0]], return_when=asyncio.FIRST_COMPLETED)
+        code = 0 if printed.is_too_much else await exit_code
+        # What it left running, such as an agent, may hold its output open for ever.
+        _, still_open = await asyncio.wait(readers, timeout=_READ_WITHIN)
+        ended = not (still_open or printed.is_too_much)
     finally:
-        errors.cancel()
+        for task in (exit_code, *readers):
+            task.cancel()
         if not ended:
             await _kill(process)
-    return _Run(code, printed, written)
+    return _Run(code, None if printed.is_too_much else printed.content, errors.content)
 
 
-async def _read(stream: asyncio.StreamReader | None, most: int, *, drain: bool = False) -> bytes:
-    """What it has, at most a byte more than ``most``; ``drain`` reads on to its end."""
-    kept = b""
-    while stream and (piece := await stream.read(_PIECE)):
-        kept += piece[: most + 1 - len(kept)]
-        if len(kept) > most and not drain:
-            break
-    return kept
+class _Kept:
+    """What a command writes, at most a byte more than ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self.content = b""
+        self._most = most
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it was more than that."""
+        return len(self.content) > self._most
+
+    async def read(self, stream: asyncio.StreamReader | None, *, drain: bool = False) -> None:
+        """Read to the end; if it is too much, only to ``drain`` it."""
+        while stream and (piece := await stream.read(_PIECE)):
+            self.content += piece[: self._most + 1 - len(self.content)]
+            if self.is_too_much and not drain:
+                break
+
+
+async def _exit_code(process: Process) -> int:
+    # Some versions of Python end wait() only when the output is closed, too.
+    while process.returncode is None:  # noqa: ASYNC110
+        await anyio.sleep(_POLL)
+    return process.returncode
 
 
 async def _kill(process: Process) -> None:
@@ -185,3 +210,5 @@ async def _kill(process: Process) -> None:
     # What left the group may hold the output open for ever.
     with anyio.move_on_after(_KILLED_WITHIN, shield=True):
         await process.communicate()
+    # Nothing public closes it.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
