@@ -49,6 +49,8 @@ def test_all_surfaces_share_one_vocabulary(calls, upload, program, start_service
         "on finish": json.loads(finished.read_text("ascii")),
         "check": json.loads(program("check", calls, "--json", *at_once).out),
         "status": json.loads(program("status", calls, "--json").out),
+        "runs": json.loads(program("runs", calls, "--json").out),
+        "doctor": json.loads(program("doctor", *service.flags, "--json").out),
         "manifest": [
             json.loads(line) for line in program("manifest", calls).out.splitlines() if line
         ],
