@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from batch_uploader.app.explaining import describe_recordings
 from batch_uploader.app.places import Places
 from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.records import Record
@@ -28,6 +27,8 @@ class Findable:
         """Reads what describes the recordings at these paths; never raises for what is missing."""
         if not paths:
             return cls({})
+        from batch_uploader.app.explaining import describe_recordings  # most often nothing is asked
+
         try:
             reading = settings.reading()
             found = await describe_recordings(

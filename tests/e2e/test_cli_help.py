@@ -30,8 +30,8 @@ HEAVY = [
     "batch_uploader.core.model",
 ]
 NETWORK = ["grpc", "google.protobuf", "cryptography"]
-FOR_THE_FEW = ["tomllib", "tempfile", "numpy"]
-"""For a settings file, for what only a library recognises; or never."""
+FOR_THE_FEW = ["tomllib", "tempfile", "numpy", "jinja2"]
+"""For a settings file, for what only a library recognises, for expressions; or never."""
 
 
 def imported(names, *arguments):
@@ -95,7 +95,8 @@ class TestHelp:
 
     @pytest.mark.parametrize("command", ["status", "check", "manifest"])
     def test_nothing_of_the_network_is_imported_for_what_sends_nothing(self, command, tmp_path):
-        assert imported(NETWORK, command, tmp_path, "--connection-id", "c") == "[]"
+        names = [*NETWORK, "jinja2"]
+        assert imported(names, command, tmp_path, "--connection-id", "c") == "[]"
 
     def test_what_few_need_is_not_imported_for_an_upload_that_goes_well(self, calls, service):
         calls.write("a.wav")
