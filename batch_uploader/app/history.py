@@ -62,7 +62,7 @@ def concerns(run: Run, connection_id: str | None) -> bool:
 
 
 def is_within(run: Run, since: float | None) -> bool:
-    """Whether a run went on in the last so many seconds."""
+    """Whether a run went on in the last ``since`` seconds."""
     if since is None or run.end is None:
         return True
     return ended_at(run) >= moment_before(since)
@@ -95,7 +95,7 @@ def merged(on_record: Sequence[Run], refused: Sequence[Run], *, running: bool) -
                 run = replace(each, end=kept.end, ended_at_ns=kept.ended_at_ns)
             elif number or not running:
                 run = replace(each, end=RunEnd(KILLED))
-        # What was locked out by a run that goes on is no news.
+        # That a run which goes on locks others out is to be expected.
         goes_on = run.end is None
         while left and left[0].began_at_ns >= ended_at(run):
             first = left.pop(0)

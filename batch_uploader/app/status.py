@@ -161,8 +161,8 @@ async def directory_status(
 ) -> DirectoryStatus:
     """The state of a directory's recordings, for all connections or the given one.
 
-    ``since`` asks for the runs of the last so many seconds, and what is new since then; without it
-    only the last run of each connection counts. Changes nothing, and works during a run. Raises
+    ``since`` asks for the runs of these last seconds, and what is new since then; without it only
+    the last run of each connection counts. Changes nothing, and works during a run. Raises
     ConfigError, also for a connection that the ledger does not know, SourceError or LedgerError.
     """
     places = await find_places(

@@ -50,7 +50,7 @@ def _statuses(words: str) -> frozenset[Status]:
         if name not in listed:
             raise ConfigError(
                 f"--status: unknown status {printable(word)!r}",
-                hint="status lists what waits, which is no result yet"
+                hint="what waits has not been decided about yet: status lists it"
                 if name in WAITS
                 else closest(name, listed, "statuses"),
             )

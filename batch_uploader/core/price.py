@@ -25,7 +25,7 @@ class Price(Struct, frozen=True):
     tiers: tuple[Tier, ...]
 
     def cost(self, seconds: float, used: float = 0.0) -> Decimal:
-        """The price of so many seconds, after ``used`` seconds in the same month."""
+        """The price of these seconds, after ``used`` ones in the same month."""
         begin = Decimal(str(used)) / _MINUTE
         end = begin + Decimal(str(seconds)) / _MINUTE
         total = Decimal(0)

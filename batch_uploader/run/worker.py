@@ -138,7 +138,7 @@ class Workers:
             whole = await self._prepare_and_send(job, whole)
 
     async def _prepare_and_send(self, job: Job, whole: int) -> int | None:
-        """With memory for so many bytes in one message, or with 0 for a stream.
+        """With memory for ``whole`` bytes in one message, or with 0 for a stream.
 
         Returns how many it needs, if that is more. It holds none while it waits for these, so that
         no two wait for each other.

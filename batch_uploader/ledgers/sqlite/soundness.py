@@ -18,7 +18,7 @@ _STEPS: Final = 10_000
 def require_sound(path: Path, *, seconds: float) -> bool:
     """Check the structure of a ledger, also during a run. Blocking.
 
-    Returns whether all of it was read in so many seconds. Raises LedgerError if it is damaged or
+    Returns whether all of it was read within ``seconds``. Raises LedgerError if it is damaged or
     cannot be read.
     """
     end = time.monotonic() + seconds

@@ -59,10 +59,10 @@ def require_descriptors(count: int) -> None:
 
 
 def uploads_within(spare: int) -> int:
-    """How many uploads at once so many descriptors are enough for; at least one."""
+    """For how many uploads at once ``spare`` descriptors are enough; at least one."""
     return max(1, (spare - DESCRIPTORS) // _DESCRIPTORS_EACH)
 
 
 def descriptors_for(uploads: int) -> int:
-    """How many descriptors so many uploads at once need."""
+    """How many descriptors are needed for ``uploads`` at once."""
     return DESCRIPTORS + uploads * _DESCRIPTORS_EACH

@@ -231,7 +231,7 @@ def _head_of(connection: socket.socket) -> bytes:
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
-    """Exactly so many bytes. Raises ConnectionError at the end of the stream."""
+    """Exactly ``count`` bytes. Raises ConnectionError at the end of the stream."""
     received = b""
     while len(received) < count:
         part = connection.recv(count - len(received))
