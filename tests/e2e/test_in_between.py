@@ -113,4 +113,7 @@ def test_a_connection_that_nobody_knows_stops_the_run_and_marks_nothing(
     assert statuses(calls) == {}
     assert upload().code == 0
     assert len(service.talks(calls)) == 40
-    assert program("status", calls).code == 0
+    both = program("status", calls)
+    assert both.code == 1, "the mistyped one has never had a good run"
+    assert "hint: if its ID was a typing error, name yours: --connection-id ID" in both.err
+    assert program("status", calls, "--connection-id", "calls").code == 0
