@@ -29,7 +29,7 @@ _LONGEST: Final = 2_000
 
 
 class RefusedRuns:
-    """The refused runs of a directory, whose real path is ``root``, and its ledger."""
+    """The refused runs of the directory ``root`` and its ledger, however these are named."""
 
     def __init__(
         self, ledger: Path, root: Path, environment: Mapping[str, str] = os.environ
@@ -37,7 +37,8 @@ class RefusedRuns:
         self._ledger = ledger
         self._beside = ledger.with_name(f"{ledger.name}{BESIDE}")
         self._own = _own_folder(environment)
-        names = f"{os.fspath(root)}\n{os.fspath(ledger)}".encode(errors="surrogateescape")
+        # As typed, ``calls`` would be one name for the directories of all jobs.
+        names = "\n".join(map(os.path.realpath, (root, ledger))).encode(errors="surrogateescape")
         self._name = f"{hashlib.sha256(names).hexdigest()[:32]}.runs"
 
     def reserve(self) -> None:

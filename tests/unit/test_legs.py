@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import pytest
 from msgspec.structs import replace
+from support.emulator_client import wav
 from support.sound_makers import call_wav
 
 from batch_uploader.core.errors import BadValue, ConfigError
@@ -299,6 +300,12 @@ def test_what_looks_like_legs_is_counted_by_pattern_and_looked_into():
     told = seen(*paths).look(mono(*paths))
     assert (told.pairs, told.pattern, told.first) == (2, "-in/-out", "a-in.wav")
     assert "--legs=-in/-out" in str(told)
+
+
+def test_legs_that_are_converted_look_like_legs_as_well():
+    law = wav(tag=6, bits=8)
+    source = MemorySource({"a-in.wav": law, "a-out.wav": call_wav(1, 1)})
+    assert seen("a-in.wav", "a-out.wav").look(source).pairs == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -50,6 +51,20 @@ def test_another_directory_has_its_own(kept, ledger, tmp_path):
     kept.add(run(1))
     other = RefusedRuns(ledger, tmp_path / "other", {"XDG_STATE_HOME": str(tmp_path / "state")})
     assert other.read() == []
+
+
+def test_directories_of_one_name_have_their_own(tmp_path, monkeypatch):
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    ledger = Path("calls", ".batch-uploader", "ledger.db")
+    kept = []
+    for place in ("one", "two"):
+        (tmp_path / place / "calls").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / place)
+        kept.append(RefusedRuns(ledger, Path("calls"), state))
+    kept[0].add(run(1))
+    assert kept[1].read() == []
+    real = tmp_path / "one" / "calls"
+    assert RefusedRuns(real / ledger.relative_to("calls"), real, state).read() == [run(1)]
 
 
 def test_without_a_home_it_is_lost_and_nothing_fails(ledger, tmp_path):

@@ -9,7 +9,7 @@ from batch_uploader.core.errors import SourceError
 from batch_uploader.core.model import Defect, Entry
 from batch_uploader.core.ports import Source
 from batch_uploader.core.text import plural, quote
-from batch_uploader.prepare.audio import AudioRules
+from batch_uploader.prepare.audio import AudioRules, Convert
 from batch_uploader.prepare.convert import Conversion
 from batch_uploader.prepare.convert.joining import examine_leg
 from batch_uploader.prepare.legs.pattern import KNOWN
@@ -17,7 +17,7 @@ from batch_uploader.prepare.legs.pattern import KNOWN
 _ENDS: Final = frozenset(("in", "ut", "rx", "tx"))
 _LOOKED_AT: Final = 3
 _ENOUGH: Final = 100_000
-_ANY: Final = AudioRules()
+_ANY: Final = AudioRules(convert=Convert.NEEDED)
 
 
 class LooksLikeLegs(Struct, frozen=True):
