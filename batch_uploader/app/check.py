@@ -300,7 +300,8 @@ async def _inspections(planner: FolderPlanner, teller: _Teller) -> AsyncGenerato
 
 async def _told(batch: Batch, teller: _Teller) -> AsyncGenerator[Inspection]:
     jobs = [job for job in batch.jobs if job.action is Action.UPLOAD]
-    yield inspection_of(batch, await teller.tell(batch, jobs[:_AT_ONCE]))
+    pieces = {job.path for job in jobs if job.bundle.audio.cut is not None}
+    yield inspection_of(batch, await teller.tell(batch, jobs[:_AT_ONCE]), pieces)
     for start in range(_AT_ONCE, len(jobs), _AT_ONCE):
         rest = Batch(batch.folder)
-        yield inspection_of(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]))
+        yield inspection_of(rest, await teller.tell(rest, jobs[start : start + _AT_ONCE]), pieces)

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
+from msgspec.structs import replace
 
 from batch_uploader.app.places import Places
 from batch_uploader.app.preparing import describer_of, indexes_of, joined_by, sidecar_patterns
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.model import Listing
-from batch_uploader.core.naming import base_name
+from batch_uploader.core.naming import base_name, whole_path
 from batch_uploader.core.ports import Source
 from batch_uploader.prepare.about.describer import Explained, ManySources
 from batch_uploader.prepare.about.fields import DEFAULT
@@ -35,6 +36,8 @@ async def explain_recording(
 
     Changes nothing. Raises ConfigError, SourceError.
     """
+    # What describes a piece describes its file.
+    rules, path = replace(rules, split_long=False), (rules.split_long and whole_path(path)) or path
     async with _opened(places, rules, include, exclude, ignore) as (source, describer):
         listing = await _folder_of(source, path)
         await look_ahead(describer, source)

@@ -1,7 +1,7 @@
 """What a check finds: a folder as a run would find it, and the sums of all folders."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -24,7 +24,8 @@ _ELSEWHERE = POSSIBLE | {Status.CLAIMED}
 class Finding(Struct, frozen=True):
     """The result of inspecting one recording: audio that would be sent, or defects.
 
-    ``converts`` if its file is converted first, ``named`` if it has the ID of ``--call-id``.
+    ``converts`` if its file is converted first, ``named`` if it has the ID of ``--call-id``,
+    ``piece`` if it is one of a long file.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Finding(Struct, frozen=True):
     defects: tuple[Defect, ...] = ()
     converts: bool = False
     named: bool = False
+    piece: bool = False
 
 
 class Inspection(Struct, frozen=True):
@@ -85,7 +87,8 @@ class CheckSummary(Struct):
     could be, but earlier versions refused them. ``faults`` are rows of tables that cannot be used,
     ``surprises`` what the run would do suddenly with other settings than those of the last one.
     ``named`` of ``to_send`` have the ID of ``--call-id``, ``orphans`` of ``defective`` are sidecars
-    without recordings. ``held`` are the recordings of ``possible``.
+    without recordings. ``held`` are the recordings of ``possible``. ``pieces`` of ``to_send`` are
+    pieces of long files, ``pieces_duration`` seconds.
     """
 
     to_send: int = 0
@@ -115,6 +118,8 @@ class CheckSummary(Struct):
     named: int = 0
     orphans: int = 0
     held: tuple[Record, ...] = ()
+    pieces: int = 0
+    pieces_duration: float = 0.0
 
     def add(self, seen: Inspection) -> None:
         """Add a folder."""
@@ -125,6 +130,8 @@ class CheckSummary(Struct):
                 self.to_send_duration += finding.audio.duration
                 self.to_convert += finding.converts
                 self.named += finding.named
+                self.pieces += finding.piece
+                self.pieces_duration += finding.audio.duration * finding.piece
                 self.to_convert_duration += finding.audio.duration * finding.converts
         self.already_there += seen.already_there
         self.to_compare += seen.to_compare
@@ -166,8 +173,10 @@ class CheckSummary(Struct):
         return left + self.defective + held
 
 
-def inspection_of(batch: Batch, told: Sequence[Foretold]) -> Inspection:
-    """A folder by its decisions, and by what was told of its recordings."""
+def inspection_of(
+    batch: Batch, told: Sequence[Foretold], pieces: Collection[str] = ()
+) -> Inspection:
+    """A folder by its decisions, and by what was told of its recordings, some of them pieces."""
     defective = [each for each in told if each.defects]
     carried_over = [each for each in batch.held if each.status not in _ELSEWHERE]
     outcomes = [each.outcome for each in told if each.outcome is not None]
@@ -180,7 +189,15 @@ def inspection_of(batch: Batch, told: Sequence[Foretold]) -> Inspection:
     return Inspection(
         batch.folder,
         tuple(
-            Finding(each.path, each.size, each.audio, each.defects, each.converts, each.named)
+            Finding(
+                each.path,
+                each.size,
+                each.audio,
+                each.defects,
+                each.converts,
+                each.named,
+                each.path in pieces,
+            )
             for each in told
             if each.audio is not None or each.defects
         ),

@@ -18,11 +18,11 @@ from batch_uploader.app.agreement import find_news
 from batch_uploader.app.belonging import Belonging, carry_over, known_source
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import Where, find_places, require_none_lost
-from batch_uploader.app.preparing import joined_by
+from batch_uploader.app.preparing import all_listed
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
-from batch_uploader.core.model import UNKNOWN_MTIME, Version
+from batch_uploader.core.model import UNKNOWN_MTIME, Entry, Version
 from batch_uploader.core.parts import Part, as_json
 from batch_uploader.core.ports import Anchored, Source, apply_all
 from batch_uploader.core.records import Record
@@ -37,6 +37,7 @@ from batch_uploader.ledgers.sqlite import (
     Totals,
     require_place,
 )
+from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.selection import literal
@@ -69,6 +70,7 @@ async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
     include: Sequence[str] = (),
     ignore: Sequence[Path] = (),
     legs: LegRules | None = None,
+    pieces: AudioRules | None = None,
     allow_empty: bool = False,
 ) -> Rebuilt:
     """Rebuild a directory's ledger, atomically, if it is gone, damaged or behind.
@@ -76,9 +78,9 @@ async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
     It is made from the manifest and the one at the default path, if they exist, and from the old
     ledger, if that is behind them. ``stamp_field`` is assumed for what was sent after the manifest
     was written: a run searches for it by that. What ``include`` adds may have been sent, too, and
-    what ``legs`` joins; ``ignore`` are files in the directory that are not recordings; it may be
-    empty only with ``allow_empty``, since what is behind a share that is not mounted would count as
-    new later.
+    what ``legs`` joins, and the ``pieces`` of what is too long by these rules. ``ignore`` are files
+    in the directory that are not recordings; it may be empty only with ``allow_empty``, since what
+    is behind a share that is not mounted would count as new later.
     Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if
     it or a manifest cannot be used, SourceError if not all of the directory can be listed.
     """
@@ -128,7 +130,7 @@ async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
                 for wanted in (_is_no_duplicate, _is_duplicate):
                     for age, record in enumerate(records):
                         await _take_over(new, record, wanted, stamp_field, first=age == 0)
-                listed = joined_by(all_ever_sent(endings), legs)
+                listed = all_listed(all_ever_sent(endings), legs, pieces)
                 async with aclosing(_unlisted(listed, each)) as batches:
                     async for rows in batches:
                         await apply_all(new, [Adopt(row) for row in rows])
@@ -224,6 +226,11 @@ def _take(rows: Iterator[Record]) -> list[Record]:
     return list(islice(rows, _AT_ONCE))
 
 
+def _range_of(entry: Entry) -> tuple[int, int] | None:
+    """The first sample and the end of a piece; None for what is none."""
+    return None if entry.cut is None else (entry.cut.begin, entry.cut.end)
+
+
 def _counts_as_stamped(row: Record) -> bool:
     """Whether to assume that it was sent with the stamp field.
 
@@ -253,7 +260,7 @@ async def _unlisted(source: Source, connection_id: str) -> AsyncGenerator[Sequen
                     entry.path,
                     Status.IN_DOUBT,
                     Version(entry.size, UNKNOWN_MTIME),
-                    parts=as_json(Part(part.path) for part in entry.parts),
+                    parts=as_json(Part(part.path, cut=_range_of(entry)) for part in entry.parts),
                 )
                 for entry in listing.entries
                 if source.is_audio(entry.path)

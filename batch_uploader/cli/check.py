@@ -64,6 +64,16 @@ _SHOWN = 3
 _IN_MEMORY = 4 * 1024 * 1024
 
 
+def _of_these(total: CheckSummary) -> Iterator[Line]:
+    """What is done with some of what goes up."""
+    for count, seconds, words in (
+        (total.pieces, total.pieces_duration, "pieces of long recordings"),
+        (total.to_convert, total.to_convert_duration, "converted first"),
+    ):
+        if count:
+            yield [Span(f"{count:,} of these, {format_hours(seconds)}, {words}")]
+
+
 def check(
     directory: Path,
     flags: Mapping[str, object],
@@ -209,9 +219,7 @@ class _TextAccount:
                 "bold",
             )
         ]
-        if total.to_convert:
-            hours = format_hours(total.to_convert_duration)
-            yield [Span(f"{total.to_convert:,} of these, {hours}, converted first")]
+        yield from _of_these(total)
         for number, words in (
             (total.already_there, "already there"),
             (total.duplicates, "not to be sent: their calls are on record"),
@@ -304,6 +312,8 @@ class _JsonAccount:
             Status.WAITING.value: total.waiting,
             "in_flight": total.in_flight,
             "duplicates": total.duplicates,
+            "pieces": total.pieces,
+            "pieces_duration": finite(total.pieces_duration),
             "to_convert": total.to_convert,
             "to_convert_duration": finite(total.to_convert_duration),
             "unconverted": total.unconverted,

@@ -330,6 +330,12 @@ _READING: Final = (
         Panel.SOUND,
         "needed|opus|off",
     ),
+    _switch(
+        "--split-long",
+        "Send a recording of more than 4 hours in pieces, cut at the quietest moment of the ten"
+        " minutes before that; each has the time at which it begins. By default that is a defect.",
+        Panel.SOUND,
+    ),
     _many(
         "--legs",
         "What the names of the two legs of a call have besides the call's: -in/-out, -rx/-tx,"

@@ -246,13 +246,15 @@ async def _run(uploader: Uploader, settings: Settings, run: Unrecorded) -> Summa
 async def _rebuild(
     settings: Settings, places: Places, connection_id: str, stamp_field: str | None
 ) -> None:
+    rules = settings.reading().rules
     rebuilt = await rebuild_ledger(
         places,
         connection_id=connection_id,
         stamp_field=stamp_field,
         include=settings.reading().include,
         ignore=own_files(settings),
-        legs=settings.reading().rules.legs,
+        legs=rules.legs,
+        pieces=rules.audio if rules.split_long else None,
         allow_empty=settings.switch("allow-empty"),
     )
     _tell_rebuilt(rebuilt, places, stamp_field)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.identity import CONSTANT, DEFINITION_SIZE, Cause
 from batch_uploader.core.model import Container, Failure
-from batch_uploader.core.naming import base_name, stem
+from batch_uploader.core.naming import base_name, stem, whole_path
 from batch_uploader.core.parts import Part, from_json
 from batch_uploader.core.records import Record, Sight
 
@@ -54,6 +54,7 @@ class Ruling(Struct, frozen=True):
 
 _ANOTHER: Final = Ruling(Sameness.ANOTHER)
 _UNSEEN: Final = Ruling(Sameness.UNSEEN)
+_SHARED: Final = Ruling(Sameness.POSSIBLE, Cause.PART)
 
 
 class Evidence(Struct, frozen=True):
@@ -85,8 +86,10 @@ def judge(  # noqa: PLR0911 - a rule each
     versions = old, _corrected(old, sight)
     if not same_place and any(has_content_of(new, each) for each in versions):  # 2
         return Ruling(Sameness.ONE, Cause.SAME_CONTENT)
+    if (new.parts or old.parts) and (ruling := _by_pieces(new, old)) is not None:
+        return ruling
     if (new.parts or old.parts) and _share_a_part(new, old, evidence):
-        return Ruling(Sameness.POSSIBLE, Cause.PART)
+        return _SHARED
     proof = sounds_like(new, old) and _proves(new) and evidence.essence
     if is_comparable(new.named_id, old.named_id):
         return _by_named_id(new, old, sight, proof=proof)
@@ -116,6 +119,52 @@ def _share_a_part(new: Record, old: Record, evidence: Evidence) -> bool:
     if (new.parts and old.parts and stem(new.path) == stem(old.path)) or _ids_differ(new, old):
         return False
     return not {stem(each.path) for each in mine}.isdisjoint(stem(each.path) for each in theirs)
+
+
+def _by_pieces(new: Record, old: Record) -> Ruling | None:
+    """The rule for pieces of long files; None if the other rules decide.
+
+    A file and a piece of it are never both sent.
+    """
+    mine, theirs = _piece(new), _piece(old)
+    if mine is not None and theirs is not None:
+        return _two_pieces(new, old, mine, theirs)
+    if mine is None and theirs is None:
+        return None
+    some, others = files_of(new), files_of(old)
+    places = {stem(each.path) for each in some} & {stem(each.path) for each in others}
+    return _SHARED if places or _heard(some) & _heard(others) else None
+
+
+def _two_pieces(new: Record, old: Record, mine: Part, theirs: Part) -> Ruling | None:
+    """Two pieces of the same audio are two calls if nothing is in both.
+
+    If the audio of the file is another one now, a human must decide: nothing tells what of it was
+    in another piece.
+    """
+    of_one_file = stem(mine.path) == stem(theirs.path) and new.path != old.path
+    if mine.essence is None or theirs.essence is None:
+        # A manifest says no more than the size, and perhaps not the range.
+        if not of_one_file or new.stat.size != old.stat.size:
+            return _SHARED if of_one_file else None
+        if mine.cut is None or theirs.cut is None:
+            return _ANOTHER
+    elif mine.essence != theirs.essence:
+        return _SHARED if of_one_file else None
+    if mine.cut is None or theirs.cut is None:
+        return None
+    if mine.cut == theirs.cut:
+        return None
+    apart = mine.cut[1] <= theirs.cut[0] or theirs.cut[1] <= mine.cut[0]
+    return _ANOTHER if apart else _SHARED
+
+
+def _piece(record: Record) -> Part | None:
+    """The file that a record is a piece of."""
+    files = from_json(record.parts)
+    if len(files) != 1 or (files[0].cut is None and whole_path(record.path) != files[0].path):
+        return None
+    return files[0]
 
 
 def files_of(record: Record) -> tuple[Part, ...]:
@@ -199,8 +248,8 @@ _REASONS: Final = {
     Cause.TWO_FORMATS: "it has the name of {} and other audio, and both files are there",
     Cause.SAME_DEFAULT_ID: "it has the date, operator and client of {}, but other audio",
     Cause.LEG: "its name is that of one side of the call in {}",
-    Cause.PART: "it has a file in common with {}: one is a leg or the mix of the other, or both"
-    " have the same legs",
+    Cause.PART: "it has a file in common with {}: one is a leg, the mix or a piece of the other,"
+    " or both have the same legs or overlap",
 }
 
 

@@ -14,7 +14,8 @@ class Identity(Struct, frozen=True):
 
     ``essence`` is a letter for what was hashed, and the XXH3-128 of it: ``p`` the samples of PCM,
     ``c`` samples that are all equal, ``m`` the frames of MP3, ``o`` the packets of Opus, ``v`` of
-    Vorbis, ``j`` the essences of two legs, ``f`` a whole file. None if it was not computed.
+    Vorbis, ``j`` the essences of two legs, ``s`` that of a
+    file and what of it is a piece, ``f`` a whole file. None if it was not computed.
     ``default_id`` is a digest of the date, the operator and the client, ``named_id`` a digest of
     the names of ``--call-id`` (8 bytes) and one of the values. Both are empty for a recording
     without such an ID.
@@ -55,7 +56,7 @@ class Cause(StrEnum):
     LEG = "leg"
     """Its name looks like one side of the call that is mixed in the file beside it."""
     PART = "part"
-    """One of them is a leg or the mix of the other, or both are made of the same legs."""
+    """One is a leg, the mix or a piece of the other, or both have the same legs or overlap."""
     ANOTHER_CALL = "another-call"
     """A human decided that it is another call than it may have been; copies of one are one call."""
     NO_DUPLICATE = "no-duplicate"

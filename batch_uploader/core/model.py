@@ -41,6 +41,21 @@ class Timestamp(Struct, frozen=True, forbid_unknown_fields=True):
     boot_ns: int | None = None
 
 
+class Cut(NamedTuple):
+    """One of the ``total`` pieces of a long file, from ``begin`` to ``end`` in samples."""
+
+    number: int
+    total: int
+    begin: int
+    end: int
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end - self.begin) / self.sample_rate
+
+
 class Entry(NamedTuple):
     """A regular file that a source listed; a tuple for speed, since a run makes one for each file.
 
@@ -51,6 +66,8 @@ class Entry(NamedTuple):
     both, its times are the latest, and its inode stands for all of that. ``mixes`` are the paths of
     files beside them that have both sides. ``lacks`` is the path of the leg that is missing; then
     the other one is the only part, or it is a mix itself, and has none.
+
+    A piece of a long file has that as its only part, and its size and times; ``cut`` is the piece.
     """
 
     path: str
@@ -61,6 +78,7 @@ class Entry(NamedTuple):
     parts: tuple["Entry", ...] = ()
     mixes: tuple[str, ...] = ()
     lacks: str | None = None
+    cut: Cut | None = None
 
     def is_like(self, other: "Entry") -> bool:
         """Whether path, size and modification time are equal."""

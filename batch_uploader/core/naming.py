@@ -31,6 +31,20 @@ def base_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def piece_path(path: str, number: int) -> str:
+    """The path of a piece of a file. Of the same kind of audio by its name."""
+    short = stem(path)
+    return f"{short}#{number}{path[len(short) :]}"
+
+
+def whole_path(path: str) -> str | None:
+    """The path of the file that a piece with this path is of; None if it cannot be one."""
+    short = stem(path)
+    whole, mark, number = short.rpartition("#")
+    is_piece = mark and number.isascii() and number.isdigit()
+    return whole + path[len(short) :] if is_piece else None
+
+
 def without_sidecars_of(
     left_out: Iterable[str], entries: "list[Entry]", is_audio: Callable[[str], bool]
 ) -> "list[Entry]":

@@ -1,4 +1,4 @@
-"""The files of a recording that is made of several: the legs of a call, and the mix beside them."""
+"""The files of a recording that is not one file: legs with their mix, or the file of a piece."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,14 @@ class Part(Struct, frozen=True, omit_defaults=True):
     """A file of a recording, as the ledger keeps it.
 
     ``essence`` is what is heard in it, None if that is unknown: nothing opens the mix, which is not
-    sent, since it has the same call as the legs.
+    sent, since it has the same call as the legs. ``cut`` is what is sent of it if that is a
+    piece: from one sample to another.
     """
 
     path: str
     essence: bytes | None = None
     mix: bool = False
+    cut: tuple[int, int] | None = None
 
 
 def as_json(parts: Iterable[Part]) -> str | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO, TypeAlias
 
 from msgspec import Struct
@@ -10,12 +11,14 @@ from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.events import Comparison
 from batch_uploader.core.identity import Identity
 from batch_uploader.core.model import AudioInfo, Defect, Entry, Metadata
+from batch_uploader.core.naming import whole_path
 from batch_uploader.core.parts import from_json, sha256_of
 from batch_uploader.core.ports import Source
 from batch_uploader.core.records import Corrected, Record, Sight
 from batch_uploader.prepare.audio import AudioRules, essence
 from batch_uploader.prepare.bundle import Bundle, version_of
 from batch_uploader.prepare.convert import Conversion, decode, examine
+from batch_uploader.prepare.convert.cutting import digests_of, examine_long
 from batch_uploader.prepare.convert.joining import examine_leg
 from batch_uploader.prepare.describer import Describer
 from batch_uploader.prepare.legs.source import call_of
@@ -90,6 +93,9 @@ class Comparer(Struct, frozen=True):
         if record.parts is None:
             return self._source.stat(record.path)
         kept = from_json(record.parts)
+        if any(each.cut is not None for each in kept) or whole_path(record.path) == kept[0].path:
+            with suppress(SourceGone):
+                return self._source.stat(record.path)
         parts = tuple(self._source.stat(each.path) for each in kept if not each.mix)
         mixes = tuple(each.path for each in kept if each.mix)
         return call_of(record.path, parts)._replace(mixes=mixes)
@@ -98,6 +104,10 @@ class Comparer(Struct, frozen=True):
         """SHA-256 and essence of a file, or of legs; no essence for what is not sound."""
         if not entry.parts:
             return self._digests_of(entry, examine)
+        if entry.cut is not None:
+            sha256, heard = self._digests_of(entry.parts[0], examine_long)
+            # Without an essence the file is not what it was.
+            return digests_of((sha256, heard), entry.cut) if heard else (sha256, None)
         legs = [self._digests_of(part, examine_leg) for part in entry.parts]
         if len(legs) == 1:
             return legs[0]
@@ -128,6 +138,12 @@ class Comparer(Struct, frozen=True):
             require_rest(self._source, handle, entry, opened)
         return digest.digest()
 
+    def _sha256_of(self, bundle: Bundle) -> bytes:
+        """That of a recording, by its files."""
+        sha256 = sha256_of([self._sha256(part) for part in bundle.parts])
+        cut = bundle.audio.cut
+        return sha256 if cut is None else digests_of((sha256, b""), cut)[0]
+
     def compare(self, bundle: Bundle, known: Record) -> tuple[Comparison, Identity | None]:
         """Compare audio of the same size and time, and its sidecar, with their record.
 
@@ -137,7 +153,7 @@ class Comparer(Struct, frozen=True):
         """
         before, now = known.stat, version_of(bundle)
         touched = (before.ctime_ns, before.inode) != (now.ctime_ns, now.inode)
-        if touched and sha256_of([self._sha256(part) for part in bundle.parts]) != known.sha256:
+        if touched and self._sha256_of(bundle) != known.sha256:
             return Comparison.CHANGED, None
         seen = (before.sidecar_ctime_ns, before.sidecar_inode)
         if before.is_like(now) and seen == (now.sidecar_ctime_ns, now.sidecar_inode):

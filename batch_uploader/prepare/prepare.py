@@ -44,6 +44,7 @@ from batch_uploader.prepare.legs.opening import OpenLegs
 from batch_uploader.prepare.legs.sides import crossed_channels
 from batch_uploader.prepare.memory import NO_DIGEST, OneMessage
 from batch_uploader.prepare.payload import Content, Payload, changed, read_behind
+from batch_uploader.prepare.pieces import preparing as pieces
 from batch_uploader.prepare.reading import (
     ContentDigests,
     explaining,
@@ -100,6 +101,10 @@ class Preparer(Struct, frozen=True):
         Raises as ``prepare`` does.
         """
         metadata = self.describer.describe(bundle)
+        if bundle.audio.cut is not None:
+            with explaining(bundle.path), self.source.open(bundle.parts[0].path) as handle:
+                piece = pieces.look(self.source, handle, bundle, metadata, self.rules)
+            return piece.info if isinstance(piece, pieces.SoundPiece) else piece
         if not bundle.audio.parts:
             return self._inspect(bundle, metadata)
         with OpenLegs(self.source, bundle.audio, self.rules.audio) as opened:
@@ -178,12 +183,35 @@ class Preparer(Struct, frozen=True):
             if rest_of(self.source, bundle.about) != before:
                 raise changed(listed.path)
             whole = OneMessage(whole_limit, envelope, granted)
+            if listed.cut is not None:
+                handle = stack.enter_context(self.source.open(listed.parts[0].path))
+                return self._of_piece(bundle, metadata, handle, whole)
             if handle is None:
                 return self._of_legs(bundle, metadata, whole)
             prepared = self._look_and_hash(bundle, metadata, handle, whole)
             if isinstance(prepared, Prepared) and prepared.recording.sent is None:
                 stack.pop_all()
             return prepared
+
+    def _of_piece(
+        self,
+        bundle: Bundle,
+        metadata: Metadata | tuple[Defect, ...],
+        handle: BinaryIO,
+        whole: OneMessage,
+    ) -> Prepared | Unsent:
+        """The recording that a piece of an open file makes, or why it is not sent."""
+        piece = pieces.look(self.source, handle, bundle, metadata, self.rules)
+        if not isinstance(piece, pieces.SoundPiece):
+            return piece
+        space_for = self._space_for(bundle, piece.metadata, piece.info, whole)
+        made = pieces.made_of(
+            self.source, handle, bundle, piece, rules=self.rules, space_for=space_for
+        )
+        if isinstance(made, Defect):
+            return (made,)
+        prepared = self._made(bundle, piece.metadata, made[0])
+        return replace(prepared, recording=replace(prepared.recording, parts=(made[1],)))
 
     def _of_legs(
         self,

@@ -48,7 +48,8 @@ class Rules(Struct, frozen=True):
 
     What ``filters`` leave out is not sent, whether it is valid or not. ``about`` is where metadata
     come from besides sidecars in our own form. ``legs`` are files that are sides of a call,
-    ``channels`` says where the agent is to be heard. Raises ConfigError.
+    ``channels`` says where the agent is to be heard. With ``split_long`` what is longer than the
+    service takes is sent in pieces. Raises ConfigError.
     """
 
     schema: Schema = field(default_factory=Schema)
@@ -59,6 +60,7 @@ class Rules(Struct, frozen=True):
     about: MetadataSources | None = None
     legs: LegRules | None = None
     channels: Channels = Channels()
+    split_long: bool = False
 
     def __post_init__(self) -> None:
         require_type("schema", self.schema, Schema)
@@ -68,6 +70,7 @@ class Rules(Struct, frozen=True):
         require_type("filters", self.filters, Filters)
         require_type("legs", self.legs, LegRules, optional=True)
         require_type("channels", self.channels, Channels)
+        require_type("split_long", self.split_long, bool)
         if self.channels.agent is not None and self.legs is not None and not self.legs.speaker:
             raise ConfigError(
                 "it is not said who is heard on the first leg, so the agent cannot be put anywhere",
@@ -123,4 +126,6 @@ class Rules(Struct, frozen=True):
             form = (*form, self.about.digest())
         if self.legs is not None or self.channels != Channels():
             form = (*form, self.legs, self.channels)
+        if self.split_long:
+            form = (*form, "split")
         return hashlib.sha256(repr(form).encode()).digest()

@@ -47,8 +47,9 @@ def read_rules(layers: ChainMap[str, RawSetting]) -> Rules:
     audio = AudioRules(channels, _raw(layers), ogg_end=ogg_end, convert=convert)
     about = _about(layers)
     ids = _call_ids(layers, schema, only_fields=about is None)
+    split = "split-long" in layers and layers["split-long"].switch()
     filters, legs = _filters(layers, about), read_legs(layers)
-    return Rules(schema, audio, sidecar, ids, filters, about, legs, read_channels(layers))
+    return Rules(schema, audio, sidecar, ids, filters, about, legs, read_channels(layers), split)
 
 
 def _about(layers: ChainMap[str, RawSetting]) -> "MetadataRules | None":

@@ -95,6 +95,7 @@ KEYS = frozenset(
         "sidecar-wait",
         "since",
         "skip-empty",
+        "split-long",
         "stamp-field",
         "timezone",
         "trust-times",

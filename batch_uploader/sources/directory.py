@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _BITS = 63
-_NO_PARTS = ((), (), None)
+_NO_PARTS = ((), (), None, None)
 _LATEST_NS = 2**_BITS - 1
 
 # A thread hop costs as much as listing fifty files. A batch ends at whichever of these comes first,

@@ -9,10 +9,13 @@ import pytest
 
 from batch_uploader.core.errors import ConfigError, SourceError
 from batch_uploader.core.model import Entry
+from batch_uploader.prepare.audio import AudioRules
 from batch_uploader.prepare.legs.pattern import KNOWN, LegPattern
 from batch_uploader.prepare.legs.rules import LegRules
 from batch_uploader.prepare.legs.source import JoinedSource
 from batch_uploader.prepare.pairing import pair
+from batch_uploader.prepare.pieces.known import KnownCuts
+from batch_uploader.prepare.pieces.source import CutSource, Cutter
 from batch_uploader.sources.directory import DirectorySource
 from batch_uploader.sources.memory import MemorySource
 
@@ -66,9 +69,18 @@ class Joined(Directory):
         return JoinedSource(super().make(files, **selection), rules)
 
 
-@pytest.fixture(params=["directory", "memory", "joined"])
+class InPieces(Directory):
+    """A directory in which long recordings are listed in pieces, of which there are none."""
+
+    def make(self, files, **selection):
+        source = super().make(files, **selection)
+        rules = AudioRules(max_duration=0.001)  # each file is looked into
+        return CutSource(source, Cutter(source, rules, KnownCuts(None, "", keep=False)))
+
+
+@pytest.fixture(params=["directory", "memory", "joined", "in pieces"])
 def place(request, tmp_path):
-    made = {"directory": Directory, "joined": Joined}.get(request.param)
+    made = {"directory": Directory, "joined": Joined, "in pieces": InPieces}.get(request.param)
     return Memory() if made is None else made(tmp_path / "root")
 
 

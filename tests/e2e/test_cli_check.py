@@ -244,6 +244,8 @@ class TestJson:
             "waiting",
             "in_flight",
             "duplicates",
+            "pieces",
+            "pieces_duration",
             "to_convert",
             "to_convert_duration",
             "unconverted",

@@ -293,7 +293,8 @@ def _too_long(info: AudioInfo, limit: float) -> Refusal:
             suffix,
             _input_options(info),
             several=True,
-            text="split it with `{command}`, and give each part a sidecar of its own",
+            text="send it in pieces with --split-long, or split it with `{command}` and give each"
+            " part a sidecar of its own",
         ),
     )
 

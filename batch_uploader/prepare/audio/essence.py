@@ -23,6 +23,8 @@ from batch_uploader.prepare.audio.refusal import STRAY
 PCM, MP3, OPUS, VORBIS = b"p", b"m", b"o", b"v"
 JOINED = b"j"
 """The essences of the parts, one after the other."""
+PIECE = b"s"
+"""The essence of the whole, and which samples of it."""
 WHOLE = b"f"
 """The whole file: where its audio is could not be told."""
 
@@ -85,6 +87,12 @@ def of_parts(parts: Sequence[bytes]) -> bytes:
     whole = b"".join(parts)
     letter = CONSTANT if all(each[:1] == CONSTANT for each in parts) else JOINED
     return letter + xxhash.xxh3_128_digest(whole)
+
+
+def of_piece(whole: bytes, begin: int, end: int) -> bytes:
+    """The essence of a piece of audio that has this one, in samples."""
+    letter = CONSTANT if whole[:1] == CONSTANT else PIECE
+    return letter + xxhash.xxh3_128_digest(whole + f"{begin}-{end}".encode())
 
 
 class _Region:

@@ -44,7 +44,7 @@ def swap(
                 stack.enter_context(spool)
                 with spool.keeping() as keep:
                     for block in track.samples():
-                        keep(_swapped(block))
+                        keep(swapped_sides(block))
                 if (defect := track.defect()) is not None:
                     return defect
         except Undecodable as error:
@@ -68,7 +68,8 @@ def _not_stereo(path: str, channels: int) -> Defect:
     )
 
 
-def _swapped(block: bytes) -> bytes:
+def swapped_sides(block: bytes) -> bytes:
+    """Stereo samples with their channels swapped."""
     import numpy as np
 
     return np.frombuffer(block, "<i2").reshape(-1, _SIDES)[:, ::-1].tobytes()
