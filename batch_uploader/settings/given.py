@@ -3,7 +3,7 @@
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -65,6 +65,19 @@ class RawSetting:
             if _HALF_CHARACTER.search(text):
                 self.refuse(f"{text!r} is not UTF-8", "write it in UTF-8")
         return tuple(self.value)
+
+    def entries(self, hint: str, known: Collection[str] = ()) -> dict[str, "RawSetting"]:
+        """The settings of a table by name; only those that are ``known``, if any are named."""
+        if not isinstance(self.value, Mapping):
+            self.refuse("not a table", hint)
+        found = {
+            name: RawSetting(value, f"{name} in {self.origin}", self.base)
+            for name, value in self.value.items()
+        }
+        for name, each in found.items():
+            if known and name not in known:
+                each.refuse("unknown setting", closest(name, known, "settings there"))
+        return found
 
     def words(self) -> tuple[str, ...]:
         """The words of a command, split as a shell would; the command needs no shell."""

@@ -1,19 +1,20 @@
 """Which files are legs, and where the agent is heard: ``--legs``, ``[legs]`` and ``[stereo]``."""
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from batch_uploader.core.errors import ConfigError
 from batch_uploader.prepare.legs.pattern import LegPattern
 from batch_uploader.prepare.legs.rules import Channels, LegRules, Side, Speaker, SpeakerColumn
-from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.given import RawSetting
 
 _KEYS: Final = {
     "legs": frozenset({"pattern", "first", "offsets", "files", "table"}),
     "stereo": frozenset({"left"}),
 }
 _OF_COLUMN: Final = frozenset({"column", *(each.value for each in Speaker)})
+_HOW: Final = "docs/audio.md has examples"
 
 
 def read_legs(layers: ChainMap[str, RawSetting]) -> LegRules | None:
@@ -59,19 +60,7 @@ def _first(layers: ChainMap[str, RawSetting], name: str, key: str) -> RawSetting
 
 
 def _section(given: RawSetting, name: str) -> dict[str, RawSetting]:
-    return _entries(given, _KEYS[name])
-
-
-def _entries(given: RawSetting, known: frozenset[str]) -> dict[str, RawSetting]:
-    table: object = given.value
-    assert isinstance(table, Mapping)  # noqa: S101 - the callers have looked
-    found = {
-        key: RawSetting(value, f"{key} in {given.origin}", given.base)
-        for key, value in table.items()
-    }
-    for key in found.keys() - known:
-        found[key].refuse("unknown setting", closest(key, known, "settings there"))
-    return found
+    return given.entries(_HOW, _KEYS[name])
 
 
 def _offsets(given: RawSetting | None) -> tuple[str, str] | None:
@@ -88,7 +77,7 @@ def _speaker(given: RawSetting | None) -> Speaker | SpeakerColumn | None:
         return None
     if not isinstance(given.value, dict):
         return given.one_of(Speaker)
-    found = _entries(given, _OF_COLUMN)
+    found = given.entries(_HOW, _OF_COLUMN)
     try:
         column = found.pop("column").word() if "column" in found else ""
         return SpeakerColumn(column, **{name: each.texts() for name, each in found.items()})

@@ -21,7 +21,7 @@ from batch_uploader.prepare.about.names import NamePattern
 from batch_uploader.prepare.about.rules import MetadataRules
 from batch_uploader.prepare.about.tables.address import Address
 from batch_uploader.prepare.about.tables.spec import DATABASES, TableSpec
-from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.given import RawSetting
 from batch_uploader.settings.misfits import misfit
 
 _T = TypeVar("_T")
@@ -85,18 +85,7 @@ def _section(layer: Mapping[str, RawSetting]) -> dict[str, RawSetting]:
     section = layer.get("metadata")
     if section is None or isinstance(section.value, list):
         return {}
-    settings = dict(_entries(section))
-    for name in settings.keys() - _KEYS:
-        settings[name].refuse("unknown setting", closest(name, _KEYS, "settings there"))
-    return settings
-
-
-def _entries(given: RawSetting) -> Iterator[tuple[str, RawSetting]]:
-    value: Any = given.value
-    if not isinstance(value, dict):
-        given.refuse("not a table", _TABLE_HINT)
-    for name, each in value.items():
-        yield name, RawSetting(each, f"{name} in {given.origin}", given.base)
+    return section.entries(_TABLE_HINT, _KEYS)
 
 
 def _map(found: _Found, rules: MetadataRules) -> dict[str, str]:
@@ -108,7 +97,7 @@ def _map(found: _Found, rules: MetadataRules) -> dict[str, str]:
         )
         for each in layers
     )
-    merged = {name: given for layer in named for name, given in _entries(layer)}
+    merged = {name: given for layer in named for name, given in layer.entries(_TABLE_HINT).items()}
     texts: dict[str, Any] = {name: given.value for name, given in merged.items()}
     try:
         lookups = {each.source: _no_value for each in rules.lookups}

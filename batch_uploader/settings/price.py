@@ -1,12 +1,12 @@
 """The price of audio, from ``[price]``."""
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
 from batch_uploader.core.price import Price, Tier
-from batch_uploader.settings.given import RawSetting, closest
+from batch_uploader.settings.given import RawSetting
 
 _KEYS: Final = frozenset({"currency", "per-minute", "tiers"})
 _TIER: Final = frozenset({"from-minutes", "per-minute"})
@@ -21,7 +21,7 @@ def read_price(layers: ChainMap[str, RawSetting]) -> Price | None:
     if "price" not in layers:
         return None
     given = layers["price"]
-    table = _entries(given, given.value, _KEYS)
+    table = given.entries(_HOW, _KEYS)
     for name in ("currency", "per-minute"):
         if name not in table:
             given.refuse(f"{name} is missing", _HOW)
@@ -39,22 +39,10 @@ def _tiers(given: RawSetting | None) -> Iterator[Tier]:
     if not isinstance(given.value, list):
         given.refuse("not a list of tables", _HOW)
     for each in given.value:
-        table = _entries(given, each, _TIER)
+        table = RawSetting(each, given.origin, given.base).entries(_HOW, _TIER)
         for name in _TIER - table.keys():
             given.refuse(f"{name} is missing", _HOW)
         yield Tier(_amount(table["from-minutes"]), _amount(table["per-minute"]))
-
-
-def _entries(given: RawSetting, value: object, known: frozenset[str]) -> dict[str, RawSetting]:
-    if not isinstance(value, Mapping):
-        given.refuse("not a table", _HOW)
-    for name in value:
-        if name not in known:
-            given.refuse(f"{name}: unknown setting", closest(name, known, "settings there"))
-    return {
-        name: RawSetting(each, f"{name} in {given.origin}", given.base)
-        for name, each in value.items()
-    }
 
 
 def _amount(given: RawSetting) -> Decimal:

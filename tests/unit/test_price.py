@@ -76,7 +76,7 @@ def test_it_is_read_from_the_settings_file(tmp_path):
         ("[price]\ncurrency = 'RUB'\nper-minute = '1'", "not a number"),
         ("[price]\ncurrency = 'RUB'\nper-minute = -1", "is not an amount"),
         ("[price]\ncurrency = 'RUB'\nper-minute = nan", "not an amount"),
-        (f"{HEAD}per-hour = 2", "per-hour: unknown setting"),
+        (f"{HEAD}per-hour = 2", r"per-hour in \[price\] in .*: unknown setting"),
         (f"{HEAD}tiers = 1", "not a list of tables"),
         (f"{HEAD}tiers = [{{per-minute = 1}}]", "is missing"),
         (
