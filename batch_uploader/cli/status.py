@@ -174,7 +174,7 @@ def _run_lines(status: DirectoryStatus) -> Iterator[Line]:
                 yield [Span(how_it_ended(run, to), style)]
         if each.backlog:
             known = plural(each.backlog, "recording")
-            yield [Span(f"{known} on record{to} to be sent by the next run")]
+            yield [Span(f"the next run sends {known}{to}")]
     if status.by_connection:
         yield []
 
@@ -188,7 +188,7 @@ def _to(status: DirectoryStatus, each: ConnectionStatus) -> str:
 
 def _nothing(status: DirectoryStatus) -> str:
     if not status.connections:
-        return "the ledger is empty"
+        return "no recording is on record yet"
     known = printable(", ".join(status.connections))
     return f"the ledger has no recordings of this connection, only of {known}"
 

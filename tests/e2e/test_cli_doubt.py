@@ -363,7 +363,10 @@ def test_a_connection_of_which_only_a_run_is_on_record_is_known_and_told_apart(
 ):
     calls.write("a.wav")
     assert upload("--connection-id", "mistyped").code == 3
-    assert "the ledger is empty" in program("status", calls, "--connection-id", "mistyped").out
+    assert (
+        "no recording is on record yet"
+        in program("status", calls, "--connection-id", "mistyped").out
+    )
     assert upload().code == 0
     result = inside("status", calls, "--connection-id", "mistyped")
     assert result.code == 1, "its only run ended badly"
