@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from rich.cells import cell_len
+from support.cells import cells
 from support.ledger_cases import CONNECTION, stat
 
 from batch_uploader.app.duplicates import DuplicateExample, DuplicateGroup
@@ -67,7 +67,7 @@ def test_each_cause_is_told_in_words_that_fit_80_columns(cause):
     lines = text_of(group(cause)).splitlines()
     assert lines[1].startswith(f"{cause}: 1 recording, ")
     assert len(lines[2].strip()) > 20
-    assert max(cell_len(line) for line in lines if COMMAND not in line) < 80
+    assert max(cells(line) for line in lines if COMMAND not in line) < 80
 
 
 def test_legs_have_no_length_since_they_were_not_opened():
@@ -137,7 +137,7 @@ def test_a_summary_with_them_fits_a_screen(height, width, causes, others):
         summary_lines(summary, ScreenSize(width, height), None, "calls", held=groups)
     ).splitlines()
     assert "3 converted: the same calls in another format" in lines
-    assert sum(max(1, -(-cell_len(line) // width)) for line in lines) < height
+    assert sum(max(1, -(-cells(line) // width)) for line in lines) < height
     assert any("batch-uploader status calls" in line for line in lines)
     commands = [line for line in lines if "--duplicate" in line]
     assert len(commands) in {0, causes}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rich.cells import cell_len
+from support.cells import cells
 
 from batch_uploader.core import events
 from batch_uploader.core.model import Ending, Failure, Outcome, Summary, Version
@@ -122,11 +122,11 @@ def test_never_more_than_a_screen(width, height, kinds):
     text = text_of(ended, width, height, tally.stats)
     lines = text.splitlines()
     # A command is never broken: the terminal wraps it.
-    assert sum(max(1, -(-cell_len(line) // width)) for line in lines) < height
+    assert sum(max(1, -(-cells(line) // width)) for line in lines) < height
     commands = [line for line in lines if "batch-uploader " in line]
     assert commands
     assert len(commands) == 2 or height < 24
-    assert all(cell_len(line) <= width for line in lines if line not in commands)
+    assert all(cells(line) <= width for line in lines if line not in commands)
     # Every recording is in a row or in the number of the others.
     table = lines[lines.index("500 recordings need attention") + 1 :]
     rows = [line for line in table if not line.startswith((" ", "hint: "))]
