@@ -11,6 +11,8 @@ from batch_uploader.app.history import MOST, directory_runs, is_within
 from batch_uploader.cli import output
 from batch_uploader.cli.again import settings_of
 from batch_uploader.cli.output import ExitCode, data_on_stdout
+from batch_uploader.cli.status import note_refused_run
+from batch_uploader.core.errors import UploaderError
 from batch_uploader.core.price import costs
 from batch_uploader.core.units import parse_duration
 from batch_uploader.settings import RawSetting, Settings
@@ -31,7 +33,11 @@ def runs(
 
 async def _runs(settings: Settings, as_json: bool, most: int, within: float | None) -> int:
     price = settings.price()
-    on_record = await directory_runs(require_places(settings))
+    try:
+        on_record = await directory_runs(require_places(settings))
+    except UploaderError as error:
+        await note_refused_run(error, settings)
+        raise
     paid = costs(on_record, price) if price else [None] * len(on_record)
     both = zip(on_record, paid, strict=True)
     shown = [(run, cost) for run, cost in both if is_within(run, within)][:most]

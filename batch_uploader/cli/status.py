@@ -83,9 +83,7 @@ async def _status(settings: Settings, as_json: bool, since: str | None) -> int:
         places = require_places(settings)
         found = await directory_status(places, since=within)
     except UploaderError as error:
-        # Nothing else tells of a run that ended before there was a ledger, or without its mount.
-        for run in (await refused_runs(settings.places()))[:1]:
-            error.add_note(how_it_ended(run))
+        await note_refused_run(error, settings)
         raise
     tell_of_kept(found.kept_aside, settings)
     report = _Report(found, settings, await Findable.of(settings, places, await _doubts(found)))
@@ -123,6 +121,15 @@ def _tell_of_runs(found: DirectoryStatus, since: str | None) -> None:
             show([warning(f"no run{to} has succeeded yet")], sys.stderr)
             if to and len(found.by_connection) > 1:
                 output.hint("if its ID was a typing error, name yours: --connection-id ID")
+
+
+async def note_refused_run(error: UploaderError, settings: Settings) -> None:
+    """Add to the error how the last run ended that the ledger does not have.
+
+    Nothing else tells of one that ended before there was a ledger, or without its mount.
+    """
+    for run in (await refused_runs(settings.places()))[:1]:
+        error.add_note(how_it_ended(run))
 
 
 def tell_of_kept(count: int, settings: Settings) -> None:

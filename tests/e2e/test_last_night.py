@@ -94,10 +94,11 @@ def test_a_night_without_the_directory_itself_is_told_with_the_error(calls, uplo
     away = calls.folder.with_name("away")
     calls.folder.rename(away)
     assert upload().code == 4
-    result = program("status", calls)
-    assert result.code == 4
-    assert "note: the run of" in result.err
-    assert "ended with exit code 4" in result.err
+    for command in ("status", "runs"):
+        result = program(command, calls)
+        assert result.code == 4
+        assert "note: the run of" in result.err
+        assert "ended with exit code 4" in result.err
 
 
 def _with_a_mistake_in_the_settings(folder):
