@@ -116,7 +116,7 @@ def _share_a_part(new: Record, old: Record, evidence: Evidence) -> bool:
         common = common if len(common) == _LEGS and not sounds_like(new, old) else set()
     if evidence.essence and common:
         return True
-    if (new.parts and old.parts and stem(new.path) == stem(old.path)) or _ids_differ(new, old):
+    if (new.parts and old.parts and stem(new.path) == stem(old.path)) or ids_differ(new, old):
         return False
     return not {stem(each.path) for each in mine}.isdisjoint(stem(each.path) for each in theirs)
 
@@ -177,7 +177,8 @@ def _heard(files: Iterable[Part]) -> set[bytes]:
     return {each.essence for each in files if each.essence and each.essence[:1] != CONSTANT}
 
 
-def _ids_differ(new: Record, old: Record) -> bool:
+def ids_differ(new: Record, old: Record) -> bool:
+    """Whether the IDs tell two calls."""
     if is_comparable(new.named_id, old.named_id):
         return new.named_id != old.named_id
     return _tell_two_calls(new, old)

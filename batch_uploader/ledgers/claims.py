@@ -13,6 +13,7 @@ from batch_uploader.core.calls import (
     Ruling,
     Sameness,
     are_alike_in_length,
+    ids_differ,
     is_comparable,
     judge,
     learned,
@@ -67,6 +68,8 @@ def claim(store: Store, asked: Claim, now: int, owner: int) -> ClaimAnswer:
         sure = decision is not None
         context = context._replace(current=current)
         answer = _judged(store, new, context, asked.sights, now, only_sure=sure)
+        if answer is None and not sure and current is not None:
+            answer = _held_at_its_place(store, current, new, now)
         if answer is None and not sure and (mix := asked.recording.mix) is not None:
             answer = _held_as_leg(store, current, new, mix, now)
         if answer is not None:
@@ -92,6 +95,7 @@ def rejudge(store: Store, asked: Rejudge, now: int) -> ClaimAnswer:
         return ClaimAnswer(ClaimResult.HELD)
     context = store.claim_context(held)
     answer = _judged(store, held, context, asked.sights, now)
+    answer = answer or _held_at_its_place(store, held, held, now)
     if answer is None:
         store.drop(held.path)
         return ClaimAnswer(ClaimResult.GRANTED)
@@ -293,6 +297,22 @@ def _judged(
         policy=None if one else new.policy,
     )
     return _recorded(store, current, record, now)
+
+
+def _held_at_its_place(store: Store, held: Record, new: Record, now: int) -> ClaimAnswer | None:
+    """Keep what is held for a duplicate that was at its place, whose record it has taken.
+
+    That record was the evidence. None if there was no such one, or IDs tell two calls.
+    """
+    if held.status is not Status.POSSIBLE_DUPLICATE or held.duplicate_of in {None, held.path}:
+        return None
+    if held.cause is None or held.failure != possible(held.cause, held.path):
+        return None
+    call = store.current(held.duplicate_of)
+    if call is None or call.status not in MAYBE_STORED or ids_differ(new, call):
+        return None
+    stays = {"status": held.status, "cause": held.cause, "failure": held.failure}
+    return _recorded(store, held, replace(new, **stays, duplicate_of=held.duplicate_of), now)
 
 
 def _is_sure(ruling: Ruling, other: Record) -> bool:

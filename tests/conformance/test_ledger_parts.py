@@ -20,6 +20,7 @@ from batch_uploader.core.changes import Forget
 from batch_uploader.core.identity import CONSTANT, Cause, Identity
 from batch_uploader.core.parts import Part, paths
 from batch_uploader.core.ports import apply_one
+from batch_uploader.core.records import ClaimResult
 from batch_uploader.core.states import Status
 
 IN, OUT = "d/call-in.wav", "d/call-out.wav"
@@ -94,6 +95,30 @@ async def test_the_mix_of_a_call_on_record_is_held(ledger, path):
     await send(ledger, joined("d/call.wav", mix=(replace(MIX, path=path),)))
     mix = leg(path, "M")
     assert await claim(ledger, mix) == may_be(mix, "d/call.wav", Cause.PART)
+
+
+@pytest.mark.parametrize("path", ["e/call.mp3", "e/call.wav"])
+async def test_the_mix_of_a_call_that_was_moved_is_held(ledger, path):
+    await send(ledger, joined("d/call.wav", mix=(replace(MIX, path="d/call.wav"),)))
+    moved = joined("e/call.wav", legs=("e/i.wav", "e/o.wav"), mix=(replace(MIX, path=path),))
+    assert (await claim(ledger, moved)).claim is ClaimResult.DUPLICATE
+    for _ in range(2):
+        answer = await claim(ledger, leg(path, "M"))
+        assert (answer.claim, answer.outcome.cause) == (ClaimResult.POSSIBLE, Cause.PART)
+        assert answer.outcome.duplicate_of == "d/call.wav"
+        again = await rejudge(ledger, path)
+        assert again.claim is ClaimResult.POSSIBLE
+    assert (await claim(ledger, leg(path, "other"))).claim is ClaimResult.POSSIBLE
+
+
+async def test_what_took_the_place_of_a_duplicate_stays_held(ledger):
+    await send(ledger, recording("d/1.wav", "A", ids=Identity(heard("A"))))
+    moved = recording("e/1.wav", "A", ids=Identity(heard("A")))
+    assert (await claim(ledger, moved)).claim is ClaimResult.DUPLICATE
+    other = recording("e/1.wav", "B", ids=Identity(heard("B")))
+    for _ in range(2):
+        assert (await claim(ledger, other)).outcome.cause is Cause.CHANGED_AUDIO
+        assert (await rejudge(ledger, "e/1.wav")).claim is ClaimResult.POSSIBLE
 
 
 async def test_an_announcement_that_is_a_leg_of_many_calls_proves_nothing(ledger):

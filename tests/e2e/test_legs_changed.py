@@ -65,6 +65,19 @@ def test_legs_that_are_tagged_moved_or_converted_later_are_no_other_call(
     assert service.counts(calls) == {call: 1}, converted.err
 
 
+def test_the_mix_of_a_call_whose_folder_was_renamed_is_held_when_legs_are_off(
+    calls, upload, service
+):
+    put_legs(calls, "day/call.wav", seed=1, mix=True)
+    assert upload(*IN_OUT).code == 0
+    (calls.folder / "day").rename(calls.folder / "archive")
+    assert upload(*IN_OUT).code == 0
+    for _ in range(2):
+        assert upload().code == 1
+        assert service.counts(calls) == {"day/call.wav": 1}
+    assert status_of(calls, "archive/call.wav") == ("possible_duplicate", "PART")
+
+
 def test_another_leg_at_its_place_is_held(calls, call, upload, service):
     calls.put("call-in.wav", wav(tone("in", seed=99)))
     assert upload(*HOW).code == 1
