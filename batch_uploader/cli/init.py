@@ -283,7 +283,8 @@ def _ask_legs(alike: LooksLikeLegs) -> bool:
     names = f"{printable(alike.first)} and {printable(alike.second)}"
     question = f"{plural(alike.pairs, 'pair')} of files may be the two sides of a call ({names})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        output.hint(f"{question}: if so, write legs = [{quoted(alike.pattern)}]")
+        line = f"legs = [{quoted(alike.pattern)}]"
+        output.hint(f"{question}: if so, write {line} at the top of the settings file")
         return False
     return click.confirm(f"{question}. Send each pair as one stereo recording?", err=True)
 
@@ -355,6 +356,7 @@ def _next(settings: Settings, asked: Asked, target: Path, answers: Answers) -> I
     yield [Span("written to "), Span(printable(os.fspath(target)), "bold")]
     yield _line("look it over, then go on with:")
     yield _line(f"  {command_line('check', directory, *config)}")
+    yield _line(f"  {command_line('upload', directory, *config, *more, '--sample', '3')}")
     yield _line(f"  {command_line('upload', directory, *config, *more)}")
 
 

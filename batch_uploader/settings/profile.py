@@ -209,7 +209,9 @@ def _layer(table: Mapping[str, object], file: Path, where: str) -> Layer:
         if key not in _CONNECTION_KEYS:
             raise ConfigError(
                 f"{origin}: unknown setting",
-                hint=closest(key, _CONNECTION_KEYS, "settings there"),
+                hint=f"move {key} above the first line in brackets"
+                if key in KEYS
+                else closest(key, _CONNECTION_KEYS, "settings there"),
             )
         if key in layer:
             raise ConfigError(

@@ -238,7 +238,7 @@ def settled_in_place(command, calls, service, tmp_path):
     places = {
         "/srv/calls": str(calls),
         "/etc/batch-uploader/api-key": str(calls.key_file),
-        "$HOME/.config/speechsense-key": str(calls.key_file),
+        "$HOME/batch-uploader.toml": str(tmp_path / "settings" / "batch-uploader.toml"),
         "$HOME/batch-uploader.jsonl": str(tmp_path / "log.jsonl"),
         "CONNECTION_ID": "calls",
     }
@@ -248,7 +248,14 @@ def settled_in_place(command, calls, service, tmp_path):
 
 
 def test_the_line_for_cron(calls, service, program, tmp_path):
+    """cron has another working directory than init had: all comes from the settings file."""
     calls.write("a.wav")
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    shutil.copy(calls.key_file, settings / "speechsense-key")
+    (settings / "batch-uploader.toml").write_text(
+        'connection-id = "calls"\napi-key-file = "speechsense-key"\n'
+    )
     (line,) = [
         line
         for line in (EXAMPLES / "crontab").read_text().splitlines()

@@ -105,6 +105,7 @@ def test_credentials_that_are_refused_are_found_where_they_were_given(
         ('ca-file = "/no/such.pem"', "ca-file in {file}: the CA file /no/such.pem cannot be read"),
         ('manifest = "/dev/null/m"', "manifest in {file}: /dev/null/m cannot be written"),
         ('conection-id = "c"', "conection-id in {file}: unknown setting"),
+        ('[connection]\nlegs = ["-in/-out"]', "connection.legs in {file}: unknown setting"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_blamed_on_its_line(calls, program, line, told):
@@ -119,6 +120,16 @@ def test_what_is_wrong_in_a_file_is_blamed_on_its_line(calls, program, line, tol
     assert told.format(file=file) in result.err
     named = program("upload", calls, *endpoint, *key, "--config", file)
     assert f"error: {told.format(file=file)}" in named.err
+
+
+def test_a_line_that_got_below_the_brackets_is_told_where_it_goes(calls, program):
+    """What is appended to a file that init wrote is in its last table."""
+    (program.directory / "batch-uploader.toml").write_text(
+        '[connection]\nkind = "two-channel"\nlegs = ["-in/-out"]\n'
+    )
+    result = program("check", calls)
+    assert result.code == 2, result.said
+    assert "hint: move legs above the first line in brackets" in result.err
 
 
 def test_a_settings_file_that_is_not_there_is_blamed_on_the_variable(calls, program):

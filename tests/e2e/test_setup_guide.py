@@ -97,7 +97,7 @@ def test_every_step_of_the_guide_in_its_order(page, shell, tmp_path):
     assert '[connection]\nkind = "two-channel"\n' in written
     settings.write_text(written.replace('[connection]\nkind = "two-channel"\n', declared))
     shell(check)
-    assert "uploaded 3" in shell(sample)
+    assert "Uploaded 3 recordings" in shell(sample)
     first = uploaded(tmp_path)
     assert len(first) == 3
     assert len(list((tmp_path / "talks").iterdir())) == 3
