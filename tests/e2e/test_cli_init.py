@@ -35,9 +35,10 @@ def test_an_archive_is_recognised_and_its_settings_are_written(program, archive)
     assert "FreePBX, Issabel, Elastix (freepbx): sure" in result.out
     assert "its pattern fits 20 of 20 names" in result.out
     assert "cdr.csv has the columns" in result.out
-    last = result.out.splitlines()[-2:]
+    last = result.out.splitlines()[-3:]
     assert last == [
         f"  batch-uploader check {made.root}",
+        f"  batch-uploader upload {made.root} --connection-id ID --api-key-file FILE --sample 3",
         f"  batch-uploader upload {made.root} --connection-id ID --api-key-file FILE",
     ]
     written = settings_in(program.directory)
