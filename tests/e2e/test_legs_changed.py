@@ -134,6 +134,21 @@ def test_legs_in_folders_of_their_own_are_one_recording(calls, upload, service):
     assert len(service.talks(calls)) == 3
 
 
+@pytest.mark.parametrize("first", ["mix", "legs"])
+def test_a_mix_above_the_folders_of_its_legs_is_not_billed_beside_them(
+    calls, upload, service, first
+):
+    files = {"mix": ["call.wav"], "legs": ["in/call.wav", "out/call.wav"]}
+    for what in (first, *(files.keys() - {first})):
+        for path in files[what]:
+            calls.put(path, wav(tone("mix" if what == "mix" else path[: path.find("/")], seed=1)))
+        sidecar(calls, files[what][0])
+        result = upload("--legs", "in/{call} out/{call}", "--sidecar-wait", "0")
+    assert result.code == 1
+    assert "part: 1 recording" in result.err
+    assert service.counts(calls) == {files[first][0]: 1}
+
+
 def test_a_directory_above_takes_over_what_its_legs_were(calls, program, upload, service):
     put_legs(calls, "below/call.wav", seed=1)
     below = program(

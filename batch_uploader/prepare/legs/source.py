@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
+from itertools import takewhile
 from typing import BinaryIO, Final, NamedTuple, Self, TypeAlias
 
 from anyio import to_thread
@@ -122,11 +123,13 @@ class JoinedSource:
         mixes = _mixes(kept, self.is_audio)
         made = list(_with_mixes(calls, mixes))
         left_out = {path for entry in made for path in entry.mixes}
+        mixed = sum(len(entry.mixes) for entry in made if entry.lacks is None)
+        made = [_with_mix_above(entry) for entry in made]
         return replace(
             listing,
             entries=(*(each for each in kept if each.path not in left_out), *made),
             unreadable=(*listing.unreadable, *defects),
-            mixes=sum(len(entry.mixes) for entry in made if entry.lacks is None),
+            mixes=mixed,
         )
 
     def _place(self, path: str) -> LegPlace | None:
@@ -273,6 +276,20 @@ def _with_mixes(calls: Sequence[Entry], mixes: dict[str, list[Entry]]) -> Iterat
             yield mix._replace(lacks=call.lacks, mixes=(mix.path, *others))
         else:
             yield call._replace(mixes=tuple(each.path for each in beside))
+
+
+def _with_mix_above(call: Entry) -> Entry:
+    """The call with the place of a mix in the folder above those of its legs, there or not.
+
+    Such a mix is listed, since a sidecar may describe it alone; the ledger keeps one from being
+    billed beside the other.
+    """
+    if len({_folder(part.path) for part in call.parts}) == 1 or not call.parts:
+        return call
+    first, second = (part.path.split("/") for part in call.parts)
+    both = takewhile(lambda each: each[0] == each[1], zip(first, second, strict=False))
+    path = "/".join((*(one for one, _ in both), base_name(call.path)))
+    return call._replace(mixes=(*call.mixes, path))
 
 
 def _unreadable(leg: _Leg) -> Defect:
