@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from batch_uploader.app.history import ended_at
 from batch_uploader.app.places import Places
+from batch_uploader.core.records import Record
 from batch_uploader.core.runs import KILLED, Attention, Run
-from batch_uploader.core.states import UNDECIDED, Status
+from batch_uploader.core.states import POSSIBLE, UNDECIDED, Status
 from batch_uploader.ledgers.sqlite import LedgerReader
 
 _BEFORE = 100
@@ -31,6 +32,14 @@ class AttentionKind(Struct, frozen=True):
     def known(self) -> int:
         """How many of them needed a human before."""
         return self.recordings - self.new
+
+    def fits(self, row: Record) -> bool:
+        """Whether this recording, which needs a human, is of this kind."""
+        code = row.failure and row.failure.code
+        return (row.status, (row.cause if row.status in POSSIBLE else code) or "") == (
+            self.status,
+            self.code,
+        )
 
 
 async def attention_of_last_run(places: Places) -> list[AttentionKind]:

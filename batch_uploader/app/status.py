@@ -124,10 +124,13 @@ class DirectoryStatus(Struct, frozen=True):
         """
         if row.status not in LASTING:
             return None
+        ours = next((e for e in self.by_connection if e.connection_id == row.connection_id), None)
+        kinds = () if ours is None else ours.attention
+        if any(each.fits(row) and not each.known for each in kinds):
+            return True  # what a killed run left is on record before the next one begins
         since_ns = self.since_ns
         if since_ns is None:
-            ours = (each for each in self.by_connection if each.connection_id == row.connection_id)
-            since_ns = next((each.runs[0].began_at_ns for each in ours if each.runs), 0)
+            since_ns = ours.runs[0].began_at_ns if ours and ours.runs else 0
         arose = row.settled_at_ns if row.since is None else row.since.wall_ns
         return arose is not None and arose >= since_ns
 

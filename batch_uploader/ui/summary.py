@@ -166,11 +166,15 @@ def _decisions(summary: Summary, directory: str) -> list[Line]:
 
 
 class Known(NamedTuple):
-    """What needed a human before this run: paths, whole kinds, and how many recordings."""
+    """What needed a human before this run: paths, whole kinds, and how many recordings.
+
+    ``news`` are kinds of which nothing did: what a killed run left is on record before the run.
+    """
 
     paths: frozenset[str] = frozenset()
     kinds: frozenset[tuple[Status, str]] = frozenset()
     recordings: int = 0
+    news: frozenset[tuple[Status, str]] = frozenset()
 
     @classmethod
     def of(cls, stats: RunStats | None, kinds: Sequence[AttentionKind]) -> Self:
@@ -179,11 +183,13 @@ class Known(NamedTuple):
             frozenset() if stats is None else stats.known,
             frozenset((each.status, each.code) for each in kinds if not each.new),
             sum(each.known for each in kinds),
+            frozenset((each.status, each.code) for each in kinds if not each.known),
         )
 
     def has(self, outcome: Outcome) -> bool:
         """Whether it is one of these."""
-        return outcome.path in self.paths or reason_of(outcome) in self.kinds
+        reason = reason_of(outcome)
+        return reason in self.kinds or (outcome.path in self.paths and reason not in self.news)
 
 
 NOTHING: Final = Known()

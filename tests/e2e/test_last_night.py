@@ -306,6 +306,17 @@ def test_a_doubt_has_what_a_person_looks_for_in_the_console(doubtful, inside):
     }
 
 
+def test_a_doubt_that_a_killed_run_left_is_new_to_the_run_that_finds_it(doubtful, upload, program):
+    flags = "--progress", "none", "--connection-id", CONNECTION
+    shown = words(upload(*flags))
+    assert "2 recordings need attention" in shown
+    assert "known" not in shown
+    told = json.loads(program("status", doubtful, "--json").out)
+    assert [kind["new"] for kind in told["connections"][0]["kinds"]] == [2]
+    assert [row["new"] for row in told["attention"]] == [True, True]
+    assert "2 known, none of them new" in words(upload(*flags))
+
+
 @pytest.mark.parametrize("spoil", ["no sidecar", "no file", "no directory for it"])
 def test_what_is_not_there_to_tell_hides_no_doubt(doubtful, inside, spoil):
     folder = doubtful.folder / "d"
