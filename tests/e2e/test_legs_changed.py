@@ -117,6 +117,7 @@ def test_legs_in_folders_of_their_own_are_one_recording(calls, upload, service):
         for what in ("in", "out"):
             calls.put(f"day/{what}/{number}.wav", wav(tone(what, seed=number)))
         sidecar(calls, f"day/in/{number}.wav")
+    sidecar(calls, "day/out/0.wav")  # the call has the one beside its first leg
     (calls.folder / "day/out/2.wav").unlink()
     folders = ("--legs", "in/{call} out/{call}", "--sidecar-wait", "0")
 

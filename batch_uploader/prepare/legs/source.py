@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.errors import SourceError, SourceGone
 from batch_uploader.core.model import Defect, Entry, Listing
-from batch_uploader.core.naming import base_name, fold, stem
+from batch_uploader.core.naming import base_name, described, fold, is_sidecar, stem
 from batch_uploader.core.ports import Anchored, Local, Selective, Source
 from batch_uploader.prepare.legs.pattern import LegPlace, mixes_of
 from batch_uploader.prepare.legs.rules import LegRules
@@ -117,12 +117,18 @@ class JoinedSource:
         if not legs:
             return listing
         lost = {_alike(each.path) for each in listing.unreadable}
-        calls, defects = self._calls(legs, lost)
+        calls, defects, elsewhere = self._calls(legs, lost)
         calls, superfluous = _unique(calls)
         defects += superfluous
+        elsewhere -= {stem(each.path) for each in kept if self.is_audio(each.path)}
         mixes = _mixes(kept, self.is_audio)
         made = list(_with_mixes(calls, mixes))
         left_out = {path for entry in made for path in entry.mixes}
+        kept = [
+            each
+            for each in kept
+            if not is_sidecar(each.path) or described(each.path) not in elsewhere
+        ]
         mixed = sum(len(entry.mixes) for entry in made if entry.lacks is None)
         made = [_with_mix_above(entry) for entry in made]
         return replace(
@@ -136,9 +142,15 @@ class JoinedSource:
         told = None if self._told is None else self._told(path, self.is_audio)
         return told or self._rules.place(path, self.is_audio)
 
-    def _calls(self, legs: Sequence["_Leg"], lost: set[str]) -> tuple[list[Entry], list[Defect]]:
-        """The legs of a folder as calls, and those whose other leg cannot be read."""
+    def _calls(
+        self, legs: Sequence["_Leg"], lost: set[str]
+    ) -> tuple[list[Entry], list[Defect], set[str]]:
+        """The legs of a folder as calls, and those whose other leg cannot be read.
+
+        Also the names of those that are listed in the folder of the first leg.
+        """
         calls: list[Entry] = []
+        elsewhere: set[str] = set()
         defects: list[Defect] = []
         pairs, single = _paired(legs)
         calls += (call_of(place.call, parts) for place, parts in pairs)
@@ -155,8 +167,9 @@ class JoinedSource:
                 calls.append(_alone(leg))
             elif leg.place.side == 0:
                 calls.append(call_of(leg.place.call, (leg.entry, other)))
-            # Else it is listed where the first leg is.
-        return calls, defects
+            else:
+                elsewhere |= {leg.entry.path, stem(leg.entry.path)}
+        return calls, defects, elsewhere
 
     def _elsewhere(self, leg: "_Leg") -> Entry | None:
         """The other leg, if it is in another folder. Raises SourceError."""
