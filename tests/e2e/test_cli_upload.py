@@ -197,15 +197,15 @@ class TestExitCodes:
 
     def test_6_a_limit_is_reached_and_the_next_run_goes_on(self, calls, upload, start_service):
         """fault 74"""
-        calls.write(*(f"{number}.wav" for number in range(8)))
+        calls.write(*(f"{number}.wav" for number in range(20)))
         with start_service("--latency", "300ms") as service:
-            result = upload("--max-duration", "500ms", "--concurrency", "1", to=service)
+            result = upload("--max-duration", "2s", "--concurrency", "1", to=service)
             assert result.code == 6, result.err
             assert "--max-duration is reached" in result.err
-            assert 0 < len(service.talks(calls)) < 8
+            assert 0 < len(service.talks(calls)) < 20
             assert upload(to=service).code == 0
             assert set(service.counts(calls).values()) == {1}
-            assert len(service.talks(calls)) == 8
+            assert len(service.talks(calls)) == 20
 
     @pytest.mark.parametrize(
         ("flag", "most"), [("--max-recordings", "3"), ("--max-audio", "0.0001")]
