@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import time
@@ -144,14 +145,25 @@ def test_what_is_wrong_with_a_leg_names_it(calls, upload, service):
     put_legs(calls, "cut.wav")
     whole = (calls.folder / "cut-out.wav").read_bytes()
     calls.put("cut-out.wav", whole[:-1000])
+    put_legs(calls, "long.wav")
+    data = 4 * 3600 * 8000 * 2 + 32_000
+    head = whole[:40] + data.to_bytes(4, "little")
+    for what in ("in", "out"):
+        calls.put(f"long-{what}.wav", head)
+        os.truncate(calls.folder / f"long-{what}.wav", len(head) + data)
+        calls.rest(f"long-{what}.wav")
 
-    assert upload(*IN_OUT).code == 1
+    told = upload(*IN_OUT, "--split-long")
+
+    assert told.code == 1
+    assert "split both of its legs at the same moments" in " ".join(told.err.split())
 
     errors = {path: line["error"] for path, line in calls.manifest().items()}
     assert errors["cut.wav"]["code"] == "truncated"
     assert "cut-out.wav" in errors["cut.wav"]["message"]
     assert "10.0 s" in errors["apart.wav"]["message"]
     assert "3.0 s" in errors["apart.wav"]["message"]
+    assert errors["long.wav"]["code"] == "too-long"
     assert service.talks(calls) == []
 
 

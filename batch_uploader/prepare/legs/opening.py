@@ -14,6 +14,11 @@ from batch_uploader.prepare.convert import Conversion
 from batch_uploader.prepare.convert.joining import Leg, Legs, examine_leg
 from batch_uploader.prepare.reading import explaining, require_rest
 
+_SPLIT_BOTH = (
+    "split both of its legs at the same moments, and name the pieces as legs, like call-1-in.wav"
+    " and call-1-out.wav; --split-long does not split legs"
+)
+
 
 class Examined(Struct, frozen=True):
     """What was found: both legs, or the only file that has audio, or what is wrong with them."""
@@ -95,4 +100,6 @@ def _is_empty(defect: Defect) -> bool:
 
 
 def _of_leg(part: Entry, defect: Defect) -> Defect:
-    return replace(defect, message=f"its leg {base_name(part.path)}: {defect.message}")
+    # One leg that is cut by itself has no other one.
+    cure = _SPLIT_BOTH if defect.kind == DefectKind.TOO_LONG else defect.cure
+    return replace(defect, message=f"its leg {base_name(part.path)}: {defect.message}", cure=cure)
