@@ -230,7 +230,8 @@ class SpeechSenseSink:
             while True:
                 header = await self._authorization.header()
                 answer = await self._ask_once(method, request, header)
-                if isinstance(answer, bytes):
+                # Of an answer without a message, gRPC makes None.
+                if not isinstance(answer, RpcResult):
                     self._authorization.accepted(header)
                     return answer
                 refused = answer.code is grpc.StatusCode.UNAUTHENTICATED
