@@ -36,7 +36,9 @@ class FrameServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()
+            # One that is closed and has nothing left to send cannot be aborted.
+            if writer.transport.get_write_buffer_size() or not writer.is_closing():
+                writer.transport.abort()
         await asyncio.sleep(0)
 
     @property
