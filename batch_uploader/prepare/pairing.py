@@ -10,6 +10,7 @@ one alone.
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -62,7 +63,9 @@ def pair(  # noqa: C901 - the cases of one name
         if (short := stem(entry.path)) not in names:
             keys.append(short)
         if entry.parts and not any(key in sidecars or key in unreadable for key in keys):
-            keys = next((own for own in _of_parts(entry, names) if sidecars.keys() & own), keys)
+            # Two legs may each be described, and say that the other one was the agent's.
+            own = [each for each in _of_parts(entry, names) if sidecars.keys() & each]
+            keys = list(dict.fromkeys(chain.from_iterable(own))) or keys
         rivals: Sequence[str] = ()
         if lonely and not any(key in sidecars or key in unreadable for key in keys):
             keys = similar.meant_for(entry.path)
@@ -170,7 +173,7 @@ def several_sidecars(entry: Entry, found: Iterable[Entry]) -> Defect:
         entry.path,
         "two-sidecars",
         f"it has more than one sidecar: {names}",
-        "remove all but the right one",
+        "remove or exclude all but the right one",
     )
 
 

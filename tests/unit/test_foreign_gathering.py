@@ -49,6 +49,25 @@ def test_a_declared_sidecar_describes_its_recording_and_is_no_orphan():
     )
 
 
+@pytest.mark.parametrize(
+    ("sidecars", "about"),
+    [
+        (["a-in.xml"], ["a-in.xml"]),
+        (["a-out.xml"], ["a-out.xml"]),
+        (["a-in.xml", "a-out.xml", "a.xml"], ["a.xml"]),
+        (["a-in.xml", "a-out.xml"], None),
+    ],
+)
+def test_a_call_of_two_legs_has_the_sidecar_of_one_leg_but_not_of_both(sidecars, about):
+    files = listing("a-in.wav", "a-out.wav", *sidecars)
+    legs, others = files.entries[:2], files.entries[2:]
+    call = Entry("a.wav", 2, 1, parts=legs)
+    bundles, orphans = gather(Listing("", (call, *others)), is_audio, [XML])
+    assert [[entry.path for entry in each.about] for each in bundles] == ([about] if about else [])
+    kinds = [each.defect.kind for each in orphans if each.entry == call]
+    assert kinds == ([] if about else ["two-sidecars"])
+
+
 def test_one_file_describes_all_recordings_of_its_folder():
     files = ["a.mp3", "b.mp3", "metadata.json", "a.json", "z.json"]
     assert gathered([FOLDER], *files) == (

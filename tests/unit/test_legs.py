@@ -204,6 +204,20 @@ async def test_the_sidecar_of_a_call_may_have_the_name_of_the_call_of_a_leg_or_o
         }
 
 
+async def test_legs_that_have_a_sidecar_each_are_a_defect_unless_the_call_has_one():
+    paths = ("a-in.wav", "a-out.wav", "a-in.json", "a-out.json")
+    found, joined = await listings(IN_OUT, *paths)
+    bundles, (orphan,) = pair(found[""], joined.is_audio)
+    assert not bundles
+    assert (orphan.defect.path, orphan.defect.kind) == ("a.wav", "two-sidecars")
+    assert "a-in.json, a-out.json" in orphan.defect.message
+
+    found, joined = await listings(IN_OUT, *paths, "a.json")
+    (bundle,), orphans = pair(found[""], joined.is_audio)
+    assert bundle.sidecar.path == "a.json"
+    assert not orphans
+
+
 def metadata(**fields):
     return Metadata(fields)
 

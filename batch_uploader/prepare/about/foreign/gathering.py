@@ -97,27 +97,29 @@ class _Folder:
         about: list[Entry] = []
         name = base_name(bundle.path)
         for number, declared in enumerate(self._declared):
-            place = self._place_of(number, bundle)
-            if place in self._lost:
-                return [], unreadable_sidecar(bundle.audio, self._lost[place][0]), None
-            entries = self._found.get(place, [])
+            places = self._places_of(number, bundle)
+            for lost in filter(self._lost.__contains__, places):
+                return [], unreadable_sidecar(bundle.audio, self._lost[lost][0]), None
+            entries = [each for place in places for each in self._found.get(place, ())]
             if len(entries) > 1:
                 return [], several_sidecars(bundle.audio, entries), None
-            shareable = not declared.of_folder and place.key != name
+            shareable = not declared.of_folder and places[0].key != name
             if entries and shareable and self._stems[stem(bundle.path)] > 1 and not bundle.about:
                 return [], None, entries[0]
             about += entries
         return about, None, None
 
-    def _place_of(self, number: int, bundle: Bundle) -> _Place:
-        """Where its sidecar is, or that of a leg."""
+    def _places_of(self, number: int, bundle: Bundle) -> list[_Place]:
+        """Where its sidecar is, or where those of its legs are."""
         key = self._declared[number].key
         places = [
             self._place(_Place(number, key(base_name(path))), path)
             for path in names_of(bundle.audio)
         ]
-        there = (each for each in places if each in self._found or each in self._lost)
-        return next(there, places[0])
+        there = [each for each in places if each in self._found or each in self._lost]
+        if not there or places[0] in there:
+            return places[:1]
+        return list(dict.fromkeys(there))
 
     def _place(self, exact: _Place, path: str) -> _Place:
         """Where its sidecar is: if not there, where one is that can mean no other recording."""
