@@ -223,6 +223,6 @@ def inspection_of(
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
         batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),
-        len(batch.orphans),
+        sum(each.sidecar for each in batch.orphans),
         tuple(left),
     )

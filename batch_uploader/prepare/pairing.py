@@ -25,10 +25,11 @@ _LEG = re.compile(r"(.+)[-_](?:in|out|rx|tx)", re.IGNORECASE | re.DOTALL)
 
 
 class Orphan(Struct, frozen=True):
-    """A recording whose sidecar is ambiguous, or a sidecar without a recording."""
+    """A recording whose sidecar is ambiguous, or a ``sidecar`` without a recording."""
 
     entry: Entry
     defect: Defect
+    sidecar: bool = False
 
 
 def pair(  # noqa: C901 - the cases of one name
@@ -139,7 +140,7 @@ def _orphans(
             continue
         for entry in sidecars[name]:
             defect = superfluous(entry, recordings[0]) if recordings else _orphan(entry)
-            yield Orphan(entry, defect)
+            yield Orphan(entry, defect, sidecar=True)
 
 
 def _sort(

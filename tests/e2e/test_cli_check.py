@@ -335,13 +335,15 @@ def test_it_begins_with_what_becomes_of_all(calls, upload, inside):
     calls.put("copy.wav", (calls.folder / "there.wav").read_bytes())
     calls.put("copy.json", (calls.folder / "there.json").read_bytes())
     calls.broken("bad.wav", b"no audio")
+    calls.write("two.wav", seconds=2)
+    calls.put("two.wav.json", b"{}")
     calls.put("alone.json", b"{}")
     flags = ("--min-length", "1s", "--sidecar-wait", "0", "--connection-id", "calls")
     result = inside("check", calls, *flags)
     assert result.out.splitlines()[0] == (
-        "2 of 6 go up, 1 is there already, 1 is a copy, 1 is left out, 1 needs attention"
+        "2 of 7 go up, 1 is there already, 1 is a copy, 1 is left out, 2 need attention"
     )
-    assert json.loads(inside("check", calls, "--json", *flags).out)["recordings"] == 6
+    assert json.loads(inside("check", calls, "--json", *flags).out)["recordings"] == 7
 
 
 def test_it_tells_the_price_after_what_was_sent_this_month(calls, upload, inside, tmp_path):
