@@ -222,7 +222,7 @@ class _TextAccount:
         yield from _of_these(total)
         for number, words in (
             (total.already_there, "already there"),
-            (total.duplicates, "not to be sent: their calls are on record"),
+            (total.duplicates, "not to be sent: copies of calls that go up or are on record"),
             (total.converted, "of these in another format"),
             (total.to_compare, "of these with new change times (upload compares them last)"),
             (total.left_out_by.total(), left_out_words(total.left_out_by)),

@@ -118,7 +118,7 @@ def _tell_of_runs(found: DirectoryStatus, since: str | None) -> None:
     for each in found.by_connection:
         if each.last_success is None and each.ended_badly:
             to = f" to the connection {printable(each.connection_id)}" if each.connection_id else ""
-            show([warning(f"no run{to} has succeeded yet")], sys.stderr)
+            show([warning(f"no run{to} on record has succeeded")], sys.stderr)
             if to and len(found.by_connection) > 1:
                 output.hint("if its ID was a typing error, name yours: --connection-id ID")
 

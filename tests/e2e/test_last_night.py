@@ -61,7 +61,7 @@ def test_after_a_night_with_a_wrong_key_it_is_not_green(calls, upload, program, 
     assert told["totals"]["uploaded"]["recordings"] == 0
     shown = words(program("status", calls))
     assert f"ended with exit code 3: {service.address} does not accept the" in shown
-    assert "no run to the connection calls has succeeded yet" in shown
+    assert "no run to the connection calls on record has succeeded" in shown
 
 
 def test_a_first_night_without_a_key_is_on_record_before_there_is_a_ledger(
@@ -241,7 +241,7 @@ def test_each_connection_has_its_own_last_run(calls, upload, program, service, a
     assert ask("--connection-id", "calls")[1] == 0
     shown = words(program("status", calls))
     assert "to the connection no-such ended with exit code 3" in shown
-    assert "no run to the connection no-such has succeeded yet" in shown
+    assert "no run to the connection no-such on record has succeeded" in shown
 
 
 def test_runs_are_listed_the_latest_first_and_no_more_than_asked_for(
