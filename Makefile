@@ -24,7 +24,7 @@ test: .venv/.dev
 	$(BIN)/lint-imports
 	$(call tests,$(BIN)/pytest,-m "not slow")
 
-# Twenty-five minutes in all.
+# Thirty minutes in all.
 test-all: test
 	$(call tests,$(BIN)/pytest,-m slow)
 	$(MAKE) floors locks

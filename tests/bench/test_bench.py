@@ -119,6 +119,7 @@ def test_each_recording_has_its_row_and_the_second_night_reads_what_was_appended
     section = tables.run(lab, runs=1)
     assert [row[0] for row in section.rows][2:] == [
         "first night",
+        "its appended rows",
         "find, of the recordings",
         "second night",
     ]
