@@ -159,6 +159,11 @@ def _two_pieces(new: Record, old: Record, mine: Part, theirs: Part) -> Ruling | 
     return _ANOTHER if apart else _SHARED
 
 
+def is_piece(record: Record) -> bool:
+    """Whether a record is of a piece of a long file: the IDs of its call are those of others."""
+    return _piece(record) is not None
+
+
 def _piece(record: Record) -> Part | None:
     """The file that a record is a piece of."""
     files = from_json(record.parts)
@@ -332,6 +337,8 @@ def may_be_versions_of_one(records: Sequence[Record]) -> bool:
 
 
 def _may_be_converted(new: Record, old: Record) -> bool:
+    if is_piece(new) or is_piece(old):
+        return False  # the other file may be cut elsewhere
     codecs = _codec(new), _codec(old)
     return None not in codecs and codecs[0] != codecs[1] and _alike_in_length(new, old)
 

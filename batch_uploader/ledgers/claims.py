@@ -15,6 +15,7 @@ from batch_uploader.core.calls import (
     are_alike_in_length,
     ids_differ,
     is_comparable,
+    is_piece,
     judge,
     learned,
     may_be_versions_of_one,
@@ -110,7 +111,7 @@ def judge_default_ids(store: Store) -> SharedIds | None:
     total = store.count_ids()
     shared: list[bytes] = []
     for default_id in held:
-        rows = store.with_default_id(default_id)
+        rows = _standing_under(store, default_id)
         if len({stem(row.path) for row in rows}) >= _PLACES and _several_lengths(rows):
             return _off(store, SharedIds(_some(rows), len(held), total))
         # An archive that keeps each call in two formats, or trees, has good IDs, twice.
@@ -118,10 +119,15 @@ def judge_default_ids(store: Store) -> SharedIds | None:
         if len(distinct) >= _FEW_SHARED or not may_be_versions_of_one(distinct):
             shared.append(default_id)
     if shared and len(shared) > _SHARED_SHARE * total:
-        most = store.with_default_id(shared[0])
+        most = _standing_under(store, shared[0])
         if max(len(shared), len({stem(row.path) for row in most})) >= _FEW_SHARED:
             return _off(store, SharedIds(_some(most), len(shared), total))
     return None
+
+
+def _standing_under(store: Store, default_id: bytes) -> list[Record]:
+    """The records with this default ID; pieces of one call have it by right."""
+    return [row for row in store.with_default_id(default_id) if not is_piece(row)]
 
 
 def _off(store: Store, shared: SharedIds) -> SharedIds:

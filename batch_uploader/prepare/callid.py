@@ -15,8 +15,9 @@ from batch_uploader.core.identity import DEFINITION_SIZE
 from batch_uploader.core.model import Metadata
 
 NO_ID: Final = b""
-PIECE: Final = "#"
-"""The ID that says which piece of a call it is: no field, column or group has this name."""
+WHOLE: Final = "#"
+"""Begins the names of what a piece has otherwise than its call, whose IDs it has: no field, column
+or group has such a name."""
 DEFAULT_FIELDS: Final = ("date", "operator_id", "client_id")
 _NONE = "none"
 _VALUES_SIZE = 16
@@ -86,7 +87,7 @@ class CallIds(Struct, frozen=True):
         moment = _moment(values[0])
         if moment is None or moment.midnight:
             return NO_ID
-        return _digest([moment.instant, *values[1:], *_piece(metadata)], _VALUES_SIZE)
+        return _digest([moment.instant, *values[1:]], _VALUES_SIZE)
 
     def named_id(self, metadata: Metadata) -> bytes:
         """The digests of the named fields and of their values, ``NO_ID`` unless all are there.
@@ -97,13 +98,7 @@ class CallIds(Struct, frozen=True):
         if not names or (values := _values(metadata, names)) is None:
             return NO_ID
         comparable = [moment.instant if (moment := _moment(value)) else value for value in values]
-        of_piece = [*comparable, *_piece(metadata)]
-        return _digest(names, DEFINITION_SIZE) + _digest(of_piece, _VALUES_SIZE)
-
-
-def _piece(metadata: Metadata) -> list[str]:
-    """What tells the pieces of a call apart: each is a talk of its own."""
-    return [f"piece {metadata.ids[PIECE]}"] if PIECE in metadata.ids else []
+        return _digest(names, DEFINITION_SIZE) + _digest(comparable, _VALUES_SIZE)
 
 
 def _values(metadata: Metadata, names: Iterable[str]) -> list[str] | None:
@@ -113,7 +108,7 @@ def _values(metadata: Metadata, names: Iterable[str]) -> list[str] | None:
     """
     values = []
     for name in names:
-        value = metadata.said(name)
+        value = metadata.ids.get(WHOLE + name) or metadata.said(name)
         if not value or name in metadata.defaulted:
             return None
         values.append(value)

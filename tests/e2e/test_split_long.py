@@ -132,6 +132,41 @@ def test_a_renamed_file_and_a_copy_are_duplicates_piece_by_piece(run, calls, ser
         assert states[f"renamed#{piece}.wav"] == states[f"copy/call#{piece}.wav"] == "duplicate"
 
 
+@pytest.mark.parametrize("ids", [(), ("--call-id", "call")])
+def test_a_file_renamed_and_converted_is_held_however_it_is_cut(run, calls, service, ids):
+    told = {"date": "2025-04-24T23:59:30+03:00", "operator_id": "7", "client_id": "9", "call": "1"}
+    put(calls, **told)
+    assert run(*SPLIT, *ids).code == 0
+    (calls.folder / "call.wav").unlink()
+    (calls.folder / "call.json").rename(calls.folder / "renamed.json")
+    made = io.BytesIO()
+    longer = talking(75, silences=(22.9, 45.4, 68))
+    soundfile.write(made, longer, RATE, "PCM_16", format="WAV")
+    calls.put("renamed.mp3", ffmpeg(made.getvalue(), "wav", "mp3", "-b:a", "64k"))
+
+    result = run(*SPLIT, *ids)
+
+    assert result.code == 1
+    assert len(digests(service, calls)) == 3
+    held = {path for path, line in calls.manifest().items() if line["status"] != "uploaded"}
+    assert held == {f"renamed#{piece}.mp3" for piece in (1, 2, 3, 4)}
+
+
+def test_pieces_of_one_call_do_not_switch_its_id_off(run, calls, service):
+    told = {"date": "2025-04-24T23:59:30+03:00", "operator_id": "7", "client_id": "9"}
+    put(calls, samples=talking(110), **told)
+    assert run(*SPLIT).code == 0
+    sent = digests(service, calls)
+    put(calls, "one.wav", talking(3, seed=1), **told)
+    put(calls, "other.wav", talking(9, seed=2), **told)
+
+    assert run(*SPLIT).code == 1
+
+    assert digests(service, calls) == sent
+    states = {path: line["status"] for path, line in calls.manifest().items()}
+    assert states["one.wav"] == states["other.wav"] == "possible_duplicate"
+
+
 def test_a_whole_that_is_on_record_holds_its_pieces_and_they_hold_it(run, calls, upload, service):
     put(calls)
     assert upload().code == 0  # 4 hours are the limit here

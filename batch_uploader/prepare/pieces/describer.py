@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from batch_uploader.core.model import Cut, Defect, Entry, Listing, Metadata
 from batch_uploader.prepare.bundle import Bundle
-from batch_uploader.prepare.callid import PIECE
+from batch_uploader.prepare.callid import WHOLE
 from batch_uploader.prepare.describer import NOTHING, Describer, Refreshed, UnusableRows
 from batch_uploader.prepare.pairing import Orphan
 from batch_uploader.prepare.pieces.source import Cutter
@@ -120,11 +120,12 @@ def _of_piece(
 ) -> Metadata | tuple[Defect, ...]:
     if cut is None or isinstance(found, tuple):
         return found
-    ids = {**found.ids, PIECE: str(cut.number)}
     began = found.fields.get(_BEGAN)
     if began is None or _BEGAN in found.defaulted:
-        return replace(found, ids=ids)
+        return found
     later = moved(began, cut.begin / cut.sample_rate)
+    # Cut elsewhere, such as after a conversion, it is still a piece of the same call.
+    ids = {**found.ids, WHOLE + _BEGAN: began}
     return replace(found, fields={**found.fields, _BEGAN: later}, ids=ids)
 
 
