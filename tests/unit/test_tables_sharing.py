@@ -94,7 +94,8 @@ def test_copies_and_conversions_get_their_row_and_are_told_apart_when_they_are_r
 
 def test_files_of_one_size_are_not_copies_if_they_sound_otherwise(folder):
     long = bytes(200_000)
-    for content, copies in ((long, True), (b"x" + long[1:], False), (long[1:] + b"x", False)):
+    contents = [b"x" + long[1:], long[1:] + b"x", long[:100_000] + b"x" + long[100_001:]]
+    for content, copies in [(long, True), *((each, False) for each in contents)]:
         found = asked(folder, [["a", "call.wav"]], {"1/call.wav": long, "2/call.wav": content})
         assert found == (
             dict.fromkeys(found, "a")
@@ -104,6 +105,15 @@ def test_files_of_one_size_are_not_copies_if_they_sound_otherwise(folder):
                 "2/call.wav": ["1/call.wav"],
             }
         )
+
+
+def test_recordings_of_one_length_that_begin_and_end_in_silence_are_several_calls(folder):
+    silence = bytes(1_000_000)
+    contents = {f"{n}/call.wav": silence + bytes([n]) * 200_000 + silence for n in (1, 2)}
+    assert asked(folder, [["a", "call.wav"]], contents) == {
+        "1/call.wav": ["2/call.wav"],
+        "2/call.wav": ["1/call.wav"],
+    }
 
 
 def test_a_call_of_two_legs_is_where_these_are(folder):
