@@ -219,7 +219,7 @@ def inspection_of(
         sum(each.status is Status.CLAIMED for each in batch.held),
         tuple(duplicates),
         sum(each.nbytes for each in told),
-        batch.on_record,
+        batch.on_record + batch.regrouped,
         batch.listed,
         sum(each.duplicate_of is not None for each in outcomes),
         batch.left_out + Counter(map(filter_of, [*batch.outside, *left])),

@@ -57,7 +57,8 @@ class Batch(Struct):
     other inodes and nothing else new. ``learned`` had no recorded values that would show that they
     were touched. ``waits`` are left to the next run, and of these ``gone_waiting`` no longer exist.
     ``on_record`` counts the files that have a record of more than waiting, which only means
-    something if the folder was ``listed``.
+    something if the folder was ``listed``. Of ``gone``, so many are ``regrouped``: their files are
+    there, as pieces or legs now, or as a whole.
     """
 
     folder: str
@@ -80,6 +81,7 @@ class Batch(Struct):
     kept: int = 0
     moved: int = 0
     on_record: int = 0
+    regrouped: int = 0
     listed: bool = True
 
     @property

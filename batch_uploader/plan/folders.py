@@ -10,7 +10,7 @@ from anyio import to_thread
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from batch_uploader.core.calls import possible
+from batch_uploader.core.calls import files_of, possible
 from batch_uploader.core.identity import BY_A_HUMAN, Cause
 from batch_uploader.core.model import Entry, Listing, Outcome, Version
 from batch_uploader.core.naming import is_sidecar, stem
@@ -45,7 +45,7 @@ from batch_uploader.prepare.bundle import Bundle, bundle_of, version_of
 from batch_uploader.prepare.describer import Describer, Refreshed, look_ahead
 from batch_uploader.prepare.filters import Digests, Filter, Filters
 from batch_uploader.prepare.legs.lookalikes import Lookalikes
-from batch_uploader.prepare.pairing import Orphan
+from batch_uploader.prepare.pairing import Orphan, names_of
 
 _SMALL_FOLDER = 1_000
 """Larger folders are planned in a thread, so that they do not block the uploads."""
@@ -239,10 +239,13 @@ class FolderPlanner(Struct, frozen=True):
         for defect in listing.unreadable:
             known.pop(defect.path, None)
             batch.unreadable.append(defect)
-        if batch.listed:
+        if batch.listed and known:
+            files = {path for entry in listing.entries for path in names_of(entry)}
             for path, last in known.items():
                 if last.status in FORGETTABLE and not self._is_kept(path, last, undecided):
                     (batch.gone if is_result(last) else batch.gone_waiting).append(path)
+                    there = files.issuperset(part.path for part in files_of(last))
+                    batch.regrouped += there and is_result(last)
         return batch
 
     def _plan_bundle(self, batch: Batch, bundle: Bundle, patience: Patience) -> None:

@@ -88,7 +88,7 @@ class Absence:
         self._ledger = ledger
         self._key = _key(ledger.connection_id, source)
         self._allowed = allowed
-        self._on_record = self._seen = 0
+        self._on_record = self._seen = self._regrouped = 0
         self._absent: dict[str, int] = {}
         self._out_of: dict[str, int] = {}
         self._complete = True
@@ -108,6 +108,7 @@ class Absence:
     def add(self, batch: Batch) -> None:
         """Take a folder into account."""
         self._seen += batch.on_record
+        self._regrouped += batch.regrouped
         self._complete &= batch.listed
         self._forgettable += batch.gone[: _MOST_FORGOTTEN - len(self._forgettable)]
         self._waited += batch.gone_waiting[: _MOST_FORGOTTEN - len(self._waited)]
@@ -117,7 +118,9 @@ class Absence:
         before = self._absent.get(self._key)
         if before is not None and not self._allowed:
             told = self._out_of.get(self._key)
-            self._gone = _gone(self._on_record - before, self._seen, told)
+            # What is forgotten though its file is there proves that nothing is missing.
+            seen = self._seen + self._regrouped
+            self._gone = _gone(self._on_record - before, seen, told)
         if self._gone is not None:
             return
         changes = [Forget(path) for path in (*self._forgettable, *self._waited)]

@@ -113,6 +113,22 @@ def test_nothing_is_sent_twice_whatever_is_lost_or_switched_off(run, calls, serv
     assert digests(service, calls) == sent
 
 
+@pytest.mark.parametrize("fast", [(), ("--fast",)])
+def test_the_defect_of_the_whole_ends_with_its_pieces(run, calls, service, program, fast):
+    put(calls)
+    assert run().code == 1  # too long
+    foretold = json.loads(check(program, calls, run, *SPLIT, *fast))
+    result = run(*SPLIT)
+    assert result.code == 0, result.err
+    assert (foretold["to_send"], foretold["gone"]) == (3, 0)
+    assert sorted(calls.manifest()) == PIECES
+    assert run(*SPLIT).code == 0
+    (calls.folder / "call.wav").unlink()
+    (calls.folder / "call.json").unlink()
+    put(calls, "new.wav", talking(2))
+    assert "3 recordings on record are gone" in run(*SPLIT).err
+
+
 def test_a_renamed_file_and_a_copy_are_duplicates_piece_by_piece(run, calls, service):
     put(calls)
     assert run(*SPLIT).code == 0
