@@ -5,8 +5,10 @@ import io
 import json
 import shutil
 import signal
+import sqlite3
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -229,6 +231,21 @@ def test_kills_between_pieces_change_nothing(run, calls, start_service):
         assert last.code == 0, last.err
         assert len(found) == len(set(found)) == 10 + 5
         assert {line["status"] for line in calls.manifest().values()} == {"uploaded"}
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_folder_to_be_cut(run, calls):
+    put(calls, samples=talking(600, silences=()))
+    for number in range(300):
+        (calls.folder / f"{number}.wav").hardlink_to(calls.folder / "call.wav")
+    process = run(*SPLIT, start=True)
+    while not (found := list(calls.ledger.parent.glob("*-cuts"))):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    with closing(sqlite3.connect(found[0])) as cuts:
+        assert cuts.execute("SELECT count(*) FROM cuts").fetchone()[0] < 300
 
 
 def test_other_codecs_are_cut_as_well_and_check_foretells_it(run, calls, service, program):

@@ -142,16 +142,19 @@ class CutSource:
         async with aclosing(self._files.entries()) as listings:
             async for listing in listings:
                 if any(map(self._cutter.may_be_long, listing.entries)):
-                    yield await to_thread.run_sync(self._cut, listing)
+                    yield await self._cut(listing)
                 else:
                     yield listing
 
-    def _cut(self, listing: Listing) -> Listing:
+    async def _cut(self, listing: Listing) -> Listing:
         names = {each.path for each in listing.entries}
         names.update(each.path for each in listing.unreadable)
         entries: list[Entry] = []
         for entry in listing.entries:
-            pieces = self._cutter.pieces(entry) if self.is_audio(entry.path) else ()
+            pieces: tuple[Entry, ...] = ()
+            if self._cutter.may_be_long(entry) and self.is_audio(entry.path):
+                # Each by itself: a run that is stopped waits for one file, not for the folder.
+                pieces = await to_thread.run_sync(self._cutter.pieces, entry)
             taken = any(piece.path in names for piece in pieces)
             entries += pieces if pieces and not taken else (entry,)
         return replace(listing, entries=tuple(entries))
