@@ -19,6 +19,7 @@ from batch_uploader.app.belonging import Belonging, carry_over, known_source
 from batch_uploader.app.emptiness import require_recordings
 from batch_uploader.app.places import Where, find_places, require_none_lost
 from batch_uploader.app.preparing import all_listed
+from batch_uploader.core.calls import is_piece
 from batch_uploader.core.changes import Adopt
 from batch_uploader.core.checks import require_texts, require_word
 from batch_uploader.core.errors import ConfigError, LedgerError, SourceError
@@ -81,8 +82,9 @@ async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
     what ``legs`` joins, and the ``pieces`` of what is too long by these rules. ``ignore`` are files
     in the directory that are not recordings; it may be empty only with ``allow_empty``, since what
     is behind a share that is not mounted would count as new later.
-    Raises ConfigError if the ledger is fine or another directory's, LedgerLocked or LedgerError if
-    it or a manifest cannot be used, SourceError if not all of the directory can be listed.
+    Raises ConfigError if the ledger is fine or another directory's, or has pieces while this is
+    without; LedgerLocked or LedgerError if it or a manifest cannot be used, SourceError if not all
+    of the directory can be listed.
     """
     require_word("connection_id", connection_id)
     require_word("stamp_field", stamp_field, optional=True)
@@ -122,7 +124,7 @@ async def rebuild_ledger(  # noqa: PLR0913 - all that says which files were sent
             raise _nothing_left(places.manifest)
         else:
             source_id = await known_source(places.root)
-        connections, endings = await _look_through(records)
+        connections, endings = await _look_through(records, cuts=pieces is not None)
         for each in sorted({connection_id, *connections}):
             async with SqliteLedger(replacement.new, each) as new:
                 await carry_over(new, source_id)
@@ -182,13 +184,21 @@ async def _rows_of(reader: LedgerReader) -> AsyncGenerator[Sequence[Record]]:
         yield batch
 
 
-async def _look_through(records: Iterable[_Lines]) -> tuple[set[str], set[str]]:
-    """The connections, and the patterns of extensions; reads all, so that errors come first."""
+async def _look_through(records: Iterable[_Lines], *, cuts: bool) -> tuple[set[str], set[str]]:
+    """The connections, and the patterns of extensions; reads all, so that errors come first.
+
+    Where there are pieces, others may have been sent later: without ``cuts`` these are not listed.
+    """
     connections: set[str] = set()
     endings: set[str] = set()
     for record in records:
         async with aclosing(record()) as batches:
             async for rows in batches:
+                if not cuts and any(map(is_piece, rows)):
+                    raise ConfigError(
+                        "long recordings were sent in pieces, and these would not be in doubt",
+                        hint="rebuild with --split-long as well",
+                    )
                 connections.update(row.connection_id for row in rows)
                 endings.update(f"*{literal(PurePosixPath(row.path).suffix)}" for row in rows)
     return connections, endings - {"*", "*.json"}

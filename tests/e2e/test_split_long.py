@@ -314,6 +314,10 @@ def test_a_lost_ledger_is_rebuilt_with_the_pieces(run, calls, service):
     (calls.folder.parent / "aside").rename(calls.folder / "new.wav")
     calls.ledger.unlink()
 
+    refused = run("--rebuild")
+    assert refused.code == 2
+    assert "rebuild with --split-long" in refused.err
+    assert not calls.ledger.exists()
     rebuilt = run(*SPLIT, "--rebuild")
 
     assert digests(service, calls) == sent, rebuilt.err
